@@ -1,0 +1,67 @@
+"""Command line: `python -m og_env scenarios | show NAME | schema | incidents`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+import gymnasium
+from gymnasium.spaces import Space
+
+from og_env import config, show
+from og_env.specs import ScenarioSpec
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return the exit code: 0, or 2 after a one-line error."""
+    parser = argparse.ArgumentParser(prog="python -m og_env", description="Scenarios of the environment.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("scenarios", help="list the shipped scenarios")
+    show_parser = commands.add_parser("show", help="print the world of a scenario")
+    show_parser.add_argument("scenario", help="name of a shipped scenario, or path of a TOML file")
+    show_parser.add_argument("--fleet-seed", type=int, default=None, help="draw this fleet where sites are sampled")
+    commands.add_parser("schema", help="print the JSON schema of a scenario file")
+    commands.add_parser("incidents", help="list the recorded outages that can be replayed")
+    chosen = parser.parse_args(arguments)
+    try:
+        print(_output(chosen))
+        sys.stdout.flush()
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _output(chosen: argparse.Namespace) -> str:
+    if chosen.command == "scenarios":
+        return show.scenarios_table([config.load(name) for name in config.names()])
+    if chosen.command == "schema":
+        return json.dumps(ScenarioSpec.model_json_schema(), indent=2)
+    if chosen.command == "incidents":
+        return show.incidents_table()
+    if chosen.fleet_seed is not None and chosen.fleet_seed < 0:
+        raise ValueError(f"--fleet-seed: must be >= 0, not {chosen.fleet_seed}")
+    spec = config.load(chosen.scenario)
+    world = show.world_text(config.resolve(spec, chosen.fleet_seed))
+    spaces = _spaces(spec)
+    return f"{world}\n\n{show.spaces_text(spaces)}" if spaces else world
+
+
+def _spaces(spec: ScenarioSpec) -> dict[str, tuple[Space[Any], Space[Any]]]:
+    """Action and observation space of every registered environment of this package for the scenario."""
+    spaces = {}
+    for name in gymnasium.registry:
+        if name.startswith("og_env/"):
+            env = gymnasium.make(name, scenario=spec, disable_env_checker=True)
+            spaces[name] = (env.action_space, env.observation_space)
+            env.close()
+    return spaces
+
+
+if __name__ == "__main__":
+    sys.exit(main())

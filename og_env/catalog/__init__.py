@@ -1,0 +1,140 @@
+"""The shipped facts: sites, GPUs, models, user regions, failure kinds and recorded incidents (og_env/data/*.csv)."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import math
+from typing import get_args
+
+from og_env.catalog.schemas import (
+    FAILURES,
+    INCIDENTS,
+    MODELS,
+    REGIONS,
+    SITES,
+    SiteOffer,
+    conditions,
+    data_file,
+    gpus,
+)
+from og_env.catalog.tables import nearest, read_csv
+from og_env.network import continent_of
+from og_env.specs import FailureKind, GpuSpec, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
+
+__all__ = [
+    "SiteOffer",
+    "continent_of",
+    "failure_kind",
+    "failure_kinds",
+    "gpus",
+    "gpus_per_replica",
+    "incidents",
+    "matches",
+    "models",
+    "nearest",
+    "rate_per_year",
+    "read_csv",
+    "regions",
+    "site_offers",
+    "sites",
+    "tokens_per_s",
+]
+
+DECODE_EFFICIENCY = 0.77
+"""share of the memory bandwidth that decoding one stream reaches; attention, activations and launches take the rest"""
+
+
+@functools.cache
+def sites() -> tuple[SiteOffer, ...]:
+    """Every site, in the order of the file."""
+    return tuple(site_offers().values())
+
+
+@functools.cache
+def site_offers() -> dict[str, SiteOffer]:
+    """Sites by name, provider/region."""
+    return read_csv(data_file("sites.csv"), SITES)
+
+
+@functools.cache
+def models() -> dict[str, ModelSpec]:
+    """Models by name.
+
+    `output_tokens` of image and audio models are reads of the weights that take as long as one answer. The LLM proxy
+    has no weights: a 0.05 GB container image stands for them, and the vendor behind it sets its speed on any host.
+    """
+    return read_csv(data_file("models.csv"), MODELS)
+
+
+@functools.cache
+def regions() -> dict[str, RegionSpec]:
+    """User metros by name."""
+    return read_csv(data_file("regions.csv"), REGIONS)
+
+
+@functools.cache
+def failure_kinds() -> dict[str, FailureKind]:
+    """The usual parameters of every kind of dependency, by kind."""
+    return {key: spec for key, spec in _failure_rows().items() if ":" not in key}
+
+
+def failure_kind(kind: str, name: str = "") -> FailureKind:
+    """Parameters of one domain: its own row where it has one (a TEE vendor, the largest region), else its kind's.
+
+    `name` is the domain's: sev-snp for tee_vendor, aws/us-east-1 for region. ValueError for an unknown kind.
+    """
+    rows = _failure_rows()
+    if kind not in failure_kinds():
+        hint = nearest(kind, failure_kinds())
+        raise ValueError(f"unknown kind of dependency {kind!r}" + (f" (nearest valid: {hint})" if hint else ""))
+    return rows.get(f"{kind}:{name}", rows[kind])
+
+
+def rate_per_year(kind: str, name: str = "") -> float:
+    """Shocks a year of one domain, see `failure_kind`."""
+    return failure_kind(kind, name).rate_per_year
+
+
+@functools.cache
+def incidents() -> dict[str, IncidentSpec]:
+    """Recorded outages by id."""
+    return read_csv(data_file("incidents.csv"), INCIDENTS)
+
+
+def matches(incident: IncidentSpec, site: SiteSpec | SiteOffer) -> bool:
+    """Whether the recorded outage would have hit this site: one alternative with all of its FIELD=GLOB patterns."""
+    return any(
+        all(fnmatch.fnmatchcase(str(getattr(site, field)), glob) for field, glob in conditions(alternative))
+        for alternative in incident.match
+    )
+
+
+def gpus_per_replica(model: ModelSpec, gpu: GpuSpec) -> int:
+    """Fewest GPUs of this kind whose memory holds one replica. ValueError if the kind has no memory."""
+    if gpu.memory_gb == 0:
+        raise ValueError(f"{gpu.name} has no memory for {model.name}")
+    return max(1, math.ceil(model.memory_gb / gpu.memory_gb - 1e-9))
+
+
+def tokens_per_s(model: ModelSpec, gpu: GpuSpec, gpu_count: int = 1) -> float:
+    """Decode speed of one stream of a replica that spans `gpu_count` GPUs in tensor parallel.
+
+    What the model itself says about the kind, for the replica as a whole; else
+    0.77 x gpu_count x bandwidth_gb_per_s / active weights in GB: each token reads the active weights once, shared by
+    the GPUs. Communication between them is left out, so the figure is an upper bound beyond one machine.
+    """
+    if gpu.name in model.tokens_per_s:
+        return model.tokens_per_s[gpu.name]
+    active_weights_gb = model.active_weights_gb or model.weights_gb
+    return DECODE_EFFICIENCY * gpu_count * gpu.bandwidth_gb_per_s / active_weights_gb
+
+
+@functools.cache
+def _failure_rows() -> dict[str, FailureKind]:
+    """By kind, or kind:name where one domain has parameters of its own."""
+    rows = read_csv(data_file("failures.csv"), FAILURES)
+    missing = [kind for kind in get_args(FailureKind.model_fields["kind"].annotation) if kind not in rows]
+    if missing:
+        raise ValueError(f"failures.csv: no row for the kind {missing[0]!r}")
+    return rows

@@ -1,0 +1,245 @@
+"""What each table of the catalogue contains: its columns, how they convert and the spec that a row becomes."""
+
+from __future__ import annotations
+
+import functools
+from datetime import date
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import Field
+
+from og_env.catalog.tables import Table, nearest, number, one_of, optional, pairs, read_csv, text, whole
+from og_env.network import continent_of, countries
+from og_env.specs import (
+    FailureKind,
+    GpuSpec,
+    HostClass,
+    IncidentSpec,
+    ModelSpec,
+    NonNegative,
+    Positive,
+    RegionSpec,
+    SiteSpec,
+    Spec,
+    TeeVendor,
+)
+
+
+class SiteOffer(Spec):
+    """One region of one provider: a SiteSpec before it is decided which GPU and how many."""
+
+    name: str
+    """provider/region"""
+    provider: str
+    region: str
+    city: str
+    """metro area, the same word for every site in it"""
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    lat_deg: Annotated[float, Field(ge=-90, le=90)]
+    lon_deg: Annotated[float, Field(ge=-180, le=180)]
+    grid: str
+    """synchronous power grid, or the part of one that has gone dark by itself"""
+    transit: str
+    """own backbone of a cloud, else the main carrier"""
+    tee_vendor: TeeVendor
+    host_class: HostClass
+    offers: Annotated[tuple[tuple[str, Positive], ...], Field(min_length=1)]
+    """(GPU kind, usd_per_gpu_hour), the usual one first"""
+    usd_per_vm_hour: NonNegative
+    link_gbps: Positive
+    disk_gb_per_s: Positive
+    egress_usd_per_gb: NonNegative
+    facility: str = ""
+    image: str = "default"
+    facilitator: str = ""
+    upstream: str = ""
+
+    @property
+    def continent(self) -> str:
+        """AF AS EU ME NA OC SA"""
+        return continent_of(self.country)
+
+    def site(self, gpu: str, gpu_count: int) -> SiteSpec:
+        """The site with `gpu_count` of one kind at the price asked here. ValueError if the kind is not offered."""
+        prices = dict(self.offers)
+        if gpu not in prices:
+            raise ValueError(f"{self.name} does not offer {gpu!r} (offered: {', '.join(prices)})")
+        fields = {name: getattr(self, name) for name in SiteOffer.model_fields if name != "offers"}
+        return SiteSpec(**fields, gpu=gpu, gpu_count=gpu_count, usd_per_gpu_hour=prices[gpu])
+
+
+@functools.cache
+def gpus() -> dict[str, GpuSpec]:
+    """GPU kinds by name. `cpu-host` is a machine without one: it can hold a proxy, a tiny model, or nothing larger."""
+    return read_csv(data_file("gpus.csv"), GPUS)
+
+
+def data_file(name: str) -> Path:
+    """Path of a shipped table."""
+    return Path(str(resources.files("og_env").joinpath(f"data/{name}")))
+
+
+def conditions(alternative: str) -> list[tuple[str, str]]:
+    return [(field, glob) for field, _, glob in (part.partition("=") for part in alternative.split("&"))]
+
+
+def _alternatives(cell: str) -> tuple[str, ...]:
+    """`FIELD=GLOB&FIELD=GLOB;...`: ';' separates alternatives, '&' joins what must hold together."""
+    alternatives = tuple(text(cell).split(";"))
+    for alternative in alternatives:
+        for field, glob in conditions(alternative):
+            if field not in MATCHABLE:
+                hint = nearest(field, MATCHABLE)
+                raise ValueError(f"unknown site field {field!r}" + (f" (nearest valid: {hint})" if hint else ""))
+            if not glob:
+                raise ValueError(f"{alternative!r} is not FIELD=GLOB")
+    return alternatives
+
+
+def _date(cell: str) -> str:
+    """An ISO date, as it stands."""
+    try:
+        return date.fromisoformat(cell).isoformat()
+    except ValueError:
+        raise ValueError(f"{cell!r} is not a date YYYY-MM-DD") from None
+
+
+def _speeds(cell: str) -> dict[str, float]:
+    """`GPU:tokens_per_s;...`; `*` is every kind of the GPU table."""
+    speeds = pairs(lambda name: name if name == "*" else _gpu(name))(cell)
+    if "*" in speeds:
+        everywhere = speeds.pop("*")
+        return {gpu: speeds.get(gpu, everywhere) for gpu in gpus()}
+    return speeds
+
+
+def _host_prices(values: dict[str, Any]) -> dict[str, Any]:
+    prices = {host: values.pop(f"usd_per_hour_{host}") for host in get_args(HostClass)}
+    return {
+        **values,
+        "usd_per_hour": {host: price for host, price in prices.items() if price is not None},
+    }
+
+
+def _named_offer(values: dict[str, Any]) -> dict[str, Any]:
+    offers = tuple(values.pop("gpus").items())
+    return {**values, "name": f"{values['provider']}/{values['region']}", "offers": offers}
+
+
+def _without_name(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != "name"}
+
+
+_country = one_of(countries, "country")
+_gpu = one_of(gpus, "GPU")
+
+MATCHABLE = tuple(name for name in SiteSpec.model_fields if name in SiteOffer.model_fields)
+"""site fields that an incident may name"""
+SITES = Table(
+    spec=SiteOffer,
+    columns={
+        "provider": text,
+        "region": text,
+        "city": text,
+        "country": _country,
+        "lat_deg": number,
+        "lon_deg": number,
+        "grid": text,
+        "transit": text,
+        "tee_vendor": text,
+        "host_class": text,
+        "gpus": pairs(_gpu),
+        "usd_per_vm_hour": number,
+        "link_gbps": number,
+        "disk_gb_per_s": number,
+        "egress_usd_per_gb": number,
+        "facility": str,
+        "image": text,
+        "upstream": str,
+    },
+    fields=_named_offer,
+    key=lambda values: f"{values['provider']}/{values['region']}",
+    renamed={"offers": "gpus"},
+)
+GPUS = Table(
+    spec=GpuSpec,
+    columns={
+        "name": text,
+        "memory_gb": number,
+        "bandwidth_gb_per_s": number,
+        **{f"usd_per_hour_{host}": optional(number) for host in get_args(HostClass)},
+    },
+    fields=_host_prices,
+    key=lambda values: values["name"],
+)
+MODELS = Table(
+    spec=ModelSpec,
+    columns={
+        "name": text,
+        "weights_gb": number,
+        "active_weights_gb": optional(number),
+        "memory_gb": number,
+        "output_tokens": number,
+        "engine_start_s": number,
+        "verification": text,
+        "proof_multiplier": number,
+        "slo_s": number,
+        "streams": whole,
+        "request_gb": number,
+        "tokens_per_s": _speeds,
+    },
+    fields=dict,
+    key=lambda values: values["name"],
+)
+REGIONS = Table(
+    spec=RegionSpec,
+    columns={
+        "name": text,
+        "country": _country,
+        "lat_deg": number,
+        "lon_deg": number,
+        "population_m": number,
+        "utc_offset_h": number,
+    },
+    fields=dict,
+    key=lambda values: values["name"],
+)
+FAILURES = Table(
+    spec=FailureKind,
+    columns={
+        "kind": text,
+        "name": str,
+        "rate_per_year": number,
+        "hit_probability": number,
+        "hit_by_host_class": pairs(),
+        "duration_h": number,
+        "duration_sigma": number,
+        "heavy_duration_h": number,
+        "heavy_duration_sigma": number,
+        "heavy_weight": number,
+        "effects": pairs(),
+    },
+    fields=_without_name,
+    key=lambda values: ":".join(filter(None, (values["kind"], values["name"]))),
+)
+INCIDENTS = Table(
+    spec=IncidentSpec,
+    columns={
+        "id": text,
+        "date": _date,
+        "start_utc_h": optional(number),
+        "duration_h": number,
+        "provider": text,
+        "scope": text,
+        "record_kind": text,
+        "kind": text,
+        "match": _alternatives,
+        "effect": text,
+        "summary": text,
+        "source": text,
+    },
+    fields=dict,
+    key=lambda values: values["id"],
+)

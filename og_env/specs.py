@@ -1,0 +1,409 @@
+"""What a scenario is made of: frozen, strict specs. Units are in the names; every field is followed by its sentence."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+HostClass = Literal["hyperscale", "gpu_cloud", "bare_metal", "home"]
+TeeVendor = Literal["nitro", "sev-snp", "tdx", "sgx", "none"]
+Verification = Literal["none", "tee", "zkml"]
+Effect = Literal["DOWN", "FROZEN", "UNTRUSTED", "SLOW"]
+Kind = Literal[
+    "site",
+    "facility",
+    "region",
+    "metro",
+    "provider",
+    "grid",
+    "transit",
+    "country",
+    "tee_vendor",
+    "image",
+    "facilitator",
+    "upstream",
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class Spec(BaseModel):
+    """A value: frozen, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class GpuSpec(Spec):
+    name: str
+    memory_gb: NonNegative
+    bandwidth_gb_per_s: NonNegative
+    """memory bandwidth; decode speed follows from it"""
+    usd_per_hour: dict[HostClass, Positive]
+    """rent of one GPU by host class"""
+
+
+class SiteSpec(Spec):
+    """One place where a node can run."""
+
+    name: str
+    """unique in a scenario; catalogue names are provider/region"""
+    provider: str
+    region: str
+    city: str
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    """ISO 3166-1 alpha-2"""
+    lat_deg: Annotated[float, Field(ge=-90, le=90)]
+    lon_deg: Annotated[float, Field(ge=-180, le=180)]
+    grid: str
+    """synchronous power grid"""
+    transit: str
+    """upstream carrier or own backbone"""
+    tee_vendor: TeeVendor
+    host_class: HostClass
+    gpu: str
+    """GPU kind, a name of the GPU table"""
+    gpu_count: Annotated[int, Field(ge=0, le=64)]
+    usd_per_gpu_hour: NonNegative
+    usd_per_vm_hour: NonNegative = 0.2
+    """a machine without GPU, for a verifier, a store or a gateway"""
+    link_gbps: Positive = 10.0
+    disk_gb_per_s: Positive = 5.0
+    egress_usd_per_gb: NonNegative = 0.05
+    facility: str = ""
+    """building; empty means not shared with anyone"""
+    image: str = "default"
+    """software image"""
+    facilitator: str = ""
+    """payment and registry service; empty means none"""
+    upstream: str = ""
+    """API vendor behind a proxy node; empty means none"""
+
+
+class ModelSpec(Spec):
+    """One model that users ask for."""
+
+    name: str
+    weights_gb: Positive
+    active_weights_gb: Positive | None = None
+    """weights read per token: below weights_gb for mixture-of-experts; None means all"""
+    memory_gb: Positive
+    """GPU memory with an 8k context"""
+    output_tokens: Positive = 129.0
+    """mean answer length"""
+    engine_start_s: NonNegative = 15.0
+    verification: Verification = "tee"
+    proof_multiplier: Annotated[float, Field(ge=1)] = 1.0
+    """time with proof over time without, for zkml"""
+    slo_s: Positive = 5.0
+    """latency objective"""
+    streams: Annotated[int, Field(ge=1, le=4096)] = 16
+    """requests that one replica answers at once (continuous batching)"""
+    tokens_per_s: dict[str, Positive] = {}
+    """decode speed of one stream by GPU kind; a missing kind is derived as 0.77 x bandwidth / active weights"""
+    request_gb: NonNegative = 1e-5
+    """bytes that leave the site with one answer"""
+    share: NonNegative = 1.0
+    """popularity weight among the scenario's models"""
+
+
+class RegionSpec(Spec):
+    """Users of one metropolitan area."""
+
+    name: str
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    lat_deg: Annotated[float, Field(ge=-90, le=90)]
+    lon_deg: Annotated[float, Field(ge=-180, le=180)]
+    population_m: Positive
+    """population in millions: the weight of its demand"""
+    utc_offset_h: Annotated[float, Field(ge=-12, le=14)]
+
+
+class FailureKind(Spec):
+    """How a kind of shared dependency breaks (facts: og_env/data/failures.csv)."""
+
+    kind: Kind
+    rate_per_year: NonNegative
+    """shocks per domain"""
+    hit_probability: Share
+    """that a member site is struck by a shock of its domain"""
+    hit_by_host_class: dict[HostClass, Share] = {}
+    """where it differs"""
+    duration_h: Positive
+    """median of the ordinary lognormal"""
+    duration_sigma: NonNegative
+    heavy_duration_h: Positive
+    heavy_duration_sigma: NonNegative
+    heavy_weight: Share = 0.15
+    effects: dict[Effect, Share]
+    """probability of each effect; sums to 1"""
+
+    @model_validator(mode="after")
+    def _effects_sum_to_one(self) -> FailureKind:
+        if abs(sum(self.effects.values()) - 1) > 1e-9:
+            raise ValueError(f"effects of {self.kind} sum to {sum(self.effects.values()):g}, not 1")
+        return self
+
+
+class IncidentSpec(Spec):
+    """A recorded outage (facts: og_env/data/incidents.csv)."""
+
+    id: str
+    date: str
+    """ISO date"""
+    start_utc_h: Annotated[float, Field(ge=0, lt=24)] | None
+    """hour of day; None where the record has no hour"""
+    duration_h: Positive
+    provider: str
+    scope: str
+    """regions or scope in the record's words"""
+    record_kind: str
+    """the record's own word for what broke"""
+    kind: Kind
+    """fault-domain kind that it maps to"""
+    match: tuple[str, ...]
+    """what it hits: patterns FIELD=GLOB over site fields, all alternatives"""
+    effect: Effect
+    summary: str
+    source: str
+
+
+class SampledSites(Spec):
+    """A fleet drawn from the catalogue."""
+
+    count: Annotated[int, Field(ge=1, le=4096)]
+    providers: Count = 6
+    seed: Annotated[int, Field(ge=0)] = 0
+    host_classes: tuple[HostClass, ...] = ("hyperscale", "gpu_cloud", "bare_metal", "home")
+    gpus: tuple[str, ...] = ()
+    """GPU kinds allowed; empty means all that are offered"""
+    gpu_count: tuple[Annotated[int, Field(ge=0, le=64)], Annotated[int, Field(ge=0, le=64)]] = (2, 4)
+    """fewest and most GPUs at a site"""
+    dominant_share: Share = 0.0
+    """share of the sites that one provider owns"""
+    dominant_price_factor: Positive = 1.0
+    """what its prices are multiplied with"""
+    continents: tuple[str, ...] = ()
+    """AF AS EU ME NA OC SA; empty means all"""
+
+
+class SampledRegions(Spec):
+    count: Annotated[int, Field(ge=1, le=512)]
+    """the most populous, spread over continents"""
+
+
+class SiteEntry(Spec):
+    """A catalogue site with changes."""
+
+    name: str
+    gpu: str | None = None
+    gpu_count: Annotated[int, Field(ge=0, le=64)] | None = None
+    usd_per_gpu_hour: NonNegative | None = None
+    usd_per_vm_hour: NonNegative | None = None
+    link_gbps: Positive | None = None
+    disk_gb_per_s: Positive | None = None
+    egress_usd_per_gb: NonNegative | None = None
+    tee_vendor: TeeVendor | None = None
+    facility: str | None = None
+    transit: str | None = None
+    grid: str | None = None
+    image: str | None = None
+    facilitator: str | None = None
+    upstream: str | None = None
+
+
+class ModelEntry(Spec):
+    """A catalogue model with changes."""
+
+    name: str
+    share: NonNegative | None = None
+    verification: Verification | None = None
+    output_tokens: Positive | None = None
+    engine_start_s: NonNegative | None = None
+    slo_s: Positive | None = None
+    streams: Annotated[int, Field(ge=1, le=4096)] | None = None
+    proof_multiplier: Annotated[float, Field(ge=1)] | None = None
+
+
+class DomainSpec(Spec):
+    """A fault domain added by hand."""
+
+    kind: Kind
+    name: str
+    sites: tuple[str, ...]
+
+
+class DemandSpec(Spec):
+    requests_per_s: Positive = 100.0
+    """mean over the day, all regions and models"""
+    diurnal_amplitude: Share = 0.6
+    """rate = mean x (1 + amplitude x cos(local hour - peak_hour))"""
+    peak_hour: Annotated[float, Field(ge=0, lt=24)] = 15.0
+    burst_sd: NonNegative = 0.2
+    """stationary sd of the log of the regional and model factors"""
+    burst_memory_h: Positive = 2.0
+    """time constant of their AR(1)"""
+    flashes_per_day: NonNegative = 0.0
+    """sudden crowds; each lifts one region and one model"""
+    flash_factor: Annotated[float, Field(ge=1)] = 3.0
+    flash_h: Positive = 1.0
+    """mean length, exponential"""
+    arrival_cv: Positive = 1.1
+    """coefficient of variation of inter-arrival times within a step"""
+    service_cv: NonNegative = 0.8
+    """coefficient of variation of service times (answer lengths)"""
+
+
+class OutageSpec(Spec):
+    """A scripted outage."""
+
+    domain: str
+    """kind:name, e.g. provider:aws"""
+    start_h: NonNegative
+    duration_h: Positive
+    effect: Effect = "DOWN"
+
+
+class OpponentSpec(Spec):
+    """Breaks the domain that carries most served traffic."""
+
+    attacks_per_day: NonNegative = 0.0
+    """chances to strike; 0 is off"""
+    budget: Annotated[int, Field(ge=0)] = 3
+    cooldown_h: NonNegative = 4.0
+    duration_h: Positive = 2.0
+
+
+class FailureSpec(Spec):
+    process: Literal["correlated", "independent", "none"] = "correlated"
+    """independent: every site keeps its own failure marginals, nothing coincides"""
+    intensity: NonNegative = 1.0
+    """multiplies every rate of the catalogue"""
+    shocks_per_day: NonNegative | None = None
+    """where given, all domains together have this many shocks a day, divided by kind_shares"""
+    kind_shares: dict[Kind, Share] = {}
+    """sums to 1; within a kind every domain gets the same"""
+    duration_scale: Positive = 1.0
+    frozen_share: Share | None = None
+    """where given, the share of FROZEN among effects of control planes (region, provider)"""
+    fragile_factor: Annotated[float, Field(ge=1)] = 30.0
+    """shock rate in the fragile regime over the calm one's; the average rate is unchanged"""
+    fragile_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """stationary share of time in the fragile regime"""
+    fragile_dwell_h: Positive = 4.0
+    aftershock: Share = 0.4
+    """probability that a repaired domain stays fragile for another dwell"""
+    signal_noise: NonNegative = 0.15
+    """sd of the error-rate signal around 0 (calm) and 1 (fragile)"""
+    hidden: tuple[Kind, ...] = ()
+    """kinds that act, but whose members the agent is not told"""
+    detect_s: NonNegative = 60.0
+    """how long the router goes on using a dead site"""
+    outages: tuple[OutageSpec, ...] = ()
+    opponent: OpponentSpec = OpponentSpec()
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> FailureSpec:
+        if self.kind_shares and abs(sum(self.kind_shares.values()) - 1) > 1e-9:
+            raise ValueError(f"kind_shares sum to {sum(self.kind_shares.values()):g}, not 1")
+        if self.shocks_per_day is not None and not self.kind_shares:
+            raise ValueError("shocks_per_day needs kind_shares")
+        return self
+
+
+class RewardWeights(Spec):
+    """Reward = minus the weighted sum of the terms; in every term 1 is as bad as serving nothing."""
+
+    latency: NonNegative = 0.3
+    cost: NonNegative = 0.25
+    unserved: NonNegative = 1.0
+    unverified: NonNegative = 0.25
+    exposure: NonNegative = 0.2
+    churn: NonNegative = 0.01
+    unserved_convexity: NonNegative = 5.0
+    """k in u (1 + k u) / (1 + k)"""
+    budget_usd_per_hour: Positive | None = None
+    """spending that counts as 1 in the cost term; None: the rent of every GPU of the fleet"""
+
+
+class NetworkSpec(Spec):
+    """Distances, serving and finality."""
+
+    utilisation_limit: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    patience_s: NonNegative = 60.0
+    """a replica that is warm within this time already gets requests"""
+    timeout_s: NonNegative = 2.0
+    """what a request to a dead, undetected site costs before its retry"""
+    block_s: NonNegative = 10.0
+    settle_s: NonNegative = 0.0
+    """mean wait for a settlement batch"""
+    store_streams: Annotated[int, Field(ge=1)] = 2
+    """fetches that a store feeds at full link speed; more share it"""
+    store_gbps: Positive = 10.0
+    """link speed of a store"""
+    provision_s: NonNegative = 600.0
+    """start of a verifier, a store or a gateway"""
+    storage_usd_per_gb_month: NonNegative = 0.023
+    rtt_csv: str | None = None
+    """measured matrix src,dst,rtt_ms; missing pairs fall back to the distance model"""
+
+
+class RouterSpec(Spec):
+    """Routing knobs, in Placement fixed at these values."""
+
+    latency_temperature_ms: Positive = 40.0
+    cold_penalty: NonNegative = 0.1
+    """per second of expected cold wait"""
+    load_penalty: NonNegative = 2.0
+    """per unit of utilisation in the last step"""
+    risk_aversion: NonNegative = 0.5
+    """per unit of dependency risk"""
+    spread: Share = 0.1
+    """share of the traffic divided evenly over all replicas; 1 is uniform random routing"""
+
+
+class StartSpec(Spec):
+    """The fleet at the first step."""
+
+    replicas_per_model: Annotated[int, Field(ge=0)] = 3
+    verifiers: Annotated[int, Field(ge=0)] = 5
+    stores: Annotated[int, Field(ge=0)] = 3
+    gateways: Annotated[int, Field(ge=0)] = 4
+    placement: Literal["cheapest", "spread", "named"] = "spread"
+    """how the starting sites are chosen"""
+    replica_sites: dict[str, tuple[str, ...]] = {}
+    """by model name, for placement = "named" """
+    verifier_sites: tuple[str, ...] = ()
+    store_sites: tuple[str, ...] = ()
+    gateway_sites: tuple[str, ...] = ()
+
+
+class EpisodeSpec(Spec):
+    step_s: Annotated[int, Field(ge=1, le=86_400)] = 300
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 288
+    start_hour_utc: Annotated[float, Field(ge=0, lt=24)] | None = None
+    """None: each episode starts at an hour of its own"""
+
+
+class ScenarioSpec(Spec):
+    """A whole scenario, as a TOML file describes it."""
+
+    version: Literal[1] = 1
+    name: str
+    description: str
+    fleet: Literal["fixed", "random"] = "fixed"
+    sites: SampledSites | tuple[str | SiteEntry | SiteSpec, ...]
+    models: tuple[str | ModelEntry | ModelSpec, ...]
+    regions: SampledRegions | tuple[str | RegionSpec, ...]
+    gpus: tuple[GpuSpec, ...] = ()
+    """added to the catalogue's"""
+    domains: tuple[DomainSpec, ...] = ()
+    demand: DemandSpec = DemandSpec()
+    failures: FailureSpec = FailureSpec()
+    reward: RewardWeights = RewardWeights()
+    network: NetworkSpec = NetworkSpec()
+    router: RouterSpec = RouterSpec()
+    start: StartSpec = StartSpec()
+    episode: EpisodeSpec = EpisodeSpec()

@@ -1,0 +1,174 @@
+"""The audit of one fleet: the apparent picture beside the behaving one, as one JSON-ready object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from og_env.network import great_circle_km
+from og_env.trust.concentration import Concentration, concentration
+from og_env.trust.fleet import SITE, Fleet
+from og_env.trust.growth import Addition, Curve, curve_as_listed, curve_greedy
+from og_env.trust.marginal import leave_one_out, shapley
+from og_env.trust.model import Floats
+from og_env.trust.outage import quorum_outage
+from og_env.trust.overlap import Pairs, fleet_n_eff, pairs
+from og_env.trust.quorum import Domain, n1_live_without, survival
+
+DISTANCE_PAIRS = 100_000
+"""pairs of nodes drawn for the mean distance: standard error about 15 km on a world-wide fleet"""
+ROUNDING = 1e-9
+"""relative to n_eff; smaller gains count as none"""
+
+Json = dict[str, Any]
+
+
+def audit(
+    fleet: Fleet,
+    *,
+    kind_of: Mapping[str, str],
+    missing: Mapping[str, int] | None = None,
+    lat_deg: Floats | None = None,
+    lon_deg: Floats | None = None,
+    top: int = 20,
+    seed: int = 0,
+) -> Json:
+    """Everything about a fleet; `kind_of` gives the kind of dependency of each label, `missing` its empty values.
+
+    Keys: `nodes`, `n_eff`, `apparent`, `kinds`, `quorum`, `marginal` (one entry a node, in order), `count_only`, `growth`.
+    """
+    if top < 1:
+        raise ValueError(f"top is {top}; at least 1")
+    shared = pairs(fleet)
+    n_eff = fleet_n_eff(fleet, shared)
+    labels = [label for label in fleet.kinds if label != SITE or len(fleet.names[-1])]
+    kinds = {label: _kind(fleet, label, kind_of, (missing or {}).get(label, 0), top) for label in labels}
+    quorum, marginal = _quorum_and_marginal(fleet, shared, seed)
+    listed, greedy = curve_as_listed(fleet), curve_greedy(fleet)
+    best = int(greedy.n_eff.argmax())
+    return {
+        "nodes": len(fleet.nodes),
+        "total_weight": float(fleet.weight.sum()),
+        "n_eff": n_eff,
+        "n_eff_by_count": fleet_n_eff(fleet._replace(weight=np.ones(len(fleet.nodes))), shared),
+        "apparent": _apparent(fleet, kind_of, lat_deg, lon_deg),
+        "kinds": kinds,
+        "quorum": quorum,
+        "count_only": _count_only(fleet, marginal, n_eff, top),
+        "growth": {
+            "as_listed": _thinned(listed),
+            "greedy": _thinned(greedy),
+            "greedy_best": {"nodes": int(greedy.nodes[best]), "n_eff": float(greedy.n_eff[best])},
+        },
+        "marginal": marginal,
+    }
+
+
+def additions_json(additions: list[Addition], candidates: Fleet) -> list[Json]:
+    """The greedy order of candidates with their names."""
+    return [
+        {"node": candidates.nodes[step.candidate], **step._asdict(), "candidate": step.candidate} for step in additions
+    ]
+
+
+def _kind(fleet: Fleet, label: str, kind_of: Mapping[str, str], missing: int, top: int) -> Json:
+    count = concentration(fleet, label, np.ones(len(fleet.nodes)))
+    weight = concentration(fleet, label)
+    names = fleet.names[fleet.kinds.index(label)]
+    largest = np.argsort(-count.shares[: len(names)], kind="stable")[:top]
+    return {
+        "failure_kind": kind_of.get(label, label),
+        "domains": len(names),
+        "missing": missing,
+        "top": [
+            {
+                "name": names[i],
+                "nodes": round(float(count.shares[i]) * len(fleet.nodes)),
+                "share": float(count.shares[i]),
+                "weight_share": float(weight.shares[i]),
+            }
+            for i in largest
+        ],
+        **_figures(count),
+        "by_weight": _figures(weight),
+    }
+
+
+def _figures(figures: Concentration) -> Json:
+    return {"hhi": figures.hhi, "effective": figures.effective, "nakamoto": figures.nakamoto}
+
+
+def _quorum_and_marginal(fleet: Fleet, shared: Pairs, seed: int) -> tuple[Json, list[Json]]:
+    worst = survival(fleet)
+    outage = quorum_outage(fleet, seed=seed)
+    value = shapley(fleet, shared, seed=seed)
+    quorum = {
+        "threshold": "2/3",
+        "n1_survives": worst.n1_survives,
+        "n2_survives": worst.n2_survives,
+        "n1_live_share": worst.n1_live,
+        "n2_live_share": worst.n2_live,
+        "worst": _domain(worst.worst, fleet),
+        "worst_pair": [_domain(domain, fleet) for domain in worst.worst_pair],
+        "hours_per_year_without": outage.hours_per_year,
+        "standard_error": outage.standard_error,
+        "method": outage.method,
+        "truncation_hours": outage.truncation,
+    }
+    columns = {
+        "n_eff": leave_one_out(fleet, shared),
+        "shapley": value.value,
+        "shapley_standard_error": value.standard_error,
+        "n1_live_share": worst.n1_live - n1_live_without(fleet),
+        "hours_per_year_without": outage.hours_per_year - outage.hours_without,
+    }
+    rows = zip(fleet.nodes, *(column.tolist() for column in columns.values()), strict=True)
+    return quorum, [dict(zip(("node", *columns), row, strict=True)) for row in rows]
+
+
+def _domain(domain: Domain, fleet: Fleet) -> Json:
+    return {"kind": domain.kind, "name": domain.name, "share": domain.weight / float(fleet.weight.sum())}
+
+
+def _apparent(fleet: Fleet, kind_of: Mapping[str, str], lat_deg: Floats | None, lon_deg: Floats | None) -> Json:
+    """What a map shows: how many countries and cities, how far apart."""
+    counts = {kind_of.get(label, label): len(names) for label, names in zip(fleet.kinds, fleet.names, strict=True)}
+    picture: Json = {"countries": counts.get("country"), "cities": counts.get("metro"), "mean_distance_km": None}
+    if lat_deg is not None and lon_deg is not None:
+        placed = np.flatnonzero(np.isfinite(lat_deg) & np.isfinite(lon_deg))
+        if len(placed) > 1:
+            rng = np.random.default_rng(0)
+            a, b = placed[rng.integers(0, len(placed), (2, DISTANCE_PAIRS))]
+            apart = a != b
+            distance = great_circle_km(lat_deg[a], lon_deg[a], lat_deg[b], lon_deg[b])
+            picture["mean_distance_km"] = float(distance[apart].mean())
+    return picture
+
+
+def _count_only(fleet: Fleet, marginal: list[Json], n_eff: float, top: int) -> Json:
+    """Nodes whose removal does not lower n_eff, the largest groups of one signature first."""
+    gain = np.array([entry["n_eff"] for entry in marginal])
+    useless = np.flatnonzero(gain <= ROUNDING * n_eff)
+    groups, first, size = np.unique(fleet.domain[useless], axis=0, return_index=True, return_counts=True)
+    largest = np.argsort(-size, kind="stable")[:top]
+    return {
+        "nodes": len(useless),
+        "share": len(useless) / len(fleet.nodes),
+        "weight_share": float(fleet.weight[useless].sum() / fleet.weight.sum()),
+        "groups": [
+            {
+                "on": {label: fleet.names[k][groups[g, k]] for k, label in enumerate(fleet.kinds) if groups[g, k] >= 0},
+                "nodes": int(size[g]),
+                "n_eff_each": float(gain[useless[first[g]]]),
+            }
+            for g in largest
+        ],
+    }
+
+
+def _thinned(curve: Curve, points: int = 400) -> Json:
+    """A curve at no more than about `points` node counts, evenly spread on a log scale, the last one included."""
+    steps = np.unique(np.round(np.geomspace(1, len(curve.nodes), points)).astype(int)) - 1
+    return {"nodes": curve.nodes[steps].tolist(), "n_eff": curve.n_eff[steps].tolist()}

@@ -1,0 +1,200 @@
+"""How likely is too little live weight, when nodes are up independently of each other with given probabilities?
+
+Most states are settled by Hoeffding's and Chernoff's bounds. In the others the answer is exact where sums of weights take few
+values: their distribution is built node by node from both ends, so that each node can be left out. Elsewhere votes are drawn
+under the exponential tilt that makes the threshold likely (Siegmund 1976), which keeps the relative error of rare losses small.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from og_env.trust.model import Floats, Ints
+from og_env.trust.quorum import QUORUM, TOLERANCE
+
+MAX_NODES = 256
+MAX_SUMS = 4096
+"""distinct sums of weights up to which the distribution is built"""
+BLOCK_SUMS = 4_000_000
+"""probabilities held at once"""
+NEGLIGIBLE = 1e-16
+MIN_DRAWS, MAX_DRAWS = 2, 100_000
+"""in one state"""
+TILTS = np.concatenate([[0.0], np.geomspace(0.02, 30.0, 15)])
+"""candidates for the tilt, per largest weight"""
+
+
+class Voters(NamedTuple):
+    """Nodes of one type and one weight; V voters."""
+
+    type: Ints
+    """[V]"""
+    weight: Floats
+    """[V] of one node"""
+    size: Ints
+    """[V] nodes"""
+    of_node: Ints
+    """[N]"""
+    sums: Sums | None
+    """None where they are too many"""
+
+
+class Sums(NamedTuple):
+    """Possible live weights of the first and of the last nodes, voters in order and each repeated `size` times."""
+
+    voter: Ints
+    """[N]"""
+    first: tuple[Floats, ...]
+    """[N + 1] sorted sums of nodes 0 .. i-1"""
+    last: tuple[Floats, ...]
+    """[N + 1] sorted sums of nodes i .. N-1"""
+
+
+class Lost(NamedTuple):
+    probability: Floats
+    """[S] that there is no quorum"""
+    variance: Floats
+    """[S] of that figure, where it was drawn"""
+    without: Floats
+    """[S, V] probability of no quorum once one node of the voter has left"""
+
+
+def voters(weight: Floats, of_type: Ints) -> Voters:
+    """Group nodes [N] by type and weight."""
+    values, rank = np.unique(weight, return_inverse=True)
+    pairs, of_node, size = np.unique(of_type * len(values) + rank.ravel(), return_inverse=True, return_counts=True)
+    each = values[pairs % len(values)]
+    return Voters(pairs // len(values), each, size, of_node.ravel(), _sums(each, size))
+
+
+def lost(voters: Voters, up: Floats, importance: Floats, votes: int, rng: np.random.Generator) -> Lost:
+    """Probability of no quorum in every state, from up-probabilities [S, V].
+
+    Where votes are drawn, `votes` of them are divided over the states by `importance` [S] times the bound on the loss.
+    """
+    each, size = voters.weight, voters.size
+    margin = up @ (each * size) - _limit(float(each @ size))
+    slack = np.maximum(np.abs(margin) - each.max(), 0.0)
+    probability = np.where(margin < 0, 1.0, 0.0)
+    found = Lost(probability, np.zeros(len(up)), np.repeat(probability[:, None], len(each), axis=1))
+    open_states = np.flatnonzero(np.exp(-2 * slack**2 / float(each**2 @ size)) >= NEGLIGIBLE)
+    tilts = [_tilt(voters, up[state]) for state in open_states]
+    negligible = np.array([bound + tilt * each.max() / 3 < np.log(NEGLIGIBLE) for tilt, bound in tilts], bool)
+    found.probability[open_states[negligible]], found.without[open_states[negligible]] = 0.0, 0.0
+    if voters.sums is None:
+        likely = np.exp(np.minimum([bound for _, bound in tilts], 0.0)) * ~negligible
+        share = importance[open_states] * likely / max(float(importance[open_states] @ likely), 1e-300)
+        draws = np.clip(votes / len(each) * share, MIN_DRAWS, MAX_DRAWS).astype(int)
+        for at in np.flatnonzero(~negligible):
+            state = open_states[at]
+            drawn = _drawn(voters, up[state], *tilts[at], int(draws[at]), rng)
+            found.probability[state], found.variance[state], found.without[state] = drawn
+        return found
+    open_states = open_states[~negligible]
+    block = max(1, BLOCK_SUMS // sum(len(sums) for sums in voters.sums.last))
+    for start in range(0, len(open_states), block):
+        states = open_states[start : start + block]
+        found.probability[states], found.without[states] = _from_sums(voters, voters.sums, up[states])
+    return found
+
+
+def _limit(total: Floats | float) -> Floats | float:
+    """Live weight up to which there is no quorum."""
+    return QUORUM * total * (1 + TOLERANCE)
+
+
+def _sums(weight: Floats, size: Ints) -> Sums | None:
+    voter = np.repeat(np.arange(len(size)), size)
+    if len(voter) > MAX_NODES:
+        return None
+    each = weight[voter]
+    first, last = _growing_sums(each), _growing_sums(each[::-1])
+    return Sums(voter, first, last[::-1]) if first and last else None
+
+
+def _growing_sums(weight: Floats) -> tuple[Floats, ...]:
+    """Sorted distinct sums of the first 0, 1, ... weights; empty where they become more than MAX_SUMS."""
+    grain = weight.sum() * 1e-12
+    grown = [np.zeros(1)]
+    for value in weight:
+        both = np.sort(np.concatenate([grown[-1], grown[-1] + value]))
+        distinct = both[np.diff(both, prepend=-np.inf) > grain]
+        if len(distinct) > MAX_SUMS:
+            return ()
+        grown.append(distinct)
+    return tuple(grown)
+
+
+def _grow(mass: Floats, old: Floats, new: Floats, weight: float, up: Floats) -> Floats:
+    """Distribution [S, new sums] after one more node, from that over the old sums."""
+    grain = new[-1] * 1e-10
+    grown = np.zeros((len(mass), len(new)))
+    grown[:, np.searchsorted(new, old - grain)] += mass * (1 - up)[:, None]
+    grown[:, np.searchsorted(new, old + weight - grain)] += mass * up[:, None]
+    return grown
+
+
+def _from_sums(voters: Voters, sums: Sums, up: Floats) -> tuple[Floats, Floats]:
+    """([S], [S, V]) exactly: for a node left out, join the nodes before it with those after it."""
+    n = len(sums.voter)
+    total = float(voters.weight @ voters.size)
+    after = [np.ones((len(up), 1))]
+    for i in range(n - 1, -1, -1):
+        voter = sums.voter[i]
+        after.append(_grow(after[-1], sums.last[i + 1], sums.last[i], float(voters.weight[voter]), up[:, voter]))
+    after.reverse()
+    without = np.empty(up.shape)
+    before = np.ones((len(up), 1))
+    for i in range(n):
+        voter = sums.voter[i]
+        if i == 0 or sums.voter[i - 1] != voter:
+            rest = float(_limit(total - voters.weight[voter]))
+            without[:, voter] = _joint_tail(before, sums.first[i], after[i + 1], sums.last[i + 1], rest)
+        before = _grow(before, sums.first[i], sums.first[i + 1], float(voters.weight[voter]), up[:, voter])
+    probability = before @ (sums.first[n] <= _limit(total)).astype(float)
+    return probability, without
+
+
+def _joint_tail(before: Floats, before_sums: Floats, after: Floats, after_sums: Floats, limit: float) -> Floats:
+    """[S] probability that the two independent sums together stay within the limit."""
+    below = np.cumsum(after, axis=1)
+    reach = np.searchsorted(after_sums, limit - before_sums, side="right") - 1
+    able = reach >= 0
+    return np.einsum("sx,sx->s", before[:, able], below[:, reach[able]])
+
+
+def _tilt(voters: Voters, up: Floats) -> tuple[float, float]:
+    """The tilt with the smallest Chernoff bound on P(no quorum), and the log of that bound."""
+    limit = float(_limit(float(voters.weight @ voters.size)))
+    tilts = TILTS / voters.weight.max()
+    moment = np.log1p(up * np.expm1(-np.outer(tilts, voters.weight))) @ voters.size
+    bounds = moment + tilts * limit
+    best = int(bounds.argmin())
+    return float(tilts[best]), float(bounds[best])
+
+
+def _drawn(
+    voters: Voters, up: Floats, tilt: float, log_bound: float, draws: int, rng: np.random.Generator
+) -> tuple[float, float, Floats]:
+    """(P(no quorum), variance of that estimate, [V] the same without one node of each voter) in one state."""
+    each, size = voters.weight, voters.size
+    limit = float(_limit(float(each @ size)))
+    decay = np.exp(-tilt * each)
+    grown = 1 - up + up * decay
+    tilted = up * decay / grown
+    if size.max() == 1:
+        live = (rng.random((draws, len(each)), np.float32) < tilted).astype(float)
+    else:
+        live = rng.binomial(size, tilted, size=(draws, len(each)))
+    weight = live @ each
+    ratio = np.exp(np.minimum(log_bound + tilt * (weight - limit), 50.0))
+    estimate = np.where(weight <= limit, ratio, 0.0)
+    share_up = live / size
+    rest = limit - _limit(each)
+    without = np.zeros(len(each))
+    for alive, share in ((1.0, share_up), (0.0, 1 - share_up)):
+        is_lost = weight[:, None] <= rest + alive * each
+        without += np.einsum("d,dv->v", ratio, share * is_lost) / (grown * np.exp(tilt * alive * each))
+    return float(estimate.mean()), float(estimate.var(ddof=1)) / draws, without / draws

@@ -1,0 +1,100 @@
+"""What each node adds: leave-one-out exactly, and its Shapley value in the game whose value is n_eff."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from og_env.trust.fleet import Fleet, dense
+from og_env.trust.model import Floats, Ints, correlation_matrix
+from og_env.trust.overlap import Pairs, pair_sums, prefix_n_eff
+
+EXACT_NODES = 12
+"""fleets up to this size get every coalition"""
+WORK = 20_000_000
+"""pair terms that permutation sampling may touch, about a second"""
+MIN_ROUNDS, MAX_ROUNDS = 4, 1000
+
+
+class Shapley(NamedTuple):
+    value: Floats
+    """[N] sums to n_eff of the fleet"""
+    standard_error: Floats
+    """[N] 0 where every coalition was counted"""
+    permutations: int
+    """0 where every coalition was counted"""
+
+
+def leave_one_out(fleet: Fleet, shared: Pairs) -> Floats:
+    """[N] n_eff with the node minus n_eff without it; negative where the node lowers it."""
+    weight = fleet.weight
+    mass = weight * shared.scale[shared.types.of_node]
+    with_others = mass * pair_sums(shared, mass)
+    spread = float(np.sum(weight**2) + np.sum(with_others))
+    total = float(weight.sum())
+    rest = np.maximum(total - weight, 0.0)
+    spread_rest = spread - weight**2 - 2 * with_others
+    spread_rest = np.maximum(spread_rest, rest**2 / len(weight))
+    without = np.divide(rest**2, spread_rest, out=np.zeros_like(rest), where=rest > 1e-12 * total)
+    return total**2 / spread - without
+
+
+def shapley(fleet: Fleet, shared: Pairs, *, rounds: int | None = None, seed: int = 0) -> Shapley:
+    """Mean gain of n_eff over the orders in which the fleet can be built (Shapley 1953; Castro et al. 2009).
+
+    Fleets up to EXACT_NODES count every coalition unless `rounds` is given. A round is a random permutation and its reverse;
+    nodes of one signature and weight have one value, the mean over them. The permutations depend on `seed` and the number
+    of nodes alone, so two fleets of one size are compared on common random numbers.
+    """
+    if rounds is None and len(fleet.nodes) <= EXACT_NODES:
+        return Shapley(_every_coalition(fleet), np.zeros(len(fleet.nodes)), 0)
+    if rounds is None:
+        work = len(fleet.nodes) + sum(int(shared.types.size[overlap.types].sum()) for overlap in shared.overlaps)
+        rounds = int(np.clip(WORK // (2 * work), MIN_ROUNDS, MAX_ROUNDS))
+    if rounds < 2:
+        raise ValueError(f"{rounds} rounds give no standard error; at least 2")
+    player, size = _players(fleet, shared)
+    rng = np.random.default_rng(seed)
+    mean, squares = np.zeros(len(size)), np.zeros(len(size))
+    for done in range(1, rounds + 1):
+        order = rng.permutation(len(fleet.nodes))
+        gain = _gains(fleet, shared, order) + _gains(fleet, shared, order[::-1])
+        sample = np.bincount(player, weights=gain / 2) / size
+        step = sample - mean
+        mean += step / done
+        squares += step * (sample - mean)
+    error = np.sqrt(squares / (rounds - 1) / rounds)
+    return Shapley(mean[player], error[player], 2 * rounds)
+
+
+def _players(fleet: Fleet, shared: Pairs) -> tuple[Ints, Ints]:
+    """([N] player of each node, [P] nodes of each player): nodes that nothing tells apart."""
+    values, rank = np.unique(fleet.weight, return_inverse=True)
+    joint = shared.types.of_node * len(values) + rank.ravel()
+    _, player, size = np.unique(joint, return_inverse=True, return_counts=True)
+    return player.ravel(), size
+
+
+def _gains(fleet: Fleet, shared: Pairs, order: Ints) -> Floats:
+    """[N] by node, what n_eff grows by when the node joins those before it."""
+    gain = np.empty(len(order))
+    gain[order] = np.diff(prefix_n_eff(fleet, shared, order), prepend=0.0)
+    return gain
+
+
+def _every_coalition(fleet: Fleet) -> Floats:
+    """[N] Shapley values from n_eff of all 2^N coalitions."""
+    n = len(fleet.nodes)
+    member = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+    weight = member * fleet.weight
+    spread = np.einsum("ci,ij,cj->c", weight, correlation_matrix(*dense(fleet)), weight, optimize=True)
+    value = np.divide(weight.sum(axis=1) ** 2, spread, out=np.zeros(2**n), where=spread > 0)
+    others = member.sum(axis=1)
+    orders = np.array([math.factorial(k) * math.factorial(n - 1 - k) for k in range(n)]) / math.factorial(n)
+    result = np.empty(n)
+    for i in range(n):
+        without = np.flatnonzero(member[:, i] == 0)
+        result[i] = np.sum(orders[others[without]] * (value[without + 2**i] - value[without]))
+    return result

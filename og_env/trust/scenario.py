@@ -1,0 +1,95 @@
+"""The fleet of a scenario: one node at each site, with the scenario's own failure rates."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from og_env.specs import DomainSpec, Effect, FailureKind, FailureSpec, SiteSpec
+from og_env.trust.fleet import PRIVATE, SITE, FailureOf, Fleet, build_fleet
+from og_env.trust.model import COUNTED_EFFECTS
+
+DAYS_PER_YEAR = 365.0
+CONTROL_PLANES = ("region", "provider")
+"""kinds whose FROZEN share a scenario can set"""
+
+
+def site_columns(sites: Sequence[SiteSpec], domains: Sequence[DomainSpec] = ()) -> dict[str, list[str | None]]:
+    """Domain names [N] by label of the kind; a domain added by hand is a column of its own, labelled kind:name."""
+    columns: dict[str, list[str | None]] = {
+        "facility": [site.facility or None for site in sites],
+        "region": [f"{site.provider}/{site.region}" for site in sites],
+        "metro": [f"{site.city} ({site.country})" for site in sites],
+        "provider": [site.provider for site in sites],
+        "grid": [site.grid for site in sites],
+        "transit": [site.transit for site in sites],
+        "country": [site.country for site in sites],
+        "tee_vendor": [None if site.tee_vendor == "none" else site.tee_vendor for site in sites],
+        "image": [site.image for site in sites],
+        "facilitator": [site.facilitator or None for site in sites],
+        "upstream": [site.upstream or None for site in sites],
+    }
+    for domain in domains:
+        members = set(domain.sites)
+        columns[f"{domain.kind}:{domain.name}"] = [domain.name if site.name in members else None for site in sites]
+    return {label: column for label, column in columns.items() if any(column)}
+
+
+def fleet_of_scenario(
+    sites: Sequence[SiteSpec],
+    failures: FailureSpec,
+    failure_of: FailureOf,
+    domains: Sequence[DomainSpec] = (),
+    *,
+    weight: ArrayLike | None = None,
+    effects: Collection[Effect] = COUNTED_EFFECTS,
+) -> Fleet:
+    """Sites as nodes; `failure_of` is the catalogue's, which the scenario's failure settings then change.
+
+    The fragile regime is left out: it moves shocks in time and keeps their average rate.
+    """
+    columns = site_columns(sites, domains)
+    count: dict[str, int] = {SITE: len(sites)}
+    for label, column in columns.items():
+        kind = label.split(":")[0]
+        count[kind] = count.get(kind, 0) + len({name for name in column if name})
+
+    def changed(label: str, name: str) -> FailureKind | None:
+        kind = label.split(":")[0]
+        return scenario_kind(failure_of(kind, name), failures, count.get(kind, 1))
+
+    fleet = build_fleet(
+        [site.name for site in sites],
+        columns,
+        changed,
+        weight=weight,
+        host_class=[site.host_class for site in sites],
+        effects=effects,
+    )
+    if failures.process == "independent":
+        return fleet._replace(domain=np.full_like(fleet.domain, PRIVATE))
+    return fleet
+
+
+def scenario_kind(kind: FailureKind | None, failures: FailureSpec, domains: int) -> FailureKind | None:
+    """Parameters of one of the `domains` domains of a kind as the scenario's settings change them."""
+    if kind is None or failures.process == "none":
+        return None
+    rate = kind.rate_per_year * failures.intensity
+    if failures.shocks_per_day is not None:
+        rate = failures.shocks_per_day * DAYS_PER_YEAR * failures.kind_shares.get(kind.kind, 0.0) / domains
+    effects = dict(kind.effects)
+    if failures.frozen_share is not None and kind.kind in CONTROL_PLANES:
+        others = 1 - effects.pop("FROZEN", 0.0)
+        effects = {effect: share / others * (1 - failures.frozen_share) for effect, share in effects.items()}
+        effects["FROZEN"] = 1 - sum(effects.values())
+    return kind.model_copy(
+        update={
+            "rate_per_year": rate,
+            "duration_h": kind.duration_h * failures.duration_scale,
+            "heavy_duration_h": kind.heavy_duration_h * failures.duration_scale,
+            "effects": effects,
+        }
+    )

@@ -1,0 +1,167 @@
+"""An audit as text for a terminal and as rows for CSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from og_env.trust.fleet import SITE, Fleet
+
+WIDTH = 34
+"""characters of a name"""
+Json = dict[str, Any]
+
+
+def text(result: Json, top: int) -> str:
+    """The whole audit in a few tables."""
+    parts = [_headline(result), _kinds_table(result), _top_tables(result, top), _marginal_tables(result, top)]
+    if result.get("candidates"):
+        parts.append(_candidate_table(result["candidates"], top))
+    return "\n\n".join(part for part in parts if part)
+
+
+def kind_rows(result: Json) -> list[Json]:
+    """One row for each of the top domains of every kind."""
+    return [
+        {"kind": label, "failure_kind": kind["failure_kind"], **entry}
+        for label, kind in result["kinds"].items()
+        for entry in kind["top"]
+    ]
+
+
+def node_rows(result: Json, fleet: Fleet) -> list[Json]:
+    """One row a node: what it stands on, its weight and what it adds."""
+    kinds = [(k, label) for k, label in enumerate(fleet.kinds) if label != SITE or fleet.names[k]]
+    rows = []
+    for i, entry in enumerate(result["marginal"]):
+        on = {label: fleet.names[k][fleet.domain[i, k]] if fleet.domain[i, k] >= 0 else "" for k, label in kinds}
+        gains = {f"adds_{key}": value for key, value in entry.items() if key != "node"}
+        rows.append({"node": entry["node"], **on, "weight": float(fleet.weight[i]), **gains})
+    return rows
+
+
+def _headline(result: Json) -> str:
+    quorum, looks, only = result["quorum"], result["apparent"], result["count_only"]
+    seen = [f"{looks[key]:,} {key}" for key in ("countries", "cities") if looks[key]]
+    if looks["mean_distance_km"] is not None:
+        seen.append(f"{looks['mean_distance_km']:,.0f} km between two nodes on average")
+    pair = " and ".join(_domain(domain) for domain in quorum["worst_pair"])
+    if quorum["worst_pair"][0] == quorum["worst_pair"][1]:
+        pair = "no second one takes more"
+    best = result["growth"]["greedy_best"]
+    lines = [
+        ("nodes", f"{result['nodes']:,}"),
+        ("looks like", ", ".join(seen) or "no countries, cities or coordinates given"),
+        ("behaves like", f"{result['n_eff']:,.1f} independent nodes"),
+        ("best part", f"{best['nodes']:,} of the nodes, chosen greedily, behave like {best['n_eff']:,.1f}"),
+        ("worst dependency", f"{_domain(quorum['worst'])}: {_survives(quorum['n1_survives'])}"),
+        ("worst pair", f"{pair}: {_survives(quorum['n2_survives'])}"),
+        ("no quorum", f"{_hours(quorum)} hours a year expected ({quorum['method']})"),
+        ("count only", f"{only['nodes']:,} nodes ({only['share']:.0%}): without one of them n_eff is no lower"),
+    ]
+    lines += [("note", note) for note in result.get("notes", [])]
+    return "\n".join(f"{name:<17} {value}" for name, value in lines)
+
+
+def _hours(quorum: Json) -> str:
+    hours, error = quorum["hours_per_year_without"], quorum["standard_error"]
+    return f"{hours:.3g}" + (f" +- {error:.1g}" if error else "")
+
+
+def _domain(domain: Json) -> str:
+    return f"{domain['kind']} {domain['name']} ({domain['share']:.1%} of the weight)"
+
+
+def _survives(survives: bool) -> str:
+    return "the quorum survives" if survives else "the quorum is lost"
+
+
+def _kinds_table(result: Json) -> str:
+    header = ["kind", "domains", "missing", "largest", "HHI", "effective", "Nakamoto 1/3 1/2 2/3"]
+    weighted = any(kind["by_weight"]["hhi"] != kind["hhi"] for kind in result["kinds"].values())
+    if weighted:
+        header += ["by weight: HHI", "effective", "Nakamoto"]
+    rows = []
+    for label, kind in result["kinds"].items():
+        largest = f"{kind['top'][0]['share']:.1%}" if kind["top"] else "-"
+        row = [label, f"{kind['domains']:,}", f"{kind['missing']:,}", largest, *_figures(kind)]
+        rows.append(row + _figures(kind["by_weight"]) if weighted else row)
+    return table(header, rows)
+
+
+def _figures(figures: Json) -> list[str]:
+    return [f"{figures['hhi']:.3f}", f"{figures['effective']:.1f}", _nakamoto(figures)]
+
+
+def _nakamoto(figures: Json) -> str:
+    return " ".join(str(count) for count in figures["nakamoto"].values())
+
+
+def _top_tables(result: Json, top: int) -> str:
+    tables = []
+    for label, kind in result["kinds"].items():
+        rows = [
+            [entry["name"][:WIDTH], f"{entry['nodes']:,}", f"{entry['share']:.1%}", f"{entry['weight_share']:.1%}"]
+            for entry in kind["top"][: min(top, 5)]
+        ]
+        if rows:
+            tables.append(table([label, "nodes", "share", "by weight"], rows))
+    return "\n\n".join(tables)
+
+
+def _marginal_tables(result: Json, top: int) -> str:
+    """Nodes with the same figures are one row."""
+    alike: dict[tuple[float, ...], list[Json]] = {}
+    for entry in sorted(result["marginal"], key=lambda entry: -entry["shapley"]):
+        alike.setdefault((entry["shapley"], entry["n_eff"]), []).append(entry)
+    ranked = list(alike.values())
+    header = ["like it", "n_eff", "Shapley", "+-", "N-1 live share", "hours a year"]
+    shown = min(top, max(1, len(ranked) // 2))
+    parts = [table(["adds most", *header], [_marginal_row(group) for group in ranked[:shown]])]
+    if len(ranked) > 1:
+        parts.append(table(["adds least", *header], [_marginal_row(group) for group in ranked[: -shown - 1 : -1]]))
+    groups = [
+        [", ".join(dict.fromkeys(group["on"].values()))[:70], group["nodes"], f"{group['n_eff_each']:+.5f}"]
+        for group in result["count_only"]["groups"][:top]
+    ]
+    if groups:
+        parts.append(table(["adds to the count but not to trust", "nodes", "n_eff each"], groups))
+    return "\n\n".join(parts)
+
+
+def _marginal_row(group: Sequence[Json]) -> list[str]:
+    entry = group[0]
+    figures = (entry["n_eff"], entry["shapley"], entry["n1_live_share"], entry["hours_per_year_without"])
+    n_eff, value, live, hours = (f"{figure:+.3g}" for figure in figures)
+    return [entry["node"][:WIDTH], f"{len(group) - 1:,}", n_eff, value, _error(entry), live, hours]
+
+
+def _error(entry: Json) -> str:
+    error = entry["shapley_standard_error"]
+    return f"{error:.1g}" if error else "exact"
+
+
+def _candidate_table(candidates: Sequence[Json], top: int) -> str:
+    priced = candidates[0]["usd"] is not None
+    rows = []
+    for place, step in enumerate(candidates[:top], start=1):
+        row = [str(place), step["node"][:WIDTH], f"{step['n_eff']:.3f}", f"{step['gain']:+.4f}"]
+        if priced:
+            bought = step["gain_per_usd"]
+            row += [f"{step['usd']:g}", "free" if bought is None else f"{bought:+.4g}"]
+        rows.append(row)
+    return table(["add", "candidate", "n_eff then", "gain", *(["price", "gain per dollar"] if priced else [])], rows)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Columns padded to their widest value, words to the left and figures to the right."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
+    left = [i == 0 or not any(row[i][:1] in "+-0123456789" for row in cells) for i in range(len(header))]
+    lines = [header, *cells]
+    return "\n".join(
+        "  ".join(
+            f"{c:<{w}}" if is_left else f"{c:>{w}}" for c, w, is_left in zip(line, widths, left, strict=True)
+        ).rstrip()
+        for line in lines
+    )

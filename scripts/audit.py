@@ -1,0 +1,180 @@
+"""Audit a fleet of nodes: what they share, how many they really are, and what each of them adds.
+
+python scripts/audit.py FLEET.csv --map dc_owner=provider --out runs/audit
+python scripts/audit.py --scenario global-24 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from og_env import catalog, config
+from og_env.node_table import NodeTable, read_node_table
+from og_env.specs import FailureKind, FailureSpec
+from og_env.trust import Fleet, additions_json, audit, best_additions, build_fleet, fleet_of_scenario
+from og_env.trust.text import kind_rows, node_rows, text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        run(options)
+    except ValueError as error:
+        return fail(str(error))
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        return fail(f"{error.filename}: {error.strerror}")
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "", allow_abbrev=False)
+    parser.add_argument("fleet", nargs="?", metavar="FLEET.csv", help="a row for each node, with a header")
+    parser.add_argument("--scenario", metavar="NAME", help="audit the sites of a scenario (name or file) instead")
+    parser.add_argument(
+        "--candidates", metavar="SITES.csv", help="nodes that could be added; same columns, and a price"
+    )
+    parser.add_argument("--weight", metavar="COLUMN", help="column of the weight or stake (default: weight, if there)")
+    parser.add_argument("--kinds", metavar="KIND,...", help="dependencies to look at (default: all that have a column)")
+    parser.add_argument(
+        "--map", nargs="+", action="extend", default=[], metavar="COLUMN=KIND", help="what a column means"
+    )
+    parser.add_argument("--top", type=int, default=20, metavar="N", help="rows shown of each ranking (default: 20)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of Shapley and quorum sampling (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--out", metavar="DIR", help="write audit.json, nodes.csv, kinds.csv, audit.png there")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.fleet is None and options.map and "=" not in options.map[-1]:
+        options.fleet = options.map.pop()
+    if (options.fleet is None) == (options.scenario is None):
+        raise ValueError("name either a FLEET.csv or --scenario NAME")
+    if options.top < 1 or options.seed < 0:
+        raise ValueError("--top must be at least 1 and --seed at least 0")
+    if options.out is not None:
+        Path(options.out).mkdir(parents=True, exist_ok=True)
+    if options.scenario is not None:
+        result, fleet, title, lat_deg, lon_deg = audit_scenario(options)
+    else:
+        result, fleet, title, lat_deg, lon_deg = audit_table(options)
+    if options.out is not None:
+        write(Path(options.out), result, fleet, title, lat_deg, lon_deg)
+    print(json.dumps(result, allow_nan=False) if options.json else text(result, options.top))
+
+
+def audit_table(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str, Any, Any]:
+    mapped = mapping(options.map)
+    kinds = None if options.kinds is None else [kind.strip() for kind in options.kinds.split(",") if kind.strip()]
+    if kinds == []:
+        raise ValueError("--kinds names no kind")
+    table = read_node_table(options.fleet, mapped=mapped, kinds=kinds, weight=options.weight)
+    fleet = fleet_of_table(table)
+    result = {"fleet": Path(options.fleet).name} | audit(
+        fleet,
+        kind_of=table.kind_of,
+        missing=table.missing,
+        lat_deg=table.lat_deg,
+        lon_deg=table.lon_deg,
+        top=options.top,
+        seed=options.seed,
+    )
+    notes = [
+        f"{count:,} nodes without {label}: taken as independent in it"
+        for label, count in table.missing.items()
+        if count
+    ]
+    if table.unused:
+        notes.append(f"columns not used: {', '.join(table.unused)}; --map COLUMN=KIND names one")
+    if options.candidates is not None:
+        result["candidates"] = candidates(options, table, fleet, mapped)
+    return result | {"notes": notes}, fleet, Path(options.fleet).stem, table.lat_deg, table.lon_deg
+
+
+def candidates(
+    options: argparse.Namespace, table: NodeTable, fleet: Fleet, mapped: dict[str, str]
+) -> list[dict[str, Any]]:
+    with open(options.candidates, encoding="utf-8-sig", errors="replace", newline="") as file:
+        header = file.readline(1_000_000)
+    there = {column: meaning for column, meaning in mapped.items() if column in header}
+    offered = read_node_table(options.candidates, mapped=there, kinds=tuple(table.columns))
+    usual = float(fleet.weight.mean())
+    new = fleet_of_table(offered, np.full(len(offered.nodes), usual) if offered.weight is None else offered.weight)
+    return additions_json(best_additions(fleet, new, offered.price_usd), new)
+
+
+def audit_scenario(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str, Any, Any]:
+    for name in ("candidates", "weight", "kinds", "map"):
+        if getattr(options, name):
+            raise ValueError(f"--{name} goes with a FLEET.csv, not with --scenario")
+    spec = config.load(options.scenario)
+    sites = config.sites_of(spec)
+    notes = ["failure rates are the scenario's"]
+    failures = spec.failures
+    if failures.process == "none":
+        failures = FailureSpec()
+        notes = ["the scenario draws no outages: failure rates are the catalogue's"]
+    fleet = fleet_of_scenario(sites, failures, catalog.failure_kind, spec.domains)
+    lat_deg, lon_deg = np.array([site.lat_deg for site in sites]), np.array([site.lon_deg for site in sites])
+    kind_of = {label: label.split(":")[0] for label in fleet.kinds}
+    result = audit(fleet, kind_of=kind_of, lat_deg=lat_deg, lon_deg=lon_deg, top=options.top, seed=options.seed)
+    return {"fleet": spec.name} | result | {"notes": notes}, fleet, spec.name, lat_deg, lon_deg
+
+
+def mapping(items: Sequence[str]) -> dict[str, str]:
+    mapped: dict[str, str] = {}
+    for item in items:
+        column, equals, meaning = item.partition("=")
+        if not (column and equals and meaning):
+            raise ValueError(f"--map {item}: write COLUMN=KIND, e.g. dc_owner=provider")
+        if column in mapped:
+            raise ValueError(f"--map names the column {column!r} twice")
+        mapped[column] = meaning
+    return mapped
+
+
+def fleet_of_table(table: NodeTable, weight: Any = None) -> Fleet:
+    def failure_of(label: str, name: str) -> FailureKind:
+        return catalog.failure_kind(table.kind_of.get(label, label), name)
+
+    weight = table.weight if weight is None else weight
+    return build_fleet(table.nodes, table.columns, failure_of, weight=weight, host_class=table.host_class)
+
+
+def write(folder: Path, result: dict[str, Any], fleet: Fleet, title: str, lat_deg: Any, lon_deg: Any) -> None:
+    from og_env.trust.picture import draw
+
+    (folder / "audit.json").write_text(json.dumps(result, allow_nan=False, indent=1) + "\n", encoding="utf-8")
+    write_csv(folder / "nodes.csv", node_rows(result, fleet))
+    write_csv(folder / "kinds.csv", kind_rows(result))
+    if result.get("candidates"):
+        write_csv(folder / "candidates.csv", result["candidates"])
+    draw(result, folder / "audit.png", title=title, lat_deg=lat_deg, lon_deg=lon_deg)
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())
