@@ -22,8 +22,12 @@ from og_env.specs import HostClass, Kind
 ALIASES = {"asn": "transit", "city": "metro"}
 """columns that are called otherwise than the kind of dependency they are"""
 KINDS: tuple[str, ...] = get_args(Kind)
-PRICES = ("price", "usd_per_hour", "usd_per_vm_hour", "usd_per_gpu_hour")
-"""columns that hold a price, first found first used"""
+OTHER_NAMES = {
+    "lat": ("lat_deg",),
+    "lon": ("lon_deg",),
+    "price": ("usd_per_hour", "usd_per_vm_hour", "usd_per_gpu_hour"),
+}
+"""columns that serve where one of the plain name is missing, first found first used"""
 PLAIN = ("node", "weight", "lat", "lon", "host_class", "price")
 MEANINGS = (*PLAIN, *ALIASES, *KINDS)
 MISSING = frozenset({"", "-", "?", "unknown", "n/a", "null", "nan"})
@@ -88,7 +92,7 @@ def read_node_table(
         _fail(source, "a header but no nodes")
     return NodeTable(
         path=source,
-        nodes=_node_names(cells["node"], lines, source),
+        nodes=_node_names(cells, lines, source),
         columns={label: _domains(label, cells, labels) for label in labels},
         kind_of={label: ALIASES.get(label, label) for label in labels},
         missing={label: sum(_is_missing(value) for value in cells[label]) for label in labels},
@@ -99,6 +103,11 @@ def read_node_table(
         price_usd=_numbers(cells, "price", lines, source, low=0.0, required=True),
         unused=unused,
     )
+
+
+def read_header(path: str | Path) -> tuple[str, ...]:
+    """Names of the columns; the same errors as `read_node_table`."""
+    return tuple(cell.strip() for cell in next(_rows(Path(path), str(path)), (0, []))[1])
 
 
 def _fail(source: str, problem: str, line: int | None = None) -> NoReturn:
@@ -155,13 +164,15 @@ def _places(
             raise ValueError(f"both {taken[meaning]!r} and {column!r} are mapped to {meaning}")
         taken[meaning] = column
     for column in header:
-        meaning = "price" if column in PRICES else column
-        if column not in wanted and meaning in MEANINGS:
+        if column not in wanted and column in MEANINGS:
+            taken.setdefault(column, column)
+    for meaning, others in OTHER_NAMES.items():
+        for column in (other for other in others if other in header and other not in wanted):
             taken.setdefault(meaning, column)
     for alias, kind in ALIASES.items():
         if kind in taken and alias in taken:
             del taken[kind if taken[alias] in wanted else alias]
-    if "node" not in taken:
+    if "node" not in taken and not {"provider", "region"} <= taken.keys():
         hint = " (is it separated by something else than commas?)" if len(header) == 1 else ""
         _fail(source, f"no column 'node'{hint or nearest_valid('node', header)}; name one with --map COLUMN=node")
     unused = tuple(column for column in header if column and column not in taken.values())
@@ -191,21 +202,23 @@ def _is_missing(value: str) -> bool:
     return value.casefold() in MISSING
 
 
-def _node_names(cells: Sequence[str], lines: Sequence[int], source: str) -> tuple[str, ...]:
+def _node_names(cells: Mapping[str, Sequence[str]], lines: Sequence[int], source: str) -> tuple[str, ...]:
+    """[N] unique names; a table of sites without a column for them names a site provider/region."""
+    names = cells.get("node") or [f"{a}/{b}" for a, b in zip(cells["provider"], cells["region"], strict=True)]
     first: dict[str, int] = {}
-    for line, name in zip(lines, cells, strict=True):
+    for line, name in zip(lines, names, strict=True):
         if not name:
             _fail(source, "the node has no name", line)
         if name in first:
             _fail(source, f"node {name!r} is there already, in line {first[name]}", line)
         first[name] = line
-    return tuple(cells)
+    return tuple(names)
 
 
 def _domains(label: str, cells: Mapping[str, Sequence[str]], labels: Collection[str]) -> tuple[str | None, ...]:
     """Names of the domains; a city belongs to its country and a region to its provider, where these are known."""
     kind = ALIASES.get(label, label)
-    countries = cells.get("country") if kind == "metro" else None
+    countries = [name.upper() for name in cells.get("country", ())] if kind == "metro" else []
     providers = cells.get("provider") if kind == "region" else None
     names: list[str | None] = []
     for row, value in enumerate(cells[label]):
@@ -213,7 +226,9 @@ def _domains(label: str, cells: Mapping[str, Sequence[str]], labels: Collection[
             names.append(None)
         elif _is_missing(value):
             names.append("")
-        elif countries is not None and countries[row] and f"({countries[row]})" not in value:
+        elif kind == "country" and len(value) == 2:
+            names.append(value.upper())
+        elif countries and countries[row] and f"({countries[row]})" not in value:
             names.append(f"{value} ({countries[row]})")
         elif providers is not None and providers[row] and not value.startswith(f"{providers[row]}/"):
             names.append(f"{providers[row]}/{value}")

@@ -13,14 +13,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from og_env import catalog, config
-from og_env.node_table import NodeTable, read_node_table
+from og_env.node_table import NodeTable, read_header, read_node_table
 from og_env.specs import FailureKind, FailureSpec
 from og_env.trust import Fleet, additions_json, audit, best_additions, build_fleet, fleet_of_scenario
+from og_env.trust.growth import MAX_STEPS
 from og_env.trust.text import kind_rows, node_rows, text
 
 
@@ -37,8 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(fail(message))
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "", allow_abbrev=False)
+    parser = Parser(description=__doc__.splitlines()[0] if __doc__ else "", allow_abbrev=False)
     parser.add_argument("fleet", nargs="?", metavar="FLEET.csv", help="a row for each node, with a header")
     parser.add_argument("--scenario", metavar="NAME", help="audit the sites of a scenario (name or file) instead")
     parser.add_argument(
@@ -75,11 +83,14 @@ def run(options: argparse.Namespace) -> None:
 
 
 def audit_table(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str, Any, Any]:
+    offered = () if options.candidates is None else read_header(options.candidates)
+    columns = read_header(options.fleet)
     mapped = mapping(options.map)
+    here = {column: meaning for column, meaning in mapped.items() if column in columns or column not in offered}
     kinds = None if options.kinds is None else [kind.strip() for kind in options.kinds.split(",") if kind.strip()]
     if kinds == []:
         raise ValueError("--kinds names no kind")
-    table = read_node_table(options.fleet, mapped=mapped, kinds=kinds, weight=options.weight)
+    table = read_node_table(options.fleet, mapped=here, kinds=kinds, weight=options.weight)
     fleet = fleet_of_table(table)
     result = {"fleet": Path(options.fleet).name} | audit(
         fleet,
@@ -99,16 +110,18 @@ def audit_table(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str
         notes.append(f"columns not used: {', '.join(table.unused)}; --map COLUMN=KIND names one")
     if options.candidates is not None:
         result["candidates"] = candidates(options, table, fleet, mapped)
+        if len(result["candidates"]) == MAX_STEPS:
+            notes.append(f"only the first {MAX_STEPS:,} additions are worked out")
     return result | {"notes": notes}, fleet, Path(options.fleet).stem, table.lat_deg, table.lon_deg
 
 
 def candidates(
     options: argparse.Namespace, table: NodeTable, fleet: Fleet, mapped: dict[str, str]
 ) -> list[dict[str, Any]]:
-    with open(options.candidates, encoding="utf-8-sig", errors="replace", newline="") as file:
-        header = file.readline(1_000_000)
-    there = {column: meaning for column, meaning in mapped.items() if column in header}
-    offered = read_node_table(options.candidates, mapped=there, kinds=tuple(table.columns))
+    columns = read_header(options.candidates)
+    there = {column: meaning for column, meaning in mapped.items() if column in columns}
+    weight = options.weight if options.weight in columns else None
+    offered = read_node_table(options.candidates, mapped=there, kinds=tuple(table.columns), weight=weight)
     usual = float(fleet.weight.mean())
     new = fleet_of_table(offered, np.full(len(offered.nodes), usual) if offered.weight is None else offered.weight)
     return additions_json(best_additions(fleet, new, offered.price_usd), new)

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from og_env import config
+
 ROOT = Path(__file__).parents[1]
 FLEETS = ROOT.parent / "shared" / "data" / "fleets"
 SCRIPT = ROOT / "scripts" / "audit.py"
@@ -131,6 +133,13 @@ def test_tables_and_files(audit_script, capsys, small, tmp_path):
     assert (folder / "audit.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+def test_the_catalogue_serves_as_candidates(audit_json, small):
+    sites = ROOT / "og_env" / "data" / "sites.csv"
+    plain = audit_json(small, "--kinds", "provider,country,city", "--candidates", sites)["candidates"]
+    assert len(plain) > 100 and all("/" in step["node"] for step in plain)
+    assert all(step["usd"] > 0 for step in plain) and plain[0]["gain_per_usd"] > 0
+
+
 @pytest.mark.parametrize(
     ("name", "flags", "kind", "share", "hhi", "nakamoto"),
     [
@@ -158,9 +167,28 @@ def test_real_fleets_show_their_known_concentration(audit_json, name, flags, kin
     assert sum(entry["shapley"] for entry in result["marginal"]) == pytest.approx(result["n_eff"])
 
 
-def test_a_scenario_can_be_audited(audit_json, error_of):
-    result = audit_json("--scenario", "toy-3")
-    assert result["nodes"] == 3 and result["n_eff"] <= 3
+def test_tables_from_spreadsheets_are_understood(audit_json, tmp_path):
+    path = tmp_path / "sheet.csv"
+    path.write_bytes(
+        b"\xef\xbb\xbfnode,provider,country,city,lat,lon\r\n"
+        b'a,"X, Inc",us,Dublin,37.7,-121.9\r\n\r\nb,unknown,US,Dublin,37.7,-121.9\r\nc,-,IE,Dublin,,\r\n'
+    )
+    kinds = audit_json(path)["kinds"]
+    assert kinds["provider"]["top"][0]["name"] == "X, Inc" and kinds["provider"]["missing"] == 2
+    assert [top["name"] for top in kinds["country"]["top"]] == ["US", "IE"]
+    assert [top["name"] for top in kinds["city"]["top"]] == ["Dublin (US)", "Dublin (IE)"]
+
+
+@pytest.mark.parametrize("name", config.names())
+def test_every_shipped_scenario_can_be_audited(audit_json, name):
+    result = audit_json("--scenario", name)
+    assert result["nodes"] == len(config.sites_of(config.load(name)))
+    assert 1 <= result["n_eff"] <= result["nodes"]
+    assert sum(entry["shapley"] for entry in result["marginal"]) == pytest.approx(result["n_eff"])
+    assert 0 <= result["quorum"]["hours_per_year_without"] <= 8760
+
+
+def test_scenario_flags_are_checked(error_of):
     assert "unknown scenario" in error_of("--scenario", "toy-4")
     assert "--kinds goes with a FLEET.csv" in error_of("--scenario", "toy-3", "--kinds", "provider")
 
@@ -197,6 +225,7 @@ def test_bad_tables_are_one_line(error_of, tmp_path, text, words):
 
 def test_bad_flags_are_one_line(error_of, small, tmp_path):
     assert "cannot be read: No such file" in error_of(tmp_path / "none.csv")
+    assert "cannot be read: No such file" in error_of(small, "--candidates", tmp_path / "none.csv")
     assert "cannot be read: Is a directory" in error_of(tmp_path)
     assert "no column 'stak'" in error_of(small, "--weight", "stak")
     assert "unknown kind 'provder' (nearest valid: provider)" in error_of(small, "--kinds", "provder")
@@ -212,6 +241,14 @@ def test_bad_flags_are_one_line(error_of, small, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
     assert "file" in error_of(small, "--out", blocked)
+
+
+def test_a_wrong_flag_is_one_line(audit_script, small, capsys):
+    for flags in (["--bogus"], ["--top", "x"]):
+        with pytest.raises(SystemExit) as stop:
+            audit_script.main([str(small), *flags])
+        assert stop.value.code == 2
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 def write(path, text):

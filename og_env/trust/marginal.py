@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,8 @@ from og_env.trust.overlap import Pairs, pair_sums, prefix_n_eff
 
 EXACT_NODES = 12
 """fleets up to this size get every coalition"""
+DENSE_NODES = 256
+"""fleets up to this size get a matrix of pairs, which is faster there"""
 WORK = 20_000_000
 """pair terms that permutation sampling may touch, about a second"""
 MIN_ROUNDS, MAX_ROUNDS = 4, 1000
@@ -51,16 +55,16 @@ def shapley(fleet: Fleet, shared: Pairs, *, rounds: int | None = None, seed: int
     if rounds is None and len(fleet.nodes) <= EXACT_NODES:
         return Shapley(_every_coalition(fleet), np.zeros(len(fleet.nodes)), 0)
     if rounds is None:
-        work = len(fleet.nodes) + sum(int(shared.types.size[overlap.types].sum()) for overlap in shared.overlaps)
-        rounds = int(np.clip(WORK // (2 * work), MIN_ROUNDS, MAX_ROUNDS))
+        rounds = int(np.clip(WORK // (2 * _terms(fleet, shared)), MIN_ROUNDS, MAX_ROUNDS))
     if rounds < 2:
         raise ValueError(f"{rounds} rounds give no standard error; at least 2")
     player, size = _players(fleet, shared)
+    growth = _growth(fleet, shared)
     rng = np.random.default_rng(seed)
     mean, squares = np.zeros(len(size)), np.zeros(len(size))
     for done in range(1, rounds + 1):
         order = rng.permutation(len(fleet.nodes))
-        gain = _gains(fleet, shared, order) + _gains(fleet, shared, order[::-1])
+        gain = _gains(growth, order) + _gains(growth, order[::-1])
         sample = np.bincount(player, weights=gain / 2) / size
         step = sample - mean
         mean += step / done
@@ -77,10 +81,33 @@ def _players(fleet: Fleet, shared: Pairs) -> tuple[Ints, Ints]:
     return player.ravel(), size
 
 
-def _gains(fleet: Fleet, shared: Pairs, order: Ints) -> Floats:
+def _terms(fleet: Fleet, shared: Pairs) -> int:
+    """Pair terms that one permutation touches."""
+    n = len(fleet.nodes)
+    if n <= DENSE_NODES:
+        return n * n
+    return n + sum(int(shared.types.size[overlap.types].sum()) for overlap in shared.overlaps)
+
+
+def _growth(fleet: Fleet, shared: Pairs) -> Callable[[Ints], Floats]:
+    """n_eff of the first 1, 2, ... nodes, as a function of their order [N]."""
+    if len(fleet.nodes) > DENSE_NODES:
+        return functools.partial(prefix_n_eff, fleet, shared)
+    terms = correlation_matrix(*dense(fleet)) * np.outer(fleet.weight, fleet.weight)
+    earlier = np.tril(np.full(terms.shape, 2.0), -1) + np.eye(len(terms))
+
+    def grow(order: Ints) -> Floats:
+        spread = np.cumsum(np.einsum("ij,ij->i", terms[np.ix_(order, order)], earlier))
+        total = np.cumsum(fleet.weight[order]) ** 2
+        return np.divide(total, spread, out=np.zeros(len(order)), where=spread > 0)
+
+    return grow
+
+
+def _gains(growth: Callable[[Ints], Floats], order: Ints) -> Floats:
     """[N] by node, what n_eff grows by when the node joins those before it."""
     gain = np.empty(len(order))
-    gain[order] = np.diff(prefix_n_eff(fleet, shared, order), prepend=0.0)
+    gain[order] = np.diff(growth(order), prepend=0.0)
     return gain
 
 

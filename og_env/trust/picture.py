@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from og_env.land import outlines
 from og_env.trust.model import Floats
 
 CELL_DEG = 0.5
 """nodes closer than this are one dot"""
+MANY = 10
+"""nodes in one place that make a large dot"""
 INK, GREY, ACCENT, SECOND = "#1f2933", "#9aa5b1", "#0b6e99", "#d9822b"
 Json = dict[str, Any]
 
@@ -23,9 +25,8 @@ def draw(
     title: str,
     lat_deg: Floats | None = None,
     lon_deg: Floats | None = None,
-    land: Sequence[Floats] = (),
 ) -> None:
-    """Write a PNG; `land` are outlines [P, 2] of (lon, lat) in degrees. Without coordinates, bars of the largest shares."""
+    """Write a PNG. Without coordinates [N] the map gives way to bars of the largest shares."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -34,7 +35,7 @@ def draw(
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.7])
     quorum = result["quorum"]
     figure.suptitle(
-        f"{title}: {result['nodes']:,} nodes behave like {result['n_eff']:,.0f} independent ones;"
+        f"{title}: {result['nodes']:,} nodes behave like {result['n_eff']:,.1f} independent ones;"
         f" the quorum {'survives' if quorum['n1_survives'] else 'does not survive'} its worst dependency"
         f" ({quorum['worst']['kind']} {quorum['worst']['name']}, {quorum['worst']['share']:.0%})",
         color=INK,
@@ -42,7 +43,7 @@ def draw(
     )
     _growth(left, result)
     if lat_deg is not None and lon_deg is not None and np.any(np.isfinite(lat_deg) & np.isfinite(lon_deg)):
-        _map(figure, right, result, lat_deg, lon_deg, land)
+        _map(figure, right, result, lat_deg, lon_deg)
     else:
         _bars(right, result)
     figure.savefig(path)
@@ -81,26 +82,30 @@ def _mark(axes, nodes: float, n_eff: float, label: str, color: str, *, above: bo
     )
 
 
-def _map(figure, axes, result: Json, lat_deg: Floats, lon_deg: Floats, land: Sequence[Floats]) -> None:
+def _map(figure, axes, result: Json, lat_deg: Floats, lon_deg: Floats) -> None:
     placed = np.isfinite(lat_deg) & np.isfinite(lon_deg)
     value = np.array([entry["shapley"] for entry in result["marginal"]])[placed]
     cells = np.round(np.column_stack([lon_deg[placed], lat_deg[placed]]) / CELL_DEG) * CELL_DEG
     places, index, size = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
     mean = np.bincount(index.ravel(), weights=value) / size
-    for outline in land:
-        axes.fill(outline[:, 0], outline[:, 1], facecolor="#eef1f4", edgecolor="#cbd2d9", linewidth=0.5, zorder=0)
+    for line_deg in range(-180, 181, 30):
+        axes.plot([line_deg, line_deg], [-90, 90], color=GREY, alpha=0.15, linewidth=0.6, zorder=0)
+        axes.plot([-180, 180], [line_deg / 2, line_deg / 2], color=GREY, alpha=0.15, linewidth=0.6, zorder=0)
+    for outline in outlines():
+        axes.fill(outline[:, 0], outline[:, 1], facecolor="#eef1f4", edgecolor="#cbd2d9", linewidth=0.5, zorder=1)
     order = np.argsort(-size)
     limit = float(np.quantile(np.abs(mean), 0.98)) or 1.0
     dots = axes.scatter(
         *places[order].T,
         c=mean[order],
-        s=9 + 260 * size[order] / size.max(),
+        s=12 + 240 * size[order] / max(int(size.max()), MANY),
         cmap="RdYlBu",
         vmin=-limit,
         vmax=limit,
         alpha=0.9,
         linewidths=0.3,
         edgecolors=INK,
+        zorder=2,
     )
     bar = figure.colorbar(dots, ax=axes, orientation="horizontal", shrink=0.6, aspect=40, pad=0.02, extend="both")
     bar.set_label("what a node there adds to the effective number (Shapley value); a dot's area: nodes there")

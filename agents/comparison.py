@@ -1,0 +1,135 @@
+"""Puts policies side by side: intervals, paired differences, the verdict, and the rows of the results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from agents import statistics
+from agents.episodes import Episodes
+from og_env.layout import METRICS, TERMS
+
+Json = dict[str, Any]
+
+WORDS = {"win": "wins", "loss": "loses", "tie": "cannot be told apart"}
+
+
+def compare(runs: Sequence[Episodes], learned: Sequence[str] = (), *, seed: int = 0) -> Json:
+    """Summary of several policies on the same episodes.
+
+    The best baseline is the heuristic with the highest mean return on these very episodes, which favours the
+    baselines; every other policy is compared with it in pairs. The verdict is on the first of `learned`. Without a
+    heuristic or without a learned policy the respective entries are None. Raises ValueError where episodes differ.
+    """
+    for run in runs[1:]:
+        if not np.array_equal(run.seeds, runs[0].seeds):
+            raise ValueError(f"{run.policy} and {runs[0].policy} did not play the same episodes")
+    by_name = {run.policy: run for run in runs}
+    if len(by_name) < len(runs):
+        raise ValueError("two policies have the same name")
+    heuristics = [run for run in runs if run.policy not in learned]
+    best = max(heuristics, key=lambda run: run.returns.mean()).policy if heuristics else None
+    pairs = {}
+    if best is not None:
+        for run in runs:
+            if run.policy != best:
+                pairs[run.policy] = statistics.paired(run.returns, by_name[best].returns, seed=seed)
+    first = learned[0] if learned else None
+    return {
+        "policies": {run.policy: _figures(run, seed) for run in runs},
+        "best_baseline": best,
+        "learned": first,
+        "paired": {
+            name: {
+                "mean_diff": pair.difference.value,
+                "ci_low": pair.difference.low,
+                "ci_high": pair.difference.high,
+                "wins": pair.wins,
+            }
+            for name, pair in pairs.items()
+        },
+        "verdict": pairs[first].verdict if first is not None and best is not None else None,
+    }
+
+
+def _figures(run: Episodes, seed: int) -> Json:
+    mean = statistics.bootstrap(run.returns, seed=seed)
+    middle = statistics.bootstrap(run.returns, statistics.iqm, seed=seed)
+    return {
+        "return_mean": mean.value,
+        "return_iqm": middle.value,
+        "ci_low": mean.low,
+        "ci_high": mean.high,
+        "iqm_ci_low": middle.low,
+        "iqm_ci_high": middle.high,
+        "decisions_per_s": run.decisions_per_s,
+        "terms": dict(zip(TERMS, run.terms.mean(axis=0).tolist(), strict=True)),
+        "metrics": dict(zip(METRICS, run.metrics.mean(axis=0).tolist(), strict=True)),
+    }
+
+
+def verdict_line(summary: Json) -> str:
+    """The outcome in one line: who against whom, by how much, on how many pairs of episodes."""
+    best, learned = summary["best_baseline"], summary["learned"]
+    if learned is None:
+        return f"No learned policy took part; the best heuristic is {best}."
+    if best is None:
+        return f"{learned} played alone: no heuristic to compare it with."
+    pair = summary["paired"][learned]
+    who = "PPO" if learned.lower() == "ppo" else f"PPO ({learned})"
+    return (
+        f"{who} {WORDS[summary['verdict']]} against {best}, the best baseline: "
+        f"{pair['mean_diff']:+.2f} an episode [{pair['ci_low']:+.2f}, {pair['ci_high']:+.2f}], "
+        f"better in {pair['wins']:.0%} of the episodes"
+    )
+
+
+def ranked(summary: Json) -> list[str]:
+    """Names of the policies, best mean return first."""
+    return sorted(summary["policies"], key=lambda name: -summary["policies"][name]["return_mean"])
+
+
+TABLE_HEADER = ("policy", "mean", "95 % interval", "IQM", "vs best", "95 % interval", "wins", "decisions/s")
+
+
+def table_rows(summary: Json) -> list[tuple[str, ...]]:
+    """Cells of the main table under TABLE_HEADER, best policy first; the best baseline is marked with *."""
+    rows = []
+    for name in ranked(summary):
+        figures, pair = summary["policies"][name], summary["paired"].get(name)
+        marked = f"{name} *" if name == summary["best_baseline"] else name
+        versus = ("", "", "")
+        if pair is not None:
+            interval = f"[{pair['ci_low']:+.2f}, {pair['ci_high']:+.2f}]"
+            versus = (f"{pair['mean_diff']:+.2f}", interval, f"{pair['wins']:.0%}")
+        interval = f"[{figures['ci_low']:.2f}, {figures['ci_high']:.2f}]"
+        mean, middle = f"{figures['return_mean']:.2f}", f"{figures['return_iqm']:.2f}"
+        rows.append((marked, mean, interval, middle, *versus, f"{figures['decisions_per_s']:,.0f}"))
+    return rows
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A plain-text table: first column to the left, the others to the right."""
+    widths = [max(len(row[at]) for row in (header, *rows)) for at in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        return "  ".join(cells).rstrip()
+
+    return "\n".join(line(row) for row in (header, *rows))
+
+
+def result_rows(runs: Sequence[Episodes]) -> Iterator[Json]:
+    """One row per policy and episode: seed, return, and the mean of each term and metric over the steps."""
+    for run in runs:
+        for at, seed in enumerate(run.seeds):
+            yield {
+                "policy": run.policy,
+                "episode": at,
+                "seed": int(seed),
+                "return": float(run.returns[at]),
+                **{f"term_{term}": float(value) for term, value in zip(TERMS, run.terms[at], strict=True)},
+                **{metric: float(value) for metric, value in zip(METRICS, run.metrics[at], strict=True)},
+            }

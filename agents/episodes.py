@@ -1,0 +1,53 @@
+"""What was measured in whole episodes of one policy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from og_env.layout import METRICS
+
+Floats = npt.NDArray[np.float64]
+
+TRACED = (
+    "served_share",
+    "latency_mean_ms",
+    "latency_p95_ms",
+    "usd_per_hour",
+    "exposure",
+    "sites_down",
+    "active_outages",
+    "replicas_warm",
+)
+"""metrics kept step by step"""
+
+
+class Episodes(NamedTuple):
+    """E whole episodes of T steps by one policy."""
+
+    policy: str
+    seeds: npt.NDArray[np.int64]
+    """[E] what each episode was reset with"""
+    returns: Floats
+    """[E] sum of rewards"""
+    terms: Floats
+    """[E, 6] mean of each reward term over the steps, unweighted, in the order of layout.TERMS"""
+    metrics: Floats
+    """[E, Q] mean of each metric over the steps, in the order of layout.METRICS"""
+    traces: dict[str, npt.NDArray[np.float32]]
+    """[E, T] for each name of TRACED"""
+    steps: int
+    """T"""
+    predict_s: float
+    """time spent in `predict`, all episodes together"""
+
+    @property
+    def decisions_per_s(self) -> float:
+        """Decisions (one per episode and step) per second of `predict`; the environment's time is not in it."""
+        return len(self.seeds) * self.steps / max(self.predict_s, 1e-9)
+
+    def metric(self, name: str) -> Floats:
+        """One metric's mean over the steps [E]."""
+        return self.metrics[:, METRICS.index(name)]

@@ -1,0 +1,315 @@
+"""Rules of thumb that see what a trained policy sees: each looks at the offers of a step and takes at most one.
+
+A rule gives every offer a score [B, P]; the offer with the highest score above 0 is taken, on ties the one with the
+larger planner gain (offers come in that order). Which offers there are is the environment's doing, so a rule says
+when to add or remove something, and where among the few places that the planner found.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from og_env.fields import column
+from og_env.layout import KNOBS
+from og_env.parsing import nearest_valid
+
+Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
+
+NEVER = -np.inf
+LEVELS = 5
+"""of each routing knob; the middle one is the scenario's own setting"""
+
+CONSTANTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "nearest": {"high": 0.75, "low": 0.55, "arriving": 0.8, "ahead": 1.0, "role": 0.0},
+        "cheapest": {"high": 0.75, "low": 0.55, "arriving": 0.8, "ahead": 1.0, "role": 0.0},
+        "warm_first": {"high": 0.75, "low": 0.55, "arriving": 0.8, "ahead": 1.0, "role": 0.0},
+        "least_loaded": {"high": 0.75, "low": 0.55, "arriving": 0.8, "ahead": 1.0, "role": 0.0},
+        "spread": {"high": 0.75, "low": 0.55, "arriving": 0.8, "ahead": 1.0, "role": 0.0},
+        "autoscaler": {"high": 0.75, "low": 0.55, "arriving": 0.8, "ahead": 1.0, "role": 0.0},
+        "n1_reserve": {
+            "high": 0.75,
+            "low": 0.55,
+            "arriving": 0.8,
+            "ahead": 1.0,
+            "role": 0.0,
+            "exposure": 0.3,
+            "hedge": 0.02,
+        },
+        "greedy": {"threshold": 0.0},
+        "greedy_blind": {"threshold": 0.0},
+    }
+)
+"""Tuned on training episodes, chosen on validation episodes: python scripts/tune.py --scenario global-24"""
+
+
+class Sight:
+    """A batch of observations by table and column."""
+
+    def __init__(self, observation: Mapping[str, Floats]) -> None:
+        self.tables = observation
+
+    def offers(self, name: str) -> Floats:
+        """A column of the proposals [B, P]."""
+        return self.tables["proposals"][..., column("proposals", name)]
+
+    def models(self, name: str) -> Floats:
+        """A column of the models [B, M]."""
+        return self.tables["models"][..., column("models", name)]
+
+    def overall(self, name: str) -> Floats:
+        """A column of the globals, to be compared with offers [B, 1]."""
+        return self.tables["globals"][..., column("globals", name), None]
+
+    @property
+    def sites(self) -> int:
+        """Number of sites N, padding included: the unit of replica counts."""
+        return self.tables["sites"].shape[-2]
+
+    def of_model(self, values: Floats) -> Floats:
+        """Values of the models [B, M] at each offer's model [B, P]; offers name their model by its demand share."""
+        gap = np.abs(self.offers("model_share")[..., :, None] - self.models("share")[..., None, :])
+        return np.take_along_axis(values, gap.argmin(axis=-1), axis=-1)
+
+
+Constants = Mapping[str, float]
+Preference = Callable[[Sight], Floats]
+"""[B, P] within [0, 1]: how much a place is wanted; what is wanted least is removed first"""
+Rule = Callable[[Sight, Constants], Floats]
+
+
+def pressure(sight: Sight, constants: Constants) -> tuple[Floats, Floats]:
+    """Expected utilisation of each model when what loads has arrived, and its number of replicas by then, each [B, M].
+
+    Demand that is not served counts as load, and so does the rise that is expected within the look-ahead.
+    """
+    count = sight.models("replicas") * sight.sites
+    coming = count + constants["arriving"] * sight.models("loading") * sight.sites
+    load = sight.models("utilisation") * count / np.maximum(sight.models("served"), 0.2)
+    load = load * (1 + constants["ahead"] * np.maximum(sight.models("forecast"), 0))
+    return np.where(coming > 0, load / np.maximum(coming, 1e-6), np.inf), coming
+
+
+def scale(prefer: Preference, sight: Sight, constants: Constants) -> Floats:
+    """Threshold autoscaling with hysteresis: roles that gain first, then launches for the busiest, then retirements.
+
+    A model above `high` gets a replica at the preferred place; one that would stay below `low` without a replica
+    loses the least preferred.
+    """
+    per_model, count = pressure(sight, constants)
+    busy, replicas = sight.of_model(per_model), sight.of_model(count)
+    remaining = np.maximum(replicas - 1, 1e-6)
+    wanted = prefer(sight)
+    launch = (sight.offers("is_launch") > 0) & (busy > constants["high"])
+    retire = (sight.offers("is_retire") > 0) & (replicas > 1) & (busy * replicas / remaining < constants["low"])
+    role = is_role(sight) & (sight.offers("gain") > constants["role"])
+    urgent = np.minimum(busy, 9)
+    scores = np.where(launch, 10 + 10 * np.floor(4 * urgent) + wanted, NEVER)
+    scores = np.where(retire, 2 - wanted, scores)
+    return np.where(role, 1000 + sight.offers("gain"), scores)
+
+
+def is_role(sight: Sight) -> Bools:
+    """Offers that add or remove a verifier, a store or a gateway [B, P]."""
+    return (sight.offers("is_verifier") + sight.offers("is_store") + sight.offers("is_gateway")) > 0
+
+
+def by_distance(sight: Sight) -> Floats:
+    return 1 - sight.offers("distance")
+
+
+def by_price(sight: Sight) -> Floats:
+    return 1 - sight.offers("price")
+
+
+def by_warmth(sight: Sight) -> Floats:
+    return 1 - sight.offers("ready")
+
+
+def by_load(sight: Sight) -> Floats:
+    return (sight.offers("site_free") + 1 - sight.offers("site_share")) / 2
+
+
+def by_domain(sight: Sight) -> Floats:
+    return 1 - sight.offers("domain_share")
+
+
+def by_gain(sight: Sight) -> Floats:
+    return (1 + sight.offers("gain")) / 2
+
+
+def nothing(sight: Sight, constants: Constants) -> Floats:
+    return np.full(sight.offers("valid").shape, NEVER)
+
+
+def nearest(sight: Sight, constants: Constants) -> Floats:
+    return scale(by_distance, sight, constants)
+
+
+def cheapest(sight: Sight, constants: Constants) -> Floats:
+    return scale(by_price, sight, constants)
+
+
+def warm_first(sight: Sight, constants: Constants) -> Floats:
+    return scale(by_warmth, sight, constants)
+
+
+def least_loaded(sight: Sight, constants: Constants) -> Floats:
+    return scale(by_load, sight, constants)
+
+
+def spread(sight: Sight, constants: Constants) -> Floats:
+    return scale(by_domain, sight, constants)
+
+
+def autoscaler(sight: Sight, constants: Constants) -> Floats:
+    return scale(by_gain, sight, constants)
+
+
+def n1_reserve(sight: Sight, constants: Constants) -> Floats:
+    """The autoscaler, and while the worst single domain would take too much along: what hedges best, nothing retired
+    that is a hedge."""
+    scores = autoscaler(sight, constants)
+    hedge = sight.offers("gain_resilience")
+    exposed = sight.overall("exposure") > constants["exposure"]
+    reserve = exposed & (sight.offers("is_add") > 0) & (hedge > constants["hedge"])
+    kept = (sight.offers("is_add") == 0) & (hedge < -constants["hedge"])
+    return np.where(kept, NEVER, np.where(reserve, np.maximum(scores, 5 + hedge), scores))
+
+
+def greedy(sight: Sight, constants: Constants) -> Floats:
+    """The offer with the largest nominal gain, if it is worth the while."""
+    return sight.offers("gain") - constants["threshold"]
+
+
+class Recipe:
+    """What makes a heuristic: its rule, its sentence, the router it brings along and its environment's arguments."""
+
+    def __init__(self, rule: Rule, doc: str, router: Mapping[str, float] | None = None, **env_kwargs: Any) -> None:
+        self.rule, self.doc, self.env_kwargs = rule, doc, env_kwargs
+        self.overrides = {f"router.{knob}": value for knob, value in (router or {}).items()}
+
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "random": Recipe(nothing, "any possible action, all alike"),
+        "static": Recipe(nothing, "never changes the starting fleet"),
+        "opengradient": Recipe(
+            nothing, "the starting fleet, a node picked uniformly at random", {"spread": 1.0, "risk_aversion": 0.0}
+        ),
+        "nearest": Recipe(nearest, "launches and routes close to users", {"latency_temperature_ms": 10.0}),
+        "cheapest": Recipe(cheapest, "launches where a replica costs least"),
+        "warm_first": Recipe(warm_first, "launches what is ready first, routes away from cold", {"cold_penalty": 0.4}),
+        "least_loaded": Recipe(least_loaded, "launches at and routes to idle sites", {"load_penalty": 6.0}),
+        "spread": Recipe(spread, "launches in the provider or domain with the least traffic", {"spread": 0.3}),
+        "autoscaler": Recipe(autoscaler, "thresholds on utilisation, the planner's best place"),
+        "n1_reserve": Recipe(n1_reserve, "autoscaler with spare for the loss of any one domain"),
+        "greedy_blind": Recipe(greedy, "largest nominal gain without the terms for shared failures", risk_weight=0.0),
+        "greedy": Recipe(greedy, "largest nominal gain"),
+    }
+)
+NAMES = tuple(RECIPES)
+TASKS = ("placement", "routing", "joint")
+
+
+@dataclass(frozen=True)
+class Heuristic:
+    """A policy made of a rule and its constants; routing knobs stay at the scenario's own settings."""
+
+    name: str
+    task: str
+    constants: Constants
+    seed: int = 0
+    levels: bool = False
+    """Routing with knobs="levels" """
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+        action_masks: Any = None,
+    ) -> tuple[npt.NDArray[Any], Any]:
+        """Actions [B, ...] for a batch of Dict observations, or one action for one observation."""
+        if not isinstance(observation, Mapping):
+            raise ValueError(
+                f"{self.name} reads the tables of a Dict observation: make the environment without flatten"
+            )
+        single = observation["globals"].ndim == 1
+        batch = {table: values[None] if single else values for table, values in observation.items()}
+        rows = len(batch["globals"])
+        if self.name == "random":
+            state = _generator(self.seed, batch) if state is None else state
+        rng = state if self.name == "random" else None
+        if self.task == "routing":
+            actions = self._knobs(rows, rng)
+        else:
+            actions = self._place(
+                batch, action_masks[None] if single and action_masks is not None else action_masks, rng
+            )
+            if self.task == "joint":
+                actions = np.concatenate([actions[:, None], self._knobs(rows, rng)], axis=1)
+        return (actions[0] if single else actions), state
+
+    def _place(self, batch: Mapping[str, Floats], masks: Any, rng: np.random.Generator | None) -> npt.NDArray[np.int64]:
+        if "proposals" not in batch:
+            raise ValueError(f'{self.name} chooses among offers: make the environment with interface="proposals"')
+        sight = Sight(batch)
+        valid = sight.offers("valid") > 0
+        if masks is not None:
+            valid = np.asarray(masks, np.bool_)[:, 1 : 1 + valid.shape[1]]
+        if rng is not None:
+            open_ = np.concatenate([np.ones((len(valid), 1), np.bool_), valid], axis=1)
+            return np.where(open_, rng.random(open_.shape), -1).argmax(axis=1)
+        scores = np.where(valid, RECIPES[self.name].rule(sight, self.constants), NEVER)
+        return np.where(scores.max(axis=1) > 0, scores.argmax(axis=1) + 1, 0)
+
+    def _knobs(self, rows: int, rng: np.random.Generator | None) -> npt.NDArray[Any]:
+        if self.task == "joint" or self.levels:
+            middle = np.full((rows, len(KNOBS)), LEVELS // 2, np.int64)
+            return middle if rng is None else rng.integers(LEVELS, size=middle.shape)
+        box = np.zeros((rows, len(KNOBS)), np.float32)
+        return box if rng is None else rng.uniform(-1, 1, box.shape).astype(np.float32)
+
+
+def make(
+    name: str, task: str = "placement", *, seed: int = 0, levels: bool = False, constants: Constants | None = None
+) -> Heuristic:
+    """A heuristic by name; `constants` replace some of the tuned ones, `seed` is of random's choices.
+
+    Raises ValueError for an unknown name, task or constant.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"unknown heuristic {name!r}{nearest_valid(name, NAMES)}")
+    if task not in TASKS:
+        raise ValueError(f"unknown task {task!r}{nearest_valid(task, TASKS)}")
+    tuned = CONSTANTS.get(name, {})
+    for key in constants or {}:
+        if key not in tuned:
+            raise ValueError(f"{name} has no constant {key!r}{nearest_valid(key, tuned)}")
+    recipe = RECIPES[name]
+    return Heuristic(
+        name=name,
+        task=task,
+        constants=MappingProxyType({**tuned, **(constants or {})}),
+        seed=seed,
+        levels=levels,
+        overrides=recipe.overrides,
+        env_kwargs=recipe.env_kwargs,
+    )
+
+
+def _generator(seed: int, batch: Mapping[str, Floats]) -> np.random.Generator:
+    """Random choices that repeat with the seed and the episodes, and differ between batches of episodes."""
+    return np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(batch["globals"]).tobytes())])

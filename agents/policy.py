@@ -1,0 +1,46 @@
+"""What a policy is: SB3's `predict` over a batch of observations, and what it may ask of its environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+Observation = npt.NDArray[np.float32] | Mapping[str, npt.NDArray[np.float32]]
+"""a batch: one Box [B, ...], or its tables by name, each [B, rows, columns]"""
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Anything with SB3's `predict`: heuristics, planners and trained models alike."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+        action_masks: Any = None,
+    ) -> tuple[Any, Any]:
+        """Actions [B, ...] for a batch of observations, and the state to hand in at the next step.
+
+        `state` is None at the first step; `episode_start` [B] is true where an episode begins; `action_masks` [B, A]
+        is true where an action is possible, None where the task has no mask.
+        """
+        ...
+
+
+class Wishes(NamedTuple):
+    """How the environment of a policy differs from the scenario's; the tapes stay the same."""
+
+    overrides: dict[str, Any]
+    """scenario settings by dotted key, e.g. the router's"""
+    env_kwargs: dict[str, Any]
+    """arguments of the environment, e.g. flatten"""
+
+
+def wishes(policy: Policy) -> Wishes:
+    """What the optional attributes `overrides` and `env_kwargs` of a policy say; empty where it has none."""
+    return Wishes(dict(getattr(policy, "overrides", {})), dict(getattr(policy, "env_kwargs", {})))

@@ -1,0 +1,17 @@
+"""A Gymnasium environment of a decentralised AI-inference network. Importing this package registers its ids."""
+
+from __future__ import annotations
+
+from gymnasium.envs.registration import register, registry
+
+IDS = {"placement": "og_env/Placement-v0", "routing": "og_env/Routing-v0", "joint": "og_env/Joint-v0"}
+"""environment id by task"""
+
+for _task, _id in IDS.items():
+    if _id not in registry:
+        register(
+            _id,
+            entry_point="og_env.env:NetworkEnv",
+            vector_entry_point="og_env.vector_env:NetworkVectorEnv",
+            kwargs={"task": _task},
+        )

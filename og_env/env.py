@@ -1,0 +1,146 @@
+"""The single environment: a batch of one on the simulator."""
+
+from __future__ import annotations
+
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+
+from og_env import actions as operations
+from og_env.layout import METRICS, TERMS
+from og_env.options import outages_of
+from og_env.simulator import Interface, Outlook, Settings, Simulator, Split, Task, simulate
+from og_env.spaces import action_space, full_mask, observation_space, split_actions
+
+INFO_NAMES = (*METRICS, *(f"term_{name}" for name in TERMS))
+
+
+class NetworkEnv(gym.Env[Any, Any]):
+    """A decentralised AI-inference network, one placement operation or routing decision a step.
+
+    ## Description
+    A network of node sites serves several models to user regions around the world. Sites share providers, regions,
+    power grids, carriers, TEE vendors and software images, and fail together when one of these breaks. A model answers
+    only where it is warm; warming it takes minutes to tens of minutes and slows the others down at the weights' stores.
+
+    ## Action Space
+    Placement: `Discrete(1 + P)` among the planner's offers (0 does nothing), or `Discrete(V)` over all operations with
+    `interface="operations"`. Routing: `Box(-1, 1, (5,))`, the router's knobs, or `MultiDiscrete([5] * 5)` with
+    `knobs="levels"`. Joint: `MultiDiscrete([1 + P, 5, 5, 5, 5, 5])`. Possible actions: `action_masks()` and
+    `info["action_mask"]`; an impossible one is a counted no-op.
+
+    ## Observation Space
+    `Dict` of float32 tables in [-1, 1]: globals, models, proposals, sites, regions, domains (`og_env.fields`), or one
+    `Box` with `flatten=True`.
+
+    ## Rewards
+    Minus the weighted sum of latency, cost, unserved, unverified, exposure and churn; in every term 1 is as bad as
+    serving nothing. Terms and raw metrics are in `info`.
+
+    ## Starting State
+    The scenario's starting fleet, at an hour of the day that the episode draws.
+
+    ## Episode End
+    Truncated after the scenario's number of steps; never terminated.
+
+    ## Arguments
+    `scenario`: name, path, tables or ScenarioSpec. `interface`, `flatten`, `proposals` (P), `knobs`: as above.
+    `split`: "train", "validation" or "test"; splits share no episode. `risk_weight`: weight of the shared-failure part
+    in the offers' gains. `render_mode`: None, "rgb_array" or "ansi".
+
+    ## Version History
+    v0: first version.
+    """
+
+    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 12}
+
+    def __init__(
+        self,
+        task: Task = "placement",
+        scenario: Any = "global-24",
+        *,
+        interface: Interface = "proposals",
+        flatten: bool = False,
+        proposals: int = 10,
+        knobs: str = "box",
+        split: Split = "train",
+        risk_weight: float = 1.0,
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ValueError(f"render_mode is {render_mode!r}; valid are {', '.join(self.metadata['render_modes'])}")
+        settings = Settings(task, interface, flatten, proposals, split, risk_weight)
+        self.simulator = Simulator(scenario, 1, settings)
+        self.task, self.render_mode = task, render_mode
+        self.observation_space = observation_space(self.simulator)
+        self.action_space = action_space(settings, knobs, self.simulator.sizes)
+        self._rows = np.zeros(1, np.int64)
+        self._started = False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode. options: {"outages": [{"domain", "start_h", "duration_h", "effect"}, ...]}."""
+        super().reset(seed=seed)
+        outages = outages_of(options, self.simulator)
+        self.simulator.load_episode(0, self.simulator.tape_seed(self.np_random), outages)
+        self.simulator.start(self._rows)
+        self._started = True
+        return self._observation(), self._info()
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """One step; ValueError for an action outside the space, or before reset."""
+        if not self._started:
+            raise ValueError("step before reset: call reset() first, and again after an episode has ended")
+        chosen, levels = split_actions(np.asarray(action)[None], self.task, self.action_space, 1)
+        self.simulator.advance(chosen, levels)
+        output = self.simulator.output
+        truncated = bool(output.truncated[0])
+        self._started = not truncated
+        return self._observation(), float(output.reward[0]), False, truncated, self._info()
+
+    def _observation(self) -> Any:
+        flat = self.simulator.observation[0].copy()
+        return flat if self.simulator.settings.flatten else self.simulator.tables(flat)
+
+    def _info(self) -> dict[str, Any]:
+        output = self.simulator.output
+        info: dict[str, Any] = dict(
+            zip(INFO_NAMES, output.metrics[0].tolist() + output.terms[0].tolist(), strict=True)
+        )
+        if self.simulator.mask.shape[1]:
+            info["action_mask"] = full_mask(self.simulator.mask[0].copy(), self.task)
+        return info
+
+    def action_masks(self) -> np.ndarray:
+        """bool [1 + P], [V] or, for Joint, with the levels appended: what is possible now."""
+        if not self.simulator.mask.shape[1]:
+            raise ValueError("routing has no mask: every knob is always possible")
+        return full_mask(self.simulator.mask[0].astype(bool), self.task)
+
+    def simulate(self, actions: Any, horizon: int = 12) -> Outlook:
+        """What each of a batch of actions [A, ...] would do over the next steps, under the nominal forecast."""
+        if not self._started:
+            raise ValueError("simulate before reset: call reset() first")
+        batch = np.asarray(actions)
+        chosen, levels = split_actions(batch, self.task, self.action_space, len(batch))
+        return simulate(self.simulator, 0, chosen, levels, horizon)
+
+    def describe(self, operation: int) -> str:
+        """An operation in words; offers stand in `simulator.output.offer`."""
+        resolved = self.simulator.world_of(0).resolved
+        return operations.describe(
+            operation, [site.name for site in resolved.sites], [model.name for model in resolved.models]
+        )
+
+    def render(self) -> Any:
+        """A map as uint8 [H, W, 3] or a table as text, by render_mode; None without one."""
+        if self.render_mode is None:
+            return None
+        from og_env import render
+
+        sim = self.simulator
+        view = render.view_of(sim.world_of(0).resolved, sim.world, sim.tape, sim.state, sim.output)
+        return render.table(view) if self.render_mode == "ansi" else render.frame(view)
+
+    def close(self) -> None:
+        self.simulator.close()

@@ -1,0 +1,35 @@
+"""How every kernel is compiled: cached, without the interpreter lock, with the part of fast-math that keeps infinities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+
+FAST_MATH = {"reassoc", "contract", "arcp", "nsz", "nnan"}
+
+
+def _package_stamp() -> tuple[float, int]:
+    """Newest modification time and total size of the sources that kernels are made of."""
+    sources = [path for path in Path(__file__).parent.glob("*.py") if b"og_env.jit import" in path.read_bytes()]
+    sources += [Path(__file__).with_name(name) for name in ("binding.py", "layout.py", "jit.py")]
+    stats = [path.stat() for path in sources]
+    return max(stat.st_mtime for stat in stats), sum(stat.st_size for stat in stats)
+
+
+_STAMP = _package_stamp()
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """The compiled function.
+
+    Numba's cache knows only the file that a function stands in; a kernel also depends on the functions that it calls,
+    so its cache entries carry the stamp of the whole package.
+    """
+    compiled = njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")(function)
+    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if cache_file is not None:
+        cache_file._source_stamp = _STAMP
+    return compiled

@@ -1,0 +1,364 @@
+"""The planner's offers: every step the operations with the greatest nominal marginal gain.
+
+A cheap score per site shortlists launches for every model; the shortlist, every retirement and the best few role
+changes are then priced exactly by `nominal`. Gains are reward per step over the planner's horizon: what the change
+brings once it is useful, minus its rent, minus its one-off cost spread over the horizon.
+"""
+
+from __future__ import annotations
+
+from og_env.actions import (
+    LAUNCH,
+    RETIRE,
+    STAGE,
+    model_operation,
+    model_possible,
+    reachable,
+    role_operation,
+    store_lives,
+)
+from og_env.dynamics import TERM
+from og_env.jit import kernel
+from og_env.status import NO_PROOF, quorum_of
+from og_env.layout import (
+    ABSENT,
+    DOWN,
+    FETCHING,
+    GATEWAY,
+    ON_DISK,
+    STORE,
+    VERIFIER,
+    output_of,
+    scratch_of,
+    state_of,
+    world_of,
+)
+from og_env.nominal import HORIZON, SHORTLIST, THRESHOLD, evaluate, list_nominal, priced, role_trial, trial
+from og_env.placement import fetch_rate
+from og_env.routing import add_replica
+
+REMOVALS = 0.4
+"""share of the offers kept for removals"""
+
+
+@kernel
+def offer(t, b, operation, removal, service, cost, resilience, once, ready_s):
+    """Put a candidate into the ordered list of additions or of removals, if it belongs among the best.
+
+    cost: gain per step from rent saved (negative for rent added); once: reward lost once, spread over the horizon."""
+    world, output = world_of(t), output_of(t)
+    k = state_of(t).world[b]
+    size = output.offer.shape[1]
+    horizon_s = world.planner[k, HORIZON] * world.step_ms[k] / 1000
+    useful = max(1 - ready_s / horizon_s, 0.0)
+    service *= useful
+    resilience *= useful
+    cost -= once / world.planner[k, HORIZON]
+    gain = service + cost + resilience
+    first = size - int(size * REMOVALS) if removal else 0
+    last = size if removal else size - int(size * REMOVALS)
+    place = last
+    while place > first and (output.offer[b, place - 1] == 0 or output.offer_gain[b, place - 1, 0] < gain):
+        place -= 1
+    if place == last:
+        return
+    for i in range(last - 1, place, -1):
+        output.offer[b, i] = output.offer[b, i - 1]
+        for j in range(5):
+            output.offer_gain[b, i, j] = output.offer_gain[b, i - 1, j]
+    output.offer[b, place] = operation
+    output.offer_gain[b, place, 0] = gain
+    output.offer_gain[b, place, 1] = service
+    output.offer_gain[b, place, 2] = cost
+    output.offer_gain[b, place, 3] = resilience
+    output.offer_gain[b, place, 4] = ready_s
+
+
+@kernel
+def rent_gain(t, b, usd_per_hour):
+    """Reward per step of not paying this much."""
+    world = world_of(t)
+    k = state_of(t).world[b]
+    return world.weights[k, TERM.cost] * usd_per_hour / world.budget_usd_per_hour[k]
+
+
+@kernel
+def fetch_cost(t, b, c, m, s):
+    """Reward lost once for the egress of model m's weights to site s."""
+    world = world_of(t)
+    k = state_of(t).world[b]
+    source = scratch_of(t).source[c, s]
+    if source < 0:
+        return 0.0
+    usd = world.weights_gb[k, m] * world.egress_usd_per_gb[k, source]
+    return rent_gain(t, b, usd) * 3_600_000 / world.step_ms[k]
+
+
+@kernel
+def ready_in_s(t, b, c, m, s, load):
+    """Seconds until a replica launched now would be warm (or on disk, without the load), the store's queue included."""
+    world, state = world_of(t), state_of(t)
+    k = state.world[b]
+    seconds = world.load_ms[k, m, s] / 1000 if load else 0.0
+    if state.phase[b, m, s] < ON_DISK:
+        rate = fetch_rate(t, b, c, s, 1)
+        left = world.weights_mb[k, m] if state.phase[b, m, s] == ABSENT else state.left[b, m, s]
+        seconds += left / rate if rate > 0 else 1e6
+    return seconds
+
+
+@kernel
+def score_sites(t, b, c):
+    """Cheap score of every site as a place for more work: near to demand, outside domains whose loss is large or near."""
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    k = state.world[b]
+    slots = scratch.slots[c]
+    demand = scratch.base[c, 0]
+    for s in range(state.status.shape[1]):
+        if not reachable(t, b, s):
+            continue
+        ms = 0.0
+        for slot in range(slots):
+            total = 0.0
+            for m in range(scratch.served.shape[1]):
+                total += scratch.gateway_rps[c, m, slot]
+            ms += total / demand * world.rtt_ms[k, scratch.gateways[c, slot], s]
+        danger, worst = 0.0, 0.0
+        for d in range(world.site_domain.shape[2]):
+            f = world.site_domain[k, s, d]
+            if f < 0:
+                break
+            if world.domain_visible[k, f]:
+                danger += scratch.domain_risk[c, f] * world.hit[k, s, d]
+                worst = max(worst, scratch.domain_base[c, f])
+        scratch.path_ms[c, s] = ms
+        scratch.site_score[c, s] = -world.weights[k, TERM.exposure] * worst - world.weights[k, TERM.unserved] * danger
+
+
+@kernel
+def propose_launches(t, b, c, m, store):
+    """Offer the launches of model m that the shortlist holds, and the best stage."""
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    sites = state.status.shape[1]
+    k = state.world[b]
+    demand = scratch.base[c, 0]
+    horizon_s = world.planner[k, HORIZON] * world.step_ms[k] / 1000
+    count = list_nominal(t, b, c, m)
+    asked = scratch.asked[c, m]
+    wanted = max(asked - scratch.served[c, m], 0.0) + 0.5 * asked
+    for s in range(sites):
+        scratch.candidate[c, s] = -1e30
+        if reachable(t, b, s) and model_possible(t, b, LAUNCH, m, s, store):
+            delay = scratch.path_ms[c, s] / 1000 + world.service_s[k, m, s]
+            slow = world.weights[k, TERM.latency] * delay / (delay + world.slo_s[k, m]) * asked / demand
+            more = world.weights[k, TERM.unserved] * min(world.capacity_rps[k, m, s], wanted) / demand
+            rent = rent_gain(t, b, world.replica_gpus[k, m, s] * world.usd_per_gpu_hour[k, s])
+            useful = max(1 - ready_in_s(t, b, c, m, s, True) / horizon_s, 0.0)
+            scratch.candidate[c, s] = (more - slow + scratch.site_score[c, s] * asked / demand) * useful - rent
+    stage_from = -1
+    for _ in range(int(world.planner[k, SHORTLIST])):
+        best, value = -1, -1e29
+        for s in range(sites):
+            if scratch.candidate[c, s] > value:
+                best, value = s, scratch.candidate[c, s]
+        if best < 0:
+            break
+        scratch.candidate[c, best] = -1e30
+        if stage_from < 0 and state.phase[b, m, best] == ABSENT:
+            stage_from = best
+        add_replica(t, b, c, m, best, count, 0, 1.0, scratch.seen[c, best])
+        service, resilience = trial(t, b, c, m, count + 1)
+        rent = -rent_gain(t, b, world.replica_gpus[k, m, best] * world.usd_per_gpu_hour[k, best])
+        once = world.weights[k, TERM.churn]
+        once += fetch_cost(t, b, c, m, best) if state.phase[b, m, best] == ABSENT else 0.0
+        ready_s = ready_in_s(t, b, c, m, best, True)
+        offer(t, b, model_operation(t, b, LAUNCH, m, best), False, service, rent, resilience, once, ready_s)
+    if stage_from >= 0 and store:
+        propose_stage(t, b, c, m, stage_from)
+
+
+@kernel
+def propose_stage(t, b, c, m, s):
+    """Offer to put model m's weights on the disk of site s: what they would save after an outage elsewhere."""
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    k = state.world[b]
+    horizon_s = world.planner[k, HORIZON] * world.step_ms[k] / 1000
+    fetch_s = ready_in_s(t, b, c, m, s, False)
+    saved = min(fetch_s / horizon_s, 1.0)
+    gain = 0.0
+    for f in range(world.domain_size.shape[1]):
+        inside = False
+        for d in range(world.site_domain.shape[2]):
+            inside = inside or world.site_domain[k, s, d] == f
+        if not inside and world.domain_size[k, f] > 0:
+            lost = min(scratch.domain_part[c, f, m], world.capacity_rps[k, m, s]) / scratch.base[c, 0]
+            gain += scratch.domain_risk[c, f] * world.weights[k, TERM.unserved] * lost * saved
+    rent = -rent_gain(t, b, world.weights_gb[k, m] * world.storage_usd_per_gb_hour[k])
+    once = world.weights[k, TERM.churn] + fetch_cost(t, b, c, m, s)
+    offer(t, b, model_operation(t, b, STAGE, m, s), False, 0.0, rent, gain, once, fetch_s)
+
+
+@kernel
+def propose_retirements(t, b, c, m):
+    """Offer to retire each replica of model m."""
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    k = state.world[b]
+    for s in range(state.status.shape[1]):
+        if state.phase[b, m, s] < FETCHING or not reachable(t, b, s):
+            continue
+        count = 0
+        for other in range(state.status.shape[1]):
+            if other != s and state.phase[b, m, other] >= FETCHING and not state.status[b, other] & DOWN:
+                add_replica(t, b, c, m, other, count, 0, 1.0, scratch.seen[c, other])
+                count += 1
+        service, resilience = trial(t, b, c, m, count)
+        rent = rent_gain(t, b, world.replica_gpus[k, m, s] * world.usd_per_gpu_hour[k, s])
+        once = world.weights[k, TERM.churn]
+        offer(t, b, model_operation(t, b, RETIRE, m, s), True, service, rent, resilience, once, 0.0)
+
+
+@kernel
+def role_service(t, b, c, role, s, change):
+    """Nominal gain per step in service of one more or one less role at site s."""
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    k = state.world[b]
+    models = scratch.served.shape[1]
+    demand = scratch.base[c, 0]
+    if role == VERIFIER:
+        registered = scratch.registered[c] + change
+        final = registered > 0 and scratch.live[c, VERIFIER] + change >= quorum_of(registered)
+        if final == (scratch.final[c] == 1):
+            return 0.0
+        provable = 0.0
+        for m in range(models):
+            provable += scratch.served[c, m] if world.verification[k, m] != NO_PROOF else 0.0
+        return (1.0 if final else -1.0) * world.weights[k, TERM.unverified] * provable / demand
+    if role == STORE:
+        waiting = 1 - scratch.base[c, 1] / demand
+        stores = scratch.live[c, STORE]
+        busy = 0
+        for other in range(state.status.shape[1]):
+            busy += scratch.store_fetches[c, other]
+        queue = max(busy / (world.store_streams[k] * max(stores, 1)) - 1, 0.0)
+        relief = world.weights[k, TERM.unserved] * waiting * min(queue, 1.0) / max(stores + (change > 0), 1)
+        return relief * change
+    if scratch.slots[c] == 0:
+        return priced(t, b, c, 1.0) if change > 0 else 0.0
+    return gateway_service(t, b, c, s, change)
+
+
+@kernel
+def gateway_service(t, b, c, s, change):
+    """Latency gain per step of one more or one less gateway at site s, replicas and loads as they are."""
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    k = state.world[b]
+    demand = scratch.base[c, 0]
+    if change < 0 and scratch.slots[c] == 1:
+        return scratch.base[c, 2] - priced(t, b, c, 1.0)
+    slope = 0.0
+    for m in range(scratch.served.shape[1]):
+        total_s = scratch.latency_s[c, m] + world.slo_s[k, m]
+        slope += scratch.served[c, m] / demand * world.slo_s[k, m] / (total_s * total_s)
+    weight_sum, gained_ms = 1e-9, 0.0
+    for u in range(world.near_user.shape[1]):
+        rps = 0.0
+        for m in range(scratch.served.shape[1]):
+            rps += scratch.demand[c, u, m]
+        weight_sum += rps
+        slot = scratch.gateway_of[c, u]
+        if slot < 0:
+            continue
+        now_ms = world.rtt_user_ms[k, u, scratch.gateways[c, slot]]
+        if change > 0:
+            gained_ms += rps * max(now_ms - world.rtt_user_ms[k, u, s], 0.0)
+        elif scratch.gateways[c, slot] == s:
+            next_ms = 1e9
+            for other in range(scratch.slots[c]):
+                if other != slot:
+                    next_ms = min(next_ms, world.rtt_user_ms[k, u, scratch.gateways[c, other]])
+            gained_ms += rps * (now_ms - next_ms)
+    return world.weights[k, TERM.latency] * slope * gained_ms / weight_sum / 1000
+
+
+@kernel
+def propose_role(t, b, c, role):
+    """Offer the best two sites to add a role to, and the best one to take it from."""
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    sites = state.status.shape[1]
+    k = state.world[b]
+    live = max(scratch.live[c, role], 1)
+    worst_site, worst_value = -1, 1e30
+    for s in range(sites):
+        scratch.candidate[c, s] = -1e30
+        if not reachable(t, b, s):
+            continue
+        crowd = 0
+        for d in range(1, world.site_domain.shape[2]):
+            f = world.site_domain[k, s, d]
+            if f >= 0 and world.domain_visible[k, f]:
+                crowd = max(crowd, scratch.domain_role[c, f, role])
+        value = 0.1 * scratch.site_score[c, s] - 0.2 * crowd / live
+        value -= rent_gain(t, b, world.usd_per_vm_hour[k, s])
+        if role == GATEWAY:
+            value += role_service(t, b, c, role, s, 1) * 5
+        if state.role_ms[b, role, s] < 0:
+            scratch.candidate[c, s] = value
+        elif state.role_ms[b, role, s] == 0 and value < worst_value:
+            worst_site, worst_value = s, value
+    for _ in range(2):
+        best, value = -1, -1e29
+        for s in range(sites):
+            if scratch.candidate[c, s] > value:
+                best, value = s, scratch.candidate[c, s]
+        if best < 0:
+            break
+        scratch.candidate[c, best] = -1e30
+        price_role(t, b, c, role, best, 1)
+    if worst_site >= 0:
+        price_role(t, b, c, role, worst_site, -1)
+
+
+@kernel
+def price_role(t, b, c, role, s, change):
+    """Price one role change and offer it."""
+    world = world_of(t)
+    k = state_of(t).world[b]
+    resilience = role_trial(t, b, c, role, s, change)
+    service = role_service(t, b, c, role, s, change)
+    usd_per_hour = world.usd_per_vm_hour[k, s]
+    if role == STORE:
+        for m in range(world.weights_gb.shape[1]):
+            usd_per_hour += world.weights_gb[k, m] * world.storage_usd_per_gb_hour[k]
+    rent = -change * rent_gain(t, b, usd_per_hour)
+    ready_s = world.provision_ms[k] / 1000 if change > 0 else 0.0
+    operation = role_operation(t, b, role, 1 if change < 0 else 0, s)
+    offer(t, b, operation, change < 0, service, rent, resilience, world.weights[k, TERM.churn], ready_s)
+
+
+@kernel
+def propose(t, b, c):
+    """Fill the environment's offers for its next step."""
+    state, output = state_of(t), output_of(t)
+    for i in range(output.offer.shape[1]):
+        output.offer[b, i] = 0
+        for j in range(5):
+            output.offer_gain[b, i, j] = 0
+    evaluate(t, b, c, state.step[b])
+    score_sites(t, b, c)
+    store = store_lives(t, b)
+    for m in range(state.phase.shape[1]):
+        propose_launches(t, b, c, m, store)
+        propose_retirements(t, b, c, m)
+    for role in range(3):
+        propose_role(t, b, c, role)
+
+
+@kernel
+def autoscale(t, b):
+    """The built-in autoscaler: the best offer, where it gains more than the threshold; else nothing."""
+    output = output_of(t)
+    best, gain = 0, world_of(t).planner[state_of(t).world[b], THRESHOLD]
+    for i in range(output.offer.shape[1]):
+        if output.offer[b, i] != 0 and output.offer_gain[b, i, 0] > gain:
+            best, gain = output.offer[b, i], output.offer_gain[b, i, 0]
+    return best

@@ -1,0 +1,132 @@
+"""What a picture shows of one environment at one moment: N sites, M models, U user regions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from og_env.config import ResolvedScenario
+from og_env.layout import DOWN, FETCHING, GATEWAY, LOADING, METRICS, WARM, Output, State, Tape, World
+
+Floats = NDArray[np.float64]
+FIT_ROUNDS = 12
+"""rounds of the proportional fit of flows: shares are then exact to about 1 %, more than a line's width shows"""
+
+
+class MapView(NamedTuple):
+    """Values only; indexes in `region_gateway` and `flow_rps` are positions in `site_names`."""
+
+    scenario: str
+    step: int
+    steps: int
+    hour_utc: float
+    site_names: tuple[str, ...]
+    """[N]"""
+    providers: tuple[str, ...]
+    """[N]"""
+    lat_deg: Floats
+    """[N]"""
+    lon_deg: Floats
+    """[N]"""
+    status: NDArray[np.uint8]
+    """[N] bits of og_env.layout: DOWN, FROZEN, UNTRUSTED, SLOW"""
+    warm: NDArray[np.int64]
+    """[N] warm replicas"""
+    loading: NDArray[np.int64]
+    """[N] replicas that fetch or load"""
+    share: Floats
+    """[N] of the traffic that was served"""
+    roles: NDArray[np.bool_]
+    """[3, N] running verifiers, stores, gateways"""
+    region_names: tuple[str, ...]
+    """[U]"""
+    region_lat_deg: Floats
+    """[U]"""
+    region_lon_deg: Floats
+    """[U]"""
+    load_rps: Floats
+    """[U] demand"""
+    region_gateway: NDArray[np.int64]
+    """[U] the site whose gateway answers; -1 none"""
+    flow_rps: Floats
+    """[N, N] from the gateway at a site to the replicas at a site"""
+    metrics: dict[str, float]
+    """by the names of og_env.layout.METRICS; empty before the first step"""
+
+
+def view_of(
+    whole: ResolvedScenario, world: World, tape: Tape, state: State, output: Output, *, row: int = 0
+) -> MapView:
+    """The view of environment `row` of a batch; `whole` is the scenario with that environment's own fleet."""
+    k, step, count = int(state.world[row]), int(state.step[row]), len(whole.sites)
+    roles = state.role_ms[row][:, :count] == 0
+    status = state.status[row, :count].copy()
+    demand_rps = world.base_rps[k] * tape.regional[row, step][:, None] * tape.model[row, step][None, :]
+    gateway = _nearest_gateway(world.near_user[k], roles[GATEWAY] & (status & DOWN == 0))
+    phase = state.phase[row][:, :count]
+    day_ms = (int(tape.start_step[row]) + step) * int(world.step_ms[k])
+    return MapView(
+        scenario=whole.spec.name,
+        step=step,
+        steps=tape.regional.shape[1] - 1,
+        hour_utc=day_ms / 3_600_000 % 24,
+        site_names=tuple(site.name for site in whole.sites),
+        providers=tuple(site.provider for site in whole.sites),
+        lat_deg=np.array([site.lat_deg for site in whole.sites]),
+        lon_deg=np.array([site.lon_deg for site in whole.sites]),
+        status=status,
+        warm=(phase == WARM).sum(axis=0),
+        loading=((phase == FETCHING) | (phase == LOADING)).sum(axis=0),
+        share=state.site_share[row, :count].astype(np.float64),
+        roles=roles,
+        region_names=tuple(region.name for region in whole.regions),
+        region_lat_deg=np.array([region.lat_deg for region in whole.regions]),
+        region_lon_deg=np.array([region.lon_deg for region in whole.regions]),
+        load_rps=demand_rps.sum(axis=1, dtype=np.float64),
+        region_gateway=gateway,
+        flow_rps=_flow_rps(
+            _by_gateway(demand_rps, gateway, count),
+            state.load_rps[row][:, :count].astype(np.float64),
+            world.rtt_ms[k][:count, :count] / max(float(state.knobs[row, 0]), 1e-3),
+        ),
+        metrics=dict(zip(METRICS, output.metrics[row].tolist(), strict=True)) if step else {},
+    )
+
+
+def _nearest_gateway(near_user: NDArray[np.int32], live: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The first live gateway [U] in each region's list of sites by distance; -1 where there is none."""
+    known = np.append(live, np.zeros(near_user.shape[1] - len(live), bool))
+    ranked = known[near_user]
+    first = near_user[np.arange(len(near_user)), ranked.argmax(axis=1)]
+    return np.where(ranked.any(axis=1), first, -1).astype(np.int64)
+
+
+def _by_gateway(demand_rps: Floats, gateway: NDArray[np.int64], count: int) -> Floats:
+    """Demand [N, M] that arrives at each site's gateway."""
+    arriving = np.zeros((count, demand_rps.shape[1]))
+    np.add.at(arriving, gateway[gateway >= 0], demand_rps[gateway >= 0])
+    return arriving
+
+
+def _flow_rps(arriving_rps: Floats, served_rps: Floats, distance: Floats) -> Floats:
+    """Flows [N, N] from demand [N, M] at gateways to load [M, N] of replicas, with `distance` [N, N] in temperatures.
+
+    The softmax router's flow is a product of a gateway's factor, a replica's factor and exp(-distance), so both
+    margins determine it: a proportional fit recovers it but for `spread` and overflow.
+    """
+    flow = np.zeros_like(distance, np.float64)
+    at = np.flatnonzero(arriving_rps.sum(axis=1) > 0)
+    for arriving, served in zip(arriving_rps[at].T, served_rps, strict=True):
+        to = np.flatnonzero(served > 0)
+        if not len(to) or not arriving.sum():
+            continue
+        near = distance[np.ix_(at, to)]
+        part = np.exp(np.maximum(near.min(axis=1, keepdims=True) - near, -50.0))
+        leaving = arriving * (served.sum() / arriving.sum())
+        for _ in range(FIT_ROUNDS):
+            part *= (leaving / part.sum(axis=1))[:, None]
+            part *= served[to] / part.sum(axis=0)
+        flow[np.ix_(at, to)] += part
+    return flow

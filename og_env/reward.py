@@ -1,0 +1,26 @@
+"""The reward: named terms times named weights; in every term 1 is as bad as serving nothing."""
+
+from __future__ import annotations
+
+from og_env.jit import kernel
+
+
+@kernel
+def unserved_term(unserved, convexity):
+    """Convex price of the unserved share u: u (1 + k u) / (1 + k)."""
+    return unserved * (1 + convexity * unserved) / (1 + convexity)
+
+
+@kernel
+def latency_term(latency_s, slo_s):
+    """Saturating price of a mean latency: 1/2 at the objective, 1 without an answer."""
+    return latency_s / (latency_s + slo_s)
+
+
+@kernel
+def weighted(terms, weights, b, k):
+    """Minus the weighted sum of terms [B, 6] by weights [W, 6]."""
+    total = 0.0
+    for i in range(weights.shape[1]):
+        total -= weights[k, i] * terms[b, i]
+    return total

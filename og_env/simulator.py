@@ -1,0 +1,237 @@
+"""A batch of episodes in memory: worlds, tapes, states and the calls that move them. Both environments stand on it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from og_env import actions, advance, config
+from og_env.binding import allocate, bind
+from og_env.fields import Slices, slices
+from og_env.layout import GROUPS, METRICS, TERMS, Output, Scratch, State, Tape, World
+from og_env.specs import OutageSpec, ScenarioSpec
+from og_env.tape import draw, nominal, tape_world
+from og_env.world import CompiledWorld, compile_world, sizes_of
+
+Task = Literal["placement", "routing", "joint"]
+Interface = Literal["proposals", "operations"]
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SPLIT_SHIFT = 60
+"""a tape's seed carries its split above this bit, so that splits share no tape"""
+
+LEVELS = 5
+WORK_US_PER_CELL = 0.05
+"""rough cost of one environment's step by site and model, for choosing the number of threads"""
+FLAT_TABLES = {
+    "proposals": ("globals", "models", "proposals"),
+    "operations": ("globals", "models", "sites"),
+}
+
+
+class Settings(NamedTuple):
+    task: Task
+    interface: Interface
+    flatten: bool
+    proposals: int
+    split: Split
+    risk_weight: float
+
+
+def check_settings(settings: Settings) -> None:
+    """One line that names a wrong setting and the valid ones."""
+    for name, choices in (
+        ("task", ("placement", "routing", "joint")),
+        ("interface", ("proposals", "operations")),
+        ("split", SPLITS),
+    ):
+        value = getattr(settings, name)
+        if value not in choices:
+            raise ValueError(f"{name} is {value!r}; valid are {', '.join(choices)}")
+    if not 2 <= settings.proposals <= 256:
+        raise ValueError(f"proposals is {settings.proposals}; valid are 2 to 256")
+    if not settings.risk_weight >= 0:
+        raise ValueError(f"risk_weight is {settings.risk_weight}; it must be 0 or more")
+
+
+class Simulator:
+    """B environments of one scenario. Arrays are allocated once; `table` is what kernels take."""
+
+    def __init__(self, scenario: Any, batch: int, settings: Settings, threads: int = 1) -> None:
+        check_settings(settings)
+        self.spec: ScenarioSpec = config.load(scenario)
+        self.batch, self.settings, self.threads = batch, settings, threads
+        self.random_fleet = self.spec.fleet == "random"
+        compiled = compile_world(
+            config.resolve(self.spec), risk_weight=settings.risk_weight, sizes=sizes_of(self.spec)
+        )
+        self.compiled: list[CompiledWorld] = [compiled] * (batch if self.random_fleet else 1)
+        self.tape_worlds = [tape_world(compiled)] * len(self.compiled)
+        self.sizes = compiled.sizes | {
+            "W": len(self.compiled),
+            "B": batch,
+            "P": settings.proposals,
+            "Q": len(METRICS),
+            "C": threads,
+            "V": actions.count(compiled.sizes["N"], compiled.sizes["M"]),
+        }
+        self.mode = self._mode()
+        self.slices = self._slices()
+        self._allocate()
+        if not self.random_fleet:
+            self._place_world(0, compiled)
+        self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def _mode(self) -> int:
+        if self.settings.task == "routing":
+            return advance.AUTOSCALED
+        return advance.PROPOSALS if self.settings.interface == "proposals" else advance.OPERATIONS
+
+    def _slices(self) -> Slices:
+        interface = self.settings.interface if self.settings.task != "routing" else "operations"
+        tables = FLAT_TABLES[interface]
+        if not self.settings.flatten:
+            tables = ("globals", "models", "sites", "regions", "domains")
+            tables += ("proposals",) if interface == "proposals" else ()
+        return slices(self.sizes, tables)
+
+    def _allocate(self) -> None:
+        groups = [allocate(layout, self.sizes) for layout in GROUPS]
+        self.world: World = groups[0]
+        self.tape: Tape = groups[1]
+        self.state: State = groups[2]
+        self.output: Output = groups[3]
+        self.scratch: Scratch = groups[4]
+        self.table = bind(self.sizes, *groups)
+        self.observation = np.zeros((self.batch, self.slices.width), np.float32)
+        masked = {advance.OPERATIONS: self.sizes["V"], advance.PROPOSALS: 1 + self.settings.proposals}
+        self.mask = np.zeros((self.batch, masked.get(self.mode, 0)), np.int8)
+        self.no_levels = np.zeros((self.batch, 0), np.float32)
+        if self.random_fleet:
+            self.state.world[:] = np.arange(self.batch)
+
+    def _place_world(self, index: int, compiled: CompiledWorld) -> None:
+        for target, source in zip(self.world, compiled.arrays, strict=True):
+            target[index] = source[0]
+
+    def tape_seed(self, generator: np.random.Generator) -> int:
+        """The next episode's seed, in the settings' split."""
+        return int(generator.integers(1 << SPLIT_SHIFT)) | (SPLITS.index(self.settings.split) << SPLIT_SHIFT)
+
+    def load_episode(self, b: int, seed: int, outages: tuple[OutageSpec, ...] = ()) -> None:
+        """Draw the episode of a tape seed into environment b, with a new fleet where the scenario asks for one."""
+        if self.random_fleet:
+            resolved = config.resolve(self.spec, fleet_seed=seed)
+            compiled = compile_world(resolved, risk_weight=self.settings.risk_weight, sizes=self.compiled[b].sizes)
+            self.compiled[b] = compiled
+            self.tape_worlds[b] = tape_world(compiled)
+            self._place_world(b, compiled)
+        draw(self.tape, b, seed, self.tape_worlds[self.state.world[b]], outages)
+
+    def start(self, rows: np.ndarray) -> None:
+        """Begin the loaded episodes of these environments."""
+        advance.start_rows(self.table, rows, 0, self.mode, self.observation, self.slices.offsets, self.mask)
+
+    def advance(self, operations: np.ndarray, levels: np.ndarray | None = None) -> None:
+        """One step of all environments: int64 [B], and knob levels float32 [B, 5]."""
+        levels = self.no_levels if levels is None else levels
+        cells = self.batch * self.sizes["N"] * self.sizes["M"]
+        if self.pool is None or cells * WORK_US_PER_CELL < 300:
+            self._advance(0, self.batch, 0, operations, levels)
+            return
+        edges = np.linspace(0, self.batch, self.threads + 1).astype(int)
+        calls = [
+            self.pool.submit(self._advance, int(edges[i]), int(edges[i + 1]), i, operations, levels)
+            for i in range(self.threads)
+        ]
+        for call in calls:
+            call.result()
+
+    def _advance(self, low: int, high: int, slot: int, operations: np.ndarray, levels: np.ndarray) -> None:
+        advance.advance_rows(
+            self.table,
+            low,
+            high,
+            slot,
+            self.mode,
+            operations,
+            levels,
+            self.observation,
+            self.slices.offsets,
+            self.mask,
+        )
+
+    def tables(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """Views of a flat observation [..., O] by table."""
+        result, first = {}, 0
+        for name, shape in self.slices.shapes.items():
+            last = first + int(np.prod(shape))
+            result[name] = flat[..., first:last].reshape(*flat.shape[:-1], *shape)
+            first = last
+        return result
+
+    def world_of(self, b: int) -> CompiledWorld:
+        return self.compiled[self.state.world[b]]
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown()
+            self.pool = None
+
+
+class Outlook(NamedTuple):
+    """What candidate actions would do: rewards [A, H], terms [A, H, 6] and metrics [A, H, Q] by TERMS and METRICS."""
+
+    rewards: np.ndarray
+    terms: np.ndarray
+    metrics: np.ndarray
+
+    def returns(self) -> np.ndarray:
+        """Sum of rewards [A]."""
+        return self.rewards.sum(axis=1)
+
+
+def simulate(
+    simulator: Simulator, b: int, operations: np.ndarray, levels: np.ndarray | None, horizon: int
+) -> Outlook:
+    """Try first actions [A] in copies of environment b, then do nothing, under the nominal forecast: expected demand,
+    present outages go on, no new ones. The episode is not touched."""
+    if horizon < 1:
+        raise ValueError(f"horizon is {horizon}; it must be 1 or more")
+    count = len(operations)
+    sizes = simulator.sizes | {"W": 1, "B": count, "T": horizon + 1, "C": 1}
+    groups = [allocate(layout, sizes) for layout in GROUPS]
+    world, tape, state, output, _ = groups
+    for target, source in zip(world, simulator.world, strict=True):
+        target[0] = source[simulator.state.world[b]]
+    for target, source in zip(state, simulator.state, strict=True):
+        target[:] = source[b]
+    state.world[:] = 0
+    state.step[:] = 0
+    passed = int(simulator.state.step[b])
+    state.attack_until[:] -= passed
+    state.attack_ready[:] = np.iinfo(np.int32).max
+    nominal(tape, simulator.tape, b, passed, simulator.state.status[b], world)
+    table = bind(sizes, *groups)
+    output.offer[:] = simulator.output.offer[b]
+    output.offer_gain[:] = simulator.output.offer_gain[b]
+    nothing = np.zeros((count, 0), np.float32)
+    offsets, mask = simulator.slices.offsets, np.zeros((count, 0), np.int8)
+    result = Outlook(
+        np.zeros((count, horizon)),
+        np.zeros((count, horizon, len(TERMS))),
+        np.zeros((count, horizon, len(METRICS))),
+    )
+    chosen = operations.astype(np.int64)
+    mode = simulator.mode
+    for i in range(horizon):
+        use = levels if levels is not None and i == 0 else nothing
+        advance.advance_rows(table, 0, count, 0, mode, chosen, use, nothing, offsets, mask)
+        result.rewards[:, i] = output.reward
+        result.terms[:, i] = output.terms
+        result.metrics[:, i] = output.metrics
+        if i == 0:
+            chosen = np.zeros(count, np.int64)
+    return result

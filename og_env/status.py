@@ -1,0 +1,25 @@
+"""What the status bits of a site mean for the work on it."""
+
+from __future__ import annotations
+
+from og_env.jit import kernel
+from og_env.layout import UNTRUSTED, state_of, world_of
+
+SLOW_MS = 100.0
+SLOW_CAPACITY = 0.5
+NO_PROOF, TEE, ZKML = range(3)
+"""verification modes"""
+
+
+@kernel
+def trusted(t, b, m, s, status):
+    """Whether work of model m at site s counts as attested, given the site's status bits."""
+    world = world_of(t)
+    k = state_of(t).world[b]
+    return world.verification[k, m] != TEE or (world.tee[k, s] == 1 and not status & UNTRUSTED)
+
+
+@kernel
+def quorum_of(verifiers):
+    """Votes that finality needs: more than two thirds of the registered verifiers."""
+    return 2 * verifiers // 3 + 1

@@ -1,0 +1,137 @@
+"""The vector environment: n episodes on one simulator, one call a step."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from og_env.env import INFO_NAMES
+from og_env.layout import METRICS
+from og_env.options import outages_of
+from og_env.simulator import Interface, Settings, Simulator, Split, Task
+from og_env.spaces import action_space, full_mask, observation_space, split_actions
+
+
+class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
+    """n environments with the arguments of `NetworkEnv`; the same numbers as n single ones, bit for bit.
+
+    An environment whose episode ends begins the next one in the same step: `final_obs` and `final_info` hold what the
+    ended one would have returned. `threads`: None takes up to two."""
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        task: Task = "placement",
+        scenario: Any = "global-24",
+        *,
+        interface: Interface = "proposals",
+        flatten: bool = False,
+        proposals: int = 10,
+        knobs: str = "box",
+        split: Split = "train",
+        risk_weight: float = 1.0,
+        threads: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs is {num_envs}; it must be 1 or more")
+        if render_mode is not None:
+            raise ValueError(f"render_mode is {render_mode!r}, but the vector environment draws nothing; use gym.make")
+        threads = min(2, os.cpu_count() or 1) if threads is None else threads
+        if threads < 1:
+            raise ValueError(f"threads is {threads}; it must be 1 or more")
+        settings = Settings(task, interface, flatten, proposals, split, risk_weight)
+        self.simulator = Simulator(scenario, num_envs, settings, min(threads, num_envs))
+        self.task, self.num_envs, self.render_mode = task, num_envs, render_mode
+        self.single_observation_space = observation_space(self.simulator)
+        self.single_action_space = action_space(settings, knobs, self.simulator.sizes)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._generators: list[np.random.Generator] = []
+        self._all = np.ones(num_envs, np.bool_)
+        self._nobody = np.zeros(num_envs, np.bool_)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode everywhere, or where `options["reset_mask"]` (bool [n]) says; environment i of an integer
+        seed gets seed + i."""
+        options = dict(options or {})
+        chosen = np.asarray(options.pop("reset_mask", self._all), np.bool_)
+        if chosen.shape != (self.num_envs,) or not chosen.any():
+            raise ValueError(f"reset_mask is {chosen.shape}, not ({self.num_envs},) with at least one environment")
+        seeds = self._seeds(seed)
+        if not self._generators:
+            self._generators = [np.random.default_rng() for _ in range(self.num_envs)]
+            if not chosen.all():
+                raise ValueError("reset_mask before the first reset: every environment needs one")
+        for i in np.flatnonzero(chosen):
+            if seeds[i] is not None:
+                self._generators[i], _ = gym.utils.seeding.np_random(seeds[i])
+        rows = np.flatnonzero(chosen)
+        self._begin(rows, outages_of(options, self.simulator))
+        return self._observations(), self._infos(self._all)
+
+    def _seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
+        if isinstance(seed, int | np.integer):
+            return [int(seed) + i for i in range(self.num_envs)]
+        seeds = [None] * self.num_envs if seed is None else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
+        return seeds
+
+    def _begin(self, rows: np.ndarray, outages: Any = ()) -> None:
+        for i in rows:
+            self.simulator.load_episode(i, self.simulator.tape_seed(self._generators[i]), outages)
+        self.simulator.start(rows)
+
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One step everywhere; ValueError for an action outside the space, or before reset."""
+        if not self._generators:
+            raise ValueError("step before reset: call reset() first")
+        chosen, levels = split_actions(actions, self.task, self.single_action_space, self.num_envs)
+        self.simulator.advance(chosen, levels)
+        output = self.simulator.output
+        rewards = output.reward.astype(np.float64)
+        truncated = output.truncated.astype(np.bool_)
+        if not truncated.any():
+            return self._observations(), rewards, self._nobody.copy(), truncated, self._infos(self._all)
+        final_obs, final_info = self._observations(), self._infos(truncated)
+        self._begin(np.flatnonzero(truncated))
+        infos = self._infos(self._all)
+        infos |= {"final_obs": final_obs, "_final_obs": truncated, "final_info": final_info, "_final_info": truncated}
+        return self._observations(), rewards, self._nobody.copy(), truncated, infos
+
+    def _observations(self) -> Any:
+        flat = self.simulator.observation.copy()
+        return flat if self.simulator.settings.flatten else self.simulator.tables(flat)
+
+    def _infos(self, rows: np.ndarray) -> dict[str, Any]:
+        """Every metric and term as an array [n], with the mask of rows that it holds for."""
+        output = self.simulator.output
+        infos: dict[str, Any] = {}
+        for names, table in ((INFO_NAMES[: len(METRICS)], output.metrics), (INFO_NAMES[len(METRICS) :], output.terms)):
+            columns = table.T.copy()
+            for name, column in zip(names, columns, strict=True):
+                infos[name] = column
+                infos["_" + name] = rows
+        if self.simulator.mask.shape[1]:
+            infos["action_mask"] = full_mask(self.simulator.mask.copy(), self.task)
+            infos["_action_mask"] = rows
+        return infos
+
+    def action_masks(self) -> np.ndarray:
+        """bool [n, 1 + P], [n, V] or, for Joint, with the levels appended: what is possible now."""
+        if not self.simulator.mask.shape[1]:
+            raise ValueError("routing has no mask: every knob is always possible")
+        return full_mask(self.simulator.mask.astype(bool), self.task)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        self.simulator.close()

@@ -1,0 +1,205 @@
+"""Compare policies on the same held-out episodes: table, verdict, results.csv, summary.json and report.html.
+
+python scripts/benchmark.py --scenario global-24 --policies all,runs/ppo --episodes 200
+python scripts/benchmark.py --scenario one-cloud --policies static,greedy --episodes 50 --twin
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.metadata
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from agents import comparison, evaluate, heuristics, report, statistics
+from agents.episodes import Episodes
+from agents.policy import Policy
+from og_env import config
+from og_env.parsing import nearest_valid
+from og_env.specs import ScenarioSpec
+
+TASKS = {"og_env/Placement-v0": "placement", "og_env/Routing-v0": "routing", "og_env/Joint-v0": "joint"}
+TWIN_POLICY = "greedy_blind"
+Json = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parse(arguments)
+    try:
+        run(options, shlex.join(["python", "scripts/benchmark.py", *arguments]))
+    except ValueError as error:
+        return fail(str(error))
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        return fail(f"{error.filename}: {error.strerror}")
+    except KeyboardInterrupt:
+        print("stopped: nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(fail(message))
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(description=__doc__.splitlines()[0] if __doc__ else "", allow_abbrev=False)
+    parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
+    parser.add_argument(
+        "--policies",
+        default="all",
+        metavar="all|a,b,DIR",
+        help=f"folders of trained models, and heuristics: {', '.join(heuristics.NAMES)} (default: all heuristics)",
+    )
+    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="held-out episodes (default: 100)")
+    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
+    parser.add_argument("--out", metavar="DIR", help="where the files go (default: runs/benchmark/SCENARIO)")
+    parser.add_argument("--env", default="og_env/Placement-v0", metavar="ID", help=f"one of {', '.join(TASKS)}")
+    parser.add_argument("--twin", action="store_true", help="also measure what the correlation of failures costs")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of the table")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace, command: str) -> None:
+    if options.env not in TASKS:
+        raise ValueError(f"unknown environment {options.env!r}{nearest_valid(options.env, TASKS)}")
+    task = TASKS[options.env]
+    spec = config.load(options.scenario)
+    if options.twin and spec.failures.process != "correlated":
+        raise ValueError(f"--twin: failures of {spec.name} are not correlated but {spec.failures.process!r}")
+    policies, learned = load_policies(options.policies, spec, task, options.seed)
+    runs = [play(policy, name, spec, task, options) for name, policy in policies.items()]
+    summary = {
+        "scenario": spec.name,
+        "env": options.env,
+        "split": "test",
+        "episodes": options.episodes,
+        "seed": options.seed,
+        **comparison.compare(runs, learned, seed=options.seed),
+    }
+    if options.twin:
+        summary["twin"] = cost_of_correlation(spec, task, options)
+    out = Path(options.out) if options.out else Path("runs") / "benchmark" / spec.name
+    write(out, summary, runs, spec, command)
+    print(json.dumps(summary, indent=1, allow_nan=False) if options.json else text(summary, out))
+
+
+def load_policies(names: str, spec: ScenarioSpec, task: str, seed: int) -> tuple[dict[str, Policy], list[str]]:
+    """Policies by name, in the order given, and the names of the trained ones (their folders' names)."""
+    policies: dict[str, Policy] = {}
+    learned: list[str] = []
+    for word in [word.strip() for word in names.split(",") if word.strip()]:
+        if word == "all":
+            policies |= {name: heuristics.make(name, task=task, seed=seed) for name in heuristics.NAMES}
+        elif word in heuristics.NAMES:
+            policies[word] = heuristics.make(word, task=task, seed=seed)
+        elif os.sep in word or Path(word).exists():
+            from agents import checkpoint
+
+            label = Path(word).resolve().name
+            label = word if label in policies or label in heuristics.NAMES else label
+            policies[label] = checkpoint.load(word, scenario=spec)
+            learned.append(label)
+        else:
+            hint = nearest_valid(word, ("all", *heuristics.NAMES))
+            raise ValueError(f"--policies: {word!r} is neither a heuristic nor a folder{hint}")
+    if not policies:
+        raise ValueError("--policies names no policy")
+    return policies, learned
+
+
+def play(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes:
+    """All episodes of one policy, on the test split."""
+    begin = time.perf_counter()
+    result = evaluate.run(policy, spec, task, options.episodes, options.seed, split="test", name=name)
+    if sys.stderr.isatty():
+        mean, seconds = result.returns.mean(), time.perf_counter() - begin
+        print(f"  {name}: {mean:.2f} over {options.episodes} episodes in {seconds:.1f} s", file=sys.stderr)
+    return result
+
+
+def cost_of_correlation(spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Json:
+    """What a planner blind to shared failures loses because they are shared, in percent of its return."""
+    twin = config.override(spec, {"failures.process": "independent"})
+    policy = heuristics.make(TWIN_POLICY, task=task, seed=options.seed)
+    correlated, independent = (play(policy, TWIN_POLICY, world, task, options).returns for world in (spec, twin))
+    cost = statistics.relative_change_percent(independent, correlated, seed=options.seed)
+    return {
+        "policy": TWIN_POLICY,
+        "correlated_mean": float(correlated.mean()),
+        "independent_mean": float(independent.mean()),
+        "cost_percent": cost.value,
+        "ci_low": cost.low,
+        "ci_high": cost.high,
+    }
+
+
+def text(summary: Json, out: Path) -> str:
+    lines = [comparison.aligned(comparison.TABLE_HEADER, comparison.table_rows(summary))]
+    lines.append(
+        f"* best baseline. {summary['episodes']} held-out episodes, the same for all; 95 % bootstrap intervals."
+    )
+    if "twin" in summary:
+        twin = summary["twin"]
+        lines.append(
+            f"cost of correlation: {twin['cost_percent']:.1f} % [{twin['ci_low']:.1f}, {twin['ci_high']:.1f}] of the "
+            f"return of {twin['policy']} ({twin['correlated_mean']:.2f} against {twin['independent_mean']:.2f} with "
+            "independent failures)"
+        )
+    lines.append(f"report: {out / 'report.html'}")
+    return "\n".join([*lines, comparison.verdict_line(summary)])
+
+
+def write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec, command: str) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    replace(out / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    rows = list(comparison.result_rows(runs))
+    temporary = out / "results.csv.part"
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(out / "results.csv")
+    facts = {
+        "scenario": f"{spec.name}: {spec.description}",
+        "environment": f"{summary['env']}, test split, seeds {summary['seed']} to {summary['seed'] + summary['episodes'] - 1}",
+        "command": command,
+        "versions": ", ".join(f"{name} {version(name)}" for name in ("og_env", "numpy", "numba", "gymnasium")),
+    }
+    replace(out / "report.html", report.page(summary, runs, spec.reward, spec.episode.step_s / 3600, facts))
+
+
+def replace(path: Path, content: str) -> None:
+    """Write a file so that it is never seen half done."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(content, encoding="utf-8")
+    temporary.replace(path)
+
+
+def version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())
