@@ -48,7 +48,8 @@ def run(
     batches = math.ceil(episodes / MAX_ROWS)
     rows = math.ceil(episodes / batches)
     label = name or str(getattr(policy, "name", type(policy).__name__))
-    env = NetworkVectorEnv(rows, task=task, scenario=spec, split=split, **{**asked.env_kwargs, **env_kwargs})
+    settings: dict[str, Any] = {**asked.env_kwargs, **env_kwargs, "task": task, "split": split}
+    env = NetworkVectorEnv(rows, scenario=spec, **settings)
     parts = []
     try:
         for first in range(0, episodes, rows):

@@ -24,6 +24,8 @@ Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
 
 NEVER = -np.inf
+BUSIEST = 9.0
+"""pressure on a model without any replica, and the most that is told apart"""
 LEVELS = 5
 """of each routing knob; the middle one is the scenario's own setting"""
 
@@ -95,7 +97,7 @@ def pressure(sight: Sight, constants: Constants) -> tuple[Floats, Floats]:
     coming = count + constants["arriving"] * sight.models("loading") * sight.sites
     load = sight.models("utilisation") * count / np.maximum(sight.models("served"), 0.2)
     load = load * (1 + constants["ahead"] * np.maximum(sight.models("forecast"), 0))
-    return np.where(coming > 0, load / np.maximum(coming, 1e-6), np.inf), coming
+    return np.where(coming > 0, np.minimum(load / np.maximum(coming, 1e-6), BUSIEST), BUSIEST), coming
 
 
 def scale(prefer: Preference, sight: Sight, constants: Constants) -> Floats:
@@ -111,8 +113,7 @@ def scale(prefer: Preference, sight: Sight, constants: Constants) -> Floats:
     launch = (sight.offers("is_launch") > 0) & (busy > constants["high"])
     retire = (sight.offers("is_retire") > 0) & (replicas > 1) & (busy * replicas / remaining < constants["low"])
     role = is_role(sight) & (sight.offers("gain") > constants["role"])
-    urgent = np.minimum(busy, 9)
-    scores = np.where(launch, 10 + 10 * np.floor(4 * urgent) + wanted, NEVER)
+    scores = np.where(launch, 10 + 10 * np.floor(4 * busy) + wanted, NEVER)
     scores = np.where(retire, 2 - wanted, scores)
     return np.where(role, 1000 + sight.offers("gain"), scores)
 

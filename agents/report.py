@@ -10,6 +10,7 @@ from typing import Any
 from agents import figures
 from agents.comparison import TABLE_HEADER, ranked, table_rows, verdict_line
 from agents.episodes import Episodes
+from agents.statistics import RESAMPLES
 from og_env.layout import METRICS
 from og_env.specs import RewardWeights
 
@@ -19,11 +20,12 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.1rem; margin: 2.2rem 0 .4rem }
 p.verdict { font-size: 1.1rem; border-left: 5px solid #9aa5b1; padding: .4rem .8rem; background: #f5f7fa }
-p.win { border-color: #3d8b5f } p.loss { border-color: #c0392b } p.note, figcaption { color: #52606d; font-size: .88rem }
+p.win { border-color: #3d8b5f } p.loss { border-color: #c0392b }
+p.note, figcaption { color: #52606d; font-size: .88rem }
 div.wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .86rem }
 th, td { padding: .22rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #e4e7eb }
 th:first-child, td:first-child { text-align: left } tr.learned td { font-weight: 600; color: #0b6e99 }
-tr.best td { font-weight: 600 } figure { margin: 1rem 0 } img { width: 100% } code { background: #f5f7fa; padding: 0 .25rem }
+tr.best td { font-weight: 600 } figure { margin: 1rem 0 } img { width: 100% }
 """
 
 
@@ -58,10 +60,10 @@ def page(
         "<h2>Returns</h2>",
         _table(TABLE_HEADER, table_rows(summary), summary),
         _note(
-            f"{len(runs[0].seeds)} held-out episodes, the same for every policy. Intervals: 95 %, percentile bootstrap, "
-            "2,000 resamples. IQM: mean without the best and the worst quarter. “vs best”: paired mean difference to "
-            "the best baseline (*), the heuristic with the highest mean on these episodes; “wins”: share of the "
-            "episodes with a higher return than its. Decisions per second: time in predict only."
+            f"{len(runs[0].seeds)} held-out episodes, the same for every policy. Intervals: 95 %, percentile bootstrap "
+            f"of {RESAMPLES:,} resamples. IQM: mean without the best and the worst quarter. “vs best”: paired mean "
+            "difference to the best baseline (*), the heuristic with the highest mean on these episodes; “wins”: share "
+            "of the episodes with a higher return than its. Decisions per second: time in predict only."
         ),
         _figure(
             images["returns"],
@@ -72,7 +74,7 @@ def page(
         _figure(
             images["trade_off"],
             "trade-off",
-            "Means over all steps of all episodes. Cheap, fast and robust is where the three left-hand corners are good at once.",
+            "Means over all steps. Better is further left, and lower in the first two, higher in the third.",
         ),
         _figure(images["composition"], "composition", ""),
         "<h2>One episode</h2>",
@@ -123,15 +125,16 @@ def _twin(summary: Json) -> list[str]:
     twin = summary["twin"]
     text = (
         f"{twin['cost_percent']:.1f} % of the return [{twin['ci_low']:.1f}, {twin['ci_high']:.1f}]: the same planner "
-        f"without risk terms ({twin['policy']}) returns {twin['independent_mean']:.2f} where every site fails on its own "
-        f"with unchanged down-time, and {twin['correlated_mean']:.2f} where failures are shared."
+        f"without risk terms ({twin['policy']}) returns {twin['independent_mean']:.2f} where every site fails "
+        f"by itself with unchanged down-time, and {twin['correlated_mean']:.2f} where failures are shared."
     )
     return ["<h2>Cost of correlation</h2>", f"<p>{escape(text)}</p>"]
 
 
 def _figure(image: bytes, name: str, caption: str) -> str:
     data = base64.b64encode(image).decode("ascii")
-    return f'<figure><img alt="{escape(name)}" src="data:image/png;base64,{data}"><figcaption>{escape(caption)}</figcaption></figure>'
+    picture = f'<img alt="{escape(name)}" src="data:image/png;base64,{data}">'
+    return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _note(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from og_env.actions import write_mask
 from og_env.dynamics import begin, step
-from og_env.jit import kernel
+from og_env.jit import entry, kernel
 from og_env.layout import output_of, state_of, world_of
 from og_env.observation import observe
 from og_env.proposals import autoscale, propose
@@ -44,7 +44,7 @@ def report(t, b, c, mode, obs, offsets, mask):
         observe(t, b, c, obs, offsets)
 
 
-@kernel
+@entry
 def start_rows(t, rows, c, mode, obs, offsets, mask):
     """Begin an episode in each of the environments `rows` [any], whose tapes are drawn."""
     for b in rows:
@@ -52,7 +52,7 @@ def start_rows(t, rows, c, mode, obs, offsets, mask):
         report(t, b, c, mode, obs, offsets, mask)
 
 
-@kernel
+@entry
 def advance_rows(t, lo, hi, c, mode, actions, levels, obs, offsets, mask):
     """One step of environments lo .. hi - 1: actions [B] by mode, knob levels [B, 5] or [B, 0] for the defaults."""
     output = output_of(t)

@@ -6,7 +6,7 @@ import math
 
 from og_env.actions import apply
 from og_env.contingency import count_members, count_roles, effective_nodes, write_losses, write_parts
-from og_env.jit import kernel
+from og_env.jit import entry, kernel
 from og_env.latency import finality, lognormal_percentiles, model_latency, write_delays
 from og_env.layout import (
     DOWN,
@@ -269,7 +269,7 @@ def count_states(t, b):
     values[b, METRIC.replicas_loading] = loading
 
 
-@kernel
+@entry
 def step_rows(t, lo, hi, c, operations):
     """Advance environments lo .. hi - 1 with operations [B], on scratch slot c."""
     for b in range(lo, hi):

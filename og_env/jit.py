@@ -23,12 +23,19 @@ _STAMP = _package_stamp()
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """The compiled function.
+    """A compiled function that only compiled functions call: part of an `entry`, without a cache of its own."""
+    return njit(nogil=True, fastmath=FAST_MATH, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(
+        function
+    )
 
-    Numba's cache knows only the file that a function stands in; a kernel also depends on the functions that it calls,
-    so its cache entries carry the stamp of the whole package.
+
+def entry(function: Callable[..., Any]) -> Any:
+    """A compiled function that Python calls, cached on disk.
+
+    Numba's cache knows only the file that a function stands in; an entry also depends on the kernels that it calls, so
+    its cache carries the stamp of them all.
     """
-    compiled = njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")(function)
+    compiled = njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy", no_cfunc_wrapper=True)(function)
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if cache_file is not None:
         cache_file._source_stamp = _STAMP

@@ -23,8 +23,8 @@ SPLIT_SHIFT = 60
 """a tape's seed carries its split above this bit, so that splits share no tape"""
 
 LEVELS = 5
-WORK_US_PER_CELL = 0.05
-"""rough cost of one environment's step by site and model, for choosing the number of threads"""
+THREADED_CELLS = 6_000
+"""environments x sites x models in a call from which on threads pay (about 0.3 ms of work)"""
 FLAT_TABLES = {
     "proposals": ("globals", "models", "proposals"),
     "operations": ("globals", "models", "sites"),
@@ -82,6 +82,7 @@ class Simulator:
         self._allocate()
         if not self.random_fleet:
             self._place_world(0, compiled)
+        self.threaded_cells = THREADED_CELLS
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def _mode(self) -> int:
@@ -138,7 +139,7 @@ class Simulator:
         """One step of all environments: int64 [B], and knob levels float32 [B, 5]."""
         levels = self.no_levels if levels is None else levels
         cells = self.batch * self.sizes["N"] * self.sizes["M"]
-        if self.pool is None or cells * WORK_US_PER_CELL < 300:
+        if self.pool is None or cells < self.threaded_cells:
             self._advance(0, self.batch, 0, operations, levels)
             return
         edges = np.linspace(0, self.batch, self.threads + 1).astype(int)

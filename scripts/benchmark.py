@@ -21,11 +21,11 @@ from typing import Any, NoReturn
 from agents import comparison, evaluate, heuristics, report, statistics
 from agents.episodes import Episodes
 from agents.policy import Policy
-from og_env import config
+from og_env import IDS, config
 from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
 
-TASKS = {"og_env/Placement-v0": "placement", "og_env/Routing-v0": "routing", "og_env/Joint-v0": "joint"}
+TASKS = {id_: task for task, id_ in IDS.items()}
 TWIN_POLICY = "greedy_blind"
 Json = dict[str, Any]
 
@@ -172,9 +172,10 @@ def write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec
         writer.writeheader()
         writer.writerows(rows)
     temporary.replace(out / "results.csv")
+    last = summary["seed"] + summary["episodes"] - 1
     facts = {
         "scenario": f"{spec.name}: {spec.description}",
-        "environment": f"{summary['env']}, test split, seeds {summary['seed']} to {summary['seed'] + summary['episodes'] - 1}",
+        "environment": f"{summary['env']}, test split, seeds {summary['seed']} to {last}",
         "command": command,
         "versions": ", ".join(f"{name} {version(name)}" for name in ("og_env", "numpy", "numba", "gymnasium")),
     }

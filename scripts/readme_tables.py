@@ -2,6 +2,7 @@
 
 python scripts/readme_tables.py
 python scripts/readme_tables.py --benchmark runs/demo/benchmark/summary.json
+python scripts/readme_tables.py --picture
 """
 
 from __future__ import annotations
@@ -15,11 +16,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from og_env import config
-from og_env.fields import ROWS, TABLES
+from og_env.fields import ROWS, TABLES, column
 from og_env.layout import METRICS
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+PICTURE = ROOT / ".github" / "provider-blackout.png"
+PICTURE_STEP = 114
+"""hour 9.5: an hour and a half into the outage"""
 DIMENSIONS = {"": "1", "M": "models", "P": "proposals", "N": "sites", "U": "user regions", "F": "shared domains"}
 
 
@@ -27,8 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
     parser.add_argument("--benchmark", metavar="SUMMARY.json", help="fill the benchmark table from this file")
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a table is not current")
+    parser.add_argument("--picture", action="store_true", help=f"draw {PICTURE.relative_to(ROOT)} anew")
     options = parser.parse_args(arguments)
     try:
+        if options.picture:
+            draw_picture()
         old = README.read_text(encoding="utf-8")
         new = rewritten(old, read_summary(options.benchmark) if options.benchmark else None)
     except OSError as error:
@@ -133,6 +143,24 @@ def benchmark(summary: Mapping[str, Any]) -> str:
     from agents.comparison import TABLE_HEADER, table_rows, verdict_line
 
     return f"{table(TABLE_HEADER, table_rows(dict(summary)))}\n\n{verdict_line(dict(summary))}."
+
+
+def draw_picture() -> None:
+    """The map of provider-blackout while its largest provider is down and the planner's best offers are taken."""
+    import gymnasium
+    from matplotlib.image import imsave
+
+    import og_env  # noqa: F401 (registers the ids)
+
+    env = gymnasium.make("og_env/Placement-v0", scenario="provider-blackout", render_mode="rgb_array")
+    gain = column("proposals", "gain")
+    seen, _ = env.reset(seed=0)
+    for _ in range(PICTURE_STEP):
+        best = int(seen["proposals"][:, gain].argmax())
+        seen, *_ = env.step(best + 1 if seen["proposals"][best, gain] > 0 else 0)
+    PICTURE.parent.mkdir(exist_ok=True)
+    imsave(PICTURE, np.asarray(env.render()))
+    env.close()
 
 
 def read_summary(path: str) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("specs", "network", "land", "binding", "jit", "named"),
-    ("layout", "parsing", "catalog", "reward", "trust"),
+    ("layout", "parsing", "catalog", "reward", "trust", "fields"),
     ("fleets", "node_table", "status"),
     ("checks",),
     ("config",),
@@ -25,6 +25,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("nominal",),
     ("proposals",),
     ("observation",),
+    ("advance",),
+    ("simulator",),
+    ("spaces", "options"),
     ("env", "vector_env"),
     ("__init__",),
     ("__main__",),

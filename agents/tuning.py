@@ -1,0 +1,74 @@
+"""Finds the few constants of a heuristic: coordinate search on training episodes, checked on validation episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from agents import evaluate, heuristics, statistics
+from og_env.specs import ScenarioSpec
+
+Constants = Mapping[str, float]
+
+GRID: Mapping[str, Sequence[float]] = {
+    "high": (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9),
+    "low": (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7),
+    "arriving": (0.25, 0.5, 0.8, 1.0),
+    "ahead": (0.0, 0.5, 1.0, 1.5),
+    "role": (-0.05, 0.0, 0.02, 0.05, 0.1),
+    "exposure": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4),
+    "hedge": (0.0, 0.02, 0.05, 0.1, 0.15, 0.2),
+    "threshold": (-0.05, -0.02, 0.0, 0.01, 0.02, 0.04, 0.06, 0.1, 0.15),
+}
+"""values tried for each constant"""
+
+
+class Tuned(NamedTuple):
+    """What a search found."""
+
+    constants: dict[str, float]
+    """the start's where validation does not confirm the search"""
+    trials: int
+    validation: statistics.Paired
+    """of the found constants against the start"""
+
+
+def tune(
+    name: str, scenario: str | ScenarioSpec, task: str = "placement", *, episodes: int = 64, seed: int = 0
+) -> Tuned:
+    """Search the constants of a heuristic from its present ones; ValueError for an unknown one or one without any."""
+    start = dict(heuristics.make(name, task).constants)
+    if not start:
+        raise ValueError(f"{name} has no constants to tune")
+
+    def returns(constants: Constants, split: str):
+        policy = heuristics.make(name, task, constants=constants)
+        return evaluate.run(policy, scenario, task, episodes, seed, split=split).returns
+
+    found, trials = descend(lambda constants: float(returns(constants, "train").mean()), GRID, start)
+    validation = statistics.paired(returns(found, "validation"), returns(start, "validation"))
+    return Tuned(found if validation.difference.value > 0 else start, trials, validation)
+
+
+def descend(
+    score: Callable[[Constants], float], grid: Mapping[str, Sequence[float]], start: Constants, rounds: int = 3
+) -> tuple[dict[str, float], int]:
+    """Coordinate search for the highest score: each constant in turn over its grid, until a round changes nothing.
+
+    Returns the best constants and how many were scored.
+    """
+    best = dict(start)
+    seen = {tuple(best.items()): score(best)}
+    for _ in range(rounds):
+        before = dict(best)
+        for key in best:
+            for value in grid[key]:
+                trial = {**best, key: value}
+                point = tuple(trial.items())
+                if point not in seen:
+                    seen[point] = score(trial)
+                if seen[point] > seen[tuple(best.items())]:
+                    best = trial
+        if best == before:
+            break
+    return best, len(seen)

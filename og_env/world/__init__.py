@@ -1,0 +1,23 @@
+"""A scenario as arrays: sites, fault domains, round trips, prices, the router's defaults and the starting fleet."""
+
+from __future__ import annotations
+
+from og_env.world.compiling import CompiledWorld, compile_world, find_members, stack
+from og_env.world.domains import Domain
+from og_env.world.settings import PLANNER
+from og_env.world.sizes import sizes_of
+from og_env.world.sources import EFFECT_BITS, EFFECTS, Source, SourceArrays
+
+__all__ = [
+    "EFFECTS",
+    "EFFECT_BITS",
+    "PLANNER",
+    "CompiledWorld",
+    "Domain",
+    "Source",
+    "SourceArrays",
+    "compile_world",
+    "find_members",
+    "sizes_of",
+    "stack",
+]

@@ -1,0 +1,107 @@
+"""`compile_world`: a resolved scenario into the arrays of `layout.World`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from og_env.binding import allocate
+from og_env.config import ResolvedScenario
+from og_env.layout import World
+from og_env.world.domains import NO_DOMAIN, Domain, derive_domains, is_own, shared_domains
+from og_env.world.hazards import fill_domains, fill_hazards
+from og_env.world.places import fill_demand, fill_distances, fill_models, fill_sites
+from og_env.world.settings import fill_settings, fill_start
+from og_env.world.sizes import assemble, most_memberships
+from og_env.world.sources import Source, SourceArrays, domain_risks, flatten_sources, make_sources
+
+
+class CompiledWorld(NamedTuple):
+    """A scenario with one fleet, ready for a simulator."""
+
+    arrays: World
+    """W = 1"""
+    sizes: dict[str, int]
+    """N M U F S D Y T, padded"""
+    domains: tuple[Domain, ...]
+    """[F] shared ones, NO_DOMAIN up to S, then one per site, NO_DOMAIN up to N"""
+    sources: tuple[Source, ...]
+    source_arrays: SourceArrays
+    """the same"""
+    all_domains: tuple[Domain, ...]
+    """those with one member too, see `find_members`"""
+    resolved: ResolvedScenario
+
+
+def compile_world(
+    resolved: ResolvedScenario, *, risk_weight: float = 1.0, sizes: Mapping[str, int] | None = None
+) -> CompiledWorld:
+    """The arrays of a scenario, padded to `sizes` (None: exactly as large as needed; see `sizes_of`).
+
+    Shared domains have indices 0 .. S - 1, the site s has S + s. Where S is too small, the domains with most members
+    have an index and the others count as risks of their single members. ValueError if sites, models, regions or the
+    clock do not fit into `sizes`.
+    """
+    domains = derive_domains(resolved.sites, resolved.domains)
+    risks = domain_risks(domains, resolved.spec.failures)
+    shared = shared_domains(domains, None if sizes is None else sizes["S"])
+    full = _sizes(resolved, shared, sizes)
+    index = {domain: position for position, domain in enumerate(shared)}
+    sources = make_sources(domains, risks, index, sites=resolved.sites, failures=resolved.spec.failures)
+    world = World(*(blank.copy() for blank in _blank(tuple((full | {"W": 1}).items()))))
+    fill_sites(world, resolved)
+    fill_distances(world, resolved, full["N"])
+    fill_models(world, resolved)
+    fill_demand(world, resolved, full["Y"])
+    fill_domains(world, domains, risks, index, resolved)
+    fill_hazards(world, sources, resolved)
+    fill_settings(world, resolved, risk_weight)
+    fill_start(world, resolved)
+    own = [domain for domain in domains if is_own(domain, resolved.sites)]
+    listed = [*shared, *[NO_DOMAIN] * (full["S"] - len(shared)), *own, *[NO_DOMAIN] * (full["N"] - len(own))]
+    return CompiledWorld(
+        arrays=world,
+        sizes=full,
+        domains=tuple(listed),
+        sources=sources,
+        source_arrays=flatten_sources(sources),
+        all_domains=tuple(domains),
+        resolved=resolved,
+    )
+
+
+def stack(worlds: Sequence[CompiledWorld]) -> World:
+    """The arrays of n worlds of equal sizes as one, W = n. ValueError if they differ."""
+    if not worlds:
+        raise ValueError("no worlds to stack")
+    for at, world in enumerate(worlds):
+        if world.sizes != worlds[0].sizes:
+            raise ValueError(f"world {at} has sizes {world.sizes}, not {worlds[0].sizes}; compile them with sizes_of")
+    return World(*(np.concatenate(parts) for parts in zip(*(world.arrays for world in worlds), strict=True)))
+
+
+def find_members(compiled: CompiledWorld, kind: str, name: str) -> tuple[int, ...]:
+    """Sites of a domain of any size, e.g. ("provider", "aws"); empty where the fleet has no such domain."""
+    for domain in compiled.all_domains:
+        if domain.kind == kind and domain.name == name:
+            return domain.members
+    return ()
+
+
+@functools.lru_cache(maxsize=16)
+def _blank(sizes: tuple[tuple[str, int], ...]) -> World:
+    return allocate(World, dict(sizes))
+
+
+def _sizes(resolved: ResolvedScenario, shared: Sequence[Domain], given: Mapping[str, int] | None) -> dict[str, int]:
+    exact = assemble(resolved.spec, len(resolved.sites), len(resolved.regions), len(shared), most_memberships(shared))
+    if given is None:
+        return exact
+    for letter, need in exact.items():
+        most = given[letter]
+        if need > most or (letter in "MUYT" and need != most):
+            raise ValueError(f"this fleet needs {letter} = {need}, but the sizes given have {most}")
+    return {letter: given[letter] for letter in exact}

@@ -1,0 +1,81 @@
+"""Clocks, weights, the router's knobs, the planner's constants and the starting fleet as arrays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from og_env.config import ResolvedScenario
+from og_env.layout import KNOBS, TERMS, WARM, World
+from og_env.specs import FailureSpec, NetworkSpec
+from og_env.trust.model import HOURS_PER_YEAR
+from og_env.world.places import LARGEST, MB_PER_S_PER_GBPS, VERIFICATIONS, population_share, whole
+from og_env.world.start import Offer, start_replicas, start_roles
+
+HOURS_PER_MONTH = HOURS_PER_YEAR / 12
+PLANNER_DEFAULTS = {
+    "lookahead_steps": 12.0,
+    "horizon_steps": 36.0,
+    "hedge_weight": 1.0,
+    "threshold": 0.002,
+    "shortlist": 6.0,
+    "risk_weight": 1.0,
+}
+"""constants of the proposals"""
+PLANNER = tuple(PLANNER_DEFAULTS)
+"""their order in world.planner"""
+
+
+def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) -> None:
+    """Everything that is one number or one short list."""
+    spec = resolved.spec
+    network, failures, demand, reward = spec.network, spec.failures, spec.demand, spec.reward
+    world.step_ms[0] = spec.episode.step_s * 1000
+    world.timeout_ms[0] = network.timeout_s * 1000
+    world.block_s[0] = network.block_s
+    world.settle_s[0] = network.settle_s
+    world.utilisation_limit[0] = network.utilisation_limit
+    world.storage_usd_per_gb_hour[0] = network.storage_usd_per_gb_month / HOURS_PER_MONTH
+    world.queue_factor[0] = (demand.arrival_cv**2 + demand.service_cv**2) / 2
+    world.service_cv[0] = demand.service_cv
+    world.weights[0] = [getattr(reward, term) for term in TERMS]
+    world.convexity[0] = reward.unserved_convexity
+    rent_usd_per_hour = sum(site.gpu_count * site.usd_per_gpu_hour for site in resolved.sites)
+    # a fleet that costs nothing has no scale of its own: a dollar an hour
+    world.budget_usd_per_hour[0] = reward.budget_usd_per_hour or rent_usd_per_hour or 1.0
+    world.knobs[0] = [getattr(spec.router, knob) for knob in KNOBS]
+    world.planner[0] = list((PLANNER_DEFAULTS | {"risk_weight": risk_weight}).values())
+    _fill_clocks(world, network, failures, spec.episode.step_s / 3600)
+
+
+def _fill_clocks(world: World, network: NetworkSpec, failures: FailureSpec, step_h: float) -> None:
+    world.detect_ms[0] = whole(failures.detect_s * 1000, 0)
+    world.provision_ms[0] = whole(network.provision_s * 1000, 0)
+    world.patience_ms[0] = whole(network.patience_s * 1000, 0)
+    world.store_streams[0] = min(network.store_streams, LARGEST)
+    world.store_mb_per_s[0] = whole(network.store_gbps * MB_PER_S_PER_GBPS, 1)
+    opponent = failures.opponent
+    world.attack_budget[0] = min(opponent.budget, LARGEST) if opponent.attacks_per_day > 0 else 0
+    world.attack_cooldown[0] = whole(math.ceil(opponent.cooldown_h / step_h), 0)
+    world.attack_steps[0] = whole(opponent.duration_h / step_h, 1)
+
+
+def fill_start(world: World, resolved: ResolvedScenario) -> None:
+    """Replicas that are warm and roles that run at the first step; needs the other arrays."""
+    n = len(resolved.sites)
+    need = world.replica_gpus[0, :, :n].astype(np.int64)
+    capacity_rps = world.capacity_rps[0, :, :n].astype(np.float64)
+    rent = need * world.usd_per_gpu_hour[0, :n].astype(np.float64)
+    wants_tee = world.verification[0] == VERIFICATIONS.index("tee")
+    offer = Offer(
+        replica_gpus=need,
+        usd_per_rps=np.divide(rent, capacity_rps, out=np.zeros_like(rent), where=need > 0),
+        distrusted=wants_tee[:, None] & (world.tee[0, :n] == 0),
+        rtt_user_ms=world.rtt_user_ms[0, :, :n].astype(np.float64),
+        population_share=population_share(resolved),
+    )
+    start = resolved.spec.start
+    world.start_phase[0, :, :n] = np.where(start_replicas(start, resolved.sites, resolved.models, offer), WARM, 0)
+    world.start_role[0] = -1
+    world.start_role[0, :, :n] = np.where(start_roles(start, resolved.sites, offer), 0, -1)

@@ -1,0 +1,212 @@
+"""Sources of shocks: every fault domain with its rate, members, durations and effects, as the scenario has them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from og_env import catalog
+from og_env.checks import KINDS
+from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED
+from og_env.specs import Effect, FailureKind, FailureSpec, SiteSpec
+from og_env.trust.model import HOURS_PER_YEAR
+from og_env.trust.scenario import scenario_kind
+from og_env.world.domains import Domain
+
+EFFECTS: tuple[Effect, ...] = ("DOWN", "FROZEN", "UNTRUSTED", "SLOW")
+EFFECT_BITS = (DOWN, FROZEN, UNTRUSTED, SLOW)
+"""status bits of EFFECTS"""
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Source(NamedTuple):
+    """One Poisson clock of shocks."""
+
+    kind: str
+    name: str
+    """of the domain"""
+    rate_per_h: float
+    """shocks per hour, average over the regimes"""
+    members: tuple[int, ...]
+    """sites"""
+    hit: tuple[float, ...]
+    """probability that a shock hits each member"""
+    median_h: float
+    """of the ordinary lognormal of durations"""
+    sigma: float
+    heavy_median_h: float
+    heavy_sigma: float
+    heavy_weight: float
+    """share of shocks with a heavy duration"""
+    effects: tuple[float, ...]
+    """probability of each of EFFECTS"""
+    shared: int
+    """index of the shared domain whose signal it shows in; -1 none"""
+    calm_rate_per_h: float
+    fragile_rate_per_h: float
+    """rates in the two regimes; both the average where there is no regime"""
+
+    @property
+    def mean_h(self) -> float:
+        """Mean duration."""
+        ordinary = self.median_h * math.exp(self.sigma**2 / 2)
+        heavy = self.heavy_median_h * math.exp(self.heavy_sigma**2 / 2)
+        return (1 - self.heavy_weight) * ordinary + self.heavy_weight * heavy
+
+
+class SourceArrays(NamedTuple):
+    """The same R sources as flat arrays; the members of source r are entries member_start[r] to member_start[r + 1]."""
+
+    kind: Ints
+    """[R] index in specs.Kind"""
+    rate_per_h: Floats
+    calm_rate_per_h: Floats
+    fragile_rate_per_h: Floats
+    median_h: Floats
+    sigma: Floats
+    heavy_median_h: Floats
+    heavy_sigma: Floats
+    heavy_weight: Floats
+    """[R]"""
+    effects: Floats
+    """[R, 4] probabilities of EFFECTS"""
+    shared: Ints
+    """[R] index of the shared domain, -1 none"""
+    member_start: Ints
+    """[R + 1]"""
+    member_site: Ints
+    """[members of all sources]"""
+    member_hit: Floats
+    """[members of all sources]"""
+
+
+class Risk(NamedTuple):
+    """How one domain breaks in this scenario, members aside."""
+
+    usual: FailureKind
+    """as in the catalogue: hit probabilities, likeliest effect"""
+    scenario: FailureKind | None
+    """with the scenario's rates, effects and durations; None where nothing fails"""
+
+
+def domain_risks(domains: Sequence[Domain], failures: FailureSpec) -> list[Risk]:
+    """The parameters of every domain; all domains of the fleet are needed, as they share `shocks_per_day`."""
+    count = Counter(domain.kind for domain in domains)
+    failures = _with_present_kinds(failures, count)
+    known: dict[int, Risk] = {}
+    result = []
+    for domain in domains:
+        usual = catalog.failure_kind(domain.kind, domain.name)
+        if id(usual) not in known:
+            known[id(usual)] = Risk(usual, scenario_kind(usual, failures, count[domain.kind]))
+        result.append(known[id(usual)])
+    return result
+
+
+def _with_present_kinds(failures: FailureSpec, count: Counter[str]) -> FailureSpec:
+    """Shares of shocks over the kinds that this fleet has: those of absent kinds go to the others in proportion."""
+    if failures.shocks_per_day is None:
+        return failures
+    present = {kind: share for kind, share in failures.kind_shares.items() if count[kind] > 0}
+    total = sum(present.values())
+    if total <= 0 or len(present) == len(failures.kind_shares):
+        return failures
+    shares = {kind: share / total for kind, share in present.items()}
+    return failures.model_copy(update={"kind_shares": shares})
+
+
+def hit_probabilities(domain: Domain, risk: Risk, sites: Sequence[SiteSpec]) -> tuple[float, ...]:
+    """Probability that a shock of the domain hits each of its members."""
+    usual, by_class = risk.usual.hit_probability, risk.usual.hit_by_host_class
+    if not by_class:
+        return (usual,) * len(domain.members)
+    return tuple(by_class.get(sites[index].host_class, usual) for index in domain.members)
+
+
+def effect_bit(risk: Risk) -> int:
+    """Status bit of the likeliest effect."""
+    effects = (risk.scenario or risk.usual).effects
+    return EFFECT_BITS[max(range(len(EFFECTS)), key=lambda index: effects.get(EFFECTS[index], 0.0))]
+
+
+def make_sources(
+    domains: Sequence[Domain],
+    risks: Sequence[Risk],
+    shared: dict[Domain, int],
+    *,
+    sites: Sequence[SiteSpec],
+    failures: FailureSpec,
+) -> tuple[Source, ...]:
+    """Every source that can send a shock; `shared` maps the domains that have an index to it.
+
+    Where the process is independent, each member of a domain has a clock of its own with the same rate. So has a domain
+    with several members that found no place among the indices.
+    """
+    result: list[Source] = []
+    for domain, risk in zip(domains, risks, strict=True):
+        kind = risk.scenario
+        if kind is None or kind.rate_per_year <= 0:
+            continue
+        rate = kind.rate_per_year / HOURS_PER_YEAR
+        index = shared.get(domain, -1)
+        calm, fragile = regime_rates(rate, failures) if index >= 0 else (rate, rate)
+        whole = Source(
+            kind=domain.kind,
+            name=domain.name,
+            rate_per_h=rate,
+            members=domain.members,
+            hit=hit_probabilities(domain, risk, sites),
+            median_h=kind.duration_h,
+            sigma=kind.duration_sigma,
+            heavy_median_h=kind.heavy_duration_h,
+            heavy_sigma=kind.heavy_duration_sigma,
+            heavy_weight=kind.heavy_weight,
+            effects=tuple(kind.effects.get(effect, 0.0) for effect in EFFECTS),
+            shared=index,
+            calm_rate_per_h=calm,
+            fragile_rate_per_h=fragile,
+        )
+        if len(domain.members) > 1 and (index < 0 or failures.process == "independent"):
+            pairs = zip(whole.members, whole.hit, strict=True)
+            result.extend(whole._replace(members=(member,), hit=(hit,)) for member, hit in pairs)
+        else:
+            result.append(whole)
+    return tuple(result)
+
+
+def regime_rates(rate_per_h: float, failures: FailureSpec) -> tuple[float, float]:
+    """Rates in the calm and in the fragile regime whose average over time is the given one."""
+    factor, share = failures.fragile_factor, failures.fragile_share
+    calm = rate_per_h / (1 - share + share * factor)
+    return calm, factor * calm
+
+
+def flatten_sources(sources: Sequence[Source]) -> SourceArrays:
+    """The sources as arrays."""
+
+    def floats(name: str) -> Floats:
+        return np.array([getattr(source, name) for source in sources], np.float64)
+
+    return SourceArrays(
+        kind=np.array([KINDS.index(source.kind) for source in sources], np.int64),
+        rate_per_h=floats("rate_per_h"),
+        calm_rate_per_h=floats("calm_rate_per_h"),
+        fragile_rate_per_h=floats("fragile_rate_per_h"),
+        median_h=floats("median_h"),
+        sigma=floats("sigma"),
+        heavy_median_h=floats("heavy_median_h"),
+        heavy_sigma=floats("heavy_sigma"),
+        heavy_weight=floats("heavy_weight"),
+        effects=floats("effects").reshape(-1, len(EFFECTS)),
+        shared=np.array([source.shared for source in sources], np.int64),
+        member_start=np.cumsum([0, *(len(source.members) for source in sources)], dtype=np.int64),
+        member_site=np.array([member for source in sources for member in source.members], np.int64),
+        member_hit=np.array([hit for source in sources for hit in source.hit], np.float64),
+    )

@@ -1,0 +1,182 @@
+"""The benchmark from the command line: its files, its verdict, and one clear line for bad input."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents import evaluate, heuristics
+from og_env import config
+from scripts import benchmark
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory):
+    """A file with twelve steps of the smallest world, with demand and outages that differ between episodes."""
+    text = (config.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8")
+    for old, new in (
+        ("steps = 60", "steps = 12"),
+        ("burst_sd = 0.0", "burst_sd = 0.3"),
+        ('process = "none"', 'process = "correlated"\nintensity = 3000.0'),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    path = tmp_path_factory.mktemp("scenario") / "short.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(scenario, tmp_path_factory):
+    """Files of one run over all heuristics."""
+    out = tmp_path_factory.mktemp("benchmark")
+    assert benchmark.main(["--scenario", str(scenario), "--episodes", "6", "--seed", "9", "--out", str(out)]) == 0
+    return out
+
+
+def test_summary_has_the_agreed_keys(result):
+    summary = json.loads((result / "summary.json").read_text(encoding="utf-8"))
+    assert set(summary["policies"]) == set(heuristics.NAMES)
+    for figures in summary["policies"].values():
+        assert {"return_mean", "return_iqm", "ci_low", "ci_high", "decisions_per_s"} <= set(figures)
+        assert figures["ci_low"] <= figures["return_mean"] <= figures["ci_high"]
+    best = max(summary["policies"], key=lambda name: summary["policies"][name]["return_mean"])
+    assert summary["best_baseline"] == best
+    assert set(summary["paired"]) == set(heuristics.NAMES) - {best}
+    assert all(set(pair) == {"mean_diff", "ci_low", "ci_high", "wins"} for pair in summary["paired"].values())
+    assert summary["learned"] is None
+    assert summary["verdict"] is None
+    assert (summary["episodes"], summary["seed"], summary["split"]) == (6, 9, "test")
+
+
+def test_results_have_a_row_for_every_policy_and_episode(result, scenario):
+    with (result / "results.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6 * len(heuristics.NAMES)
+    again = evaluate.run(heuristics.make("greedy"), str(scenario), episodes=6, seed=9, split="test")
+    written = [float(row["return"]) for row in rows if row["policy"] == "greedy"]
+    assert written == again.returns.tolist(), "the benchmark plays the test split from its seed on"
+    assert {row["seed"] for row in rows} == {str(seed) for seed in range(9, 15)}
+
+
+def test_the_report_is_written_and_nothing_half_done_is_left(result):
+    assert sorted(path.name for path in result.iterdir()) == ["report.html", "results.csv", "summary.json"]
+    text = (result / "report.html").read_text(encoding="utf-8")
+    assert "seeds 9 to 14" in text
+    assert "--episodes 6" in text
+
+
+def test_table_and_verdict_are_printed(scenario, tmp_path, capsys):
+    arguments = ["--scenario", str(scenario), "--policies", "static, greedy", "--episodes", "3", "--out", str(tmp_path)]
+    assert benchmark.main(arguments) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[0].split()[0] == "policy"
+    assert {lines[1].split()[0], lines[2].split()[0]} == {"static", "greedy"}
+    assert "No learned policy took part" in lines[-1]
+
+
+def test_json_prints_the_summary(scenario, tmp_path, capsys):
+    arguments = [
+        "--scenario",
+        str(scenario),
+        "--policies",
+        "static",
+        "--episodes",
+        "2",
+        "--json",
+        "--out",
+        str(tmp_path),
+    ]
+    assert benchmark.main(arguments) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+
+
+def test_a_trained_model_takes_part_under_its_folders_name(scenario, tmp_path, capsys, monkeypatch):
+    from agents import checkpoint
+
+    seen = {}
+
+    def load(folder, *, scenario, **_):
+        seen["folder"], seen["scenario"] = str(folder), scenario.name
+        return heuristics.make("static")
+
+    monkeypatch.setattr(checkpoint, "load", load)
+    folder = tmp_path / "ppo"
+    folder.mkdir()
+    arguments = [
+        "--scenario",
+        str(scenario),
+        "--policies",
+        f"static,{folder}",
+        "--episodes",
+        "3",
+        "--out",
+        str(tmp_path),
+    ]
+    assert benchmark.main(arguments) == 0
+    assert seen == {"folder": str(folder), "scenario": config.load(scenario).name}
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["learned"], summary["best_baseline"], summary["verdict"]) == ("ppo", "static", "tie")
+    assert summary["paired"]["ppo"] == {"mean_diff": 0, "ci_low": 0, "ci_high": 0, "wins": 0.5}
+    assert "PPO cannot be told apart from static" in capsys.readouterr().out
+
+
+def test_twin_measures_the_cost_of_correlation_on_paired_episodes(scenario, tmp_path, capsys):
+    arguments = ["--policies", "static", "--episodes", "4", "--twin", "--out", str(tmp_path)]
+    assert benchmark.main([*arguments, "--scenario", "toy-3"]) == 2
+    assert "--twin: failures of toy-3 are not correlated but 'none'" in capsys.readouterr().err
+    assert benchmark.main([*arguments, "--scenario", str(scenario)]) == 0
+    assert "cost of correlation: " in capsys.readouterr().out
+    twin = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["twin"]
+    policy, spec = heuristics.make("greedy_blind"), config.load(scenario)
+    correlated = evaluate.run(policy, spec, episodes=4).returns
+    independent = evaluate.run(policy, config.override(spec, {"failures.process": "independent"}), episodes=4).returns
+    expected = 100 * (independent.mean() - correlated.mean()) / abs(correlated.mean())
+    assert twin["cost_percent"] == pytest.approx(expected)
+    assert twin["ci_low"] <= expected <= twin["ci_high"]
+    assert not np.array_equal(correlated, independent)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--policies", "greedi"], "'greedi' is neither a heuristic nor a folder (nearest valid: greedy)"),
+        (["--policies", ","], "--policies names no policy"),
+        (["--policies", "runs/none/here"], "runs/none/here"),
+        (["--scenario", "global-42"], "nearest valid: global-24"),
+        (["--episodes", "0"], "episodes must be at least 1"),
+        (["--episodes", "many"], "argument --episodes"),
+        (["--seed", "-1"], "seed must be at least 0"),
+        (["--env", "og_env/Placement-v1"], "nearest valid: og_env/Placement-v0"),
+        (["--episode", "3"], "unrecognized arguments"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(arguments, message, tmp_path, capsys):
+    try:
+        code = benchmark.main(["--scenario", "toy-3", "--out", str(tmp_path / "out"), *arguments])
+    except SystemExit as end:
+        code = end.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_script_runs_as_a_program(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "benchmark.py"), "--scenario", "nowhere", "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown scenario 'nowhere'")

@@ -1,0 +1,209 @@
+"""The environments keep Gymnasium's contract, and single, vector and threaded runs give the same numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import og_env
+from og_env import config
+from og_env.env import NetworkEnv
+from og_env.vector_env import NetworkVectorEnv
+
+FAST = ["toy-3", "global-16", "global-24", "random-24", "near-but-cold", "opengradient"]
+SHORT = {"episode.steps": 12}
+
+
+def short(name: str):
+    return config.override(config.load(name), SHORT)
+
+
+@pytest.mark.parametrize("env_id", og_env.IDS.values())
+@pytest.mark.parametrize("scenario", FAST)
+def test_check_env_has_no_warning(env_id, scenario):
+    check_env(gym.make(env_id, scenario=scenario).unwrapped, skip_render_check=True)
+
+
+@pytest.mark.parametrize("kwargs", [{"interface": "operations"}, {"flatten": True}, {"knobs": "levels"}])
+@pytest.mark.parametrize("task", og_env.IDS)
+def test_check_env_has_no_warning_for_other_interfaces(task, kwargs):
+    check_env(NetworkEnv(task, "toy-3", **kwargs), skip_render_check=True)
+
+
+def test_id_with_module_prefix_registers():
+    assert gym.make("og_env:og_env/Joint-v0", scenario="toy-3").reset(seed=0)[1]["demand_rps"] == 0
+
+
+@pytest.mark.parametrize("interface", ["proposals", "operations"])
+@pytest.mark.parametrize("scenario", config.names())
+def test_random_actions_stay_finite_and_inside_the_space(scenario, interface):
+    episodes = 2 if scenario == "global-512" else 4
+    env = NetworkVectorEnv(episodes, "joint", short(scenario), interface=interface)
+    env.reset(seed=5)
+    rng = np.random.default_rng(1)
+    for _ in range(13):
+        actions = np.stack([rng.integers(0, env.single_action_space.nvec) for _ in range(episodes)])
+        observations, rewards, _, _, infos = env.step(actions)
+        assert np.isfinite(rewards).all()
+        for table in observations.values():
+            assert np.isfinite(table).all() and np.abs(table).max() <= 1
+        assert all(np.isfinite(value).all() for name, value in infos.items() if name.startswith("term_"))
+
+
+def rollout(env: NetworkVectorEnv, steps: int, seed: int = 3) -> list[tuple]:
+    """Observation arena, rewards and metrics of a run with masked pseudo-random actions that depend on the mask only."""
+    env.reset(seed=seed)
+    result = []
+    for step in range(steps):
+        actions = choose(env.action_masks(), step)
+        _, rewards, _, truncated, _ = env.step(actions)
+        simulator = env.simulator
+        result.append(
+            (simulator.observation.copy(), rewards, simulator.output.metrics.copy(), truncated, actions.copy())
+        )
+    return result
+
+
+def choose(masks: np.ndarray, step: int) -> np.ndarray:
+    counts = masks.sum(axis=-1)
+    return np.array([np.flatnonzero(row)[step * 7 % n] for row, n in zip(masks, counts, strict=True)])
+
+
+@pytest.mark.parametrize("scenario", ["global-16", "random-24"])
+@pytest.mark.parametrize("interface", ["proposals", "operations"])
+def test_single_vector_and_threads_agree_bit_for_bit(scenario, interface):
+    spec, steps = short(scenario), 30
+    reference = rollout(NetworkVectorEnv(64, "placement", spec, interface=interface, threads=1), steps)
+    for batch in (1, 7):
+        other = rollout(NetworkVectorEnv(batch, "placement", spec, interface=interface, threads=1), steps)
+        for one, many in zip(other, reference, strict=True):
+            assert all(np.array_equal(a, b[:batch]) for a, b in zip(one, many, strict=True))
+    threaded = NetworkVectorEnv(64, "placement", spec, interface=interface, threads=2)
+    threaded.simulator.threaded_cells = 0
+    for one, many in zip(rollout(threaded, steps), reference, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, many, strict=True))
+    single = NetworkEnv("placement", spec, interface=interface)
+    single.reset(seed=3)
+    for step in range(steps):
+        action = choose(single.action_masks()[None], step)[0]
+        _, reward, _, truncated, info = single.step(action)
+        assert reward == reference[step][1][0]
+        assert info["exposure"] == reference[step][2][0][15]
+        if truncated:
+            single.reset()
+        assert np.array_equal(single.simulator.observation[0], reference[step][0][0])
+
+
+def test_final_observation_is_the_one_of_the_ended_episode():
+    spec = short("global-16")
+    env, twin = NetworkVectorEnv(3, "placement", spec), NetworkEnv("placement", spec)
+    env.reset(seed=8)
+    twin.reset(seed=8)
+    for _ in range(12):
+        _, _, terminated, truncated, infos = env.step(np.zeros(3, np.int64))
+        last, *_ = twin.step(0)
+    assert truncated.all() and not terminated.any()
+    assert infos["_final_obs"].all() and infos["_final_info"].all()
+    for name, table in infos["final_obs"].items():
+        assert np.array_equal(table[0], last[name])
+    assert infos["final_info"]["demand_rps"][0] > 0 and infos["demand_rps"][0] == 0
+
+
+def test_partial_reset_leaves_the_others_alone():
+    env = NetworkVectorEnv(3, "placement", short("global-16"))
+    env.reset(seed=8)
+    env.step(np.ones(3, np.int64))
+    before = env.simulator.observation.copy()
+    env.reset(seed=9, options={"reset_mask": np.array([False, True, False])})
+    after = env.simulator.observation
+    assert np.array_equal(before[[0, 2]], after[[0, 2]]) and not np.array_equal(before[1], after[1])
+
+
+def digest(task: str) -> str:
+    """Hash of a rollout: rewards, metrics and observations of two episodes."""
+    env = NetworkVectorEnv(4, task, short("global-16"), knobs="levels", threads=1)
+    env.reset(seed=11)
+    rng = np.random.default_rng(2)
+    total = hashlib.sha256()
+    for _ in range(24):
+        space = env.single_action_space
+        limits = space.n if isinstance(space, gym.spaces.Discrete) else space.nvec
+        actions = rng.integers(0, limits, size=env.action_space.shape)
+        _, rewards, *_ = env.step(actions)
+        total.update(rewards.astype(np.float32).tobytes())
+        total.update(env.simulator.observation.tobytes())
+        total.update(env.simulator.output.metrics.tobytes())
+    return total.hexdigest()[:16]
+
+
+def test_same_seed_gives_the_same_hash_in_other_processes():
+    code = "import sys; sys.path.insert(0, 'tests'); from test_env import digest; print(digest('joint'))"
+    here = digest("joint")
+    for _ in range(2):
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert run.stdout.strip() == here
+
+
+@pytest.mark.parametrize(
+    ("action", "message"), [(11, "outside the space"), (-1, "outside the space"), (1.5, "not integer"), ([1, 2], "not")]
+)
+def test_bad_actions_are_one_line(action, message):
+    env = NetworkEnv("placement", short("toy-3"))
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=message) as error:
+        env.step(action)
+    assert "\n" not in str(error.value)
+
+
+def test_step_before_reset_and_after_the_end_is_an_error():
+    env = NetworkEnv("placement", short("toy-3"))
+    with pytest.raises(ValueError, match="before reset"):
+        env.step(0)
+    env.reset(seed=0)
+    for _ in range(12):
+        env.step(0)
+    with pytest.raises(ValueError, match="before reset"):
+        env.step(0)
+    with pytest.raises(ValueError, match="before reset"):
+        NetworkVectorEnv(2, "placement", short("toy-3")).step([0, 0])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"scenario": "globl-24"}, "global-24"),
+        ({"interface": "operation"}, "proposals, operations"),
+        ({"split": "held-out"}, "train, validation, test"),
+        ({"render_mode": "human"}, "rgb_array"),
+        ({"proposals": 0}, "proposals is 0"),
+    ],
+)
+def test_bad_arguments_name_the_valid_ones(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        NetworkEnv(**kwargs)
+
+
+def test_splits_share_no_tape():
+    seeds = {}
+    for split in ("train", "validation", "test"):
+        env = NetworkEnv("placement", short("toy-3"), split=split)
+        seeds[split] = {env.simulator.tape_seed(np.random.default_rng(i)) for i in range(100)}
+    assert not seeds["train"] & seeds["test"] and not seeds["train"] & seeds["validation"]
+
+
+def test_simulate_leaves_the_episode_alone_and_predicts_a_quiet_step():
+    env = NetworkEnv("placement", short("toy-3"))
+    env.reset(seed=0)
+    env.step(0)
+    before = env.simulator.observation.copy()
+    outlook = env.simulate(np.arange(4), horizon=3)
+    assert outlook.rewards.shape == (4, 3)
+    assert np.array_equal(before, env.simulator.observation)
+    _, reward, *_ = env.step(0)
+    assert outlook.rewards[0, 0] == pytest.approx(reward, rel=1e-5)

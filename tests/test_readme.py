@@ -1,0 +1,104 @@
+"""What README.md says is true: tables are current, examples run, commands exist."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+COMMANDS = sorted(
+    {
+        line.split("#")[0].strip().strip("`")
+        for line in re.findall(r"^(?:python|make) .*$", TEXT, re.MULTILINE)
+        + re.findall(r"`((?:python|make) [^`]+)`", TEXT)
+    }
+)
+tables = runpy.run_path(str(ROOT / "scripts" / "readme_tables.py"))
+
+
+def test_tables_are_current() -> None:
+    assert tables["rewritten"](TEXT) == TEXT, "run python scripts/readme_tables.py"
+
+
+def test_a_changed_table_is_noticed() -> None:
+    assert tables["rewritten"](TEXT.replace("`site_hazard`", "`hazard_of_site`")) == TEXT
+
+
+def test_a_missing_block_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"<!-- scenarios -->"):
+        tables["rewritten"](TEXT.replace("<!-- scenarios -->", ""))
+
+
+def test_benchmark_block_is_filled_from_a_summary() -> None:
+    figures = {"return_mean": -50.0, "return_iqm": -49.0, "ci_low": -52.0, "ci_high": -48.0, "decisions_per_s": 1234.0}
+    pair = {"mean_diff": 1.5, "ci_low": 0.5, "ci_high": 2.5, "wins": 0.8}
+    summary = {
+        "policies": {"greedy": figures, "demo": figures | {"return_mean": -48.5}},
+        "best_baseline": "greedy",
+        "learned": "demo",
+        "paired": {"demo": pair},
+        "verdict": "win",
+    }
+    block = re.search(r"<!-- benchmark -->\n(.*)<!-- /benchmark -->", tables["rewritten"](TEXT, summary), re.DOTALL)
+    assert block is not None
+    assert re.search(r"\| demo \| -48.50 .*\n\| greedy \* \| -50.00 ", block[1])
+    assert "wins against greedy" in block[1]
+
+
+@pytest.mark.parametrize("number", [at for at, code in enumerate(EXAMPLES) if "stable_baselines3" not in code])
+def test_examples_run(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(EXAMPLES[number], f"README.md example {number}", "exec"), {})
+    assert capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [at for at, code in enumerate(EXAMPLES) if "stable_baselines3" in code])
+def test_training_examples_run(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(EXAMPLES[number], f"README.md example {number}", "exec"), {})
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("python scripts/")])
+def test_scripts_know_the_options_in_the_text(command: str) -> None:
+    _, script, *words = shlex.split(command)
+    done = subprocess.run(
+        [sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    known = set(re.findall(r"--[a-z0-9-]+", done.stdout))
+    assert {word for word in words if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("python -m og_env")])
+def test_module_commands_run(command: str) -> None:
+    words = shlex.split(command)
+    done = subprocess.run(
+        [sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])
+def test_make_targets_exist(command: str) -> None:
+    done = subprocess.run(
+        ["make", "-n", *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_lead_to_files() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
+
+
+def test_commands_were_found() -> None:
+    assert len(EXAMPLES) >= 3
+    assert len(COMMANDS) >= 8

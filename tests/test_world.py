@@ -1,0 +1,550 @@
+"""The compiled arrays: toy-3 on paper, the failure sources against closed forms, and sizes that hold for random fleets."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from og_env import catalog, config
+from og_env.binding import bind
+from og_env.checks import KINDS
+from og_env.layout import FROZEN, GATEWAY, KNOBS, STORE, TERMS, UNTRUSTED, VERIFIER, WARM
+from og_env.layout import DOWN as DOWN_BIT
+from og_env.specs import SampledSites
+from og_env.trust import correlation_matrix, dense
+from og_env.trust.scenario import fleet_of_scenario
+from og_env.world import PLANNER, CompiledWorld, Domain, Source, compile_world, find_members, sizes_of, stack
+from og_env.world.sizes import most_shared
+
+EQUATOR_KM_PER_DEGREE = 2 * math.pi * 6371 / 360
+BY_CATALOGUE = {"failures.shocks_per_day": None, "failures.kind_shares": {}, "failures.frozen_share": None}
+
+
+def compiled(scenario: str = "toy-3", **changes: Any) -> CompiledWorld:
+    spec = config.override(config.load(scenario), {key.replace("__", "."): value for key, value in changes.items()})
+    return compile_world(config.resolve(spec))
+
+
+def toy(sites: dict[str, dict[str, Any]], changes: dict[str, Any]) -> CompiledWorld:
+    """toy-3 with other values at its sites, and at dotted keys."""
+    tables = config.load("toy-3").model_dump()
+    tables["sites"] = tuple(site | sites.get(site["name"], {}) for site in tables["sites"])
+    return compile_world(config.resolve(config.override(config.load(tables), changes)))
+
+
+def started(world: CompiledWorld, model: int = 0) -> set[str]:
+    phase = world.arrays.start_phase[0, model]
+    return {site.name for site, at in zip(world.resolved.sites, phase, strict=True) if at == WARM}
+
+
+def running(world: CompiledWorld, role: int) -> set[str]:
+    role_ms = world.arrays.start_role[0, role]
+    assert set(role_ms.tolist()) <= {-1, 0}
+    return {site.name for site, at in zip(world.resolved.sites, role_ms, strict=True) if at == 0}
+
+
+def test_toy_sizes_and_domains() -> None:
+    world = compiled()
+    assert world.sizes == {"N": 3, "M": 1, "U": 1, "F": 5, "S": 2, "D": 3, "Y": 1440, "T": 61}
+    assert world.sizes == sizes_of(config.load("toy-3"))
+    assert world.domains == (
+        Domain("provider", "P", (0, 1)),
+        Domain("grid", "G", (1, 2)),
+        Domain("site", "a", (0,)),
+        Domain("site", "b", (1,)),
+        Domain("site", "c", (2,)),
+    )
+    arrays = world.arrays
+    assert arrays.site_domain[0].tolist() == [[2, 0, -1], [3, 0, 1], [4, 1, -1]]
+    assert arrays.domain_size[0].tolist() == [2, 2, 1, 1, 1]
+    assert [KINDS[kind] for kind in arrays.domain_kind[0]] == ["provider", "grid", "site", "site", "site"]
+    assert arrays.domain_visible[0].tolist() == [1] * 5
+    # a provider's likeliest effect in the catalogue is a frozen control plane, a grid's is darkness
+    assert arrays.domain_effect[0].tolist() == [FROZEN, DOWN_BIT, DOWN_BIT, DOWN_BIT, DOWN_BIT]
+    # bare metal: provider 0.6, grid 0.5, the machine itself 1
+    assert np.allclose(arrays.hit[0], [[1, 0.6, 0], [1, 0.6, 0.5], [1, 0.5, 0]])
+
+
+def test_toy_speeds_and_prices() -> None:
+    arrays = compiled().arrays
+    assert arrays.replica_gpus[0, 0].tolist() == [1, 1, 1]
+    assert np.allclose(arrays.service_s[0, 0], 0.5)
+    assert np.allclose(arrays.busy_s[0, 0], 0.5)
+    assert np.allclose(arrays.capacity_rps[0, 0], 10)
+    assert arrays.load_ms[0, 0].tolist() == [20_000] * 3
+    assert (arrays.weights_mb[0, 0], arrays.weights_gb[0, 0]) == (10_000, 10)
+    assert arrays.link_mb_per_s[0].tolist() == [1000] * 3
+    assert (arrays.store_mb_per_s[0], arrays.store_streams[0]) == (1000, 1)
+    assert arrays.queue_exponent[0, 0] == pytest.approx(math.sqrt(12) - 1)
+    assert (arrays.queue_factor[0], arrays.service_cv[0]) == (1, 1)
+    assert (arrays.verification[0, 0], arrays.tee[0].tolist()) == (1, [1, 1, 1])
+    assert arrays.budget_usd_per_hour[0] == 4
+    assert arrays.storage_usd_per_gb_hour[0] == pytest.approx(0.023 / 730)
+    assert (arrays.step_ms[0], arrays.detect_ms[0], arrays.provision_ms[0]) == (60_000, 60_000, 120_000)
+    assert arrays.timeout_ms[0] == 2000
+    assert np.allclose(arrays.weights[0], [0.25, 0.25, 1, 0.25, 0.25, 0.01])
+    assert np.allclose(arrays.knobs[0], [40, 0.1, 2, 0.5, 0.1])
+    assert arrays.attack_budget[0] == 0
+
+
+def test_toy_distances() -> None:
+    arrays = compiled().arrays
+    far = [9.5 + 0.01516 * EQUATOR_KM_PER_DEGREE * degrees for degrees in (9, 18, 27)]
+    rtt_ms = [[0.5, far[0], far[2]], [far[0], 0.5, far[1]], [far[2], far[1], 0.5]]
+    assert np.allclose(arrays.rtt_ms[0], rtt_ms, atol=1e-3)
+    assert np.allclose(arrays.rtt_user_ms[0, 0], [3.6, far[0], far[2]], atol=1e-3)
+    assert arrays.near_site[0].tolist() == [[0, 1, 2], [1, 0, 2], [2, 1, 0]]
+    assert arrays.near_user[0].tolist() == [[0, 1, 2]]
+
+
+def test_toy_demand_and_start() -> None:
+    world = compiled()
+    assert world.arrays.base_rps[0].tolist() == [[8]]
+    assert np.all(world.arrays.diurnal[0] == 1)
+    assert started(world) == {"a"}
+    assert running(world, VERIFIER) == {"a", "b", "c"}
+    assert (running(world, STORE), running(world, GATEWAY)) == ({"c"}, {"a"})
+
+
+def test_toy_never_fails() -> None:
+    world = compiled()
+    assert world.sources == ()
+    assert world.source_arrays.member_start.tolist() == [0]
+    assert world.source_arrays.effects.shape == (0, 4)
+    assert not world.arrays.domain_rate.any() and not world.arrays.site_hazard.any()
+    assert np.array_equal(world.arrays.correlation[0], np.eye(3))
+
+
+def test_demand_follows_people_popularity_and_the_sun() -> None:
+    world = compiled("global-24")
+    arrays, spec = world.arrays, world.resolved.spec
+    people = np.array([region.population_m for region in world.resolved.regions])
+    assert arrays.base_rps.sum() == pytest.approx(spec.demand.requests_per_s)
+    assert np.allclose(arrays.base_rps[0].sum(axis=1), 180 * people / people.sum(), rtol=1e-5)
+    assert np.allclose(arrays.base_rps[0].sum(axis=0), 180 * np.array([0.45, 0.2, 0.3, 0.05]), rtol=1e-5)
+    assert arrays.diurnal.shape == (1, 288, 8)
+    assert np.allclose(arrays.diurnal[0].mean(axis=0), 1, atol=1e-5)
+    local_hour = arrays.diurnal[0].argmax(axis=0) / 12 + arrays.local_hour[0]
+    assert np.allclose(local_hour % 24, spec.demand.peak_hour, atol=1 / 12)
+    assert arrays.diurnal.max() == pytest.approx(1.9, abs=1e-4)
+
+
+def test_a_step_longer_than_a_day_has_one_place_in_the_day() -> None:
+    assert compiled(episode__step_s=86_400).sizes["Y"] == 1
+    assert compiled(episode__step_s=50_000).sizes["Y"] == 2
+
+
+def test_speed_scales_with_the_gpus_of_a_replica() -> None:
+    world = compiled("global-24")
+    for m, model in enumerate(world.resolved.models):
+        for s, site in enumerate(world.resolved.sites):
+            gpu = world.resolved.gpus[site.gpu]
+            need = math.ceil(model.memory_gb / gpu.memory_gb)
+            if need > site.gpu_count:
+                assert world.arrays.replica_gpus[0, m, s] == world.arrays.capacity_rps[0, m, s] == 0
+                continue
+            speed = 0.77 * need * gpu.bandwidth_gb_per_s / (model.active_weights_gb or model.weights_gb)
+            answer_s = model.output_tokens / speed + 0.1
+            assert world.arrays.replica_gpus[0, m, s] == need
+            assert world.arrays.service_s[0, m, s] == pytest.approx(answer_s, rel=1e-5)
+            assert world.arrays.capacity_rps[0, m, s] == pytest.approx(model.streams / answer_s, rel=1e-5)
+
+
+def test_a_proof_holds_the_stream_only_where_one_is_asked_for() -> None:
+    for verification, busy_s in (("zkml", 2.0), ("none", 0.5), ("tee", 0.5)):
+        tables = config.load("toy-3").model_dump()
+        tables["models"] = ({**tables["models"][0], "verification": verification, "proof_multiplier": 4.0},)
+        arrays = compile_world(config.resolve(config.load(tables))).arrays
+        assert np.allclose(arrays.busy_s[0, 0], busy_s)
+        assert np.allclose(arrays.service_s[0, 0], 0.5)
+        assert np.allclose(arrays.capacity_rps[0, 0], 5 / busy_s)
+
+
+def test_a_site_without_gpus_holds_only_roles() -> None:
+    world = toy({"b": {"gpu": "", "gpu_count": 0}}, {})
+    assert world.arrays.replica_gpus[0, 0].tolist() == [1, 0, 1]
+    assert world.arrays.capacity_rps[0, 0, 1] == world.arrays.load_ms[0, 0, 1] == 0
+    assert "b" in running(world, VERIFIER)
+
+
+def test_a_fleet_for_free_still_has_a_budget() -> None:
+    free = {name: {"usd_per_gpu_hour": 0.0} for name in "abc"}
+    assert toy(free, {}).arrays.budget_usd_per_hour[0] == 1
+    assert toy(free, {"reward.budget_usd_per_hour": 7.0}).arrays.budget_usd_per_hour[0] == 7
+
+
+def test_settings_are_in_the_order_of_the_layout() -> None:
+    world = compiled("global-24", router__spread=0.25, router__cold_penalty=0.5, reward__churn=0.125)
+    assert world.arrays.knobs[0, KNOBS.index("spread")] == 0.25
+    assert world.arrays.knobs[0, KNOBS.index("cold_penalty")] == 0.5
+    assert world.arrays.weights[0, TERMS.index("churn")] == 0.125
+    assert PLANNER[-1] == "risk_weight"
+    half = compile_world(world.resolved, risk_weight=0.5)
+    assert np.allclose(half.arrays.planner[0], [12, 36, 1, 0.002, 6, 0.5])
+
+
+def test_the_opponent_counts_in_steps() -> None:
+    opponent = {"attacks_per_day": 2.0, "budget": 4, "cooldown_h": 1.01, "duration_h": 2.0}
+    arrays = compiled("global-24", failures__opponent=opponent).arrays
+    assert (arrays.attack_budget[0], arrays.attack_cooldown[0], arrays.attack_steps[0]) == (4, 13, 24)
+
+
+def rate_by_domain(world: CompiledWorld) -> dict[tuple[str, str], float]:
+    return {(source.kind, source.name): source.rate_per_h for source in world.sources}
+
+
+def test_shocks_per_day_are_shared_out_by_kind_and_domain() -> None:
+    world = compiled("global-24")
+    rates = rate_by_domain(world)
+    assert sum(rates.values()) == pytest.approx(2.5 / 24)
+    for kind, share in world.resolved.spec.failures.kind_shares.items():
+        of_kind = [rate for (other, _), rate in rates.items() if other == kind]
+        assert sum(of_kind) == pytest.approx(2.5 * share / 24)
+        assert len(set(of_kind)) == 1
+        assert len(of_kind) == sum(domain.kind == kind for domain in world.all_domains)
+
+
+def test_the_share_of_an_absent_kind_goes_to_the_others() -> None:
+    shares = {"provider": 0.3, "grid": 0.1, "upstream": 0.6}
+    rates = rate_by_domain(
+        compiled(failures__process="correlated", failures__shocks_per_day=4.0, failures__kind_shares=shares)
+    )
+    assert rates["provider", "P"] + rates["provider", "Q"] == pytest.approx(3 / 24)
+    assert rates["grid", "A"] + rates["grid", "G"] == pytest.approx(1 / 24)
+
+
+def test_catalogue_rates_times_intensity() -> None:
+    world = compiled("global-24", **{key: value for key, value in BY_CATALOGUE.items()}, failures__intensity=3.0)
+    rates = rate_by_domain(world)
+    for domain in world.all_domains:
+        yearly = catalog.rate_per_year(domain.kind, domain.name)
+        assert rates.get((domain.kind, domain.name), 0.0) == pytest.approx(3 * yearly / 8760)
+
+
+def test_durations_and_effects() -> None:
+    world = compiled("global-24", failures__duration_scale=2.0)
+    for source in world.sources:
+        kind = catalog.failure_kind(source.kind, source.name)
+        assert (source.median_h, source.heavy_median_h) == (2 * kind.duration_h, 2 * kind.heavy_duration_h)
+        assert sum(source.effects) == pytest.approx(1)
+        frozen = 0.3 if source.kind in ("region", "provider") else kind.effects.get("FROZEN", 0.0)
+        assert source.effects[1] == pytest.approx(frozen)
+        mean_h = 0.85 * source.median_h * math.exp(source.sigma**2 / 2)
+        mean_h += 0.15 * source.heavy_median_h * math.exp(source.heavy_sigma**2 / 2)
+        assert source.mean_h == pytest.approx(mean_h)
+    providers = [f for f, domain in enumerate(world.domains) if domain.kind == "provider"]
+    assert set(world.arrays.domain_effect[0, providers].tolist()) == {DOWN_BIT}
+    tee = [f for f, domain in enumerate(world.domains) if domain.kind == "tee_vendor"]
+    assert set(world.arrays.domain_effect[0, tee].tolist()) == {UNTRUSTED}
+
+
+def test_regimes_keep_the_average() -> None:
+    world = compiled("global-24", failures__fragile_share=0.1, failures__fragile_factor=20.0)
+    for source in world.sources:
+        average = 0.9 * source.calm_rate_per_h + 0.1 * source.fragile_rate_per_h
+        assert average == pytest.approx(source.rate_per_h)
+        regimes = source.shared >= 0
+        assert source.fragile_rate_per_h == pytest.approx(source.calm_rate_per_h * (20 if regimes else 1))
+        assert regimes == (len(source.members) >= 2)
+        if regimes:
+            assert world.domains[source.shared] == Domain(source.kind, source.name, source.members)
+            assert world.arrays.fragile_rate[0, source.shared] == pytest.approx(source.fragile_rate_per_h)
+            assert world.arrays.domain_rate[0, source.shared] == pytest.approx(source.rate_per_h)
+
+
+def by_site(sources: tuple[Source, ...]) -> list[tuple[Any, ...]]:
+    """What can hit each site, whoever else it hits."""
+    rows = [
+        (member, source.kind, source.name, hit, *source[6:])
+        for source in sources
+        for member, hit in zip(source.members, source.hit, strict=True)
+    ]
+    return sorted((*row, rate) for row, rate in zip(rows, rates_of(sources), strict=True))
+
+
+def rates_of(sources: tuple[Source, ...]) -> list[float]:
+    return [source.rate_per_h for source in sources for _ in source.members]
+
+
+def test_the_independent_twin_has_the_same_marginals_and_no_company() -> None:
+    world, twin = compiled("global-24"), compiled("global-24", failures__process="independent")
+    assert by_site(world.sources) == by_site(twin.sources)
+    assert all(len(source.members) == 1 for source in twin.sources)
+    assert any(source.shared >= 0 for source in twin.sources)
+    assert world.domains == twin.domains
+    assert np.allclose(world.arrays.site_hazard, twin.arrays.site_hazard)
+    assert world.arrays.site_hazard.min() > 0
+    assert np.array_equal(twin.arrays.correlation[0], np.eye(24))
+    assert world.arrays.correlation[0].sum() > 30
+    shared = world.sizes["S"]
+    assert not twin.arrays.domain_rate[0, :shared].any() and not twin.arrays.fragile_rate.any()
+    hits = sum(source.rate_per_h * sum(source.hit) for source in world.sources)
+    assert twin.arrays.domain_rate[0, shared:].sum() == pytest.approx(hits, rel=1e-5)
+
+
+def test_no_failures_without_a_process() -> None:
+    assert compiled("global-24", failures__process="none").sources == ()
+
+
+@pytest.mark.parametrize("changes", [{}, BY_CATALOGUE], ids=["scenario", "catalogue"])
+def test_correlations_are_those_of_the_trust_model(changes: dict[str, Any]) -> None:
+    world = compiled("global-24", **changes)
+    sites, failures = world.resolved.sites, world.resolved.spec.failures
+    fleet = fleet_of_scenario(sites, failures, catalog.failure_kind, effects=("DOWN",))
+    hit, load = dense(fleet)
+    assert np.allclose(world.arrays.correlation[0], correlation_matrix(hit, load), atol=1e-5)
+    assert np.allclose(world.arrays.site_hazard[0], 1 - np.exp(-hit @ load), rtol=1e-4)
+
+
+def test_what_hits_one_site_alone_is_its_own_risk() -> None:
+    world = compiled("global-24")
+    shared, n = world.sizes["S"], world.sizes["N"]
+    rate, hours = np.zeros(n), np.zeros(n)
+    for source in world.sources:
+        if len(source.members) == 1:
+            rate[source.members[0]] += source.rate_per_h * source.hit[0]
+            hours[source.members[0]] += source.rate_per_h * source.hit[0] * min(source.mean_h, 24)
+    assert np.allclose(world.arrays.domain_rate[0, shared:], rate, rtol=1e-5)
+    assert np.allclose(world.arrays.domain_mean_h[0, shared:], hours / rate, rtol=1e-5)
+
+
+def test_a_mean_duration_ends_with_the_episode() -> None:
+    world = compiled("global-24", **BY_CATALOGUE)
+    tee = [f for f, domain in enumerate(world.domains) if domain.name == "sev-snp"]
+    assert tee and np.allclose(world.arrays.domain_mean_h[0, tee], 24)
+    grids = [f for f, domain in enumerate(world.domains) if domain.kind == "grid"]
+    expected = 0.85 * 1.2 * math.exp(0.5) + 0.15 * 10 * math.exp(0.245)
+    assert np.allclose(world.arrays.domain_mean_h[0, grids], expected, rtol=1e-5)
+
+
+def test_hidden_kinds_act_unseen() -> None:
+    world = compiled("global-24", failures__hidden=("grid", "site"))
+    for f, domain in enumerate(world.domains):
+        assert world.arrays.domain_visible[0, f] == (domain.kind not in ("grid", "site"))
+    assert any(source.kind == "grid" for source in world.sources)
+
+
+def test_domains_added_by_hand() -> None:
+    domains = (
+        {"kind": "upstream", "name": "vendor", "sites": ("c", "a")},
+        {"kind": "site", "name": "annex", "sites": ("b",)},
+    )
+    world = compiled(domains=domains, failures__process="correlated")
+    vendor = Domain("upstream", "vendor", (0, 2))
+    assert world.domains[2] == vendor
+    assert world.arrays.site_domain[0].tolist() == [[3, 0, 2], [4, 0, 1], [5, 1, 2]]
+    assert [source.members for source in world.sources if source.kind == "upstream"] == [(0, 2)]
+    annex = [source for source in world.sources if source.name == "annex"]
+    assert [(source.members, source.shared) for source in annex] == [((1,), -1)]
+    assert find_members(world, "upstream", "vendor") == (0, 2)
+    assert find_members(world, "site", "annex") == find_members(world, "provider", "Q")[:0] + (1,)
+    assert find_members(world, "provider", "Q") == (2,)
+    assert find_members(world, "provider", "R") == ()
+
+
+@pytest.mark.parametrize("process", ["correlated", "independent"])
+def test_source_arrays_are_the_sources(process: str) -> None:
+    world = compiled("global-24", failures__process=process)
+    arrays = world.source_arrays
+    assert len(arrays.rate_per_h) == len(world.sources) == len(arrays.member_start) - 1
+    for r, source in enumerate(world.sources):
+        inside = slice(arrays.member_start[r], arrays.member_start[r + 1])
+        assert tuple(arrays.member_site[inside]) == source.members
+        assert tuple(arrays.member_hit[inside]) == source.hit
+        assert KINDS[arrays.kind[r]] == source.kind
+        assert tuple(arrays.effects[r]) == source.effects
+        for name in (
+            "rate_per_h",
+            "calm_rate_per_h",
+            "fragile_rate_per_h",
+            "median_h",
+            "sigma",
+            "heavy_median_h",
+            "heavy_sigma",
+            "heavy_weight",
+            "shared",
+        ):
+            assert getattr(arrays, name)[r] == getattr(source, name)
+    assert arrays.member_start[-1] == len(arrays.member_site) == len(arrays.member_hit)
+
+
+def test_a_shock_hits_by_host_class() -> None:
+    world = compiled("global-24", **BY_CATALOGUE)
+    rows = catalog.failure_kind("grid").hit_by_host_class
+    seen = set()
+    for source in world.sources:
+        if source.kind == "grid":
+            for member, hit in zip(source.members, source.hit, strict=True):
+                assert hit == rows[world.resolved.sites[member].host_class]
+                seen.add(hit)
+    assert len(seen) > 1
+
+
+def test_spread_goes_to_another_provider_before_a_cheaper_site() -> None:
+    dear = {"c": {"usd_per_gpu_hour": 50.0, "usd_per_vm_hour": 5.0}}
+    start = {"replicas_per_model": 2, "verifiers": 2, "stores": 1, "gateways": 9}
+    spread = toy(dear, {"start": start | {"placement": "spread"}})
+    assert started(spread) == {"a", "c"}
+    assert running(spread, VERIFIER) == {"a", "c"}
+    assert (running(spread, STORE), running(spread, GATEWAY)) == ({"a"}, {"a", "b", "c"})
+    cheapest = toy(dear, {"start": start | {"placement": "cheapest"}})
+    assert started(cheapest) == {"a", "b"}
+    assert running(cheapest, VERIFIER) == {"a", "b"}
+
+
+def test_spread_prefers_sites_that_can_attest() -> None:
+    changes = {"start": {"placement": "spread", "replicas_per_model": 2}}
+    assert started(toy({"c": {"tee_vendor": "none"}}, changes)) == {"a", "b"}
+    assert started(toy({}, changes)) == {"a", "c"}
+
+
+def test_spread_gateways_stand_where_the_users_are() -> None:
+    dear = {"a": {"usd_per_vm_hour": 9.0}}
+    changes = {"start": {"placement": "spread", "gateways": 1, "stores": 1}}
+    assert running(toy(dear, changes), GATEWAY) == {"a"}
+    assert running(toy(dear, changes), STORE) == {"b"}
+
+
+@pytest.mark.parametrize("scenario", config.names())
+def test_every_scenario_compiles_within_its_means(scenario: str) -> None:
+    spec = config.load(scenario)
+    world = compile_world(config.resolve(spec), sizes=sizes_of(spec))
+    arrays = world.arrays
+    bind(world.sizes | {"W": 1}, arrays)
+    for name, values in arrays._asdict().items():
+        assert np.all(np.isfinite(values)), name
+    warm = arrays.start_phase[0] == WARM
+    assert np.all((arrays.replica_gpus[0] * warm).sum(axis=0) <= arrays.gpu_count[0])
+    assert np.all(arrays.replica_gpus[0][warm] > 0)
+    assert np.all(warm.any(axis=1))
+    for s in range(world.sizes["N"]):
+        domains = arrays.site_domain[0, s][arrays.site_domain[0, s] >= 0]
+        assert domains[0] == world.sizes["S"] + s
+        assert all(s in world.domains[f].members for f in domains)
+    members = sum(len(domain.members) for domain in world.domains)
+    assert np.sum(arrays.site_domain >= 0) == members == arrays.domain_size.sum()
+    assert np.allclose(arrays.rtt_ms, arrays.rtt_ms.transpose(0, 2, 1))
+    assert np.all(np.diff(np.take_along_axis(arrays.rtt_ms, arrays.near_site, axis=2), axis=2) >= 0)
+    assert np.all(np.diff(np.take_along_axis(arrays.rtt_user_ms, arrays.near_user, axis=2), axis=2) >= 0)
+    assert np.array_equal(arrays.near_site[0, :, 0], np.arange(world.sizes["N"]))
+
+
+def test_padding_adds_nothing() -> None:
+    resolved = config.resolve(config.override(config.load("toy-3"), {"failures.process": "correlated"}))
+    exact = compile_world(resolved)
+    wide = compile_world(resolved, sizes=exact.sizes | {"N": 5, "S": 4, "F": 9, "D": 6})
+    bind(wide.sizes | {"W": 1}, wide.arrays)
+    assert wide.arrays.site_valid[0].tolist() == [1, 1, 1, 0, 0]
+    assert (
+        wide.arrays.site_domain[0, :, :4].tolist() == [[4, 0, -1, -1], [5, 0, 1, -1], [6, 1, -1, -1]] + [[-1] * 4] * 2
+    )
+    assert wide.arrays.domain_size[0].tolist() == [2, 2, 0, 0, 1, 1, 1, 0, 0]
+    assert wide.arrays.near_site[0, :3].tolist() == [[0, 1, 2, 3, 4], [1, 0, 2, 3, 4], [2, 1, 0, 3, 4]]
+    assert wide.arrays.near_user[0].tolist() == [[0, 1, 2, 3, 4]]
+    assert np.all(wide.arrays.start_role[0, :, 3:] == -1)
+    assert not wide.arrays.start_phase[0, :, 3:].any() and not wide.arrays.capacity_rps[0, :, 3:].any()
+    assert wide.sources == exact.sources
+    places = [0, 1, 4, 5, 6]
+    for name in ("domain_rate", "domain_mean_h", "domain_effect", "domain_kind", "domain_visible"):
+        values = getattr(wide.arrays, name)
+        assert np.array_equal(values[0, places], getattr(exact.arrays, name)[0])
+        assert not np.delete(values[0], places).any()
+    assert np.array_equal(wide.arrays.correlation[0, :3, :3], exact.arrays.correlation[0])
+    assert [domain.name for domain in wide.domains] == ["P", "G", "", "", "a", "b", "c", "", ""]
+
+
+def test_random_fleets_share_their_sizes() -> None:
+    spec = config.load("random-24")
+    sizes = sizes_of(spec)
+    worlds = [compile_world(config.resolve(spec, seed), sizes=sizes) for seed in range(40)]
+    assert all(world.sizes == sizes for world in worlds)
+    assert len({world.resolved.sites for world in worlds}) == 40
+    stacked = stack(worlds)
+    bind(sizes | {"W": 40}, stacked)
+    assert np.array_equal(stacked.rtt_ms[7], worlds[7].arrays.rtt_ms[0])
+    for world in worlds:
+        shared = sum(len(domain.members) >= 2 for domain in world.all_domains)
+        assert sum(domain.kind != "" for domain in world.domains[: sizes["S"]]) == shared
+
+
+def random_selections() -> list[SampledSites]:
+    filters = ({}, {"gpus": ("H100",)}, {"host_classes": ("home",)}, {"continents": ("EU",)})
+    return [
+        SampledSites(count=count, providers=providers, dominant_share=dominant, **chosen)
+        for count, providers, dominant, chosen in itertools.product((3, 8, 60), (1, 3, 9), (0.0, 0.4), filters)
+    ]
+
+
+def test_no_drawn_fleet_shares_more_than_its_bound() -> None:
+    base = config.load("random-24")
+    for sampled in random_selections():
+        bound = most_shared(sampled)
+        spec = base.model_copy(update={"sites": sampled})
+        sizes = sizes_of(spec)
+        for seed in range(4):
+            world = compile_world(config.resolve(spec, seed), sizes=sizes)
+            for kind in KINDS:
+                shared = sum(domain.kind == kind and len(domain.members) >= 2 for domain in world.all_domains)
+                assert shared <= bound[kind], (sampled, seed, kind)
+
+
+def test_domains_without_an_index_become_risks_of_their_members() -> None:
+    resolved = config.resolve(config.load("global-24"))
+    exact = compile_world(resolved)
+    few = compile_world(resolved, sizes=exact.sizes | {"S": 6, "F": 30})
+    kept = few.domains[:6]
+    dropped = [domain for domain in exact.domains[: exact.sizes["S"]] if domain not in kept]
+    assert min(len(domain.members) for domain in kept) >= max(len(domain.members) for domain in dropped)
+    assert [domain for domain in exact.domains if domain in kept] == list(kept)
+    names = {(domain.kind, domain.name) for domain in dropped}
+    folded = [source for source in few.sources if (source.kind, source.name) in names]
+    assert folded and all(len(source.members) == 1 and source.shared == -1 for source in folded)
+    assert np.allclose(few.arrays.site_hazard, exact.arrays.site_hazard)
+    assert few.arrays.correlation.sum() < exact.arrays.correlation.sum()
+
+
+def test_sizes_that_do_not_fit_are_refused() -> None:
+    resolved = config.resolve(config.load("toy-3"))
+    sizes = sizes_of(config.load("toy-3"))
+    for letter in "NDMUYT":
+        with pytest.raises(ValueError, match=f"needs {letter} = {sizes[letter]}"):
+            compile_world(resolved, sizes=sizes | {letter: sizes[letter] - 1})
+    with pytest.raises(ValueError, match="needs T = 61"):
+        compile_world(resolved, sizes=sizes | {"T": 62})
+
+
+def test_only_equal_sizes_stack() -> None:
+    with pytest.raises(ValueError, match="world 1 has sizes"):
+        stack([compiled("toy-3"), compiled("global-16")])
+    with pytest.raises(ValueError, match="no worlds"):
+        stack([])
+
+
+def test_measured_round_trips_replace_modelled_ones(tmp_path: Path) -> None:
+    table = tmp_path / "rtt.csv"
+    table.write_text("src,dst,rtt_ms\na,b,7\nc,b,99\na,a,3\nc,users,12\n", encoding="utf-8")
+    plain, measured = compiled(), compiled(network__rtt_csv=str(table))
+    rtt_ms = measured.arrays.rtt_ms[0]
+    assert (rtt_ms[0, 1], rtt_ms[1, 0], rtt_ms[1, 2], rtt_ms[2, 1], rtt_ms[0, 0]) == (7, 7, 99, 99, 0.5)
+    assert rtt_ms[0, 2] == plain.arrays.rtt_ms[0, 0, 2]
+    assert measured.arrays.rtt_user_ms[0, 0, 2] == 12
+    assert measured.arrays.rtt_user_ms[0, 0, 1] == plain.arrays.rtt_user_ms[0, 0, 1]
+    assert measured.arrays.near_site[0, 2].tolist() == [2, 0, 1]
+    table.write_text("src,dst,rtt_ms\na,b,8.5\n", encoding="utf-8")
+    assert compiled(network__rtt_csv=str(table)).arrays.rtt_ms[0, 0, 1] == 8.5
+
+
+def test_a_second_site_of_a_region_has_its_measurements(tmp_path: Path) -> None:
+    table = tmp_path / "rtt.csv"
+    table.write_text("src,dst,rtt_ms\na,b,7\nb,b,1.5\n", encoding="utf-8")
+    tables = config.load("toy-3").model_dump()
+    copy = {**tables["sites"][1], "name": "b#2"}
+    tables["sites"] = (*tables["sites"], copy)
+    tables["network"]["rtt_csv"] = str(table)
+    rtt_ms = compile_world(config.resolve(config.load(tables))).arrays.rtt_ms[0]
+    assert (rtt_ms[0, 3], rtt_ms[1, 3], rtt_ms[3, 3]) == (7, 1.5, 0.5)
