@@ -20,8 +20,7 @@ def outages_of(options: dict[str, Any] | None, simulator: Simulator) -> tuple[Ou
     for key in options:
         if key not in KNOWN:
             raise ValueError(f"reset option {key!r} is unknown; valid are {', '.join(KNOWN)}")
-    known = {f"{domain.kind}:{domain.name}" for domain in simulator.compiled[0].domains}
-    known |= {f"{source.kind}:{source.name}" for source in simulator.compiled[0].sources}
+    known = {f"{domain.kind}:{domain.name}" for domain in simulator.compiled[0].all_domains}
     result = []
     for index, given in enumerate(options["outages"]):
         try:

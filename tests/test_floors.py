@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("specs", "network", "land", "binding", "jit", "named"),
-    ("layout", "parsing", "catalog", "reward", "trust", "fields"),
+    ("layout", "rng", "parsing", "catalog", "reward", "trust", "fields"),
     ("fleets", "node_table", "status"),
     ("checks",),
     ("config",),
@@ -28,7 +28,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("advance",),
     ("simulator",),
     ("spaces", "options"),
-    ("env", "vector_env"),
+    ("env",),
+    ("vector_env",),
     ("__init__",),
     ("__main__",),
 )

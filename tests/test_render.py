@@ -6,9 +6,10 @@ import time
 import numpy as np
 import pytest
 
+from og_env.env import NetworkEnv
 from og_env.land import outlines
 from og_env.layout import DOWN, FROZEN, GATEWAY, METRICS, SLOW, STORE, UNTRUSTED, VERIFIER
-from og_env.render import MapView, frame, table
+from og_env.render import MapView, frame, table, view_of
 from og_env.render.picture import HEIGHT_PX, LOOKS, WIDTH_PX, looks
 from og_env.render.view import _by_gateway, _flow_rps, _nearest_gateway
 
@@ -189,6 +190,28 @@ def test_regions_use_their_nearest_live_gateway() -> None:
     assert _nearest_gateway(near_user, np.zeros(3, bool)).tolist() == [-1, -1]
     arriving = _by_gateway(np.array([[1.0], [2.0]]), np.array([-1, 2]), 3)
     assert arriving.tolist() == [[0], [0], [2]]
+
+
+def test_a_running_environment_is_drawn_from_its_arrays() -> None:
+    env = NetworkEnv(scenario="provider-blackout", render_mode="ansi")
+    env.reset(seed=0)
+    before = env.render()
+    for _ in range(100):
+        _, _, _, _, info = env.step(1)
+    sim = env.simulator
+    view = view_of(sim.world_of(0).resolved, sim.world, sim.tape, sim.state, sim.output)
+    assert view.step == 100
+    assert (view.status & DOWN > 0).sum() == info["sites_down"] > 0
+    assert view.warm.sum() == info["replicas_warm"]
+    assert view.loading.sum() == info["replicas_loading"]
+    assert view.load_rps.sum() == pytest.approx(info["demand_rps"], rel=1e-5)
+    assert view.flow_rps.sum() == pytest.approx(info["served_rps"], rel=1e-4)
+    assert view.flow_rps.sum(axis=0) / view.flow_rps.sum() == pytest.approx(view.share, abs=1e-4)
+    assert before != env.render()
+    assert env.render().count("DOWN") == info["sites_down"]
+    env.render_mode = "rgb_array"
+    assert env.render().shape == (HEIGHT_PX, WIDTH_PX, 3)
+    env.close()
 
 
 def count(image: np.ndarray, color: str) -> int:

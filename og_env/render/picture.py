@@ -223,6 +223,9 @@ def _box(x: float, y: float, width: float, height: float) -> Box:
 
 
 def _place(axes: Any, names: Sequence[str], spots: Floats, color: str, taken: list[Box]) -> None:
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=2, foreground=PAPER)]
     for name, (x, y) in zip(names, spots, strict=True):
         width, height = len(name) * LABEL_PX[0], LABEL_PX[1]
         for right, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)):
@@ -230,7 +233,8 @@ def _place(axes: Any, names: Sequence[str], spots: Floats, color: str, taken: li
             inside = box[0] > 0 and box[2] < MAP_PX[2] and box[1] > 0 and box[3] < MAP_PX[3]
             if inside and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
-                axes.text(box[0], (box[1] + box[3]) / 2, name, fontsize=7.5, color=color, va="center", zorder=6)
+                middle = (box[1] + box[3]) / 2
+                axes.text(box[0], middle, name, fontsize=7.5, color=color, va="center", zorder=6, path_effects=halo)
                 break
 
 

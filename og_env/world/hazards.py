@@ -58,12 +58,13 @@ def fill_hazards(world: World, sources: Sequence[Source], resolved: ResolvedScen
     down = EFFECTS.index("DOWN")
     for source in sources:
         mean_h = source.mean_h
-        if len(source.members) > 1:
+        first, *others = source.members
+        if others:
             f, share = source.shared, 1.0
             hit[list(source.members), f] = source.hit
             world.fragile_rate[0, f] = source.fragile_rate_per_h
         else:
-            f, share = shared + source.members[0], source.hit[0]
+            f, share = shared + first, source.hit[0]
         rate[f] += source.rate_per_h * share
         hours[f] += source.rate_per_h * share * min(mean_h, episode_h)
         load[f] += source.rate_per_h * share * mean_h * source.effects[down]
