@@ -29,23 +29,16 @@ BUSIEST = 9.0
 LEVELS = 5
 """of each routing knob; the middle one is the scenario's own setting"""
 
+SCALING = {"high": 0.75, "low": 0.65, "arriving": 0.8, "ahead": 1.0, "role": 0.0, "drop": 0.0}
 CONSTANTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
-        "nearest": {"high": 0.75, "low": 0.55, "arriving": 0.8, "ahead": 1.0, "role": 0.0},
-        "cheapest": {"high": 0.75, "low": 0.55, "arriving": 0.8, "ahead": 1.0, "role": 0.0},
-        "warm_first": {"high": 0.75, "low": 0.55, "arriving": 0.8, "ahead": 1.0, "role": 0.0},
-        "least_loaded": {"high": 0.75, "low": 0.55, "arriving": 0.8, "ahead": 1.0, "role": 0.0},
-        "spread": {"high": 0.75, "low": 0.55, "arriving": 0.8, "ahead": 1.0, "role": 0.0},
-        "autoscaler": {"high": 0.75, "low": 0.55, "arriving": 0.8, "ahead": 1.0, "role": 0.0},
-        "n1_reserve": {
-            "high": 0.75,
-            "low": 0.55,
-            "arriving": 0.8,
-            "ahead": 1.0,
-            "role": 0.0,
-            "exposure": 0.3,
-            "hedge": 0.02,
-        },
+        "nearest": SCALING,
+        "cheapest": SCALING,
+        "warm_first": SCALING,
+        "least_loaded": SCALING,
+        "spread": SCALING,
+        "autoscaler": SCALING,
+        "n1_reserve": {**SCALING, "exposure": 0.3, "hedge": 0.02},
         "greedy": {"threshold": 0.0},
         "greedy_blind": {"threshold": 0.0},
     }
@@ -112,7 +105,8 @@ def scale(prefer: Preference, sight: Sight, constants: Constants) -> Floats:
     wanted = prefer(sight)
     launch = (sight.offers("is_launch") > 0) & (busy > constants["high"])
     retire = (sight.offers("is_retire") > 0) & (replicas > 1) & (busy * replicas / remaining < constants["low"])
-    role = is_role(sight) & (sight.offers("gain") > constants["role"])
+    least = np.where(sight.offers("is_add") > 0, constants["role"], constants["drop"])
+    role = is_role(sight) & (sight.offers("gain") > least)
     scores = np.where(launch, 10 + 10 * np.floor(4 * busy) + wanted, NEVER)
     scores = np.where(retire, 2 - wanted, scores)
     return np.where(role, 1000 + sight.offers("gain"), scores)

@@ -27,7 +27,7 @@ README = ROOT / "README.md"
 PICTURE = ROOT / ".github" / "provider-blackout.png"
 PICTURE_STEP = 114
 """hour 9.5: an hour and a half into the outage"""
-DIMENSIONS = {"": "1", "M": "models", "P": "proposals", "N": "sites", "U": "user regions", "F": "shared domains"}
+DIMENSIONS = {"": "one row", "M": "models", "P": "proposals", "N": "sites", "U": "user regions", "F": "shared domains"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,7 +148,7 @@ def benchmark(summary: Mapping[str, Any]) -> str:
 def draw_picture() -> None:
     """The map of provider-blackout while its largest provider is down and the planner's best offers are taken."""
     import gymnasium
-    from matplotlib.image import imsave
+    from PIL import Image
 
     import og_env  # noqa: F401 (registers the ids)
 
@@ -159,7 +159,7 @@ def draw_picture() -> None:
         best = int(seen["proposals"][:, gain].argmax())
         seen, *_ = env.step(best + 1 if seen["proposals"][best, gain] > 0 else 0)
     PICTURE.parent.mkdir(exist_ok=True)
-    imsave(PICTURE, np.asarray(env.render()))
+    Image.fromarray(np.asarray(env.render())).quantize(128).save(PICTURE, optimize=True)
     env.close()
 
 

@@ -202,6 +202,14 @@ def test_spread_gateways_stand_where_the_users_are() -> None:
     assert running(toy(dear, changes), STORE) == {"b"}
 
 
+def test_a_second_gateway_goes_to_users_who_are_far_from_the_first() -> None:
+    west = config.load("toy-3").model_dump()["regions"][0]
+    east = west | {"name": "east", "country": "KE", "lon_deg": 37.0, "population_m": 0.5}
+    changes = {"start": {"placement": "spread", "gateways": 2}, "regions": (west, east)}
+    # b is nearer to users on average, but a already serves those near it
+    assert running(toy({"b": {"provider": "R"}}, changes), GATEWAY) == {"a", "c"}
+
+
 @pytest.mark.parametrize("scenario", config.names())
 def test_every_scenario_compiles_within_its_means(scenario: str) -> None:
     spec = config.load(scenario)

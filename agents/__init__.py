@@ -1,0 +1,1 @@
+"""Policies: heuristics, planners and learned ones, their training and their comparison."""

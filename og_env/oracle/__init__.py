@@ -1,0 +1,150 @@
+"""One step in plain float64 NumPy, written for reading: what the compiled kernel is tested against.
+
+`step` reads top to bottom in the order of real time. Letters in shapes are those of `og_env.binding`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from og_env.layout import FETCHING, GATEWAY, LOADING, METRICS, STORE, TERMS, VERIFIER, WARM, Output, State, Tape, World
+from og_env.oracle.accounts import (
+    Bill,
+    Contingency,
+    Finality,
+    bill,
+    contingency,
+    finalise,
+    latency_quantiles_s,
+    terms_of,
+)
+from og_env.oracle.facts import Facts, down, facts_of, ratio, wide
+from og_env.oracle.placement import apply, fetches, possible_operations, progress, strike
+from og_env.oracle.traffic import Traffic, serve
+from og_env.status import NO_PROOF
+
+__all__ = ["possible", "step"]
+
+
+def possible(world: World, state: State) -> np.ndarray:
+    """bool [B, V]: which operations can be carried out; 0, none, always can."""
+    return possible_operations(facts_of(world, state.world), State(*map(wide, state)))
+
+
+def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple[State, Output]:
+    """The next state and what the step reports, for the operations [B]; the arguments stay as they are.
+
+    Floats are float64. The router's knobs are those in `state.knobs`. `Output.offer` and `offer_gain` are empty:
+    proposals are no part of the dynamics. Raises ValueError for an operation outside 0 .. V - 1 and for a finished
+    episode.
+    """
+    operation = np.asarray(operation, np.int64)
+    _check(tape, state, operation)
+    facts = facts_of(world, state.world)
+    before = State(*map(wide, state))
+
+    placed, done = apply(facts, before, operation)
+    struck = strike(facts, tape, placed)
+    fetch = fetches(facts, struck)
+    traffic = serve(facts, tape, struck, before.status, fetch)
+    final = finalise(facts, struck, traffic)
+    risk = contingency(facts, struck, traffic, final, fetch.wait_ms)
+    paid = bill(facts, struck, traffic, fetch)
+    ended, cold_starts = progress(facts, struck, fetch)
+
+    terms = terms_of(facts, traffic, final, risk.loss.max(axis=1), paid.usd_per_hour, done > 0)
+    term_values = np.stack([terms[name] for name in TERMS], axis=1)
+    reward = -(facts.world.weights * term_values).sum(axis=1)
+
+    remembered = ended._replace(
+        utilisation=traffic.utilisation,
+        load_rps=traffic.load_rps,
+        site_share=_site_share(traffic),
+        domain_share=risk.share,
+        domain_loss=risk.loss,
+        model_demand_rps=traffic.users.demand_rps,
+        model_served_rps=traffic.served_rps,
+        model_latency_s=traffic.latency_s,
+    )
+    new_state = State(*(_as_declared(new, old) for new, old in zip(remembered, state, strict=True)))
+
+    metrics = _traffic_metrics(facts, traffic, final)
+    metrics |= _fleet_metrics(facts, tape, struck, ended, final)
+    metrics |= _money_metrics(paid, risk, traffic)
+    metrics["cold_starts"] = cold_starts
+    metrics["operations"] = done > 0
+    metrics["impossible_operations"] = done != operation
+    batch = len(operation)
+    output = Output(
+        reward=reward,
+        terms=term_values,
+        metrics=np.stack([np.asarray(metrics[name], np.float64) for name in METRICS], axis=1),
+        truncated=(ended.step == tape.status.shape[1] - 1).astype(np.uint8),
+        operation=done.astype(np.int32),
+        offer=np.zeros((batch, 0), np.int32),
+        offer_gain=np.zeros((batch, 0, 5)),
+    )
+    return new_state, output
+
+
+def _check(tape: Tape, state: State, operation: np.ndarray) -> None:
+    batch, models, sites = state.phase.shape
+    count = 1 + 3 * models * sites + 6 * sites
+    if operation.shape != (batch,):
+        raise ValueError(f"operation has shape {operation.shape}; the batch has {(batch,)}")
+    if ((operation < 0) | (operation >= count)).any():
+        raise ValueError(f"operation {operation.min()} .. {operation.max()} is outside 0 .. {count - 1}")
+    last = tape.status.shape[1] - 1
+    if (state.step >= last).any():
+        raise ValueError(f"step {state.step.max()} is past the episode's end; its last step is {last}")
+
+
+def _as_declared(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    return new if old.dtype.kind == "f" else new.astype(old.dtype)
+
+
+def _site_share(traffic: Traffic) -> np.ndarray:
+    return ratio(traffic.load_rps.sum(axis=1), traffic.served_rps.sum(axis=1)[:, None])
+
+
+def _traffic_metrics(facts: Facts, traffic: Traffic, final: Finality) -> dict[str, np.ndarray]:
+    served = traffic.served_rps.sum(axis=1)
+    demand = traffic.users.demand_rps.sum(axis=1)
+    asks = np.where(facts.world.verification != NO_PROOF, traffic.served_rps, 0).sum(axis=1)
+    seconds = latency_quantiles_s(traffic)
+    share = _site_share(traffic)
+    return {f"latency_{name}_ms": 1000 * value for name, value in seconds.items()} | {
+        "finality_s": final.finality_s,
+        "demand_rps": demand,
+        "served_rps": served,
+        "served_share": ratio(served, demand),
+        "verified_share": np.where(asks > 0, ratio(final.verified_rps.sum(axis=1), asks), 1),
+        "cold_wait_s": ratio((traffic.load_rps * traffic.cold_s).sum(axis=(1, 2)), served),
+        "timeout_share": ratio((traffic.timeout_share * traffic.served_rps).sum(axis=1), served),
+        "utilisation": ratio(traffic.load_rps.sum(axis=(1, 2)), traffic.replicas.cap_rps.sum(axis=(1, 2))),
+        "n_eff": ratio(share.sum(axis=1) ** 2, np.einsum("bi,bij,bj->b", share, facts.world.correlation, share)),
+    }
+
+
+def _fleet_metrics(facts: Facts, tape: Tape, struck: State, ended: State, final: Finality) -> dict[str, np.ndarray]:
+    attacked = (struck.attack_domain >= 0) & (ended.step <= struck.attack_until)
+    return {
+        "active_outages": tape.outages[np.arange(len(ended.step)), ended.step] + attacked.astype(np.int64),
+        "sites_down": (down(struck.status) & (facts.world.site_valid == 1)).sum(axis=1),
+        "replicas_warm": (ended.phase == WARM).sum(axis=(1, 2)),
+        "replicas_loading": ((ended.phase == LOADING) | (ended.phase == FETCHING)).sum(axis=(1, 2)),
+        "verifiers_live": final.live[:, VERIFIER],
+        "stores_live": final.live[:, STORE],
+        "gateways_live": final.live[:, GATEWAY],
+        "quorum": final.quorum,
+    }
+
+
+def _money_metrics(paid: Bill, risk: Contingency, traffic: Traffic) -> dict[str, np.ndarray]:
+    served = traffic.served_rps.sum(axis=1)
+    return {
+        "usd_per_hour": paid.usd_per_hour,
+        "usd_per_1000_requests": ratio(paid.usd_per_hour * 1000, served * 3600),
+        "exposure": risk.loss.max(axis=1),
+        "fetch_gb": paid.fetch_gb,
+    }

@@ -1,0 +1,183 @@
+"""What stands where: operations, outages, fetches and the passing of time. All in integers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from og_env.layout import (
+    ABSENT,
+    DOWN,
+    FETCHING,
+    FROZEN,
+    LOADING,
+    ON_DISK,
+    STAGING,
+    STORE,
+    WARM,
+    State,
+    Tape,
+)
+from og_env.oracle.facts import Facts, down, has
+
+
+class Fetches(NamedTuple):
+    """What moves over the network in a step, and how long replicas stay cold."""
+
+    source: np.ndarray  # int [B, N]: nearest live store; -1 none
+    rate_mb_per_s: np.ndarray  # int [B, M, N]: 0 where nothing is fetched
+    moved_mb: np.ndarray  # int [B, M, N]
+    wait_ms: np.ndarray  # int [B, M, N]: until the replica is warm; -1 never
+
+
+def possible_operations(facts: Facts, state: State) -> np.ndarray:
+    """bool [B, V]: what the operator can do, going by the status of the last step."""
+    world, phase, role_ms = facts.world, state.phase, state.role_ms
+    open_site = (world.site_valid == 1) & ~has(state.status, DOWN | FROZEN)
+    store_left = ((role_ms[:, STORE] == 0) & ~down(state.status)).any(axis=1)[:, None, None]
+
+    fits = world.replica_gpus > 0
+    room = state.gpus_used[:, None] + world.replica_gpus <= world.gpu_count[:, None]
+    launchable = ((phase == ABSENT) & store_left) | (phase == STAGING) | (phase == ON_DISK)
+    launch = fits & room & launchable
+    retire = phase >= FETCHING
+    stage = fits & (phase == ABSENT) & store_left
+    add_or_remove = np.stack([role_ms == -1, role_ms >= 0], axis=2)  # [B, 3, 2, N]
+
+    batch, _, sites = phase.shape
+    by_site = np.concatenate([launch, retire, stage, add_or_remove.reshape(batch, 6, sites)], axis=1)
+    at_open_site = (by_site & open_site[:, None]).reshape(batch, -1)
+    return np.concatenate([np.ones((batch, 1), bool), at_open_site], axis=1)
+
+
+def apply(facts: Facts, state: State, operation: np.ndarray) -> tuple[State, np.ndarray]:
+    """The state after the operations [B], and the operations carried out: 0 where one was impossible."""
+    world = facts.world
+    _, models, sites = state.phase.shape
+    allowed = np.take_along_axis(possible_operations(facts, state), operation[:, None], axis=1)[:, 0]
+    done = np.where(allowed, operation, 0)
+    phase, left = state.phase.copy(), state.left.copy()
+    role_ms, gpus_used = state.role_ms.copy(), state.gpus_used.copy()
+    row_of_operation, site = np.divmod(done - 1, sites)  # of launch, retire, stage by model, then of the roles
+
+    def chosen(verb: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        b = np.flatnonzero(row_of_operation // models == verb)
+        return b, row_of_operation[b] % models, site[b]
+
+    b, m, s = chosen(0)  # launch
+    before = phase[b, m, s]
+    fresh, on_disk = before == ABSENT, before == ON_DISK
+    left[b, m, s] = np.where(fresh, world.weights_mb[b, m], np.where(on_disk, world.load_ms[b, m, s], left[b, m, s]))
+    phase[b, m, s] = np.where(on_disk, LOADING, FETCHING)
+    gpus_used[b, s] += world.replica_gpus[b, m, s]
+
+    b, m, s = chosen(1)  # retire
+    phase[b, m, s] = np.where(phase[b, m, s] == FETCHING, ABSENT, ON_DISK)
+    left[b, m, s] = 0
+    gpus_used[b, s] -= world.replica_gpus[b, m, s]
+
+    b, m, s = chosen(2)  # stage
+    phase[b, m, s] = STAGING
+    left[b, m, s] = world.weights_mb[b, m]
+
+    b = np.flatnonzero(row_of_operation >= 3 * models)
+    role, remove = np.divmod(row_of_operation[b] - 3 * models, 2)
+    role_ms[b, role, site[b]] = np.where(remove == 1, -1, world.provision_ms[b])
+    return state._replace(phase=phase, left=left, role_ms=role_ms, gpus_used=gpus_used), done
+
+
+def strike(facts: Facts, tape: Tape, state: State) -> State:
+    """The state under the outages of the step: new status, struck replicas cold, undetected sites timed."""
+    world, now = facts.world, state.step + 1
+    b = np.arange(len(now))
+    state = _attack(facts, tape, state)
+    attacked = (state.attack_domain >= 0) & (now <= state.attack_until)
+    members = facts.member[b, np.maximum(state.attack_domain, 0)] & attacked[:, None]
+    status = tape.status[b, now].astype(np.int64) | np.where(members, DOWN, 0)
+
+    dead, was_dead = down(status), down(state.status)
+    undetected_ms = np.where(dead, np.where(was_dead, state.undetected_ms, world.detect_ms[:, None]), 0)
+    lost = dead[:, None] & ((state.phase == LOADING) | (state.phase == WARM))
+    return state._replace(
+        status=status,
+        undetected_ms=undetected_ms,
+        phase=np.where(lost, LOADING, state.phase),
+        left=np.where(lost, world.load_ms, state.left),
+    )
+
+
+def _attack(facts: Facts, tape: Tape, state: State) -> State:
+    """The opponent, where it may, breaks the shared domain that carried most traffic."""
+    world, now = facts.world, state.step + 1
+    if facts.shared == 0:
+        return state
+    share = np.where(world.domain_size[:, : facts.shared] > 0, state.domain_share[:, : facts.shared], 0)
+    may = tape.attack[np.arange(len(now)), now] == 1
+    strikes = may & (state.attacks_left > 0) & (now >= state.attack_ready) & (share.max(axis=1) > 0)
+    end = now + world.attack_steps
+    return state._replace(
+        attack_domain=np.where(strikes, share.argmax(axis=1), state.attack_domain),
+        attack_until=np.where(strikes, end - 1, state.attack_until),
+        attack_ready=np.where(strikes, end + world.attack_cooldown, state.attack_ready),
+        attacks_left=state.attacks_left - strikes,
+    )
+
+
+def fetches(facts: Facts, state: State) -> Fetches:
+    """Stores, rates and waits of a step."""
+    world, phase = facts.world, state.phase
+    up = ~down(state.status)
+    batch, _, sites = phase.shape
+    b = np.arange(batch)[:, None]
+
+    live_store = (state.role_ms[:, STORE] == 0) & up
+    in_order = live_store[b[:, :, None], world.near_site]  # [B, N, N]
+    nearest = np.take_along_axis(world.near_site, in_order.argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
+    source = np.where(in_order.any(axis=2), nearest, -1)
+
+    fetching = ((phase == STAGING) | (phase == FETCHING)) & (up & (source >= 0))[:, None]
+    at_site = fetching.sum(axis=1)
+    from_store = np.zeros((batch, sites), np.int64)
+    np.add.at(from_store, (b, np.maximum(source, 0)), at_site)
+
+    streams, store_mb_per_s = world.store_streams[:, None], world.store_mb_per_s[:, None]
+    store_rate = store_mb_per_s * streams // np.maximum(from_store, streams)
+    link_rate = world.link_mb_per_s // np.maximum(at_site, 1)
+    rate = np.maximum(np.minimum(link_rate, store_rate[b, np.maximum(source, 0)]), 1)[:, None] * fetching
+
+    moved = np.minimum(state.left, rate * (world.step_ms // 1000)[:, None, None]) * fetching
+    fetched_after_ms = state.left * 1000 // np.maximum(rate, 1)
+    wait_ms = np.full(phase.shape, -1)
+    wait_ms = np.where(phase == WARM, 0, wait_ms)
+    wait_ms = np.where(phase == LOADING, state.left, wait_ms)
+    wait_ms = np.where((phase == FETCHING) & (rate > 0), fetched_after_ms + world.load_ms, wait_ms)
+    return Fetches(source, rate, moved, np.where(up[:, None], wait_ms, -1))
+
+
+def progress(facts: Facts, state: State, fetch: Fetches) -> tuple[State, np.ndarray]:
+    """The state when the step's time has passed, and the number of replicas [B] that became warm."""
+    world, phase, left = facts.world, state.phase, state.left
+    step_ms = world.step_ms[:, None, None]
+    up = ~down(state.status)[:, None]
+
+    fetched = (fetch.rate_mb_per_s > 0) & (fetch.moved_mb == left)
+    used_ms = left * 1000 // np.maximum(fetch.rate_mb_per_s, 1)
+    staged = fetched & (phase == STAGING)
+    launched = fetched & (phase == FETCHING)
+    loading = up & (phase == LOADING)
+
+    to_load_ms = np.where(launched, world.load_ms - (step_ms - used_ms), left - step_ms)
+    to_load_ms = np.maximum(to_load_ms, 0)
+    warmed = (launched | loading) & (to_load_ms == 0)
+    new_left = np.where(launched | loading, to_load_ms, np.where(staged, 0, left - fetch.moved_mb))
+    new_phase = np.where(staged, ON_DISK, np.where(warmed, WARM, np.where(launched, LOADING, phase)))
+
+    provisioning = (state.role_ms > 0) & up
+    provisioning[:, STORE] &= fetch.source >= 0
+    role_ms = np.where(provisioning, np.maximum(state.role_ms - step_ms, 0), state.role_ms)
+    undetected_ms = np.maximum(state.undetected_ms - world.step_ms[:, None], 0)
+    moved_on = state._replace(
+        step=state.step + 1, phase=new_phase, left=new_left, role_ms=role_ms, undetected_ms=undetected_ms
+    )
+    return moved_on, warmed.sum(axis=(1, 2))
