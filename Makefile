@@ -7,10 +7,9 @@ export OMP_NUM_THREADS ?= 1
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
-# PyTorch without CUDA is a tenth of the download; where this index cannot be reached, the ordinary one serves.
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 WORKERS ?= 2
 EPISODES ?= 100
+MINUTES ?= 2.5
 RUN = .venv/bin/python
 STAMP = .venv/.installed
 
@@ -21,13 +20,11 @@ venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	@$(RUN) -m pip install --quiet --no-deps --retries 0 --timeout 20 --index-url $(TORCH_INDEX) \
-		-c constraints.txt torch 2>/dev/null || echo "no PyTorch at $(TORCH_INDEX): taking the ordinary one"
 	$(RUN) -m pip install --quiet -c constraints.txt -e '.[train,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	$(RUN) scripts/train.py --scenario global-24 --env og_env/Placement-v0 --minutes 2.5 --seed 0 --out runs/demo
+	$(RUN) scripts/train.py --scenario global-24 --env og_env/Placement-v0 --minutes $(MINUTES) --seed 0 --out runs/demo
 	$(RUN) scripts/benchmark.py --scenario global-24 --policies all,runs/demo --episodes $(EPISODES) --out runs/demo/benchmark
 
 bench: $(STAMP)

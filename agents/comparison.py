@@ -13,7 +13,7 @@ from og_env.layout import METRICS, TERMS
 
 Json = dict[str, Any]
 
-WORDS = {"win": "wins", "loss": "loses", "tie": "cannot be told apart"}
+WORDS = {"win": "wins against", "loss": "loses against", "tie": "cannot be told apart from"}
 
 
 def compare(runs: Sequence[Episodes], learned: Sequence[str] = (), *, seed: int = 0) -> Json:
@@ -80,7 +80,7 @@ def verdict_line(summary: Json) -> str:
     pair = summary["paired"][learned]
     who = "PPO" if learned.lower() == "ppo" else f"PPO ({learned})"
     return (
-        f"{who} {WORDS[summary['verdict']]} against {best}, the best baseline: "
+        f"{who} {WORDS[summary['verdict']]} {best}, the best baseline: "
         f"{pair['mean_diff']:+.2f} an episode [{pair['ci_low']:+.2f}, {pair['ci_high']:+.2f}], "
         f"better in {pair['wins']:.0%} of the episodes"
     )

@@ -6,20 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from agents import evaluate, heuristics, statistics
+from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
 
 Constants = Mapping[str, float]
 
 GRID: Mapping[str, Sequence[float]] = {
-    "high": (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9),
-    "low": (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7),
-    "arriving": (0.25, 0.5, 0.8, 1.0),
-    "ahead": (0.0, 0.5, 1.0, 1.5),
-    "role": (-0.02, 0.0, 0.01, 0.03),
-    "drop": (0.0, 0.05, 0.2, 0.5, 1.0),
-    "exposure": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4),
-    "hedge": (0.0, 0.02, 0.05, 0.1, 0.15, 0.2),
-    "threshold": (-0.05, -0.02, 0.0, 0.01, 0.02, 0.04, 0.06, 0.1, 0.15),
+    "high": (0.6, 0.7, 0.75, 0.8, 0.85, 0.9),
+    "low": (0.3, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8),
+    "arriving": (0.5, 0.8, 1.0),
+    "ahead": (0.0, 0.5, 1.0),
+    "role": (0.0, 0.02),
+    "drop": (0.0, 0.1, 0.5),
+    "exposure": (0.1, 0.2, 0.3, 0.4),
+    "hedge": (0.02, 0.05, 0.1, 0.2, 0.3),
+    "margin": (0.15, 0.26, 0.3),
+    "threshold": (0.0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15),
 }
 """values tried for each constant"""
 
@@ -35,18 +37,30 @@ class Tuned(NamedTuple):
 
 
 def tune(
-    name: str, scenario: str | ScenarioSpec, task: str = "placement", *, episodes: int = 64, seed: int = 0
+    name: str,
+    scenario: str | ScenarioSpec,
+    *,
+    keys: Sequence[str] | None = None,
+    episodes: int = 64,
+    seed: int = 0,
 ) -> Tuned:
-    """Search the constants of a heuristic from its present ones; ValueError for an unknown one or one without any."""
-    start = dict(heuristics.make(name, task).constants)
+    """Search the constants of a heuristic, all or some `keys`, from its present ones.
+
+    Raises ValueError for an unknown heuristic, one without constants, or an unknown key.
+    """
+    start = dict(heuristics.make(name).constants)
     if not start:
         raise ValueError(f"{name} has no constants to tune")
+    for key in keys or ():
+        if key not in start:
+            raise ValueError(f"{name} has no constant {key!r}{nearest_valid(key, start)}")
+    grid = {key: GRID[key] for key in keys or start}
 
     def returns(constants: Constants, split: str):
-        policy = heuristics.make(name, task, constants=constants)
-        return evaluate.run(policy, scenario, task, episodes, seed, split=split).returns
+        policy = heuristics.make(name, constants=constants)
+        return evaluate.run(policy, scenario, "placement", episodes, seed, split=split).returns
 
-    found, trials = descend(lambda constants: float(returns(constants, "train").mean()), GRID, start)
+    found, trials = descend(lambda constants: float(returns(constants, "train").mean()), grid, start)
     validation = statistics.paired(returns(found, "validation"), returns(start, "validation"))
     return Tuned(found if validation.difference.value > 0 else start, trials, validation)
 
@@ -62,7 +76,7 @@ def descend(
     seen = {tuple(best.items()): score(best)}
     for _ in range(rounds):
         before = dict(best)
-        for key in best:
+        for key in grid:
             for value in grid[key]:
                 trial = {**best, key: value}
                 point = tuple(trial.items())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from og_env.actions import apply
 from og_env.contingency import count_members, count_roles, effective_nodes, write_losses, write_parts
 from og_env.jit import entry, kernel

@@ -104,9 +104,7 @@ class NetworkEnv(gym.Env[Any, Any]):
 
     def _info(self) -> dict[str, Any]:
         output = self.simulator.output
-        info: dict[str, Any] = dict(
-            zip(INFO_NAMES, output.metrics[0].tolist() + output.terms[0].tolist(), strict=True)
-        )
+        info: dict[str, Any] = dict(zip(INFO_NAMES, output.metrics[0].tolist() + output.terms[0].tolist(), strict=True))
         if self.simulator.mask.shape[1]:
             info["action_mask"] = full_mask(self.simulator.mask[0].copy(), self.task)
         return info

@@ -8,7 +8,12 @@ from typing import Any
 
 from numba import njit
 
-FAST_MATH = {"reassoc", "contract", "arcp", "nsz", "nnan"}
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "fastmath": {"reassoc", "contract", "arcp", "nsz", "nnan"},
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+}
 
 
 def _package_stamp() -> tuple[float, int]:
@@ -24,9 +29,7 @@ _STAMP = _package_stamp()
 
 def kernel(function: Callable[..., Any]) -> Any:
     """A compiled function that only compiled functions call: part of an `entry`, without a cache of its own."""
-    return njit(nogil=True, fastmath=FAST_MATH, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(
-        function
-    )
+    return njit(**OPTIONS, no_cpython_wrapper=True)(function)
 
 
 def entry(function: Callable[..., Any]) -> Any:
@@ -35,7 +38,7 @@ def entry(function: Callable[..., Any]) -> Any:
     Numba's cache knows only the file that a function stands in; an entry also depends on the kernels that it calls, so
     its cache carries the stamp of them all.
     """
-    compiled = njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy", no_cfunc_wrapper=True)(function)
+    compiled = njit(**OPTIONS, cache=True)(function)
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if cache_file is not None:
         cache_file._source_stamp = _STAMP

@@ -125,7 +125,7 @@ class Tape(NamedTuple):
     regional: array("f4", "B T U")  # demand factor with the diurnal curve
     model: array("f4", "B T M")  # demand factor
     status: array("u1", "B T N")  # status bits
-    signal: array("u1", "B T S")  # noisy error rate, 0 .. 255 for -0.25 .. 1.75: see tape.SIGNAL_*; 0 for hidden domains
+    signal: array("u1", "B T S")  # noisy error rate, codes 0 .. 255 for -0.25 .. 1.75
     attack: array("u1", "B T")  # 1 where the opponent may strike
     start_step: array("i4", "B")  # step of the UTC day of row 0
     outages: array("u1", "B T")  # shocks active, for the metrics
@@ -166,7 +166,7 @@ class Output(NamedTuple):
     truncated: array("u1", "B")
     operation: array("i4", "B")  # index of the operation carried out; 0 none
     offer: array("i4", "B P")  # operations proposed for the next step; 0 pads
-    offer_gain: array("f4", "B P 5")  # nominal gain per step: total, service, cost, resilience; then seconds until useful
+    offer_gain: array("f4", "B P 5")  # gain per step: total, service, cost, resilience; then seconds until useful
 
 
 class Scratch(NamedTuple):

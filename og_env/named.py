@@ -9,4 +9,4 @@ from typing import Any
 
 def columns(title: str, names: Sequence[str]) -> Any:
     """A named tuple whose fields are the positions of the names: `columns("C", ("a", "b")).b == 1`."""
-    return namedtuple(title, names)(*range(len(names)))  # noqa: PYI024 (the fields are data)
+    return namedtuple(title, names)(*range(len(names)))

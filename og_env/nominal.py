@@ -132,7 +132,7 @@ def write_bases(t, b, c, demand):
 @kernel
 def evaluate(t, b, c, row):
     """Price the fleet as it is; fills the tables that `trial` builds on. Returns total demand, requests/s."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    state, scratch = state_of(t), scratch_of(t)
     models, sites = state.phase.shape[1:]
     for s in range(sites):
         scratch.dead_share[c, s] = 0

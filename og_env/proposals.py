@@ -19,7 +19,6 @@ from og_env.actions import (
 )
 from og_env.dynamics import TERM
 from og_env.jit import kernel
-from og_env.status import NO_PROOF, quorum_of
 from og_env.layout import (
     ABSENT,
     DOWN,
@@ -36,6 +35,7 @@ from og_env.layout import (
 from og_env.nominal import HORIZON, SHORTLIST, THRESHOLD, evaluate, list_nominal, priced, role_trial, trial
 from og_env.placement import fetch_rate
 from og_env.routing import add_replica
+from og_env.status import NO_PROOF, quorum_of
 
 REMOVALS = 0.4
 """share of the offers kept for removals"""

@@ -64,9 +64,7 @@ class Simulator:
         self.spec: ScenarioSpec = config.load(scenario)
         self.batch, self.settings, self.threads = batch, settings, threads
         self.random_fleet = self.spec.fleet == "random"
-        compiled = compile_world(
-            config.resolve(self.spec), risk_weight=settings.risk_weight, sizes=sizes_of(self.spec)
-        )
+        compiled = compile_world(config.resolve(self.spec), risk_weight=settings.risk_weight, sizes=sizes_of(self.spec))
         self.compiled: list[CompiledWorld] = [compiled] * (batch if self.random_fleet else 1)
         self.tape_worlds = [tape_world(compiled)] * len(self.compiled)
         self.sizes = compiled.sizes | {
@@ -194,9 +192,7 @@ class Outlook(NamedTuple):
         return self.rewards.sum(axis=1)
 
 
-def simulate(
-    simulator: Simulator, b: int, operations: np.ndarray, levels: np.ndarray | None, horizon: int
-) -> Outlook:
+def simulate(simulator: Simulator, b: int, operations: np.ndarray, levels: np.ndarray | None, horizon: int) -> Outlook:
     """Try first actions [A] in copies of environment b, then do nothing, under the nominal forecast: expected demand,
     present outages go on, no new ones. The episode is not touched."""
     if horizon < 1:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
+from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -74,7 +74,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
                 raise ValueError("reset_mask before the first reset: every environment needs one")
         for i in np.flatnonzero(chosen):
             if seeds[i] is not None:
-                self._generators[i], _ = gym.utils.seeding.np_random(seeds[i])
+                self._generators[i], _ = np_random(seeds[i])
         rows = np.flatnonzero(chosen)
         self._begin(rows, outages_of(options, self.simulator))
         return self._observations(), self._infos(self._all)
@@ -82,7 +82,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
     def _seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
         if isinstance(seed, int | np.integer):
             return [int(seed) + i for i in range(self.num_envs)]
-        seeds = [None] * self.num_envs if seed is None else list(seed)
+        seeds: list[int | None] = [None] * self.num_envs if seed is None else list(seed)
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
         return seeds

@@ -111,6 +111,9 @@ def load_policies(names: str, spec: ScenarioSpec, task: str, seed: int) -> tuple
             label = Path(word).resolve().name
             label = word if label in policies or label in heuristics.NAMES else label
             policies[label] = checkpoint.load(word, scenario=spec)
+            trained_for = getattr(policies[label], "meta", {}).get("task", task)
+            if trained_for != task:
+                raise ValueError(f"{word}: trained for {IDS[trained_for]}, not {IDS[task]}: choose it with --env")
             learned.append(label)
         else:
             hint = nearest_valid(word, ("all", *heuristics.NAMES))

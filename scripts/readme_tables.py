@@ -142,7 +142,9 @@ def reward() -> str:
 def benchmark(summary: Mapping[str, Any]) -> str:
     from agents.comparison import TABLE_HEADER, table_rows, verdict_line
 
-    return f"{table(TABLE_HEADER, table_rows(dict(summary)))}\n\n{verdict_line(dict(summary))}."
+    head = f"{summary['episodes']} held-out episodes of {summary['scenario']}."
+    rows = table(TABLE_HEADER, table_rows(dict(summary)))
+    return f"{head}\n\n{rows}\n\n{verdict_line(dict(summary))}."
 
 
 def draw_picture() -> None:
@@ -159,7 +161,7 @@ def draw_picture() -> None:
         best = int(seen["proposals"][:, gain].argmax())
         seen, *_ = env.step(best + 1 if seen["proposals"][best, gain] > 0 else 0)
     PICTURE.parent.mkdir(exist_ok=True)
-    Image.fromarray(np.asarray(env.render())).quantize(128).save(PICTURE, optimize=True)
+    Image.fromarray(np.asarray(env.render())).save(PICTURE, optimize=True)
     env.close()
 
 
@@ -168,7 +170,7 @@ def read_summary(path: str) -> Mapping[str, Any]:
         summary = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
-    missing = {"policies", "best_baseline", "learned", "paired", "verdict"} - set(summary)
+    missing = {"scenario", "episodes", "policies", "best_baseline", "learned", "paired", "verdict"} - set(summary)
     if missing:
         raise ValueError(f"{path}: no benchmark summary: {', '.join(sorted(missing))} missing")
     return summary

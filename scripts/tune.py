@@ -35,6 +35,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(description=__doc__.splitlines()[0] if __doc__ else "", allow_abbrev=False)
     parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
     parser.add_argument("--policies", default="all", metavar="all|a,b", help="heuristics (default: all with constants)")
+    parser.add_argument("--constants", metavar="a,b", help="tune only these (default: all)")
     parser.add_argument("--episodes", type=int, default=64, metavar="N", help="episodes for each trial (default: 64)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
     return parser.parse_args(arguments)
@@ -42,8 +43,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> None:
     names = heuristics.CONSTANTS if options.policies == "all" else options.policies.split(",")
+    keys = options.constants.split(",") if options.constants else None
     for name in names:
-        found = tuning.tune(name, options.scenario, episodes=options.episodes, seed=options.seed)
+        found = tuning.tune(name, options.scenario, keys=keys, episodes=options.episodes, seed=options.seed)
         gain = found.validation.difference
         values = ", ".join(f'"{key}": {value:g}' for key, value in found.constants.items())
         print(f'"{name}": {{{values}}},', flush=True)

@@ -24,7 +24,6 @@ from og_env.layout import (
     Tape,
     World,
 )
-from og_env.status import TEE
 
 NO_DOMAIN = -1
 HOUR_STEPS = 12

@@ -23,7 +23,8 @@ def scenario(tmp_path_factory):
     for old, new in (
         ("steps = 60", "steps = 12"),
         ("burst_sd = 0.0", "burst_sd = 0.3"),
-        ('process = "none"', 'process = "correlated"\nintensity = 3000.0'),
+        ('process = "none"', 'process = "correlated"\nintensity = 200.0'),
+        ('unit = ["a"]', 'unit = ["a", "b"]'),
     ):
         assert text.count(old) == 1
         text = text.replace(old, new)
@@ -128,15 +129,15 @@ def test_a_trained_model_takes_part_under_its_folders_name(scenario, tmp_path, c
 
 
 def test_twin_measures_the_cost_of_correlation_on_paired_episodes(scenario, tmp_path, capsys):
-    arguments = ["--policies", "static", "--episodes", "4", "--twin", "--out", str(tmp_path)]
+    arguments = ["--policies", "static", "--episodes", "8", "--twin", "--out", str(tmp_path)]
     assert benchmark.main([*arguments, "--scenario", "toy-3"]) == 2
     assert "--twin: failures of toy-3 are not correlated but 'none'" in capsys.readouterr().err
     assert benchmark.main([*arguments, "--scenario", str(scenario)]) == 0
     assert "cost of correlation: " in capsys.readouterr().out
     twin = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["twin"]
     policy, spec = heuristics.make("greedy_blind"), config.load(scenario)
-    correlated = evaluate.run(policy, spec, episodes=4).returns
-    independent = evaluate.run(policy, config.override(spec, {"failures.process": "independent"}), episodes=4).returns
+    correlated = evaluate.run(policy, spec, episodes=8).returns
+    independent = evaluate.run(policy, config.override(spec, {"failures.process": "independent"}), episodes=8).returns
     expected = 100 * (independent.mean() - correlated.mean()) / abs(correlated.mean())
     assert twin["cost_percent"] == pytest.approx(expected)
     assert twin["ci_low"] <= expected <= twin["ci_high"]

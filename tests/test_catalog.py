@@ -375,7 +375,7 @@ def _write(path: Path, rows: list[dict[str, str]]) -> Path:
 def test_a_bad_row_is_one_line_with_file_line_and_column(
     tmp_path: Path, name: str, changes: dict[str, str], message: str
 ) -> None:
-    second = {**GOOD[name], list(GOOD[name])[0]: GOOD[name][list(GOOD[name])[0]] + "-2"}
+    second = {**GOOD[name], (key := next(iter(GOOD[name]))): GOOD[name][key] + "-2"}
     if name == "sites.csv":
         second = {**GOOD[name], "region": "elsewhere"}
     if name == "failures.csv":

@@ -15,10 +15,18 @@ import og_env
 from og_env import config
 from og_env.env import NetworkEnv
 from og_env.layout import METRICS
+from og_env.simulator import Task
 from og_env.vector_env import NetworkVectorEnv
 
 FAST = ["toy-3", "global-16", "global-24", "random-24", "near-but-cold", "opengradient"]
 SHORT = {"episode.steps": 12}
+
+
+def limits(env: NetworkVectorEnv):
+    """Number of choices of a Discrete or MultiDiscrete action."""
+    space = env.single_action_space
+    assert isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete)
+    return space.n if isinstance(space, gym.spaces.Discrete) else space.nvec
 
 
 def short(name: str):
@@ -49,7 +57,7 @@ def test_random_actions_stay_finite_and_inside_the_space(scenario, interface):
     env.reset(seed=5)
     rng = np.random.default_rng(1)
     for _ in range(13):
-        actions = np.stack([rng.integers(0, env.single_action_space.nvec) for _ in range(episodes)])
+        actions = np.stack([rng.integers(0, limits(env)) for _ in range(episodes)])
         observations, rewards, _, _, infos = env.step(actions)
         assert np.isfinite(rewards).all()
         for table in observations.values():
@@ -58,7 +66,7 @@ def test_random_actions_stay_finite_and_inside_the_space(scenario, interface):
 
 
 def rollout(env: NetworkVectorEnv, steps: int, seed: int = 3) -> list[tuple]:
-    """Observation arena, rewards and metrics of a run with masked pseudo-random actions that depend on the mask only."""
+    """Observations, rewards and metrics of a run whose actions depend on the masks and the step only."""
     env.reset(seed=seed)
     result = []
     for step in range(steps):
@@ -127,16 +135,14 @@ def test_partial_reset_leaves_the_others_alone():
     assert np.array_equal(before[[0, 2]], after[[0, 2]]) and not np.array_equal(before[1], after[1])
 
 
-def digest(task: str) -> str:
+def digest(task: Task) -> str:
     """Hash of a rollout: rewards, metrics and observations of two episodes."""
     env = NetworkVectorEnv(4, task, short("global-16"), knobs="levels", threads=1)
     env.reset(seed=11)
     rng = np.random.default_rng(2)
     total = hashlib.sha256()
     for _ in range(24):
-        space = env.single_action_space
-        limits = space.n if isinstance(space, gym.spaces.Discrete) else space.nvec
-        actions = rng.integers(0, limits, size=env.action_space.shape)
+        actions = rng.integers(0, limits(env), size=env.action_space.shape)
         _, rewards, *_ = env.step(actions)
         total.update(rewards.astype(np.float32).tobytes())
         total.update(env.simulator.observation.tobytes())

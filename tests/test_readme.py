@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from og_env import catalog
+
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -41,6 +43,8 @@ def test_benchmark_block_is_filled_from_a_summary() -> None:
     figures = {"return_mean": -50.0, "return_iqm": -49.0, "ci_low": -52.0, "ci_high": -48.0, "decisions_per_s": 1234.0}
     pair = {"mean_diff": 1.5, "ci_low": 0.5, "ci_high": 2.5, "wins": 0.8}
     summary = {
+        "scenario": "global-24",
+        "episodes": 7,
         "policies": {"greedy": figures, "demo": figures | {"return_mean": -48.5}},
         "best_baseline": "greedy",
         "learned": "demo",
@@ -51,6 +55,23 @@ def test_benchmark_block_is_filled_from_a_summary() -> None:
     assert block is not None
     assert re.search(r"\| demo \| -48.50 .*\n\| greedy \* \| -50.00 ", block[1])
     assert "wins against greedy" in block[1]
+    assert block[1].startswith("7 held-out episodes of global-24.")
+
+
+def test_a_file_that_is_no_summary_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    for text, message in (("{", "not JSON"), ('{"policies": {}}', "best_baseline")):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match=message):
+            tables["read_summary"](str(path))
+
+
+def test_counts_of_the_catalogue_are_true() -> None:
+    providers = {site.provider for site in catalog.site_offers().values()}
+    operators = {name for name in providers if name.startswith("operator-")}
+    sites, large, small = len(catalog.site_offers()), len(providers - operators), len(operators)
+    assert f"{sites} real sites of {large} providers and {small} independent operators" in TEXT
+    assert f"lists {len(catalog.incidents())} recorded outages" in TEXT
 
 
 @pytest.mark.parametrize("number", [at for at, code in enumerate(EXAMPLES) if "stable_baselines3" not in code])

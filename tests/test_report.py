@@ -47,7 +47,11 @@ def test_summary_names_the_best_heuristic_and_pairs_everyone_with_it(runs, summa
 
 @pytest.mark.parametrize(
     ("learned_mean", "verdict", "words"),
-    [(-80.0, "win", "PPO wins"), (-100.0, "loss", "PPO loses"), (-90.0, "tie", "PPO cannot be told apart")],
+    [
+        (-80.0, "win", "PPO wins against"),
+        (-100.0, "loss", "PPO loses against"),
+        (-90.0, "tie", "PPO cannot be told apart from"),
+    ],
 )
 def test_verdict_line_says_who_against_whom(learned_mean, verdict, words):
     greedy = made_up("greedy", -90.0)
@@ -55,7 +59,7 @@ def test_verdict_line_says_who_against_whom(learned_mean, verdict, words):
     ppo = made_up("ppo", learned_mean - (shift if verdict == "tie" else 0))
     result = comparison.compare([made_up("static", -120.0), greedy, ppo], ["ppo"])
     assert result["verdict"] == verdict
-    assert comparison.verdict_line(result).startswith(f"{words} against greedy")
+    assert comparison.verdict_line(result).startswith(f"{words} greedy, the best baseline")
 
 
 def test_without_a_learned_policy_there_is_no_verdict(runs):

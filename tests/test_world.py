@@ -108,7 +108,7 @@ def test_demand_follows_people_popularity_and_the_sun() -> None:
     arrays, spec = world.arrays, world.resolved.spec
     people = np.array([region.population_m for region in world.resolved.regions])
     assert arrays.base_rps.sum() == pytest.approx(spec.demand.requests_per_s)
-    assert np.allclose(arrays.base_rps[0].sum(axis=1), 180 * people / people.sum(), rtol=1e-5)
+    assert np.allclose(arrays.base_rps[0].sum(axis=1), spec.demand.requests_per_s * people / people.sum(), rtol=1e-5)
     assert np.allclose(arrays.base_rps[0].sum(axis=0), 180 * np.array([0.45, 0.2, 0.3, 0.05]), rtol=1e-5)
     assert arrays.diurnal.shape == (1, 288, 8)
     assert np.allclose(arrays.diurnal[0].mean(axis=0), 1, atol=1e-5)

@@ -35,10 +35,11 @@ def rate_by_domain(world: CompiledWorld) -> dict[tuple[str, str], float]:
 def test_shocks_per_day_are_shared_out_by_kind_and_domain() -> None:
     world = compiled("global-24")
     rates = rate_by_domain(world)
-    assert sum(rates.values()) == pytest.approx(2.5 / 24)
+    a_day = world.resolved.spec.failures.shocks_per_day
+    assert a_day is not None and sum(rates.values()) == pytest.approx(a_day / 24)
     for kind, share in world.resolved.spec.failures.kind_shares.items():
         of_kind = [rate for (other, _), rate in rates.items() if other == kind]
-        assert sum(of_kind) == pytest.approx(2.5 * share / 24)
+        assert sum(of_kind) == pytest.approx(a_day * share / 24)
         assert len(set(of_kind)) == 1
         assert len(of_kind) == sum(domain.kind == kind for domain in world.all_domains)
 

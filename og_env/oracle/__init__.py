@@ -117,7 +117,7 @@ def _traffic_metrics(facts: Facts, traffic: Traffic, final: Finality) -> dict[st
         "finality_s": final.finality_s,
         "demand_rps": demand,
         "served_rps": served,
-        "served_share": ratio(served, demand),
+        "served_share": np.where(demand > 0, ratio(served, demand), 1),
         "verified_share": np.where(asks > 0, ratio(final.verified_rps.sum(axis=1), asks), 1),
         "cold_wait_s": ratio((traffic.load_rps * traffic.cold_s).sum(axis=(1, 2)), served),
         "timeout_share": ratio((traffic.timeout_share * traffic.served_rps).sum(axis=1), served),

@@ -18,7 +18,7 @@ Z95, Z99 = 1.6448536, 2.3263479
 
 class Finality(NamedTuple):
     live: np.ndarray  # int [B, 3]: running roles at sites that are up
-    quorum: np.ndarray  # int [B]
+    quorum: np.ndarray  # int [B]: votes needed; 0 where no verifier is registered and nothing can become final
     verified_rps: np.ndarray  # [B, M]
     finality_s: np.ndarray  # [B]
 
@@ -50,7 +50,7 @@ def finalise(facts: Facts, state: State, traffic: Traffic) -> Finality:
     live_at = running & ~down(state.status)[:, None]
     live = live_at.sum(axis=2)
     registered = running[:, VERIFIER].sum(axis=1)
-    quorum = 2 * registered // 3 + 1
+    quorum = np.where(registered > 0, 2 * registered // 3 + 1, 0)
     holds = (registered > 0) & (live[:, VERIFIER] >= quorum)
 
     to_verifier_ms = np.sort(np.where(live_at[:, VERIFIER, None], world.rtt_ms, np.inf), axis=2)  # [B, N, N]

@@ -8,7 +8,8 @@ own_i prod_d (1 - p_id)^(active shocks of d), where own_i covers what it shares 
 Where the states that matter can be listed, they are (`enumeration`: states below 1e-17 are left out, and what they weigh
 together is reported). Otherwise (`sampling`) no shock and one shock are still enumerated and two or more are sampled, half of
 the samples with the heavy domains drawn more often, which bounds the likelihood ratio by 2 (defensive mixture, Hesterberg
-1995). The inner probability is exact where the possible sums of weights are few and drawn elsewhere (live.py). Every node's leave-one-out figure comes from the same states and draws.
+1995). The inner probability is exact where the possible sums of weights are few and drawn elsewhere
+(live.py). Every node's leave-one-out figure comes from the same states and draws.
 """
 
 from __future__ import annotations
