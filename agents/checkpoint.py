@@ -1,38 +1,40 @@
-"""Weights as safetensors, everything else as JSON; nothing pickled unless asked for.
+"""Weights as safetensors, everything else as JSON; nothing pickled is loaded unless asked for.
 
-A run folder holds policy.safetensors, policy.json (what the policy is and was made for), optimizer.safetensors and
-config.json (settings, scenario, versions, commit).
+A folder with a trained policy holds policy.safetensors and policy.json (what it is and what it was made for). A run
+that can go on has resume.safetensors besides: weights, optimizer and progress in one file, replaced in one move.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
-from agents.policy import Policy
-from og_env import IDS, config
-from og_env.specs import ScenarioSpec
-from og_env.vector_env import NetworkVectorEnv
+from agents.networks import READ, policy_class
+from agents.worlds import DAMAGED, check_world, describe_space, space_of, spaces_of
+from og_env import config
 
 FORMAT = 1
-IRRELEVANT = ("name", "description")
-"""parts of a scenario that a policy does not depend on"""
+KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}
+WEIGHTS, CARD, RESUME = "policy.safetensors", "policy.json", "resume.safetensors"
 
 
 class LearnedPolicy:
-    """A trained model behind `predict`; it asks for the environment that it was trained in."""
+    """A trained network behind `predict`; it asks for the environment that it was trained in."""
 
     def __init__(self, network: Any, meta: dict[str, Any], name: str) -> None:
         self.network, self.meta, self.name = network, meta, name
-        self.env_kwargs: dict[str, Any] = meta["env_kwargs"]
+        self.env_kwargs: dict[str, Any] = dict(meta["env_kwargs"])
         self.overrides: dict[str, Any] = {}
+        self._flat = isinstance(network.observation_space, gym.spaces.Box)
         self._masked = meta["task"] != "routing"
 
     def predict(
@@ -43,13 +45,29 @@ class LearnedPolicy:
         deterministic: bool = True,
         action_masks: Any = None,
     ) -> tuple[np.ndarray, Any]:
-        """Actions for a batch of flat observations [B, O]."""
+        """Actions for a batch of observations, flat [B, O] or by table; or for a single one."""
+        if self._flat and isinstance(observation, Mapping):
+            tables = [np.asarray(observation[name]) for name in READ if name in observation]
+            lead = tables[0].shape[:-1]
+            observation = np.concatenate([table.reshape(*lead, -1) for table in tables], axis=-1)
         extra = {"action_masks": action_masks} if self._masked else {}
         actions, _ = self.network.predict(observation, deterministic=deterministic, **extra)
         return actions, state
 
 
-def write_atomically(path: Path, write: Any) -> None:
+class Progress(NamedTuple):
+    """How far a run has come."""
+
+    timesteps: int
+    elapsed_s: float
+    best: float
+    """mean validation return of the checkpoint kept"""
+    offset: float
+    """what training subtracts from every reward"""
+    meta: dict[str, Any]
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Write beside the target, then put it in its place, so that no half-written file is ever seen."""
     part = path.with_name(path.name + ".part")
     write(part)
@@ -61,108 +79,168 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def save(model: Any, folder: Path, meta: dict[str, Any], *, resumable: bool = True) -> None:
-    """Weights, description and (to go on later) the optimizer's state."""
+def _plain(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
+    """Contiguous copies of their own, as safetensors wants them."""
+    return {prefix + name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+
+
+def save(model: Any, folder: str | Path, meta: Mapping[str, Any], **facts: Any) -> Path:
+    """Write the policy of an SB3 model (or a policy) with its description; `facts` go into policy.json as well."""
+    path, policy = Path(folder), getattr(model, "policy", model)
+    spaces = {name: describe_space(getattr(policy, name)) for name in ("observation_space", "action_space")}
+    path.mkdir(parents=True, exist_ok=True)
+    write_atomically(path / WEIGHTS, lambda part: save_file(_plain(policy.state_dict()), str(part)))
+    write_json(path / CARD, {"format": FORMAT, **meta, **spaces, **facts})
+    return path
+
+
+def save_resume(model: Any, folder: Path, progress: Progress) -> None:
+    """Write all that a run needs to go on."""
+    optimizer = model.policy.optimizer.state_dict()["state"]
+    slots = {
+        f"{index}.{name}": torch.as_tensor(value) for index, row in optimizer.items() for name, value in row.items()
+    }
+    tensors = _plain(model.policy.state_dict(), "policy.") | _plain(slots, "optimizer.")
+    header = {"progress": json.dumps(progress._asdict())}
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.detach().contiguous().clone() for name, value in model.policy.state_dict().items()}
-    write_atomically(folder / "policy.safetensors", lambda part: save_file(weights, str(part)))
-    if resumable:
-        tensors = {}
-        for index, values in model.policy.optimizer.state_dict()["state"].items():
-            for name, value in values.items():
-                tensors[f"{index}.{name}"] = torch.as_tensor(value).detach().contiguous().clone()
-        tensors["timesteps"] = torch.tensor(model.num_timesteps)
-        write_atomically(folder / "optimizer.safetensors", lambda part: save_file(tensors, str(part)))
-    write_json(folder / "policy.json", meta | {"format": FORMAT})
+    write_atomically(folder / RESUME, lambda part: save_file(tensors, str(part), header))
 
 
-def read_meta(folder: Path) -> dict[str, Any]:
-    """policy.json of a run folder; ValueError in one line where there is none or it is damaged."""
-    path = folder / "policy.json"
+def read_meta(folder: str | Path) -> dict[str, Any]:
+    """policy.json of a folder; ValueError in one line where there is none or it is damaged."""
+    folder = Path(folder)
+    path = folder / CARD
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder of a trained model")
+        raise ValueError(f"{folder}: no such folder of a trained policy")
     if not path.is_file():
-        pickled = sorted(folder.glob("*.zip"))
-        hint = f" ({pickled[0].name} is pickled and is not loaded)" if pickled else ""
-        raise ValueError(f"{folder}: not a trained model: policy.json is missing{hint}")
+        pickled = next(iter(sorted(folder.glob("*.zip"))), None)
+        hint = f"; {pickled.name} is pickled: name it with allow_pickle=True if you trust it" if pickled else ""
+        raise ValueError(f"{folder}: not a trained policy: {CARD} is missing{hint}")
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: damaged: {error}") from None
-    missing = {"format", "task", "scenario", "env_kwargs", "algorithm", "policy_kwargs"} - set(meta)
-    if missing:
+    if not isinstance(meta, dict):
+        raise ValueError(f"{path}: damaged: not a JSON object")
+    if meta.get("format") != FORMAT:
+        raise ValueError(f"{path}: format {meta.get('format')!r}, and this version reads {FORMAT}")
+    if missing := KEYS - set(meta):
         raise ValueError(f"{path}: damaged: {', '.join(sorted(missing))} missing")
-    if meta["format"] != FORMAT:
-        raise ValueError(f"{path}: format {meta['format']}, this version reads {FORMAT}")
     return meta
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and header of a safetensors file; ValueError in one line where it is missing or damaged."""
+    if not path.is_file():
+        raise ValueError(f"{path}: missing")
     try:
-        return load_file(str(path))
-    except FileNotFoundError:
-        raise ValueError(f"{path}: missing") from None
-    except (SafetensorError, OSError) as error:
+        with safe_open(str(path), "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{path}: damaged: {error}") from None
 
 
-def load_weights(model: Any, folder: Path) -> None:
-    """Put a folder's weights into a model of the same shape."""
-    weights = read_tensors(folder / "policy.safetensors")
+def put_weights(policy: Any, weights: dict[str, torch.Tensor], where: Path) -> None:
+    """Into a policy of the same shape; ValueError in one line for another shape or weights that are not finite."""
     try:
-        model.policy.load_state_dict(weights)
+        policy.load_state_dict(weights)
     except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise ValueError(f"{folder}: weights of another shape: {first}") from None
+        raise ValueError(f"{where}: weights of another network: {str(error).splitlines()[-1].strip()}") from None
+    broken = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
+    if broken:
+        raise ValueError(f"{where}: {broken} is not finite")
 
 
-def load_optimizer(model: Any, folder: Path) -> int:
-    """Put the optimizer's state back; returns the timesteps done."""
-    tensors = read_tensors(folder / "optimizer.safetensors")
-    timesteps = int(tensors.pop("timesteps"))
+def read_resume(folder: Path) -> tuple[dict[str, torch.Tensor], Progress]:
+    """What `save_resume` wrote; ValueError in one line where it is missing or damaged."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such run folder")
+    tensors, header = read_tensors(folder / RESUME)
+    try:
+        return tensors, Progress(**json.loads(header["progress"]))
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{folder / RESUME}: damaged: no progress in its header") from None
+
+
+def put_resume(model: Any, tensors: dict[str, torch.Tensor], where: Path) -> None:
+    """Weights and optimizer of a stopped run into a model of the same settings."""
+    prefix = "policy."
+    put_weights(
+        model.policy,
+        {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)},
+        where,
+    )
     state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".", 2)
+            state.setdefault(int(index), {})[slot] = value
     groups = model.policy.optimizer.state_dict()["param_groups"]
     model.policy.optimizer.load_state_dict({"state": state, "param_groups": groups})
-    return timesteps
 
 
-def same_world(trained: ScenarioSpec, asked: ScenarioSpec) -> bool:
-    """Whether two scenarios have the same spaces and physics, whatever they are called; a random fleet's policy is
-    good for any fleet of its sizes."""
-    if trained.fleet == "random" or asked.fleet == "random":
-        return len(trained.models) == len(asked.models)
-    left, right = trained.model_dump(mode="json"), asked.model_dump(mode="json")
-    return all(left[key] == right[key] for key in left if key not in IRRELEVANT)
+def load(
+    folder: str | Path,
+    env: Any = None,
+    scenario: Any = None,
+    *,
+    transfer: bool = False,
+    allow_pickle: bool = False,
+) -> LearnedPolicy:
+    """The trained policy of a folder.
 
-
-def load(folder: str | Path, scenario: Any = None, allow_pickle: bool = False) -> Policy:
-    """A trained policy. ValueError in one line for a missing or damaged folder or, with `scenario`, another world.
-
-    A pickled .zip of SB3 is only ever loaded with allow_pickle=True, since loading it runs code."""
-    from agents import ppo
-
+    ValueError in one line where the folder is missing or damaged, where the spaces are not those of `env`, and where
+    `scenario` is another world than it was trained in; `transfer=True` only asks for the same spaces. A pickled .zip of
+    SB3 is loaded with allow_pickle=True alone, since loading it runs code.
+    """
     path = Path(folder)
     if path.suffix == ".zip":
-        if not allow_pickle:
-            raise ValueError(f"{path}: pickled models run code when loaded; pass allow_pickle=True if you trust it")
-        from sb3_contrib import MaskablePPO
-
-        network = MaskablePPO.load(path)
-        return LearnedPolicy(network, {"env_kwargs": {"flatten": True}, "task": "placement"}, path.stem)
-    meta = read_meta(path)
-    trained = config.load(meta["scenario"])
-    if scenario is not None and not same_world(trained, config.load(scenario)):
-        asked = config.load(scenario).name
-        raise ValueError(f"{path}: trained on scenario {trained.name!r}, which differs from {asked!r}")
-    env = NetworkVectorEnv(1, meta["task"], trained, threads=1, **meta["env_kwargs"])
-    model = ppo.build(env, meta, seed=0)
-    load_weights(model, path)
-    model.policy.set_training_mode(False)
-    return LearnedPolicy(model.policy, meta, path.resolve().name)
+        policy = _load_pickled(path, allow_pickle)
+    else:
+        meta = read_meta(path)
+        policy = LearnedPolicy(_network(meta, path), meta, path.resolve().name)
+        if scenario is not None:
+            check_world(meta, config.load(scenario), path, transfer=transfer)
+    if env is not None:
+        network = policy.network
+        made, asked = ({"o": space} for space in ((network.observation_space, network.action_space), spaces_of(env)))
+        if made != asked:
+            words = (" and ".join(map(str, pair["o"])) for pair in (made, asked))
+            raise ValueError("{}: made for {}, but the environment has {}".format(path, *words))
+    return policy
 
 
-def environment_id(meta: dict[str, Any]) -> str:
-    return IDS[meta["task"]]
+def _network(meta: dict[str, Any], path: Path) -> Any:
+    """The policy that policy.json describes, with its weights, on one line of complaint."""
+    try:
+        spaces = (space_of(meta["observation_space"]), space_of(meta["action_space"]))
+        kind = policy_class(meta["policy"], masked=meta["task"] != "routing")
+        network = kind(*spaces, lambda _: 0.0, **meta["policy_kwargs"])
+    except DAMAGED as error:
+        raise ValueError(f"{path / CARD}: damaged: {error}") from None
+    put_weights(network, read_tensors(path / WEIGHTS)[0], path / WEIGHTS)
+    network.set_training_mode(False)
+    return network
+
+
+def _load_pickled(path: Path, allow_pickle: bool) -> LearnedPolicy:
+    """A .zip that SB3 saved."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    if not allow_pickle:
+        raise ValueError(f"{path}: a pickled model runs code when it is loaded: pass allow_pickle=True if you trust it")
+    from sb3_contrib import MaskablePPO
+    from stable_baselines3 import PPO
+
+    complaint = ""
+    for algorithm, masked in ((MaskablePPO, True), (PPO, False)):
+        try:
+            network = algorithm.load(path, device="cpu").policy
+        except Exception as error:
+            complaint = str(error).splitlines()[0] if str(error) else type(error).__name__
+            continue
+        flat = isinstance(network.observation_space, gym.spaces.Box)
+        joint = isinstance(network.action_space, gym.spaces.MultiDiscrete)
+        task = "routing" if not masked else "joint" if joint else "placement"
+        return LearnedPolicy(network, {"task": task, "env_kwargs": {"flatten": flat}}, path.stem)
+    raise ValueError(f"{path}: not a model that SB3 can load: {complaint}")

@@ -30,7 +30,7 @@ LEVELS = 5
 """of each routing knob; the middle one is the scenario's own setting"""
 
 SCALING: Mapping[str, float] = MappingProxyType(
-    {"high": 0.75, "low": 0.7, "arriving": 1.0, "ahead": 0.0, "role": 0.0, "drop": 0.5}
+    {"high": 0.75, "low": 0.6, "arriving": 1.0, "ahead": 0.0, "role": 0.0, "drop": 0.5}
 )
 """of all threshold scalers: python scripts/tune.py --policies autoscaler"""
 
@@ -44,7 +44,7 @@ CONSTANTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "autoscaler": SCALING,
         "n1_reserve": {**SCALING, "exposure": 0.3, "hedge": 0.02, "margin": 0.26},
         "greedy": {"threshold": 0.04},
-        "greedy_blind": {"threshold": 0.06},
+        "greedy_blind": {"threshold": 0.04},
     }
 )
 """Tuned on training episodes of global-24, confirmed on validation episodes; the test split was not looked at.

@@ -1,118 +1,185 @@
 """The shared-scorer policy: one small network reads every proposal, and the planner's gain is the prior.
 
-Logit of a proposal = scorer(its encoding, context) + beta x its gain; doing nothing has a logit of its own. The context
-is the globals, the models, and the mean and maximum of all encodings, so the policy does not depend on the order of the
-proposals and serves any number of them. The value has a separate network.
+Logit of a proposal = scorer(its encoding, context) + beta x its gain; doing nothing has a logit of its own, as an offer
+of gain 0 would. The context is the globals, the models, and the mean and the maximum of all encodings, so the policy
+does not depend on the order of the proposals. The value has a network of its own.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import gymnasium as gym
 import torch
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
-from og_env.fields import column
+from og_env.fields import TABLES, column
 
 BETA = 12.0
-"""starting weight of the planner's gain in the logits"""
-KNOB_LOGITS = 25
-GAIN = column("proposals", "gain")
-VALID = column("proposals", "valid")
+MIDDLE_LEVEL = 2.0
+"""starting logit of the middle level of a knob, which is the scenario's own setting: seven times as likely as another"""
+GAIN, VALID = column("proposals", "gain"), column("proposals", "valid")
+COLUMNS = len(TABLES["proposals"])
+READ = ("globals", "models", "proposals")
+"""tables that the policy looks at, in the order of the flat observation"""
 
 
 class Shapes(NamedTuple):
-    """Rows and columns of the flat observation: globals, models, proposals."""
+    """What the policy reads and what it chooses."""
 
-    globals: int
-    models: int
+    plain: int
+    """numbers in the globals and the models"""
     proposals: int
-    columns: int
+    levels: tuple[int, ...]
+    """of each routing knob; empty where there is none"""
 
     @property
     def width(self) -> int:
-        return self.globals + self.models + self.proposals * self.columns
+        return self.plain + self.proposals * COLUMNS
+
+
+def shapes_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> Shapes:
+    """Shapes of a task with interface "proposals"; ValueError for other spaces."""
+    if isinstance(action_space, gym.spaces.Discrete):
+        choices, levels = int(action_space.n), ()
+    elif isinstance(action_space, gym.spaces.MultiDiscrete) and len(action_space.nvec) > 1:
+        choices, *rest = (int(count) for count in action_space.nvec)
+        levels = tuple(rest)
+    else:
+        raise ValueError(f"the shared scorer chooses among proposals, not in {action_space}")
+    if isinstance(observation_space, gym.spaces.Dict):
+        tables = observation_space.spaces
+        wrong = next((name for name in READ if name not in tables), None)
+        if wrong is not None:
+            raise ValueError(f"the shared scorer reads {wrong!r}, which the observation does not have")
+        width = sum(math.prod(tables[name].shape or ()) for name in READ)
+    else:
+        width = math.prod(observation_space.shape or ())
+    plain = width - (choices - 1) * COLUMNS
+    models = plain - len(TABLES["globals"])
+    if models <= 0 or models % len(TABLES["models"]):
+        raise ValueError(f"the shared scorer needs {choices - 1} proposals in the observation: interface 'proposals'")
+    return Shapes(plain, choices - 1, levels)
+
+
+class Reading(BaseFeaturesExtractor):
+    """The tables that the policy looks at, side by side [B, width]; a flat observation has them already."""
+
+    def __init__(self, observation_space: gym.Space[Any], width: int) -> None:
+        super().__init__(observation_space, width)
+
+    def forward(self, observations: torch.Tensor | dict[str, torch.Tensor]) -> torch.Tensor:
+        if isinstance(observations, torch.Tensor):
+            return observations
+        return torch.cat([observations[name].flatten(1) for name in READ], 1)
+
+
+def tanh_layers(*widths: int) -> nn.Sequential:
+    """Linear layers of these widths, each followed by tanh."""
+    pairs = itertools.pairwise(widths)
+    return nn.Sequential(*(layer for pair in pairs for layer in (nn.Linear(*pair), nn.Tanh())))
 
 
 class ProposalScorer(nn.Module):
-    """Flat observation [B, O] to logits [B, 1 + P (+ 25)] and to the value's features [B, H]."""
+    """Features [B, width] to logits [B, 1 + P + levels] and, apart from it, to the value's features [B, 64]."""
 
-    def __init__(self, shapes: Shapes, knobs: bool, hidden: int = 32, prior: bool = True) -> None:
+    def __init__(self, shapes: Shapes, hidden: int = 32, beta: float = BETA) -> None:
         super().__init__()
-        self.shapes, self.knobs = shapes, knobs
-        plain = shapes.globals + shapes.models
-        context = plain + 2 * hidden
-        self.encoder = nn.Sequential(nn.Linear(shapes.columns, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
-        self.context = nn.Sequential(nn.Linear(context, hidden), nn.Tanh())
-        self.scorer = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        self.shapes = shapes
+        self.encoder = tanh_layers(COLUMNS, hidden, hidden)
+        self.context = tanh_layers(shapes.plain + 2 * hidden, hidden)
+        self.from_encoding, self.from_context = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
+        self.score = nn.Linear(hidden, 1)
         self.nothing = nn.Linear(hidden, 1)
-        self.levels = nn.Linear(hidden, KNOB_LOGITS) if knobs else None
-        self.beta = nn.Parameter(torch.tensor(BETA if prior else 0.0), requires_grad=prior)
-        self.value_encoder = nn.Sequential(nn.Linear(shapes.columns, hidden), nn.Tanh())
-        self.value = nn.Sequential(nn.Linear(plain + hidden, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh())
-        self.latent_dim_pi = 1 + shapes.proposals + (KNOB_LOGITS if knobs else 0)
-        self.latent_dim_vf = 64
-        self.quiet_ends()
+        self.levels = nn.Linear(hidden, sum(shapes.levels)) if shapes.levels else None
+        self.beta = nn.Parameter(torch.tensor(float(beta)))
+        self.value = tanh_layers(shapes.plain + 2 * COLUMNS, 64, 64)
+        self.latent_dim_pi, self.latent_dim_vf = 1 + shapes.proposals + sum(shapes.levels), 64
+        self._start_at_the_prior()
 
-    def quiet_ends(self) -> None:
-        """Start at the prior: last layers near zero."""
-        for layer in (self.scorer[-1], self.nothing, self.levels):
+    def _start_at_the_prior(self) -> None:
+        """Last layers near zero, and the middle level of every knob likeliest."""
+        for layer in (self.score, self.nothing, self.levels):
             if layer is not None:
                 nn.init.orthogonal_(layer.weight, 0.01)
                 nn.init.zeros_(layer.bias)
+        if self.levels is not None:
+            with torch.no_grad():
+                for bias in self.levels.bias.split(list(self.shapes.levels)):
+                    bias[len(bias) // 2] = MIDDLE_LEVEL
 
-    def _parts(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        plain, rows = features.split([self.shapes.globals + self.shapes.models, features.shape[1] - self._plain], 1)
-        return plain, rows.unflatten(1, (self.shapes.proposals, self.shapes.columns))
+    def _parts(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Globals and models [B, plain], proposals [B, P, columns], and which of these are offers [B, P, 1]."""
+        plain, rows = features.split([self.shapes.plain, self.shapes.width - self.shapes.plain], 1)
+        rows = rows.unflatten(1, (self.shapes.proposals, COLUMNS))
+        return plain, rows, rows[..., VALID : VALID + 1] > 0
 
-    @property
-    def _plain(self) -> int:
-        return self.shapes.globals + self.shapes.models
+    @staticmethod
+    def _pooled(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Mean and maximum [B, 2 H] over the offers of values [B, P, H] in [-1, 1]; without any 0 and -1."""
+        mean = (values * valid).sum(1) / valid.sum(1).clamp(min=1)
+        return torch.cat([mean, values.masked_fill(~valid, -1.0).amax(1)], 1)
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.forward_actor(features), self.forward_critic(features)
 
     def forward_actor(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits."""
-        plain, rows = self._parts(features)
+        """Logits [B, 1 + P + levels]."""
+        plain, rows, valid = self._parts(features)
         encoded = self.encoder(rows)
-        valid = rows[..., VALID : VALID + 1]
-        mean = (encoded * valid).sum(1) / valid.sum(1).clamp(min=1)
-        top = torch.where(valid > 0, encoded, -1.0).max(1).values
-        context = self.context(torch.cat([plain, mean, top], 1))
-        spread = context.unsqueeze(1).expand(-1, self.shapes.proposals, -1)
-        scores = self.scorer(torch.cat([encoded, spread], 2)).squeeze(2) + self.beta * rows[..., GAIN]
-        logits = [self.nothing(context), scores]
+        context = self.context(torch.cat([plain, self._pooled(encoded, valid)], 1))
+        mixed = torch.tanh(self.from_encoding(encoded) + self.from_context(context).unsqueeze(1))
+        logits = [self.nothing(context), self.score(mixed).squeeze(2) + self.beta * rows[..., GAIN]]
         if self.levels is not None:
             logits.append(self.levels(context))
         return torch.cat(logits, 1)
 
     def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
-        """Features of the value."""
-        plain, rows = self._parts(features)
-        return self.value(torch.cat([plain, self.value_encoder(rows).mean(1)], 1))
+        """Features of the value [B, 64]."""
+        plain, rows, valid = self._parts(features)
+        return self.value(torch.cat([plain, self._pooled(rows, valid)], 1))
 
 
 class SharedScorerPolicy(MaskableActorCriticPolicy):
-    """MaskablePPO's policy on the flat observation, its actor a ProposalScorer."""
+    """MaskablePPO's policy for Placement and Joint, on Dict and on flat observations.
+
+    `MaskablePPO(SharedScorerPolicy, env, policy_kwargs={"hidden": 32, "beta": 12.0})`
+    """
 
     def __init__(
-        self, *args: Any, shapes: tuple[int, ...], knobs: bool, hidden: int = 32, prior: bool = True, **kwargs: Any
+        self,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        lr_schedule: Any,
+        *,
+        hidden: int = 32,
+        beta: float = BETA,
+        **kwargs: Any,
     ) -> None:
-        self.scorer_arguments = (Shapes(*shapes), knobs, hidden, prior)
-        super().__init__(*args, **kwargs)
+        self.shapes, self.hidden, self.beta = shapes_of(observation_space, action_space), hidden, beta
+        kwargs |= {"features_extractor_class": Reading, "features_extractor_kwargs": {"width": self.shapes.width}}
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
-    def _build_mlp_extractor(self) -> None:
-        shapes, knobs, hidden, prior = self.scorer_arguments
-        if shapes.width != self.features_dim:
-            raise ValueError(f"observation has {self.features_dim} numbers, the policy was made for {shapes.width}")
-        self.mlp_extractor = ProposalScorer(shapes, knobs, hidden, prior)  # type: ignore[assignment]
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | {"hidden": self.hidden, "beta": self.beta}
 
     def _build(self, lr_schedule: Any) -> None:
-        self._build_mlp_extractor()
+        self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, self.hidden, self.beta))
         self.action_net = nn.Identity()
         self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
         self.value_net.apply(partial(self.init_weights, gain=1.0))
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        optimizer: Any = self.optimizer_class
+        self.optimizer = optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+
+def policy_class(kind: str, masked: bool) -> type[MaskableActorCriticPolicy] | type[ActorCriticPolicy]:
+    """The policy of a kind, "shared" or "mlp"; without a mask (routing) there is only "mlp"."""
+    if kind == "shared":
+        return SharedScorerPolicy
+    return MaskableActorCriticPolicy if masked else ActorCriticPolicy

@@ -3,214 +3,176 @@
 from __future__ import annotations
 
 import math
-import time
+import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
-from tqdm import tqdm
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.vec_env import VecEnv
 
-from agents import checkpoint, evaluate
-from agents.networks import SharedScorerPolicy
+from agents import checkpoint, heuristics
+from agents.networks import policy_class
 from agents.run_record import describe_run
 from agents.sb3_adapter import SB3VecEnv
+from agents.train_settings import TrainSettings
+from agents.training_reward import TrainingReward
+from agents.watch import Clock, MetricsFile, Watch
 from og_env import config
-from og_env.fields import TABLES
-from og_env.layout import METRICS, TERMS
-from og_env.specs import Count, NonNegative, Positive, ScenarioSpec, Share, Spec
+from og_env.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
 
-WATCHED = ("served_share", "verified_share", "latency_p95_ms", "usd_per_hour", "exposure", "n_eff", "sites_down")
-"""metrics that TensorBoard shows besides the terms"""
+LOG_EVERY = 4
+"""updates between two rows of the log"""
+RUN_FILES = (checkpoint.WEIGHTS, checkpoint.CARD, checkpoint.RESUME, "config.json", "metrics.csv")
 
 
-class TrainSettings(Spec):
-    """PPO's settings; the defaults are what DESIGN calls the winning recipe, without shaping."""
-
-    policy: Literal["shared", "mlp"] = "shared"
-    """shared scorer with the planner's gain as prior, or a plain MLP"""
-    interface: Literal["proposals", "operations"] = "proposals"
-    proposals: Count = 10
-    n_envs: Count = 128
-    n_steps: Count = 32
-    batch_size: Count = 1024
-    n_epochs: Count = 4
-    learning_rate: Positive = 1e-3
-    final_learning_rate: Share = 0.05
-    """share of the learning rate that is left at the end"""
-    gamma: Share = 0.95
-    gae_lambda: Share = 0.9
-    clip_range: Positive = 0.2
-    ent_coef: NonNegative = 0.0
-    hidden: Count = 32
-    reward_scale: Positive = 10.0
-    """in training only"""
-    evaluation_episodes: Count = 64
-    """on the validation split, for choosing the checkpoint"""
-    evaluations: Count = 8
-    """during the run, evenly spaced; one more before it"""
+class Interrupted(Exception):
+    """Ctrl-C, after the run was saved; its message says how to go on."""
 
 
-def make_meta(settings: TrainSettings, task: str, spec: ScenarioSpec) -> dict[str, Any]:
-    """What a checkpoint must know to rebuild its policy."""
-    interface = "operations" if task == "routing" else settings.interface
-    if settings.policy == "shared" and interface == "operations":
-        if task != "routing":
-            raise ValueError("policy 'shared' scores proposals; with interface 'operations' use policy 'mlp'")
-    shared = settings.policy == "shared" and task != "routing"
+def make_meta(
+    settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, minutes: float | None = None
+) -> dict[str, Any]:
+    """What a checkpoint must know to rebuild its policy and to go on; ValueError for a policy that does not fit."""
+    kind = settings.policy_kind(task)
+    kwargs: dict[str, Any] = {"net_arch": [64, 64]}
+    if kind == "shared":
+        kwargs = {"hidden": settings.hidden, "beta": settings.beta}
+    if task == "routing":
+        kwargs["log_std_init"] = -1.0
+    env_kwargs: dict[str, Any] = {"flatten": True}
+    if task != "routing":
+        env_kwargs |= {"interface": settings.interface, "proposals": settings.proposals}
     return {
-        "task": task,
-        "scenario": spec.model_dump(mode="json", exclude_unset=True),
-        "env_kwargs": {"interface": interface, "flatten": True, "proposals": settings.proposals},
         "algorithm": "PPO" if task == "routing" else "MaskablePPO",
-        "policy": "shared" if shared else "mlp",
-        "policy_kwargs": {"hidden": settings.hidden},
-        "settings": settings.model_dump(mode="json"),
-    }
-
-
-def build(env: NetworkVectorEnv | SB3VecEnv, meta: dict[str, Any], seed: int, tensorboard: Path | None = None) -> Any:
-    """The SB3 algorithm for an environment."""
-    torch.set_num_threads(1)
-    env = SB3VecEnv(env) if isinstance(env, NetworkVectorEnv) else env
-    settings = TrainSettings.model_validate(meta.get("settings", {}))
-    first, last = settings.learning_rate, settings.learning_rate * settings.final_learning_rate
-    arguments: dict[str, Any] = {
-        "n_steps": settings.n_steps,
-        "batch_size": min(settings.batch_size, settings.n_steps * settings.n_envs),
-        "n_epochs": settings.n_epochs,
-        "learning_rate": lambda left: last + (first - last) * left,
-        "gamma": settings.gamma,
-        "gae_lambda": settings.gae_lambda,
-        "clip_range": settings.clip_range,
-        "ent_coef": settings.ent_coef,
+        "policy": kind,
+        "policy_kwargs": kwargs,
+        "task": task,
+        "env_kwargs": env_kwargs,
         "seed": seed,
-        "device": "cpu",
-        "tensorboard_log": None if tensorboard is None else str(tensorboard),
+        "minutes": minutes,
+        "settings": settings.model_dump(mode="json"),
+        "scenario": spec.model_dump(mode="json", exclude_unset=True),
     }
-    if meta["policy"] == "shared":
-        shapes = env.env.simulator.slices.shapes
-        rows, columns = shapes["proposals"]
-        sizes = (len(TABLES["globals"]), math.prod(shapes["models"]), rows, columns)
-        kwargs = {"shapes": sizes, "knobs": meta["task"] == "joint", "hidden": meta["policy_kwargs"]["hidden"]}
-        return MaskablePPO(SharedScorerPolicy, env, policy_kwargs=kwargs, **arguments)
-    kwargs = {"net_arch": [64, 64]}
-    if meta["algorithm"] == "PPO":
-        return PPO("MlpPolicy", env, policy_kwargs=kwargs, **arguments)
-    return MaskablePPO("MlpPolicy", env, policy_kwargs=kwargs, **arguments)
 
 
-class Watch(BaseCallback):
-    """Logs terms and metrics, evaluates on the validation split, keeps the best checkpoint, shows the time left."""
+def training_env(spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettings) -> TrainingReward:
+    """The environments that the learner plays in, on the training split."""
+    env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
+    if not settings.control_variate:
+        return TrainingReward(SB3VecEnv(env), settings.reward_scale)
+    shadow = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train")
+    return TrainingReward(SB3VecEnv(env), settings.reward_scale, shadow, heuristics.make("greedy", meta["task"]))
 
-    def __init__(
-        self, run: Path, meta: dict[str, Any], settings: TrainSettings, total: int, stop_at: float, quiet: bool
-    ) -> None:
-        super().__init__()
-        self.run_folder, self.meta, self.settings = run, meta, settings
-        self.total, self.stop_at, self.began = total, stop_at, time.monotonic()
-        self.sums, self.count = np.zeros(len(TERMS) + len(METRICS)), 0
-        self.best, self.next_evaluation = -math.inf, 0.0
-        self.history: list[dict[str, float]] = []
-        self.bar = tqdm(total=total, unit="step", disable=quiet, mininterval=2.0, dynamic_ncols=True)
-        self.evaluation_s = 0.0
 
-    def _on_step(self) -> bool:
-        output = self.training_env.env.simulator.output  # type: ignore[attr-defined]
-        self.sums += np.concatenate([output.terms.mean(axis=0), output.metrics.mean(axis=0)])
-        self.count += 1
-        return time.monotonic() < self.stop_at
+def build(env: VecEnv, meta: dict[str, Any], settings: TrainSettings, clock: Clock, seed: int) -> MaskablePPO | PPO:
+    """The SB3 algorithm; its learning rate falls as the clock says."""
+    last = settings.final_learning_rate_share
 
-    def progress(self) -> float:
-        """Share of the run that is done, by steps or by the clock, whichever is further."""
-        clock = (time.monotonic() - self.began) / max(self.stop_at - self.began, 1e-9)
-        return min(max(self.num_timesteps / max(self.total, 1), clock if math.isfinite(self.stop_at) else 0.0), 1.0)
+    def learning_rate(left: float) -> float:
+        left = min(left, 1 - clock.share(0))
+        return settings.learning_rate * (last + (1 - last) * max(left, 0.0))
 
-    def _on_rollout_start(self) -> None:
-        self.model._current_progress_remaining = 1.0 - self.progress()
-        if self.progress() >= self.next_evaluation:
-            self.evaluate()
-            self.next_evaluation += 1 / self.settings.evaluations
-
-    def _on_rollout_end(self) -> None:
-        means = self.sums / max(self.count, 1)
-        for name, value in zip([f"terms/{term}" for term in TERMS], means, strict=False):
-            self.logger.record(name, float(value))
-        for name in WATCHED:
-            self.logger.record(f"network/{name}", float(means[len(TERMS) + METRICS.index(name)]))
-        self.sums[:] = 0
-        self.count = 0
-        self.bar.update(self.num_timesteps - self.bar.n)
-
-    def evaluate(self) -> None:
-        """Mean return on the validation split; the best model so far is kept in the run folder."""
-        began = time.monotonic()
-        policy = checkpoint.LearnedPolicy(self.model.policy, self.meta, "ppo")
-        spec, task = config.load(self.meta["scenario"]), self.meta["task"]
-        episodes = evaluate.run(policy, spec, task, self.settings.evaluation_episodes, 0, split="validation")
-        mean = float(episodes.returns.mean())
-        self.logger.record("validation/return", mean)
-        for index, term in enumerate(TERMS):
-            self.logger.record(f"validation/{term}", float(episodes.terms[:, index].mean()))
-        self.logger.dump(self.num_timesteps)
-        self.history.append({"timesteps": self.num_timesteps, "validation_return": mean})
-        if mean > self.best:
-            self.best = mean
-            checkpoint.save(self.model, self.run_folder, self.meta | {"validation_return": mean}, resumable=False)
-        self.bar.set_postfix_str(f"validation {mean:.2f}, best {self.best:.2f}")
-        self.evaluation_s += time.monotonic() - began
-
-    def _on_training_end(self) -> None:
-        self.bar.close()
+    masked = meta["algorithm"] == "MaskablePPO"
+    algorithm: Any = MaskablePPO if masked else PPO
+    return algorithm(
+        policy_class(meta["policy"], masked),
+        env,
+        learning_rate=learning_rate,
+        n_steps=settings.n_steps,
+        batch_size=settings.minibatch,
+        n_epochs=settings.n_epochs,
+        gamma=settings.gamma,
+        gae_lambda=settings.gae_lambda,
+        clip_range=settings.clip_range,
+        ent_coef=settings.ent_coef,
+        vf_coef=settings.vf_coef,
+        max_grad_norm=settings.max_grad_norm,
+        policy_kwargs=dict(meta["policy_kwargs"]),
+        seed=seed,
+        device="cpu",
+    )
 
 
 def train(
     scenario: Any,
     task: str,
-    timesteps: int,
+    settings: TrainSettings,
     *,
     seed: int,
     out: Path,
-    settings: TrainSettings,
     minutes: float | None = None,
-    resume: Path | None = None,
+    resume: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """Train, keep the checkpoint that is best on the validation split in `out`, and the last state to resume from in
-    `out`/last. Ctrl-C saves. Returns `out`."""
+    """Train until `settings.timesteps` or, with `minutes`, until the clock says so, and return the run folder `out`.
+
+    The folder holds the checkpoint that was best on the validation split (policy.safetensors, policy.json), the last
+    state (resume.safetensors), config.json, metrics.csv and tb/. `resume` goes on with the run that `out` holds: steps
+    and minutes are those of the whole run. The same seed gives the same weights unless `minutes` decides the end.
+    Raises Interrupted after Ctrl-C, when all is saved; ValueError for a run that is damaged or already complete.
+    """
+    torch.set_num_threads(1)
     spec = config.load(scenario)
-    meta = make_meta(settings, task, spec)
-    env = NetworkVectorEnv(settings.n_envs, task, spec, split="train", **meta["env_kwargs"])
-    vec_env = SB3VecEnv(env, settings.reward_scale)
-    model = build(vec_env, meta, seed)
-    out.mkdir(parents=True, exist_ok=True)
-    done = 0
-    if resume is not None:
-        checkpoint.load_weights(model, resume / "last")
-        done = checkpoint.load_optimizer(model, resume / "last")
-        model.num_timesteps = done
-    checkpoint.write_json(out / "config.json", describe_run(meta, seed=seed, timesteps=timesteps, resumed_at=done))
-    outputs = ["tensorboard", "csv"]
-    model.set_logger(configure(str(out / "tb"), outputs))
-    stop_at = math.inf if minutes is None else time.monotonic() + 60 * minutes
-    watch = Watch(out, meta, settings, done + timesteps, stop_at, quiet)
-    if resume is not None:
-        watch.best = float(checkpoint.read_meta(resume).get("validation_return", -math.inf))
+    meta = make_meta(settings, task, spec, seed, minutes)
+    tensors, done = checkpoint.read_resume(out) if resume else ({}, None)
+    clock = Clock(settings.timesteps, minutes)
+    if done is not None and (done.timesteps >= settings.timesteps or done.elapsed_s >= clock.limit_s):
+        so_far = f"{done.timesteps:,} steps in {done.elapsed_s / 60:.1f} minutes"
+        raise ValueError(f"{out}: the run is complete ({so_far}): ask for more timesteps or minutes in all")
+    env = training_env(spec, meta, settings)
+    # a run that goes on meets new episodes
+    start_seed = seed if done is None else _mixed(seed, done.timesteps)
+    model = build(env, meta, settings, clock, start_seed)
+    env.seed(_mixed(start_seed, 0))
+    if done is not None:
+        checkpoint.put_resume(model, tensors, out / checkpoint.RESUME)
+        model.num_timesteps, env.offset = done.timesteps, done.offset
+    else:
+        _clear(out)
+    record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
+    checkpoint.write_json(out / "config.json", record)
+    model.set_logger(Logger(None, [TensorBoardOutputFormat(str(out / "tb")), MetricsFile(out / "metrics.csv")]))
+    watch = Watch(out, meta, spec, settings, clock, -math.inf if done is None else done.best, quiet)
+    clock.start(0.0 if done is None else done.elapsed_s)
     try:
-        model.learn(timesteps, callback=watch, reset_num_timesteps=resume is None, log_interval=4)
-        watch.evaluate()
-    except KeyboardInterrupt:
-        watch.bar.close()
-        checkpoint.save(model, out / "last", meta)
-        print(f"stopped at {model.num_timesteps} steps and saved; go on with --resume {out}")
-        raise
+        _learn(model, watch, settings, done is None)
     finally:
+        watch.close()
+        model.logger.close()
         env.close()
-    checkpoint.save(model, out / "last", meta)
-    checkpoint.write_json(out / "history.json", watch.history)
     return out
+
+
+def _learn(model: Any, watch: Watch, settings: TrainSettings, fresh: bool) -> None:
+    """Learn and validate once more; save on Ctrl-C."""
+    try:
+        left = settings.timesteps - (0 if fresh else model.num_timesteps)
+        model.learn(left, callback=watch, reset_num_timesteps=fresh, log_interval=LOG_EVERY)
+        watch.validate()
+    except KeyboardInterrupt:
+        watch.close()
+        if not (watch.folder / checkpoint.CARD).is_file():
+            checkpoint.save(model, watch.folder, watch.meta, timesteps=model.num_timesteps)
+        checkpoint.save_resume(model, watch.folder, watch.progress())
+        raise Interrupted(
+            f"stopped after {model.num_timesteps:,} steps and saved; "
+            f"go on with: python scripts/train.py --resume {watch.folder}"
+        ) from None
+
+
+def _mixed(seed: int, number: int) -> int:
+    """A seed of its own for every pair, so that neighbouring seeds do not share episodes."""
+    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+
+
+def _clear(out: Path) -> None:
+    """Remove the files of an earlier run, and only these."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in RUN_FILES:
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / "tb", ignore_errors=True)

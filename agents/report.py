@@ -81,7 +81,8 @@ def page(
         _figure(
             images["timeline"],
             "timeline",
-            f"Seed {int(runs[0].seeds[episode])}, the episode with the most sites down. Shaded: an outage is active.",
+            f"Seed {int(runs[0].seeds[episode])}, the episode whose number of sites down varies most. "
+            "Shaded: an outage is active.",
         ),
         *_twin(summary),
         "<h2>Metrics</h2>",

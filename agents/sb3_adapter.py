@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_env import IDS
+from og_env.env import INFO_NAMES
 from og_env.parsing import nearest_valid
 from og_env.vector_env import NetworkVectorEnv
 
 TASKS = {env_id: task for task, env_id in IDS.items()}
+"""task by environment id"""
+Infos = Literal["episode", "step"]
 
 
 class SB3VecEnv(VecEnv):
-    """A NetworkVectorEnv for SB3 and sb3-contrib; infos hold something only where an episode ends.
+    """A NetworkVectorEnv for Stable-Baselines3 and sb3-contrib.
 
-    There: `terminal_observation`, `TimeLimit.truncated` and `episode` with return r and length l. `reward_scale`
-    multiplies the rewards that the learner sees, not the episode returns."""
+    Where an episode ends, its info has `terminal_observation`, `TimeLimit.truncated`, `episode` (return r, length l,
+    seconds t, as VecMonitor writes them) and the last step's metrics and terms. In all other steps infos are empty, for
+    speed; `infos="step"` fills them in every step. `happened` has the metrics and terms of the last step as arrays [n].
+    """
 
-    def __init__(self, env: NetworkVectorEnv, reward_scale: float = 1.0) -> None:
+    def __init__(self, env: NetworkVectorEnv, infos: Infos = "episode") -> None:
+        if infos not in ("episode", "step"):
+            raise ValueError(f"infos is {infos!r}; valid are episode, step")
+        self.env, self.every_step = env, infos == "step"
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
-        self.env = env
-        self.reward_scale = reward_scale
-        self._seed: int | None = None
-        self._actions: np.ndarray | None = None
+        self.happened: dict[str, np.ndarray] = {}
+        self._actions: Any = None
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, np.int64)
-
-    def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Environment i gets seed + i at the next reset."""
-        self._seed = seed
-        return [None if seed is None else seed + i for i in range(self.num_envs)]
+        self._began_s = time.monotonic()
 
     def reset(self) -> Any:
-        observation, _ = self.env.reset(seed=self._seed)
-        self._seed = None
+        """Begin an episode everywhere, with the seeds of `seed()` and the options of `set_options()` if given since."""
+        if any(options != self._options[0] for options in self._options):
+            raise ValueError("set_options: the environments of a batch take the same options, not one set for each")
+        observation, infos = self.env.reset(seed=list(self._seeds), options=self._options[0] or None)
+        self._reset_seeds()
+        self._reset_options()
         self._returns[:] = 0
         self._lengths[:] = 0
+        self.reset_infos = [_row(infos, i) for i in range(self.num_envs)]
         return observation
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -49,48 +58,86 @@ class SB3VecEnv(VecEnv):
         observation, rewards, _, truncated, infos = self.env.step(self._actions)
         self._returns += rewards
         self._lengths += 1
+        ended = bool(truncated.any())
+        self.happened = _merged(infos, truncated) if ended else infos
         records: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        for i in np.flatnonzero(truncated):
-            final = infos["final_obs"]
-            records[i] = {
-                "terminal_observation": {name: table[i] for name, table in final.items()}
-                if isinstance(final, dict)
-                else final[i],
-                "TimeLimit.truncated": True,
-                "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i]), "t": 0.0},
-            }
-            self._returns[i] = 0
-            self._lengths[i] = 0
-        return observation, (rewards * self.reward_scale).astype(np.float32), truncated, records
+        if self.every_step:
+            records = [_row(self.happened, i) for i in range(self.num_envs)]
+        if ended:
+            for i in np.flatnonzero(truncated):
+                records[i] = self._end(int(i), infos["final_obs"])
+        return observation, rewards.astype(np.float32), truncated, records
 
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """`action_masks` for MaskablePPO; nothing else."""
+    def _end(self, i: int, final: Any) -> dict[str, Any]:
+        """The info of an environment whose episode has just ended; its sums begin anew."""
+        record = _row(self.happened, i)
+        record["terminal_observation"] = (
+            {name: table[i] for name, table in final.items()} if isinstance(final, dict) else final[i]
+        )
+        record["TimeLimit.truncated"] = True
+        seconds = round(time.monotonic() - self._began_s, 6)
+        record["episode"] = {"r": float(self._returns[i]), "l": int(self._lengths[i]), "t": seconds}
+        self._returns[i] = 0
+        self._lengths[i] = 0
+        return record
+
+    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
+        """`action_masks`, which MaskablePPO asks for; a batch has no other method for a single environment."""
         if method_name != "action_masks":
             raise AttributeError(f"the batch has no method {method_name!r} for a single environment")
         masks = self.env.action_masks()
         return [masks[i] for i in self._get_indices(indices)]
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """The batch's attribute, once for each environment."""
         if attr_name == "action_masks" and not self.env.simulator.mask.shape[1]:
-            raise AttributeError("routing has no mask")
+            raise AttributeError("routing has no mask: every knob is always possible")
         value = getattr(self.env, attr_name)
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Set an attribute of the batch; ValueError for some of its environments only."""
+        if len(list(self._get_indices(indices))) != self.num_envs:
+            raise ValueError(f"{attr_name} is shared by the environments of a batch: set it for all of them")
         setattr(self.env, attr_name, value)
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        return [False for _ in self._get_indices(indices)]
+        """True for SB3's Monitor, whose `episode` record the infos hold."""
+        wrapped = isinstance(wrapper_class, type) and issubclass(wrapper_class, Monitor)
+        return [wrapped for _ in self._get_indices(indices)]
 
     def get_images(self) -> Sequence[np.ndarray | None]:
+        """The batch draws nothing."""
         return [None] * self.num_envs
 
     def close(self) -> None:
         self.env.close()
 
 
-def make_sb3(env_id: str, n_envs: int, *, reward_scale: float = 1.0, **kwargs: Any) -> SB3VecEnv:
-    """`make_sb3("og_env/Placement-v0", 64, scenario="global-24", flatten=True)`; ValueError for an unknown id."""
-    if env_id not in TASKS:
-        raise ValueError(f"unknown environment {env_id!r}{nearest_valid(env_id, TASKS)}")
-    return SB3VecEnv(NetworkVectorEnv(n_envs, TASKS[env_id], **kwargs), reward_scale)
+def _row(infos: dict[str, Any], i: int) -> dict[str, Any]:
+    """Metrics and terms of one environment, and its mask where there is one."""
+    record: dict[str, Any] = {name: float(infos[name][i]) for name in INFO_NAMES}
+    if "action_mask" in infos:
+        record["action_mask"] = infos["action_mask"][i]
+    return record
+
+
+def _merged(infos: dict[str, Any], truncated: np.ndarray) -> dict[str, Any]:
+    """What happened in the step: the final infos of ended episodes, the ordinary ones of the others. The mask is the
+    one that holds now."""
+    final = infos["final_info"]
+    merged: dict[str, Any] = {name: np.where(truncated, final[name], infos[name]) for name in INFO_NAMES}
+    if "action_mask" in infos:
+        merged["action_mask"] = infos["action_mask"]
+    return merged
+
+
+def make_sb3(
+    env: str, n_envs: int = 1, *, scenario: Any = "global-24", infos: Infos = "episode", **kwargs: Any
+) -> SB3VecEnv:
+    """`make_sb3("og_env/Placement-v0", 64, scenario="global-24", flatten=True)`: an id or a task, and what the
+    environment takes besides; ValueError for an unknown id."""
+    if env not in TASKS and env not in IDS:
+        raise ValueError(f"unknown environment {env!r}{nearest_valid(env, TASKS)}")
+    task: Any = TASKS.get(env, env)
+    return SB3VecEnv(NetworkVectorEnv(n_envs, task, scenario, **kwargs), infos)

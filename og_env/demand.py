@@ -3,54 +3,77 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
+
+import numpy as np
 
 from og_env.jit import kernel
 from og_env.rng import exponential, normal, uniform
 
+FLASHES_BEFORE = 10.0
+"""mean lengths before the episode from which flash crowds are drawn: one in 22,000 outlasts them"""
+
+
+class DemandProcess(NamedTuple):
+    """A DemandSpec in steps."""
+
+    burst_sd: float
+    burst_memory: float
+    """steps"""
+    flashes: float
+    """a step"""
+    flash_factor: float
+    flash_length: float
+    """mean, steps"""
+
 
 @kernel
-def draw_bursts(out, b, state, sd, memory_steps):
-    """Multiply out [B, T, X] by exp of a stationary AR(1) with this sd and time constant, of mean 1."""
+def draw_bursts(factor, state, process):
+    """Multiply factor [T, X] by exp of a stationary AR(1) for each column, of mean 1: log sd burst_sd, time constant
+    burst_memory."""
+    sd = process.burst_sd
     if sd <= 0:
         return
-    keep = math.exp(-1.0 / memory_steps)
+    keep = math.exp(-1.0 / process.burst_memory)
     fresh = sd * math.sqrt(1.0 - keep * keep)
-    for x in range(out.shape[2]):
-        level = sd * normal(state)
-        for i in range(out.shape[1]):
-            out[b, i, x] *= math.exp(level - sd * sd / 2)
-            level = keep * level + fresh * normal(state)
+    level = np.empty(factor.shape[1])
+    for x in range(len(level)):
+        level[x] = sd * normal(state)
+    for i in range(factor.shape[0]):
+        for x in range(len(level)):
+            factor[i, x] *= math.exp(level[x] - sd * sd / 2)
+            level[x] = keep * level[x] + fresh * normal(state)
 
 
 @kernel
-def draw_flashes(regional, model, b, state, per_step, factor, mean_steps):
-    """Poisson flash crowds: each lifts one region and one model by the root of factor, for an exponential time."""
-    if per_step <= 0:
+def draw_flashes(regional, model, state, process):
+    """Poisson flash crowds, present ones included: each multiplies one column of regional [T, U] and of model [T, M] by
+    the root of flash_factor, in the rows that its exponential length touches."""
+    if process.flashes <= 0:
         return
-    root = math.sqrt(factor)
-    start = exponential(state) / per_step
-    while start < regional.shape[1]:
-        u = int(uniform(state) * regional.shape[2])
-        m = int(uniform(state) * model.shape[2])
-        stop = start + exponential(state) * mean_steps
-        first, last = int(start), min(int(math.ceil(stop)), regional.shape[1])
-        for i in range(first, last):
-            regional[b, i, u] *= root
-            model[b, i, m] *= root
-        start += exponential(state) / per_step
+    rows = regional.shape[0]
+    root = math.sqrt(process.flash_factor)
+    start = -FLASHES_BEFORE * process.flash_length + exponential(state) / process.flashes
+    while start < rows:
+        u = int(uniform(state) * regional.shape[1])
+        m = int(uniform(state) * model.shape[1])
+        stop = start + exponential(state) * process.flash_length
+        for i in range(int(max(start, 0.0)), int(math.ceil(min(max(stop, 0.0), rows)))):
+            regional[i, u] *= root
+            model[i, m] *= root
+        start += exponential(state) / process.flashes
 
 
 @kernel
-def draw_demand(regional, model, b, state, diurnal, start_step, numbers):
-    """Fill regional [B, T, U] and model [B, T, M] of row b.
-
-    numbers: burst sd, burst memory in steps, flashes a step, flash factor, mean flash length in steps."""
+def draw_demand(regional, model, state, diurnal, start_step, process):
+    """Fill regional [T, U], with the diurnal curve [Y, U] from start_step on, and model [T, M]."""
     day = diurnal.shape[0]
-    for i in range(regional.shape[1]):
-        for u in range(regional.shape[2]):
-            regional[b, i, u] = diurnal[(start_step + i) % day, u]
-        for m in range(model.shape[2]):
-            model[b, i, m] = 1.0
-    draw_bursts(regional, b, state, numbers[0], numbers[1])
-    draw_bursts(model, b, state, numbers[0], numbers[1])
-    draw_flashes(regional, model, b, state, numbers[2], numbers[3], numbers[4])
+    for i in range(regional.shape[0]):
+        now = (start_step + i) % day
+        for u in range(regional.shape[1]):
+            regional[i, u] = diurnal[now, u]
+        for m in range(model.shape[1]):
+            model[i, m] = 1.0
+    draw_bursts(regional, state, process)
+    draw_bursts(model, state, process)
+    draw_flashes(regional, model, state, process)

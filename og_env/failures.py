@@ -1,43 +1,117 @@
 """Shared outages of an episode: Marshall-Olkin common shocks whose rate follows a hidden calm or fragile regime.
 
 A shock of a source strikes each member with its hit probability; it has one duration and one effect. The regime of a
-shared domain is a two-state Markov chain started from its stationary law; after a repair the domain is fragile for
-another dwell with probability `aftershock`, on top of the chain. The chain alone keeps the average rate of the source;
-aftershocks raise it, so the calm rate is divided by the growth 1 / (1 - a r d) that a shock's own offspring bring
-(r: fragile minus average rate, d: dwell), where that is below 2.
+shared domain is a two-state Markov chain started from its stationary law. With probability `aftershock` a repair begins
+another fragile dwell: a span in which shocks at the excess of the fragile rate over the calm one are added.
+
+Aftershocks breed shocks: each has `aftershock * excess * dwell` children on average, so they multiply the number of
+shocks. All rates of a source with regimes are therefore divided by 1 + aftershock * excess * dwell, which keeps the
+average rate as the scenario states it, exactly, once as much time has passed as its outages last, and keeps the ratio
+of the two regimes. Sources without regimes have no aftershocks.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from og_env.jit import kernel
-from og_env.rng import exponential, normal, uniform
+from og_env.layout import DOWN, FROZEN
+from og_env.rng import exponential, lognormal, normal, uniform
 
 WARM_UP_H = 48.0
-"""simulated before the episode, so that outages are in progress when it begins"""
+"""simulated before the episode, so that outages are in progress when it begins; none is older"""
 FACILITATOR_H = 0.5
 """a registry's entries are dropped this long after its heartbeats stop (1800 s)"""
-DOWN, FROZEN = np.uint8(1), np.uint8(2)
+SLACK = 1e-9
+"""of a row: a span that ends on the edge of a row does not touch the next one by rounding"""
+SIGNAL_LOW, SIGNAL_HIGH = -0.25, 1.75
+"""error rates of codes 0 and 255"""
+
+
+class ShockProcess(NamedTuple):
+    """What all sources of a FailureSpec have in common."""
+
+    step_h: float
+    fragile_share: float
+    fragile_dwell_h: float
+    aftershock: float
+    signal_noise: float
+    facilitator: int
+    """index of that kind"""
+
+
+class Outages(NamedTuple):
+    """What shocks write: one row of a tape and the error levels behind its signal."""
+
+    status: np.ndarray
+    """uint8 [T, N] status bits"""
+    active: np.ndarray
+    """uint8 [T] shocks that hit a site"""
+    level: np.ndarray
+    """[T, S] share of the domain's sources that are fragile or under a shock"""
+    shown: np.ndarray
+    """int32 [T, S] the last source counted there, from 1 on"""
 
 
 @kernel
-def mark(status, b, site, start_h, stop_h, step_h, bit):
+def touched(start_h, stop_h, step_h, rows):
+    """First and last + 1 of the rows that a time span touches: of a span that begins in the episode one at least."""
+    start, stop = start_h / step_h + SLACK, stop_h / step_h - SLACK
+    first = int(min(max(start, 0.0), rows))
+    last = int(math.ceil(min(max(stop, 0.0), rows)))
+    return first, max(last, min(first + 1, rows)) if start >= 0 else last
+
+
+@kernel
+def mark(status, site, start_h, stop_h, step_h, bit):
     """Set a status bit in the rows that a time span touches."""
-    first = max(int(math.floor(start_h / step_h)), 0)
-    last = min(int(math.ceil(stop_h / step_h)), status.shape[1])
+    first, last = touched(start_h, stop_h, step_h, status.shape[0])
     for i in range(first, last):
-        status[b, i, site] |= bit
+        status[i, site] |= np.uint8(bit)
+
+
+@kernel
+def hit(status, site, start_h, stop_h, step_h, bit, is_facilitator):
+    """One site under one shock. A registry that breaks freezes its clients and, when their entries lapse, takes them
+    down."""
+    if is_facilitator and (bit == FROZEN or bit == DOWN):
+        lapse_h = min(stop_h, start_h + FACILITATOR_H)
+        mark(status, site, start_h, lapse_h, step_h, FROZEN)
+        if lapse_h < stop_h:
+            mark(status, site, lapse_h, stop_h, step_h, DOWN)
+    else:
+        mark(status, site, start_h, stop_h, step_h, bit)
+
+
+@kernel
+def count(outages, start_h, stop_h, step_h):
+    """One more active shock in the rows of a time span."""
+    first, last = touched(start_h, stop_h, step_h, len(outages.active))
+    for i in range(first, last):
+        outages.active[i] = min(outages.active[i] + 1, 255)
+
+
+@kernel
+def show(outages, f, start_h, stop_h, step_h, source, weight):
+    """Raise the error level of shared domain f (-1: none) in the rows of a time span, once a source."""
+    if f < 0:
+        return
+    first, last = touched(start_h, stop_h, step_h, outages.level.shape[0])
+    for i in range(first, last):
+        if outages.shown[i, f] != source + 1:
+            outages.shown[i, f] = source + 1
+            outages.level[i, f] = min(outages.level[i, f] + weight, 1.0)
 
 
 @kernel
 def draw_duration(state, sources, r):
     """Hours, from the mixture of two lognormals."""
     if uniform(state) < sources.heavy_weight[r]:
-        return sources.heavy_median_h[r] * math.exp(sources.heavy_sigma[r] * normal(state))
-    return sources.median_h[r] * math.exp(sources.sigma[r] * normal(state))
+        return lognormal(state, sources.heavy_median_h[r], sources.heavy_sigma[r])
+    return lognormal(state, sources.median_h[r], sources.sigma[r])
 
 
 @kernel
@@ -52,94 +126,78 @@ def draw_effect(state, sources, r):
 
 
 @kernel
-def strike(status, outages, b, state, sources, r, start_h, step_h, facilitator):
-    """One shock of source r: its marks on status [B, T, N] and outages [B, T]; returns its end, hours."""
+def strike(outages, state, sources, r, start_h, process, weight):
+    """One shock of source r; returns its end, hours."""
     stop_h = start_h + draw_duration(state, sources, r)
-    effect = draw_effect(state, sources, r)
+    if stop_h <= 0:
+        return stop_h
+    bit = 1 << draw_effect(state, sources, r)
+    is_facilitator = sources.kind[r] == process.facilitator
     hits = 0
     for j in range(sources.member_start[r], sources.member_start[r + 1]):
-        if uniform(state) >= sources.member_hit[j]:
-            continue
-        hits += 1
-        site = sources.member_site[j]
-        if sources.kind[r] == facilitator:
-            turn_h = min(stop_h, start_h + FACILITATOR_H)
-            mark(status, b, site, start_h, turn_h, step_h, FROZEN)
-            if stop_h > turn_h:
-                mark(status, b, site, turn_h, stop_h, step_h, DOWN)
-        else:
-            mark(status, b, site, start_h, stop_h, step_h, np.uint8(1 << effect))
+        if uniform(state) < sources.member_hit[j]:
+            hit(outages.status, sources.member_site[j], start_h, stop_h, process.step_h, bit, is_facilitator)
+            hits += 1
     if hits > 0:
-        first = max(int(math.floor(start_h / step_h)), 0)
-        for i in range(first, min(int(math.ceil(stop_h / step_h)), outages.shape[1])):
-            outages[b, i] = min(outages[b, i] + 1, 255)
+        count(outages, start_h, stop_h, process.step_h)
+    show(outages, sources.shared[r], start_h, stop_h, process.step_h, r, weight)
     return stop_h
 
 
 @kernel
-def show(level, f, start_h, stop_h, step_h, weight):
-    """Raise the error level [T, S] of a shared domain over a time span."""
-    first = max(int(math.floor(start_h / step_h)), 0)
-    for i in range(first, min(int(math.ceil(stop_h / step_h)), level.shape[0])):
-        level[i, f] = min(level[i, f] + weight, 1.0)
-
-
-@kernel
-def draw_source(status, outages, level, b, state, sources, r, numbers, facilitator, weight):
-    """All shocks of source r in an episode.
-
-    numbers: step hours, fragile share, dwell hours, aftershock probability. weight: of this source in its domain's
-    error level (one over the number of sources that share it)."""
-    step_h, share, dwell_h, aftershock = numbers[0], numbers[1], numbers[2], numbers[3]
-    end_h = status.shape[1] * step_h
-    f = sources.shared[r]
-    calm, fragile_rate = sources.calm_rate_per_h[r], sources.fragile_rate_per_h[r]
-    if fragile_rate <= calm or share <= 0:
-        now_h = -WARM_UP_H + exponential(state) / calm if calm > 0 else end_h
-        while now_h < end_h:
-            stop_h = strike(status, outages, b, state, sources, r, now_h, step_h, facilitator)
-            if f >= 0:
-                show(level, f, now_h, stop_h, step_h, weight)
-            now_h += exponential(state) / calm
+def shake(outages, state, sources, r, start_h, stop_h, rate_per_h, process, weight, spans):
+    """Poisson shocks of source r in a time span; the fragile spans that follow them are added to `spans`."""
+    if rate_per_h <= 0:
         return
-    average = calm + share * (fragile_rate - calm)
-    growth = aftershock * (fragile_rate - average) * dwell_h
-    thin = max(1.0 - growth, 0.5)
-    calm_dwell_h = dwell_h * (1 - share) / share
-    fragile = uniform(state) < share
-    now_h = -WARM_UP_H
-    switch_h = now_h + exponential(state) * (dwell_h if fragile else calm_dwell_h)
-    again_start, again_stop = 1e30, -1e30
-    while now_h < end_h:
-        shaken = fragile or again_start <= now_h < again_stop
-        rate = (fragile_rate if shaken else calm) * thin
-        next_h = switch_h
-        if again_start > now_h:
-            next_h = min(next_h, again_start)
-        elif again_stop > now_h:
-            next_h = min(next_h, again_stop)
-        shock_h = now_h + (exponential(state) / rate if rate > 0 else 1e30)
-        if shaken:
-            show(level, f, now_h, min(min(next_h, shock_h), end_h), step_h, weight)
-        if shock_h < next_h:
-            now_h = shock_h
-            if now_h >= end_h:
-                break
-            stop_h = strike(status, outages, b, state, sources, r, now_h, step_h, facilitator)
-            show(level, f, now_h, stop_h, step_h, weight)
-            if uniform(state) < aftershock:
-                again_start, again_stop = stop_h, stop_h + exponential(state) * dwell_h
-        else:
-            now_h = next_h
-            if next_h == switch_h:
-                fragile = not fragile
-                switch_h = now_h + exponential(state) * (dwell_h if fragile else calm_dwell_h)
+    regimes = sources.fragile_rate_per_h[r] > sources.calm_rate_per_h[r]
+    now_h = start_h + exponential(state) / rate_per_h
+    while now_h < stop_h:
+        end_h = strike(outages, state, sources, r, now_h, process, weight)
+        if regimes and uniform(state) < process.aftershock:
+            spans.append((end_h, end_h + exponential(state) * process.fragile_dwell_h))
+        now_h += exponential(state) / rate_per_h
 
 
 @kernel
-def write_signal(signal, level, b, state, visible, noise):
-    """Noisy error rates of the visible shared domains, as codes 0 .. 255 for -0.25 .. 1.75."""
-    for i in range(signal.shape[1]):
-        for f in range(signal.shape[2]):
-            value = level[i, f] + noise * normal(state) if visible[f] else 0.0
-            signal[b, i, f] = np.uint8(min(max(round((value + 0.25) * 127.5), 0), 255))
+def draw_source(outages, state, sources, r, process, weight):
+    """All shocks of source r in an episode. weight: one over the number of sources that share its domain's signal."""
+    end_h = len(outages.active) * process.step_h
+    calm, excess = sources.calm_rate_per_h[r], sources.fragile_rate_per_h[r] - sources.calm_rate_per_h[r]
+    spans = [(0.0, 0.0)]
+    spans.pop()
+    if excess <= 0:
+        shake(outages, state, sources, r, -WARM_UP_H, end_h, calm, process, weight, spans)
+        return
+    share, dwell_h = process.fragile_share, process.fragile_dwell_h
+    thin = 1 / (1 + process.aftershock * excess * dwell_h)
+    shake(outages, state, sources, r, -WARM_UP_H, end_h, calm * thin, process, weight, spans)
+    if share > 0:
+        calm_dwell_h = dwell_h * (1 - share) / share
+        start_h = -WARM_UP_H
+        if uniform(state) >= share:
+            start_h += exponential(state) * calm_dwell_h
+        while start_h < end_h:
+            stop_h = start_h + exponential(state) * dwell_h
+            spans.append((start_h, stop_h))
+            start_h = stop_h + exponential(state) * calm_dwell_h
+    while len(spans) > 0:
+        start_h, stop_h = spans.pop()
+        stop_h = min(stop_h, end_h)
+        if start_h < stop_h:
+            show(outages, sources.shared[r], start_h, stop_h, process.step_h, r, weight)
+            shake(outages, state, sources, r, start_h, stop_h, excess * thin, process, weight, spans)
+
+
+@kernel
+def encode(value):
+    """Code of an error rate."""
+    scaled = (value - SIGNAL_LOW) * (255 / (SIGNAL_HIGH - SIGNAL_LOW))
+    return np.uint8(min(max(scaled + 0.5, 0.0), 255.0))
+
+
+@kernel
+def write_signal(signal, level, state, visible, noise):
+    """Noisy error rates of the visible shared domains, as codes in signal [T, S]; hidden ones show none."""
+    for i in range(signal.shape[0]):
+        for f in range(signal.shape[1]):
+            signal[i, f] = encode(level[i, f] + noise * normal(state)) if visible[f] else encode(0.0)

@@ -13,6 +13,23 @@ MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 MIX_B = np.uint64(0x94D049BB133111EB)
 S27, S30, S31, S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(11)
 TO_UNIT = 1.0 / (1 << 53)
+LAYERS = 256
+TAIL = 3.6541528853610088
+"""where the lowest of 256 layers of equal area ends and the tail begins (Marsaglia and Tsang 2000)"""
+
+
+def ziggurat() -> tuple[np.ndarray, np.ndarray]:
+    """Right edges of the layers under exp(-x^2 / 2) and its heights there, [LAYERS + 1] each, the widest layer first."""
+    area = TAIL * math.exp(-TAIL * TAIL / 2) + math.sqrt(math.pi / 2) * math.erfc(TAIL / math.sqrt(2))
+    edges = [area * math.exp(TAIL * TAIL / 2), TAIL]
+    for _ in range(LAYERS - 2):
+        edges.append(math.sqrt(-2 * math.log(area / edges[-1] + math.exp(-(edges[-1] ** 2) / 2))))
+    x = np.array([*edges, 0.0])
+    return x, np.exp(-x * x / 2)
+
+
+EDGE, HEIGHT = ziggurat()
+LAYER = np.uint64(LAYERS - 1)
 
 
 @kernel
@@ -25,7 +42,7 @@ def mix(value):
 
 @kernel
 def stream(seed, number):
-    """Initial state of a sub-stream of a seed."""
+    """Initial state of a sub-stream of a seed; different numbers give different states."""
     return mix(mix(seed + GAMMA) ^ (np.uint64(number) * MIX_B + GAMMA))
 
 
@@ -50,6 +67,30 @@ def exponential(state):
 
 @kernel
 def normal(state):
-    """Mean 0, variance 1 (Box-Muller, one value of the pair)."""
-    radius = math.sqrt(2.0 * exponential(state))
-    return radius * math.cos(2.0 * math.pi * uniform(state))
+    """Mean 0, variance 1, by a ziggurat: the low bits choose a layer, the high ones a signed place in it."""
+    while True:
+        word = bits(state)
+        layer = np.int64(word & LAYER)
+        x = (2.0 * ((word >> S11) * TO_UNIT) - 1.0) * EDGE[layer]
+        if abs(x) < EDGE[layer + 1]:
+            return x
+        if layer == 0:
+            return math.copysign(tail(state), x)
+        low, high = HEIGHT[layer], HEIGHT[layer + 1]
+        if low + uniform(state) * (high - low) < math.exp(-x * x / 2):
+            return x
+
+
+@kernel
+def tail(state):
+    """A normal above TAIL (Marsaglia 1964)."""
+    while True:
+        beyond = exponential(state) / TAIL
+        if 2 * exponential(state) > beyond * beyond:
+            return TAIL + beyond
+
+
+@kernel
+def lognormal(state, median, sigma):
+    """exp of a normal with mean log(median) and sd sigma."""
+    return median * math.exp(sigma * normal(state))

@@ -6,13 +6,14 @@ independent ones, has the same demand.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from og_env.checks import KINDS
-from og_env.demand import draw_demand
-from og_env.failures import FACILITATOR_H, draw_source, mark, show, write_signal
+from og_env.demand import DemandProcess, draw_demand
+from og_env.failures import Outages, ShockProcess, count, draw_source, hit, show, write_signal
 from og_env.jit import entry
 from og_env.layout import Tape, World
 from og_env.rng import stream, uniform
@@ -24,8 +25,25 @@ CLOCK, DEMAND, FAILURES, SIGNAL, OPPONENT = range(5)
 FACILITATOR = KINDS.index("facilitator")
 
 
-class TapeWorld(NamedTuple):
-    """What drawing needs of a compiled world."""
+class Scripts(NamedTuple):
+    """K scripted outages; the members of outage k are entries member_start[k] to member_start[k + 1]."""
+
+    kind: np.ndarray
+    """[K] index in specs.Kind"""
+    bit: np.ndarray
+    """[K] status bit"""
+    start_h: np.ndarray
+    stop_h: np.ndarray
+    """[K] hours since the episode began"""
+    shared: np.ndarray
+    """[K] index of the shared domain, -1 none"""
+    member_start: np.ndarray
+    """[K + 1]"""
+    member_site: np.ndarray
+
+
+class Drawing(NamedTuple):
+    """What the compiled part of drawing needs of a world."""
 
     diurnal: np.ndarray
     """float64 [Y, U]"""
@@ -34,144 +52,130 @@ class TapeWorld(NamedTuple):
     """[R] one over the number of sources that share the source's domain"""
     visible: np.ndarray
     """bool [S]"""
-    demand: np.ndarray
-    """burst sd, memory in steps, flashes a step, flash factor, flash length in steps"""
-    failures: np.ndarray
-    """step hours, fragile share, dwell hours, aftershock probability, signal noise"""
+    demand: DemandProcess
+    shocks: ShockProcess
     start_step: int
     """of the UTC day; -1 draws one"""
-    attacks_per_step: float
+    attacks: float
+    """chances of the opponent a step"""
+
+
+class TapeWorld(NamedTuple):
+    """What drawing needs, gathered once per world."""
+
+    drawing: Drawing
+    scripts: Scripts
+    """the scenario's own scripted outages"""
     compiled: CompiledWorld
 
 
 def tape_world(compiled: CompiledWorld) -> TapeWorld:
-    """What drawing needs, gathered once per world."""
+    """The numbers and arrays that `draw` takes."""
     spec = compiled.resolved.spec
     step_h = spec.episode.step_s / 3600
     demand, failures, sources = spec.demand, spec.failures, compiled.source_arrays
-    users = len(compiled.resolved.regions)
-    shared, day = compiled.sizes["S"], compiled.sizes["Y"]
-    number = np.bincount(sources.shared[sources.shared >= 0], minlength=shared)
+    shared = compiled.sizes["S"]
+    number = np.bincount(sources.shared[sources.shared >= 0], minlength=shared + 1)
     hour = spec.episode.start_hour_utc
-    return TapeWorld(
-        diurnal=compiled.arrays.diurnal[0, :, :users].astype(np.float64),
+    drawing = Drawing(
+        diurnal=compiled.arrays.diurnal[0].astype(np.float64),
         sources=sources,
-        weights=1.0 / np.maximum(number[np.maximum(sources.shared, 0)], 1) if shared else np.ones(len(sources.kind)),
+        weights=1.0 / np.maximum(number[sources.shared], 1),
         visible=compiled.arrays.domain_visible[0, :shared] == 1,
-        demand=np.array(
-            [
-                demand.burst_sd,
-                demand.burst_memory_h / step_h,
-                demand.flashes_per_day * step_h / 24,
-                demand.flash_factor,
-                demand.flash_h / step_h,
-            ]
+        demand=DemandProcess(
+            burst_sd=float(demand.burst_sd),
+            burst_memory=demand.burst_memory_h / step_h,
+            flashes=demand.flashes_per_day * step_h / 24,
+            flash_factor=float(demand.flash_factor),
+            flash_length=demand.flash_h / step_h,
         ),
-        failures=np.array(
-            [
-                step_h,
-                failures.fragile_share,
-                failures.fragile_dwell_h,
-                failures.aftershock,
-                failures.signal_noise,
-            ]
+        shocks=ShockProcess(
+            step_h=step_h,
+            fragile_share=float(failures.fragile_share),
+            fragile_dwell_h=float(failures.fragile_dwell_h),
+            aftershock=float(failures.aftershock),
+            signal_noise=float(failures.signal_noise),
+            facilitator=FACILITATOR,
         ),
-        start_step=-1 if hour is None else int(hour / step_h) % day,
-        attacks_per_step=failures.opponent.attacks_per_day * step_h / 24,
-        compiled=compiled,
+        start_step=-1 if hour is None else int(hour / step_h + 1e-9) % compiled.sizes["Y"],
+        attacks=failures.opponent.attacks_per_day * step_h / 24,
+    )
+    return TapeWorld(drawing, script(failures.outages, compiled), compiled)
+
+
+def script(outages: Iterable[OutageSpec], compiled: CompiledWorld) -> Scripts:
+    """Scripted outages as arrays; those of domains that the fleet lacks are left out."""
+    names = [f"{domain.kind}:{domain.name}" for domain in compiled.domains[: compiled.sizes["S"]]]
+    rows, members, starts = [], [], [0]
+    for outage in outages:
+        kind, _, name = outage.domain.partition(":")
+        sites = find_members(compiled, kind, name)
+        if not sites:
+            continue
+        bit = EFFECT_BITS[EFFECTS.index(outage.effect)]
+        stop_h = outage.start_h + outage.duration_h
+        rows.append(
+            (
+                KINDS.index(kind),
+                bit,
+                outage.start_h,
+                stop_h,
+                names.index(outage.domain) if outage.domain in names else -1,
+            )
+        )
+        members.extend(sites)
+        starts.append(len(members))
+    kinds, bits, start_h, stop_h, domains = zip(*rows, strict=True) if rows else ((),) * 5
+    return Scripts(
+        kind=np.array(kinds, np.int64),
+        bit=np.array(bits, np.int64),
+        start_h=np.array(start_h, np.float64),
+        stop_h=np.array(stop_h, np.float64),
+        shared=np.array(domains, np.int64),
+        member_start=np.array(starts, np.int64),
+        member_site=np.array(members, np.int64),
     )
 
 
 @entry
-def _draw_row(regional, model, status, signal, attack, outages, b, seed, diurnal, start, sources, weights, numbers):
-    """Fill row b of the tape's arrays; returns the error levels [T, S] and the step of the day of row 0.
-
-    numbers: those of TapeWorld.demand, then those of TapeWorld.failures, then attacks a step."""
-    rows, sites = status.shape[1], status.shape[2]
+def draw_row(tape, b, seed, drawing, scripts):
+    """Fill row b of a tape's arrays with the episode of a seed."""
+    rows, shared = tape.signal.shape[1:]
+    process = drawing.shocks
     state = np.empty(1, np.uint64)
     state[0] = stream(seed, CLOCK)
-    drawn = int(uniform(state) * diurnal.shape[0])
-    first = drawn if start < 0 else start
+    start_step = int(uniform(state) * drawing.diurnal.shape[0])
+    if drawing.start_step >= 0:
+        start_step = drawing.start_step
+    tape.start_step[b] = start_step
     state[0] = stream(seed, DEMAND)
-    draw_demand(regional, model, b, state, diurnal, first, numbers)
-    for i in range(rows):
-        outages[b, i] = 0
-        for s in range(sites):
-            status[b, i, s] = 0
-    level = np.zeros((rows, signal.shape[2]))
+    draw_demand(tape.regional[b], tape.model[b], state, drawing.diurnal, start_step, drawing.demand)
+    tape.status[b] = 0
+    tape.outages[b] = 0
+    outages = Outages(tape.status[b], tape.outages[b], np.zeros((rows, shared)), np.zeros((rows, shared), np.int32))
     state[0] = stream(seed, FAILURES)
-    for r in range(len(weights)):
-        draw_source(status, outages, level, b, state, sources, r, numbers[5:], FACILITATOR, weights[r])
+    for r in range(len(drawing.weights)):
+        draw_source(outages, state, drawing.sources, r, process, drawing.weights[r])
+    for k in range(len(scripts.kind)):
+        start_h, stop_h = scripts.start_h[k], scripts.stop_h[k]
+        for j in range(scripts.member_start[k], scripts.member_start[k + 1]):
+            registry = scripts.kind[k] == process.facilitator
+            hit(outages.status, scripts.member_site[j], start_h, stop_h, process.step_h, scripts.bit[k], registry)
+        count(outages, start_h, stop_h, process.step_h)
+        show(outages, scripts.shared[k], start_h, stop_h, process.step_h, len(drawing.weights) + k, 1.0)
+    state[0] = stream(seed, SIGNAL)
+    write_signal(tape.signal[b], outages.level, state, drawing.visible, process.signal_noise)
     state[0] = stream(seed, OPPONENT)
     for i in range(rows):
-        attack[b, i] = uniform(state) < numbers[10]
-    return level, first
-
-
-@entry
-def _script(status, outages, level, b, members, start_h, stop_h, step_h, bit, facilitator, f):
-    """A scripted outage of all members."""
-    for site in members:
-        if facilitator:
-            turn_h = min(stop_h, start_h + FACILITATOR_H)
-            mark(status, b, site, start_h, turn_h, step_h, np.uint8(2))
-            mark(status, b, site, turn_h, stop_h, step_h, np.uint8(1))
-        else:
-            mark(status, b, site, start_h, stop_h, step_h, np.uint8(bit))
-    first = max(int(np.floor(start_h / step_h)), 0)
-    for i in range(first, min(int(np.ceil(stop_h / step_h)), status.shape[1])):
-        outages[b, i] += 1
-    if f >= 0:
-        show(level, f, start_h, stop_h, step_h, 1.0)
-
-
-@entry
-def _write_signal(signal, level, b, seed, visible, noise):
-    state = np.empty(1, np.uint64)
-    state[0] = stream(seed, SIGNAL)
-    write_signal(signal, level, b, state, visible, noise)
+        tape.attack[b, i] = uniform(state) < drawing.attacks
 
 
 def draw(tape: Tape, b: int, seed: int, world: TapeWorld, outages: tuple[OutageSpec, ...] = ()) -> None:
-    """Draw the episode of a seed into row b, with scripted outages on top of the scenario's own."""
-    numbers = np.concatenate([world.demand, world.failures, [world.attacks_per_step]])
-    level, start = _draw_row(
-        tape.regional,
-        tape.model,
-        tape.status,
-        tape.signal,
-        tape.attack,
-        tape.outages,
-        b,
-        np.uint64(seed),
-        world.diurnal,
-        world.start_step,
-        world.sources,
-        world.weights,
-        numbers,
-    )
-    tape.start_step[b] = start
-    step_h = float(world.failures[0])
-    for outage in (*world.compiled.resolved.spec.failures.outages, *outages):
-        kind, _, name = outage.domain.partition(":")
-        members = find_members(world.compiled, kind, name)
-        if members:
-            shared = [(d.kind, d.name) for d in world.compiled.domains[: tape.signal.shape[2]]]
-            stop_h = outage.start_h + outage.duration_h
-            _script(
-                tape.status,
-                tape.outages,
-                level,
-                b,
-                np.array(members, np.int64),
-                outage.start_h,
-                min(stop_h, tape.status.shape[1] * step_h),
-                step_h,
-                EFFECT_BITS[EFFECTS.index(outage.effect)],
-                kind == "facilitator",
-                shared.index((kind, name)) if (kind, name) in shared else -1,
-            )
-    _write_signal(tape.signal, level, b, np.uint64(seed), world.visible, float(world.failures[4]))
+    """Draw the episode of a seed (0 to 2^64 - 1) into row b, with scripted outages on top of the scenario's own."""
+    scripts = world.scripts
+    if outages:
+        scripts = script((*world.compiled.resolved.spec.failures.outages, *outages), world.compiled)
+    draw_row(tape, b, np.uint64(seed), world.drawing, scripts)
 
 
 def nominal(tape: Tape, source: Tape, b: int, row: int, status: np.ndarray, world: World) -> None:

@@ -1,23 +1,54 @@
-"""Train a policy by PPO: python scripts/train.py --scenario global-24 --env og_env/Placement-v0 --minutes 3 --seed 0."""
+"""Train a policy by PPO, with its run folder: checkpoint, metrics, TensorBoard logs, config.
+
+python scripts/train.py --scenario global-24 --env og_env/Placement-v0 --timesteps 1000000 --seed 0 --out runs/ppo
+python scripts/train.py --scenario one-cloud --env og_env/Joint-v0 --minutes 10
+python scripts/train.py --resume runs/ppo
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from pydantic import ValidationError  # noqa: E402 (threads are set before numpy loads)
-
-from og_env import IDS, config  # noqa: E402
-from og_env.parsing import nearest_valid  # noqa: E402
+from agents import train_settings
+from agents.train_settings import TrainSettings
+from og_env import IDS, config
+from og_env.parsing import nearest_valid
 
 TASKS = {env_id: task for task, env_id in IDS.items()}
-NO_LIMIT = 1_000_000_000
+NO_LIMIT = 10**12
+"""timesteps of a run that the clock ends"""
+CHANGES = ("policy", "interface", "n_envs", "timesteps")
+"""options that are settings"""
+
+
+class Run(NamedTuple):
+    scenario: Any
+    task: str
+    settings: TrainSettings
+    seed: int
+    out: Path
+    minutes: float | None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        run = resumed(options) if options.resume else fresh(options)
+        return start(run, resume=options.resume is not None, quiet=options.quiet)
+    except ValueError as error:
+        return fail(str(error))
+    except OSError as error:
+        return fail(f"{error.filename}: {error.strerror}")
+    except KeyboardInterrupt:
+        print("stopped: nothing was written", file=sys.stderr)
+        return 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,99 +63,89 @@ def fail(message: str) -> int:
     return 2
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = Parser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--scenario", default=None, help="name or file (default: global-24)")
-    parser.add_argument("--env", default=None, help=f"one of {', '.join(TASKS)}")
-    parser.add_argument("--timesteps", type=int, default=None, help="environment steps (default: 1,000,000)")
-    parser.add_argument("--minutes", type=float, default=None, help="stop by the clock")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=None, help="run folder (default: runs/SCENARIO-SEED)")
-    parser.add_argument("--policy", choices=("shared", "mlp"), default=None, help="default: shared")
-    parser.add_argument("--interface", choices=("proposals", "operations"), default=None)
-    parser.add_argument("--n-envs", type=int, default=None)
-    parser.add_argument("--config", type=Path, default=None, help="TOML file of settings (configs/training)")
-    parser.add_argument("--resume", type=Path, default=None, help="run folder to go on with")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    return parser.parse_args(arguments)
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--scenario", metavar="S", help="name or file (default: global-24)")
+    parser.add_argument("--env", metavar="ID", help=f"one of {', '.join(TASKS)} (default: {next(iter(TASKS))})")
+    parser.add_argument("--timesteps", type=int, metavar="N", help="environment steps in all (default: the settings')")
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="stop after so long in all; the learning rate follows"
+    )
+    parser.add_argument("--seed", type=int, metavar="K", help="the same seed gives the same weights (default: 0)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/SCENARIO-TASK-SEED)")
+    parser.add_argument("--policy", choices=("shared", "mlp"), help="network (default: shared where it fits)")
+    parser.add_argument("--interface", choices=("proposals", "operations"), help="actions (default: proposals)")
+    parser.add_argument("--n-envs", type=int, metavar="B", help="environments side by side")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with other settings than configs/training")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a run, with its own settings")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    options = parser.parse_args(arguments)
+    if options.minutes is not None and not 0 < options.minutes < 1e6:
+        parser.error(f"--minutes is {options.minutes:g}; it must be above 0")
+    if options.seed is not None and not 0 <= options.seed < 2**32:
+        parser.error(f"--seed is {options.seed}; it must be from 0 to 2^32 - 1")
+    return options
 
 
-def read_settings(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def main(arguments: list[str] | None = None) -> int:
-    options = parse(sys.argv[1:] if arguments is None else arguments)
-    try:
-        return run(options)
-    except ValueError as error:
-        return fail(str(error).splitlines()[0])
-    except KeyboardInterrupt:
-        return 130
-
-
-def run(options: argparse.Namespace) -> int:
-    for name in ("timesteps", "minutes", "n_envs"):
-        value = getattr(options, name)
-        if value is not None and not value > 0:
-            raise ValueError(f"--{name.replace('_', '-')} is {value}; it must be above 0")
-    if options.seed < 0:
-        raise ValueError(f"--seed is {options.seed}; it must be 0 or more")
-    chosen = read_settings(options.config)
-    scenario, task = options.scenario or "global-24", "placement"
-    if options.env is not None:
-        if options.env not in TASKS:
-            raise ValueError(f"unknown environment {options.env!r}{nearest_valid(options.env, TASKS)}")
-        task = TASKS[options.env]
-    if options.resume is not None:
-        from agents import checkpoint
-
-        meta = checkpoint.read_meta(options.resume)
-        if options.scenario is not None and not checkpoint.same_world(
-            config.load(meta["scenario"]), config.load(options.scenario)
-        ):
-            raise ValueError(
-                f"{options.resume}: trained on scenario {config.load(meta['scenario']).name!r}, not {options.scenario!r}"
-            )
-        if options.env is not None and task != meta["task"]:
-            raise ValueError(f"{options.resume}: trained on {IDS[meta['task']]}, not {options.env}")
-        scenario, task = meta["scenario"], meta["task"]
-        chosen = meta["settings"] | chosen
+def fresh(options: argparse.Namespace) -> Run:
+    """A new run: everything is checked before anything heavy is loaded."""
+    env_id = options.env or next(iter(TASKS))
+    if env_id not in TASKS:
+        raise ValueError(f"unknown environment {env_id!r}{nearest_valid(env_id, TASKS)}")
+    scenario = options.scenario or "global-24"
     spec = config.load(scenario)
+    changes = {name: getattr(options, name) for name in CHANGES if getattr(options, name) is not None}
+    if options.minutes is not None:
+        changes.setdefault("timesteps", NO_LIMIT)
+    settings, seed = train_settings.load(options.config, changes), options.seed or 0
+    settings.policy_kind(TASKS[env_id])
+    out = options.out or Path("runs") / f"{spec.name}-{TASKS[env_id]}-{seed}"
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: is a file, not a run folder")
+    return Run(spec, TASKS[env_id], settings, seed, out, options.minutes)
 
+
+def resumed(options: argparse.Namespace) -> Run:
+    """A run that goes on; only its length may change."""
+    for name in ("scenario", "env", "seed", "out", "policy", "interface", "n_envs", "config"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} cannot change in a run that goes on: {options.resume}")
+    from agents import checkpoint
+
+    path = options.resume / checkpoint.RESUME
+    _, progress = checkpoint.read_resume(options.resume)
+    meta = progress.meta
+    try:
+        values = dict(meta["settings"])
+        if options.timesteps is not None:
+            values["timesteps"] = options.timesteps
+        settings = train_settings.check(values, str(path))
+        minutes = meta.get("minutes") if options.minutes is None else options.minutes
+        return Run(config.load(meta["scenario"]), meta["task"], settings, meta["seed"], options.resume, minutes)
+    except (KeyError, TypeError):
+        raise ValueError(f"{path}: damaged: its header does not say what the run was") from None
+
+
+def start(run: Run, *, resume: bool, quiet: bool) -> int:
     from agents import ppo
 
-    for name in ("policy", "interface", "n_envs"):
-        if getattr(options, name) is not None:
-            chosen[name] = getattr(options, name)
     try:
-        settings = ppo.TrainSettings.model_validate(chosen)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        hint = nearest_valid(key, ppo.TrainSettings.model_fields) if first["type"] == "extra_forbidden" else ""
-        raise ValueError(f"{options.config or 'settings'}: {key}: {first['msg']}{hint}") from None
-    out = options.out or options.resume or Path("runs") / f"{spec.name}-{options.seed}"
-    timesteps = options.timesteps or (1_000_000 if options.minutes is None else NO_LIMIT)
-    ppo.train(
-        scenario,
-        task,
-        timesteps,
-        seed=options.seed,
-        out=out,
-        settings=settings,
-        minutes=options.minutes,
-        resume=options.resume,
-        quiet=options.quiet,
-    )
-    print(f"trained: {out} (benchmark it: python scripts/benchmark.py --scenario {spec.name} --policies all,{out})")
+        out = ppo.train(
+            run.scenario,
+            run.task,
+            run.settings,
+            seed=run.seed,
+            out=run.out,
+            minutes=run.minutes,
+            resume=resume,
+            quiet=quiet,
+        )
+    except ppo.Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return 130
+    name, env_id = run.scenario.name, IDS[run.task]  # type: ignore[index]
+    print(f"trained: {out}")
+    print(f"compare: python scripts/benchmark.py --scenario {name} --env {env_id} --policies all,{out}")
     return 0
 
 

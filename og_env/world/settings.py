@@ -17,7 +17,7 @@ HOURS_PER_MONTH = HOURS_PER_YEAR / 12
 PLANNER_DEFAULTS = {
     "lookahead_steps": 12.0,
     "horizon_steps": 36.0,
-    "hedge_weight": 1.0,
+    "hedge_weight": 0.02,
     "threshold": 0.002,
     "shortlist": 6.0,
     "risk_weight": 1.0,

@@ -1,0 +1,96 @@
+"""Settings of a training run: what they mean here, their values in configs/training/default.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from og_env.config import scenarios_folder
+from og_env.parsing import fail, read_toml
+from og_env.specs import Count, NonNegative, Positive, Share, Spec
+
+PolicyKind = Literal["shared", "mlp"]
+
+
+class TrainSettings(Spec):
+    """PPO's settings; the learner's words are those of Stable-Baselines3."""
+
+    policy: Literal["auto", "shared", "mlp"]
+    """shared: one scorer for all proposals with the planner's gain as prior; mlp: a plain network on the flat
+    observation; auto: shared where there are proposals, mlp elsewhere"""
+    interface: Literal["proposals", "operations"]
+    proposals: Annotated[int, Field(ge=2, le=256)]
+    hidden: Annotated[int, Field(ge=1, le=4096)]
+    """width of the shared scorer"""
+    beta: NonNegative
+    """weight of the planner's gain in the logits at the start; it is learned from there"""
+    timesteps: Annotated[int, Field(ge=1)]
+    """environment steps, all environments together"""
+    n_envs: Annotated[int, Field(ge=1, le=4096)]
+    n_steps: Annotated[int, Field(ge=2, le=4096)]
+    """steps of each environment between two updates"""
+    batch_size: Annotated[int, Field(ge=2)]
+    """most samples in a minibatch; the largest divisor of n_envs x n_steps up to it is taken"""
+    n_epochs: Count
+    learning_rate: Positive
+    final_learning_rate_share: Share
+    """what is left of the learning rate at the end; it falls linearly with steps or, with a time limit, the clock"""
+    gamma: Share
+    gae_lambda: Share
+    clip_range: Positive
+    ent_coef: NonNegative
+    vf_coef: NonNegative
+    max_grad_norm: Positive
+    reward_scale: Positive
+    """what rewards are multiplied with, in training only"""
+    control_variate: bool
+    """subtract what the greedy planner earns on the same tape, in training only; doubles the simulation"""
+    evaluations: Annotated[int, Field(ge=1, le=10_000)]
+    """on validation episodes, evenly over the run, beside the one before it; the best checkpoint is kept"""
+    evaluation_episodes: Count
+
+    @property
+    def minibatch(self) -> int:
+        """Samples in a minibatch: all minibatches of an update are equally large."""
+        total = self.n_envs * self.n_steps
+        return max(size for size in range(1, min(self.batch_size, total) + 1) if total % size == 0)
+
+    def policy_kind(self, task: str) -> PolicyKind:
+        """The network for a task; ValueError where the shared scorer has no proposals to score."""
+        scored = task != "routing" and self.interface == "proposals"
+        if self.policy == "shared" and not scored:
+            what = "routing" if task == "routing" else "interface 'operations'"
+            raise ValueError(f"policy 'shared' scores proposals, and {what} has none: take 'mlp'")
+        return ("shared" if scored else "mlp") if self.policy == "auto" else self.policy
+
+
+def default_file() -> Path:
+    """The shipped settings."""
+    return scenarios_folder().parent / "training" / "default.toml"
+
+
+def load(path: Path | None = None, changes: Mapping[str, Any] | None = None) -> TrainSettings:
+    """The shipped settings, with those of a TOML file and then `changes` instead.
+
+    ValueError in one line for a file that cannot be read, an unknown key or an impossible value.
+    """
+    values = read_toml(default_file())
+    if path is not None:
+        values |= read_toml(path)
+    return check(values | dict(changes or {}), str(path or "settings"))
+
+
+def check(values: Mapping[str, Any], where: str) -> TrainSettings:
+    """Settings from plain values; ValueError in one line that names `where`."""
+    for key in values:
+        if key not in TrainSettings.model_fields:
+            fail(where, key, "unknown key", key, TrainSettings.model_fields)
+    try:
+        return TrainSettings.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        given = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        fail(where, ".".join(map(str, first["loc"])), first["msg"][:1].lower() + first["msg"][1:] + given)

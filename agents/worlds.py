@@ -1,0 +1,81 @@
+"""What a policy was trained for: spaces as JSON, and whether a scenario is a world that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from og_env import config
+from og_env.env import NetworkEnv
+from og_env.specs import ScenarioSpec
+
+MEANING = ("sites", "models", "regions", "domains")
+"""parts of a scenario that give the numbers of an observation and an action their meaning; demand, failures, prices of
+the reward and the like may differ between training and use"""
+DAMAGED = (KeyError, TypeError, ValueError, AttributeError, AssertionError, IndexError)
+"""what a wrong value in a description raises"""
+
+
+def describe_space(space: gym.Space[Any]) -> dict[str, Any]:
+    """A space of these environments as JSON; boxes span [-1, 1]."""
+    if isinstance(space, gym.spaces.Dict):
+        return {"tables": {name: describe_space(table) for name, table in space.spaces.items()}}
+    if isinstance(space, gym.spaces.Box):
+        return {"box": list(space.shape)}
+    if isinstance(space, gym.spaces.Discrete):
+        return {"discrete": int(space.n)}
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return {"multidiscrete": [int(count) for count in space.nvec]}
+    raise ValueError(f"a policy cannot be saved for the space {space}")
+
+
+def space_of(described: Mapping[str, Any]) -> gym.Space[Any]:
+    """The space that `describe_space` wrote down; ValueError for anything else."""
+    ((kind, value),) = described.items()
+    if kind == "tables":
+        return gym.spaces.Dict({name: space_of(table) for name, table in value.items()})
+    if kind == "box":
+        return gym.spaces.Box(-1, 1, tuple(value), np.float32)
+    if kind == "discrete":
+        return gym.spaces.Discrete(value)
+    if kind == "multidiscrete":
+        return gym.spaces.MultiDiscrete(value)
+    raise ValueError(f"unknown space {kind!r}")
+
+
+def spaces_of(env: Any) -> tuple[gym.Space[Any], gym.Space[Any]]:
+    """Observation and action space of one environment, also of a vector environment or an SB3 VecEnv."""
+    if hasattr(env, "single_observation_space"):
+        return env.single_observation_space, env.single_action_space
+    return env.observation_space, env.action_space
+
+
+def differences(trained: ScenarioSpec, asked: ScenarioSpec) -> list[str]:
+    """Parts that make another world of a scenario. A policy trained on random fleets knows any fleet, one of a fixed
+    fleet no random ones."""
+    if trained.fleet == "random":
+        return [] if trained.models == asked.models else ["models"]
+    parts = [part for part in MEANING if getattr(trained, part) != getattr(asked, part)]
+    return parts if asked.fleet == "fixed" else ["fleet", *parts]
+
+
+def check_world(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer: bool) -> None:
+    """ValueError in one line that names both scenarios where a policy was trained in another world than asked."""
+    trained = config.load(meta["scenario"])
+    parts = [] if transfer else differences(trained, asked)
+    made = {name: meta[name] for name in ("observation_space", "action_space")}
+    env = NetworkEnv(meta["task"], asked, **meta["env_kwargs"])
+    has = {"observation_space": describe_space(env.observation_space), "action_space": describe_space(env.action_space)}
+    env.close()
+    if not parts and made == has:
+        return
+    reason = f"other {' and '.join(parts)}" if parts else f"made for {_words(made)}, there it is {_words(has)}"
+    raise ValueError(f"{path}: trained on scenario {trained.name!r}, not on {asked.name!r}: {reason}")
+
+
+def _words(spaces: Mapping[str, Any]) -> str:
+    return f"observations {spaces['observation_space']} and actions {spaces['action_space']}"

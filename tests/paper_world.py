@@ -1,0 +1,121 @@
+"""A world of three sites, one model and one user region, with numbers that can be worked out on paper.
+
+Sites A, B, C at 0, 20 and 100 ms from A (B and C 100 ms apart); users at 10, 30 and 110 ms. A and B share domain 0.
+A replica serves 10 requests/s in 2 s an answer with one stream; routing divides evenly (spread 1); a step is 300 s.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from og_env.binding import allocate
+from og_env.layout import DOWN, FETCHING, GATEWAY, METRICS, STORE, TERMS, VERIFIER, Output, State, Tape, World
+from og_env.oracle import step
+
+A, B, C = range(3)
+SIZES = {
+    "W": 1, "B": 1, "T": 4, "Y": 288, "N": 3, "M": 1, "U": 1, "S": 1, "F": 4, "D": 2,
+    "P": 2, "K": 1, "Q": len(METRICS), "O": 0, "V": 28, "C": 1,
+}  # fmt: skip
+LAUNCH, RETIRE, STAGE = 1, 4, 7
+"""operations at A; add the site"""
+ADD_VERIFIER, REMOVE_VERIFIER, ADD_STORE, REMOVE_STORE = 10, 13, 16, 19
+
+
+class Paper(NamedTuple):
+    world: World
+    tape: Tape
+    state: State
+
+
+def paper(**changes: Any) -> Paper:
+    """The world as above, 6 requests/s, nothing placed but verifiers everywhere, a store at B, gateways at A and C.
+
+    changes: fields of World, to which the values are assigned.
+    """
+    world: World = allocate(World, SIZES)
+    values = {
+        "site_valid": 1,
+        "gpu_count": 2,
+        "usd_per_gpu_hour": 2,
+        "usd_per_vm_hour": 0.1,
+        "egress_usd_per_gb": 0.05,
+        "link_mb_per_s": 125,
+        "tee": 1,
+        "hit": 1,
+        "site_domain": [[1, 0], [2, 0], [3, -1]],
+        "rtt_ms": [[0, 20, 100], [20, 0, 100], [100, 100, 0]],
+        "rtt_user_ms": [10, 30, 110],
+        "near_site": [[A, B, C], [B, A, C], [C, A, B]],
+        "near_user": [A, B, C],
+        "replica_gpus": 1,
+        "capacity_rps": 10,
+        "service_s": 2,
+        "busy_s": 2,
+        "load_ms": 30_000,
+        "weights_mb": 10_000,
+        "weights_gb": 10,
+        "streams": 1,
+        "queue_exponent": 1,
+        "slo_s": 5,
+        "request_gb": 1e-3,
+        "base_rps": 6,
+        "correlation": np.eye(3),
+        "domain_size": [2, 1, 1, 1],
+        "domain_visible": 1,
+        "domain_effect": DOWN,
+        "step_ms": 300_000,
+        "detect_ms": 60_000,
+        "provision_ms": 600_000,
+        "patience_ms": 60_000,
+        "timeout_ms": 2_000,
+        "block_s": 10,
+        "settle_s": 1,
+        "utilisation_limit": 0.8,
+        "store_streams": 1,
+        "store_mb_per_s": 100,
+        "storage_usd_per_gb_hour": 0.001,
+        "queue_factor": 1,
+        "service_cv": 0.5,
+        "weights": [0.5, 0.25, 1, 0.2, 0.3, 0.01],
+        "convexity": 5,
+        "budget_usd_per_hour": 10,
+        "attack_cooldown": 1,
+        "attack_steps": 2,
+    }
+    for name, value in (values | changes).items():
+        getattr(world, name)[:] = value
+    tape: Tape = allocate(Tape, SIZES)
+    tape.regional[:] = tape.model[:] = 1
+    state: State = allocate(State, SIZES)
+    state.role_ms[:] = -1
+    state.role_ms[0, VERIFIER] = 0
+    state.role_ms[0, STORE, B] = 0
+    state.role_ms[0, GATEWAY, [A, C]] = 0
+    state.knobs[:] = [40, 0.1, 0, 0, 1]
+    state.attack_domain[:] = state.attack_until[:] = -1
+    return Paper(world, tape, state)
+
+
+def put(paper: Paper, site: int, phase: int, left: int = 0) -> None:
+    """Place the model at a site."""
+    paper.state.phase[0, 0, site] = phase
+    paper.state.left[0, 0, site] = left
+    paper.state.gpus_used[0, site] = 1 if phase >= FETCHING else 0
+
+
+class Outcome(NamedTuple):
+    state: State
+    output: Output
+    metrics: dict[str, float]
+    terms: dict[str, float]
+
+
+def play(paper: Paper, operation: int = 0) -> Outcome:
+    """One step of the oracle."""
+    state, output = step(paper.world, paper.tape, paper.state, np.array([operation]))
+    metrics: dict[str, float] = dict(zip(METRICS, output.metrics[0].tolist(), strict=True))
+    terms: dict[str, float] = dict(zip(TERMS, output.terms[0].tolist(), strict=True))
+    return Outcome(state, output, metrics, terms)
