@@ -29,7 +29,8 @@ _STAMP = _package_stamp()
 
 def kernel(function: Callable[..., Any]) -> Any:
     """A compiled function that only compiled functions call: part of an `entry`, without a cache of its own."""
-    return njit(**OPTIONS, no_cpython_wrapper=True)(function)
+    options = OPTIONS | {"no_cpython_wrapper": True}
+    return njit(**options)(function)
 
 
 def entry(function: Callable[..., Any]) -> Any:

@@ -128,7 +128,7 @@ def test_another_world_is_refused_with_both_names(saved):
     other = short_world("global-16")
     with pytest.raises(ValueError, match="trained on scenario 'toy-3', not on 'global-16': other sites and models"):
         checkpoint.load(saved, scenario=other)
-    with pytest.raises(ValueError, match="'toy-3', not on 'global-16'.*box.*box"):
+    with pytest.raises(ValueError, match=r"'toy-3', not on 'global-16'.*box.*box"):
         checkpoint.load(saved, scenario=other, transfer=True)
 
 
