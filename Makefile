@@ -1,4 +1,4 @@
-# make demo    install, train PPO on global-24 for 2.5 minutes, benchmark it against every heuristic
+# make demo    install, train PPO on global-24 for 2 minutes, benchmark it against every heuristic
 # make test    lint and the tests that are quick
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	&& { echo $$python; break; }; done)
 WORKERS ?= 2
 EPISODES ?= 100
-MINUTES ?= 2.5
+MINUTES ?= 2
 RUN = .venv/bin/python
 STAMP = .venv/.installed
 

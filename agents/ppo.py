@@ -125,6 +125,7 @@ def train(
         so_far = f"{done.timesteps:,} steps in {done.elapsed_s / 60:.1f} minutes"
         raise ValueError(f"{out}: the run is complete ({so_far}): ask for more timesteps or minutes in all")
     env = training_env(spec, meta, settings)
+    _compile(spec, meta)
     # a run that goes on meets new episodes
     start_seed = seed if done is None else _mixed(seed, done.timesteps)
     model = build(env, meta, settings, clock, start_seed)
@@ -146,6 +147,14 @@ def train(
         model.logger.close()
         env.close()
     return out
+
+
+def _compile(spec: ScenarioSpec, meta: dict[str, Any]) -> None:
+    """Play a step, so that compiling the kernels, once on a machine, does not count as training time."""
+    env = NetworkVectorEnv(1, meta["task"], spec, **meta["env_kwargs"])
+    env.reset()
+    env.step(np.zeros(env.action_space.shape or (), env.action_space.dtype))
+    env.close()
 
 
 def _learn(model: Any, watch: Watch, settings: TrainSettings, fresh: bool) -> None:

@@ -131,7 +131,10 @@ def test_a_replica_that_warms_up_within_patience_serves_late() -> None:
     # 240 of 300 s at 10 requests/s; requests of the first minute wait 60^2 / (2 x 300) s on average over the step
     assert done.state.utilisation[0, 0, A] == near(0.5)
     assert done.metrics["cold_wait_s"] == near(6)
-    assert done.metrics["latency_mean_ms"] == near(1000 * (0.010 + 2 + 0.5 * 4 + 6))
+    latency_s = 0.010 + 2 + 0.5 * 4 + 6
+    assert done.metrics["latency_mean_ms"] == near(1000 * latency_s)
+    variance = 1 + (2 * 0.5 - 0.25) * 4**2 + (60**3 / (3 * 300) - 6**2)
+    assert done.metrics["latency_p50_ms"] == near(1000 * latency_s / math.sqrt(1 + variance / latency_s**2))
     assert (done.state.phase[0, 0, A], done.metrics["cold_starts"]) == (WARM, 1)
     put(world, A, LOADING, 60_001)
     assert play(world).metrics["served_rps"] == 0
@@ -167,6 +170,16 @@ def test_a_detected_dead_site_gets_nothing_and_a_long_detection_lasts() -> None:
     third = play(world._replace(state=play(world._replace(state=first.state)).state))
     assert third.metrics["timeout_share"] == near((1 / 3) / (4 / 3))  # 100 of 300 s
     assert third.state.undetected_ms[0, A] == 0
+
+
+def test_a_dead_site_beyond_the_gateway_or_without_a_launched_replica_is_no_trap() -> None:
+    world = paper()
+    put(world, A, WARM)
+    put(world, C, ON_DISK)
+    world.tape.status[0, 1, C] = DOWN
+    done = play(world)
+    assert done.metrics["timeout_share"] == 0
+    assert done.metrics["latency_mean_ms"] == near(1000 * (0.010 + 2 + 0.6 * 5))
 
 
 def test_two_fetches_share_a_store() -> None:
@@ -240,6 +253,13 @@ def test_contingency_counts_what_spare_capacity_cannot_take() -> None:
     assert done.state.domain_loss[0].tolist() == near([6 / 14, 6 / 14, 0, 6 / 14])
     assert done.state.domain_share[0].tolist() == near([0.5, 0.5, 0, 0.5])
     assert done.terms["exposure"] == near(6 / 14)
+
+
+def test_what_is_not_yet_warm_is_no_reserve() -> None:
+    world = served_at_a_and_c(base_rps=6)
+    assert play(world).metrics["exposure"] == near(0)
+    put(world, C, LOADING, 1)
+    assert play(world).state.domain_loss[0].tolist() == near([0.5, 0.5, 0, 0])
 
 
 def test_contingency_of_the_last_gateway_and_the_last_copy() -> None:
