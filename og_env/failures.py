@@ -4,10 +4,11 @@ A shock of a source strikes each member with its hit probability; it has one dur
 shared domain is a two-state Markov chain started from its stationary law. With probability `aftershock` a repair begins
 another fragile dwell: a span in which shocks at the excess of the fragile rate over the calm one are added.
 
-Aftershocks breed shocks: each has `aftershock * excess * dwell` children on average, so they multiply the number of
-shocks. All rates of a source with regimes are therefore divided by 1 + aftershock * excess * dwell, which keeps the
-average rate as the scenario states it, exactly, once as much time has passed as its outages last, and keeps the ratio
-of the two regimes. Sources without regimes have no aftershocks.
+Aftershocks breed shocks: each has `growth = aftershock * excess * dwell` children on average, at unscaled rates. All
+rates of a source with regimes are therefore divided by 1 + growth, which keeps both the average rate that the scenario
+states, exactly in the long run, and the ratio of the regimes. 48 hours of warm-up are enough for that where growth is
+moderate: the rate is within 2 % at growth 1, and 8 % low at growth 2.4 with outages of 3 hours (measured on 100,000
+episodes); in the shipped scenarios growth is below 0.3. Sources without regimes have no aftershocks.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from og_env.layout import (
     STAGING,
     STORE,
     UNTRUSTED,
+    WARM,
     Output,
     Scratch,
     State,
@@ -26,7 +27,7 @@ from og_env.layout import (
 )
 
 NO_DOMAIN = -1
-HOUR_STEPS = 12
+DAY_STEPS = 12
 
 
 class Episodes(NamedTuple):
@@ -46,7 +47,7 @@ def sizes_of(rng: np.random.Generator, count: int, rows: int) -> dict[str, int]:
         "W": count,
         "B": count,
         "T": rows,
-        "Y": HOUR_STEPS,
+        "Y": DAY_STEPS,
         "N": sites,
         "M": models,
         "U": int(rng.integers(1, 5)),
@@ -136,7 +137,7 @@ def _fill_domains(rng: np.random.Generator, world: World, w: int, sizes: dict[st
 
 def _fill_models(rng: np.random.Generator, world: World, w: int) -> None:
     models, sites = world.replica_gpus.shape[1:]
-    gpus = np.minimum(rng.integers(1, 4, models)[:, None], 99) * np.ones(sites, np.int64)
+    gpus = np.broadcast_to(rng.integers(1, 4, models)[:, None], (models, sites))
     fits = (rng.random((models, sites)) < 0.85) & (gpus <= world.gpu_count[w])
     world.replica_gpus[w] = np.where(fits, gpus, 0)
     world.capacity_rps[w] = np.where(fits, rng.uniform(1, 12, (models, sites)), 0)
@@ -204,7 +205,7 @@ def _fill_state(rng: np.random.Generator, world: World, state: State, w: int) ->
         state.role_ms[w, :, s] = rng.choice([-1, 0, 0, 90_000, 500_000], 3)
     if rng.random() < 0.1:
         state.role_ms[w, STORE] = -1
-    state.utilisation[w] = rng.uniform(0, 1, (models, sites)) * (state.phase[w] == 5)
+    state.utilisation[w] = rng.uniform(0, 1, (models, sites)) * (state.phase[w] == WARM)
     state.domain_share[w] = rng.uniform(0, 1, state.domain_share.shape[1]) * (world.domain_size[w] > 0)
     state.knobs[w] = world.knobs[w]
     state.attack_domain[w] = -1

@@ -157,11 +157,11 @@ def test_regimes_keep_the_average_rate_and_make_shocks_cluster():
     assert variance > 5 * 2.4
 
 
-@pytest.mark.parametrize("aftershock", [0.4, 1.0])
+@pytest.mark.parametrize(("aftershock", "factor"), [(0.4, 30.0), (1.0, 9.0)])
 @pytest.mark.parametrize("duration_h", [1e-6, 3.0])
-def test_aftershocks_keep_the_average_rate_too(aftershock, duration_h):
+def test_aftershocks_keep_the_average_rate_too(aftershock, factor, duration_h):
     """Every rate is divided by 1 + aftershock x excess x dwell, the closed form of what aftershocks add."""
-    one = with_regimes(source(rate_per_h=0.05, median_h=duration_h))
+    one = with_regimes(source(rate_per_h=0.05, median_h=duration_h), factor)
     tape = episodes(20_000, 41, drawing(one, process=shocks(aftershock=aftershock)))
     growth = aftershock * (one.fragile_rate_per_h - one.calm_rate_per_h) * 4
     assert growth > 0.9  # without the correction the rate would be far off
@@ -226,6 +226,10 @@ def test_the_twins_signal_is_the_mean_over_members_each_counted_once():
     assert level.max() < 1.01
     under_shock = (tape.status > 0).sum(axis=2) / 4
     assert (level > under_shock - 0.01).all() and (level > under_shock + 0.2).any()
+    often = [source((site,), rate_per_h=0.5) for site in range(4)]  # shocks of one source overlap
+    plain = episodes(20, 200, drawing(*often))
+    assert plain.outages.max() > 4
+    assert plain.signal[:, :, 0] / 127.5 - 0.25 == pytest.approx((plain.status > 0).sum(axis=2) / 4, abs=0.005)
 
 
 def test_absurd_durations_and_rates_are_survived():

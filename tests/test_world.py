@@ -109,7 +109,9 @@ def test_demand_follows_people_popularity_and_the_sun() -> None:
     people = np.array([region.population_m for region in world.resolved.regions])
     assert arrays.base_rps.sum() == pytest.approx(spec.demand.requests_per_s)
     assert np.allclose(arrays.base_rps[0].sum(axis=1), spec.demand.requests_per_s * people / people.sum(), rtol=1e-5)
-    assert np.allclose(arrays.base_rps[0].sum(axis=0), 180 * np.array([0.45, 0.2, 0.3, 0.05]), rtol=1e-5)
+    assert np.allclose(
+        arrays.base_rps[0].sum(axis=0), spec.demand.requests_per_s * np.array([0.45, 0.2, 0.3, 0.05]), rtol=1e-5
+    )
     assert arrays.diurnal.shape == (1, 288, 8)
     assert np.allclose(arrays.diurnal[0].mean(axis=0), 1, atol=1e-5)
     local_hour = arrays.diurnal[0].argmax(axis=0) / 12 + arrays.local_hour[0]
@@ -168,7 +170,7 @@ def test_settings_are_in_the_order_of_the_layout() -> None:
     assert world.arrays.weights[0, TERMS.index("churn")] == 0.125
     assert PLANNER[-1] == "risk_weight"
     half = compile_world(world.resolved, risk_weight=0.5)
-    assert np.allclose(half.arrays.planner[0], [12, 36, 1, 0.002, 6, 0.5])
+    assert np.allclose(half.arrays.planner[0], [12, 36, 0.02, 0.002, 6, 0.5])
 
 
 def test_the_opponent_counts_in_steps() -> None:
