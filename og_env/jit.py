@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+import numba
 
+njit: Any = numba.njit
 OPTIONS: dict[str, Any] = {
     "nogil": True,
     "fastmath": {"nsz", "nnan"},  # without reassoc, contract and arcp: compiling twice must not change a bit
