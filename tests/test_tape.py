@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tape_cases import SIGMAS, drawing, source
+from tape_cases import SIGMAS, drawing, episodes, source
 from world_cases import compiled
 
 from og_env import config
 from og_env.binding import allocate
 from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED, Tape
 from og_env.specs import OpponentSpec, OutageSpec
-from og_env.tape import TapeWorld, draw, draw_row, nominal, tape_world
+from og_env.tape import Scripts, TapeWorld, draw, draw_row, nominal, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
 
 CALM, FRAGILE = 32, 159
@@ -83,9 +83,10 @@ def test_failures_leave_demand_start_and_opponent_unchanged():
     for process in ("none", "independent"):
         other = drawn(compiled("global-24", **settings, failures__process=process))
         assert equal(usual, other, *kept) and not equal(usual, other, "status")
-    assert equal(
-        usual, drawn(compiled("global-24", **settings, failures__intensity=5.0, failures__aftershock=0.0)), *kept
-    )
+    calmer = drawn(compiled("global-24", **settings, failures__shocks_per_day=1.0, failures__aftershock=0.0))
+    assert equal(usual, calmer, *kept) and not equal(usual, calmer, "status")
+    hidden = drawn(compiled("global-24", **settings, failures__hidden=("provider", "grid")))
+    assert equal(usual, hidden, *kept, "status") and not equal(usual, hidden, "signal")
 
 
 def test_demand_and_noise_leave_failures_unchanged():
@@ -100,11 +101,14 @@ def test_signal_noise_is_the_same_where_failures_differ():
     noisy = {"failures__signal_noise": 0.15}
     calm, broken = toy(**noisy), toy(minutes("provider:P", 10, 20), **noisy)
     differs = (calm.signal != broken.signal)[0]
+    usual, quiet = drawn(compiled("global-24")), drawn(compiled("global-24", failures__process="none"))
+    assert 0.7 < (usual.signal == quiet.signal).mean() < 1
     assert differs[10:30, 0].any() and not differs[:10].any() and not differs[30:].any() and not differs[:, 1].any()
 
 
 def test_start_hour():
-    assert toy(episode__start_hour_utc=13.7).start_step[0] == round(13.7 * 60)
+    for minute in (0, 822, 123, 1439):
+        assert toy(episode__start_hour_utc=minute / 60).start_step[0] == minute
     world = tape_world(compiled("global-24"))
     tape = blank(world.compiled)
     starts = []
@@ -220,6 +224,19 @@ def test_outages_of_one_episode_are_not_remembered():
     assert rows(tape, 0) == [1] and rows(tape, 2) == [5, 6]
     draw(tape, 0, 1, of)
     assert rows(tape, 0) == [1] and rows(tape, 2) == []
+
+
+def test_a_script_shows_in_full_in_the_twins_signal_too():
+    parts = [source((site,), rate_per_h=0.2) for site in range(4)]
+    one = {"kind": 5, "bit": DOWN, "start_h": 0.0, "stop_h": 9.0, "shared": 0}
+    scripts = Scripts(
+        **{name: np.array([value]) for name, value in one.items()},
+        member_start=np.array([0, 2]),
+        member_site=np.array([1, 3]),
+    )
+    tape = episodes(20, 100, drawing(*parts), scripts)
+    assert (tape.signal[:, :90] == FRAGILE).all() and (tape.status[:, :90, [1, 3]] == DOWN).all()
+    assert (tape.signal[:, 90:] < FRAGILE).any()
 
 
 def test_many_scripts_do_not_overflow_the_count():
