@@ -21,7 +21,7 @@ from torch import nn
 
 from og_env.fields import TABLES, column
 
-BETA = 12.0
+BETA = 40.0
 MIDDLE_LEVEL = 2.0
 """starting logit of the middle level of a knob, which is the scenario's own setting: seven times as likely as another"""
 GAIN, VALID = column("proposals", "gain"), column("proposals", "valid")
@@ -149,7 +149,7 @@ class ProposalScorer(nn.Module):
 class SharedScorerPolicy(MaskableActorCriticPolicy):
     """MaskablePPO's policy for Placement and Joint, on Dict and on flat observations.
 
-    `MaskablePPO(SharedScorerPolicy, env, policy_kwargs={"hidden": 32, "beta": 12.0})`
+    `MaskablePPO(SharedScorerPolicy, env, policy_kwargs={"hidden": 32, "beta": 40.0})`
     """
 
     def __init__(

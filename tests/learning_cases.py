@@ -10,7 +10,15 @@ from og_env import config
 from og_env.specs import ScenarioSpec
 
 STEPS = 12
-SMALL = {"n_envs": 4, "n_steps": 8, "batch_size": 16, "n_epochs": 2, "evaluations": 2, "evaluation_episodes": 2}
+SMALL = {
+    "n_envs": 4,
+    "n_steps": 8,
+    "batch_size": 16,
+    "n_epochs": 2,
+    "learning_rate": 1e-3,
+    "evaluations": 2,
+    "evaluation_episodes": 2,
+}
 
 
 def short_world(name: str = "toy-3", **changes: Any) -> ScenarioSpec:
