@@ -10,12 +10,11 @@ import numpy as np
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
-from og_env import IDS
+from og_env import IDS, TASKS
 from og_env.env import INFO_NAMES
 from og_env.parsing import nearest_valid
 from og_env.vector_env import NetworkVectorEnv
 
-TASKS = {env_id: task for task, env_id in IDS.items()}
 """task by environment id"""
 Infos = Literal["episode", "step"]
 

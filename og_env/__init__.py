@@ -6,6 +6,8 @@ from gymnasium.envs.registration import register, registry
 
 IDS = {"placement": "og_env/Placement-v0", "routing": "og_env/Routing-v0", "joint": "og_env/Joint-v0"}
 """environment id by task"""
+TASKS = {env_id: task for task, env_id in IDS.items()}
+"""and the other way round"""
 
 for _task, _id in IDS.items():
     if _id not in registry:

@@ -79,10 +79,7 @@ def write_column(t, b, c, m, count):
         scratch.column_spare[c, f] = 0
     for r in range(count):
         s = scratch.replicas[c, r]
-        load = scratch.total_rps[c, r]
-        spare = 0.0
-        if scratch.replica_wait_s[c, r] == 0:
-            spare = max(world.utilisation_limit[k] * scratch.cap_rps[c, r] - load, 0.0)
+        load, spare = scratch.total_rps[c, r], scratch.room_rps[c, r]
         counts = trusted(t, b, m, s, state.status[b, s])
         for d in range(world.site_domain.shape[2]):
             f = world.site_domain[k, s, d]

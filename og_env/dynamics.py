@@ -86,9 +86,6 @@ def route_model(t, b, c, m):
     """Route, delay and verify model m; fills its tables and returns its seconds to finality summed over requests/s."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     final = scratch.final[c] == 1
-    for s in range(state.status.shape[1]):
-        scratch.load[c, m, s] = 0
-        scratch.spare[c, m, s] = 0
     count = list_replicas(t, b, c, m)
     served, late = split(t, b, c, m, count)
     write_loads(t, b, c, m, count)

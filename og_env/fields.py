@@ -47,7 +47,7 @@ MODELS = _fields("""
     served: share of its demand served
     utilisation: served over the capacity of its warm replicas
     replicas: warm ones over the number of sites
-    loading: replicas on their way over the number of sites
+    loading: replicas on their way, at sites that are up, over the number of sites
     latency: mean latency L as L / (L + objective)
     spare: unused capacity of warm replicas over its demand
     forecast: expected demand after the look-ahead over the present one, minus 1

@@ -85,10 +85,8 @@ class World(NamedTuple):
     request_gb: array("f4", "W M")
     base_rps: array("f4", "W U M")  # mean demand
     diurnal: array("f4", "W Y U")  # expected factor by step of the UTC day
-    local_hour: array("f4", "W U")  # offset to UTC, hours
     correlation: array("f4", "W N N")  # of the up indicators
     domain_size: array("i4", "W F")  # members; 0 pads
-    domain_kind: array("i1", "W F")  # index in specs.Kind
     domain_visible: array("i1", "W F")
     domain_effect: array("i1", "W F")  # its likeliest effect, a status bit
     domain_rate: array("f4", "W F")  # shocks per hour, average
@@ -190,7 +188,7 @@ class Scratch(NamedTuple):
     gateway_ms: array("f8", "C M N")  # sum of demand x ms between user and gateway
     gateway_ms2: array("f8", "C M N")
     net_ms: array("f4", "C N N")  # by slot and site
-    attraction: array("f4", "C N N")  # exp(-ms / temperature) by slot and site
+    attraction: array("f8", "C N N")  # exp(-ms / temperature) by slot and site
     attracted: array("i1", "C N")  # 1 where the two above are filled in
     site_risk: array("f4", "C N")
     replicas: array("i4", "C N")  # list: sites of the model at hand
@@ -203,10 +201,10 @@ class Scratch(NamedTuple):
     spare_rps: array("f8", "C N")  # list: before the second split
     flow: array("f8", "C N N")  # by slot and list position
     total_rps: array("f8", "C N")  # list: served
+    room_rps: array("f8", "C N")  # list: what a warm replica could serve more, below its limit
     delay_s: array("f8", "C N")  # list: service, queue and cold wait
     delay_var: array("f8", "C N")
     load: array("f4", "C M N")  # served by replica
-    spare: array("f4", "C M N")
     asked: array("f8", "C M")  # demand by model
     unrouted: array("f8", "C M")  # of users without a gateway
     served: array("f8", "C M")

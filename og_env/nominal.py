@@ -13,8 +13,8 @@ from og_env.latency import finality, model_latency, write_delays
 from og_env.layout import DOWN, FETCHING, scratch_of, state_of, tape_of, world_of
 from og_env.placement import find_sources
 from og_env.reward import latency_term, unserved_term
-from og_env.routing import add_replica, alarm, gather, split, write_loads, write_risk
-from og_env.status import NO_PROOF, trusted
+from og_env.routing import add_replica, alarm, gather, room, split, write_loads, write_risk
+from og_env.status import NO_PROOF
 
 LOOKAHEAD, HORIZON, HEDGE, THRESHOLD, SHORTLIST, RISK = range(6)
 """positions in world.planner: see world.PLANNER"""
@@ -131,10 +131,9 @@ def write_bases(t, b, c, demand):
 
 @kernel
 def evaluate(t, b, c, row):
-    """Price the fleet as it is; fills the tables that `trial` builds on. Returns total demand, requests/s."""
+    """Price the fleet as it is; fills the tables that `trial` builds on."""
     state, scratch = state_of(t), scratch_of(t)
-    models, sites = state.phase.shape[1:]
-    for s in range(sites):
+    for s in range(state.status.shape[1]):
         scratch.dead_share[c, s] = 0
         scratch.seen[c, s] = state.status[b, s]
     forecast(t, b, c, row)
@@ -145,10 +144,7 @@ def evaluate(t, b, c, row):
     count_members(t, b, c)
     gather(t, b, c)
     demand, served = 1e-9, 0.0
-    for m in range(models):
-        for s in range(sites):
-            scratch.load[c, m, s] = 0
-            scratch.spare[c, m, s] = 0
+    for m in range(state.phase.shape[1]):
         count = list_nominal(t, b, c, m)
         served_m, late = split(t, b, c, m, count)
         write_loads(t, b, c, m, count)
@@ -167,31 +163,21 @@ def evaluate(t, b, c, row):
     scratch.base[c, 1] = served
     scratch.base[c, 2] = priced(t, b, c, 1 - served / demand)
     scratch.base[c, 3] = resilience_cost(t, b, c, -1, demand)
-    return demand
 
 
 @kernel
 def trial(t, b, c, m, count):
     """Nominal gain per step, in service and in resilience, of model m having the `count` replicas on the list."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k = state.world[b]
+    scratch = scratch_of(t)
     demand = scratch.base[c, 0]
     served, late = split(t, b, c, m, count)
     write_delays(t, b, c, m, count)
     latency_s, _ = model_latency(t, b, c, m, count, served, late)
     verified, _ = finality(t, b, c, m, count, scratch.final[c] == 1)
     write_column(t, b, c, m, count)
-    spare, spare_trusted = 0.0, 0.0
-    for r in range(count):
-        s = scratch.replicas[c, r]
-        free = max(world.utilisation_limit[k] * scratch.cap_rps[c, r] - scratch.total_rps[c, r], 0.0)
-        spare += free
-        if trusted(t, b, m, s, state.status[b, s]):
-            spare_trusted += free
     scratch.trial[c, 0] = served
     scratch.trial[c, 1] = verified
-    scratch.trial[c, 2] = spare
-    scratch.trial[c, 3] = spare_trusted
+    scratch.trial[c, 2], scratch.trial[c, 3] = room(t, b, c, m, count)
     all_served = scratch.base[c, 1] - scratch.served[c, m] + served
     service = scratch.base[c, 2] - priced(t, b, c, 1 - all_served / demand)
     service += (scratch.service[c, m] - service_cost(t, b, c, m, served, verified, latency_s)) / demand

@@ -29,7 +29,7 @@ from og_env.layout import (
 )
 from og_env.nominal import LOOKAHEAD
 from og_env.routing import alarm
-from og_env.status import TEE, ZKML
+from og_env.status import TEE, ZKML, quorum_of
 
 __all__ = ["TABLES", "column", "observe"]
 
@@ -81,7 +81,7 @@ def digest(t, b, c):
                 warm += 1
                 capacity += world.capacity_rps[k, m, s]
                 load += state.load_rps[b, m, s]
-            elif phase >= FETCHING:
+            elif phase >= FETCHING and not state.status[b, s] & DOWN:
                 loading += 1
         scratch.digest[c, m, 0] = rps
         scratch.digest[c, m, 1] = rps / mean_rps - 1
@@ -169,7 +169,7 @@ def write_globals(t, b, c, obs, o, top):
     obs[b, o + GLOBAL.sites_down] = down / max(sites, 1)
     obs[b, o + GLOBAL.alarm] = top
     obs[b, o + GLOBAL.store_queue] = clip(busy / (2 * world.store_streams[k] * max(live[c, STORE], 1)))
-    quorum = 2 * registered // 3 + 1
+    quorum = quorum_of(registered)
     obs[b, o + GLOBAL.verifiers_margin] = clip((live[c, VERIFIER] - quorum) / max(registered, 1))
     obs[b, o + GLOBAL.stores] = clip(live[c, STORE] / 8)
     obs[b, o + GLOBAL.gateways] = clip(live[c, GATEWAY] / 8)

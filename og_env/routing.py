@@ -22,6 +22,9 @@ from og_env.layout import (
 )
 from og_env.status import SLOW_CAPACITY, SLOW_MS, trusted
 
+MOST_TEMPERATURES = 600.0
+"""farther than so many temperatures, all sites attract alike: the exponential ends there"""
+
 
 @kernel
 def step_demand(t, b, c, row):
@@ -100,7 +103,7 @@ def attract(t, b, c, s):
     for slot in range(scratch.slots[c]):
         ms = world.rtt_ms[k, scratch.gateways[c, slot], s] + slow_ms
         scratch.net_ms[c, slot, s] = ms
-        scratch.attraction[c, slot, s] = math.exp(-min(ms / temperature_ms, 80.0))
+        scratch.attraction[c, slot, s] = math.exp(-min(ms / temperature_ms, MOST_TEMPERATURES))
 
 
 @kernel
@@ -174,7 +177,7 @@ def list_replicas(t, b, c, m):
 def split(t, b, c, m, count):
     """Divide model m's demand over its listed replicas: softmax, then overflow once over spare capacity.
 
-    Fills flow [slot, position] and total_rps; returns requests/s served, and those of them served after a timeout."""
+    Fills flow [slot, position], total_rps and room_rps; returns requests/s served, and those of them served after a timeout."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     k = state.world[b]
     spread = state.knobs[b, 4]
@@ -219,24 +222,31 @@ def split(t, b, c, m, count):
     for r in range(count):
         total_rps = scratch.offered_rps[c, r] * scratch.kept[c, r] + fill * scratch.spare_rps[c, r]
         scratch.total_rps[c, r] = total_rps
+        warm = scratch.replica_wait_s[c, r] == 0
+        limit = world.utilisation_limit[k] * scratch.cap_rps[c, r]
+        scratch.room_rps[c, r] = max(limit - total_rps, 0.0) if warm else 0.0
     return direct + moved, moved * dead / over if moved > 0 else 0.0
 
 
 @kernel
-def write_loads(t, b, c, m, count):
-    """Served load and remaining spare of every listed replica of model m, to the tables [M, N]."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k = state.world[b]
-    scratch.spare_total[c, m] = 0
-    scratch.spare_trusted[c, m] = 0
+def room(t, b, c, m, count):
+    """What the listed replicas of model m could serve more, requests/s: all of them, and those that are trusted."""
+    state, scratch = state_of(t), scratch_of(t)
+    total, attested = 0.0, 0.0
     for r in range(count):
         s = scratch.replicas[c, r]
-        load = scratch.total_rps[c, r]
-        spare = 0.0
-        if scratch.replica_wait_s[c, r] == 0:
-            spare = max(world.utilisation_limit[k] * scratch.cap_rps[c, r] - load, 0.0)
-        scratch.load[c, m, s] = load
-        scratch.spare[c, m, s] = spare
-        scratch.spare_total[c, m] += spare
+        total += scratch.room_rps[c, r]
         if trusted(t, b, m, s, state.status[b, s]):
-            scratch.spare_trusted[c, m] += spare
+            attested += scratch.room_rps[c, r]
+    return total, attested
+
+
+@kernel
+def write_loads(t, b, c, m, count):
+    """Served load of model m by site, 0 elsewhere, and its room."""
+    scratch = scratch_of(t)
+    for s in range(scratch.load.shape[2]):
+        scratch.load[c, m, s] = 0
+    for r in range(count):
+        scratch.load[c, m, scratch.replicas[c, r]] = scratch.total_rps[c, r]
+    scratch.spare_total[c, m], scratch.spare_trusted[c, m] = room(t, b, c, m, count)

@@ -13,11 +13,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from og_env import catalog, config
+from og_env.command_line import Parser, guarded
 from og_env.node_table import NodeTable, read_header, read_node_table
 from og_env.specs import FailureKind, FailureSpec
 from og_env.trust import Fleet, additions_json, audit, best_additions, build_fleet, fleet_of_scenario
@@ -27,26 +28,11 @@ from og_env.trust.text import kind_rows, node_rows, text
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        run(options)
-    except ValueError as error:
-        return fail(str(error))
-    except BrokenPipeError:
-        return 0
-    except OSError as error:
-        return fail(f"{error.filename}: {error.strerror}")
-    return 0
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        sys.exit(fail(message))
+    return guarded(lambda: run(options))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(description=__doc__.splitlines()[0] if __doc__ else "", allow_abbrev=False)
+    parser = Parser(__doc__)
     parser.add_argument("fleet", nargs="?", metavar="FLEET.csv", help="a row for each node, with a header")
     parser.add_argument("--scenario", metavar="NAME", help="audit the sites of a scenario (name or file) instead")
     parser.add_argument(
@@ -181,11 +167,6 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]) if rows else [])
         writer.writeheader()
         writer.writerows(rows)
-
-
-def fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

@@ -16,16 +16,16 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from agents import comparison, evaluate, heuristics, report, statistics
 from agents.episodes import Episodes
 from agents.policy import Policy
-from og_env import IDS, config
+from og_env import IDS, TASKS, config
+from og_env.command_line import Parser, guarded
 from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
 
-TASKS = {id_: task for task, id_ in IDS.items()}
 TWIN_POLICY = "greedy_blind"
 Json = dict[str, Any]
 
@@ -33,29 +33,11 @@ Json = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
-    try:
-        run(options, shlex.join(["python", "scripts/benchmark.py", *arguments]))
-    except ValueError as error:
-        return fail(str(error))
-    except BrokenPipeError:
-        return 0
-    except OSError as error:
-        return fail(f"{error.filename}: {error.strerror}")
-    except KeyboardInterrupt:
-        print("stopped: nothing was written", file=sys.stderr)
-        return 130
-    return 0
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        sys.exit(fail(message))
+    return guarded(lambda: run(options, shlex.join(["python", "scripts/benchmark.py", *arguments])))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(description=__doc__.splitlines()[0] if __doc__ else "", allow_abbrev=False)
+    parser = Parser(__doc__)
     parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
     parser.add_argument(
         "--policies",
@@ -197,11 +179,6 @@ def version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "(not installed)"
-
-
-def fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

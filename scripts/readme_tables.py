@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from og_env import config
+from og_env.command_line import Parser, guarded
 from og_env.fields import ROWS, TABLES, column
 from og_env.layout import METRICS
 
@@ -31,20 +32,19 @@ DIMENSIONS = {"": "one row", "M": "models", "P": "proposals", "N": "sites", "U":
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
+    parser = Parser(__doc__)
     parser.add_argument("--benchmark", metavar="SUMMARY.json", help="fill the benchmark table from this file")
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a table is not current")
     parser.add_argument("--picture", action="store_true", help=f"draw {PICTURE.relative_to(ROOT)} anew")
     options = parser.parse_args(arguments)
-    try:
-        if options.picture:
-            draw_picture()
-        old = README.read_text(encoding="utf-8")
-        new = rewritten(old, read_summary(options.benchmark) if options.benchmark else None)
-    except OSError as error:
-        return fail(f"{error.filename}: {error.strerror}")
-    except ValueError as error:
-        return fail(str(error))
+    return guarded(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.picture:
+        draw_picture()
+    old = README.read_text(encoding="utf-8")
+    new = rewritten(old, read_summary(options.benchmark) if options.benchmark else None)
     if options.check:
         print("current" if old == new else "not current: run python scripts/readme_tables.py")
         return int(old != new)
@@ -180,11 +180,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

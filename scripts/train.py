@@ -12,16 +12,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from agents import train_settings
 from agents.train_settings import TrainSettings
-from og_env import IDS, config
+from og_env import IDS, TASKS, config
+from og_env.command_line import Parser, guarded
 from og_env.parsing import nearest_valid
 
-TASKS = {env_id: task for task, env_id in IDS.items()}
 NO_LIMIT = 10**12
 """timesteps of a run that the clock ends"""
 CHANGES = ("policy", "interface", "n_envs", "timesteps")
@@ -39,32 +39,11 @@ class Run(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
-    try:
-        run = resumed(options) if options.resume else fresh(options)
-        return start(run, resume=options.resume is not None, quiet=options.quiet)
-    except ValueError as error:
-        return fail(str(error))
-    except OSError as error:
-        return fail(f"{error.filename}: {error.strerror}")
-    except KeyboardInterrupt:
-        print("stopped: nothing was written", file=sys.stderr)
-        return 130
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        sys.exit(fail(message))
-
-
-def fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
+    return guarded(lambda: start(resumed(options) if options.resume else fresh(options), options))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
+    parser = Parser(__doc__)
     parser.add_argument("--scenario", metavar="S", help="name or file (default: global-24)")
     parser.add_argument("--env", metavar="ID", help=f"one of {', '.join(TASKS)} (default: {next(iter(TASKS))})")
     parser.add_argument("--timesteps", type=int, metavar="N", help="environment steps in all (default: the settings')")
@@ -126,7 +105,7 @@ def resumed(options: argparse.Namespace) -> Run:
         raise ValueError(f"{path}: damaged: its header does not say what the run was") from None
 
 
-def start(run: Run, *, resume: bool, quiet: bool) -> int:
+def start(run: Run, options: argparse.Namespace) -> int:
     from agents import ppo
 
     try:
@@ -137,8 +116,8 @@ def start(run: Run, *, resume: bool, quiet: bool) -> int:
             seed=run.seed,
             out=run.out,
             minutes=run.minutes,
-            resume=resume,
-            quiet=quiet,
+            resume=options.resume is not None,
+            quiet=options.quiet,
         )
     except ppo.Interrupted as stopped:
         print(stopped, file=sys.stderr)

@@ -8,31 +8,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from agents import heuristics, tuning
+from og_env.command_line import Parser, guarded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        run(options)
-    except ValueError as error:
-        return fail(str(error))
-    except BrokenPipeError:
-        return 0
-    return 0
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        sys.exit(fail(message))
+    return guarded(lambda: run(options))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(description=__doc__.splitlines()[0] if __doc__ else "", allow_abbrev=False)
+    parser = Parser(__doc__)
     parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
     parser.add_argument("--policies", default="all", metavar="all|a,b", help="heuristics (default: all with constants)")
     parser.add_argument("--constants", metavar="a,b", help="tune only these (default: all)")
@@ -54,11 +41,6 @@ def run(options: argparse.Namespace) -> None:
             "to the constants it started from",
             flush=True,
         )
-
-
-def fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

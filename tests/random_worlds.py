@@ -173,7 +173,7 @@ def _fill_constants(rng: np.random.Generator, world: World, w: int) -> None:
     world.convexity[w] = rng.choice([0, 5])
     world.budget_usd_per_hour[w] = rng.uniform(5, 100)
     world.knobs[w] = [
-        rng.choice([5, 40, 200]),
+        rng.choice([1, 5, 40, 200]),
         rng.choice([0, 0.1, 1]),
         rng.uniform(0, 4),
         rng.uniform(0, 3),

@@ -18,7 +18,6 @@ from og_env.layout import METRICS
 from og_env.simulator import Task
 from og_env.vector_env import NetworkVectorEnv
 
-FAST = ["toy-3", "global-16", "global-24", "random-24", "near-but-cold", "opengradient"]
 SHORT = {"episode.steps": 12}
 
 
@@ -34,7 +33,7 @@ def short(name: str):
 
 
 @pytest.mark.parametrize("env_id", og_env.IDS.values())
-@pytest.mark.parametrize("scenario", FAST)
+@pytest.mark.parametrize("scenario", config.names())
 def test_check_env_has_no_warning(env_id, scenario):
     check_env(gym.make(env_id, scenario=scenario).unwrapped, skip_render_check=True)
 
@@ -43,6 +42,27 @@ def test_check_env_has_no_warning(env_id, scenario):
 @pytest.mark.parametrize("task", og_env.IDS)
 def test_check_env_has_no_warning_for_other_interfaces(task, kwargs):
     check_env(NetworkEnv(task, "toy-3", **kwargs), skip_render_check=True)
+
+
+@pytest.mark.parametrize("scenario", config.names())
+@pytest.mark.parametrize("env_id", og_env.IDS.values())
+def test_stable_baselines_check_has_no_warning(env_id, scenario):
+    checker = pytest.importorskip("stable_baselines3.common.env_checker", reason="needs the extra train")
+    checker.check_env(gym.make(env_id, scenario=scenario, flatten=True).unwrapped, skip_render_check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", config.names())
+def test_a_hundred_random_episodes_stay_finite_and_inside_the_space(scenario):
+    large = scenario == "global-512"
+    env = NetworkVectorEnv(100, "joint", scenario, interface="operations" if large else "proposals")
+    env.reset(seed=77)
+    rng = np.random.default_rng(3)
+    for _ in range(env.simulator.spec.episode.steps):
+        _, rewards, _, truncated, _ = env.step(rng.integers(0, limits(env), size=env.action_space.shape))
+        assert np.isfinite(rewards).all() and (rewards <= 0).all()
+        assert np.isfinite(env.simulator.observation).all() and np.abs(env.simulator.observation).max() <= 1
+    assert truncated.all()
 
 
 def test_id_with_module_prefix_registers():

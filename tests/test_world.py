@@ -54,7 +54,6 @@ def test_toy_sizes_and_domains() -> None:
     arrays = world.arrays
     assert arrays.site_domain[0].tolist() == [[2, 0, -1], [3, 0, 1], [4, 1, -1]]
     assert arrays.domain_size[0].tolist() == [2, 2, 1, 1, 1]
-    assert [KINDS[kind] for kind in arrays.domain_kind[0]] == ["provider", "grid", "site", "site", "site"]
     assert arrays.domain_visible[0].tolist() == [1] * 5
     # a provider's likeliest effect in the catalogue is a frozen control plane, a grid's is darkness
     assert arrays.domain_effect[0].tolist() == [FROZEN, DOWN, DOWN, DOWN, DOWN]
@@ -114,7 +113,9 @@ def test_demand_follows_people_popularity_and_the_sun() -> None:
     )
     assert arrays.diurnal.shape == (1, 288, 8)
     assert np.allclose(arrays.diurnal[0].mean(axis=0), 1, atol=1e-5)
-    local_hour = arrays.diurnal[0].argmax(axis=0) / 12 + arrays.local_hour[0]
+    local_hour = arrays.diurnal[0].argmax(axis=0) / 12 + np.array(
+        [region.utc_offset_h for region in world.resolved.regions]
+    )
     assert np.allclose(local_hour % 24, spec.demand.peak_hour, atol=1 / 12)
     assert arrays.diurnal.max() == pytest.approx(1.9, abs=1e-4)
 
@@ -252,7 +253,7 @@ def test_padding_adds_nothing() -> None:
     assert not wide.arrays.start_phase[0, :, 3:].any() and not wide.arrays.capacity_rps[0, :, 3:].any()
     assert wide.sources == exact.sources
     places = [0, 1, 4, 5, 6]
-    for name in ("domain_rate", "domain_mean_h", "domain_effect", "domain_kind", "domain_visible"):
+    for name in ("domain_rate", "domain_mean_h", "domain_effect", "domain_visible"):
         values = getattr(wide.arrays, name)
         assert np.array_equal(values[0, places], getattr(exact.arrays, name)[0])
         assert not np.delete(values[0], places).any()

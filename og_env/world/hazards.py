@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from og_env.checks import KINDS
 from og_env.config import ResolvedScenario
 from og_env.layout import World
 from og_env.trust import availability, correlation_matrix
@@ -32,7 +31,6 @@ def fill_domains(
             continue
         f = shared + domain.members[0] if own else index[domain]
         world.domain_size[0, f] = len(domain.members)
-        world.domain_kind[0, f] = KINDS.index(domain.kind)
         world.domain_visible[0, f] = domain.kind not in hidden
         world.domain_effect[0, f] = effect_bit(risk)
         for member, hit in zip(domain.members, hit_probabilities(domain, risk, resolved.sites), strict=True):

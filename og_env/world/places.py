@@ -97,8 +97,8 @@ def fill_demand(world: World, resolved: ResolvedScenario, day: int) -> None:
     popularity = np.array([model.share for model in resolved.models])
     popularity = popularity / popularity.sum()
     world.base_rps[0] = demand.requests_per_s * np.outer(population_share(resolved), popularity)
-    world.local_hour[0] = [region.utc_offset_h for region in resolved.regions]
-    hour = np.arange(day)[:, None] * resolved.spec.episode.step_s / 3600 + world.local_hour[0]
+    offset_h = np.array([region.utc_offset_h for region in resolved.regions])
+    hour = np.arange(day)[:, None] * resolved.spec.episode.step_s / 3600 + offset_h
     world.diurnal[0] = 1 + demand.diurnal_amplitude * np.cos(2 * np.pi * (hour - demand.peak_hour) / 24)
 
 
