@@ -27,10 +27,10 @@ def test_a_seed_draws_the_same_fleet_and_another_seed_another_one() -> None:
 def test_the_standard_fleet_stays_as_its_file_describes_it() -> None:
     sites = config.resolve(config.load("global-24")).sites
     providers = Counter(site.provider for site in sites)
-    assert len(providers) == 7
-    assert providers.most_common(2) == [("equinix", 8), ("azure", 5)]
-    cheapest = sorted(sites, key=lambda site: site.usd_per_gpu_hour / catalog.gpus()[site.gpu].bandwidth_gb_per_s)[:8]
-    assert sum(site.provider == "equinix" for site in cheapest) >= 6
+    assert len(providers) == 4
+    assert providers.most_common(2) == [("ovh", 12), ("oci", 8)]
+    cheapest = sorted(sites, key=lambda site: site.usd_per_gpu_hour / catalog.gpus()[site.gpu].bandwidth_gb_per_s)[:12]
+    assert sum(site.provider == "ovh" for site in cheapest) >= 10
 
 
 @given(

@@ -67,7 +67,11 @@ def test_durations_and_effects() -> None:
         kind = catalog.failure_kind(source.kind, source.name)
         assert (source.median_h, source.heavy_median_h) == (2 * kind.duration_h, 2 * kind.heavy_duration_h)
         assert sum(source.effects) == pytest.approx(1)
-        frozen = 0.3 if source.kind in ("region", "provider") else kind.effects.get("FROZEN", 0.0)
+        frozen = (
+            world.resolved.spec.failures.frozen_share
+            if source.kind in ("region", "provider")
+            else kind.effects.get("FROZEN", 0.0)
+        )
         assert source.effects[1] == pytest.approx(frozen)
         mean_h = 0.85 * source.median_h * math.exp(source.sigma**2 / 2)
         mean_h += 0.15 * source.heavy_median_h * math.exp(source.heavy_sigma**2 / 2)
@@ -145,7 +149,9 @@ def test_what_hits_one_site_alone_is_its_own_risk() -> None:
             rate[source.members[0]] += source.rate_per_h * source.hit[0]
             hours[source.members[0]] += source.rate_per_h * source.hit[0] * min(source.mean_h, 24)
     assert np.allclose(world.arrays.domain_rate[0, shared:], rate, rtol=1e-5)
-    assert np.allclose(world.arrays.domain_mean_h[0, shared:], hours / rate, rtol=1e-5)
+    assert np.allclose(
+        world.arrays.domain_mean_h[0, shared:], np.divide(hours, rate, out=np.zeros(n), where=rate > 0), rtol=1e-5
+    )
 
 
 def test_a_mean_duration_ends_with_the_episode() -> None:
