@@ -207,7 +207,7 @@ def step(t, b, c, operation):
     output.terms[b, TERM.cost] = usd_per_hour / world.budget_usd_per_hour[k]
     unserved = max(1 - served / demand, 0.0) if demand > 0 else 0.0
     output.terms[b, TERM.unserved] = unserved_term(unserved, world.convexity[k])
-    output.terms[b, TERM.unverified] = (asked - verified) / demand if demand > 0 else 0.0
+    output.terms[b, TERM.unverified] = max(asked - verified, 0.0) / demand if demand > 0 else 0.0
     output.terms[b, TERM.exposure] = exposure
     output.terms[b, TERM.churn] = 1 if possible and operation != 0 else 0
     output.reward[b] = weighted(output.terms, world.weights, b, k)

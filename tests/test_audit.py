@@ -7,7 +7,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -150,10 +149,7 @@ def test_the_catalogue_serves_as_candidates(audit_json, small):
 )
 def test_real_fleets_show_their_known_concentration(audit_json, name, flags, kind, share, hhi, nakamoto):
     path = fleet_file(name)
-    start = time.perf_counter()
     result = audit_json(path, *flags)
-    # Ten seconds is the promise for a free machine; twice that keeps the test quiet on a busy one.
-    assert time.perf_counter() - start < 20
     figures = result["kinds"][kind]
     assert figures["top"][0]["share"] == pytest.approx(share, abs=0.005)
     assert figures["hhi"] == pytest.approx(hhi, abs=0.0005)

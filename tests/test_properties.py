@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from og_env import config
@@ -39,7 +39,7 @@ def play(name: str, seed: int, steps: int) -> Simulator:
 
 
 cases = given(st.sampled_from(SCENARIOS), st.integers(0, 10_000), st.integers(1, 40))
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 @few
@@ -94,6 +94,7 @@ def test_money_is_at_least_the_rent_and_at_most_rent_and_egress(name: str, seed:
 
 @few
 @cases
+@example("store-loss", 23, 25)  # a sum of parts that exceeded the whole by one rounding
 def test_quorum_shares_and_terms_stay_in_range(name: str, seed: int, steps: int) -> None:
     simulator = play(name, seed, steps)
     live, quorum = metric(simulator, "verifiers_live"), metric(simulator, "quorum")

