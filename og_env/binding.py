@@ -1,23 +1,26 @@
 """Arrays bound once, so that a compiled kernel takes one small argument.
 
 Passing sixty arrays to a compiled function costs several microseconds a call, and every view of a counted array costs
-atomic reference counts. Here a layout (a NamedTuple whose fields say dtype and dimensions) is allocated once, its
-addresses and sizes are written to an int64 table, and the kernel rebuilds from the table the arrays that it uses:
-uncounted, and typed at compile time.
+atomic reference counts. Here a layout (a NamedTuple whose fields say dtype and dimensions) is allocated once, and its
+addresses and sizes are written to an int64 table. A kernel reads and writes elements straight through the table:
+`state.phase[b, m, s]` is one address computation, without an array object, bounds or negative indices (-1 is not the
+last element). The compiler is told that different fields never overlap, and that worlds never change while a kernel
+runs, so that it can keep their values in registers and use vector instructions.
 """
 
 from __future__ import annotations
 
+import operator
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.imputils import lower_getattr_generic
-from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.core.imputils import lower_builtin, lower_getattr, lower_getattr_generic
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import intrinsic, models, register_model
 from numba.np import numpy_support
-from numba.np.arrayobj import populate_array
 
 DIMENSIONS = "WBTYNMUFSDPKQOVC"
 """W worlds, B episodes in the batch, T tape rows, Y steps a day, N sites, M models, U user regions, F fault domains (shared
@@ -25,6 +28,7 @@ ones, then one per site), S shared ones, D memberships of a site, P proposals, K
 observation width, V operations, C scratch slots (one per thread)"""
 
 HEADER = len(DIMENSIONS)
+ZERO = ir.IntType(64)(0)
 SMALL_DIMENSIONS = {"2": 2, "3": 3, "4": 4, "5": 5, "6": 6, "8": 8, "9": 9}
 
 
@@ -69,65 +73,145 @@ def bind(sizes: dict[str, int], *groups: Any) -> np.ndarray:
 
 
 class ViewType(types.Opaque):
-    """Compile-time type of a layout seen through the table: an address, whose attributes are the layout's arrays."""
+    """Compile-time type of a layout seen through the table: an address, whose attributes are the layout's fields."""
 
-    def __init__(self, layout: type, first: int) -> None:
-        self.position = {field.name: first + index for index, field in enumerate(fields(layout))}
-        self.declared = {field.name: field for field in fields(layout)}
-        super().__init__(f"View({layout.__name__}, {first})")
+    def __init__(self, layout: type, first: int, constant: bool) -> None:
+        name = layout.__name__
+        self.fields = {
+            field.name: FieldType(f"{name}.{field.name}", field, first + index, constant)
+            for index, field in enumerate(fields(layout))
+        }
+        super().__init__(f"View({name}, {first}, {constant})")
+
+
+class FieldType(types.Opaque):
+    """Compile-time type of one field: the table's address; elements are read and written by full integer indices."""
+
+    def __init__(self, name: str, field: Field, position: int, constant: bool) -> None:
+        self.field, self.position, self.constant = field, position, constant
+        self.dtype = numpy_support.from_dtype(field.dtype)
+        super().__init__(f"Field({name}, {field.dtype}, {field.dims}, {position}, {constant})")
 
 
 register_model(ViewType)(models.OpaqueModel)
+register_model(FieldType)(models.OpaqueModel)
 
 
 @infer_getattr
 class ViewAttributes(AttributeTemplate):
     key = ViewType
 
-    def generic_resolve(self, view: ViewType, name: str) -> types.Array | None:
-        field = view.declared.get(name)
-        return None if field is None else _array_type(field)
+    def generic_resolve(self, view: ViewType, name: str) -> FieldType | None:
+        return view.fields.get(name)
 
 
-def _array_type(field: Field) -> types.Array:
-    return types.Array(numpy_support.from_dtype(field.dtype), len(field.dims), "C")
+@infer_getattr
+class FieldAttributes(AttributeTemplate):
+    key = FieldType
+
+    def generic_resolve(self, field: FieldType, name: str) -> types.UniTuple | None:
+        return types.UniTuple(types.intp, len(field.field.dims)) if name == "shape" else None
+
+
+def _fits(field: Any, index: Any) -> bool:
+    if not isinstance(field, FieldType):
+        return False
+    parts = index.types if isinstance(index, types.BaseTuple) else (index,)
+    if len(parts) != len(field.field.dims) or not all(isinstance(part, types.Integer) for part in parts):
+        raise TypeError(f"{field} takes {len(field.field.dims)} integers, not {index}")
+    return True
+
+
+@infer_global(operator.getitem)
+class ReadElement(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(args[0].dtype, *args) if _fits(args[0], args[1]) else None
+
+
+@infer_global(operator.setitem)
+class WriteElement(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        field, index, _ = args
+        return signature(types.none, field, index, field.dtype) if _fits(field, index) else None
+
+
+def _size(context: Any, builder: Any, table: Any, letter: str) -> Any:
+    if letter in SMALL_DIMENSIONS:
+        return context.get_constant(types.intp, SMALL_DIMENSIONS[letter])
+    return _word(context, builder, table, DIMENSIONS.index(letter))
+
+
+def _word(context: Any, builder: Any, table: Any, index: int) -> Any:
+    """An entry of the table, which never changes while a kernel runs."""
+    intp = context.get_value_type(types.intp)
+    address = builder.gep(builder.bitcast(table, intp.as_pointer()), [intp(index)], inbounds=True)
+    word = builder.load(address)
+    word.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return word
+
+
+def _element(context: Any, builder: Any, field: FieldType, table: Any, index_type: Any, index: Any) -> Any:
+    """Address of an element."""
+    if isinstance(index_type, types.BaseTuple):
+        parts = list(zip(cgutils.unpack_tuple(builder, index), index_type.types, strict=True))
+    else:
+        parts = [(index, index_type)]
+    offset = None
+    for (value, kind), letter in zip(parts, field.field.dims, strict=True):
+        place = context.cast(builder, value, kind, types.intp)
+        if offset is None:
+            offset = place
+        else:
+            size = _size(context, builder, table, letter)
+            offset = builder.add(builder.mul(offset, size, flags=("nsw",)), place, flags=("nsw",))
+    pointer = context.get_data_type(field.dtype).as_pointer()
+    base = builder.inttoptr(_word(context, builder, table, field.position), pointer)
+    return builder.gep(base, [offset], inbounds=True)
+
+
+def _mark(builder: Any, field: FieldType, access: Any) -> Any:
+    """Tell the compiler that fields do not overlap."""
+    module = builder.module
+    root = module.add_metadata(["og_env"])
+    kind = module.add_metadata([str(field), root, ZERO])
+    access.set_metadata("tbaa", module.add_metadata([kind, kind, ZERO]))
+    return access
+
+
+@lower_builtin(operator.getitem, FieldType, types.Any)
+def _lower_read(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    field = sig.args[0]
+    value = _mark(builder, field, builder.load(_element(context, builder, field, args[0], sig.args[1], args[1])))
+    if field.constant:
+        value.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return context.data_model_manager[field.dtype].from_data(builder, value)
+
+
+@lower_builtin(operator.setitem, FieldType, types.Any, types.Any)
+def _lower_write(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    field = sig.args[0]
+    address = _element(context, builder, field, args[0], sig.args[1], args[1])
+    value = context.data_model_manager[field.dtype].as_data(builder, args[2])
+    _mark(builder, field, builder.store(value, address))
+    return context.get_dummy_value()
+
+
+@lower_getattr(FieldType, "shape")
+def _lower_shape(context: Any, builder: Any, field: FieldType, table: Any) -> Any:
+    sizes = [_size(context, builder, table, letter) for letter in field.field.dims]
+    return context.make_tuple(builder, types.UniTuple(types.intp, len(sizes)), sizes)
 
 
 @lower_getattr_generic(ViewType)
 def _lower_field(context: Any, builder: Any, view: ViewType, value: Any, name: str) -> Any:
-    """The array of a field: its address and sizes are read from the table, which never changes while a kernel runs."""
-    field = view.declared[name]
-    intp = context.get_value_type(types.intp)
-    table = builder.bitcast(value, intp.as_pointer())
-    constant = builder.module.add_metadata([])
-
-    def load(index: int) -> Any:
-        word = builder.load(builder.gep(table, [intp(index)], inbounds=True))
-        word.set_metadata("invariant.load", constant)
-        return word
-
-    result = context.make_array(_array_type(field))(context, builder)
-    shape = [
-        intp(SMALL_DIMENSIONS[letter]) if letter in SMALL_DIMENSIONS else load(DIMENSIONS.index(letter))
-        for letter in field.dims
-    ]
-    strides = [intp(field.dtype.itemsize)]
-    for size in reversed(shape[1:]):
-        strides.insert(0, builder.mul(strides[0], size))
-    populate_array(
-        result,
-        data=builder.inttoptr(load(view.position[name]), result.data.type),
-        shape=cgutils.pack_array(builder, shape, ty=intp),
-        strides=cgutils.pack_array(builder, strides, ty=intp),
-        itemsize=intp(field.dtype.itemsize),
-        meminfo=None,
-    )
-    return result._getvalue()
+    return value
 
 
-def viewer(layout: type, first: int) -> Any:
-    """The compiled function from the table to a view of a layout, whose first address stands at `first`."""
-    view = ViewType(layout, first)
+def viewer(layout: type, first: int, constant: bool = False) -> Any:
+    """The compiled function from the table to a view of a layout, whose first address stands at `first`.
+
+    constant: no kernel writes to it."""
+    view = ViewType(layout, first, constant)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         table = context.make_array(signature.args[0])(context, builder, args[0])

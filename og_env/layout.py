@@ -246,7 +246,7 @@ for _group in GROUPS:
     _FIRST[_group] = _next
     _next += len(fields(_group))
 
-world_of = viewer(World, _FIRST[World])
+world_of = viewer(World, _FIRST[World], constant=True)
 tape_of = viewer(Tape, _FIRST[Tape])
 state_of = viewer(State, _FIRST[State])
 output_of = viewer(Output, _FIRST[Output])
