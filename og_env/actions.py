@@ -16,6 +16,7 @@ from og_env.layout import (
     ON_DISK,
     STAGING,
     STORE,
+    scratch_of,
     state_of,
     world_of,
 )
@@ -92,22 +93,31 @@ def reachable(t, b, s):
 
 
 @kernel
-def write_mask(t, b, mask):
+def write_mask(t, b, c, mask):
     """Into mask [B, V]: 1 where an operation is possible."""
-    state = state_of(t)
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     models, sites = state.phase.shape[1:]
+    k = state.world[b]
     store = store_lives(t, b)
     mask[b, 0] = 1
     for s in range(sites):
-        open_ = reachable(t, b, s)
-        for m in range(models):
-            for verb in range(3):
-                mask[b, 1 + verb * models * sites + m * sites + s] = open_ and model_possible(t, b, verb, m, s, store)
-        first = 1 + 3 * models * sites + s
-        for role in range(3):
-            present = state.role_ms[b, role, s] >= 0
-            mask[b, first + 2 * role * sites] = open_ and not present
-            mask[b, first + (2 * role + 1) * sites] = open_ and present
+        scratch.open[c, s] = reachable(t, b, s)
+        scratch.free[c, s] = world.gpu_count[k, s] - state.gpus_used[b, s]
+    for m in range(models):
+        launch, retire, stage = 1 + m * sites, 1 + (models + m) * sites, 1 + (2 * models + m) * sites
+        for s in range(sites):
+            phase, gpus, open_ = state.phase[b, m, s], world.replica_gpus[k, m, s], scratch.open[c, s]
+            absent, placed = phase == ABSENT, phase >= FETCHING
+            fits = (gpus > 0) & (gpus <= scratch.free[c, s])
+            mask[b, launch + s] = open_ & fits & (not placed) & (store | (not absent))
+            mask[b, retire + s] = open_ & placed
+            mask[b, stage + s] = open_ & (gpus > 0) & absent & store
+    for role in range(3):
+        first = 1 + (3 * models + 2 * role) * sites
+        for s in range(sites):
+            present, open_ = state.role_ms[b, role, s] >= 0, scratch.open[c, s]
+            mask[b, first + s] = open_ & (not present)
+            mask[b, first + sites + s] = open_ & present
 
 
 @kernel

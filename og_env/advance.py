@@ -35,7 +35,7 @@ def report(t, b, c, mode, obs, offsets, mask):
         propose(t, b, c)
     if mask.shape[1] > 0:
         if mode == OPERATIONS:
-            write_mask(t, b, mask)
+            write_mask(t, b, c, mask)
         else:
             mask[b, 0] = 1
             for i in range(output.offer.shape[1]):
@@ -48,7 +48,7 @@ def report(t, b, c, mode, obs, offsets, mask):
 def start_rows(t, rows, c, mode, obs, offsets, mask):
     """Begin an episode in each of the environments `rows` [any], whose tapes are drawn."""
     for b in rows:
-        begin(t, b)
+        begin(t, b, c)
         report(t, b, c, mode, obs, offsets, mask)
 
 

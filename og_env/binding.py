@@ -22,7 +22,7 @@ from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, inf
 from numba.extending import intrinsic, models, register_model
 from numba.np import numpy_support
 
-DIMENSIONS = "WBTYNMUFSDPKQOVC"
+DIMENSIONS = "WBTYNMUFSDPKQOVCX"
 """W worlds, B episodes in the batch, T tape rows, Y steps a day, N sites, M models, U user regions, F fault domains (shared
 ones, then one per site), S shared ones, D memberships of a site, P proposals, K proposal features, Q metrics, O
 observation width, V operations, C scratch slots (one per thread)"""
@@ -53,16 +53,20 @@ def fields(layout: type) -> list[Field]:
     return result
 
 
+def _complete(sizes: dict[str, int]) -> dict[str, int]:
+    return sizes | SMALL_DIMENSIONS | {"X": sizes["N"] ** 2}
+
+
 def allocate(layout: type, sizes: dict[str, int]) -> Any:
     """A layout filled with zeros; sizes maps every dimension letter to its size."""
-    full = sizes | SMALL_DIMENSIONS
+    full = _complete(sizes)
     return layout(*(np.zeros([full[letter] for letter in field.dims], field.dtype) for field in fields(layout)))
 
 
 def bind(sizes: dict[str, int], *groups: Any) -> np.ndarray:
     """The table [HEADER + number of arrays] of sizes and addresses; the caller keeps the arrays alive and in place."""
-    full = sizes | SMALL_DIMENSIONS
-    table = [sizes.get(letter, 0) for letter in DIMENSIONS]
+    full = _complete(sizes)
+    table = [full.get(letter, 0) for letter in DIMENSIONS]
     for group in groups:
         for field, value in zip(fields(type(group)), group, strict=True):
             shape = tuple(full[letter] for letter in field.dims)

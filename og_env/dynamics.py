@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from og_env.actions import apply
-from og_env.contingency import count_members, count_roles, effective_nodes, write_losses, write_parts
+from og_env.contingency import effective_nodes, write_column, write_losses, write_part
 from og_env.jit import entry, kernel
 from og_env.latency import finality, lognormal_percentiles, model_latency, write_delays
 from og_env.layout import (
@@ -13,11 +13,11 @@ from og_env.layout import (
     KNOBS,
     LOADING,
     METRICS,
-    ON_DISK,
     STORE,
     TERMS,
     VERIFIER,
     WARM,
+    memo_of,
     output_of,
     scratch_of,
     state_of,
@@ -25,19 +25,20 @@ from og_env.layout import (
     world_of,
 )
 from og_env.named import columns
-from og_env.placement import choose_attack, find_sources, progress, strike, write_waits
+from og_env.placement import choose_attack, count_fetches, progress, strike, write_waits
 from og_env.reward import latency_term, unserved_term, weighted
-from og_env.routing import gather, list_replicas, split, step_demand, write_loads, write_risk
+from og_env.routing import gather, list_replicas, listen, room, split, step_demand
 from og_env.status import NO_PROOF, quorum_of
+from og_env.survey import survey
 
 TERM = columns("Term", TERMS)
 METRIC = columns("Metric", METRICS)
 
 
 @kernel
-def begin(t, b):
+def begin(t, b, c):
     """The state before the first step: the starting fleet, and the status of the tape's row 0."""
-    world, state, tape, output = world_of(t), state_of(t), tape_of(t), output_of(t)
+    world, state, tape, output, memo = world_of(t), state_of(t), tape_of(t), output_of(t), memo_of(t)
     models, sites = state.phase.shape[1:]
     k = state.world[b]
     state.step[b] = 0
@@ -79,111 +80,104 @@ def begin(t, b):
     state.attack_until[b] = -1
     state.attack_ready[b] = 0
     state.attacks_left[b] = world.attack_budget[k]
+    memo.known[b] = 0
+    memo.dying[b] = 0
+    tally(t, b, c)
 
 
 @kernel
 def route_model(t, b, c, m):
-    """Route, delay and verify model m; fills its tables and returns its seconds to finality summed over requests/s."""
+    """Route, delay and verify model m; fills its figures and returns its seconds to finality summed over requests/s."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    final = scratch.final[c] == 1
     count = list_replicas(t, b, c, m)
     served, late = split(t, b, c, m, count)
-    write_loads(t, b, c, m, count)
     write_delays(t, b, c, m, count)
     latency_s, variance = model_latency(t, b, c, m, count, served, late)
-    verified, final_s = finality(t, b, c, m, count, final)
+    verified, final_s = finality(t, b, c, m, count)
+    spare_total, spare_trusted = room(t, b, c, m, count)
+    write_column(t, b, c, m, count)
+    write_part(t, b, c, m, served, verified, spare_total, spare_trusted)
+    for f in range(scratch.domain_lost.shape[1]):
+        scratch.domain_lost[c, f] += scratch.column_part[c, f]
     scratch.served[c, m] = served
     scratch.verified[c, m] = verified
     scratch.latency_s[c, m] = latency_s
     scratch.latency_var[c, m] = variance
     scratch.timeouts[c, m] = late
-    write_parts(t, b, c, m, count)
+    k = state.world[b]
     for s in range(state.status.shape[1]):
         state.utilisation[b, m, s] = 0
-    step_s = world.step_ms[state.world[b]] / 1000
+        state.load_rps[b, m, s] = 0
+    capacities, waits, egress = 0.0, 0.0, 0.0
     for r in range(count):
         s = scratch.replicas[c, r]
-        load, capacity = scratch.total_rps[c, r], scratch.cap_rps[c, r]
+        load, capacity, wait_s = scratch.total_rps[c, r], scratch.cap_rps[c, r], scratch.replica_wait_s[c, r]
         state.utilisation[b, m, s] = load / capacity if capacity > 0 else 0.0
+        state.load_rps[b, m, s] = load
         scratch.site_rps[c, s] += load
-        scratch.sums[c, 0] += capacity
-        wait_s = scratch.replica_wait_s[c, r]
-        scratch.sums[c, 1] += load * wait_s * wait_s / (2 * step_s)
+        capacities += capacity
+        waits += load * wait_s * wait_s
+        egress += load * world.egress_usd_per_gb[k, s]
+    scratch.sums[c, 0] += capacities
+    scratch.sums[c, 1] += waits * 500 / world.step_ms[k]
+    scratch.sums[c, 2] += egress * world.request_gb[k, m]
     return final_s + verified * latency_s
-
-
-@kernel
-def rent_usd_per_hour(t, b):
-    """Dollars an hour for GPUs, machines and stored weights at this moment."""
-    world, state = world_of(t), state_of(t)
-    models, sites = state.phase.shape[1:]
-    k = state.world[b]
-    usd, stored_gb = 0.0, 0.0
-    catalogue_gb = 0.0
-    for m in range(models):
-        catalogue_gb += world.weights_gb[k, m]
-    for s in range(sites):
-        up = not state.status[b, s] & DOWN
-        if up:
-            usd += state.gpus_used[b, s] * world.usd_per_gpu_hour[k, s]
-        for role in range(3):
-            if state.role_ms[b, role, s] >= 0:
-                usd += world.usd_per_vm_hour[k, s] if up else 0.0
-                stored_gb += catalogue_gb if role == STORE else 0.0
-        for m in range(models):
-            if state.phase[b, m, s] >= ON_DISK and state.phase[b, m, s] != FETCHING:
-                stored_gb += world.weights_gb[k, m]
-    return usd + stored_gb * world.storage_usd_per_gb_hour[k]
-
-
-@kernel
-def answers_usd(t, b, c):
-    """Dollars of egress for the answers served in this step."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    models, sites = state.phase.shape[1:]
-    k = state.world[b]
-    usd_per_s = 0.0
-    for m in range(models):
-        for s in range(sites):
-            load = scratch.load[c, m, s]
-            if load > 0:
-                usd_per_s += load * world.request_gb[k, m] * world.egress_usd_per_gb[k, s]
-    return usd_per_s * (world.step_ms[k] // 1000)
 
 
 @kernel
 def step(t, b, c, operation):
     """Advance environment b by one step with one placement operation and the knobs in its state."""
-    world, state, scratch, output = world_of(t), state_of(t), scratch_of(t), output_of(t)
-    models, sites = state.phase.shape[1:]
+    world, state, scratch, output, memo = world_of(t), state_of(t), scratch_of(t), output_of(t), memo_of(t)
     k = state.world[b]
     row = state.step[b] + 1
 
     possible = apply(t, b, operation)
+    if possible and operation != 0:
+        memo.known[b] = 0
     choose_attack(t, b, row)
-    write_risk(t, b, c, row - 1)
+    listen(t, b, c, row - 1)
     strike(t, b, c, row)
-    find_sources(t, b, c)
-    write_waits(t, b, c)
-    final = count_roles(t, b, c)
-    scratch.final[c] = 1 if final else 0
-    count_members(t, b, c)
+    survey(t, b, c)
+    if memo.moving[b] > 0:
+        count_fetches(t, b, c)
+        write_waits(t, b, c)
     step_demand(t, b, c, row)
     gather(t, b, c)
-    scratch.sums[c, 0] = 0
-    scratch.sums[c, 1] = 0
-    for s in range(sites):
+    for i in range(3):
+        scratch.sums[c, i] = 0
+    for s in range(state.status.shape[1]):
         scratch.site_rps[c, s] = 0
+    for f in range(scratch.domain_lost.shape[1]):
+        scratch.domain_lost[c, f] = 0
     final_s = 0.0
-    for m in range(models):
+    for m in range(state.phase.shape[1]):
         final_s += route_model(t, b, c, m)
-    usd_per_hour = rent_usd_per_hour(t, b)
-    answers = answers_usd(t, b, c)
-    cold_starts, fetched_gb, egress_usd = progress(t, b, c)
-    usd_per_hour += (answers + egress_usd) * 3600 / (world.step_ms[k] // 1000)
+    usd_per_hour = memo.rent_usd_per_hour[b]
+    cold_starts, fetched_gb, egress_usd = 0, 0.0, 0.0
+    if memo.moving[b] > 0:
+        cold_starts, fetched_gb, egress_usd = progress(t, b, c)
+    usd_per_hour += (scratch.sums[c, 2] + egress_usd * 1000 / world.step_ms[k]) * 3600
 
+    values = output.metrics
+    values[b, METRIC.cold_starts] = cold_starts
+    values[b, METRIC.fetch_gb] = fetched_gb
+    values[b, METRIC.active_outages] = tape_of(t).outages[b, row] + (1 if row <= state.attack_until[b] else 0)
+    values[b, METRIC.operations] = 1 if possible and operation != 0 else 0
+    values[b, METRIC.impossible_operations] = 0 if possible else 1
+    output.operation[b] = operation if possible else 0
+    account(t, b, c, usd_per_hour, final_s)
+    tally(t, b, c)
+    state.step[b] = row
+    output.truncated[b] = 1 if row == tape_of(t).attack.shape[1] - 1 else 0
+
+
+@kernel
+def account(t, b, c, usd_per_hour, final_s):
+    """Terms, reward and metrics of a step from the figures of all models."""
+    world, state, scratch, output, memo = world_of(t), state_of(t), scratch_of(t), output_of(t), memo_of(t)
+    k = state.world[b]
     demand, served, verified, asked, late, mean, second, latency = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for m in range(models):
+    for m in range(state.phase.shape[1]):
         served_m, latency_m = scratch.served[c, m], scratch.latency_s[c, m]
         demand += scratch.asked[c, m]
         served += served_m
@@ -197,25 +191,23 @@ def step(t, b, c, operation):
         state.model_demand_rps[b, m] = scratch.asked[c, m]
         state.model_served_rps[b, m] = served_m
         state.model_latency_s[b, m] = latency_m
-        for s in range(sites):
-            state.load_rps[b, m, s] = scratch.load[c, m, s]
-    for s in range(sites):
-        state.site_share[b, s] = scratch.site_rps[c, s] / served if served > 0 else 0.0
-    exposure = write_losses(t, b, c, demand, served)
+    per_served = 1 / served if served > 0 else 0.0
+    per_demand = 1 / demand if demand > 0 else 0.0
+    for s in range(state.status.shape[1]):
+        state.site_share[b, s] = scratch.site_rps[c, s] * per_served
+    exposure = write_losses(t, b, c, per_demand)
 
-    output.terms[b, TERM.latency] = latency / demand if demand > 0 else 0.0
+    unserved = max(1 - served * per_demand, 0.0) if demand > 0 else 0.0
+    output.terms[b, TERM.latency] = latency * per_demand
     output.terms[b, TERM.cost] = usd_per_hour / world.budget_usd_per_hour[k]
-    unserved = max(1 - served / demand, 0.0) if demand > 0 else 0.0
     output.terms[b, TERM.unserved] = unserved_term(unserved, world.convexity[k])
-    output.terms[b, TERM.unverified] = max(asked - verified, 0.0) / demand if demand > 0 else 0.0
+    output.terms[b, TERM.unverified] = max(asked - verified, 0.0) * per_demand
     output.terms[b, TERM.exposure] = exposure
-    output.terms[b, TERM.churn] = 1 if possible and operation != 0 else 0
+    output.terms[b, TERM.churn] = 1 if output.operation[b] != 0 else 0
     output.reward[b] = weighted(output.terms, world.weights, b, k)
-    output.operation[b] = operation if possible else 0
 
-    if served > 0:
-        mean /= served
-        second = max(second / served - mean * mean, 0.0)
+    mean *= per_served
+    second = max(second * per_served - mean * mean, 0.0)
     p50, p95, p99 = lognormal_percentiles(mean, second)
     values = output.metrics
     values[b, METRIC.latency_mean_ms] = mean * 1000
@@ -228,40 +220,55 @@ def step(t, b, c, operation):
     values[b, METRIC.served_share] = 1 - unserved
     values[b, METRIC.verified_share] = verified / asked if asked > 0 else 1.0
     values[b, METRIC.usd_per_hour] = usd_per_hour
-    values[b, METRIC.usd_per_1000_requests] = usd_per_hour / (served * 3.6) if served > 0 else 0.0
-    values[b, METRIC.cold_starts] = cold_starts
-    values[b, METRIC.cold_wait_s] = scratch.sums[c, 1] / served if served > 0 else 0.0
-    values[b, METRIC.timeout_share] = late / served if served > 0 else 0.0
+    values[b, METRIC.usd_per_1000_requests] = usd_per_hour * per_served / 3.6
+    values[b, METRIC.cold_wait_s] = scratch.sums[c, 1] * per_served
+    values[b, METRIC.timeout_share] = late * per_served
     values[b, METRIC.utilisation] = served / scratch.sums[c, 0] if scratch.sums[c, 0] > 0 else 0.0
     values[b, METRIC.exposure] = exposure
-    values[b, METRIC.n_eff] = effective_nodes(t, b)
-    values[b, METRIC.active_outages] = tape_of(t).outages[b, row] + (1 if row <= state.attack_until[b] else 0)
-    values[b, METRIC.fetch_gb] = fetched_gb
-    values[b, METRIC.operations] = 1 if possible and operation != 0 else 0
-    values[b, METRIC.impossible_operations] = 0 if possible else 1
-    values[b, METRIC.verifiers_live] = scratch.live[c, VERIFIER]
-    values[b, METRIC.stores_live] = scratch.live[c, STORE]
-    values[b, METRIC.gateways_live] = scratch.live[c, GATEWAY]
-    values[b, METRIC.quorum] = quorum_of(scratch.registered[c]) if scratch.registered[c] > 0 else 0
-    count_states(t, b)
-    state.step[b] = row
-    output.truncated[b] = 1 if row == tape_of(t).attack.shape[1] - 1 else 0
+    values[b, METRIC.n_eff] = effective_nodes(t, b, c)
+    values[b, METRIC.verifiers_live] = memo.live[b, VERIFIER]
+    values[b, METRIC.stores_live] = memo.live[b, STORE]
+    values[b, METRIC.gateways_live] = memo.live[b, GATEWAY]
+    values[b, METRIC.quorum] = quorum_of(memo.registered[b]) if memo.registered[b] > 0 else 0
 
 
 @kernel
-def count_states(t, b):
-    """How many sites are down and how many replicas are warm or on their way, at the end of the step."""
-    state, values = state_of(t), output_of(t).metrics
+def tally(t, b, c):
+    """Count, at the end of the step, sites that are down, replicas that are warm or under way, by model and by site,
+    and add up the capacity and load of the warm ones that are up."""
+    world, state, scratch, values = world_of(t), state_of(t), scratch_of(t), output_of(t).metrics
     models, sites = state.phase.shape[1:]
-    down, warm, loading = 0, 0, 0
+    k = state.world[b]
+    down = 0
     for s in range(sites):
         down += (state.status[b, s] & DOWN) != 0
-        for m in range(models):
-            warm += state.phase[b, m, s] == WARM
-            loading += state.phase[b, m, s] == FETCHING or state.phase[b, m, s] == LOADING
+        scratch.site_warm[c, s] = 0
+        scratch.site_loading[c, s] = 0
+    all_warm, all_loading = 0, 0
+    for m in range(models):
+        warm, loading, capacity, load = 0, 0, 0.0, 0.0
+        for s in range(sites):
+            phase = state.phase[b, m, s]
+            if phase < FETCHING:
+                continue
+            is_warm = phase == WARM
+            all_warm += is_warm
+            all_loading += not is_warm
+            scratch.site_warm[c, s] += is_warm
+            scratch.site_loading[c, s] += not is_warm
+            if not state.status[b, s] & DOWN:
+                warm += is_warm
+                loading += not is_warm
+                if is_warm:
+                    capacity += world.capacity_rps[k, m, s]
+                    load += state.load_rps[b, m, s]
+        scratch.tally[c, m, 0] = warm
+        scratch.tally[c, m, 1] = loading
+        scratch.tally[c, m, 2] = capacity
+        scratch.tally[c, m, 3] = load
     values[b, METRIC.sites_down] = down
-    values[b, METRIC.replicas_warm] = warm
-    values[b, METRIC.replicas_loading] = loading
+    values[b, METRIC.replicas_warm] = all_warm
+    values[b, METRIC.replicas_loading] = all_loading
 
 
 @entry

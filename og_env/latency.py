@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 
+from og_env.elementary import exp, log, power
 from og_env.jit import kernel
-from og_env.layout import DOWN, SLOW, VERIFIER, scratch_of, state_of, world_of
+from og_env.layout import DOWN, SLOW, VERIFIER, memo_of, scratch_of, state_of, world_of
 from og_env.status import NO_PROOF, SLOW_CAPACITY, quorum_of, trusted
 
 Z95 = 1.6448536
@@ -26,7 +27,7 @@ def replica_delay(t, b, m, s, rho, wait_s):
     spread = world.service_cv[k] * service
     mean, variance = service, spread * spread
     if rho > 0:
-        waits = math.exp(world.queue_exponent[k, m] * math.log(rho))
+        waits = power(rho, world.queue_exponent[k, m])
         queue = world.busy_s[k, m, s] * stretch * world.queue_factor[k] / (world.streams[k, m] * (1 - rho))
         mean += waits * queue
         variance += (2 - waits) * waits * queue * queue
@@ -53,25 +54,19 @@ def write_delays(t, b, c, m, count):
 @kernel
 def model_latency(t, b, c, m, count, served, late):
     """Mean [s] and variance [s^2] of model m's answers over users, gateways and replicas; late: served after a timeout."""
-    world, scratch = world_of(t), scratch_of(t)
+    scratch = scratch_of(t)
     if served <= 0:
         return 0.0, 0.0
     first, second = 0.0, 0.0
-    for slot in range(scratch.slots[c]):
-        demand = scratch.gateway_rps[c, m, slot]
-        if demand <= 0:
-            continue
-        user = scratch.gateway_ms[c, m, slot] / demand / 1000
-        user2 = scratch.gateway_ms2[c, m, slot] / demand / 1e6
-        for r in range(count):
-            flow = scratch.flow[c, slot, r]
-            rest = scratch.net_ms[c, slot, scratch.replicas[c, r]] / 1000 + scratch.delay_s[c, r]
-            first += flow * (user + rest)
-            second += flow * (user2 + 2 * user * rest + rest * rest + scratch.delay_var[c, r])
+    for r in range(count):
+        path, delay = scratch.path_first[c, r] / 1000, scratch.delay_s[c, r]
+        first += path + scratch.total_rps[c, r] * delay
+        second += scratch.path_second[c, r] / 1e6 + 2 * path * delay
+        second += scratch.total_rps[c, r] * (delay * delay + scratch.delay_var[c, r])
     mean = first / served
     variance = max(second / served - mean * mean, 0.0)
     share = late / served
-    timeout_s = world.timeout_ms[state_of(t).world[b]] / 1000
+    timeout_s = world_of(t).timeout_ms[state_of(t).world[b]] / 1000
     return mean + share * timeout_s, variance + share * (1 - share) * timeout_s * timeout_s
 
 
@@ -80,38 +75,35 @@ def lognormal_percentiles(mean, variance):
     """p50, p95 and p99 of the lognormal with this mean and variance."""
     if mean <= 0:
         return 0.0, 0.0, 0.0
-    sigma2 = math.log(1 + variance / (mean * mean))
+    sigma2 = log(1 + variance / (mean * mean))
     sigma = math.sqrt(sigma2)
-    mu = math.log(mean) - sigma2 / 2
-    return math.exp(mu), math.exp(mu + Z95 * sigma), math.exp(mu + Z99 * sigma)
+    mu = log(mean) - sigma2 / 2
+    return exp(mu), exp(mu + Z95 * sigma), exp(mu + Z99 * sigma)
 
 
 @kernel
-def quorum_s(t, b, c, s, quorum):
-    """Seconds until the quorum-th nearest live verifier has the proof of site s; -1 where there is no quorum."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    if scratch.quorum_s[c, s] != -1:
-        return scratch.quorum_s[c, s]
-    k = state.world[b]
-    votes = 0
-    for position in range(world.near_site.shape[2]):
-        v = world.near_site[k, s, position]
-        if state.role_ms[b, VERIFIER, v] == 0 and not state.status[b, v] & DOWN:
-            votes += 1
-            if votes == quorum:
-                scratch.quorum_s[c, s] = world.rtt_ms[k, s, v] / 1000
-                break
-    return scratch.quorum_s[c, s]
+def quorum_s(t, b, s, quorum):
+    """Seconds until the quorum-th nearest live verifier has the proof of site s; there is a quorum."""
+    world, state, memo = world_of(t), state_of(t), memo_of(t)
+    if memo.quorum_s[b, s] < 0:
+        k = state.world[b]
+        votes, position, v = 0, 0, 0
+        while votes < quorum and position < world.near_site.shape[2]:
+            v = world.near_site[k, s, position]
+            votes += state.role_ms[b, VERIFIER, v] == 0 and not state.status[b, v] & DOWN
+            position += 1
+        memo.quorum_s[b, s] = world.rtt_ms[k, s, v] / 1000
+    return memo.quorum_s[b, s]
 
 
 @kernel
-def finality(t, b, c, m, count, final):
+def finality(t, b, c, m, count):
     """Verified requests/s of model m, and their sum of seconds to finality beyond the answer's own latency."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     k = state.world[b]
-    if world.verification[k, m] == NO_PROOF or not final:
+    quorum = quorum_of(memo.registered[b])
+    if world.verification[k, m] == NO_PROOF or memo.registered[b] == 0 or memo.live[b, VERIFIER] < quorum:
         return 0.0, 0.0
-    quorum = quorum_of(scratch.registered[c])
     verified, seconds = 0.0, 0.0
     for r in range(count):
         s = scratch.replicas[c, r]
@@ -119,5 +111,5 @@ def finality(t, b, c, m, count, final):
         if load > 0 and trusted(t, b, m, s, state.status[b, s]):
             proof = world.busy_s[k, m, s] - world.service_s[k, m, s]
             verified += load
-            seconds += load * (proof + quorum_s(t, b, c, s, quorum) + world.settle_s[k] + world.block_s[k])
+            seconds += load * (proof + quorum_s(t, b, s, quorum) + world.settle_s[k] + world.block_s[k])
     return verified, seconds

@@ -76,6 +76,7 @@ class World(NamedTuple):
     service_s: array("f4", "W M N")  # mean answer time
     busy_s: array("f4", "W M N")  # time that a stream is held: service x proof multiplier
     load_ms: array("i4", "W M N")  # disk to GPU plus engine start
+    mean_load_ms: array("f4", "W M")  # over the sites where the model fits
     weights_mb: array("i4", "W M")
     weights_gb: array("f4", "W M")
     streams: array("f4", "W M")
@@ -84,6 +85,7 @@ class World(NamedTuple):
     verification: array("i1", "W M")  # 0 none, 1 tee, 2 zkml
     request_gb: array("f4", "W M")
     base_rps: array("f4", "W U M")  # mean demand
+    region_rps: array("f4", "W U")  # mean demand of all models
     diurnal: array("f4", "W Y U")  # expected factor by step of the UTC day
     correlation: array("f4", "W N N")  # of the up indicators
     domain_size: array("i4", "W F")  # members; 0 pads
@@ -167,46 +169,66 @@ class Output(NamedTuple):
     offer_gain: array("f4", "B P 5")  # gain per step: total, service, cost, resilience; then seconds until useful
 
 
+class Memo(NamedTuple):
+    """What only changes when a phase, a role or a status does, kept from step to step; zeros mean: work it out."""
+
+    known: array("u1", "B")  # 1 where the rest holds
+    dying: array("u1", "B")  # 1 where a dead site was still in use in the last step
+    moving: array("i4", "B")  # fetches, loads and roles under way
+    fetching: array("i4", "B")  # fetches alone
+    live: array("i4", "B 3")  # running roles at sites that are up
+    registered: array("i4", "B")  # running verifiers, dead ones included
+    rent_usd_per_hour: array("f8", "B")  # GPUs, machines, stored weights
+    slots: array("i4", "B")  # gateways in use
+    gateways: array("i4", "B N")  # their sites
+    gateway_of: array("i4", "B U")  # slot; -1 none
+    gateway_ms: array("f4", "B U")  # between user and gateway
+    quorum_s: array("f4", "B N")  # from a site to the quorum; -1 not worked out
+    critical: array("u1", "B F")  # bits: without the domain there is no gateway, no quorum, no store
+    criticals: array("u1", "B")  # the bits of all domains
+
+
 class Scratch(NamedTuple):
     """Working memory, one slot a thread."""
 
-    wait_ms: array("i4", "C M N")  # until a replica is warm; -1 never
+    wait_ms: array("i4", "C M N")  # until a replica under way is warm; -1 never
     rate_mb_per_s: array("i4", "C M N")  # of each fetch
     store_fetches: array("i4", "C N")
     site_fetches: array("i4", "C N")
-    source: array("i4", "C N")  # nearest live store of each site; -1 none
+    source: array("i4", "C N")  # nearest live store of each site; -1 none, -2 not looked up
     seen: array("u1", "C N")  # status at the end of the last step
     dead_share: array("f4", "C N")  # of the step in which a dead site is still used
-    demand: array("f4", "C U M")
-    gateway_of: array("i4", "C U")  # slot; -1 none
-    final: array("i1", "C")  # 1 where the quorum holds
-    sums: array("f8", "C 4")  # of capacity and of cold waits, over replicas
-    slots: array("i4", "C")  # gateways in use
-    gateways: array("i4", "C N")  # their sites
+    alarm: array("f8", "C S")  # of the visible shared domains
+    carried: array("f8", "C S")  # traffic share of the visible shared domains
+    site_risk: array("f8", "C N")
+    hosting: array("u1", "C N")  # 1 where attraction and risk are filled in
+    demand: array("f8", "C U M")
+    asked: array("f8", "C M")  # demand by model
     slot_of: array("i4", "C N")
-    gateway_rps: array("f8", "C M N")  # demand by model and slot
-    gateway_ms: array("f8", "C M N")  # sum of demand x ms between user and gateway
-    gateway_ms2: array("f8", "C M N")
-    net_ms: array("f4", "C N N")  # by slot and site
-    attraction: array("f8", "C N N")  # exp(-ms / temperature) by slot and site
-    attracted: array("i1", "C N")  # 1 where the two above are filled in
-    site_risk: array("f4", "C N")
+    gateway_rps: array("f8", "C N M")  # demand by slot and model
+    gateway_ms: array("f8", "C N M")  # sum of demand x ms between user and gateway
+    gateway_ms2: array("f8", "C N M")
+    net_ms: array("f8", "C X")  # by site and slot, at site x slots + slot
+    attraction: array("f8", "C X")  # exp(-ms / temperature), likewise
+    pull: array("f8", "C X")  # of the model at hand, by list position and slot, likewise
+    slot_soft: array("f8", "C N")  # by slot: requests/s per pull, and per factor
+    slot_even: array("f8", "C N")
+    slot_ms: array("f8", "C N")  # by slot: mean and variance of the ms between user and gateway
+    slot_var: array("f8", "C N")
     replicas: array("i4", "C N")  # list: sites of the model at hand
-    factor: array("f4", "C N")  # list: share of the step in which the router uses it
-    weight: array("f8", "C N")  # list
-    replica_wait_s: array("f4", "C N")  # list
-    cap_rps: array("f4", "C N")  # list
+    factor: array("f8", "C N")  # list: share of the step in which the router uses it
+    weight: array("f8", "C N")  # list: before distance; its logarithm until `weigh`
+    replica_wait_s: array("f8", "C N")  # list
+    cap_rps: array("f8", "C N")  # list
     offered_rps: array("f8", "C N")  # list
-    kept: array("f8", "C N")  # list
-    spare_rps: array("f8", "C N")  # list: before the second split
-    flow: array("f8", "C N N")  # by slot and list position
+    kept: array("f8", "C N")  # list: share of the offered load below the limit
+    spare_rps: array("f8", "C N")  # list: before the overflow is divided
+    path_first: array("f8", "C N")  # list: sum of flow x ms from user to replica
+    path_second: array("f8", "C N")  # list: sum of flow x its second moment
     total_rps: array("f8", "C N")  # list: served
     room_rps: array("f8", "C N")  # list: what a warm replica could serve more, below its limit
     delay_s: array("f8", "C N")  # list: service, queue and cold wait
     delay_var: array("f8", "C N")
-    load: array("f4", "C M N")  # served by replica
-    asked: array("f8", "C M")  # demand by model
-    unrouted: array("f8", "C M")  # of users without a gateway
     served: array("f8", "C M")
     verified: array("f8", "C M")
     latency_s: array("f8", "C M")
@@ -214,32 +236,37 @@ class Scratch(NamedTuple):
     timeouts: array("f8", "C M")  # served after a timeout
     spare_total: array("f8", "C M")
     spare_trusted: array("f8", "C M")
-    disk_total: array("i4", "C M")
-    live: array("i4", "C 3")  # running roles at sites that are up
-    registered: array("i4", "C")  # running verifiers, dead ones included
-    quorum_s: array("f4", "C N")  # from a site to the quorum; -1 not computed
     site_rps: array("f8", "C N")
-    domain_load: array("f8", "C F M")  # served in each domain
-    domain_spare: array("f8", "C F M")
-    domain_disk: array("i4", "C F M")
     domain_role: array("i4", "C F 3")
-    domain_part: array("f8", "C F M")  # loss by model, requests/s
-    domain_risk: array("f8", "C F")  # expected share of the near future without it, as the signals have it
-    domain_base: array("f8", "C F")  # nominal loss, share of demand
-    column_load: array("f8", "C F")  # a candidate's columns of domain_load and domain_spare
+    domain_disk: array("i4", "C F M")
+    disk_total: array("i4", "C M")
+    column_load: array("f8", "C F")  # served in each domain, of the model at hand
     column_spare: array("f8", "C F")
+    column_plain: array("f8", "C F")  # what would go with its replicas, requests/s
+    column_part: array("f8", "C F")  # its loss in all
+    domain_lost: array("f8", "C F")  # the same of all models
+    domain_plain: array("f8", "C M F")  # columns of the fleet as it is, for the proposals
+    domain_part: array("f8", "C M F")
+    domain_risk: array("f8", "C F")  # expected share of the near future without it, as the signals have it
+    domain_base: array("f8", "C F")  # nominal loss of the fleet as it is, requests/s
+    related: array("f4", "C N")  # traffic share times correlation, by site
     base: array("f8", "C 4")  # nominal demand and served requests/s, price of what is unserved, resilience cost
-    trial: array("f8", "C 4")  # of the model on trial: served, verified, spare, trusted spare
     candidate: array("f8", "C N")
-    digest: array("f8", "C M 8")  # of the observation, by model
-    site_digest: array("f8", "C N 4")
-    region_rps: array("f8", "C U")
     site_score: array("f8", "C N")
     service: array("f8", "C M")  # nominal service cost by model
-    path_ms: array("f8", "C N")  # from a site to the replicas, by load
+    path_ms: array("f8", "C N")  # from a site to the gateways, by load
+    open: array("u1", "C N")  # 1 where a site can be told to change
+    free: array("i4", "C N")  # its free GPUs
+    sums: array("f8", "C 4")
+    tally: array("f8", "C M 4")  # by model: warm replicas, those under way, capacity and load of the warm ones
+    site_warm: array("i4", "C N")  # models warm, and under way, by site
+    site_loading: array("i4", "C N")
+    digest: array("f8", "C M 8")  # of the observation, by model
+    site_digest: array("f8", "C N 4")
+    growth: array("f8", "C U")  # expected demand after the look-ahead over the present one
 
 
-GROUPS = (World, Tape, State, Output, Scratch)
+GROUPS = (World, Tape, State, Output, Scratch, Memo)
 _FIRST = {}
 _next = HEADER
 for _group in GROUPS:
@@ -251,3 +278,4 @@ tape_of = viewer(Tape, _FIRST[Tape])
 state_of = viewer(State, _FIRST[State])
 output_of = viewer(Output, _FIRST[Output])
 scratch_of = viewer(Scratch, _FIRST[Scratch])
+memo_of = viewer(Memo, _FIRST[Memo])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from og_env.actions import LAUNCH, RETIRE, STAGE
+from og_env.digest import digest_models, digest_sites
 from og_env.dynamics import METRIC, TERM
 from og_env.fields import TABLES, column, named
 from og_env.jit import kernel
@@ -13,14 +14,12 @@ from og_env.layout import (
     FETCHING,
     FROZEN,
     GATEWAY,
-    LOADING,
     ON_DISK,
     SLOW,
-    STAGING,
     STORE,
     UNTRUSTED,
     VERIFIER,
-    WARM,
+    memo_of,
     output_of,
     scratch_of,
     state_of,
@@ -30,6 +29,7 @@ from og_env.layout import (
 from og_env.nominal import LOOKAHEAD
 from og_env.routing import alarm
 from og_env.status import TEE, ZKML, quorum_of
+from og_env.survey import survey
 
 __all__ = ["TABLES", "column", "observe"]
 
@@ -53,107 +53,17 @@ def squash(gain):
 
 
 @kernel
-def digest(t, b, c):
-    """Figures that several tables use: demand by region, distance of sites, totals by model; to the scratch."""
-    world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
-    models, sites = state.phase.shape[1:]
-    k, row = state.world[b], state.step[b]
-    day = world.diurnal.shape[1]
-    now = (tape.start_step[b] + row) % day
-    then = (now + int(world.planner[k, LOOKAHEAD])) % day
-    regions = world.near_user.shape[1]
-    total, mean_total, later_total = 1e-9, 1e-9, 0.0
-    for m in range(models):
-        rps, mean_rps, later_rps = 1e-9, 1e-9, 0.0
-        for u in range(regions):
-            base = world.base_rps[k, u, m]
-            present = base * tape.regional[b, row, u] * tape.model[b, row, m]
-            rps += present
-            mean_rps += base
-            later_rps += present * world.diurnal[k, then, u] / max(world.diurnal[k, now, u], 1e-3)
-        capacity, load, warm, loading, load_ms, hosts = 1e-9, 0.0, 0, 0, 0.0, 0
-        for s in range(sites):
-            if world.replica_gpus[k, m, s] > 0:
-                hosts += 1
-                load_ms += world.load_ms[k, m, s]
-            phase = state.phase[b, m, s]
-            if phase == WARM and not state.status[b, s] & DOWN:
-                warm += 1
-                capacity += world.capacity_rps[k, m, s]
-                load += state.load_rps[b, m, s]
-            elif phase >= FETCHING and not state.status[b, s] & DOWN:
-                loading += 1
-        scratch.digest[c, m, 0] = rps
-        scratch.digest[c, m, 1] = rps / mean_rps - 1
-        scratch.digest[c, m, 2] = later_rps / rps - 1
-        scratch.digest[c, m, 3] = load / capacity
-        scratch.digest[c, m, 4] = warm
-        scratch.digest[c, m, 5] = loading
-        scratch.digest[c, m, 6] = (capacity - load) / rps
-        scratch.digest[c, m, 7] = load_ms / max(hosts, 1)
-        total += rps
-        mean_total += mean_rps
-        later_total += later_rps
-    scratch.sums[c, 0] = total
-    scratch.sums[c, 1] = total / mean_total - 1
-    scratch.sums[c, 2] = later_total / total - 1
-
-
-@kernel
-def digest_sites(t, b, c):
-    """Distance, highest alarm, largest domain share and loss of every site, to the scratch; returns the highest alarm."""
-    world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
-    k, row = state.world[b], state.step[b]
-    shared = world.fragile_rate.shape[1]
-    regions, models = world.base_rps.shape[1:]
-    top, weights = 0.0, 1e-9
-    for u in range(regions):
-        rps = 0.0
-        for m in range(models):
-            rps += world.base_rps[k, u, m]
-        scratch.region_rps[c, u] = rps * tape.regional[b, row, u]
-        weights += scratch.region_rps[c, u]
-    for s in range(state.status.shape[1]):
-        ms = 0.0
-        for u in range(regions):
-            ms += scratch.region_rps[c, u] * world.rtt_user_ms[k, u, s]
-        highest, share, loss = 0.0, 0.0, 0.0
-        for d in range(world.site_domain.shape[2]):
-            f = world.site_domain[k, s, d]
-            if f < 0:
-                break
-            if world.domain_visible[k, f]:
-                loss = max(loss, state.domain_loss[b, f])
-                if f < shared:
-                    highest = max(highest, alarm(t, b, row, f))
-                    share = max(share, state.domain_share[b, f])
-        scratch.site_digest[c, s, 0] = ms / weights
-        scratch.site_digest[c, s, 1] = highest
-        scratch.site_digest[c, s, 2] = share
-        scratch.site_digest[c, s, 3] = loss
-        top = max(top, highest)
-    return top
-
-
-@kernel
 def write_globals(t, b, c, obs, o, top):
     """The global row at offset o."""
-    world, state, scratch, tape, output = world_of(t), state_of(t), scratch_of(t), tape_of(t), output_of(t)
+    world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
+    output, memo = output_of(t), memo_of(t)
     k, row = state.world[b], state.step[b]
     day = world.diurnal.shape[1]
     angle = 2 * math.pi * ((tape.start_step[b] + row) % day) / day
-    sites, down, busy = 0, 0, 0
-    live = scratch.live
-    live[c, 0], live[c, 1], live[c, 2], registered = 0, 0, 0, 0
+    live, registered = memo.live, memo.registered[b]
+    sites = 1e-9
     for s in range(state.status.shape[1]):
         sites += world.site_valid[k, s]
-        up = not state.status[b, s] & DOWN
-        down += not up
-        registered += state.role_ms[b, VERIFIER, s] == 0
-        for role in range(3):
-            live[c, role] += up and state.role_ms[b, role, s] == 0
-        for m in range(state.phase.shape[1]):
-            busy += state.phase[b, m, s] == STAGING or state.phase[b, m, s] == FETCHING
     metrics, terms = output.metrics, output.terms
     obs[b, o + GLOBAL.day_sin] = math.sin(angle)
     obs[b, o + GLOBAL.day_cos] = math.cos(angle)
@@ -165,14 +75,14 @@ def write_globals(t, b, c, obs, o, top):
     obs[b, o + GLOBAL.latency] = terms[b, TERM.latency]
     obs[b, o + GLOBAL.demand] = clip(scratch.sums[c, 1])
     obs[b, o + GLOBAL.forecast] = clip(scratch.sums[c, 2])
-    obs[b, o + GLOBAL.n_eff] = clip(metrics[b, METRIC.n_eff] / max(sites, 1))
-    obs[b, o + GLOBAL.sites_down] = down / max(sites, 1)
+    obs[b, o + GLOBAL.n_eff] = clip(metrics[b, METRIC.n_eff] / sites)
+    obs[b, o + GLOBAL.sites_down] = metrics[b, METRIC.sites_down] / sites
     obs[b, o + GLOBAL.alarm] = top
-    obs[b, o + GLOBAL.store_queue] = clip(busy / (2 * world.store_streams[k] * max(live[c, STORE], 1)))
+    obs[b, o + GLOBAL.store_queue] = clip(memo.fetching[b] / (2 * world.store_streams[k] * max(live[b, STORE], 1)))
     quorum = quorum_of(registered)
-    obs[b, o + GLOBAL.verifiers_margin] = clip((live[c, VERIFIER] - quorum) / max(registered, 1))
-    obs[b, o + GLOBAL.stores] = clip(live[c, STORE] / 8)
-    obs[b, o + GLOBAL.gateways] = clip(live[c, GATEWAY] / 8)
+    obs[b, o + GLOBAL.verifiers_margin] = clip((live[b, VERIFIER] - quorum) / max(registered, 1))
+    obs[b, o + GLOBAL.stores] = clip(live[b, STORE] / 8)
+    obs[b, o + GLOBAL.gateways] = clip(live[b, GATEWAY] / 8)
     obs[b, o + GLOBAL.utilisation] = clip(metrics[b, METRIC.utilisation])
 
 
@@ -272,14 +182,10 @@ def write_site(t, b, c, obs, o, s):
     models = state.phase.shape[1]
     k = state.world[b]
     status = state.status[b, s]
-    for j in range(len(SITE)):
-        obs[b, o + j] = 0
     if not world.site_valid[k, s]:
+        for j in range(len(SITE)):
+            obs[b, o + j] = 0
         return
-    warm, loading = 0, 0
-    for m in range(models):
-        warm += state.phase[b, m, s] == WARM
-        loading += state.phase[b, m, s] == FETCHING or state.phase[b, m, s] == LOADING
     obs[b, o + SITE.valid] = 1
     obs[b, o + SITE.free] = 1 - state.gpus_used[b, s] / max(world.gpu_count[k, s], 1)
     obs[b, o + SITE.gpus] = clip(world.gpu_count[k, s] / 8)
@@ -291,8 +197,8 @@ def write_site(t, b, c, obs, o, s):
     for role in range(3):
         left_ms = state.role_ms[b, role, s]
         obs[b, o + SITE.verifier + role] = 1.0 if left_ms == 0 else (0.5 if left_ms > 0 else 0.0)
-    obs[b, o + SITE.warm] = warm / models
-    obs[b, o + SITE.loading] = loading / models
+    obs[b, o + SITE.warm] = scratch.site_warm[c, s] / models
+    obs[b, o + SITE.loading] = scratch.site_loading[c, s] / models
     obs[b, o + SITE.share] = state.site_share[b, s]
     obs[b, o + SITE.alarm] = scratch.site_digest[c, s, 1]
     obs[b, o + SITE.tee] = world.tee[k, s]
@@ -301,28 +207,25 @@ def write_site(t, b, c, obs, o, s):
 
 
 @kernel
-def write_region(t, b, c, obs, o, u):
-    """The row of user region u at offset o."""
-    world, state, tape = world_of(t), state_of(t), tape_of(t)
+def write_regions(t, b, obs, o):
+    """The rows of all user regions from offset o."""
+    world, state, tape, memo = world_of(t), state_of(t), tape_of(t), memo_of(t)
     k, row = state.world[b], state.step[b]
+    regions = world.region_rps.shape[1]
     day = world.diurnal.shape[1]
     now = (tape.start_step[b] + row) % day
     then = (now + int(world.planner[k, LOOKAHEAD])) % day
-    total, mine, gateway_ms = 1e-9, 0.0, RTT_MS
-    for other in range(world.base_rps.shape[1]):
-        for m in range(world.base_rps.shape[2]):
-            total += world.base_rps[k, other, m]
-            mine += world.base_rps[k, other, m] if other == u else 0.0
-    for position in range(state.status.shape[1]):
-        s = world.near_user[k, u, position]
-        if state.role_ms[b, GATEWAY, s] == 0 and not state.status[b, s] & DOWN:
-            gateway_ms = world.rtt_user_ms[k, u, s]
-            break
-    obs[b, o + REGION.load] = clip(tape.regional[b, row, u] - 1)
-    obs[b, o + REGION.expected] = clip(world.diurnal[k, now, u] - 1)
-    obs[b, o + REGION.expected_hour] = clip(world.diurnal[k, then, u] - 1)
-    obs[b, o + REGION.gateway_ms] = clip(gateway_ms / RTT_MS)
-    obs[b, o + REGION.weight] = mine / total
+    total = 1e-9
+    for u in range(regions):
+        total += world.region_rps[k, u]
+    for u in range(regions):
+        slot, first = memo.gateway_of[b, u], o + u * len(REGION)
+        gateway_ms = world.rtt_user_ms[k, u, memo.gateways[b, slot]] if slot >= 0 else RTT_MS
+        obs[b, first + REGION.load] = clip(tape.regional[b, row, u] - 1)
+        obs[b, first + REGION.expected] = clip(world.diurnal[k, now, u] - 1)
+        obs[b, first + REGION.expected_hour] = clip(world.diurnal[k, then, u] - 1)
+        obs[b, first + REGION.gateway_ms] = clip(gateway_ms / RTT_MS)
+        obs[b, first + REGION.weight] = world.region_rps[k, u] / total
 
 
 @kernel
@@ -361,7 +264,8 @@ def observe(t, b, c, obs, offsets):
     """Write environment b's observation to obs [B, O]; offsets [6] in the order of TABLES, -1 leaves a table out."""
     state = state_of(t)
     models, sites = state.phase.shape[1:]
-    digest(t, b, c)
+    survey(t, b, c)
+    digest_models(t, b, c)
     top = digest_sites(t, b, c)
     if offsets[0] >= 0:
         write_globals(t, b, c, obs, offsets[0], top)
@@ -375,7 +279,6 @@ def observe(t, b, c, obs, offsets):
         for s in range(sites):
             write_site(t, b, c, obs, offsets[3] + s * len(SITE), s)
     if offsets[4] >= 0:
-        for u in range(world_of(t).near_user.shape[1]):
-            write_region(t, b, c, obs, offsets[4] + u * len(REGION), u)
+        write_regions(t, b, obs, offsets[4])
     if offsets[5] >= 0:
         write_domains(t, b, obs, offsets[5])

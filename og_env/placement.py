@@ -15,6 +15,7 @@ from og_env.layout import (
     STAGING,
     STORE,
     WARM,
+    memo_of,
     scratch_of,
     state_of,
     tape_of,
@@ -43,22 +44,23 @@ def choose_attack(t, b, row):
 @kernel
 def strike(t, b, c, row):
     """Read the tape's status of this step; a struck site loses what its GPUs hold and keeps its disk."""
-    world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
+    world, state, scratch, memo, tape = world_of(t), state_of(t), scratch_of(t), memo_of(t), tape_of(t)
     models, sites = state.phase.shape[1:]
     k = state.world[b]
     attacked = state.attack_domain[b] if row <= state.attack_until[b] else -1
+    changed, dying = False, False
     for s in range(sites):
-        status = tape.status[b, row, s]
-        if attacked >= 0:
-            for d in range(world.site_domain.shape[2]):
-                if world.site_domain[k, s, d] == attacked:
-                    status |= DOWN
+        before, status = state.status[b, s], tape.status[b, row, s]
+        if attacked >= 0 and inside(t, b, s, attacked):
+            status |= DOWN
+        scratch.seen[c, s] = before
         scratch.dead_share[c, s] = 0
-        scratch.seen[c, s] = state.status[b, s]
+        changed = changed or status != before
         if status & DOWN:
-            if not state.status[b, s] & DOWN:
+            if not before & DOWN:
                 state.undetected_ms[b, s] = world.detect_ms[k]
             used_ms = min(state.undetected_ms[b, s], world.step_ms[k])
+            dying = dying or used_ms > 0
             scratch.dead_share[c, s] = used_ms / world.step_ms[k]
             state.undetected_ms[b, s] -= used_ms
             for m in range(models):
@@ -68,34 +70,55 @@ def strike(t, b, c, row):
         else:
             state.undetected_ms[b, s] = 0
         state.status[b, s] = status
+    if changed or dying or memo.dying[b]:
+        memo.known[b] = 0
+    memo.dying[b] = dying
 
 
 @kernel
-def find_sources(t, b, c):
-    """The nearest live store of every site, and how many fetches share each store and each site's link."""
+def inside(t, b, s, f):
+    """Whether site s is in domain f."""
+    world = world_of(t)
+    k = state_of(t).world[b]
+    for d in range(world.site_domain.shape[2]):
+        if world.site_domain[k, s, d] == f:
+            return True
+    return False
+
+
+@kernel
+def source_of(t, b, c, s):
+    """The nearest live store of site s; -1 none."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    if scratch.source[c, s] == -2:
+        k = state.world[b]
+        scratch.source[c, s] = -1
+        if memo_of(t).live[b, STORE] > 0:
+            for position in range(world.near_site.shape[2]):
+                near = world.near_site[k, s, position]
+                if state.role_ms[b, STORE, near] == 0 and not state.status[b, near] & DOWN:
+                    scratch.source[c, s] = near
+                    break
+    return scratch.source[c, s]
+
+
+@kernel
+def count_fetches(t, b, c):
+    """How many fetches share each store and each site's link."""
+    state, scratch = state_of(t), scratch_of(t)
     models, sites = state.phase.shape[1:]
-    k = state.world[b]
-    stores = 0
     for s in range(sites):
         scratch.store_fetches[c, s] = 0
         scratch.site_fetches[c, s] = 0
-        stores += state.role_ms[b, STORE, s] == 0 and not state.status[b, s] & DOWN
-    for s in range(sites):
-        scratch.source[c, s] = -1
-        if stores == 0:
-            continue
-        for position in range(sites):
-            near = world.near_site[k, s, position]
-            if state.role_ms[b, STORE, near] == 0 and not state.status[b, near] & DOWN:
-                scratch.source[c, s] = near
-                break
-        if state.status[b, s] & DOWN:
-            continue
-        for m in range(models):
-            if state.phase[b, m, s] == STAGING or state.phase[b, m, s] == FETCHING:
-                scratch.site_fetches[c, s] += 1
-                scratch.store_fetches[c, scratch.source[c, s]] += 1
+        scratch.source[c, s] = -2
+    for m in range(models):
+        for s in range(sites):
+            phase = state.phase[b, m, s]
+            if (phase == STAGING or phase == FETCHING) and not state.status[b, s] & DOWN:
+                source = source_of(t, b, c, s)
+                if source >= 0:
+                    scratch.site_fetches[c, s] += 1
+                    scratch.store_fetches[c, source] += 1
 
 
 @kernel
@@ -103,7 +126,7 @@ def fetch_rate(t, b, c, s, more):
     """MB/s of a fetch to site s if `more` further ones were started there; 0 where nothing can be fetched."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     k = state.world[b]
-    source = scratch.source[c, s]
+    source = source_of(t, b, c, s)
     if source < 0 or state.status[b, s] & DOWN:
         return 0
     streams = world.store_streams[k]
@@ -114,28 +137,28 @@ def fetch_rate(t, b, c, s, more):
 
 @kernel
 def write_waits(t, b, c):
-    """Milliseconds until each replica is warm, at this step's fetch rates; -1 never."""
+    """Milliseconds until each replica under way is warm, at this step's fetch rates; -1 never."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     models, sites = state.phase.shape[1:]
     k = state.world[b]
     for m in range(models):
         for s in range(sites):
             phase = state.phase[b, m, s]
-            wait = -1
             if phase == STAGING or phase == FETCHING:
                 rate = fetch_rate(t, b, c, s, 0)
                 scratch.rate_mb_per_s[c, m, s] = rate
+                scratch.wait_ms[c, m, s] = -1
                 if phase == FETCHING and rate > 0:
-                    wait = min(state.left[b, m, s] * 1000 // rate + world.load_ms[k, m, s], 2_000_000_000)
-            elif phase >= LOADING and not state.status[b, s] & DOWN:
-                wait = 0 if phase == WARM else state.left[b, m, s]
-            scratch.wait_ms[c, m, s] = wait
+                    wait = state.left[b, m, s] * 1000 // rate + world.load_ms[k, m, s]
+                    scratch.wait_ms[c, m, s] = min(wait, 2_000_000_000)
+            elif phase == LOADING:
+                scratch.wait_ms[c, m, s] = -1 if state.status[b, s] & DOWN else state.left[b, m, s]
 
 
 @kernel
 def progress(t, b, c):
     """Fetches, loads and provisioning go on for one step; returns cold starts finished, GB fetched and egress dollars."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     models, sites = state.phase.shape[1:]
     k = state.world[b]
     step_ms = world.step_ms[k]
@@ -149,16 +172,18 @@ def progress(t, b, c):
                     if state.left[b, m, s] == 0:
                         state.phase[b, m, s] = WARM
                         cold_starts += 1
+                        memo.known[b] = 0
             elif phase == STAGING or phase == FETCHING:
                 rate = scratch.rate_mb_per_s[c, m, s]
                 left = state.left[b, m, s]
                 moved = min(left, rate * (step_ms // 1000))
                 fetched_gb += moved / 1000
                 if moved > 0:
-                    egress_usd += moved / 1000 * world.egress_usd_per_gb[k, scratch.source[c, s]]
+                    egress_usd += moved / 1000 * world.egress_usd_per_gb[k, source_of(t, b, c, s)]
                 state.left[b, m, s] = left - moved
                 if left > moved:
                     continue
+                memo.known[b] = 0
                 if phase == STAGING:
                     state.phase[b, m, s] = ON_DISK
                 else:
@@ -167,10 +192,13 @@ def progress(t, b, c):
                     state.left[b, m, s] = still_ms
                     state.phase[b, m, s] = LOADING if still_ms > 0 else WARM
                     cold_starts += still_ms == 0
-    for s in range(sites):
-        if state.status[b, s] & DOWN:
-            continue
-        for role in range(3):
-            if state.role_ms[b, role, s] > 0 and (role != STORE or scratch.source[c, s] >= 0):
-                state.role_ms[b, role, s] = max(state.role_ms[b, role, s] - step_ms, 0)
+    for role in range(3):
+        for s in range(sites):
+            left_ms = state.role_ms[b, role, s]
+            if left_ms <= 0 or state.status[b, s] & DOWN:
+                continue
+            if role != STORE or source_of(t, b, c, s) >= 0:
+                state.role_ms[b, role, s] = max(left_ms - step_ms, 0)
+                if left_ms <= step_ms:
+                    memo.known[b] = 0
     return cold_starts, fetched_gb, egress_usd

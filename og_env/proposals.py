@@ -27,14 +27,15 @@ from og_env.layout import (
     ON_DISK,
     STORE,
     VERIFIER,
+    memo_of,
     output_of,
     scratch_of,
     state_of,
     world_of,
 )
 from og_env.nominal import HORIZON, SHORTLIST, THRESHOLD, evaluate, list_nominal, priced, role_trial, trial
-from og_env.placement import fetch_rate
-from og_env.routing import add_replica
+from og_env.placement import fetch_rate, source_of
+from og_env.routing import add_replica, weigh
 from og_env.status import NO_PROOF, quorum_of
 
 REMOVALS = 0.4
@@ -87,7 +88,7 @@ def fetch_cost(t, b, c, m, s):
     """Reward lost once for the egress of model m's weights to site s."""
     world = world_of(t)
     k = state_of(t).world[b]
-    source = scratch_of(t).source[c, s]
+    source = source_of(t, b, c, s)
     if source < 0:
         return 0.0
     usd = world.weights_gb[k, m] * world.egress_usd_per_gb[k, source]
@@ -110,19 +111,20 @@ def ready_in_s(t, b, c, m, s, load):
 @kernel
 def score_sites(t, b, c):
     """Cheap score of every site as a place for more work: near to demand, outside domains whose loss is large or near."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     k = state.world[b]
-    slots = scratch.slots[c]
     demand = scratch.base[c, 0]
+    for s in range(state.status.shape[1]):
+        scratch.path_ms[c, s] = 0
+    for slot in range(memo.slots[b]):
+        share, gateway = 0.0, memo.gateways[b, slot]
+        for m in range(scratch.served.shape[1]):
+            share += scratch.gateway_rps[c, slot, m] / demand
+        for s in range(state.status.shape[1]):
+            scratch.path_ms[c, s] += share * world.rtt_ms[k, gateway, s]
     for s in range(state.status.shape[1]):
         if not reachable(t, b, s):
             continue
-        ms = 0.0
-        for slot in range(slots):
-            total = 0.0
-            for m in range(scratch.served.shape[1]):
-                total += scratch.gateway_rps[c, m, slot]
-            ms += total / demand * world.rtt_ms[k, scratch.gateways[c, slot], s]
         danger, worst = 0.0, 0.0
         for d in range(world.site_domain.shape[2]):
             f = world.site_domain[k, s, d]
@@ -130,20 +132,18 @@ def score_sites(t, b, c):
                 break
             if world.domain_visible[k, f]:
                 danger += scratch.domain_risk[c, f] * world.hit[k, s, d]
-                worst = max(worst, scratch.domain_base[c, f])
-        scratch.path_ms[c, s] = ms
+                worst = max(worst, min(scratch.domain_base[c, f] / demand, 1.0))
         scratch.site_score[c, s] = -world.weights[k, TERM.exposure] * worst - world.weights[k, TERM.unserved] * danger
 
 
 @kernel
-def propose_launches(t, b, c, m, store):
-    """Offer the launches of model m that the shortlist holds, and the best stage."""
+def propose_launches(t, b, c, m, count, store):
+    """Offer the launches of model m that the shortlist holds, and the best stage; `count` replicas stand on the list."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     sites = state.status.shape[1]
     k = state.world[b]
     demand = scratch.base[c, 0]
     horizon_s = world.planner[k, HORIZON] * world.step_ms[k] / 1000
-    count = list_nominal(t, b, c, m)
     asked = scratch.asked[c, m]
     wanted = max(asked - scratch.served[c, m], 0.0) + 0.5 * asked
     for s in range(sites):
@@ -167,6 +167,7 @@ def propose_launches(t, b, c, m, store):
         if stage_from < 0 and state.phase[b, m, best] == ABSENT:
             stage_from = best
         add_replica(t, b, c, m, best, count, 0, 1.0, scratch.seen[c, best])
+        weigh(t, c, count, count + 1)
         service, resilience = trial(t, b, c, m, count + 1)
         rent = -rent_gain(t, b, world.replica_gpus[k, m, best] * world.usd_per_gpu_hour[k, best])
         once = world.weights[k, TERM.churn]
@@ -191,7 +192,7 @@ def propose_stage(t, b, c, m, s):
         for d in range(world.site_domain.shape[2]):
             inside = inside or world.site_domain[k, s, d] == f
         if not inside and world.domain_size[k, f] > 0:
-            lost = min(scratch.domain_part[c, f, m], world.capacity_rps[k, m, s]) / scratch.base[c, 0]
+            lost = min(scratch.domain_part[c, m, f], world.capacity_rps[k, m, s]) / scratch.base[c, 0]
             gain += scratch.domain_risk[c, f] * world.weights[k, TERM.unserved] * lost * saved
     rent = -rent_gain(t, b, world.weights_gb[k, m] * world.storage_usd_per_gb_hour[k])
     once = world.weights[k, TERM.churn] + fetch_cost(t, b, c, m, s)
@@ -199,35 +200,48 @@ def propose_stage(t, b, c, m, s):
 
 
 @kernel
-def propose_retirements(t, b, c, m):
-    """Offer to retire each replica of model m."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+def propose_retirements(t, b, c, m, count):
+    """Offer to retire each replica of model m; the `count` at sites that are up stand on the list."""
+    world, state = world_of(t), state_of(t)
     k = state.world[b]
+    place = 0
     for s in range(state.status.shape[1]):
-        if state.phase[b, m, s] < FETCHING or not reachable(t, b, s):
+        if state.phase[b, m, s] < FETCHING or state.status[b, s] & DOWN:
             continue
-        count = 0
-        for other in range(state.status.shape[1]):
-            if other != s and state.phase[b, m, other] >= FETCHING and not state.status[b, other] & DOWN:
-                add_replica(t, b, c, m, other, count, 0, 1.0, scratch.seen[c, other])
-                count += 1
-        service, resilience = trial(t, b, c, m, count)
-        rent = rent_gain(t, b, world.replica_gpus[k, m, s] * world.usd_per_gpu_hour[k, s])
-        once = world.weights[k, TERM.churn]
-        offer(t, b, model_operation(t, b, RETIRE, m, s), True, service, rent, resilience, once, 0.0)
+        if reachable(t, b, s):
+            exchange(t, c, place, count - 1)
+            service, resilience = trial(t, b, c, m, count - 1)
+            exchange(t, c, place, count - 1)
+            rent = rent_gain(t, b, world.replica_gpus[k, m, s] * world.usd_per_gpu_hour[k, s])
+            once = world.weights[k, TERM.churn]
+            offer(t, b, model_operation(t, b, RETIRE, m, s), True, service, rent, resilience, once, 0.0)
+        place += 1
+
+
+@kernel
+def exchange(t, c, one, other):
+    """Let two replicas on the list change places."""
+    scratch = scratch_of(t)
+    scratch.replicas[c, one], scratch.replicas[c, other] = scratch.replicas[c, other], scratch.replicas[c, one]
+    scratch.factor[c, one], scratch.factor[c, other] = scratch.factor[c, other], scratch.factor[c, one]
+    scratch.weight[c, one], scratch.weight[c, other] = scratch.weight[c, other], scratch.weight[c, one]
+    wait_s, cap_rps = scratch.replica_wait_s, scratch.cap_rps
+    wait_s[c, one], wait_s[c, other] = wait_s[c, other], wait_s[c, one]
+    cap_rps[c, one], cap_rps[c, other] = cap_rps[c, other], cap_rps[c, one]
 
 
 @kernel
 def role_service(t, b, c, role, s, change):
     """Nominal gain per step in service of one more or one less role at site s."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     k = state.world[b]
     models = scratch.served.shape[1]
     demand = scratch.base[c, 0]
     if role == VERIFIER:
-        registered = scratch.registered[c] + change
-        final = registered > 0 and scratch.live[c, VERIFIER] + change >= quorum_of(registered)
-        if final == (scratch.final[c] == 1):
+        registered = memo.registered[b] + change
+        final = registered > 0 and memo.live[b, VERIFIER] + change >= quorum_of(registered)
+        now = memo.registered[b] > 0 and memo.live[b, VERIFIER] >= quorum_of(memo.registered[b])
+        if final == now:
             return 0.0
         provable = 0.0
         for m in range(models):
@@ -235,14 +249,14 @@ def role_service(t, b, c, role, s, change):
         return (1.0 if final else -1.0) * world.weights[k, TERM.unverified] * provable / demand
     if role == STORE:
         waiting = 1 - scratch.base[c, 1] / demand
-        stores = scratch.live[c, STORE]
+        stores = memo.live[b, STORE]
         busy = 0
         for other in range(state.status.shape[1]):
             busy += scratch.store_fetches[c, other]
         queue = max(busy / (world.store_streams[k] * max(stores, 1)) - 1, 0.0)
         relief = world.weights[k, TERM.unserved] * waiting * min(queue, 1.0) / max(stores + (change > 0), 1)
         return relief * change
-    if scratch.slots[c] == 0:
+    if memo.slots[b] == 0:
         return priced(t, b, c, 1.0) if change > 0 else 0.0
     return gateway_service(t, b, c, s, change)
 
@@ -250,10 +264,10 @@ def role_service(t, b, c, role, s, change):
 @kernel
 def gateway_service(t, b, c, s, change):
     """Latency gain per step of one more or one less gateway at site s, replicas and loads as they are."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     k = state.world[b]
     demand = scratch.base[c, 0]
-    if change < 0 and scratch.slots[c] == 1:
+    if change < 0 and memo.slots[b] == 1:
         return scratch.base[c, 2] - priced(t, b, c, 1.0)
     slope = 0.0
     for m in range(scratch.served.shape[1]):
@@ -265,17 +279,17 @@ def gateway_service(t, b, c, s, change):
         for m in range(scratch.served.shape[1]):
             rps += scratch.demand[c, u, m]
         weight_sum += rps
-        slot = scratch.gateway_of[c, u]
+        slot = memo.gateway_of[b, u]
         if slot < 0:
             continue
-        now_ms = world.rtt_user_ms[k, u, scratch.gateways[c, slot]]
+        now_ms = world.rtt_user_ms[k, u, memo.gateways[b, slot]]
         if change > 0:
             gained_ms += rps * max(now_ms - world.rtt_user_ms[k, u, s], 0.0)
-        elif scratch.gateways[c, slot] == s:
+        elif memo.gateways[b, slot] == s:
             next_ms = 1e9
-            for other in range(scratch.slots[c]):
+            for other in range(memo.slots[b]):
                 if other != slot:
-                    next_ms = min(next_ms, world.rtt_user_ms[k, u, scratch.gateways[c, other]])
+                    next_ms = min(next_ms, world.rtt_user_ms[k, u, memo.gateways[b, other]])
             gained_ms += rps * (now_ms - next_ms)
     return world.weights[k, TERM.latency] * slope * gained_ms / weight_sum / 1000
 
@@ -283,10 +297,10 @@ def gateway_service(t, b, c, s, change):
 @kernel
 def propose_role(t, b, c, role):
     """Offer the best two sites to add a role to, and the best one to take it from."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     sites = state.status.shape[1]
     k = state.world[b]
-    live = max(scratch.live[c, role], 1)
+    live = max(memo.live[b, role], 1)
     worst_site, worst_value = -1, 1e30
     for s in range(sites):
         scratch.candidate[c, s] = -1e30
@@ -347,8 +361,9 @@ def propose(t, b, c):
     score_sites(t, b, c)
     store = store_lives(t, b)
     for m in range(state.phase.shape[1]):
-        propose_launches(t, b, c, m, store)
-        propose_retirements(t, b, c, m)
+        count = list_nominal(t, b, c, m)
+        propose_launches(t, b, c, m, count, store)
+        propose_retirements(t, b, c, m, count)
     for role in range(3):
         propose_role(t, b, c, role)
 

@@ -10,7 +10,7 @@ import numpy as np
 from og_env import actions, advance, config
 from og_env.binding import allocate, bind
 from og_env.fields import Slices, slices
-from og_env.layout import GROUPS, METRICS, TERMS, Output, Scratch, State, Tape, World
+from og_env.layout import GROUPS, METRICS, TERMS, Memo, Output, Scratch, State, Tape, World
 from og_env.specs import OutageSpec, ScenarioSpec
 from og_env.tape import draw, nominal, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
@@ -103,6 +103,7 @@ class Simulator:
         self.state: State = groups[2]
         self.output: Output = groups[3]
         self.scratch: Scratch = groups[4]
+        self.memo: Memo = groups[5]
         self.table = bind(self.sizes, *groups)
         self.observation = np.zeros((self.batch, self.slices.width), np.float32)
         masked = {advance.OPERATIONS: self.sizes["V"], advance.PROPOSALS: 1 + self.settings.proposals}
@@ -200,7 +201,7 @@ def simulate(simulator: Simulator, b: int, operations: np.ndarray, levels: np.nd
     count = len(operations)
     sizes = simulator.sizes | {"W": 1, "B": count, "T": horizon + 1, "C": 1}
     groups = [allocate(layout, sizes) for layout in GROUPS]
-    world, tape, state, output, _ = groups
+    world, tape, state, output, _, _ = groups
     for target, source in zip(world, simulator.world, strict=True):
         target[0] = source[simulator.state.world[b]]
     for target, source in zip(state, simulator.state, strict=True):

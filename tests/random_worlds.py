@@ -19,6 +19,7 @@ from og_env.layout import (
     STORE,
     UNTRUSTED,
     WARM,
+    Memo,
     Output,
     Scratch,
     State,
@@ -86,9 +87,9 @@ def random_episodes(seed: int, count: int, rows: int = 8) -> Episodes:
     return Episodes(sizes, world, tape, state)
 
 
-def arrays_for_kernel(episodes: Episodes) -> tuple[Output, Scratch]:
-    """Empty output and scratch of the right sizes."""
-    return allocate(Output, episodes.sizes), allocate(Scratch, episodes.sizes)
+def arrays_for_kernel(episodes: Episodes) -> tuple[Output, Scratch, Memo]:
+    """Empty output, scratch and memo of the right sizes."""
+    return allocate(Output, episodes.sizes), allocate(Scratch, episodes.sizes), allocate(Memo, episodes.sizes)
 
 
 def random_operations(rng: np.random.Generator, possible: np.ndarray) -> np.ndarray:

@@ -46,9 +46,9 @@ def test_kernel_equals_oracle_on_random_worlds(seed: int) -> None:
     episodes = random_episodes(seed, WORLDS_PER_SEED, STEPS + 1)
     assert episodes.sizes["V"] == count(episodes.sizes["N"], episodes.sizes["M"])
     rng = np.random.default_rng(seed + 1000)
-    output, scratch = arrays_for_kernel(episodes)
+    output, scratch, memo = arrays_for_kernel(episodes)
     state = copy_of(episodes.state)
-    table = bind(episodes.sizes, episodes.world, episodes.tape, state, output, scratch)
+    table = bind(episodes.sizes, episodes.world, episodes.tape, state, output, scratch, memo)
     for _ in range(STEPS):
         operations = random_operations(rng, possible(episodes.world, state))
         expected = step(episodes.world, episodes.tape, state, operations)

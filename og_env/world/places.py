@@ -60,6 +60,7 @@ def fill_models(world: World, resolved: ResolvedScenario) -> None:
         world.busy_s[0, m, :n] = busy_s
         world.capacity_rps[0, m, :n] = np.divide(model.streams, busy_s, out=np.zeros(n), where=need > 0)
         world.load_ms[0, m, :n] = np.where(need > 0, np.minimum(load_ms, LARGEST), 0)
+        world.mean_load_ms[0, m] = world.load_ms[0, m, :n].sum(dtype=np.float64) / max((need > 0).sum(), 1)
     world.weights_mb[0] = [whole(math.ceil(model.weights_gb * 1000 - 1e-6), 1) for model in models]
     world.weights_gb[0] = [model.weights_gb for model in models]
     world.streams[0] = [model.streams for model in models]
@@ -97,6 +98,7 @@ def fill_demand(world: World, resolved: ResolvedScenario, day: int) -> None:
     popularity = np.array([model.share for model in resolved.models])
     popularity = popularity / popularity.sum()
     world.base_rps[0] = demand.requests_per_s * np.outer(population_share(resolved), popularity)
+    world.region_rps[0] = world.base_rps[0].sum(axis=1, dtype=np.float64)
     offset_h = np.array([region.utc_offset_h for region in resolved.regions])
     hour = np.arange(day)[:, None] * resolved.spec.episode.step_s / 3600 + offset_h
     world.diurnal[0] = 1 + demand.diurnal_amplitude * np.cos(2 * np.pi * (hour - demand.peak_hour) / 24)

@@ -1,0 +1,86 @@
+"""Figures that several tables of the observation use, by model and by site; to the scratch."""
+
+from __future__ import annotations
+
+from og_env.jit import kernel
+from og_env.layout import scratch_of, state_of, tape_of, world_of
+from og_env.nominal import LOOKAHEAD
+from og_env.routing import listen
+
+
+@kernel
+def digest_models(t, b, c):
+    """Demand, its mean and its forecast, load and replicas by model, and demand in all (sums 0 to 2)."""
+    world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
+    regions, models = world.base_rps.shape[1:]
+    k, row = state.world[b], state.step[b]
+    day = world.diurnal.shape[1]
+    now = (tape.start_step[b] + row) % day
+    then = (now + int(world.planner[k, LOOKAHEAD])) % day
+    for u in range(regions):
+        scratch.growth[c, u] = world.diurnal[k, then, u] / max(world.diurnal[k, now, u], 1e-3)
+    for m in range(models):
+        for i in range(3):
+            scratch.digest[c, m, i] = 0
+    for u in range(regions):
+        growth = scratch.growth[c, u]
+        for m in range(models):
+            base = world.base_rps[k, u, m]
+            present = base * tape.regional[b, row, u] * tape.model[b, row, m]
+            scratch.digest[c, m, 0] += present
+            scratch.digest[c, m, 1] += base
+            scratch.digest[c, m, 2] += present * growth
+    total, mean_total, later_total = 1e-9, 1e-9, 0.0
+    for m in range(models):
+        rps = scratch.digest[c, m, 0] + 1e-9
+        mean_rps, later_rps = scratch.digest[c, m, 1] + 1e-9, scratch.digest[c, m, 2]
+        capacity, load = scratch.tally[c, m, 2] + 1e-9, scratch.tally[c, m, 3]
+        scratch.digest[c, m, 0] = rps
+        scratch.digest[c, m, 1] = rps / mean_rps - 1
+        scratch.digest[c, m, 2] = later_rps / rps - 1
+        scratch.digest[c, m, 3] = load / capacity
+        scratch.digest[c, m, 4] = scratch.tally[c, m, 0]
+        scratch.digest[c, m, 5] = scratch.tally[c, m, 1]
+        scratch.digest[c, m, 6] = (capacity - load) / rps
+        scratch.digest[c, m, 7] = world.mean_load_ms[k, m]
+        total += rps
+        mean_total += mean_rps
+        later_total += later_rps
+    scratch.sums[c, 0] = total
+    scratch.sums[c, 1] = total / mean_total - 1
+    scratch.sums[c, 2] = later_total / total - 1
+
+
+@kernel
+def digest_sites(t, b, c):
+    """Distance, highest alarm, largest domain share and loss of every site, to the scratch; returns the highest alarm."""
+    world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
+    k, row = state.world[b], state.step[b]
+    shared, sites = world.fragile_rate.shape[1], state.status.shape[1]
+    weights = 1e-9
+    for s in range(sites):
+        scratch.path_ms[c, s] = 0
+    for u in range(world.region_rps.shape[1]):
+        rps = world.region_rps[k, u] * tape.regional[b, row, u]
+        weights += rps
+        for s in range(sites):
+            scratch.path_ms[c, s] += rps * world.rtt_user_ms[k, u, s]
+    listen(t, b, c, row)
+    top = 0.0
+    for s in range(sites):
+        highest, share, loss = 0.0, 0.0, 0.0
+        for d in range(world.site_domain.shape[2]):
+            f = world.site_domain[k, s, d]
+            if f < 0:
+                break
+            if world.domain_visible[k, f]:
+                loss = max(loss, state.domain_loss[b, f])
+            if f < shared:
+                highest = max(highest, scratch.alarm[c, f])
+                share = max(share, scratch.carried[c, f])
+        scratch.site_digest[c, s, 0] = scratch.path_ms[c, s] / weights
+        scratch.site_digest[c, s, 1] = highest
+        scratch.site_digest[c, s, 2] = share
+        scratch.site_digest[c, s, 3] = loss
+        top = max(top, highest)
+    return top
