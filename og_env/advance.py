@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from og_env.actions import write_mask
+from og_env.binding import opened
 from og_env.dynamics import begin, step
 from og_env.jit import entry, kernel
 from og_env.layout import output_of, state_of, world_of
@@ -45,16 +46,18 @@ def report(t, b, c, mode, obs, offsets, mask):
 
 
 @entry
-def start_rows(t, rows, c, mode, obs, offsets, mask):
+def start_rows(table, rows, c, mode, obs, offsets, mask):
     """Begin an episode in each of the environments `rows` [any], whose tapes are drawn."""
+    t = opened(table)
     for b in rows:
         begin(t, b, c)
         report(t, b, c, mode, obs, offsets, mask)
 
 
 @entry
-def advance_rows(t, lo, hi, c, mode, actions, levels, obs, offsets, mask):
+def advance_rows(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
     """One step of environments lo .. hi - 1: actions [B] by mode, knob levels [B, 5] or [B, 0] for the defaults."""
+    t = opened(table)
     output = output_of(t)
     for b in range(lo, hi):
         operation = actions[b]

@@ -22,11 +22,13 @@ from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, inf
 from numba.extending import intrinsic, models, register_model
 from numba.np import numpy_support
 
-DIMENSIONS = "WBTYNMUFSDPKQOVCX"
+DIMENSIONS = "WBTYNMUFSDPKQOVCLX"
 """W worlds, B episodes in the batch, T tape rows, Y steps a day, N sites, M models, U user regions, F fault domains (shared
 ones, then one per site), S shared ones, D memberships of a site, P proposals, K proposal features, Q metrics, O
 observation width, V operations, C scratch slots (one per thread)"""
 
+LANES = 8
+"""loops over so many elements become single vector instructions; longer ones run in blocks of it"""
 HEADER = len(DIMENSIONS)
 ZERO = ir.IntType(64)(0)
 SMALL_DIMENSIONS = {"2": 2, "3": 3, "4": 4, "5": 5, "6": 6, "8": 8, "9": 9}
@@ -54,7 +56,8 @@ def fields(layout: type) -> list[Field]:
 
 
 def _complete(sizes: dict[str, int]) -> dict[str, int]:
-    return sizes | SMALL_DIMENSIONS | {"X": sizes["N"] ** 2}
+    lanes = -(-sizes["N"] // LANES) * LANES
+    return sizes | SMALL_DIMENSIONS | {"L": lanes, "X": sizes["N"] * lanes}
 
 
 def allocate(layout: type, sizes: dict[str, int]) -> Any:
@@ -154,7 +157,7 @@ def _word(context: Any, builder: Any, table: Any, index: int) -> Any:
     return word
 
 
-def _element(context: Any, builder: Any, field: FieldType, table: Any, index_type: Any, index: Any) -> Any:
+def element(context: Any, builder: Any, field: FieldType, table: Any, index_type: Any, index: Any) -> Any:
     """Address of an element."""
     if isinstance(index_type, types.BaseTuple):
         parts = list(zip(cgutils.unpack_tuple(builder, index), index_type.types, strict=True))
@@ -173,7 +176,7 @@ def _element(context: Any, builder: Any, field: FieldType, table: Any, index_typ
     return builder.gep(base, [offset], inbounds=True)
 
 
-def _mark(builder: Any, field: FieldType, access: Any) -> Any:
+def mark(builder: Any, field: FieldType, access: Any) -> Any:
     """Tell the compiler that fields do not overlap."""
     module = builder.module
     root = module.add_metadata(["og_env"])
@@ -185,7 +188,7 @@ def _mark(builder: Any, field: FieldType, access: Any) -> Any:
 @lower_builtin(operator.getitem, FieldType, types.Any)
 def _lower_read(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     field = sig.args[0]
-    value = _mark(builder, field, builder.load(_element(context, builder, field, args[0], sig.args[1], args[1])))
+    value = mark(builder, field, builder.load(element(context, builder, field, args[0], sig.args[1], args[1])))
     if field.constant:
         value.set_metadata("invariant.load", builder.module.add_metadata([]))
     return context.data_model_manager[field.dtype].from_data(builder, value)
@@ -194,9 +197,9 @@ def _lower_read(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 @lower_builtin(operator.setitem, FieldType, types.Any, types.Any)
 def _lower_write(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     field = sig.args[0]
-    address = _element(context, builder, field, args[0], sig.args[1], args[1])
+    address = element(context, builder, field, args[0], sig.args[1], args[1])
     value = context.data_model_manager[field.dtype].as_data(builder, args[2])
-    _mark(builder, field, builder.store(value, address))
+    mark(builder, field, builder.store(value, address))
     return context.get_dummy_value()
 
 
@@ -211,15 +214,36 @@ def _lower_field(context: Any, builder: Any, view: ViewType, value: Any, name: s
     return value
 
 
+class TableType(types.Opaque):
+    """Compile-time type of the table's address: what kernels hand to one another, one word without a count."""
+
+    def __init__(self) -> None:
+        super().__init__("Table")
+
+
+register_model(TableType)(models.OpaqueModel)
+TABLE = TableType()
+
+
+@intrinsic
+def opened(typingctx: Any, table: Any) -> Any:
+    """The address of a table that Python passes as int64 [any]; the caller keeps the array alive."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.bitcast(array.data, context.get_value_type(TABLE))
+
+    return TABLE(table), codegen
+
+
 def viewer(layout: type, first: int, constant: bool = False) -> Any:
-    """The compiled function from the table to a view of a layout, whose first address stands at `first`.
+    """The compiled function from an opened table to a view of a layout, whose first address stands at `first`.
 
     constant: no kernel writes to it."""
     view = ViewType(layout, first, constant)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        table = context.make_array(signature.args[0])(context, builder, args[0])
-        return builder.bitcast(table.data, context.get_value_type(view))
+        return builder.bitcast(args[0], context.get_value_type(view))
 
     def typing(typingctx: Any, table: Any) -> Any:
         return view(table), codegen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from og_env.actions import apply
+from og_env.binding import opened
 from og_env.contingency import effective_nodes, write_column, write_losses, write_part
 from og_env.jit import entry, kernel
 from og_env.latency import finality, lognormal_percentiles, model_latency, write_delays
@@ -272,7 +273,8 @@ def tally(t, b, c):
 
 
 @entry
-def step_rows(t, lo, hi, c, operations):
+def step_rows(table, lo, hi, c, operations):
     """Advance environments lo .. hi - 1 with operations [B], on scratch slot c."""
+    t = opened(table)
     for b in range(lo, hi):
         step(t, b, c, operations[b])

@@ -34,6 +34,11 @@ def kernel(function: Callable[..., Any]) -> Any:
     return njit(**options)(function)
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """A kernel that becomes part of every kernel that calls it: for what is small and called for every cell."""
+    return njit(**OPTIONS, no_cpython_wrapper=True, forceinline=True)(function)
+
+
 def entry(function: Callable[..., Any]) -> Any:
     """A compiled function that Python calls, cached on disk.
 

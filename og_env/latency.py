@@ -8,50 +8,50 @@ from __future__ import annotations
 
 import math
 
-from og_env.elementary import exp, log, power
-from og_env.jit import kernel
+from og_env.binding import LANES
+from og_env.jit import inlined, kernel
+from og_env.lanes import exp, load, log, splat, store
 from og_env.layout import DOWN, SLOW, VERIFIER, memo_of, scratch_of, state_of, world_of
 from og_env.status import NO_PROOF, SLOW_CAPACITY, quorum_of, trusted
 
 Z95 = 1.6448536
 Z99 = 2.3263479
+LEAST_LOAD = 1e-30
+"""utilisation below which nobody waits"""
 
 
-@kernel
-def replica_delay(t, b, m, s, rho, wait_s):
-    """Mean and variance of service, queue and cold wait at a replica with utilisation rho below 1, seconds."""
-    world, state = world_of(t), state_of(t)
-    k = state.world[b]
-    stretch = 1 / SLOW_CAPACITY if state.status[b, s] & SLOW else 1.0
-    service = world.service_s[k, m, s] * stretch
-    spread = world.service_cv[k] * service
-    mean, variance = service, spread * spread
-    if rho > 0:
-        waits = power(rho, world.queue_exponent[k, m])
-        queue = world.busy_s[k, m, s] * stretch * world.queue_factor[k] / (world.streams[k, m] * (1 - rho))
-        mean += waits * queue
-        variance += (2 - waits) * waits * queue * queue
-    if wait_s > 0:
-        step_s = world.step_ms[k] / 1000
-        cold = wait_s * wait_s / (2 * step_s)
-        mean += cold
-        variance += wait_s * wait_s * wait_s / (3 * step_s) - cold * cold
-    return mean, variance
-
-
-@kernel
+@inlined
 def write_delays(t, b, c, m, count):
-    """Mean and variance of the delay at each listed replica, at the load that it serves."""
-    scratch = scratch_of(t)
+    """Mean and variance of service, queue and cold wait at each listed replica, at the load that it serves."""
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    k = state.world[b]
+    exponent, variation = world.queue_exponent[k, m], world.service_cv[k] * world.service_cv[k]
+    queue_share = world.queue_factor[k] / world.streams[k, m]
     for r in range(count):
+        s = scratch.replicas[c, r]
+        stretch = 1 / SLOW_CAPACITY if state.status[b, s] & SLOW else 1.0
         capacity = scratch.cap_rps[c, r]
-        rho = scratch.total_rps[c, r] / capacity if capacity > 0 else 0.0
-        mean, variance = replica_delay(t, b, m, scratch.replicas[c, r], rho, scratch.replica_wait_s[c, r])
-        scratch.delay_s[c, r] = mean
-        scratch.delay_var[c, r] = variance
+        scratch.rho[c, r] = scratch.total_rps[c, r] / capacity if capacity > 0 else 0.0
+        scratch.service_s[c, r] = world.service_s[k, m, s] * stretch
+        scratch.queue_s[c, r] = world.busy_s[k, m, s] * stretch * queue_share
+    one, two = splat(1.0), splat(2.0)
+    for first in range(0, count, LANES):
+        service, rho = load(scratch.service_s, (c, first)), load(scratch.rho, (c, first))
+        waits = exp(splat(exponent) * log(max(rho, splat(LEAST_LOAD))))
+        queue = load(scratch.queue_s, (c, first)) / (one - rho)
+        store(scratch.delay_s, (c, first), service + waits * queue)
+        spread = splat(variation) * service * service
+        store(scratch.delay_var, (c, first), spread + (two - waits) * waits * queue * queue)
+    step_s = world.step_ms[k] / 1000
+    for r in range(count):
+        wait_s = scratch.replica_wait_s[c, r]
+        if wait_s > 0:
+            cold = wait_s * wait_s / (2 * step_s)
+            scratch.delay_s[c, r] += cold
+            scratch.delay_var[c, r] += wait_s * wait_s * wait_s / (3 * step_s) - cold * cold
 
 
-@kernel
+@inlined
 def model_latency(t, b, c, m, count, served, late):
     """Mean [s] and variance [s^2] of model m's answers over users, gateways and replicas; late: served after a timeout."""
     scratch = scratch_of(t)
@@ -59,9 +59,9 @@ def model_latency(t, b, c, m, count, served, late):
         return 0.0, 0.0
     first, second = 0.0, 0.0
     for r in range(count):
-        path, delay = scratch.path_first[c, r] / 1000, scratch.delay_s[c, r]
+        path, delay = scratch.path_first[c, r] * 0.001, scratch.delay_s[c, r]
         first += path + scratch.total_rps[c, r] * delay
-        second += scratch.path_second[c, r] / 1e6 + 2 * path * delay
+        second += scratch.path_second[c, r] * 1e-6 + 2 * path * delay
         second += scratch.total_rps[c, r] * (delay * delay + scratch.delay_var[c, r])
     mean = first / served
     variance = max(second / served - mean * mean, 0.0)
@@ -81,7 +81,7 @@ def lognormal_percentiles(mean, variance):
     return exp(mu), exp(mu + Z95 * sigma), exp(mu + Z99 * sigma)
 
 
-@kernel
+@inlined
 def quorum_s(t, b, s, quorum):
     """Seconds until the quorum-th nearest live verifier has the proof of site s; there is a quorum."""
     world, state, memo = world_of(t), state_of(t), memo_of(t)

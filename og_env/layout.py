@@ -208,27 +208,30 @@ class Scratch(NamedTuple):
     gateway_rps: array("f8", "C N M")  # demand by slot and model
     gateway_ms: array("f8", "C N M")  # sum of demand x ms between user and gateway
     gateway_ms2: array("f8", "C N M")
-    net_ms: array("f8", "C X")  # by site and slot, at site x slots + slot
+    net_ms: array("f8", "C X")  # by site and slot, at site x L + slot
     attraction: array("f8", "C X")  # exp(-ms / temperature), likewise
-    pull: array("f8", "C X")  # of the model at hand, by list position and slot, likewise
-    slot_soft: array("f8", "C N")  # by slot: requests/s per pull, and per factor
-    slot_even: array("f8", "C N")
-    slot_ms: array("f8", "C N")  # by slot: mean and variance of the ms between user and gateway
-    slot_var: array("f8", "C N")
-    replicas: array("i4", "C N")  # list: sites of the model at hand
-    factor: array("f8", "C N")  # list: share of the step in which the router uses it
-    weight: array("f8", "C N")  # list: before distance; its logarithm until `weigh`
-    replica_wait_s: array("f8", "C N")  # list
-    cap_rps: array("f8", "C N")  # list
-    offered_rps: array("f8", "C N")  # list
-    kept: array("f8", "C N")  # list: share of the offered load below the limit
-    spare_rps: array("f8", "C N")  # list: before the overflow is divided
-    path_first: array("f8", "C N")  # list: sum of flow x ms from user to replica
-    path_second: array("f8", "C N")  # list: sum of flow x its second moment
-    total_rps: array("f8", "C N")  # list: served
-    room_rps: array("f8", "C N")  # list: what a warm replica could serve more, below its limit
-    delay_s: array("f8", "C N")  # list: service, queue and cold wait
-    delay_var: array("f8", "C N")
+    pull: array("f8", "C X")  # of the model at hand, by list position and slot, at position x L + slot
+    slot_soft: array("f8", "C L")  # by slot: requests/s per pull, and per factor
+    slot_even: array("f8", "C L")
+    slot_ms: array("f8", "C L")  # by slot: mean and variance of the ms between user and gateway
+    slot_var: array("f8", "C L")
+    replicas: array("i4", "C L")  # list: sites of the model at hand
+    factor: array("f8", "C L")  # list: share of the step in which the router uses it
+    weight: array("f8", "C L")  # list: before distance; its logarithm until `weigh`
+    replica_wait_s: array("f8", "C L")  # list
+    cap_rps: array("f8", "C L")  # list
+    offered_rps: array("f8", "C L")  # list
+    kept: array("f8", "C L")  # list: share of the offered load below the limit
+    spare_rps: array("f8", "C L")  # list: before the overflow is divided
+    path_first: array("f8", "C L")  # list: sum of flow x ms from user to replica
+    path_second: array("f8", "C L")  # list: sum of flow x its second moment
+    total_rps: array("f8", "C L")  # list: served
+    room_rps: array("f8", "C L")  # list: what a warm replica could serve more, below its limit
+    rho: array("f8", "C L")  # list: utilisation
+    service_s: array("f8", "C L")  # list
+    queue_s: array("f8", "C L")  # list: mean wait of those who wait, without load
+    delay_s: array("f8", "C L")  # list: service, queue and cold wait
+    delay_var: array("f8", "C L")
     served: array("f8", "C M")
     verified: array("f8", "C M")
     latency_s: array("f8", "C M")

@@ -46,7 +46,7 @@ def list_nominal(t, b, c, m):
         if state.phase[b, m, s] >= FETCHING and not state.status[b, s] & DOWN:
             add_replica(t, b, c, m, s, count, 0, 1.0, scratch.seen[c, s])
             count += 1
-    weigh(t, c, 0, count)
+    weigh(t, c, count)
     return count
 
 
@@ -191,7 +191,11 @@ def role_trial(t, b, c, role, s, change):
             if memo.critical[b, f]:
                 lost = 0.0
                 for m in range(models):
-                    plain, served, verified = scratch.domain_plain[c, m, f], scratch.served[c, m], scratch.verified[c, m]
+                    plain, served, verified = (
+                        scratch.domain_plain[c, m, f],
+                        scratch.served[c, m],
+                        scratch.verified[c, m],
+                    )
                     lost += critical_part(t, b, c, f, m, plain, served, verified)
                 scratch.domain_lost[c, f] = lost
     cost = priced_losses(t, b, c, scratch.base[c, 0])

@@ -19,6 +19,7 @@ from og_env.actions import (
 )
 from og_env.dynamics import TERM
 from og_env.jit import kernel
+from og_env.lanes import exp
 from og_env.layout import (
     ABSENT,
     DOWN,
@@ -35,7 +36,7 @@ from og_env.layout import (
 )
 from og_env.nominal import HORIZON, SHORTLIST, THRESHOLD, evaluate, list_nominal, priced, role_trial, trial
 from og_env.placement import fetch_rate, source_of
-from og_env.routing import add_replica, weigh
+from og_env.routing import add_replica
 from og_env.status import NO_PROOF, quorum_of
 
 REMOVALS = 0.4
@@ -167,7 +168,7 @@ def propose_launches(t, b, c, m, count, store):
         if stage_from < 0 and state.phase[b, m, best] == ABSENT:
             stage_from = best
         add_replica(t, b, c, m, best, count, 0, 1.0, scratch.seen[c, best])
-        weigh(t, c, count, count + 1)
+        scratch.weight[c, count] = exp(scratch.weight[c, count])
         service, resilience = trial(t, b, c, m, count + 1)
         rent = -rent_gain(t, b, world.replica_gpus[k, m, best] * world.usd_per_gpu_hour[k, best])
         once = world.weights[k, TERM.churn]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from og_env.jit import kernel
+from og_env.jit import inlined, kernel
 
 
-@kernel
+@inlined
 def unserved_term(unserved, convexity):
     """Convex price of the unserved share u: u (1 + k u) / (1 + k)."""
     return unserved * (1 + convexity * unserved) / (1 + convexity)
 
 
-@kernel
+@inlined
 def latency_term(latency_s, slo_s):
     """Saturating price of a mean latency: 1/2 at the objective, 1 without an answer."""
     return latency_s / (latency_s + slo_s)

@@ -8,8 +8,9 @@ of the milliseconds from user to replica.
 
 from __future__ import annotations
 
-from og_env.elementary import exp
-from og_env.jit import kernel
+from og_env.binding import LANES
+from og_env.jit import inlined, kernel
+from og_env.lanes import exp, load, splat, store, total
 from og_env.layout import (
     DOWN,
     FETCHING,
@@ -96,7 +97,7 @@ def gather(t, b, c):
                 scratch.gateway_ms2[c, slot, m] += demand * ms * ms
 
 
-@kernel
+@inlined
 def alarm(t, b, row, f):
     """The error-rate signal of a shared domain, clipped to 0 (calm) .. 1 (fragile)."""
     return min(max(tape_of(t).signal[b, row, f] / 127.5 - 0.25, 0.0), 1.0)
@@ -116,21 +117,21 @@ def listen(t, b, c, row):
         scratch.hosting[c, s] = 0
 
 
-@kernel
+@inlined
 def host(t, b, c, s):
     """Milliseconds from every gateway to site s, the attraction that falls with them, and the site's dependency risk:
     alarms of its domains, by hit probability, plus the traffic share of the one that carries most. Once a step."""
     world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     scratch.hosting[c, s] = 1
     k = state.world[b]
-    slots = memo.slots[b]
+    slots, at = memo.slots[b], s * scratch.factor.shape[1]
     slow_ms = SLOW_MS if state.status[b, s] & SLOW else 0.0
     colder = -1.0 / state.knobs[b, 0]
     for slot in range(slots):
-        scratch.net_ms[c, s * slots + slot] = world.rtt_ms[k, memo.gateways[b, slot], s] + slow_ms
-    for slot in range(slots):
-        power = max(scratch.net_ms[c, s * slots + slot] * colder, -MOST_TEMPERATURES)
-        scratch.attraction[c, s * slots + slot] = exp(power)
+        scratch.net_ms[c, at + slot] = world.rtt_ms[k, memo.gateways[b, slot], s] + slow_ms
+    for first in range(at, at + slots, LANES):
+        power = max(load(scratch.net_ms, (c, first)) * splat(colder), splat(-MOST_TEMPERATURES))
+        store(scratch.attraction, (c, first), exp(power))
     shared = world.fragile_rate.shape[1]
     alarms, carried = 0.0, 0.0
     for d in range(1, world.site_domain.shape[2]):
@@ -143,7 +144,7 @@ def host(t, b, c, s):
     scratch.site_risk[c, s] = alarms + carried
 
 
-@kernel
+@inlined
 def add_replica(t, b, c, m, s, position, wait_ms, factor, seen):
     """Put a replica on the list of model m: the logarithm of its weight before distance, its capacity.
 
@@ -162,18 +163,21 @@ def add_replica(t, b, c, m, s, position, wait_ms, factor, seen):
     scratch.replica_wait_s[c, position] = wait_s
     capacity = 0.0
     if not state.status[b, s] & DOWN:
-        capacity = world.capacity_rps[k, m, s] * (1 - wait_ms / world.step_ms[k])
+        capacity = world.capacity_rps[k, m, s]
+        if wait_ms > 0:
+            capacity *= 1 - wait_ms / world.step_ms[k]
         if state.status[b, s] & SLOW:
             capacity *= SLOW_CAPACITY
     scratch.cap_rps[c, position] = capacity
 
 
-@kernel
-def weigh(t, c, first, last):
-    """The weights of list positions first .. last - 1 from their logarithms."""
+@inlined
+def weigh(t, c, count):
+    """The weights of the listed replicas from their logarithms."""
     scratch = scratch_of(t)
-    for r in range(first, last):
-        scratch.weight[c, r] = scratch.factor[c, r] * exp(scratch.weight[c, r])
+    for first in range(0, count, LANES):
+        weight = exp(load(scratch.weight, (c, first)))
+        store(scratch.weight, (c, first), weight * load(scratch.factor, (c, first)))
 
 
 @kernel
@@ -195,7 +199,7 @@ def list_replicas(t, b, c, m):
         if 0 <= wait_ms <= world.patience_ms[k] and wait_ms < world.step_ms[k]:
             add_replica(t, b, c, m, s, count, wait_ms, 1.0, scratch.seen[c, s])
             count += 1
-    weigh(t, c, 0, count)
+    weigh(t, c, count)
     return count
 
 
@@ -231,43 +235,49 @@ def split(t, b, c, m, count):
     return direct + moved, moved * dead / over if moved > 0 else 0.0
 
 
-@kernel
+@inlined
 def offer(t, b, c, m, count):
     """What the softmax and the even spread offer to every listed replica, with the moments of its path."""
     state, scratch, memo = state_of(t), scratch_of(t), memo_of(t)
-    spread, slots = state.knobs[b, 4], memo.slots[b]
+    spread, slots, width = state.knobs[b, 4], memo.slots[b], scratch.factor.shape[1]
     factors = 0.0
     for r in range(count):
         factors += scratch.factor[c, r]
+    per_factor = 1 / factors if factors > 0 else 0.0
+    nothing = splat(0.0)
+    for first in range(0, slots, LANES):
+        store(scratch.slot_soft, (c, first), nothing)
+        store(scratch.slot_even, (c, first), nothing)
+    for r in range(count):
+        place, at, weight = r * width, scratch.replicas[c, r] * width, splat(scratch.weight[c, r])
+        for first in range(0, slots, LANES):
+            pull = load(scratch.attraction, (c, at + first)) * weight
+            store(scratch.pull, (c, place + first), pull)
+            store(scratch.slot_soft, (c, first), load(scratch.slot_soft, (c, first)) + pull)
     for slot in range(slots):
+        demand, whole = scratch.gateway_rps[c, slot, m], scratch.slot_soft[c, slot]
+        scratch.slot_soft[c, slot] = demand * (1 - spread) / whole if whole > 0 else 0.0
+        scratch.slot_even[c, slot] = (demand * spread if whole > 0 else demand) * per_factor
+        per_demand = 1 / demand if demand > 0 else 0.0
+        mean = scratch.gateway_ms[c, slot, m] * per_demand
+        scratch.slot_ms[c, slot] = mean
+        scratch.slot_var[c, slot] = scratch.gateway_ms2[c, slot, m] * per_demand - mean * mean
+    for slot in range(slots, -(-slots // LANES) * LANES):
         scratch.slot_soft[c, slot] = 0
     for r in range(count):
-        place, at = r * slots, scratch.replicas[c, r] * slots
-        for slot in range(slots):
-            pull = scratch.attraction[c, at + slot] * scratch.weight[c, r]
-            scratch.pull[c, place + slot] = pull
-            scratch.slot_soft[c, slot] += pull
-    for slot in range(slots):
-        demand, total = scratch.gateway_rps[c, slot, m], scratch.slot_soft[c, slot]
-        scratch.slot_soft[c, slot] = demand * (1 - spread) / total if total > 0 else 0.0
-        even = demand * spread if total > 0 else demand
-        scratch.slot_even[c, slot] = even / factors if factors > 0 else 0.0
-        mean = scratch.gateway_ms[c, slot, m] / demand if demand > 0 else 0.0
-        scratch.slot_ms[c, slot] = mean
-        scratch.slot_var[c, slot] = scratch.gateway_ms2[c, slot, m] / demand - mean * mean if demand > 0 else 0.0
-    for r in range(count):
-        place, at = r * slots, scratch.replicas[c, r] * slots
-        factor = scratch.factor[c, r]
-        offered, first, second = 0.0, 0.0, 0.0
-        for slot in range(slots):
-            flow = scratch.slot_soft[c, slot] * scratch.pull[c, place + slot] + scratch.slot_even[c, slot] * factor
-            ms = scratch.slot_ms[c, slot] + scratch.net_ms[c, at + slot]
+        place, at, factor = r * width, scratch.replicas[c, r] * width, splat(scratch.factor[c, r])
+        offered, path_first, path_second = nothing, nothing, nothing
+        for first in range(0, slots, LANES):
+            soft = load(scratch.slot_soft, (c, first)) * load(scratch.pull, (c, place + first))
+            flow = soft + load(scratch.slot_even, (c, first)) * factor
+            ms = load(scratch.slot_ms, (c, first)) + load(scratch.net_ms, (c, at + first))
+            flow_ms = flow * ms
             offered += flow
-            first += flow * ms
-            second += flow * (ms * ms + scratch.slot_var[c, slot])
-        scratch.offered_rps[c, r] = offered
-        scratch.path_first[c, r] = first
-        scratch.path_second[c, r] = second
+            path_first += flow_ms
+            path_second += flow_ms * ms + flow * load(scratch.slot_var, (c, first))
+        scratch.offered_rps[c, r] = total(offered)
+        scratch.path_first[c, r] = total(path_first)
+        scratch.path_second[c, r] = total(path_second)
 
 
 @kernel
@@ -275,17 +285,18 @@ def move(t, b, c, m, count, moved_share):
     """Take the overflow off the full replicas and add `moved_share` of it to the others, in proportion to their spare
     capacity; only the moments of the paths change here."""
     scratch, slots = scratch_of(t), memo_of(t).slots[b]
+    width = scratch.factor.shape[1]
     spare = 0.0
     for r in range(count):
         spare += scratch.spare_rps[c, r]
     for slot in range(slots):
         over = 0.0
         for r in range(count):
-            flow = scratch.slot_soft[c, slot] * scratch.pull[c, r * slots + slot]
+            flow = scratch.slot_soft[c, slot] * scratch.pull[c, r * width + slot]
             over += (flow + scratch.slot_even[c, slot] * scratch.factor[c, r]) * (1 - scratch.kept[c, r])
         scratch.slot_soft[c, slot] = over * moved_share / spare if spare > 0 else 0.0
     for r in range(count):
-        at = scratch.replicas[c, r] * slots
+        at = scratch.replicas[c, r] * width
         first, second = 0.0, 0.0
         for slot in range(slots):
             ms = scratch.slot_ms[c, slot] + scratch.net_ms[c, at + slot]
@@ -296,7 +307,7 @@ def move(t, b, c, m, count, moved_share):
         scratch.path_second[c, r] = scratch.path_second[c, r] * kept + extra * second
 
 
-@kernel
+@inlined
 def room(t, b, c, m, count):
     """What the listed replicas of model m could serve more, requests/s: all of them, and those that are trusted."""
     state, scratch = state_of(t), scratch_of(t)

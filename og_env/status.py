@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from og_env.jit import kernel
+from og_env.jit import inlined
 from og_env.layout import UNTRUSTED, state_of, world_of
 
 SLOW_MS = 100.0
@@ -11,7 +11,7 @@ NO_PROOF, TEE, ZKML = range(3)
 """verification modes"""
 
 
-@kernel
+@inlined
 def trusted(t, b, m, s, status):
     """Whether work of model m at site s counts as attested, given the site's status bits."""
     world = world_of(t)
@@ -19,7 +19,7 @@ def trusted(t, b, m, s, status):
     return world.verification[k, m] != TEE or (world.tee[k, s] == 1 and not status & UNTRUSTED)
 
 
-@kernel
+@inlined
 def quorum_of(verifiers):
     """Votes that finality needs: more than two thirds of the registered verifiers."""
     return 2 * verifiers // 3 + 1
