@@ -76,6 +76,12 @@ class NetworkEnv(gym.Env[Any, Any]):
         self.observation_space = observation_space(self.simulator)
         self.action_space = action_space(settings, knobs, self.simulator.sizes)
         self._rows = np.zeros(1, np.int64)
+        self._chosen = np.zeros(1, np.int64)
+        self._choices = int(self.action_space.n) if isinstance(self.action_space, gym.spaces.Discrete) else 0
+        output = self.simulator.output
+        self._metrics, self._terms = output.metrics[0], output.terms[0]
+        self._flat, self._mask = self.simulator.observation[0], self.simulator.mask[0]
+        self._flatten = flatten
         self._started = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -91,22 +97,26 @@ class NetworkEnv(gym.Env[Any, Any]):
         """One step; ValueError for an action outside the space, or before reset."""
         if not self._started:
             raise ValueError("step before reset: call reset() first, and again after an episode has ended")
-        chosen, levels = split_actions(np.asarray(action)[None], self.task, self.action_space, 1)
-        self.simulator.advance(chosen, levels)
-        output = self.simulator.output
-        truncated = bool(output.truncated[0])
+        simulator = self.simulator
+        if isinstance(action, int | np.integer) and 0 <= action < self._choices:
+            self._chosen[0] = action
+            simulator.advance(self._chosen)
+        else:
+            chosen, levels = split_actions(np.asarray(action)[None], self.task, self.action_space, 1)
+            simulator.advance(chosen, levels)
+        truncated = simulator.output.truncated.item(0) == 1
         self._started = not truncated
-        return self._observation(), float(output.reward[0]), False, truncated, self._info()
+        return self._observation(), simulator.output.reward.item(0), False, truncated, self._info()
 
     def _observation(self) -> Any:
-        flat = self.simulator.observation[0].copy()
-        return flat if self.simulator.settings.flatten else self.simulator.tables(flat)
+        flat = self._flat.copy()
+        return flat if self._flatten else self.simulator.tables(flat)
 
     def _info(self) -> dict[str, Any]:
-        output = self.simulator.output
-        info: dict[str, Any] = dict(zip(INFO_NAMES, output.metrics[0].tolist() + output.terms[0].tolist(), strict=True))
-        if self.simulator.mask.shape[1]:
-            info["action_mask"] = full_mask(self.simulator.mask[0].copy(), self.task)
+        info: dict[str, Any] = dict(zip(INFO_NAMES, self._metrics.tolist() + self._terms.tolist(), strict=True))
+        if len(self._mask):
+            mask = self._mask.copy()
+            info["action_mask"] = full_mask(mask, self.task) if self.task == "joint" else mask
         return info
 
     def action_masks(self) -> np.ndarray:

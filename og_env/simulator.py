@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
@@ -77,10 +78,12 @@ class Simulator:
         }
         self.mode = self._mode()
         self.slices = self._slices()
+        self.cuts = self._cuts()
         self._allocate()
         if not self.random_fleet:
             self._place_world(0, compiled)
         self.threaded_cells = THREADED_CELLS
+        self.cells = batch * self.sizes["N"] * self.sizes["M"]
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def _mode(self) -> int:
@@ -95,6 +98,15 @@ class Simulator:
             tables = ("globals", "models", "sites", "regions", "domains")
             tables += ("proposals",) if interface == "proposals" else ()
         return slices(self.sizes, tables)
+
+    def _cuts(self) -> list[tuple[str, int, int, tuple[int, ...]]]:
+        """Name, first column, last column + 1 and shape of every table of a flat observation."""
+        result, first = [], 0
+        for name, shape in self.slices.shapes.items():
+            last = first + math.prod(shape)
+            result.append((name, first, last, shape))
+            first = last
+        return result
 
     def _allocate(self) -> None:
         groups = [allocate(layout, self.sizes) for layout in GROUPS]
@@ -137,8 +149,7 @@ class Simulator:
     def advance(self, operations: np.ndarray, levels: np.ndarray | None = None) -> None:
         """One step of all environments: int64 [B], and knob levels float32 [B, 5]."""
         levels = self.no_levels if levels is None else levels
-        cells = self.batch * self.sizes["N"] * self.sizes["M"]
-        if self.pool is None or cells < self.threaded_cells:
+        if self.pool is None or self.cells < self.threaded_cells:
             self._advance(0, self.batch, 0, operations, levels)
             return
         edges = np.linspace(0, self.batch, self.threads + 1).astype(int)
@@ -165,12 +176,8 @@ class Simulator:
 
     def tables(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Views of a flat observation [..., O] by table."""
-        result, first = {}, 0
-        for name, shape in self.slices.shapes.items():
-            last = first + int(np.prod(shape))
-            result[name] = flat[..., first:last].reshape(*flat.shape[:-1], *shape)
-            first = last
-        return result
+        front = flat.shape[:-1]
+        return {name: flat[..., first:last].reshape(front + shape) for name, first, last, shape in self.cuts}
 
     def world_of(self, b: int) -> CompiledWorld:
         return self.compiled[self.state.world[b]]
