@@ -14,10 +14,11 @@ import numpy as np
 from og_env.checks import KINDS
 from og_env.demand import DemandProcess, draw_demand
 from og_env.failures import Outages, ShockProcess, count, draw_source, hit, show, write_signal
+from og_env.incidents import Strike, replay_of
 from og_env.jit import entry
 from og_env.layout import Tape, World
 from og_env.rng import stream, uniform
-from og_env.specs import OutageSpec
+from og_env.specs import IncidentSpec, OutageSpec
 from og_env.world import EFFECT_BITS, EFFECTS, CompiledWorld, SourceArrays, find_members
 
 CLOCK, DEMAND, FAILURES, SIGNAL, OPPONENT = range(5)
@@ -105,35 +106,26 @@ def tape_world(compiled: CompiledWorld) -> TapeWorld:
 
 def script(outages: Iterable[OutageSpec], compiled: CompiledWorld) -> Scripts:
     """Scripted outages as arrays; those of domains that the fleet lacks are left out."""
-    names = [f"{domain.kind}:{domain.name}" for domain in compiled.domains[: compiled.sizes["S"]]]
-    rows, members, starts = [], [], [0]
+    strikes = []
     for outage in outages:
         kind, _, name = outage.domain.partition(":")
-        sites = find_members(compiled, kind, name)
-        if not sites:
-            continue
-        bit = EFFECT_BITS[EFFECTS.index(outage.effect)]
         stop_h = outage.start_h + outage.duration_h
-        rows.append(
-            (
-                KINDS.index(kind),
-                bit,
-                outage.start_h,
-                stop_h,
-                names.index(outage.domain) if outage.domain in names else -1,
-            )
-        )
-        members.extend(sites)
-        starts.append(len(members))
-    kinds, bits, start_h, stop_h, domains = zip(*rows, strict=True) if rows else ((),) * 5
+        strikes.append(Strike(kind, name, outage.effect, outage.start_h, stop_h, find_members(compiled, kind, name)))
+    return write_script(strikes, compiled)
+
+
+def write_script(strikes: Iterable[Strike], compiled: CompiledWorld) -> Scripts:
+    """The strikes that hit a site, as arrays."""
+    shared = {(domain.kind, domain.name): f for f, domain in enumerate(compiled.domains[: compiled.sizes["S"]])}
+    felt = [strike for strike in strikes if strike.sites]
     return Scripts(
-        kind=np.array(kinds, np.int64),
-        bit=np.array(bits, np.int64),
-        start_h=np.array(start_h, np.float64),
-        stop_h=np.array(stop_h, np.float64),
-        shared=np.array(domains, np.int64),
-        member_start=np.array(starts, np.int64),
-        member_site=np.array(members, np.int64),
+        kind=np.array([KINDS.index(strike.kind) for strike in felt], np.int64),
+        bit=np.array([EFFECT_BITS[EFFECTS.index(strike.effect)] for strike in felt], np.int64),
+        start_h=np.array([strike.start_h for strike in felt], np.float64),
+        stop_h=np.array([strike.stop_h for strike in felt], np.float64),
+        shared=np.array([shared.get((strike.kind, strike.name), -1) for strike in felt], np.int64),
+        member_start=np.cumsum([0, *(len(strike.sites) for strike in felt)], dtype=np.int64),
+        member_site=np.array([site for strike in felt for site in strike.sites], np.int64),
     )
 
 
@@ -170,12 +162,40 @@ def draw_row(tape, b, seed, drawing, scripts):
         tape.attack[b, i] = uniform(state) < drawing.attacks
 
 
-def draw(tape: Tape, b: int, seed: int, world: TapeWorld, outages: tuple[OutageSpec, ...] = ()) -> None:
-    """Draw the episode of a seed (0 to 2^64 - 1) into row b, with scripted outages on top of the scenario's own."""
-    scripts = world.scripts
-    if outages:
-        scripts = script((*world.compiled.resolved.spec.failures.outages, *outages), world.compiled)
-    draw_row(tape, b, np.uint64(seed), world.drawing, scripts)
+def draw(
+    tape: Tape,
+    b: int,
+    seed: int,
+    world: TapeWorld,
+    outages: tuple[OutageSpec, ...] = (),
+    *,
+    incident: IncidentSpec | None = None,
+    background: bool = True,
+) -> None:
+    """Draw the episode of a seed (0 to 2^64 - 1) into row b, with scripted outages and a recorded incident on top.
+
+    Without the background nothing else breaks: no random shock, no outage of the scenario's own script, no opponent.
+    Demand and the noise of the signals are the seed's in any case; an incident sets the hour of the start, where its
+    record has one.
+    """
+    drawing, compiled = world.drawing, world.compiled
+    if not background:
+        drawing = drawing._replace(weights=np.zeros(0), attacks=0.0)
+    own = compiled.resolved.spec.failures.outages if background else ()
+    scripts = world.scripts if background and not outages else script((*own, *outages), compiled)
+    if incident is not None:
+        replay = replay_of(incident, compiled)
+        if replay.start_step >= 0:
+            drawing = drawing._replace(start_step=replay.start_step)
+        scripts = joined(scripts, write_script(replay.strikes, compiled))
+    draw_row(tape, b, np.uint64(seed), drawing, scripts)
+
+
+def joined(first: Scripts, second: Scripts) -> Scripts:
+    """Both scripts as one."""
+    both = Scripts(*(np.concatenate(parts) for parts in zip(first, second, strict=True)))
+    ends = second.member_start[1:] + first.member_start[-1]
+    return both._replace(member_start=np.concatenate([first.member_start, ends]))
 
 
 def nominal(tape: Tape, source: Tape, b: int, row: int, status: np.ndarray, world: World) -> None:
