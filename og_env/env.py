@@ -81,10 +81,10 @@ class NetworkEnv(gym.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode. options: {"incident": ID, "outages": [{"domain", "start_h", "duration_h", "effect"}, ...],
-        "background": bool}, see `options`. What an incident hits is in `info["incident"]`."""
+        "background": bool, "start_hour_utc": float}, see `options`. `info["incident"]` says what an incident hits."""
         super().reset(seed=seed)
         scripted = scripted_of(options, self.simulator)
-        self.simulator.load_episode(0, self.simulator.tape_seed(self.np_random), *scripted)
+        self.simulator.load_episode(0, self.simulator.tape_seed(self.np_random), scripted)
         facts = incident_facts(scripted, self.simulator, self._rows)
         self.simulator.start(self._rows)
         self._started = True

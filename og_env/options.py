@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from og_env import catalog, config
 from og_env.checks import check_outages
@@ -11,22 +11,14 @@ from og_env.incidents import Replay, replay_of
 from og_env.parsing import nearest_valid, parse_part
 from og_env.simulator import Simulator
 from og_env.specs import IncidentSpec, OutageSpec
+from og_env.tape import Scripted
 
-KNOWN = ("incident", "outages", "background")
-
-
-class Scripted(NamedTuple):
-    """What is to break in the episodes of a reset."""
-
-    outages: tuple[OutageSpec, ...] = ()
-    incident: IncidentSpec | None = None
-    background: bool = True
-    """whether the seed's shocks, the scenario's own outages and the opponent act beside"""
+KNOWN = ("incident", "outages", "background", "start_hour_utc")
 
 
 def scripted_of(options: dict[str, Any] | None, simulator: Simulator) -> Scripted:
     """The options of a reset: {"incident": ID, "outages": [{"domain", "start_h", "duration_h", "effect"}, ...],
-    "background": bool}.
+    "background": bool, "start_hour_utc": float}; see `tape.Scripted`.
 
     The background is off by default where an incident is replayed, so that the incident is what is measured, and on
     otherwise. ValueError in one line for anything that is not understood, and for an incident that touches no site.
@@ -39,16 +31,21 @@ def scripted_of(options: dict[str, Any] | None, simulator: Simulator) -> Scripte
     background = options.get("background", incident is None)
     if not isinstance(background, bool):
         raise ValueError(f"options.background: must be True or False, not {background!r}")
+    hour = options.get("start_hour_utc")
+    if hour is not None and not (isinstance(hour, int | float) and 0 <= hour < 24):
+        raise ValueError(f"options.start_hour_utc: must be a number from 0 to less than 24, not {hour!r}")
+    if hour is not None and incident is not None and incident.start_utc_h is not None:
+        raise ValueError(f"options.start_hour_utc: {incident.id} has its own hour; leave one of them out")
     if incident is not None and not simulator.random_fleet:
         check_touched([replay_of(incident, simulator.compiled[0])], simulator)
-    return Scripted(outages_of(options.get("outages", ()), simulator), incident, background)
+    return Scripted(outages_of(options.get("outages", ()), simulator), incident, background, hour)
 
 
-def incident_of(name: Any) -> IncidentSpec:
-    """A recorded incident by its id."""
+def incident_of(name: Any, where: str = "options.incident") -> IncidentSpec:
+    """A recorded incident by its id; `where` is what messages call the place of the name."""
     known = catalog.incidents()
     if not isinstance(name, str) or name not in known:
-        raise ValueError(f"options.incident: unknown incident {name!r}{nearest_valid(str(name), known)}")
+        raise ValueError(f"{where}: unknown incident {name!r}{nearest_valid(str(name), known)}")
     return known[name]
 
 

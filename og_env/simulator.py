@@ -11,8 +11,8 @@ from og_env import actions, advance, config
 from og_env.binding import allocate, bind
 from og_env.fields import Slices, slices
 from og_env.layout import GROUPS, METRICS, TERMS, Memo, Output, Scratch, State, Tape, World
-from og_env.specs import IncidentSpec, OutageSpec, ScenarioSpec
-from og_env.tape import draw, nominal, tape_world
+from og_env.specs import ScenarioSpec
+from og_env.tape import NOTHING, Scripted, draw, nominal, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
 
 Task = Literal["placement", "routing", "joint"]
@@ -120,26 +120,15 @@ class Simulator:
         """The next episode's seed, in the settings' split."""
         return int(generator.integers(1 << SPLIT_SHIFT)) | (SPLITS.index(self.settings.split) << SPLIT_SHIFT)
 
-    def load_episode(
-        self,
-        b: int,
-        seed: int,
-        outages: tuple[OutageSpec, ...] = (),
-        incident: IncidentSpec | None = None,
-        background: bool = True,
-    ) -> None:
-        """Draw the episode of a tape seed into environment b, with a new fleet where the scenario asks for one.
-
-        outages, incident, background: as in `tape.draw`.
-        """
+    def load_episode(self, b: int, seed: int, scripted: Scripted = NOTHING) -> None:
+        """Draw the episode of a tape seed into environment b, with a new fleet where the scenario asks for one."""
         if self.random_fleet:
             resolved = config.resolve(self.spec, fleet_seed=seed)
             compiled = compile_world(resolved, risk_weight=self.settings.risk_weight, sizes=self.compiled[b].sizes)
             self.compiled[b] = compiled
             self.tape_worlds[b] = tape_world(compiled)
             self._place_world(b, compiled)
-        world = self.tape_worlds[self.state.world[b]]
-        draw(self.tape, b, seed, world, outages, incident=incident, background=background)
+        draw(self.tape, b, seed, self.tape_worlds[self.state.world[b]], scripted)
 
     def start(self, rows: np.ndarray) -> None:
         """Begin the loaded episodes of these environments."""

@@ -43,6 +43,22 @@ class Scripts(NamedTuple):
     member_site: np.ndarray
 
 
+class Scripted(NamedTuple):
+    """What is to happen in an episode beside what its seed says."""
+
+    outages: tuple[OutageSpec, ...] = ()
+    """of domains that the fleet may lack"""
+    incident: IncidentSpec | None = None
+    """a recorded one, at its hour of the day where the record has one"""
+    background: bool = True
+    """whether the seed's shocks, the scenario's own outages and the opponent act"""
+    start_hour_utc: float | None = None
+    """hour of the day at which the episode begins; None is the scenario's or the seed's"""
+
+
+NOTHING = Scripted()
+
+
 class Drawing(NamedTuple):
     """What the compiled part of drawing needs of a world."""
 
@@ -98,20 +114,25 @@ def tape_world(compiled: CompiledWorld) -> TapeWorld:
             signal_noise=float(failures.signal_noise),
             facilitator=FACILITATOR,
         ),
-        start_step=-1 if hour is None else int(hour / step_h + 1e-9) % compiled.sizes["Y"],
+        start_step=-1 if hour is None else step_of_day(hour, compiled),
         attacks=failures.opponent.attacks_per_day * step_h / 24,
     )
-    return TapeWorld(drawing, script(failures.outages, compiled), compiled)
+    return TapeWorld(drawing, write_script(strikes_of(failures.outages, compiled), compiled), compiled)
 
 
-def script(outages: Iterable[OutageSpec], compiled: CompiledWorld) -> Scripts:
-    """Scripted outages as arrays; those of domains that the fleet lacks are left out."""
+def step_of_day(hour_utc: float, compiled: CompiledWorld) -> int:
+    """The step of the UTC day that an hour falls in."""
+    return int(hour_utc * 3600 / compiled.resolved.spec.episode.step_s + 1e-9) % compiled.sizes["Y"]
+
+
+def strikes_of(outages: Iterable[OutageSpec], compiled: CompiledWorld) -> list[Strike]:
+    """Whom scripted outages hit: every member of their domain."""
     strikes = []
     for outage in outages:
         kind, _, name = outage.domain.partition(":")
         stop_h = outage.start_h + outage.duration_h
         strikes.append(Strike(kind, name, outage.effect, outage.start_h, stop_h, find_members(compiled, kind, name)))
-    return write_script(strikes, compiled)
+    return strikes
 
 
 def write_script(strikes: Iterable[Strike], compiled: CompiledWorld) -> Scripts:
@@ -162,40 +183,25 @@ def draw_row(tape, b, seed, drawing, scripts):
         tape.attack[b, i] = uniform(state) < drawing.attacks
 
 
-def draw(
-    tape: Tape,
-    b: int,
-    seed: int,
-    world: TapeWorld,
-    outages: tuple[OutageSpec, ...] = (),
-    *,
-    incident: IncidentSpec | None = None,
-    background: bool = True,
-) -> None:
-    """Draw the episode of a seed (0 to 2^64 - 1) into row b, with scripted outages and a recorded incident on top.
-
-    Without the background nothing else breaks: no random shock, no outage of the scenario's own script, no opponent.
-    Demand and the noise of the signals are the seed's in any case; an incident sets the hour of the start, where its
-    record has one.
-    """
+def draw(tape: Tape, b: int, seed: int, world: TapeWorld, scripted: Scripted = NOTHING) -> None:
+    """Draw the episode of a seed (0 to 2^64 - 1) into row b; demand and the noise of the signals are always the seed's."""
     drawing, compiled = world.drawing, world.compiled
-    if not background:
-        drawing = drawing._replace(weights=np.zeros(0), attacks=0.0)
-    own = compiled.resolved.spec.failures.outages if background else ()
-    scripts = world.scripts if background and not outages else script((*own, *outages), compiled)
-    if incident is not None:
-        replay = replay_of(incident, compiled)
-        if replay.start_step >= 0:
-            drawing = drawing._replace(start_step=replay.start_step)
-        scripts = joined(scripts, write_script(replay.strikes, compiled))
+    own = compiled.resolved.spec.failures.outages
+    if not scripted.background:
+        drawing, own = drawing._replace(weights=np.zeros(0), attacks=0.0), ()
+    start_step, strikes = -1, ()
+    if scripted.incident is not None:
+        replay = replay_of(scripted.incident, compiled)
+        start_step, strikes = replay.start_step, replay.strikes
+    if start_step < 0 and scripted.start_hour_utc is not None:
+        start_step = step_of_day(scripted.start_hour_utc, compiled)
+    if start_step >= 0:
+        drawing = drawing._replace(start_step=start_step)
+    scripts = world.scripts
+    if strikes or scripted.outages or not scripted.background:
+        strikes = (*strikes_of((*own, *scripted.outages), compiled), *strikes)
+        scripts = write_script(strikes, compiled)
     draw_row(tape, b, np.uint64(seed), drawing, scripts)
-
-
-def joined(first: Scripts, second: Scripts) -> Scripts:
-    """Both scripts as one."""
-    both = Scripts(*(np.concatenate(parts) for parts in zip(first, second, strict=True)))
-    ends = second.member_start[1:] + first.member_start[-1]
-    return both._replace(member_start=np.concatenate([first.member_start, ends]))
 
 
 def nominal(tape: Tape, source: Tape, b: int, row: int, status: np.ndarray, world: World) -> None:

@@ -12,12 +12,11 @@ from gymnasium.vector.utils import batch_space
 
 from og_env.env import INFO_NAMES
 from og_env.layout import METRICS
-from og_env.options import Scripted, incident_facts, scripted_of
+from og_env.options import incident_facts, scripted_of
 from og_env.simulator import Interface, Settings, Simulator, Split, Task
 from og_env.spaces import action_space, full_mask, observation_space, split_actions
+from og_env.tape import NOTHING, Scripted
 from og_env.truth import truth_of
-
-NOTHING = Scripted()
 
 
 class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
@@ -96,7 +95,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _begin(self, rows: np.ndarray, scripted: Scripted = NOTHING) -> list[dict[str, Any]]:
         for i in rows:
-            self.simulator.load_episode(i, self.simulator.tape_seed(self._generators[i]), *scripted)
+            self.simulator.load_episode(i, self.simulator.tape_seed(self._generators[i]), scripted)
         facts = incident_facts(scripted, self.simulator, rows)
         self.simulator.start(rows)
         return facts
