@@ -39,7 +39,7 @@ class Impact(NamedTuple):
     recover_min: Floats
     """see `minutes_to_recover`"""
     recovered: npt.NDArray[np.bool_]
-    """false where the episode ended first: then recover_min is a lower bound"""
+    """false where the episode ended below the level: then recover_min is a lower bound"""
     exposure_before: Floats
     """share of demand that the worst single dependency would have taken along, in the hour before; nan without one"""
     n_eff_before: Floats
@@ -110,7 +110,8 @@ def minutes_to_recover(good: npt.ArrayLike, level: npt.ArrayLike, length: int, s
 
     good, level: that share and the level, which is that of the hour before or that of the twin at the same time, if it
     is lower, in the steps from the start on, of which the incident lasts `length`. It is back when it stays within
-    TOLERANCE of the level for CALM_H. (0, True) where it never fell; (all of it, False) where the episode ends first.
+    TOLERANCE of the level for CALM_H or to the end. (0, True) where it never fell; (all of it, False) where it is
+    below at the end.
     """
     bad = np.asarray(good, np.float64) < np.asarray(level, np.float64) - TOLERANCE
     calm = max(round(CALM_H * 3600 / step_s), 1)
@@ -122,7 +123,7 @@ def minutes_to_recover(good: npt.ArrayLike, level: npt.ArrayLike, length: int, s
         quiet = 0 if bad[i] else quiet + 1
         if quiet == calm:
             return (i + 1 - calm) * step_s / 60, True
-    return len(bad) * step_s / 60, False
+    return (len(bad) - quiet) * step_s / 60, quiet > 0
 
 
 def worst_hour(p95_ms: Floats, served_rps: Floats, step_h: float) -> float:

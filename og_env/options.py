@@ -32,7 +32,7 @@ def scripted_of(options: dict[str, Any] | None, simulator: Simulator) -> Scripte
     if not isinstance(background, bool):
         raise ValueError(f"options.background: must be True or False, not {background!r}")
     hour = options.get("start_hour_utc")
-    if hour is not None and not (isinstance(hour, int | float) and not isinstance(hour, bool) and 0 <= hour < 24):
+    if hour is not None and (isinstance(hour, bool) or not isinstance(hour, int | float) or not 0 <= hour < 24):
         raise ValueError(f"options.start_hour_utc: must be a number from 0 to less than 24, not {hour!r}")
     if hour is not None and incident is not None and incident.start_utc_h is not None:
         raise ValueError(f"options.start_hour_utc: {incident.id} has its own hour; leave one of them out")

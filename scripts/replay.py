@@ -116,6 +116,9 @@ def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> tuple[dict[str, J
     """Reset options by the name of the replay, and the incidents that touch no site of the scenario."""
     if options.outage:
         outages = [outage_of(text) for text in options.outage]
+        episode_h = spec.episode.steps * spec.episode.step_s / 3600
+        if min(outage["start_h"] for outage in outages) >= episode_h:
+            raise ValueError(f"--outage: nothing happens: it begins after the episode's {episode_h:g} h")
         return {" ".join(options.outage): {"outages": outages, "background": False}}, []
     if options.incident:
         return {incident_of(options.incident, "--incident").id: {"incident": options.incident}}, []
