@@ -1,160 +1,100 @@
-"""What an incident did to the episodes of a policy: requests lost, delay, cost, recovery, and exposure before it."""
+"""Recorded incidents, or outages of one's own, under several policies: each episode beside its twin without them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from agents import statistics
-from agents.recording import Recording
+from agents import comparison, evaluate
+from agents.impact import Impact, impact, joined, summary
+from agents.policy import Policy
+from agents.recording import Recording, record
+from og_env import catalog
+from og_env.options import touches
+from og_env.specs import ScenarioSpec
 
-Floats = npt.NDArray[np.float64]
-
-BEFORE_H = 1.0
-"""what counts as just before the incident"""
-TOLERANCE = 0.01
-"""share of demand by which the service may stay below its earlier level"""
-CALM_H = 0.5
-"""the service has recovered where it has been back for so long"""
-AFTERMATH_H = 1.0
-"""shortfalls that begin later than this after the incident's end are not its doing"""
+Json = dict[str, Any]
+Cases = Mapping[str, Json]
+"""options of `reset` by the name of the replay, which is the incident's id where there is one"""
 
 
-class Impact(NamedTuple):
-    """E episodes; counts, delay and cost are those from the incident's start to the end of the episode."""
+class Played(NamedTuple):
+    """What one policy went through in one replay."""
 
-    asked: Floats
-    """requests"""
-    due: Floats
-    """requests lost more than in the same episode without the incident"""
-    unserved: Floats
-    """requests"""
-    unverified: Floats
-    """requests served without the proof that they want"""
-    worst_hour_p95_ms: Floats
-    """highest hourly mean of the 95th percentile of latency, by served requests; nan where nothing was served"""
-    cost_usd: Floats
-    recover_min: Floats
-    """see `minutes_to_recover`"""
-    recovered: npt.NDArray[np.bool_]
-    """false where the episode ended below the level: then recover_min is a lower bound"""
-    exposure_before: Floats
-    """share of demand that the worst single dependency would have taken along, in the hour before; nan without one"""
-    n_eff_before: Floats
-    """effective independent nodes of the traffic in the hour before; nan without one"""
-    share_before: Floats
-    """share of the served traffic in the hour before on the sites that were then hit; nan without one"""
-
-    @property
-    def lost(self) -> Floats:
-        """Requests unserved or unverified."""
-        return self.unserved + self.unverified
+    recording: Recording
+    impact: Impact
 
 
-def impact(recording: Recording, twin: Recording, start_h: npt.ArrayLike, stop_h: npt.ArrayLike) -> Impact:
-    """What happened from start_h on ([E] or one number; hours since the episode began), and just before.
+def incident_cases(spec: ScenarioSpec) -> tuple[Cases, list[str]]:
+    """Every recorded incident that touches a site of the scenario, and the ids of the others."""
+    known = catalog.incidents()
+    hit = [name for name, incident in known.items() if touches(incident, spec)]
+    return {name: {"incident": name} for name in hit}, [name for name in known if name not in hit]
 
-    `twin` has the same episodes without the incident, up to its start step by step the same. The sites that were hit
-    are those whose status is not clear at the start.
+
+def play(
+    policy: Policy, name: str, spec: ScenarioSpec, cases: Cases, *, task: str, episodes: int, seed: int
+) -> dict[str, Played]:
+    """Every replay with one policy in the test episodes seed, seed + 1, ...; twins are played once an hour of start.
+
+    Of random fleets, those that an incident does not touch are left out. ValueError where it touches none.
     """
-    count, steps = recording.rewards.shape
-    step_h, step_s = recording.step_h, recording.step_s
-    starts, stops = (np.broadcast_to(np.asarray(hours, np.float64), count) for hours in (start_h, stop_h))
-    demand, served = recording.metric("demand_rps"), recording.metric("served_rps")
-    unserved, unverified = lost_rps(recording)
-    usual = sum(lost_rps(twin))
-    good, usually_good = well_served(recording), well_served(twin)
-    rows = []
-    for e in range(count):
-        # row r of the tape is what step r acts under, and step r is entry r - 1
-        first = min(max(int(starts[e] / step_h + 1e-9), 1), steps) - 1
-        last = min(max(int(np.ceil(stops[e] / step_h - 1e-9)) - 1, first + 1), steps)
-        before = slice(max(first - round(BEFORE_H / step_h), 0), first)
-        after = slice(first, steps)
-        level = np.minimum(good[e, before].mean() if first > 0 else 1.0, usually_good[e, after])
-        hit = recording.status[e, first + 1] != 0
-        rows.append(
-            (
-                demand[e, after].sum() * step_s,
-                (unserved + unverified - usual)[e, after].sum() * step_s,
-                unserved[e, after].sum() * step_s,
-                unverified[e, after].sum() * step_s,
-                worst_hour(recording.metric("latency_p95_ms")[e, after], served[e, after], step_h),
-                recording.metric("usd_per_hour")[e, after].sum() * step_h,
-                *minutes_to_recover(good[e, after], level, last - first, step_s),
-                _mean(recording.metric("exposure")[e, before]),
-                _mean(recording.metric("n_eff")[e, before]),
-                _mean(recording.share[e, 1:][before][:, hit].sum(axis=1)),
-            )
-        )
-    columns = (np.array(column, np.float64) for column in zip(*rows, strict=True))
-    figures: dict[str, Any] = dict(zip(Impact._fields, columns, strict=True))
-    return Impact(**figures | {"recovered": figures["recovered"] == 1})
-
-
-def lost_rps(recording: Recording) -> tuple[Floats, Floats]:
-    """Requests/s that are not served, and that are served without the proof that they want, [E, T] each."""
-    demand = recording.metric("demand_rps")
-    return (demand - recording.metric("served_rps")).clip(0), recording.term("unverified") * demand
-
-
-def well_served(recording: Recording) -> Floats:
-    """Share of demand that is served, with a proof where it wants one, [E, T]."""
-    return recording.metric("served_share") - recording.term("unverified")
-
-
-def minutes_to_recover(good: npt.ArrayLike, level: npt.ArrayLike, length: int, step_s: int) -> tuple[float, bool]:
-    """Minutes from the incident's start until the share of demand that is well served is back at its level.
-
-    good, level: that share and the level, which is that of the hour before or that of the twin at the same time, if it
-    is lower, in the steps from the start on, of which the incident lasts `length`. It is back when it stays within
-    TOLERANCE of the level for CALM_H or to the end. (0, True) where it never fell; (all of it, False) where it is
-    below at the end.
-    """
-    bad = np.asarray(good, np.float64) < np.asarray(level, np.float64) - TOLERANCE
-    calm = max(round(CALM_H * 3600 / step_s), 1)
-    fell = np.flatnonzero(bad[: length + round(AFTERMATH_H * 3600 / step_s)])
-    if not len(fell):
-        return 0.0, True
-    quiet = 0
-    for i in range(fell[0], len(bad)):
-        quiet = 0 if bad[i] else quiet + 1
-        if quiet == calm:
-            return (i + 1 - calm) * step_s / 60, True
-    return (len(bad) - quiet) * step_s / 60, quiet > 0
-
-
-def worst_hour(p95_ms: Floats, served_rps: Floats, step_h: float) -> float:
-    """The highest mean over an hour of a percentile, weighted with what was served; nan where nothing ever was."""
-    width = min(max(round(1 / step_h), 1), len(p95_ms))
-    window = np.ones(width)
-    served = np.convolve(served_rps, window, "valid")
-    total = np.convolve(p95_ms * served_rps, window, "valid")
-    busy = served > 1e-9
-    return float((total[busy] / served[busy]).max()) if busy.any() else float("nan")
-
-
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if len(values) else float("nan")
-
-
-def summary(impacts: Impact, *, strata: npt.ArrayLike | None = None, seed: int = 0) -> dict[str, Any]:
-    """Mean and 95 % bootstrap interval of every figure over the episodes; None where it has no value in any."""
-    result: dict[str, Any] = {}
-    figures = {**impacts._asdict(), "lost": impacts.lost, "recovered": impacts.recovered.astype(np.float64)}
-    for name, values in figures.items():
-        known = np.isfinite(values)
-        if not known.any():
-            result[name] = None
-            continue
-        labels = None if strata is None else np.asarray(strata)[known]
-        interval = statistics.bootstrap(values[known], strata=labels, seed=seed)
-        result[name] = {"mean": interval.value, "ci_low": interval.low, "ci_high": interval.high}
+    result: dict[str, Played] = {}
+    twins: dict[float | None, Recording] = {}
+    env = evaluate.stage(policy, spec, task, episodes)
+    try:
+        for case, reset_options in cases.items():
+            recording = record(policy, env, seed, reset_options, name=name)
+            quiet = twin_options(case, recording)
+            key = quiet.get("start_hour_utc")
+            if key not in twins:
+                twins[key] = record(policy, env, seed, quiet, name=name)
+            twin = twins[key]
+            if recording.incidents:
+                struck = np.array([bool(facts["sites"]) for facts in recording.incidents])
+                recording, twin = recording.chosen(struck), twin.chosen(struck)
+                start_h, stop_h = ([facts[key] for facts in recording.incidents] for key in ("start_h", "stop_h"))
+            else:
+                outages = reset_options["outages"]
+                start_h = min(outage["start_h"] for outage in outages)
+                stop_h = max(outage["start_h"] + outage["duration_h"] for outage in outages)
+            result[case] = Played(recording, impact(recording, twin, start_h, stop_h))
+    finally:
+        env.close()
     return result
 
 
-def joined(parts: list[Impact]) -> Impact:
-    """Impacts of several incidents as one."""
-    return Impact(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+def twin_options(case: str, recording: Recording) -> Json:
+    """Reset options of the same episodes without the incident."""
+    if recording.incidents and catalog.incidents()[case].start_utc_h is not None:
+        return {"background": False, "start_hour_utc": float(recording.start_hour_utc[0])}
+    return {"background": False}
+
+
+def figures(case: str, played: Mapping[str, Played], seed: int = 0) -> Json:
+    """What was replayed, and the figures of every policy, fewest lost requests first."""
+    recording = next(iter(played.values())).recording
+    by_policy = {name: summary(one.impact, seed=seed) for name, one in played.items()}
+    ordered = dict(sorted(by_policy.items(), key=lambda item: item[1]["lost"]["mean"]))
+    facts: Json = {"episodes": len(recording.seeds)}
+    if recording.incidents:
+        first, incident = recording.incidents[0], catalog.incidents()[case]
+        facts |= incident.model_dump() | {key: first[key] for key in ("sites", "start_h", "stop_h", "cut_h")}
+    return {"what": facts, "policies": ordered}
+
+
+def contest(played: Mapping[str, Mapping[str, Played]], learned: Sequence[str] = (), seed: int = 0) -> Json:
+    """All policies over all incidents and seeds, by their returns in pairs; resampled within each incident."""
+    names = list(next(iter(played.values())))
+    parts = {name: [by_policy[name].recording.episodes() for by_policy in played.values()] for name in names}
+    strata = np.concatenate([[case] * len(by_policy[names[0]].impact.asked) for case, by_policy in played.items()])
+    runs = [evaluate.joined(parts[name], len(strata)) for name in names]
+    result = comparison.compare(runs, learned, seed=seed, strata=strata)
+    for name in names:
+        whole = joined([by_policy[name].impact for by_policy in played.values()])
+        result["policies"][name]["impact"] = summary(whole, strata=strata, seed=seed)
+        result["policies"][name]["lost_share"] = float(whole.lost.sum() / whole.asked.sum())
+        result["policies"][name]["due_share"] = float(whole.due.sum() / whole.asked.sum())
+    return result

@@ -16,22 +16,23 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from agents import comparison, evaluate, heuristics, replay
+from agents import comparison, heuristics, replay
 from agents.lineup import load_policies
-from agents.policy import Policy
-from agents.recording import Recording, record
-from og_env import TASKS, catalog, config
+from agents.recording import Recording
+from og_env import TASKS, config
 from og_env.command_line import Parser, guarded
 from og_env.layout import METRICS
-from og_env.options import incident_of, touches
+from og_env.options import incident_of
 from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
 
 Json = dict[str, Any]
+Many = Mapping[str, Mapping[str, replay.Played]]
+"""by replay and policy"""
 OUTAGE = re.compile(r"(.+)@(\d+\.?\d*)\+(\d+\.?\d*)(?:=(\w+))?")
 HEADER = (
     *("policy", "unserved", "unverified", "due to it", "worst-hour p95", "cost", "recovery"),
@@ -41,13 +42,6 @@ LEGEND = """Requests, delay and cost from the start of the outage to the
 end of the episode. Due to it: lost beyond what the same policy loses in the same episode without it. Recovery: until
 the share served as wanted is back at its level before, or at the twin's, within 1 % for half an hour. Exposure, n_eff
 (effective independent nodes) and traffic on the sites hit: in the hour before."""
-
-
-class Played(NamedTuple):
-    """What one policy went through in one replay."""
-
-    recording: Recording
-    impact: replay.Impact
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,13 +80,14 @@ def run(options: argparse.Namespace) -> None:
     if options.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {options.seed}")
     spec = config.load(options.scenario)
-    policies, learned = load_policies(
-        options.policy or ["all"], spec, TASKS[options.env], seed=options.seed, option="--policy"
-    )
+    task, words = TASKS[options.env], options.policy or ["all"]
+    policies, learned = load_policies(words, spec, task, seed=options.seed, option="--policy")
     cases, untouched = chosen(options, spec)
     played = {case: {} for case in cases}
     for name, policy in policies.items():
-        for case, one in play(policy, name, spec, cases, options).items():
+        for case, one in replay.play(
+            policy, name, spec, cases, task=task, episodes=options.episodes, seed=options.seed
+        ).items():
             played[case][name] = one
     result: Json = {
         "scenario": spec.name,
@@ -100,10 +95,10 @@ def run(options: argparse.Namespace) -> None:
         "split": "test",
         "episodes": options.episodes,
         "seed": options.seed,
-        "replays": {case: summary(case, by_policy, options) for case, by_policy in played.items()},
+        "replays": {case: replay.figures(case, by_policy, options.seed) for case, by_policy in played.items()},
     }
     if options.all:
-        result |= {"untouched": untouched, "comparison": contest(played, learned, options.seed)}
+        result |= {"untouched": untouched, "comparison": replay.contest(played, learned, options.seed)}
     if options.out:
         write(Path(options.out), result, played)
     if options.json:
@@ -112,7 +107,7 @@ def run(options: argparse.Namespace) -> None:
         print(overview(result, played) if options.all else report(result, played))
 
 
-def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> tuple[dict[str, Json], list[str]]:
+def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> tuple[replay.Cases, list[str]]:
     """Reset options by the name of the replay, and the incidents that touch no site of the scenario."""
     if options.outage:
         outages = [outage_of(text) for text in options.outage]
@@ -122,11 +117,10 @@ def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> tuple[dict[str, J
         return {" ".join(options.outage): {"outages": outages, "background": False}}, []
     if options.incident:
         return {incident_of(options.incident, "--incident").id: {"incident": options.incident}}, []
-    known = catalog.incidents()
-    hit = [name for name, incident in known.items() if touches(incident, spec)]
-    if not hit:
+    cases, untouched = replay.incident_cases(spec)
+    if not cases:
         raise ValueError(f"--all: no recorded incident touches a site of {spec.name}")
-    return {name: {"incident": name} for name in hit}, [name for name in known if name not in hit]
+    return cases, untouched
 
 
 def outage_of(text: str) -> Json:
@@ -138,69 +132,7 @@ def outage_of(text: str) -> Json:
     return outage | ({"effect": found[4]} if found[4] else {})
 
 
-def play(
-    policy: Policy, name: str, spec: ScenarioSpec, cases: Mapping[str, Json], options: argparse.Namespace
-) -> dict[str, Played]:
-    """Every replay with one policy, on the test split."""
-    result, twins = {}, {}
-    env = evaluate.stage(policy, spec, TASKS[options.env], options.episodes)
-    try:
-        for case, reset_options in cases.items():
-            recording = record(policy, env, options.seed, reset_options, name=name)
-            quiet = twin_options(case, recording)
-            key = quiet.get("start_hour_utc")
-            if key not in twins:
-                twins[key] = record(policy, env, options.seed, quiet, name=name)
-            twin = twins[key]
-            if recording.incidents:
-                struck = np.array([bool(facts["sites"]) for facts in recording.incidents])
-                recording, twin = recording.chosen(struck), twin.chosen(struck)
-                start_h, stop_h = ([facts[key] for facts in recording.incidents] for key in ("start_h", "stop_h"))
-            else:
-                outages = reset_options["outages"]
-                start_h = min(outage["start_h"] for outage in outages)
-                stop_h = max(outage["start_h"] + outage["duration_h"] for outage in outages)
-            result[case] = Played(recording, replay.impact(recording, twin, start_h, stop_h))
-    finally:
-        env.close()
-    return result
-
-
-def twin_options(case: str, recording: Recording) -> Json:
-    """Reset options of the same episodes without the incident."""
-    if recording.incidents and catalog.incidents()[case].start_utc_h is not None:
-        return {"background": False, "start_hour_utc": float(recording.start_hour_utc[0])}
-    return {"background": False}
-
-
-def summary(case: str, played: Mapping[str, Played], options: argparse.Namespace) -> Json:
-    """What was replayed, and the figures of every policy, fewest lost requests first."""
-    recording = next(iter(played.values())).recording
-    figures = {name: replay.summary(one.impact, seed=options.seed) for name, one in played.items()}
-    ordered = dict(sorted(figures.items(), key=lambda item: item[1]["lost"]["mean"]))
-    facts: Json = {"episodes": len(recording.seeds)}
-    if recording.incidents:
-        first, incident = recording.incidents[0], catalog.incidents()[case]
-        facts |= incident.model_dump() | {key: first[key] for key in ("sites", "start_h", "stop_h", "cut_h")}
-    return {"what": facts, "policies": ordered}
-
-
-def contest(played: Mapping[str, Mapping[str, Played]], learned: Sequence[str], seed: int) -> Json:
-    """All policies over all incidents and seeds, by their returns in pairs; resampled within each incident."""
-    names = list(next(iter(played.values())))
-    parts = {name: [by_policy[name].recording.episodes() for by_policy in played.values()] for name in names}
-    strata = np.concatenate([[case] * len(by_policy[names[0]].impact.asked) for case, by_policy in played.items()])
-    runs = [evaluate.joined(parts[name], len(strata)) for name in names]
-    result = comparison.compare(runs, learned, seed=seed, strata=strata)
-    for name in names:
-        whole = replay.joined([by_policy[name].impact for by_policy in played.values()])
-        result["policies"][name]["impact"] = replay.summary(whole, strata=strata, seed=seed)
-        result["policies"][name]["lost_share"] = float(whole.lost.sum() / whole.asked.sum())
-        result["policies"][name]["due_share"] = float(whole.due.sum() / whole.asked.sum())
-    return result
-
-
-def report(result: Json, played: Mapping[str, Mapping[str, Played]]) -> str:
+def report(result: Json, played: Many) -> str:
     """One replay: what it is, and a row for every policy."""
     [(case, one)] = result["replays"].items()
     recording = next(iter(played[case].values())).recording
@@ -251,7 +183,7 @@ def figures_row(name: str, figures: Json) -> tuple[str, ...]:
     )
 
 
-def overview(result: Json, played: Mapping[str, Mapping[str, Played]]) -> str:
+def overview(result: Json, played: Many) -> str:
     """All incidents: the policies against one another, then a row for every incident."""
     contest = result["comparison"]
     header = (*comparison.TABLE_HEADER[:-1], "lost", "due to them")
@@ -284,7 +216,7 @@ def overview(result: Json, played: Mapping[str, Mapping[str, Played]]) -> str:
     )
 
 
-def write(out: Path, result: Json, played: Mapping[str, Mapping[str, Played]]) -> None:
+def write(out: Path, result: Json, played: Many) -> None:
     """replay.json; results.csv with a row for every replay, policy and episode; steps.csv with those of the first."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "replay.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -295,7 +227,7 @@ def write(out: Path, result: Json, played: Mapping[str, Mapping[str, Played]]) -
             writer.writerows(rows)
 
 
-def result_rows(played: Mapping[str, Mapping[str, Played]]) -> Iterator[Json]:
+def result_rows(played: Many) -> Iterator[Json]:
     for case, by_policy in played.items():
         for name, (recording, impact) in by_policy.items():
             for e, seed in enumerate(recording.seeds):
@@ -304,7 +236,7 @@ def result_rows(played: Mapping[str, Mapping[str, Played]]) -> Iterator[Json]:
                 yield {"replay": case, "policy": name, "seed": int(seed), "return": recording.returns[e], **figures}
 
 
-def step_rows(played: Mapping[str, Mapping[str, Played]]) -> Iterator[Json]:
+def step_rows(played: Many) -> Iterator[Json]:
     for case, by_policy in played.items():
         for name, (recording, _) in by_policy.items():
             for step, values in enumerate(recording.metrics[0]):

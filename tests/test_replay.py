@@ -1,119 +1,32 @@
-"""What an incident does to a policy: figures worked out by hand, and the command that prints them."""
+"""The command that replays incidents: its tables, its files, and one clear line for bad input."""
 
 from __future__ import annotations
 
 import csv
 import json
-from typing import Any
 
 import numpy as np
 import pytest
 
-from agents import evaluate, heuristics, replay
-from agents.recording import Recording, record
+from agents import heuristics, replay
 from og_env import catalog, config
+from og_env.options import touches
 from scripts import replay as script
 
-P_DOWN = {"outages": [{"domain": "provider:P", "start_h": 0.5, "duration_h": 0.2}], "background": False}
-SPREAD: dict[str, Any] = {"start.replica_sites": {"unit": ("a", "c")}, "start.gateway_sites": ("a", "c")}
 INCIDENT = "redsea-2025-09-06"
 
 
-def toy(options: dict[str, Any] | None = None, /, **changes: Any) -> Recording:
-    spec = config.override(config.load("toy-3"), {"start.verifier_sites": ("c",)} | changes)
-    policy = heuristics.make("static")
-    return record(policy, evaluate.stage(policy, spec, "placement", 2), 0, options)
-
-
-def test_figures_of_an_outage_on_paper():
-    """8 requests/s; the only replica is down from minute 30 to 42 and then loads for 20 s: 40 s at 9 a second are 6."""
-    lost, twin = toy(P_DOWN), toy()
-    impact = replay.impact(lost, twin, 0.5, 0.7)
-    seconds = 31 * 60  # minutes 30 to 60, the last included
-    assert impact.asked == pytest.approx([8 * seconds] * 2)
-    assert impact.unserved == pytest.approx([8 * 12 * 60 + 2 * 60] * 2)
-    assert impact.due == pytest.approx(impact.lost) and impact.unverified == pytest.approx([0, 0])
-    assert impact.recover_min.tolist() == [13, 13] and impact.recovered.all()
-    assert impact.exposure_before.tolist() == [1, 1] and impact.share_before.tolist() == [1, 1]
-    assert impact.n_eff_before == pytest.approx([1, 1])
-    usd_per_hour = lost.metric("usd_per_hour")[0]
-    assert impact.cost_usd[0] == pytest.approx(usd_per_hour[29:].sum() / 60)
-    assert (usd_per_hour[30:40] < usd_per_hour[20]).all()
-
-
-def test_what_the_twin_loses_too_is_not_due_to_the_outage():
-    scarce = SPREAD | {"demand.requests_per_s": 30.0}
-    impact = replay.impact(toy(P_DOWN, **scarce), toy(None, **scarce), 0.5, 0.7)
-    due = 9 * 60 * 12 + 3 * 60  # one of two replicas of 9 requests/s; then it serves 6 for a minute
-    assert impact.due == pytest.approx([due] * 2)
-    assert impact.unserved == pytest.approx([due + (30 - 18) * 31 * 60] * 2)
-    assert impact.share_before == pytest.approx([0.5, 0.5], abs=0.05)
-
-
-def test_one_who_stands_on_two_providers_loses_nothing():
-    impact = replay.impact(toy(P_DOWN, **SPREAD), toy(None, **SPREAD), 0.5, 0.7)
-    assert impact.lost == pytest.approx([0, 0]) and impact.recover_min.tolist() == [0, 0]
-    assert impact.recovered.all() and impact.share_before == pytest.approx([0.5, 0.5], abs=0.2)
-
-
-def test_unverified_requests_are_counted_apart():
-    options = {"outages": [{"domain": "tee_vendor:nitro", "start_h": 0.5, "duration_h": 4.0, "effect": "UNTRUSTED"}]}
-    impact = replay.impact(toy(options), toy(), 0.5, 4.5)
-    assert impact.unverified == pytest.approx([8 * 31 * 60] * 2) and impact.unserved == pytest.approx([0, 0])
-    assert not impact.recovered.any() and impact.recover_min.tolist() == [31, 31]
-
-
-def test_an_outage_from_the_start_has_nothing_before():
-    options = {"outages": [{"domain": "provider:P", "start_h": 0.0, "duration_h": 0.2}]}
-    impact = replay.impact(toy(options), toy(), 0.0, 0.2)
-    assert np.isnan(impact.exposure_before).all() and np.isnan(impact.share_before).all()
-    summary = replay.summary(impact)
-    assert summary["exposure_before"] is None
-    # rows 1 to 11, and 20 s of loading
-    assert summary["unserved"] == {
-        "mean": pytest.approx(5400),
-        "ci_low": pytest.approx(5400),
-        "ci_high": pytest.approx(5400),
-    }
-
-
-@pytest.mark.parametrize(
-    ("good", "length", "expected"),
-    [
-        ([1.0] * 40, 10, (0.0, True)),
-        ([0.5] * 5 + [1.0] * 40, 10, (25.0, True)),
-        ([1.0, 0.5, 1.0, 0.5] + [1.0] * 40, 10, (20.0, True)),
-        ([0.5] * 5 + [1.0] * 5, 10, (25.0, True)),
-        ([0.5] * 5 + [1.0] * 5 + [0.5], 10, (55.0, False)),
-        ([0.995] * 40, 10, (0.0, True)),
-        ([1.0] * 25 + [0.5] * 15, 10, (0.0, True)),
-        ([1.0] * 20 + [0.5] * 5 + [1.0] * 15, 10, (125.0, True)),
-    ],
-    ids=[
-        "never fell",
-        "back",
-        "a flicker",
-        "to the end",
-        "below at the end",
-        "within 1 %",
-        "long after",
-        "in the aftermath",
-    ],
-)
-def test_minutes_to_recover(good, length, expected):
-    assert replay.minutes_to_recover(good, np.ones(len(good)), length, 300) == expected
-
-
-def test_a_lower_level_is_enough_where_the_twin_is_low():
-    good, level = [0.5] * 5 + [0.8] * 20, [1.0] * 5 + [0.8] * 20
-    assert replay.minutes_to_recover(good, level, 10, 300) == (25.0, True)
-
-
-def test_worst_hour_is_weighted_by_what_was_served():
-    p95, served = np.array([100.0, 900.0, 100.0, 0.0]), np.array([9.0, 1.0, 10.0, 0.0])
-    assert replay.worst_hour(p95, served, 0.5) == 180
-    assert replay.worst_hour(p95, served, 1.0) == 900
-    assert np.isnan(replay.worst_hour(p95, np.zeros(4), 0.5))
+def test_a_twin_is_the_same_episode_without_the_incident():
+    spec = config.load("toy-3")
+    cases, untouched = replay.incident_cases(spec)
+    assert INCIDENT in cases and len(cases) + len(untouched) == len(catalog.incidents())
+    played = replay.play(heuristics.make("static"), "still", spec, cases, task="placement", episodes=2, seed=3)
+    assert set(played) == set(cases)
+    for case, (recording, impact) in played.items():
+        assert recording.policy == "still" and recording.seeds.tolist() == [3, 4]
+        assert recording.incidents[0]["id"] == case and recording.status.any()
+        assert (recording.metric("active_outages")[:, :13] == 0).all()
+        assert (impact.due >= 0).all() and np.allclose(impact.due, impact.lost), "nothing is lost without it"
 
 
 def printed(capsys, *arguments: str) -> str:
@@ -150,7 +63,7 @@ def test_json_and_files_say_the_same(capsys, tmp_path):
 def test_all_incidents_with_wins_and_those_that_touch_nothing(capsys):
     arguments = ["--all", "--scenario", "toy-3", "--policy", "static", "--policy", "greedy"]
     out = printed(capsys, *arguments)
-    hit = [name for name in catalog.incidents() if script.touches(catalog.incidents()[name], "toy-3")]
+    hit = [name for name in catalog.incidents() if touches(catalog.incidents()[name], "toy-3")]
     assert 0 < len(hit) < 41 and all(f"\n{name} " in out for name in hit)
     assert f"{41 - len(hit)} incidents touch no site of toy-3: gcp-2019-06-02, " in out
     assert f"{len(hit)} incidents, {2 * len(hit)} episodes" in out
