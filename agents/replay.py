@@ -11,9 +11,9 @@ from agents import comparison, evaluate
 from agents.impact import Impact, impact, joined, summary
 from agents.policy import Policy
 from agents.recording import Recording, record
-from og_env import catalog
-from og_env.options import touches
+from og_env import catalog, config
 from og_env.specs import ScenarioSpec
+from og_env.vector_env import NetworkVectorEnv
 
 Json = dict[str, Any]
 Cases = Mapping[str, Json]
@@ -27,10 +27,19 @@ class Played(NamedTuple):
     impact: Impact
 
 
-def incident_cases(spec: ScenarioSpec) -> tuple[Cases, list[str]]:
-    """Every recorded incident that touches a site of the scenario, and the ids of the others."""
-    known = catalog.incidents()
-    hit = [name for name, incident in known.items() if touches(incident, spec)]
+def incident_cases(spec: ScenarioSpec, episodes: int = 1, seed: int = 0) -> tuple[Cases, list[str]]:
+    """Every recorded incident that touches a site of the scenario, and the ids of the others.
+
+    Where fleets are random, a site of the fleet of one of the test episodes seed, seed + 1, ...
+    """
+    fleets = [config.resolve(spec).sites]
+    if spec.fleet == "random":
+        env = NetworkVectorEnv(episodes, "placement", spec, split="test")
+        env.reset(seed=seed)
+        fleets = [env.simulator.world_of(b).resolved.sites for b in range(episodes)]
+        env.close()
+    known, sites = catalog.incidents(), [site for fleet in fleets for site in fleet]
+    hit = [name for name, incident in known.items() if any(catalog.matches(incident, site) for site in sites)]
     return {name: {"incident": name} for name in hit}, [name for name in known if name not in hit]
 
 
@@ -82,6 +91,7 @@ def figures(case: str, played: Mapping[str, Played], seed: int = 0) -> Json:
     if recording.incidents:
         first, incident = recording.incidents[0], catalog.incidents()[case]
         facts |= incident.model_dump() | {key: first[key] for key in ("sites", "start_h", "stop_h", "cut_h")}
+        facts["hit_sites_mean"] = float(np.mean([len(one["sites"]) for one in recording.incidents]))
     return {"what": facts, "policies": ordered}
 
 

@@ -117,7 +117,7 @@ def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> tuple[replay.Case
         return {" ".join(options.outage): {"outages": outages, "background": False}}, []
     if options.incident:
         return {incident_of(options.incident, "--incident").id: {"incident": options.incident}}, []
-    cases, untouched = replay.incident_cases(spec)
+    cases, untouched = replay.incident_cases(spec, options.episodes, options.seed)
     if not cases:
         raise ValueError(f"--all: no recorded incident touches a site of {spec.name}")
     return cases, untouched
@@ -152,10 +152,15 @@ def describe(case: str, what: Json, recording: Recording) -> list[str]:
     at = "no hour on record" if what["start_utc_h"] is None else f"{clock(what['start_utc_h'])} UTC"
     cut = f"; {what['cut_h']:.1f} h of it come after the episode's end" if what["cut_h"] > 0 else ""
     sites = ", ".join(what["sites"][:6]) + (", ..." if len(what["sites"]) > 6 else "")
+    hits = f"hits {len(what['sites'])} of {fleet}: {sites}"
+    if len(set(recording.sites)) > 1:
+        hits = (
+            f"hits {what['hit_sites_mean']:.1f} of {fleet} on average, in the {what['episodes']} fleets that it touches"
+        )
     return [
         f"{case}: {what['provider']}, {what['scope']}; {what['date']}, {at}, {what['duration_h']:g} h, {what['effect']}",
         what["summary"],
-        f"hits {len(what['sites'])} of {fleet}: {sites}",
+        hits,
         f"from hour {what['start_h']:.1f} to {what['stop_h']:.1f} of the episode{cut}; nothing else breaks",
     ]
 
@@ -198,7 +203,7 @@ def overview(result: Json, played: Many) -> str:
     for case, one in result["replays"].items():
         ranked = [(name, figures["lost"]["mean"]) for name, figures in one["policies"].items()]
         (best, least), (worst, most) = ranked[0], ranked[-1]
-        hit = f"{len(one['what']['sites'])}/{len(next(iter(played[case].values())).recording.sites[0])}"
+        hit = f"{one['what']['hit_sites_mean']:.3g}/{len(next(iter(played[case].values())).recording.sites[0])}"
         kinds.append((case, one["what"]["effect"], hit, best, f"{least:,.0f}", worst, f"{most:,.0f}"))
     count = sum(one["what"]["episodes"] for one in result["replays"].values())
     untouched = result["untouched"]

@@ -29,6 +29,21 @@ def test_a_twin_is_the_same_episode_without_the_incident():
         assert (impact.due >= 0).all() and np.allclose(impact.due, impact.lost), "nothing is lost without it"
 
 
+def test_of_random_fleets_those_that_it_touches_are_played():
+    spec = config.override(config.load("random-24"), {"episode.steps": 100})
+    cases, untouched = replay.incident_cases(spec, 6, 0)
+    assert cases and untouched
+    rows = set()
+    for case, (recording, impact) in replay.play(
+        heuristics.make("static"), "static", spec, cases, task="placement", episodes=6, seed=0
+    ).items():
+        assert all(facts["sites"] for facts in recording.incidents) and recording.status.any(axis=(1, 2)).all()
+        assert len(impact.due) == len(recording.seeds) == len(recording.sites)
+        rows.add(len(recording.seeds))
+        assert replay.figures(case, {"static": replay.Played(recording, impact)})["what"]["hit_sites_mean"] >= 1
+    assert len(rows) > 1 and min(rows) < 6
+
+
 def printed(capsys, *arguments: str) -> str:
     assert script.main([*arguments, "--episodes", "2"]) == 0
     return capsys.readouterr().out
