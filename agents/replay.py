@@ -11,9 +11,9 @@ from agents import comparison, evaluate
 from agents.impact import Impact, impact, joined, summary
 from agents.policy import Policy
 from agents.recording import Recording, record
-from og_env import catalog, config
+from og_env import catalog
+from og_env.options import UntouchedError, touches
 from og_env.specs import ScenarioSpec
-from og_env.vector_env import NetworkVectorEnv
 
 Json = dict[str, Any]
 Cases = Mapping[str, Json]
@@ -27,52 +27,51 @@ class Played(NamedTuple):
     impact: Impact
 
 
-def incident_cases(spec: ScenarioSpec, episodes: int = 1, seed: int = 0) -> tuple[Cases, list[str]]:
-    """Every recorded incident that touches a site of the scenario, and the ids of the others.
-
-    Where fleets are random, a site of the fleet of one of the test episodes seed, seed + 1, ...
-    """
-    fleets = [config.resolve(spec).sites]
-    if spec.fleet == "random":
-        env = NetworkVectorEnv(episodes, "placement", spec, split="test")
-        env.reset(seed=seed)
-        fleets = [env.simulator.world_of(b).resolved.sites for b in range(episodes)]
-        env.close()
-    known, sites = catalog.incidents(), [site for fleet in fleets for site in fleet]
-    hit = [name for name, incident in known.items() if any(catalog.matches(incident, site) for site in sites)]
-    return {name: {"incident": name} for name in hit}, [name for name in known if name not in hit]
+def incident_cases(spec: ScenarioSpec) -> Cases:
+    """Every recorded incident that touches a site of the scenario; all of them, where fleets are random."""
+    known = catalog.incidents()
+    hit = [name for name, incident in known.items() if spec.fleet == "random" or touches(incident, spec)]
+    return {name: {"incident": name} for name in hit}
 
 
 def play(
     policy: Policy, name: str, spec: ScenarioSpec, cases: Cases, *, task: str, episodes: int, seed: int
 ) -> dict[str, Played]:
-    """Every replay with one policy in the test episodes seed, seed + 1, ...; twins are played once an hour of start.
+    """Every replay with one policy, each in test episodes of its own (`first_seed`), beside their twins.
 
-    Of random fleets, those that an incident does not touch are left out. ValueError where it touches none.
+    Of random fleets, those that an incident does not touch are left out, and so are incidents that touch none of them.
+    Of a fixed fleet, an incident that touches no site is a ValueError.
     """
     result: dict[str, Played] = {}
-    twins: dict[float | None, Recording] = {}
     env = evaluate.stage(policy, spec, task, episodes)
     try:
-        for case, reset_options in cases.items():
-            recording = record(policy, env, seed, reset_options, name=name)
-            quiet = twin_options(case, recording)
-            key = quiet.get("start_hour_utc")
-            if key not in twins:
-                twins[key] = record(policy, env, seed, quiet, name=name)
-            twin = twins[key]
+        for case, options in cases.items():
+            first = first_seed(case, episodes, seed)
+            try:
+                recording = record(policy, env, first, options, name=name)
+            except UntouchedError:
+                if env.simulator.random_fleet:
+                    continue
+                raise
+            twin = record(policy, env, first, twin_options(case, recording), name=name)
             if recording.incidents:
                 struck = np.array([bool(facts["sites"]) for facts in recording.incidents])
                 recording, twin = recording.chosen(struck), twin.chosen(struck)
                 start_h, stop_h = ([facts[key] for facts in recording.incidents] for key in ("start_h", "stop_h"))
             else:
-                outages = reset_options["outages"]
+                outages = options["outages"]
                 start_h = min(outage["start_h"] for outage in outages)
                 stop_h = max(outage["start_h"] + outage["duration_h"] for outage in outages)
             result[case] = Played(recording, impact(recording, twin, start_h, stop_h))
     finally:
         env.close()
     return result
+
+
+def first_seed(case: str, episodes: int, seed: int) -> int:
+    """Seed of the first episode of a replay: no two incidents share one, so that their episodes are independent."""
+    known = list(catalog.incidents())
+    return seed + episodes * (known.index(case) if case in known else 0)
 
 
 def twin_options(case: str, recording: Recording) -> Json:

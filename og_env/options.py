@@ -13,6 +13,11 @@ from og_env.simulator import Simulator
 from og_env.specs import IncidentSpec, OutageSpec
 from og_env.tape import Scripted
 
+
+class UntouchedError(ValueError):
+    """An incident would have hit no site."""
+
+
 KNOWN = ("incident", "outages", "background", "start_hour_utc")
 
 
@@ -60,13 +65,13 @@ def outages_of(given: Any, simulator: Simulator) -> tuple[OutageSpec, ...]:
 
 
 def check_touched(replays: list[Replay], simulator: Simulator) -> None:
-    """ValueError where an incident would have hit no site of any of the fleets."""
+    """UntouchedError where an incident would have hit no site of any of the fleets."""
     if any(replay.sites for replay in replays):
         return
     incident = replays[0].incident
     others = [name for name in config.names() if touches(incident, name)]
     hint = f"; it touches {', '.join(others)}" if others else ", nor of any shipped scenario"
-    raise ValueError(f"options.incident: {incident.id} touches no site of {simulator.spec.name}{hint}")
+    raise UntouchedError(f"options.incident: {incident.id} touches no site of {simulator.spec.name}{hint}")
 
 
 def touches(incident: IncidentSpec, scenario: Any) -> bool:

@@ -23,7 +23,7 @@ import numpy as np
 from agents import comparison, heuristics, replay
 from agents.lineup import load_policies
 from agents.recording import Recording
-from og_env import TASKS, config
+from og_env import TASKS, catalog, config
 from og_env.command_line import Parser, guarded
 from og_env.layout import METRICS
 from og_env.options import incident_of
@@ -82,13 +82,17 @@ def run(options: argparse.Namespace) -> None:
     spec = config.load(options.scenario)
     task, words = TASKS[options.env], options.policy or ["all"]
     policies, learned = load_policies(words, spec, task, seed=options.seed, option="--policy")
-    cases, untouched = chosen(options, spec)
-    played = {case: {} for case in cases}
+    cases = chosen(options, spec)
+    played: dict[str, dict[str, replay.Played]] = {}
     for name, policy in policies.items():
         for case, one in replay.play(
             policy, name, spec, cases, task=task, episodes=options.episodes, seed=options.seed
         ).items():
-            played[case][name] = one
+            played.setdefault(case, {})[name] = one
+    if not played:
+        raise ValueError(
+            f"{'--all' if options.all else options.incident}: touches no site of {spec.name} in these episodes"
+        )
     result: Json = {
         "scenario": spec.name,
         "env": options.env,
@@ -98,6 +102,7 @@ def run(options: argparse.Namespace) -> None:
         "replays": {case: replay.figures(case, by_policy, options.seed) for case, by_policy in played.items()},
     }
     if options.all:
+        untouched = [name for name in catalog.incidents() if name not in played]
         result |= {"untouched": untouched, "comparison": replay.contest(played, learned, options.seed)}
     if options.out:
         write(Path(options.out), result, played)
@@ -107,20 +112,18 @@ def run(options: argparse.Namespace) -> None:
         print(overview(result, played) if options.all else report(result, played))
 
 
-def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> tuple[replay.Cases, list[str]]:
-    """Reset options by the name of the replay, and the incidents that touch no site of the scenario."""
+def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> replay.Cases:
+    """Reset options by the name of the replay."""
     if options.outage:
         outages = [outage_of(text) for text in options.outage]
         episode_h = spec.episode.steps * spec.episode.step_s / 3600
         if min(outage["start_h"] for outage in outages) >= episode_h:
             raise ValueError(f"--outage: nothing happens: it begins after the episode's {episode_h:g} h")
-        return {" ".join(options.outage): {"outages": outages, "background": False}}, []
+        return {" ".join(options.outage): {"outages": outages, "background": False}}
     if options.incident:
-        return {incident_of(options.incident, "--incident").id: {"incident": options.incident}}, []
-    cases, untouched = replay.incident_cases(spec, options.episodes, options.seed)
-    if not cases:
-        raise ValueError(f"--all: no recorded incident touches a site of {spec.name}")
-    return cases, untouched
+        incident = incident_of(options.incident, "--incident")
+        return {incident.id: {"incident": incident.id}}
+    return replay.incident_cases(spec)
 
 
 def outage_of(text: str) -> Json:
@@ -211,7 +214,7 @@ def overview(result: Json, played: Many) -> str:
         [
             comparison.aligned(header, rows),
             f"* best baseline. {len(kinds)} incidents, {count} episodes, the same for all; returns of whole episodes, "
-            "95 % intervals over demand seeds within incidents.",
+            "95 % intervals over demand seeds, which no two incidents share.",
             "",
             comparison.aligned(("incident", "effect", "hit", "lost least", "requests", "lost most", "requests"), kinds),
             f"{len(untouched)} incidents touch no site of {result['scenario']}"
