@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from agents import statistics
 from agents.episodes import Episodes
@@ -16,12 +17,15 @@ Json = dict[str, Any]
 WORDS = {"win": "wins against", "loss": "loses against", "tie": "cannot be told apart from"}
 
 
-def compare(runs: Sequence[Episodes], learned: Sequence[str] = (), *, seed: int = 0) -> Json:
+def compare(
+    runs: Sequence[Episodes], learned: Sequence[str] = (), *, seed: int = 0, strata: npt.ArrayLike | None = None
+) -> Json:
     """Summary of several policies on the same episodes.
 
     The best baseline is the heuristic with the highest mean return on these very episodes, which favours the
     baselines; every other policy is compared with it in pairs. The verdict is on the first of `learned`. Without a
-    heuristic or without a learned policy the respective entries are None. Raises ValueError where episodes differ.
+    heuristic or without a learned policy the respective entries are None. `strata` [E] labels groups of episodes that
+    every resample has as many of, e.g. incidents. Raises ValueError where episodes differ.
     """
     for run in runs[1:]:
         if not np.array_equal(run.seeds, runs[0].seeds):
@@ -35,10 +39,10 @@ def compare(runs: Sequence[Episodes], learned: Sequence[str] = (), *, seed: int 
     if best is not None:
         for run in runs:
             if run.policy != best:
-                pairs[run.policy] = statistics.paired(run.returns, by_name[best].returns, seed=seed)
+                pairs[run.policy] = statistics.paired(run.returns, by_name[best].returns, strata=strata, seed=seed)
     first = learned[0] if learned else None
     return {
-        "policies": {run.policy: _figures(run, seed) for run in runs},
+        "policies": {run.policy: _figures(run, seed, strata) for run in runs},
         "best_baseline": best,
         "learned": first,
         "paired": {
@@ -54,9 +58,9 @@ def compare(runs: Sequence[Episodes], learned: Sequence[str] = (), *, seed: int 
     }
 
 
-def _figures(run: Episodes, seed: int) -> Json:
-    mean = statistics.bootstrap(run.returns, seed=seed)
-    middle = statistics.bootstrap(run.returns, statistics.iqm, seed=seed)
+def _figures(run: Episodes, seed: int, strata: npt.ArrayLike | None) -> Json:
+    mean = statistics.bootstrap(run.returns, strata=strata, seed=seed)
+    middle = statistics.bootstrap(run.returns, statistics.iqm, strata=strata, seed=seed)
     return {
         "return_mean": mean.value,
         "return_iqm": middle.value,

@@ -42,23 +42,36 @@ def run(
         raise ValueError(f"episodes must be at least 1, not {episodes}")
     if seed < 0:
         raise ValueError(f"seed must be at least 0, not {seed}")
-    asked = wishes(policy)
-    spec = config.load(scenario)
-    spec = config.override(spec, asked.overrides) if asked.overrides else spec
     batches = math.ceil(episodes / MAX_ROWS)
     rows = math.ceil(episodes / batches)
     label = name or str(getattr(policy, "name", type(policy).__name__))
-    settings: dict[str, Any] = {**asked.env_kwargs, **env_kwargs, "task": task, "split": split}
-    env = NetworkVectorEnv(rows, scenario=spec, **settings)
+    env = stage(policy, scenario, task, rows, split=split, **env_kwargs)
     parts = []
     try:
         for first in range(0, episodes, rows):
-            parts.append(_play(policy, env, spec.episode.steps, seed + first, label))
+            parts.append(_play(policy, env, env.simulator.spec.episode.steps, seed + first, label))
             if progress is not None:
                 progress(min(first + rows, episodes))
     finally:
         env.close()
-    return _joined(parts, episodes)
+    return joined(parts, episodes)
+
+
+def stage(
+    policy: Policy,
+    scenario: str | ScenarioSpec | Mapping[str, Any],
+    task: str,
+    rows: int,
+    *,
+    split: str = "test",
+    **env_kwargs: Any,
+) -> NetworkVectorEnv:
+    """The environment that a policy plays in: the scenario with the router and the arguments that it asks for."""
+    asked = wishes(policy)
+    spec = config.load(scenario)
+    spec = config.override(spec, asked.overrides) if asked.overrides else spec
+    settings: dict[str, Any] = {**asked.env_kwargs, **env_kwargs, "task": task, "split": split}
+    return NetworkVectorEnv(rows, scenario=spec, **settings)
 
 
 def _play(policy: Policy, env: NetworkVectorEnv, steps: int, seed: int, label: str) -> Episodes:
@@ -90,7 +103,7 @@ def _play(policy: Policy, env: NetworkVectorEnv, steps: int, seed: int, label: s
     return Episodes(label, seed + np.arange(rows), returns, terms / steps, metrics / steps, traces, steps, predict_s)
 
 
-def _joined(parts: list[Episodes], episodes: int) -> Episodes:
+def joined(parts: list[Episodes], episodes: int) -> Episodes:
     """The batches as one, without the surplus rows of the last."""
     played = sum(len(part.seeds) for part in parts)
     return Episodes(

@@ -15,6 +15,7 @@ from og_env.specs import (
     Kind,
     ModelEntry,
     ModelSpec,
+    OutageSpec,
     RegionSpec,
     SampledRegions,
     SampledSites,
@@ -80,7 +81,8 @@ def check_concrete(
     _check_models_fit(spec, sites, models, gpus, where)
     _check_start(spec, sites, models, gpus, where)
     _check_domains(spec, sites, where)
-    _check_outages(spec, sites, where)
+    prefix = ("failures", "outages")
+    check_outages(spec.failures.outages, sites, spec, where, prefix)
 
 
 def _check_sampled(sampled: SampledSites, gpus: dict[str, GpuSpec], where: str) -> None:
@@ -191,9 +193,12 @@ def _check_domains(spec: ScenarioSpec, sites: Sequence[SiteSpec], where: str) ->
     _once(("domains",), [f"{domain.kind}:{domain.name}" for domain in spec.domains], where)
 
 
-def _check_outages(spec: ScenarioSpec, sites: Sequence[SiteSpec], where: str) -> None:
-    for index, outage in enumerate(spec.failures.outages):
-        path = ("failures", "outages", index, "domain")
+def check_outages(
+    outages: Sequence[OutageSpec], sites: Sequence[SiteSpec], spec: ScenarioSpec, where: str, prefix: Path_
+) -> None:
+    """Every scripted outage names a domain of the fleet, or of a fleet that may be drawn; ValueError in one line."""
+    for index, outage in enumerate(outages):
+        path = (*prefix, index, "domain")
         kind, colon, name = outage.domain.partition(":")
         if not colon:
             fail(where, path, f"{outage.domain!r} is not KIND:NAME", outage.domain, KINDS)

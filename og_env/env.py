@@ -9,9 +9,10 @@ import numpy as np
 
 from og_env import actions as operations
 from og_env.layout import METRICS, TERMS
-from og_env.options import outages_of
+from og_env.options import incident_facts, scripted_of
 from og_env.simulator import Interface, Outlook, Settings, Simulator, Split, Task, simulate
 from og_env.spaces import action_space, full_mask, observation_space, split_actions
+from og_env.truth import truth_of
 
 INFO_NAMES = (*METRICS, *(f"term_{name}" for name in TERMS))
 
@@ -81,17 +82,19 @@ class NetworkEnv(gym.Env[Any, Any]):
         output = self.simulator.output
         self._metrics, self._terms = output.metrics[0], output.terms[0]
         self._flat, self._mask = self.simulator.observation[0], self.simulator.mask[0]
-        self._flatten = flatten
+        self._flatten, self._hides = flatten, bool(self.simulator.spec.failures.hidden)
         self._started = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode. options: {"outages": [{"domain", "start_h", "duration_h", "effect"}, ...]}."""
+        """Begin an episode. options: {"incident": ID, "outages": [{"domain", "start_h", "duration_h", "effect"}, ...],
+        "background": bool, "start_hour_utc": float}, see `options`. `info["incident"]` says what an incident hits."""
         super().reset(seed=seed)
-        outages = outages_of(options, self.simulator)
-        self.simulator.load_episode(0, self.simulator.tape_seed(self.np_random), outages)
+        scripted = scripted_of(options, self.simulator)
+        self.simulator.load_episode(0, self.simulator.tape_seed(self.np_random), scripted)
+        facts = incident_facts(scripted, self.simulator, self._rows)
         self.simulator.start(self._rows)
         self._started = True
-        return self._observation(), self._info()
+        return self._observation(), self._info() | ({"incident": facts[0]} if facts else {})
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """One step; ValueError for an action outside the space, or before reset."""
@@ -117,6 +120,8 @@ class NetworkEnv(gym.Env[Any, Any]):
         if len(self._mask):
             mask = self._mask.copy()
             info["action_mask"] = full_mask(mask, self.task) if self.task == "joint" else mask
+        if self._hides:
+            info["truth"] = truth_of(self.simulator, 0)
         return info
 
     def action_masks(self) -> np.ndarray:

@@ -2,38 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from pydantic import ValidationError
-
-from og_env.catalog import nearest
+from og_env import catalog, config
+from og_env.checks import check_outages
+from og_env.incidents import Replay, replay_of
+from og_env.parsing import nearest_valid, parse_part
 from og_env.simulator import Simulator
-from og_env.specs import OutageSpec
+from og_env.specs import IncidentSpec, OutageSpec
+from og_env.tape import Scripted
 
-KNOWN = ("outages",)
+
+class UntouchedError(ValueError):
+    """An incident would have hit no site."""
 
 
-def outages_of(options: dict[str, Any] | None, simulator: Simulator) -> tuple[OutageSpec, ...]:
-    """The scripted outages of a reset; ValueError in one line for anything that is not understood."""
-    if not options:
-        return ()
+KNOWN = ("incident", "outages", "background", "start_hour_utc")
+
+
+def scripted_of(options: dict[str, Any] | None, simulator: Simulator) -> Scripted:
+    """The options of a reset: {"incident": ID, "outages": [{"domain", "start_h", "duration_h", "effect"}, ...],
+    "background": bool, "start_hour_utc": float}; see `tape.Scripted`.
+
+    The background is off by default where an incident is replayed, so that the incident is what is measured, and on
+    otherwise. ValueError in one line for anything that is not understood, and for an incident that touches no site.
+    """
+    options = options or {}
     for key in options:
         if key not in KNOWN:
-            raise ValueError(f"reset option {key!r} is unknown; valid are {', '.join(KNOWN)}")
-    known = {f"{domain.kind}:{domain.name}" for domain in simulator.compiled[0].all_domains}
-    result = []
-    for index, given in enumerate(options["outages"]):
-        try:
-            outage = OutageSpec.model_validate(given)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"options.outages[{index}].{where}: {first['msg']}") from None
-        if not simulator.random_fleet and outage.domain not in known:
-            hint = nearest(outage.domain, sorted(known))
-            raise ValueError(
-                f"options.outages[{index}].domain: unknown domain {outage.domain!r}"
-                + (f"; nearest is {hint!r}" if hint else "")
-            )
-        result.append(outage)
-    return tuple(result)
+            raise ValueError(f"reset option {key!r} is unknown{nearest_valid(str(key), KNOWN)}")
+    incident = None if options.get("incident") is None else incident_of(options["incident"])
+    background = options.get("background", incident is None)
+    if not isinstance(background, bool):
+        raise ValueError(f"options.background: must be True or False, not {background!r}")
+    hour = options.get("start_hour_utc")
+    if hour is not None and (isinstance(hour, bool) or not isinstance(hour, int | float) or not 0 <= hour < 24):
+        raise ValueError(f"options.start_hour_utc: must be a number from 0 to less than 24, not {hour!r}")
+    if hour is not None and incident is not None and incident.start_utc_h is not None:
+        raise ValueError(f"options.start_hour_utc: {incident.id} has its own hour; leave one of them out")
+    if incident is not None and not simulator.random_fleet:
+        check_touched([replay_of(incident, simulator.compiled[0])], simulator)
+    return Scripted(outages_of(options.get("outages", ()), simulator), incident, background, hour)
+
+
+def incident_of(name: Any, where: str = "options.incident") -> IncidentSpec:
+    """A recorded incident by its id; `where` is what messages call the place of the name."""
+    known = catalog.incidents()
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"{where}: unknown incident {name!r}{nearest_valid(str(name), known)}")
+    return known[name]
+
+
+def outages_of(given: Any, simulator: Simulator) -> tuple[OutageSpec, ...]:
+    """Scripted outages from a list of tables or specs."""
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"options.outages: must be a list of outages, not {given!r}")
+    path = ("options", "outages")
+    result = tuple(parse_part(OutageSpec, outage, "", (*path, index)) for index, outage in enumerate(given))
+    check_outages(result, simulator.compiled[0].resolved.sites, simulator.spec, "", path)
+    return result
+
+
+def check_touched(replays: list[Replay], simulator: Simulator) -> None:
+    """UntouchedError where an incident would have hit no site of any of the fleets."""
+    if any(replay.sites for replay in replays):
+        return
+    incident = replays[0].incident
+    others = [name for name in config.names() if touches(incident, name)]
+    hint = f"; it touches {', '.join(others)}" if others else ", nor of any shipped scenario"
+    raise UntouchedError(f"options.incident: {incident.id} touches no site of {simulator.spec.name}{hint}")
+
+
+def touches(incident: IncidentSpec, scenario: Any) -> bool:
+    """Whether the incident would have hit a site of a scenario (of its first fleet, where fleets are random)."""
+    return any(catalog.matches(incident, site) for site in config.resolve(config.load(scenario)).sites)
+
+
+def incident_facts(scripted: Scripted, simulator: Simulator, rows: Iterable[int]) -> list[dict[str, Any]]:
+    """What became of the incident in each of these environments, whose episodes are drawn; empty without one.
+
+    id; sites: names of those hit; start_h, stop_h: hours since the episode began; cut_h: hours of it that come after
+    the episode's end. ValueError where it hits none of the fleets.
+    """
+    if scripted.incident is None:
+        return []
+    worlds = [simulator.world_of(b) for b in rows]
+    replays = [replay_of(scripted.incident, world) for world in worlds]
+    check_touched(replays, simulator)
+    return [
+        {
+            "id": replay.incident.id,
+            "sites": tuple(world.resolved.sites[s].name for s in replay.sites),
+            "start_h": replay.start_h,
+            "stop_h": replay.stop_h,
+            "cut_h": replay.cut_h,
+        }
+        for replay, world in zip(replays, worlds, strict=True)
+    ]

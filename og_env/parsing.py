@@ -9,7 +9,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -30,6 +30,7 @@ MAX_FILE_BYTES = 4_000_000
 MAX_DEPTH = 16
 
 Path_ = tuple[str | int, ...]
+SpecT = TypeVar("SpecT", bound=BaseModel)
 
 _KINDS_OF_TYPE_ERROR = {
     "int_type": "must be a whole number",
@@ -113,6 +114,14 @@ def parse(tables: Mapping[str, Any], where: str) -> ScenarioSpec:
             fail(where, key, "is missing")
         built[key] = _parts(data[key], key, where, one)
     return _build(ScenarioSpec, built, where, ())
+
+
+def parse_part(model: type[SpecT], value: Any, where: str, path: Path_) -> SpecT:
+    """One part of a scenario from a plain table or from a spec, with messages as in a file; `path` is its place."""
+    table = _frozen(value, where, path)
+    if not isinstance(table, dict):
+        fail(where, path, f"must be a table, not {_shown(value)}")
+    return _build(model, table, where, path)
 
 
 def _parts(value: Any, key: str, where: str, one: Any) -> Any:

@@ -12,8 +12,8 @@ from og_env import actions, advance, config
 from og_env.binding import allocate, bind
 from og_env.fields import Slices, slices
 from og_env.layout import GROUPS, METRICS, TERMS, Memo, Output, Scratch, State, Tape, World
-from og_env.specs import OutageSpec, ScenarioSpec
-from og_env.tape import draw, nominal, tape_world
+from og_env.specs import ScenarioSpec
+from og_env.tape import NOTHING, Scripted, draw, nominal, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
 
 Task = Literal["placement", "routing", "joint"]
@@ -132,7 +132,7 @@ class Simulator:
         """The next episode's seed, in the settings' split."""
         return int(generator.integers(1 << SPLIT_SHIFT)) | (SPLITS.index(self.settings.split) << SPLIT_SHIFT)
 
-    def load_episode(self, b: int, seed: int, outages: tuple[OutageSpec, ...] = ()) -> None:
+    def load_episode(self, b: int, seed: int, scripted: Scripted = NOTHING) -> None:
         """Draw the episode of a tape seed into environment b, with a new fleet where the scenario asks for one."""
         if self.random_fleet:
             resolved = config.resolve(self.spec, fleet_seed=seed)
@@ -140,7 +140,7 @@ class Simulator:
             self.compiled[b] = compiled
             self.tape_worlds[b] = tape_world(compiled)
             self._place_world(b, compiled)
-        draw(self.tape, b, seed, self.tape_worlds[self.state.world[b]], outages)
+        draw(self.tape, b, seed, self.tape_worlds[self.state.world[b]], scripted)
 
     def start(self, rows: np.ndarray) -> None:
         """Begin the loaded episodes of these environments."""

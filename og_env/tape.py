@@ -14,10 +14,11 @@ import numpy as np
 from og_env.checks import KINDS
 from og_env.demand import DemandProcess, draw_demand
 from og_env.failures import Outages, ShockProcess, count, draw_source, hit, show, write_signal
+from og_env.incidents import Strike, replay_of
 from og_env.jit import entry
 from og_env.layout import Tape, World
 from og_env.rng import stream, uniform
-from og_env.specs import OutageSpec
+from og_env.specs import IncidentSpec, OutageSpec
 from og_env.world import EFFECT_BITS, EFFECTS, CompiledWorld, SourceArrays, find_members
 
 CLOCK, DEMAND, FAILURES, SIGNAL, OPPONENT = range(5)
@@ -40,6 +41,22 @@ class Scripts(NamedTuple):
     member_start: np.ndarray
     """[K + 1]"""
     member_site: np.ndarray
+
+
+class Scripted(NamedTuple):
+    """What is to happen in an episode beside what its seed says."""
+
+    outages: tuple[OutageSpec, ...] = ()
+    """of domains that the fleet may lack"""
+    incident: IncidentSpec | None = None
+    """a recorded one, at its hour of the day where the record has one"""
+    background: bool = True
+    """whether the seed's shocks, the scenario's own outages and the opponent act"""
+    start_hour_utc: float | None = None
+    """hour of the day at which the episode begins; None is the scenario's or the seed's"""
+
+
+NOTHING = Scripted()
 
 
 class Drawing(NamedTuple):
@@ -97,43 +114,39 @@ def tape_world(compiled: CompiledWorld) -> TapeWorld:
             signal_noise=float(failures.signal_noise),
             facilitator=FACILITATOR,
         ),
-        start_step=-1 if hour is None else int(hour / step_h + 1e-9) % compiled.sizes["Y"],
+        start_step=-1 if hour is None else step_of_day(hour, compiled),
         attacks=failures.opponent.attacks_per_day * step_h / 24,
     )
-    return TapeWorld(drawing, script(failures.outages, compiled), compiled)
+    return TapeWorld(drawing, write_script(strikes_of(failures.outages, compiled), compiled), compiled)
 
 
-def script(outages: Iterable[OutageSpec], compiled: CompiledWorld) -> Scripts:
-    """Scripted outages as arrays; those of domains that the fleet lacks are left out."""
-    names = [f"{domain.kind}:{domain.name}" for domain in compiled.domains[: compiled.sizes["S"]]]
-    rows, members, starts = [], [], [0]
+def step_of_day(hour_utc: float, compiled: CompiledWorld) -> int:
+    """The step of the UTC day that an hour falls in."""
+    return int(hour_utc * 3600 / compiled.resolved.spec.episode.step_s + 1e-9) % compiled.sizes["Y"]
+
+
+def strikes_of(outages: Iterable[OutageSpec], compiled: CompiledWorld) -> list[Strike]:
+    """Whom scripted outages hit: every member of their domain."""
+    strikes = []
     for outage in outages:
         kind, _, name = outage.domain.partition(":")
-        sites = find_members(compiled, kind, name)
-        if not sites:
-            continue
-        bit = EFFECT_BITS[EFFECTS.index(outage.effect)]
         stop_h = outage.start_h + outage.duration_h
-        rows.append(
-            (
-                KINDS.index(kind),
-                bit,
-                outage.start_h,
-                stop_h,
-                names.index(outage.domain) if outage.domain in names else -1,
-            )
-        )
-        members.extend(sites)
-        starts.append(len(members))
-    kinds, bits, start_h, stop_h, domains = zip(*rows, strict=True) if rows else ((),) * 5
+        strikes.append(Strike(kind, name, outage.effect, outage.start_h, stop_h, find_members(compiled, kind, name)))
+    return strikes
+
+
+def write_script(strikes: Iterable[Strike], compiled: CompiledWorld) -> Scripts:
+    """The strikes that hit a site, as arrays."""
+    shared = {(domain.kind, domain.name): f for f, domain in enumerate(compiled.domains[: compiled.sizes["S"]])}
+    felt = [strike for strike in strikes if strike.sites]
     return Scripts(
-        kind=np.array(kinds, np.int64),
-        bit=np.array(bits, np.int64),
-        start_h=np.array(start_h, np.float64),
-        stop_h=np.array(stop_h, np.float64),
-        shared=np.array(domains, np.int64),
-        member_start=np.array(starts, np.int64),
-        member_site=np.array(members, np.int64),
+        kind=np.array([KINDS.index(strike.kind) for strike in felt], np.int64),
+        bit=np.array([EFFECT_BITS[EFFECTS.index(strike.effect)] for strike in felt], np.int64),
+        start_h=np.array([strike.start_h for strike in felt], np.float64),
+        stop_h=np.array([strike.stop_h for strike in felt], np.float64),
+        shared=np.array([shared.get((strike.kind, strike.name), -1) for strike in felt], np.int64),
+        member_start=np.cumsum([0, *(len(strike.sites) for strike in felt)], dtype=np.int64),
+        member_site=np.array([site for strike in felt for site in strike.sites], np.int64),
     )
 
 
@@ -170,12 +183,25 @@ def draw_row(tape, b, seed, drawing, scripts):
         tape.attack[b, i] = uniform(state) < drawing.attacks
 
 
-def draw(tape: Tape, b: int, seed: int, world: TapeWorld, outages: tuple[OutageSpec, ...] = ()) -> None:
-    """Draw the episode of a seed (0 to 2^64 - 1) into row b, with scripted outages on top of the scenario's own."""
+def draw(tape: Tape, b: int, seed: int, world: TapeWorld, scripted: Scripted = NOTHING) -> None:
+    """Draw the episode of a seed (0 to 2^64 - 1) into row b; demand and the noise of the signals are always the seed's."""
+    drawing, compiled = world.drawing, world.compiled
+    own = compiled.resolved.spec.failures.outages
+    if not scripted.background:
+        drawing, own = drawing._replace(weights=np.zeros(0), attacks=0.0), ()
+    start_step, strikes = -1, ()
+    if scripted.incident is not None:
+        replay = replay_of(scripted.incident, compiled)
+        start_step, strikes = replay.start_step, replay.strikes
+    if start_step < 0 and scripted.start_hour_utc is not None:
+        start_step = step_of_day(scripted.start_hour_utc, compiled)
+    if start_step >= 0:
+        drawing = drawing._replace(start_step=start_step)
     scripts = world.scripts
-    if outages:
-        scripts = script((*world.compiled.resolved.spec.failures.outages, *outages), world.compiled)
-    draw_row(tape, b, np.uint64(seed), world.drawing, scripts)
+    if strikes or scripted.outages or not scripted.background:
+        strikes = (*strikes_of((*own, *scripted.outages), compiled), *strikes)
+        scripts = write_script(strikes, compiled)
+    draw_row(tape, b, np.uint64(seed), drawing, scripts)
 
 
 def nominal(tape: Tape, source: Tape, b: int, row: int, status: np.ndarray, world: World) -> None:

@@ -12,9 +12,11 @@ from gymnasium.vector.utils import batch_space
 
 from og_env.env import INFO_NAMES
 from og_env.layout import METRICS
-from og_env.options import outages_of
+from og_env.options import incident_facts, scripted_of
 from og_env.simulator import Interface, Settings, Simulator, Split, Task
 from og_env.spaces import action_space, full_mask, observation_space, split_actions
+from og_env.tape import NOTHING, Scripted
+from og_env.truth import truth_of
 
 
 class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
@@ -62,7 +64,8 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode everywhere, or where `options["reset_mask"]` (bool [n]) says; environment i of an integer
-        seed gets seed + i."""
+        seed gets seed + i. The other options are those of `NetworkEnv.reset`, for all environments that begin; they
+        hold for these episodes, not for those that follow by themselves."""
         options = dict(options or {})
         chosen = np.asarray(options.pop("reset_mask", self._all), np.bool_)
         if chosen.shape != (self.num_envs,) or not chosen.any():
@@ -76,8 +79,11 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
             if seeds[i] is not None:
                 self._generators[i], _ = np_random(seeds[i])
         rows = np.flatnonzero(chosen)
-        self._begin(rows, outages_of(options, self.simulator))
-        return self._observations(), self._infos(self._all)
+        facts = self._begin(rows, scripted_of(options, self.simulator))
+        infos = self._infos(self._all)
+        if facts:
+            infos |= {"incident": self._objects(rows, facts), "_incident": chosen}
+        return self._observations(), infos
 
     def _seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
         if isinstance(seed, int | np.integer):
@@ -87,10 +93,18 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
         return seeds
 
-    def _begin(self, rows: np.ndarray, outages: Any = ()) -> None:
+    def _begin(self, rows: np.ndarray, scripted: Scripted = NOTHING) -> list[dict[str, Any]]:
         for i in rows:
-            self.simulator.load_episode(i, self.simulator.tape_seed(self._generators[i]), outages)
+            self.simulator.load_episode(i, self.simulator.tape_seed(self._generators[i]), scripted)
+        facts = incident_facts(scripted, self.simulator, rows)
         self.simulator.start(rows)
+        return facts
+
+    def _objects(self, rows: np.ndarray, values: list[Any]) -> np.ndarray:
+        """Values of some rows as an object array [n], None elsewhere."""
+        result = np.full(self.num_envs, None, object)
+        result[rows] = values
+        return result
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step everywhere; ValueError for an action outside the space, or before reset."""
@@ -125,6 +139,9 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         if self.simulator.mask.shape[1]:
             infos["action_mask"] = full_mask(self.simulator.mask.copy(), self.task)
             infos["_action_mask"] = rows
+        if self.simulator.spec.failures.hidden:
+            infos["truth"] = self._objects(self._all, [truth_of(self.simulator, b) for b in range(self.num_envs)])
+            infos["_truth"] = rows
         return infos
 
     def action_masks(self) -> np.ndarray:

@@ -20,8 +20,9 @@ from typing import Any
 
 from agents import comparison, evaluate, heuristics, report, statistics
 from agents.episodes import Episodes
+from agents.lineup import load_policies
 from agents.policy import Policy
-from og_env import IDS, TASKS, config
+from og_env import TASKS, config
 from og_env.command_line import Parser, guarded
 from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace, command: str) -> None:
     spec = config.load(options.scenario)
     if options.twin and spec.failures.process != "correlated":
         raise ValueError(f"--twin: failures of {spec.name} are not correlated but {spec.failures.process!r}")
-    policies, learned = load_policies(options.policies, spec, task, options.seed)
+    policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)
     runs = [play(policy, name, spec, task, options) for name, policy in policies.items()]
     summary = {
         "scenario": spec.name,
@@ -76,33 +77,6 @@ def run(options: argparse.Namespace, command: str) -> None:
     out = Path(options.out) if options.out else Path("runs") / "benchmark" / spec.name
     write(out, summary, runs, spec, command)
     print(json.dumps(summary, indent=1, allow_nan=False) if options.json else text(summary, out))
-
-
-def load_policies(names: str, spec: ScenarioSpec, task: str, seed: int) -> tuple[dict[str, Policy], list[str]]:
-    """Policies by name, in the order given, and the names of the trained ones (their folders' names)."""
-    policies: dict[str, Policy] = {}
-    learned: list[str] = []
-    for word in [word.strip() for word in names.split(",") if word.strip()]:
-        if word == "all":
-            policies |= {name: heuristics.make(name, task=task, seed=seed) for name in heuristics.NAMES}
-        elif word in heuristics.NAMES:
-            policies[word] = heuristics.make(word, task=task, seed=seed)
-        elif os.sep in word or Path(word).exists():
-            from agents import checkpoint
-
-            label = Path(word).resolve().name
-            label = word if label in policies or label in heuristics.NAMES else label
-            policies[label] = checkpoint.load(word, scenario=spec)
-            trained_for = getattr(policies[label], "meta", {}).get("task", task)
-            if trained_for != task:
-                raise ValueError(f"{word}: trained for {IDS[trained_for]}, not {IDS[task]}: choose it with --env")
-            learned.append(label)
-        else:
-            hint = nearest_valid(word, ("all", *heuristics.NAMES))
-            raise ValueError(f"--policies: {word!r} is neither a heuristic nor a folder{hint}")
-    if not policies:
-        raise ValueError("--policies names no policy")
-    return policies, learned
 
 
 def play(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes:

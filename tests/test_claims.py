@@ -6,7 +6,26 @@ import numpy as np
 import pytest
 
 from og_env import config
+from og_env.catalog import continent_of, site_offers
 from og_env.env import NetworkEnv
+
+FIVE_CONTINENTS = (
+    *("aws/us-east-1", "aws/us-west-2", "aws/ca-central-1", "aws/sa-east-1", "aws/eu-west-1", "aws/eu-central-1"),
+    *("aws/eu-north-1", "aws/ap-northeast-1", "aws/ap-south-1", "aws/ap-southeast-2"),
+)
+FIVE_PROVIDERS = (
+    *("aws/us-east-1", "aws/ca-central-1", "aws/eu-west-1"),
+    *("gcp/us-west1", "gcp/europe-west2"),
+    *("ovh/us-west-or", "ovh/bhs", "ovh/waw"),
+    *("equinix/md", "ibm/eu-de"),
+)
+LATENCY_ALONE = {
+    "router.latency_temperature_ms": 1.0,
+    "router.cold_penalty": 0.0,
+    "router.load_penalty": 0.0,
+    "router.risk_aversion": 0.0,
+    "router.spread": 0.0,
+}
 
 
 def toy(**changes) -> NetworkEnv:
@@ -114,3 +133,78 @@ def test_a_warm_replica_at_no_cost_never_lowers_what_is_served():
         ]
         limits = [min(rate, 9.0 * len(replicas)) for rate in (5.0, 12.0, 30.0)]
         assert [info["served_rps"] for info in served] == pytest.approx(limits, rel=1e-5)
+
+
+def real_fleet(names: tuple[str, ...], **changes):
+    """Catalogue sites with everything everywhere: a warm replica, a verifier, a store and a gateway at each."""
+    everywhere = {f"start.{role}_sites": names for role in ("verifier", "store", "gateway")}
+    tables = {
+        "name": "fleet",
+        "description": "sites of the catalogue",
+        "models": ({"name": "llama-3.1-8b-bf16"},),
+        "regions": ("new-york", "london"),
+        "sites": tuple({"name": name, "gpu": "A100-80GB", "gpu_count": 2, "usd_per_gpu_hour": 2.0} for name in names),
+        "demand": {"requests_per_s": 5.0, "diurnal_amplitude": 0.0, "burst_sd": 0.0},
+        "failures": {"process": "none"},
+        "start": {"placement": "named", "replica_sites": {"llama-3.1-8b-bf16": names}},
+    }
+    return config.override(config.load(tables), everywhere | changes)
+
+
+def worst_case(names: tuple[str, ...]) -> tuple[float, float]:
+    """Exposure of the fleet, and the least share served while any one of its shared dependencies is down."""
+    env = NetworkEnv("placement", real_fleet(names))
+    env.reset(seed=0)
+    exposure = env.step(0)[4]["exposure"]
+    world, served = env.simulator.world_of(0), []
+    for domain in world.domains[: env.simulator.sizes["S"]]:
+        outages = [{"domain": f"{domain.kind}:{domain.name}", "start_h": 0.25, "duration_h": 1.0}]
+        env.reset(seed=0, options={"outages": outages})
+        served.append([env.step(0)[4]["served_share"] for _ in range(6)][-1])
+    return exposure, min(served)
+
+
+def test_five_continents_on_one_provider_lose_everything_to_one_domain_five_providers_on_two_do_not():
+    offers = {name: site for name, site in site_offers().items() if name in FIVE_CONTINENTS + FIVE_PROVIDERS}
+    assert len({continent_of(offers[name].country) for name in FIVE_CONTINENTS}) == 5
+    assert len({offers[name].provider for name in FIVE_CONTINENTS}) == 1
+    assert len({continent_of(offers[name].country) for name in FIVE_PROVIDERS}) == 2
+    assert len({offers[name].provider for name in FIVE_PROVIDERS}) == 5
+    assert worst_case(FIVE_CONTINENTS) == (1.0, 0.0)
+    exposure, served = worst_case(FIVE_PROVIDERS)
+    assert exposure < 0.5 and served > 0.9
+
+
+def test_a_router_that_minimises_latency_alone_raises_the_exposure_of_the_traffic():
+    """Nearest to the users are two sites of one provider, somewhat farther four of others; all have room to spare.
+
+    Of the traffic, since the N-1 exposure asks what is left after routing anew: demand minus the capacity elsewhere,
+    which no router changes. What rides on the worst dependency at the moment it breaks is lost until that is noticed.
+    """
+    near, farther = ("aws/us-east-1", "aws/eu-west-2"), ("oci/ca-toronto-1", "equinix/fr", "ovh/gra", "gcp/us-central1")
+    gateways = ("latitude/nyc", "teraswitch/lon")
+    changes = {
+        "models": ({"name": "llama-3.1-8b-bf16", "verification": "none"},),
+        "start.replica_sites": {"llama-3.1-8b-bf16": near + farther},
+        "start.gateway_sites": gateways,
+        "failures.process": "correlated",
+        "failures.detect_s": 300.0,
+    }
+    figures = []
+    for router in ({}, LATENCY_ALONE):
+        env = NetworkEnv("placement", real_fleet(near + farther + gateways, **changes, **router))
+        outages = [{"domain": "provider:aws", "start_h": 1.0, "duration_h": 1.0}]
+        env.reset(seed=0, options={"outages": outages, "background": False})
+        infos, worst = [], []
+        for _ in range(13):
+            infos.append(env.step(0)[4])
+            worst.append(env.simulator.state.domain_share[0, : env.simulator.sizes["S"]].max())
+        assert infos[10]["served_share"] == 1 and infos[10]["sites_down"] == 0 and infos[11]["sites_down"] == 2
+        figures.append([infos[10][name] for name in ("latency_mean_ms", "exposure", "n_eff")])
+        figures[-1] += [worst[10], infos[11]["timeout_share"]]
+    usual, fast = (dict(zip(("ms", "exposure", "n_eff", "worst", "late"), row, strict=True)) for row in figures)
+    assert fast["ms"] < usual["ms"] - 10
+    assert fast["worst"] > 0.9 > 0.6 > usual["worst"]
+    assert fast["late"] > 0.9 > 0.6 > usual["late"]
+    assert fast["n_eff"] < usual["n_eff"] / 3
+    assert fast["exposure"] == usual["exposure"] == 0

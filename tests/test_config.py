@@ -18,6 +18,7 @@ SHIPPED = (
     "global-512",
     "global-64",
     "grid-blackout",
+    "hidden-facility",
     "near-but-cold",
     "one-cloud",
     "opengradient",

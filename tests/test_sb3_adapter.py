@@ -122,7 +122,7 @@ def test_options_reach_the_environment_once():
     batch.step(np.zeros(2, np.int64))
     assert (batch.happened["sites_down"] >= 2).all()
     batch.set_options({"outages": [outage | {"domain": "provider:R"}]})
-    with pytest.raises(ValueError, match="provider:R"):
+    with pytest.raises(ValueError, match="unknown provider of this fleet 'R'"):
         batch.reset()
     batch.set_options([{}, {"outages": [outage]}])
     with pytest.raises(ValueError, match="same options"):

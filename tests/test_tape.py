@@ -14,7 +14,7 @@ from og_env import config
 from og_env.binding import allocate
 from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED, Tape
 from og_env.specs import OpponentSpec, OutageSpec
-from og_env.tape import Scripts, TapeWorld, draw, draw_row, nominal, tape_world
+from og_env.tape import Scripted, Scripts, TapeWorld, draw, draw_row, nominal, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
 
 CALM, FRAGILE = 32, 159
@@ -28,7 +28,7 @@ def blank(world: CompiledWorld, batch: int = 1) -> Tape:
 
 def drawn(world: CompiledWorld, seed: int = 7, outages: tuple[OutageSpec, ...] = ()) -> Tape:
     tape = blank(world)
-    draw(tape, 0, seed, tape_world(world), outages)
+    draw(tape, 0, seed, tape_world(world), Scripted(outages))
     return tape
 
 
@@ -220,7 +220,7 @@ def test_scripted_outages_come_on_top_of_drawn_ones():
 def test_outages_of_one_episode_are_not_remembered():
     of = tape_world(compiled(failures__outages=(minutes("site:a", 1, 1),)))
     tape = blank(of.compiled)
-    draw(tape, 0, 1, of, (minutes("site:c", 5, 2),))
+    draw(tape, 0, 1, of, Scripted((minutes("site:c", 5, 2),)))
     assert rows(tape, 0) == [1] and rows(tape, 2) == [5, 6]
     draw(tape, 0, 1, of)
     assert rows(tape, 0) == [1] and rows(tape, 2) == []

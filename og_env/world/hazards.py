@@ -44,7 +44,8 @@ def fill_domains(
 def fill_hazards(world: World, sources: Sequence[Source], resolved: ResolvedScenario) -> None:
     """Rates and durations of domains, expected down-time of sites and the correlation of their up indicators.
 
-    What hits one site alone counts as the site's own domain. Down-time is that of the stationary common-shock model.
+    What hits one site alone counts as the site's own domain. Down-time is that of the stationary common-shock model. The
+    correlation is what the agent can know: a site's share of a hidden domain's shocks counts as its own.
     """
     n = len(resolved.sites)
     shared = world.fragile_rate.shape[1]
@@ -52,6 +53,7 @@ def fill_hazards(world: World, sources: Sequence[Source], resolved: ResolvedScen
     episode_h = spec.episode.steps * spec.episode.step_s / 3600
     hit, load = np.zeros((n, shared + n)), np.zeros(shared + n)
     hit[np.arange(n), shared + np.arange(n)] = 1.0
+    hidden = world.domain_visible[0, :shared] == 0
     rate, hours = np.zeros(shared + n), np.zeros(shared + n)
     down = EFFECTS.index("DOWN")
     for source in sources:
@@ -69,4 +71,6 @@ def fill_hazards(world: World, sources: Sequence[Source], resolved: ResolvedScen
     world.domain_rate[0, : shared + n] = rate
     world.domain_mean_h[0, : shared + n] = np.divide(hours, rate, out=np.zeros_like(rate), where=rate > 0)
     world.site_hazard[0, :n] = 1 - availability(load, hit)
+    load[shared:] += hit[:, :shared][:, hidden] @ load[:shared][hidden]
+    load[:shared][hidden] = 0
     world.correlation[0, :n, :n] = correlation_matrix(hit, load)

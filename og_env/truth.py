@@ -1,0 +1,29 @@
+"""What the agent is not told: the hidden domains of its fleet, for `info["truth"]`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from og_env.layout import DOWN
+from og_env.simulator import Simulator
+
+
+def truth_of(simulator: Simulator, b: int) -> dict[str, dict[str, Any]]:
+    """The shared domains of hidden kinds of environment b, by KIND:NAME.
+
+    sites: names of the members; down: share of them that is down; traffic: share of served traffic on them; loss: share
+    of demand that would be lost if the domain broke now.
+    """
+    compiled, state = simulator.world_of(b), simulator.state
+    hidden = simulator.spec.failures.hidden
+    result = {}
+    for f, domain in enumerate(compiled.domains[: compiled.sizes["S"]]):
+        if domain.kind in hidden:
+            members = list(domain.members)
+            result[f"{domain.kind}:{domain.name}"] = {
+                "sites": tuple(compiled.resolved.sites[s].name for s in members),
+                "down": float(((state.status[b, members] & DOWN) != 0).mean()),
+                "traffic": float(state.domain_share[b, f]),
+                "loss": float(state.domain_loss[b, f]),
+            }
+    return result

@@ -1,0 +1,260 @@
+"""Replay a recorded incident, or outages of your own, and see what it does to each policy.
+
+python scripts/replay.py --incident aws-2025-10-20 --scenario one-cloud --policy static --policy greedy
+python scripts/replay.py --all --scenario one-cloud --policy static --policy greedy --policy runs/ppo
+python scripts/replay.py --outage facilitator:registry@6+4 --scenario opengradient --policy opengradient
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents import comparison, heuristics, replay
+from agents.lineup import load_policies
+from agents.recording import Recording
+from og_env import TASKS, catalog, config
+from og_env.command_line import Parser, guarded
+from og_env.layout import METRICS
+from og_env.options import incident_of
+from og_env.parsing import nearest_valid
+from og_env.specs import ScenarioSpec
+
+Json = dict[str, Any]
+Many = Mapping[str, Mapping[str, replay.Played]]
+"""by replay and policy"""
+OUTAGE = re.compile(r"(.+)@(\d+\.?\d*)\+(\d+\.?\d*)(?:=(\w+))?")
+HEADER = (
+    *("policy", "unserved", "unverified", "due to it", "worst-hour p95", "cost", "recovery"),
+    *("exposure", "n_eff", "on hit sites"),
+)
+LEGEND = """Requests, delay and cost from the start of the outage to the
+end of the episode. Due to it: lost beyond what the same policy loses in the same episode without it. Recovery: until
+the share served as wanted is back at its level before, or at the twin's, within 1 % for half an hour. Exposure, n_eff
+(effective independent nodes) and traffic on the sites hit: in the hour before."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    return guarded(lambda: run(options))
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--incident", metavar="ID", help="a recorded one, see python -m og_env incidents")
+    what.add_argument("--all", action="store_true", help="every recorded incident that touches the scenario")
+    what.add_argument(
+        "--outage", action="append", metavar="KIND:NAME@START_H+HOURS[=EFFECT]", help="your own, e.g. provider:aws@6+4"
+    )
+    parser.add_argument(
+        "--policy",
+        action="append",
+        metavar="NAME",
+        help=f"a folder of a trained model, all, or one of {', '.join(heuristics.NAMES)}; repeatable (default: all)",
+    )
+    parser.add_argument("--scenario", default="one-cloud", metavar="S", help="name or file (default: one-cloud)")
+    parser.add_argument("--episodes", type=int, default=8, metavar="N", help="demand seeds an incident (default: 8)")
+    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
+    parser.add_argument("--env", default="og_env/Placement-v0", metavar="ID", help=f"one of {', '.join(TASKS)}")
+    parser.add_argument("--out", metavar="DIR", help="write replay.json, results.csv and steps.csv there")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.env not in TASKS:
+        raise ValueError(f"unknown environment {options.env!r}{nearest_valid(options.env, TASKS)}")
+    if options.episodes < 1:
+        raise ValueError(f"--episodes must be at least 1, not {options.episodes}")
+    if options.seed < 0:
+        raise ValueError(f"--seed must be at least 0, not {options.seed}")
+    spec = config.load(options.scenario)
+    task, words = TASKS[options.env], options.policy or ["all"]
+    policies, learned = load_policies(words, spec, task, seed=options.seed, option="--policy")
+    cases = chosen(options, spec)
+    played: dict[str, dict[str, replay.Played]] = {}
+    for name, policy in policies.items():
+        for case, one in replay.play(
+            policy, name, spec, cases, task=task, episodes=options.episodes, seed=options.seed
+        ).items():
+            played.setdefault(case, {})[name] = one
+    if not played:
+        raise ValueError(
+            f"{'--all' if options.all else options.incident}: touches no site of {spec.name} in these episodes"
+        )
+    result: Json = {
+        "scenario": spec.name,
+        "env": options.env,
+        "split": "test",
+        "episodes": options.episodes,
+        "seed": options.seed,
+        "replays": {case: replay.figures(case, by_policy, options.seed) for case, by_policy in played.items()},
+    }
+    if options.all:
+        untouched = [name for name in catalog.incidents() if name not in played]
+        result |= {"untouched": untouched, "comparison": replay.contest(played, learned, options.seed)}
+    if options.out:
+        write(Path(options.out), result, played)
+    if options.json:
+        print(json.dumps(result, indent=1, allow_nan=False))
+    else:
+        print(overview(result, played) if options.all else report(result, played))
+
+
+def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> replay.Cases:
+    """Reset options by the name of the replay."""
+    if options.outage:
+        outages = [outage_of(text) for text in options.outage]
+        episode_h = spec.episode.steps * spec.episode.step_s / 3600
+        if min(outage["start_h"] for outage in outages) >= episode_h:
+            raise ValueError(f"--outage: nothing happens: it begins after the episode's {episode_h:g} h")
+        return {" ".join(options.outage): {"outages": outages, "background": False}}
+    if options.incident:
+        incident = incident_of(options.incident, "--incident")
+        return {incident.id: {"incident": incident.id}}
+    return replay.incident_cases(spec)
+
+
+def outage_of(text: str) -> Json:
+    """An outage from the command line, as `reset` wants it."""
+    found = OUTAGE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"--outage: {text!r} is not KIND:NAME@START_H+HOURS[=EFFECT], e.g. provider:aws@6+4=FROZEN")
+    outage = {"domain": found[1], "start_h": float(found[2]), "duration_h": float(found[3])}
+    return outage | ({"effect": found[4]} if found[4] else {})
+
+
+def report(result: Json, played: Many) -> str:
+    """One replay: what it is, and a row for every policy."""
+    [(case, one)] = result["replays"].items()
+    recording = next(iter(played[case].values())).recording
+    lines = describe(case, one["what"], recording)
+    rows = [figures_row(name, figures) for name, figures in one["policies"].items()]
+    lines += ["", comparison.aligned(HEADER, rows)]
+    lines.append(f"Means of {one['what']['episodes']} demand seeds, fewest lost requests first. {LEGEND}")
+    return "\n".join(lines)
+
+
+def describe(case: str, what: Json, recording: Recording) -> list[str]:
+    """The lines above the table."""
+    fleet = f"{len(recording.sites[0])} sites of {recording.scenario}"
+    if not recording.incidents:
+        struck = np.flatnonzero(recording.status[0].any(axis=0))
+        return [f"{case}: hits {len(struck)} of {fleet}; nothing else breaks"]
+    at = "no hour on record" if what["start_utc_h"] is None else f"{clock(what['start_utc_h'])} UTC"
+    cut = f"; {what['cut_h']:.1f} h of it come after the episode's end" if what["cut_h"] > 0 else ""
+    sites = ", ".join(what["sites"][:6]) + (", ..." if len(what["sites"]) > 6 else "")
+    hits = f"hits {len(what['sites'])} of {fleet}: {sites}"
+    if len(set(recording.sites)) > 1:
+        hits = (
+            f"hits {what['hit_sites_mean']:.1f} of {fleet} on average, in the {what['episodes']} fleets that it touches"
+        )
+    return [
+        f"{case}: {what['provider']}, {what['scope']}; {what['date']}, {at}, {what['duration_h']:g} h, {what['effect']}",
+        what["summary"],
+        hits,
+        f"from hour {what['start_h']:.1f} to {what['stop_h']:.1f} of the episode{cut}; nothing else breaks",
+    ]
+
+
+def clock(hour: float) -> str:
+    return f"{int(hour)}:{round(hour % 1 * 60):02d}"
+
+
+def figures_row(name: str, figures: Json) -> tuple[str, ...]:
+    def text(key: str, form: str, scale: float = 1.0) -> str:
+        return "-" if figures[key] is None else form.format(figures[key]["mean"] * scale)
+
+    bound = "" if figures["recovered"]["mean"] == 1 else "> "
+    return (
+        name,
+        text("unserved", "{:,.0f}"),
+        text("unverified", "{:,.0f}"),
+        text("due", "{:+,.0f}"),
+        text("worst_hour_p95_ms", "{:.2f} s", 0.001),
+        text("cost_usd", "${:,.0f}"),
+        bound + text("recover_min", "{:,.0f} min"),
+        text("exposure_before", "{:.0%}"),
+        text("n_eff_before", "{:.1f}"),
+        text("share_before", "{:.0%}"),
+    )
+
+
+def overview(result: Json, played: Many) -> str:
+    """All incidents: the policies against one another, then a row for every incident."""
+    contest = result["comparison"]
+    header = (*comparison.TABLE_HEADER[:-1], "lost", "due to them")
+    rows = [
+        (
+            *row[:-1],
+            *(f"{contest['policies'][row[0].removesuffix(' *')][key]:.2%}" for key in ("lost_share", "due_share")),
+        )
+        for row in comparison.table_rows(contest)
+    ]
+    kinds = []
+    for case, one in result["replays"].items():
+        ranked = [(name, figures["lost"]["mean"]) for name, figures in one["policies"].items()]
+        (best, least), (worst, most) = ranked[0], ranked[-1]
+        hit = f"{one['what']['hit_sites_mean']:.3g}/{len(next(iter(played[case].values())).recording.sites[0])}"
+        kinds.append((case, one["what"]["effect"], hit, best, f"{least:,.0f}", worst, f"{most:,.0f}"))
+    count = sum(one["what"]["episodes"] for one in result["replays"].values())
+    untouched = result["untouched"]
+    return "\n".join(
+        [
+            comparison.aligned(header, rows),
+            f"* best baseline. {len(kinds)} incidents, {count} episodes, the same for all; returns of whole episodes, "
+            "95 % intervals over demand seeds, which no two incidents share.",
+            "",
+            comparison.aligned(("incident", "effect", "hit", "lost least", "requests", "lost most", "requests"), kinds),
+            f"{len(untouched)} incidents touch no site of {result['scenario']}"
+            + (f": {', '.join(untouched)}" if untouched else ""),
+            comparison.verdict_line(contest),
+        ]
+    )
+
+
+def write(out: Path, result: Json, played: Many) -> None:
+    """replay.json; results.csv with a row for every replay, policy and episode; steps.csv with those of the first."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "replay.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    for name, rows in (("results.csv", list(result_rows(played))), ("steps.csv", list(step_rows(played)))):
+        with (out / name).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def result_rows(played: Many) -> Iterator[Json]:
+    for case, by_policy in played.items():
+        for name, (recording, impact) in by_policy.items():
+            for e, seed in enumerate(recording.seeds):
+                figures = {key: float(values[e]) for key, values in impact._asdict().items()}
+                figures = {key: "" if math.isnan(value) else value for key, value in figures.items()}
+                yield {"replay": case, "policy": name, "seed": int(seed), "return": recording.returns[e], **figures}
+
+
+def step_rows(played: Many) -> Iterator[Json]:
+    for case, by_policy in played.items():
+        for name, (recording, _) in by_policy.items():
+            for step, values in enumerate(recording.metrics[0]):
+                place = {"replay": case, "policy": name, "seed": int(recording.seeds[0])}
+                yield place | {
+                    "hour": (step + 1) * recording.step_h,
+                    **dict(zip(METRICS, values.tolist(), strict=True)),
+                }
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())
