@@ -1,7 +1,7 @@
 """How long an answer takes, and how long until it is final.
 
 Mean and variance are moments of a mixture over gateways and replicas; percentiles are those of the lognormal with the
-same two moments. Queueing is Allen-Cunneen for G/G/c with Sakasegawa's waiting probability rho^(sqrt(2(c+1))-1).
+same two moments. Queueing is Allen-Cunneen for G/G/c: the wait of M/M/c times (ca^2 + cs^2) / 2.
 """
 
 from __future__ import annotations
@@ -15,6 +15,18 @@ from og_env.status import NO_PROOF, SLOW_CAPACITY, quorum_of, trusted
 
 Z95 = 1.6448536
 Z99 = 2.3263479
+QUEUE_BEND = 0.276
+"""how the exponent of the waiting probability grows with the number of free streams"""
+
+
+@kernel
+def wait_probability(rho, exponent, streams):
+    """Probability that an answer waits for one of c streams: rho^(1 + 1.17 (sqrt(c) - 1) + 0.276 (c - 1) (1 - rho)).
+
+    exponent: the part without rho. Fitted to Erlang's C for 1 to 4096 streams, exact for one. Where the mean wait exceeds
+    half a percent of an answer the error is at most 6 %; that of Sakasegawa's rho^(sqrt(2(c+1))-1) is up to 170 % there.
+    """
+    return power(rho, exponent + QUEUE_BEND * (streams - 1) * (1 - rho))
 
 
 @kernel
@@ -27,7 +39,7 @@ def replica_delay(t, b, m, s, rho, wait_s):
     spread = world.service_cv[k] * service
     mean, variance = service, spread * spread
     if rho > 0:
-        waits = power(rho, world.queue_exponent[k, m])
+        waits = wait_probability(rho, world.queue_exponent[k, m], world.streams[k, m])
         queue = world.busy_s[k, m, s] * stretch * world.queue_factor[k] / (world.streams[k, m] * (1 - rho))
         mean += waits * queue
         variance += (2 - waits) * waits * queue * queue

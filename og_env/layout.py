@@ -80,7 +80,7 @@ class World(NamedTuple):
     weights_mb: array("i4", "W M")
     weights_gb: array("f4", "W M")
     streams: array("f4", "W M")
-    queue_exponent: array("f4", "W M")  # sqrt(2 (streams + 1)) - 1
+    queue_exponent: array("f4", "W M")  # of the waiting probability at rho near 1
     slo_s: array("f4", "W M")
     verification: array("i1", "W M")  # 0 none, 1 tee, 2 zkml
     request_gb: array("f4", "W M")

@@ -71,7 +71,7 @@ def test_toy_speeds_and_prices() -> None:
     assert (arrays.weights_mb[0, 0], arrays.weights_gb[0, 0]) == (10_000, 10)
     assert arrays.link_mb_per_s[0].tolist() == [1000] * 3
     assert (arrays.store_mb_per_s[0], arrays.store_streams[0]) == (1000, 1)
-    assert arrays.queue_exponent[0, 0] == pytest.approx(math.sqrt(12) - 1)
+    assert arrays.queue_exponent[0, 0] == pytest.approx(1 + 1.17 * (math.sqrt(5) - 1))
     assert (arrays.queue_factor[0], arrays.service_cv[0]) == (1, 1)
     assert (arrays.verification[0, 0], arrays.tee[0].tolist()) == (1, [1, 1, 1])
     assert arrays.budget_usd_per_hour[0] == 4

@@ -64,7 +64,7 @@ def fill_models(world: World, resolved: ResolvedScenario) -> None:
     world.weights_mb[0] = [whole(math.ceil(model.weights_gb * 1000 - 1e-6), 1) for model in models]
     world.weights_gb[0] = [model.weights_gb for model in models]
     world.streams[0] = [model.streams for model in models]
-    world.queue_exponent[0] = [math.sqrt(2 * (model.streams + 1)) - 1 for model in models]
+    world.queue_exponent[0] = [1 + 1.17 * (math.sqrt(model.streams) - 1) for model in models]
     world.slo_s[0] = [model.slo_s for model in models]
     world.verification[0] = [VERIFICATIONS.index(model.verification) for model in models]
     world.request_gb[0] = [model.request_gb for model in models]
