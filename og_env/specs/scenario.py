@@ -108,6 +108,10 @@ class DemandSpec(Spec):
     """coefficient of variation of inter-arrival times within a step"""
     service_cv: NonNegative = 0.8
     """coefficient of variation of service times (answer lengths)"""
+    trace_csv: str | None = None
+    """recorded requests timestamp_s,model,input_tokens,output_tokens: their rate, scaled to a mean of requests_per_s and
+    repeated from a moment that each episode draws, takes the place of the diurnal curve and of the bursts; a model that
+    the trace names has its own rate, any other that of all requests"""
 
 
 class OutageSpec(Spec):
@@ -201,7 +205,8 @@ class NetworkSpec(Spec):
     """start of a verifier, a store or a gateway"""
     storage_usd_per_gb_month: NonNegative = 0.023
     rtt_csv: str | None = None
-    """measured matrix src,dst,rtt_ms; missing pairs fall back to the distance model"""
+    """measured matrix src,dst,rtt_ms by names of sites and user regions, or provider,src,dst,rtt_ms by names within a
+    provider; missing pairs fall back to the distance model"""
 
 
 class RouterSpec(Spec):

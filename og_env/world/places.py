@@ -101,7 +101,8 @@ def fill_demand(world: World, resolved: ResolvedScenario, day: int) -> None:
     world.region_rps[0] = world.base_rps[0].sum(axis=1, dtype=np.float64)
     offset_h = np.array([region.utc_offset_h for region in resolved.regions])
     hour = np.arange(day)[:, None] * resolved.spec.episode.step_s / 3600 + offset_h
-    world.diurnal[0] = 1 + demand.diurnal_amplitude * np.cos(2 * np.pi * (hour - demand.peak_hour) / 24)
+    amplitude = demand.diurnal_amplitude if demand.trace_csv is None else 0.0
+    world.diurnal[0] = 1 + amplitude * np.cos(2 * np.pi * (hour - demand.peak_hour) / 24)
 
 
 def whole(value: float, least: int) -> int:
