@@ -109,9 +109,11 @@ def countries() -> dict[str, str]:
 
 
 def load_rtt_csv(path: str | Path) -> dict[tuple[str, str], float]:
-    """Measured round trips by (src, dst) from a CSV with columns src, dst, rtt_ms; other columns are ignored.
+    """Measured round trips by (src, dst) from a CSV with columns src, dst, rtt_ms.
 
-    ValueError with one line that names file and row: missing column, no number, not positive, pair given twice.
+    Where the file has a column provider, the names are PROVIDER/SRC and PROVIDER/DST, as the catalogue's sites are named.
+    Other columns are ignored. ValueError with one line that names file and row: missing column, no number, not positive,
+    pair given twice.
     """
     path = Path(path)
     try:
@@ -128,6 +130,8 @@ def load_rtt_csv(path: str | Path) -> dict[tuple[str, str], float]:
         src, dst = (row["src"] or "").strip(), (row["dst"] or "").strip()
         if not src or not dst:
             raise ValueError(f"{where}: src or dst is empty")
+        if provider := (row.get("provider") or "").strip():
+            src, dst = f"{provider}/{src}", f"{provider}/{dst}"
         if (src, dst) in measured:
             raise ValueError(f"{where}: {src} -> {dst} is given twice")
         measured[src, dst] = _positive_ms(row["rtt_ms"], where)

@@ -97,8 +97,14 @@ def test_countries_lie_on_seven_continents_and_the_middle_east_is_one() -> None:
 
 def test_measured_matrix_is_read_by_pair(tmp_path: Path) -> None:
     path = tmp_path / "rtt.csv"
-    path.write_text("provider,src,dst,rtt_ms\naws,a,b,12.5\naws,b,a,13\n", encoding="utf-8")
+    path.write_text("src,dst,rtt_ms,source\na,b,12.5,x\nb,a,13,y\n", encoding="utf-8")
     assert network.load_rtt_csv(path) == {("a", "b"): 12.5, ("b", "a"): 13.0}
+
+
+def test_a_provider_column_names_the_catalogue_s_sites(tmp_path: Path) -> None:
+    path = tmp_path / "rtt.csv"
+    path.write_text("provider,src,dst,rtt_ms\naws,a,b,12.5\nazure,a,b,13\n,c,d,14\n", encoding="utf-8")
+    assert network.load_rtt_csv(path) == {("aws/a", "aws/b"): 12.5, ("azure/a", "azure/b"): 13.0, ("c", "d"): 14.0}
 
 
 @pytest.mark.parametrize(

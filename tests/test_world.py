@@ -20,6 +20,7 @@ from og_env.world import PLANNER, CompiledWorld, Domain, compile_world, sizes_of
 from og_env.world.sizes import most_shared
 
 EQUATOR_KM_PER_DEGREE = 2 * math.pi * 6371 / 360
+RTT_CSV = Path(__file__).parents[2] / "shared" / "data" / "rtt" / "cloud_interregion_rtt.csv"
 
 
 def toy(sites: dict[str, dict[str, Any]], changes: dict[str, Any]) -> CompiledWorld:
@@ -341,3 +342,16 @@ def test_a_second_site_of_a_region_has_its_measurements(tmp_path: Path) -> None:
     tables["network"]["rtt_csv"] = str(table)
     rtt_ms = compile_world(config.resolve(config.load(tables))).arrays.rtt_ms[0]
     assert (rtt_ms[0, 3], rtt_ms[1, 3], rtt_ms[3, 3]) == (7, 1.5, 0.5)
+
+
+@pytest.mark.skipif(not RTT_CSV.is_file(), reason=f"no measurements at {RTT_CSV}")
+def test_the_recorded_matrix_gives_a_cloud_its_round_trips() -> None:
+    tables = config.load("one-cloud").model_dump()
+    plain = compile_world(config.resolve(config.load(tables)))
+    tables["network"]["rtt_csv"] = str(RTT_CSV)
+    measured = compile_world(config.resolve(config.load(tables)))
+    of_aws = np.array([site.provider == "aws" for site in measured.resolved.sites])
+    changed = plain.arrays.rtt_ms[0] != measured.arrays.rtt_ms[0]
+    np.fill_diagonal(changed, True)
+    assert of_aws.sum() == 13 and changed[np.ix_(of_aws, of_aws)].mean() > 0.9
+    assert not changed[np.ix_(~of_aws, of_aws)].any()
