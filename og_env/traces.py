@@ -22,6 +22,8 @@ MODEL_COLUMNS = ("model", "model_or_app")
 class Trace(NamedTuple):
     """R requests in the order of time."""
 
+    start_s: float
+    """time stamp of the first request"""
     time_s: Floats
     """[R] seconds since the first"""
     model: NDArray[np.int64]
@@ -89,7 +91,14 @@ def _load(name: str, changed_ns: int) -> Trace:
         raise ValueError(f"{path}: has {len(numbers)} requests; a trace needs at least 2")
     numbers.sort(key=lambda request: request[0])
     table = np.array(numbers, np.float64)
-    return Trace(table[:, 0] - table[0, 0], table[:, 1].astype(np.int64), table[:, 2], table[:, 3], tuple(names))
+    return Trace(
+        start_s=float(table[0, 0]),
+        time_s=table[:, 0] - table[0, 0],
+        model=table[:, 1].astype(np.int64),
+        input_tokens=table[:, 2],
+        output_tokens=table[:, 3],
+        models=tuple(names),
+    )
 
 
 def _number(text: str, column: str, where: str, least: float = -math.inf) -> float:

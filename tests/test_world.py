@@ -355,3 +355,19 @@ def test_the_recorded_matrix_gives_a_cloud_its_round_trips() -> None:
     np.fill_diagonal(changed, True)
     assert of_aws.sum() == 13 and changed[np.ix_(of_aws, of_aws)].mean() > 0.9
     assert not changed[np.ix_(~of_aws, of_aws)].any()
+
+
+def test_a_scenario_s_own_distance_model_is_used() -> None:
+    flat = {"near_ms": 4.0, "near_ms_per_km": 0.0, "far_ms": 4.0, "far_ms_per_km": 0.0, "pair_factors": {"AF-AF": 2.5}}
+    world = compiled(network__distance=flat)
+    assert world.arrays.rtt_ms[0, 0].tolist() == [0.5, 10, 10]
+    assert world.arrays.rtt_user_ms[0, 0].tolist() == [10, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [({"EU-XX": 1.0}, "'EU-XX' is not a pair of AF"), ({"EU-NA": 1.0, "NA-EU": 1.1}, "'NA-EU' is given in both orders")],
+)
+def test_a_wrong_pair_of_continents_is_one_line(factors: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=f"network.distance: pair_factors: {message}"):
+        compiled(network__distance={"pair_factors": factors})

@@ -36,9 +36,9 @@ def fill_sites(world: World, resolved: ResolvedScenario) -> None:
 
 def fill_distances(world: World, resolved: ResolvedScenario, padded: int) -> None:
     """Round trips, and the order of `padded` sites by distance."""
-    sites, rtt_csv = resolved.sites, resolved.spec.network.rtt_csv
+    sites, network = resolved.sites, resolved.spec.network
     n = len(sites)
-    rtt_ms, rtt_user_ms = site_rtt_ms(sites, rtt_csv), user_rtt_ms(resolved.regions, sites, rtt_csv)
+    rtt_ms, rtt_user_ms = site_rtt_ms(sites, network), user_rtt_ms(resolved.regions, sites, network)
     world.rtt_ms[0, :n, :n] = rtt_ms
     world.rtt_user_ms[0, :, :n] = rtt_user_ms
     world.near_site[0] = np.arange(padded)
