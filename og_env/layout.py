@@ -192,7 +192,7 @@ class Scratch(NamedTuple):
     """Working memory, one slot a thread."""
 
     wait_ms: array("i4", "C M N")  # until a replica under way is warm; -1 never
-    rate_mb_per_s: array("i4", "C M N")  # of each fetch
+    rate_kb_per_s: array("i4", "C M N")  # of each fetch
     store_fetches: array("i4", "C N")
     site_fetches: array("i4", "C N")
     source: array("i4", "C N")  # nearest live store of each site; -1 none, -2 not looked up
