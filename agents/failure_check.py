@@ -37,8 +37,9 @@ BURN_IN_H = 600
 LAGS_H = (1, 2, 6, 24)
 ERROR_PROBABILITY = 1e-3
 """that a right process fails one of the comparisons (Bonferroni)"""
-LEAST_EXPECTED = 30.0
-"""rows in which a pair is expected down together, in all, below which its count is too small to be about normal"""
+LEAST_EXPECTED = 300.0
+"""rows in which a pair is expected down together, in all, below which its mean is not near enough to normal: joint
+outages last many rows"""
 MANY_LOCATIONS = 20
 
 
@@ -146,7 +147,7 @@ class Sums:
         for source in self.sources:
             hit, rate = self._hit(source)
             total += rate * hit * excess_h(source, (lag - 1) * self.step_h)
-        return total * 1.0
+        return total
 
     def _hit(self, source: Source) -> tuple[Floats, float]:
         hit = np.zeros(self.sites)
@@ -185,9 +186,8 @@ def spread_of_model(provider: str = "gcp") -> Spread:
     """Shocks on all catalogue sites of a provider at the catalogue's rates; failures of single nodes are left out, as no
     status page lists them."""
     sites = [site.name for site in catalog.sites() if site.provider == provider]
-    tables = config.load("global-24").model_dump() | {"sites": sites}
-    tables["failures"] |= {"shocks_per_day": None, "kind_shares": {}}
-    world = compile_world(config.resolve(ScenarioSpec.model_validate(config.load(tables))))
+    changes = {"sites": sites, "failures.shocks_per_day": None, "failures.kind_shares": {}}
+    world = compile_world(config.resolve(config.override(config.load("global-24"), changes)))
     total, one, many = 0.0, 0.0, 0.0
     for source in world.sources:
         if source.kind == "site":

@@ -33,7 +33,7 @@ class Herd(NamedTuple):
 def check_herd(store_gbps: float, fetches: int = FETCHES) -> Herd:
     """Time to fetch one model to one site and to `fetches` sites at once, from one store that feeds one at full speed."""
     tables = config.load("toy-3").model_dump()
-    first, second, home = tables["sites"]
+    first, _, home = tables["sites"]
     sites = [home | {"link_gbps": 1000.0}]
     sites += [first | {"name": f"n{i}", "region": f"r{i}", "link_gbps": 1000.0} for i in range(fetches)]
     tables["sites"] = sites

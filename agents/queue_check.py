@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 
 STREAMS = (1, 2, 4, 8, 16)
 UTILISATIONS = (0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95)
+QUICK_STREAMS, QUICK_UTILISATIONS = (1, 4), (0.5, 0.85)
 CLAIMED_UP_TO = 0.85
 """utilisation up to which the errors are bounded"""
 FLOOR = 0.01
@@ -37,6 +38,7 @@ REQUESTS = 700_000
 TRACE_RUNS = 10
 """how often a trace is played, each time with its answers in another order"""
 SEED = 20_251_020
+ORDER = ("poisson", "bursty", "conversation")
 
 
 class Flow(NamedTuple):
@@ -139,7 +141,7 @@ def recorded(trace: Trace, name: str, rng: np.random.Generator, runs: int = TRAC
     cv = dispersion_cv(position, steps)
     if cv is None:
         raise ValueError(f"the trace {name} has too few requests")
-    services = np.concatenate([rng.permutation(service) for _ in range(runs)])
+    services = np.concatenate([service[rng.permutation(len(service))] for _ in range(runs)])
     return Load(name, np.tile(gap / gap.mean(), runs), services, cv, float(service.std()))
 
 
@@ -185,9 +187,9 @@ def errors_of(side: Flow, u: int, found: Waits) -> tuple[float, float]:
 def check_queue(trace: Trace | None, quick: bool = False) -> list[Cell]:
     """All comparisons: Poisson, bursty, and the conversation trace where there is one; quick: a few of them, shorter."""
     cells: list[Cell] = []
-    streams_tried = (1, 4) if quick else STREAMS
-    for streams in streams_tried:
-        for utilisation in (0.5, 0.85) if quick else UTILISATIONS:
+    utilisations = QUICK_UTILISATIONS if quick else UTILISATIONS
+    for streams in QUICK_STREAMS if quick else STREAMS:
+        for utilisation in utilisations:
             requests = (REQUESTS if utilisation >= 0.7 else REQUESTS // 3) // (4 if quick else 1)
             cells += compare(poisson(generator("poisson", streams, utilisation), requests), streams, [utilisation])
             if utilisation not in (0.8, 0.9):
@@ -195,11 +197,8 @@ def check_queue(trace: Trace | None, quick: bool = False) -> list[Cell]:
                 cells += compare(load, streams, [utilisation])
         if trace is not None:
             load = recorded(trace, "conversation", generator("trace", streams), 2 if quick else TRACE_RUNS)
-            cells += compare(load, streams, (0.5, 0.85) if quick else UTILISATIONS)
+            cells += compare(load, streams, utilisations)
     return sorted(cells, key=lambda cell: (ORDER.index(cell.arrivals), cell.streams, cell.utilisation))
-
-
-ORDER = ("poisson", "bursty", "conversation")
 
 
 def generator(*key: Any) -> np.random.Generator:

@@ -47,7 +47,7 @@ def validate(data: Path, quick: bool) -> dict[str, Any]:
     """All checks as one JSON object; errors are shares, so 0.1 is 10 %."""
     skipped: dict[str, str] = {}
     rtt = round_trips(existing(data, "rtt/cloud_interregion_rtt.csv", skipped))
-    failures = failure_check.check_failures(failure_check.SITE_HOURS / (10 if quick else 1))
+    failures = failure_check.check_failures()
     cells = queue_check.check_queue(conversation(data, skipped), quick)
     record = existing(data, "incidents/gcp_incidents.csv", skipped)
     return {
@@ -144,7 +144,12 @@ def rtt_text(rtt: dict[str, Any] | None) -> str:
     if rtt is None:
         return "ROUND TRIPS  left out"
     rows = [
-        (name, f"{rtt['pairs'][name]:,}", f"{rtt['shipped'][name]:.1%}", f"{rtt['held_out'].get(name, float('nan')):.1%}")
+        (
+            name,
+            f"{rtt['pairs'][name]:,}",
+            f"{rtt['shipped'][name]:.1%}",
+            f"{rtt['held_out'].get(name, float('nan')):.1%}",
+        )
         for name in rtt["pairs"]
     ]
     header = ("provider", "pairs", "shipped model", "fitted to the others")
@@ -153,7 +158,13 @@ def rtt_text(rtt: dict[str, Any] | None) -> str:
 
 def herd_text(herds: Sequence[dict[str, Any]]) -> str:
     rows = [
-        (f"{h['store_gbps']:g}", f"{h['alone_s']:.1f}", f"{h['together_s']:.1f}", str(h["fetches"]), f"{h['error']:.2%}")
+        (
+            f"{h['store_gbps']:g}",
+            f"{h['alone_s']:.1f}",
+            f"{h['together_s']:.1f}",
+            str(h["fetches"]),
+            f"{h['error']:.2%}",
+        )
         for h in herds
     ]
     header = ("store Gb/s", "one fetch s", "all s", "fetches", "off from all x one")
@@ -171,7 +182,9 @@ def failures_text(failures: dict[str, Any]) -> str:
         f"FAILURES  {failures['site_hours']:,.0f} site hours against closed forms; of {failures['comparisons']} standard "
         f"scores none exceeds {failures['limit_z']:.2f} with probability {1 - failure_check.ERROR_PROBABILITY:.1%}"
     )
-    more = f"the most related pair is down together {failures['largest_joint_ratio']:.1f} times as often as if independent"
+    more = (
+        f"the most related pair is down together {failures['largest_joint_ratio']:.1f} times as often as if independent"
+    )
     return title + "\n" + table(("largest score of", "z"), rows, right=(1,)) + "\n" + more
 
 
@@ -182,7 +195,9 @@ def spread_text(spread: dict[str, Any]) -> str:
         if s is not None
     ]
     many = f"{failure_check.MANY_LOCATIONS} or more"
-    return "SPREAD OF INCIDENTS  of one cloud (GCP)\n" + table(("", "incidents", "one location", many), rows, right=(1, 2, 3))
+    return "SPREAD OF INCIDENTS  of one cloud (GCP)\n" + table(
+        ("", "incidents", "one location", many), rows, right=(1, 2, 3)
+    )
 
 
 if __name__ == "__main__":

@@ -366,7 +366,10 @@ def test_a_scenario_s_own_distance_model_is_used() -> None:
 
 @pytest.mark.parametrize(
     ("factors", "message"),
-    [({"EU-XX": 1.0}, "'EU-XX' is not a pair of AF"), ({"EU-NA": 1.0, "NA-EU": 1.1}, "'NA-EU' is given in both orders")],
+    [
+        ({"EU-XX": 1.0}, "'EU-XX' is not a pair of AF"),
+        ({"EU-NA": 1.0, "NA-EU": 1.1}, "'NA-EU' is given in both orders"),
+    ],
 )
 def test_a_wrong_pair_of_continents_is_one_line(factors: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=f"network.distance: pair_factors: {message}"):
