@@ -56,6 +56,7 @@ def check_herd(store_gbps: float, fetches: int = FETCHES) -> Herd:
         targets = 1 + np.arange(sites_fetching)
         state.phase[b, 0, targets] = FETCHING
         state.left[b, 0, targets] = world.weights_mb[0, 0]
+    simulator.memo.known[:] = 0
     done_s = np.zeros(2)
     for step in range(1, tables["episode"]["steps"]):
         simulator.advance(np.zeros(2, np.int64))

@@ -191,7 +191,11 @@ def role_trial(t, b, c, role, s, change):
             if memo.critical[b, f]:
                 lost = 0.0
                 for m in range(models):
-                    plain, served, verified = scratch.domain_plain[c, m, f], scratch.served[c, m], scratch.verified[c, m]
+                    plain, served, verified = (
+                        scratch.domain_plain[c, m, f],
+                        scratch.served[c, m],
+                        scratch.verified[c, m],
+                    )
                     lost += critical_part(t, b, c, f, m, plain, served, verified)
                 scratch.domain_lost[c, f] = lost
     cost = priced_losses(t, b, c, scratch.base[c, 0])

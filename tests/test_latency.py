@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from og_env.jit import njit
 from og_env.latency import wait_probability
 
 
@@ -18,8 +19,9 @@ def erlang_c(rho: float, streams: int) -> float:
     return blocked / (1 - rho * (1 - blocked))
 
 
-def approximation(rho: float, streams: int) -> float:
-    return wait_probability.py_func(rho, 1 + 1.17 * (math.sqrt(streams) - 1), streams)
+@njit
+def approximation(rho, streams):
+    return wait_probability(rho, 1 + 1.17 * (math.sqrt(streams) - 1), streams)
 
 
 def test_one_stream_is_busy_with_probability_rho() -> None:
