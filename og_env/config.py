@@ -69,7 +69,7 @@ def load(scenario: str | Path | ScenarioSpec | Mapping[str, Any]) -> ScenarioSpe
     elif isinstance(scenario, str | Path):
         path = _find(scenario)
         spec, where = parse(read_toml(path), str(path)), str(path)
-        spec = _rtt_beside(spec, path)
+        spec = _files_beside(spec, path)
     else:
         fail("scenario", "", f"must be a name, a path, tables or a ScenarioSpec, not {type(scenario).__name__}")
     check_names(spec, where)
@@ -125,12 +125,14 @@ def _find(scenario: str | Path) -> Path:
     raise ValueError(f"unknown scenario {str(scenario)[:80]!r}{hint}")
 
 
-def _rtt_beside(spec: ScenarioSpec, path: Path) -> ScenarioSpec:
-    """A relative `rtt_csv` is meant relative to the scenario file."""
-    if spec.network.rtt_csv is None:
-        return spec
-    rtt_csv = str((path.parent / spec.network.rtt_csv).resolve())
-    return spec.model_copy(update={"network": spec.network.model_copy(update={"rtt_csv": rtt_csv})})
+def _files_beside(spec: ScenarioSpec, path: Path) -> ScenarioSpec:
+    """Relative `rtt_csv` and `trace_csv` are meant relative to the scenario file."""
+    for table, key in (("network", "rtt_csv"), ("demand", "trace_csv")):
+        part = getattr(spec, table)
+        if getattr(part, key) is not None:
+            beside = str((path.parent / getattr(part, key)).resolve())
+            spec = spec.model_copy(update={table: part.model_copy(update={key: beside})})
+    return spec
 
 
 def _catalogue_site(entry: str | SiteEntry, own_gpus: dict[str, GpuSpec]) -> SiteSpec:

@@ -1,4 +1,4 @@
-"""Demand of an episode: the diurnal curve, slow bursts of regions and models, and flash crowds."""
+"""Demand of an episode: the diurnal curve with slow bursts of regions and models, or a recorded trace; and flash crowds."""
 
 from __future__ import annotations
 
@@ -65,8 +65,20 @@ def draw_flashes(regional, model, state, process):
 
 
 @kernel
-def draw_demand(regional, model, state, diurnal, start_step, process):
-    """Fill regional [T, U], with the diurnal curve [Y, U] from start_step on, and model [T, M]."""
+def follow_trace(model, state, trace):
+    """Multiply model [T, M] by a trace [L, M], repeated from a step of its own on; nothing where L is 0."""
+    length = trace.shape[0]
+    if length == 0:
+        return
+    first = int(uniform(state) * length)
+    for i in range(model.shape[0]):
+        for m in range(model.shape[1]):
+            model[i, m] *= trace[(first + i) % length, m]
+
+
+@kernel
+def draw_demand(regional, model, state, diurnal, trace, start_step, process):
+    """Fill regional [T, U], with the diurnal curve [Y, U] from start_step on, and model [T, M], with the trace [L, M]."""
     day = diurnal.shape[0]
     for i in range(regional.shape[0]):
         now = (start_step + i) % day
@@ -74,6 +86,7 @@ def draw_demand(regional, model, state, diurnal, start_step, process):
             regional[i, u] = diurnal[now, u]
         for m in range(model.shape[1]):
             model[i, m] = 1.0
+    follow_trace(model, state, trace)
     draw_bursts(regional, state, process)
     draw_bursts(model, state, process)
     draw_flashes(regional, model, state, process)

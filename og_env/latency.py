@@ -1,7 +1,7 @@
 """How long an answer takes, and how long until it is final.
 
 Mean and variance are moments of a mixture over gateways and replicas; percentiles are those of the lognormal with the
-same two moments. Queueing is Allen-Cunneen for G/G/c with Sakasegawa's waiting probability rho^(sqrt(2(c+1))-1).
+same two moments. Queueing is Allen-Cunneen for G/G/c: the wait of M/M/c times (ca^2 + cs^2) / 2.
 """
 
 from __future__ import annotations
@@ -18,6 +18,19 @@ Z95 = 1.6448536
 Z99 = 2.3263479
 LEAST_LOAD = 1e-30
 """utilisation below which nobody waits"""
+QUEUE_BEND = 0.276
+"""how the exponent of the waiting probability grows with the number of free streams"""
+
+
+@inlined
+def wait_probability(rho, idle, exponent, bend):
+    """Probability that an answer waits for one of c streams: rho^(1 + 1.17 (sqrt(c) - 1) + 0.276 (c - 1) (1 - rho)).
+
+    Numbers or lanes. idle: 1 - rho; exponent: 1 + 1.17 (sqrt(c) - 1); bend: 0.276 (c - 1). Fitted to Erlang's C for 1 to
+    4096 streams, exact for one. Where the mean wait exceeds half a percent of an answer the error is at most 6 %; that of
+    Sakasegawa's rho^(sqrt(2(c+1))-1) is up to 170 % there.
+    """
+    return exp((exponent + bend * idle) * log(rho))
 
 
 @inlined
@@ -25,7 +38,7 @@ def write_delays(t, b, c, m, count):
     """Mean and variance of service, queue and cold wait at each listed replica, at the load that it serves."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     k = state.world[b]
-    exponent, variation = world.queue_exponent[k, m], world.service_cv[k] * world.service_cv[k]
+    variation = world.service_cv[k] * world.service_cv[k]
     queue_share = world.queue_factor[k] / world.streams[k, m]
     for r in range(count):
         s = scratch.replicas[c, r]
@@ -34,11 +47,13 @@ def write_delays(t, b, c, m, count):
         scratch.rho[c, r] = scratch.total_rps[c, r] / capacity if capacity > 0 else 0.0
         scratch.service_s[c, r] = world.service_s[k, m, s] * stretch
         scratch.queue_s[c, r] = world.busy_s[k, m, s] * stretch * queue_share
-    one, two = splat(1.0), splat(2.0)
+    one, two, least = splat(1.0), splat(2.0), splat(LEAST_LOAD)
+    exponent, bend = splat(world.queue_exponent[k, m]), splat(QUEUE_BEND * (world.streams[k, m] - 1))
     for first in range(0, count, LANES):
         service, rho = load(scratch.service_s, (c, first)), load(scratch.rho, (c, first))
-        waits = exp(splat(exponent) * log(max(rho, splat(LEAST_LOAD))))
-        queue = load(scratch.queue_s, (c, first)) / (one - rho)
+        idle = one - rho
+        waits = wait_probability(max(rho, least), idle, exponent, bend)
+        queue = load(scratch.queue_s, (c, first)) / idle
         store(scratch.delay_s, (c, first), service + waits * queue)
         spread = splat(variation) * service * service
         store(scratch.delay_var, (c, first), spread + (two - waits) * waits * queue * queue)

@@ -80,7 +80,7 @@ class World(NamedTuple):
     weights_mb: array("i4", "W M")
     weights_gb: array("f4", "W M")
     streams: array("f4", "W M")
-    queue_exponent: array("f4", "W M")  # sqrt(2 (streams + 1)) - 1
+    queue_exponent: array("f4", "W M")  # of the waiting probability at rho near 1
     slo_s: array("f4", "W M")
     verification: array("i1", "W M")  # 0 none, 1 tee, 2 zkml
     request_gb: array("f4", "W M")
@@ -192,7 +192,7 @@ class Scratch(NamedTuple):
     """Working memory, one slot a thread."""
 
     wait_ms: array("i4", "C M N")  # until a replica under way is warm; -1 never
-    rate_mb_per_s: array("i4", "C M N")  # of each fetch
+    rate_kb_per_s: array("i4", "C M N")  # of each fetch
     store_fetches: array("i4", "C N")
     site_fetches: array("i4", "C N")
     source: array("i4", "C N")  # nearest live store of each site; -1 none, -2 not looked up

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,25 +18,41 @@ Floats = NDArray[np.float64]
 EARTH_RADIUS_KM = 6371.0
 CONTINENTS = ("AF", "AS", "EU", "ME", "NA", "OC", "SA")
 
-# Least absolute deviations over 2,463 pairs of cloud regions (AWS P50 of a year to 2025-10, Azure 2026-08).
-NEAR_MS, NEAR_MS_PER_KM, NEAR_KM = 3.6, 0.020, 500.0
-FAR_MS, FAR_MS_PER_KM = 9.5, 0.01516
-# Between the two lines the model rises straight from one to the other, so it is continuous and monotone: at 500 km the
-# lines are 3.5 ms apart.
-JOIN_KM = 700.0
-# What cables add to or save on the great circle, by pair of continents (same data; Middle East apart from Asia).
-PAIR_FACTORS = {
-    ("EU", "NA"): 0.96,
-    ("AS", "NA"): 0.92,
-    ("EU", "EU"): 0.91,
-    ("AS", "AS"): 0.94,
-    ("NA", "OC"): 0.79,
-    ("AS", "EU"): 1.31,
-    ("EU", "ME"): 1.29,
-    ("AS", "ME"): 1.25,
-    ("EU", "SA"): 1.23,
-    ("AF", "AS"): 1.28,
-}
+NEAR_KM, JOIN_KM = 500.0, 700.0
+"""up to where the near line holds, and from where on the far one; between them the model rises straight"""
+
+
+class DistanceModel(NamedTuple):
+    """Round trip = a line of the great circle, near or far, times a factor for the two continents."""
+
+    near_ms: float
+    near_ms_per_km: float
+    far_ms: float
+    far_ms_per_km: float
+    pair_factors: Mapping[tuple[str, str], float]
+    """what cables add to or save on the great circle, by pair of continents in either order; 1 where there is none"""
+
+
+SHIPPED = DistanceModel(
+    # Least absolute deviations over 2,463 pairs of cloud regions (AWS P50 of a year to 2025-10, Azure 2026-08).
+    near_ms=3.6,
+    near_ms_per_km=0.020,
+    far_ms=9.5,
+    far_ms_per_km=0.01516,
+    # same data; Middle East apart from Asia
+    pair_factors={
+        ("EU", "NA"): 0.96,
+        ("AS", "NA"): 0.92,
+        ("EU", "EU"): 0.91,
+        ("AS", "AS"): 0.94,
+        ("NA", "OC"): 0.79,
+        ("AS", "EU"): 1.31,
+        ("EU", "ME"): 1.29,
+        ("AS", "ME"): 1.25,
+        ("EU", "SA"): 1.23,
+        ("AF", "AS"): 1.28,
+    },
+)
 LOG_RESIDUAL_SD = 0.255
 """standard deviation of log(measured / model) over the same pairs"""
 
@@ -53,24 +70,29 @@ def great_circle_km(
     return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(haversine, 0.0, 1.0)))
 
 
-def distance_rtt_ms(distance_km: ArrayLike) -> Floats:
-    """Round trip over a distance before the continents' factor; continuous and rising."""
+def distance_rtt_ms(distance_km: ArrayLike, model: DistanceModel = SHIPPED) -> Floats:
+    """Round trip over a distance before the continents' factor; continuous."""
     distance = np.asarray(distance_km, dtype=float)
-    near = NEAR_MS + NEAR_MS_PER_KM * distance
-    far = FAR_MS + FAR_MS_PER_KM * distance
-    near_end = NEAR_MS + NEAR_MS_PER_KM * NEAR_KM
-    far_start = FAR_MS + FAR_MS_PER_KM * JOIN_KM
+    near = model.near_ms + model.near_ms_per_km * distance
+    far = model.far_ms + model.far_ms_per_km * distance
+    near_end = model.near_ms + model.near_ms_per_km * NEAR_KM
+    far_start = model.far_ms + model.far_ms_per_km * JOIN_KM
     between = near_end + (far_start - near_end) * (distance - NEAR_KM) / (JOIN_KM - NEAR_KM)
     return np.where(distance <= NEAR_KM, near, np.where(distance >= JOIN_KM, far, between))
 
 
-def pair_factor(continent_a: Sequence[str], continent_b: Sequence[str]) -> Floats:
-    """What the distance model is multiplied with, [A, B]; symmetric, 1 where no factor was fitted."""
+def factor_table(model: DistanceModel = SHIPPED) -> Floats:
+    """The model's factors by index in CONTINENTS, [7, 7], symmetric."""
     table = np.ones((len(CONTINENTS), len(CONTINENTS)))
-    for (a, b), factor in PAIR_FACTORS.items():
+    for (a, b), factor in model.pair_factors.items():
         i, j = CONTINENTS.index(a), CONTINENTS.index(b)
         table[i, j] = table[j, i] = factor
-    return table[np.ix_(_continent_indices(continent_a), _continent_indices(continent_b))]
+    return table
+
+
+def pair_factor(continent_a: Sequence[str], continent_b: Sequence[str], model: DistanceModel = SHIPPED) -> Floats:
+    """What the distance model is multiplied with, [A, B]; symmetric, 1 where no factor was fitted."""
+    return factor_table(model)[np.ix_(_continent_indices(continent_a), _continent_indices(continent_b))]
 
 
 def rtt_matrix_ms(
@@ -80,12 +102,13 @@ def rtt_matrix_ms(
     lat_b_deg: ArrayLike,
     lon_b_deg: ArrayLike,
     continent_b: Sequence[str],
+    model: DistanceModel = SHIPPED,
 ) -> Floats:
     """Modelled round trips from every a to every b, [A, B] ms. ValueError for an unknown continent."""
     degrees = (lat_a_deg, lon_a_deg, lat_b_deg, lon_b_deg)
     lat_a, lon_a, lat_b, lon_b = (np.atleast_1d(np.asarray(angle, dtype=float)) for angle in degrees)
     distance = great_circle_km(lat_a[:, None], lon_a[:, None], lat_b[None, :], lon_b[None, :])
-    return distance_rtt_ms(distance) * pair_factor(continent_a, continent_b)
+    return distance_rtt_ms(distance, model) * pair_factor(continent_a, continent_b, model)
 
 
 def rtt_ms(lat_deg: ArrayLike, lon_deg: ArrayLike, continent: Sequence[str]) -> Floats:
@@ -109,9 +132,11 @@ def countries() -> dict[str, str]:
 
 
 def load_rtt_csv(path: str | Path) -> dict[tuple[str, str], float]:
-    """Measured round trips by (src, dst) from a CSV with columns src, dst, rtt_ms; other columns are ignored.
+    """Measured round trips by (src, dst) from a CSV with columns src, dst, rtt_ms.
 
-    ValueError with one line that names file and row: missing column, no number, not positive, pair given twice.
+    Where the file has a column provider, the names are PROVIDER/SRC and PROVIDER/DST, as the catalogue's sites are named.
+    Other columns are ignored. ValueError with one line that names file and row: missing column, no number, not positive,
+    pair given twice.
     """
     path = Path(path)
     try:
@@ -128,6 +153,8 @@ def load_rtt_csv(path: str | Path) -> dict[tuple[str, str], float]:
         src, dst = (row["src"] or "").strip(), (row["dst"] or "").strip()
         if not src or not dst:
             raise ValueError(f"{where}: src or dst is empty")
+        if provider := (row.get("provider") or "").strip():
+            src, dst = f"{provider}/{src}", f"{provider}/{dst}"
         if (src, dst) in measured:
             raise ValueError(f"{where}: {src} -> {dst} is given twice")
         measured[src, dst] = _positive_ms(row["rtt_ms"], where)

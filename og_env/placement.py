@@ -1,7 +1,7 @@
 """Warmth: what a strike destroys, how long a replica still takes to be warm, and what a step brings forward.
 
 A model at a site is absent, being fetched from the nearest live store, on disk, being loaded, or warm. All event logic
-is in integers (MB, MB/s, ms), so that traces of events are identical everywhere.
+is in integers (MB, kB/s, ms), so that traces of events are identical everywhere.
 """
 
 from __future__ import annotations
@@ -123,16 +123,16 @@ def count_fetches(t, b, c):
 
 @kernel
 def fetch_rate(t, b, c, s, more):
-    """MB/s of a fetch to site s if `more` further ones were started there; 0 where nothing can be fetched."""
+    """kB/s of a fetch to site s if `more` further ones were started there; 0 where nothing can be fetched."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     k = state.world[b]
     source = source_of(t, b, c, s)
     if source < 0 or state.status[b, s] & DOWN:
         return 0
-    streams = world.store_streams[k]
-    link = world.link_mb_per_s[k, s] // max(scratch.site_fetches[c, s] + more, 1)
-    store = world.store_mb_per_s[k] * streams // max(scratch.store_fetches[c, source] + more, streams)
-    return max(min(link, store), 1)
+    fetches = max(scratch.store_fetches[c, source] + more, 1)
+    link = world.link_mb_per_s[k, s] * 1000 // max(scratch.site_fetches[c, s] + more, 1)
+    store = world.store_mb_per_s[k] * 1000 * min(world.store_streams[k], fetches) // fetches
+    return max(min(link, store, 2_000_000_000), 1000)
 
 
 @kernel
@@ -146,10 +146,10 @@ def write_waits(t, b, c):
             phase = state.phase[b, m, s]
             if phase == STAGING or phase == FETCHING:
                 rate = fetch_rate(t, b, c, s, 0)
-                scratch.rate_mb_per_s[c, m, s] = rate
+                scratch.rate_kb_per_s[c, m, s] = rate
                 scratch.wait_ms[c, m, s] = -1
                 if phase == FETCHING and rate > 0:
-                    wait = state.left[b, m, s] * 1000 // rate + world.load_ms[k, m, s]
+                    wait = state.left[b, m, s] * 1_000_000 // rate + world.load_ms[k, m, s]
                     scratch.wait_ms[c, m, s] = min(wait, 2_000_000_000)
             elif phase == LOADING:
                 scratch.wait_ms[c, m, s] = -1 if state.status[b, s] & DOWN else state.left[b, m, s]
@@ -174,9 +174,9 @@ def progress(t, b, c):
                         cold_starts += 1
                         memo.known[b] = 0
             elif phase == STAGING or phase == FETCHING:
-                rate = scratch.rate_mb_per_s[c, m, s]
+                rate = scratch.rate_kb_per_s[c, m, s]
                 left = state.left[b, m, s]
-                moved = min(left, rate * (step_ms // 1000))
+                moved = min(left, rate * (step_ms // 1000) // 1000)
                 fetched_gb += moved / 1000
                 if moved > 0:
                     egress_usd += moved / 1000 * world.egress_usd_per_gb[k, source_of(t, b, c, s)]
@@ -187,7 +187,7 @@ def progress(t, b, c):
                 if phase == STAGING:
                     state.phase[b, m, s] = ON_DISK
                 else:
-                    used_ms = left * 1000 // rate if rate > 0 else 0
+                    used_ms = left * 1_000_000 // rate if rate > 0 else 0
                     still_ms = max(world.load_ms[k, m, s] - (step_ms - used_ms), 0)
                     state.left[b, m, s] = still_ms
                     state.phase[b, m, s] = LOADING if still_ms > 0 else WARM

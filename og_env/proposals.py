@@ -105,7 +105,7 @@ def ready_in_s(t, b, c, m, s, load):
     if state.phase[b, m, s] < ON_DISK:
         rate = fetch_rate(t, b, c, s, 1)
         left = world.weights_mb[k, m] if state.phase[b, m, s] == ABSENT else state.left[b, m, s]
-        seconds += left / rate if rate > 0 else 1e6
+        seconds += left * 1000 / rate if rate > 0 else 1e6
     return seconds
 
 

@@ -221,8 +221,8 @@ def _models(whole: ResolvedScenario) -> str:
 
 def _regions(whole: ResolvedScenario) -> str:
     people_m = sum(region.population_m for region in whole.regions)
-    user_ms = _rtt_ms(whole.regions, whole.sites)
-    site_ms = _rtt_ms(whole.sites, whole.sites)
+    user_ms = _rtt_ms(whole, whole.regions)
+    site_ms = _rtt_ms(whole, whole.sites)
     rows = [
         (region.name, region.country, f"{region.population_m / people_m:.1%}", f"{region.utc_offset_h:+g}",
          whole.sites[int(row.argmin())].name, f"{row.min():.0f}", f"{row.max():.0f}")
@@ -231,18 +231,18 @@ def _regions(whole: ResolvedScenario) -> str:
     header = ("region", "country", "demand", "UTC", "nearest site", "RTT ms", "farthest ms")
     apart = site_ms[~np.eye(len(whole.sites), dtype=bool)] if len(whole.sites) > 1 else site_ms
     measured = whole.spec.network.rtt_csv
-    source = "distance model" + (f", where {measured} has no measurement" if measured else "")
+    source = "distance model" + (f" (measured pairs: {measured})" if measured else "")
     summary = f"RTT by the {source}: users to sites {_span(user_ms)} ms, site to site {_span(apart)} ms"
     return table(header, rows, right=(2, 3, 5, 6)) + "\n" + summary
 
 
-def _rtt_ms(places: Sequence[RegionSpec | SiteSpec], sites: Sequence[SiteSpec]) -> NDArray[np.float64]:
+def _rtt_ms(whole: ResolvedScenario, places: Sequence[RegionSpec | SiteSpec]) -> NDArray[np.float64]:
     """Round trips by distance, [places, sites] ms."""
     ends = [
         ([p.lat_deg for p in some], [p.lon_deg for p in some], [continent_of(p.country) for p in some])
-        for some in (places, sites)
+        for some in (places, whole.sites)
     ]
-    return rtt_matrix_ms(*ends[0], *ends[1])
+    return rtt_matrix_ms(*ends[0], *ends[1], whole.spec.network.distance.model())
 
 
 def _demand(whole: ResolvedScenario) -> str:
@@ -263,7 +263,8 @@ def peak_factor(whole: ResolvedScenario) -> float:
     offset_h = np.array([region.utc_offset_h for region in whole.regions])
     hours = np.arange(0, 24, 0.25)[:, None]
     phase = 2 * np.pi * (hours + offset_h - whole.spec.demand.peak_hour) / 24
-    rate = 1 + whole.spec.demand.diurnal_amplitude * np.cos(phase)
+    amplitude = whole.spec.demand.diurnal_amplitude if whole.spec.demand.trace_csv is None else 0.0
+    rate = 1 + amplitude * np.cos(phase)
     return float((rate @ people / people.sum()).max())
 
 

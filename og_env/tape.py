@@ -19,6 +19,7 @@ from og_env.jit import entry
 from og_env.layout import Tape, World
 from og_env.rng import stream, uniform
 from og_env.specs import IncidentSpec, OutageSpec
+from og_env.traces import load_trace_csv, step_factors
 from og_env.world import EFFECT_BITS, EFFECTS, CompiledWorld, SourceArrays, find_members
 
 CLOCK, DEMAND, FAILURES, SIGNAL, OPPONENT = range(5)
@@ -64,6 +65,8 @@ class Drawing(NamedTuple):
 
     diurnal: np.ndarray
     """float64 [Y, U]"""
+    trace: np.ndarray
+    """float64 [L, M] factors of the steps of a trace; L is 0 without one"""
     sources: SourceArrays
     weights: np.ndarray
     """[R] one over the number of sources that share the source's domain"""
@@ -96,11 +99,12 @@ def tape_world(compiled: CompiledWorld) -> TapeWorld:
     hour = spec.episode.start_hour_utc
     drawing = Drawing(
         diurnal=compiled.arrays.diurnal[0].astype(np.float64),
+        trace=_trace(compiled),
         sources=sources,
         weights=1.0 / np.maximum(number[sources.shared], 1),
         visible=compiled.arrays.domain_visible[0, :shared] == 1,
         demand=DemandProcess(
-            burst_sd=float(demand.burst_sd),
+            burst_sd=float(demand.burst_sd) if demand.trace_csv is None else 0.0,
             burst_memory=demand.burst_memory_h / step_h,
             flashes=demand.flashes_per_day * step_h / 24,
             flash_factor=float(demand.flash_factor),
@@ -123,6 +127,19 @@ def tape_world(compiled: CompiledWorld) -> TapeWorld:
 def step_of_day(hour_utc: float, compiled: CompiledWorld) -> int:
     """The step of the UTC day that an hour falls in."""
     return int(hour_utc * 3600 / compiled.resolved.spec.episode.step_s + 1e-9) % compiled.sizes["Y"]
+
+
+def _trace(compiled: CompiledWorld) -> np.ndarray:
+    """[L, M] demand factors of the scenario's trace; ValueError in one line where it cannot be used."""
+    spec = compiled.resolved.spec
+    names = [model.name for model in compiled.resolved.models]
+    if spec.demand.trace_csv is None:
+        return np.zeros((0, len(names)))
+    trace = load_trace_csv(spec.demand.trace_csv)
+    try:
+        return step_factors(trace, spec.episode.step_s, names)
+    except ValueError as error:
+        raise ValueError(f"{spec.demand.trace_csv}: {error}") from None
 
 
 def strikes_of(outages: Iterable[OutageSpec], compiled: CompiledWorld) -> list[Strike]:
@@ -162,7 +179,7 @@ def draw_row(tape, b, seed, drawing, scripts):
         start_step = drawing.start_step
     tape.start_step[b] = start_step
     state[0] = stream(seed, DEMAND)
-    draw_demand(tape.regional[b], tape.model[b], state, drawing.diurnal, start_step, drawing.demand)
+    draw_demand(tape.regional[b], tape.model[b], state, drawing.diurnal, drawing.trace, start_step, drawing.demand)
     tape.status[b] = 0
     tape.outages[b] = 0
     outages = Outages(tape.status[b], tape.outages[b], np.zeros((rows, shared)), np.zeros((rows, shared), np.int32))

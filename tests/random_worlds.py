@@ -149,7 +149,7 @@ def _fill_models(rng: np.random.Generator, world: World, w: int) -> None:
     world.weights_mb[w] = rng.choice([500, 16_000, 140_000], models)
     world.weights_gb[w] = world.weights_mb[w] / 1000
     world.streams[w] = rng.choice([1, 4, 16], models)
-    world.queue_exponent[w] = np.sqrt(2 * (world.streams[w] + 1)) - 1
+    world.queue_exponent[w] = 1 + 1.17 * (np.sqrt(world.streams[w]) - 1)
     world.slo_s[w] = rng.uniform(1, 10, models)
     world.verification[w] = rng.integers(0, 3, models)
     world.request_gb[w] = rng.choice([0, 1e-5, 1e-3], models)

@@ -74,6 +74,7 @@ def drawing(
     shared = max((one.shared for one in sources), default=-1) + 1
     made = Drawing(
         diurnal=np.ones((24, 1)),
+        trace=np.zeros((0, 1)),
         sources=flatten_sources(sources),
         weights=np.array([1 / number for number in of_domain], np.float64),
         visible=np.ones(shared, np.bool_),

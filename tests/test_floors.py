@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("specs", "network", "land", "binding", "jit", "named", "command_line"),
+    ("network",),
+    ("specs", "traces", "land", "binding", "jit", "named", "command_line"),
     ("layout", "rng", "parsing", "catalog", "reward", "trust", "fields"),
     ("fleets", "node_table", "status"),
     ("checks",),

@@ -56,6 +56,13 @@ def test_distance_model_is_the_two_lines_joined_without_a_step() -> None:
     assert steps.max() < 0.04 * 0.5, "a step larger than 0.04 ms/km is a jump"
 
 
+def test_another_model_s_coefficients_are_used() -> None:
+    model = network.DistanceModel(1.0, 0.01, 2.0, 0.02, {("NA", "EU"): 1.5})
+    ms = network.rtt_matrix_ms([0.0], [0.0], ["EU"], [0.0, 0.0], [90.0, 1.0], ["NA", "EU"], model)
+    km = np.pi / 2 * 6371
+    assert ms[0] == pytest.approx([1.5 * (2 + 0.02 * km), 1 + 0.01 * km / 90])
+
+
 def test_matrix_is_factor_times_model_and_symmetric() -> None:
     lat, lon, continent = [52.5, 40.7, 25.3, 35.7], [13.4, -74.0, 55.3, 139.7], ["EU", "NA", "ME", "AS"]
     rtt = network.rtt_ms(lat, lon, continent)
@@ -97,8 +104,14 @@ def test_countries_lie_on_seven_continents_and_the_middle_east_is_one() -> None:
 
 def test_measured_matrix_is_read_by_pair(tmp_path: Path) -> None:
     path = tmp_path / "rtt.csv"
-    path.write_text("provider,src,dst,rtt_ms\naws,a,b,12.5\naws,b,a,13\n", encoding="utf-8")
+    path.write_text("src,dst,rtt_ms,source\na,b,12.5,x\nb,a,13,y\n", encoding="utf-8")
     assert network.load_rtt_csv(path) == {("a", "b"): 12.5, ("b", "a"): 13.0}
+
+
+def test_a_provider_column_names_the_catalogue_s_sites(tmp_path: Path) -> None:
+    path = tmp_path / "rtt.csv"
+    path.write_text("provider,src,dst,rtt_ms\naws,a,b,12.5\nazure,a,b,13\n,c,d,14\n", encoding="utf-8")
+    assert network.load_rtt_csv(path) == {("aws/a", "aws/b"): 12.5, ("azure/a", "azure/b"): 13.0, ("c", "d"): 14.0}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from og_env.world import PLANNER, CompiledWorld, Domain, compile_world, sizes_of
 from og_env.world.sizes import most_shared
 
 EQUATOR_KM_PER_DEGREE = 2 * math.pi * 6371 / 360
+RTT_CSV = Path(__file__).parents[2] / "shared" / "data" / "rtt" / "cloud_interregion_rtt.csv"
 
 
 def toy(sites: dict[str, dict[str, Any]], changes: dict[str, Any]) -> CompiledWorld:
@@ -71,7 +72,7 @@ def test_toy_speeds_and_prices() -> None:
     assert (arrays.weights_mb[0, 0], arrays.weights_gb[0, 0]) == (10_000, 10)
     assert arrays.link_mb_per_s[0].tolist() == [1000] * 3
     assert (arrays.store_mb_per_s[0], arrays.store_streams[0]) == (1000, 1)
-    assert arrays.queue_exponent[0, 0] == pytest.approx(math.sqrt(12) - 1)
+    assert arrays.queue_exponent[0, 0] == pytest.approx(1 + 1.17 * (math.sqrt(5) - 1))
     assert (arrays.queue_factor[0], arrays.service_cv[0]) == (1, 1)
     assert (arrays.verification[0, 0], arrays.tee[0].tolist()) == (1, [1, 1, 1])
     assert arrays.budget_usd_per_hour[0] == 4
@@ -341,3 +342,35 @@ def test_a_second_site_of_a_region_has_its_measurements(tmp_path: Path) -> None:
     tables["network"]["rtt_csv"] = str(table)
     rtt_ms = compile_world(config.resolve(config.load(tables))).arrays.rtt_ms[0]
     assert (rtt_ms[0, 3], rtt_ms[1, 3], rtt_ms[3, 3]) == (7, 1.5, 0.5)
+
+
+@pytest.mark.skipif(not RTT_CSV.is_file(), reason=f"no measurements at {RTT_CSV}")
+def test_the_recorded_matrix_gives_a_cloud_its_round_trips() -> None:
+    tables = config.load("one-cloud").model_dump()
+    plain = compile_world(config.resolve(config.load(tables)))
+    tables["network"]["rtt_csv"] = str(RTT_CSV)
+    measured = compile_world(config.resolve(config.load(tables)))
+    of_aws = np.array([site.provider == "aws" for site in measured.resolved.sites])
+    changed = plain.arrays.rtt_ms[0] != measured.arrays.rtt_ms[0]
+    np.fill_diagonal(changed, True)
+    assert of_aws.sum() == 13 and changed[np.ix_(of_aws, of_aws)].mean() > 0.9
+    assert not changed[np.ix_(~of_aws, of_aws)].any()
+
+
+def test_a_scenario_s_own_distance_model_is_used() -> None:
+    flat = {"near_ms": 4.0, "near_ms_per_km": 0.0, "far_ms": 4.0, "far_ms_per_km": 0.0, "pair_factors": {"AF-AF": 2.5}}
+    world = compiled(network__distance=flat)
+    assert world.arrays.rtt_ms[0, 0].tolist() == [0.5, 10, 10]
+    assert world.arrays.rtt_user_ms[0, 0].tolist() == [10, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({"EU-XX": 1.0}, "'EU-XX' is not a pair of AF"),
+        ({"EU-NA": 1.0, "NA-EU": 1.1}, "'NA-EU' is given in both orders"),
+    ],
+)
+def test_a_wrong_pair_of_continents_is_one_line(factors: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=f"network.distance: pair_factors: {message}"):
+        compiled(network__distance={"pair_factors": factors})

@@ -26,7 +26,7 @@ class Fetches(NamedTuple):
     """What moves over the network in a step, and how long replicas stay cold."""
 
     source: np.ndarray  # int [B, N]: nearest live store; -1 none
-    rate_mb_per_s: np.ndarray  # int [B, M, N]: 0 where nothing is fetched
+    rate_kb_per_s: np.ndarray  # int [B, M, N]: 0 where nothing is fetched
     moved_mb: np.ndarray  # int [B, M, N]
     wait_ms: np.ndarray  # int [B, M, N]: until the replica is warm; -1 never
 
@@ -142,12 +142,12 @@ def fetches(facts: Facts, state: State) -> Fetches:
     np.add.at(from_store, (b, np.maximum(source, 0)), at_site)
 
     streams, store_mb_per_s = world.store_streams[:, None], world.store_mb_per_s[:, None]
-    store_rate = store_mb_per_s * streams // np.maximum(from_store, streams)
-    link_rate = world.link_mb_per_s // np.maximum(at_site, 1)
-    rate = np.maximum(np.minimum(link_rate, store_rate[b, np.maximum(source, 0)]), 1)[:, None] * fetching
+    store_rate = store_mb_per_s * 1000 * np.minimum(streams, from_store) // np.maximum(from_store, 1)
+    link_rate = world.link_mb_per_s * 1000 // np.maximum(at_site, 1)
+    rate = np.maximum(np.minimum(link_rate, store_rate[b, np.maximum(source, 0)]), 1000)[:, None] * fetching
 
-    moved = np.minimum(state.left, rate * (world.step_ms // 1000)[:, None, None]) * fetching
-    fetched_after_ms = state.left * 1000 // np.maximum(rate, 1)
+    moved = np.minimum(state.left, rate * (world.step_ms // 1000)[:, None, None] // 1000) * fetching
+    fetched_after_ms = state.left * 1_000_000 // np.maximum(rate, 1)
     wait_ms = np.full(phase.shape, -1)
     wait_ms = np.where(phase == WARM, 0, wait_ms)
     wait_ms = np.where(phase == LOADING, state.left, wait_ms)
@@ -161,8 +161,8 @@ def progress(facts: Facts, state: State, fetch: Fetches) -> tuple[State, np.ndar
     step_ms = world.step_ms[:, None, None]
     up = ~down(state.status)[:, None]
 
-    fetched = (fetch.rate_mb_per_s > 0) & (fetch.moved_mb == left)
-    used_ms = left * 1000 // np.maximum(fetch.rate_mb_per_s, 1)
+    fetched = (fetch.rate_kb_per_s > 0) & (fetch.moved_mb == left)
+    used_ms = left * 1_000_000 // np.maximum(fetch.rate_kb_per_s, 1)
     staged = fetched & (phase == STAGING)
     launched = fetched & (phase == FETCHING)
     loading = up & (phase == LOADING)

@@ -170,7 +170,8 @@ def _delay(
 ) -> tuple[np.ndarray, ...]:
     """Load, utilisation, mean and variance of latency, timeout share and cold wait of a model.
 
-    Queue: Allen-Cunneen G/G/c. A replica that is warm after w of a step of length t delays requests by w^2 / 2t.
+    Queue: Allen-Cunneen G/G/c with nearly Erlang's C. A replica that is warm after w of a step of length t delays
+    requests by w^2 / 2t.
     """
     world = facts.world
     load = flow.sum(axis=1)
@@ -178,7 +179,8 @@ def _delay(
     times = np.where(slow(state.status), SLOW_TIMES, 1)
     service, busy = world.service_s[:, m] * times, world.busy_s[:, m] * times
 
-    waits = np.where(rho > 0, rho, 1) ** world.queue_exponent[:, m, None] * (rho > 0)
+    exponent = world.queue_exponent[:, m, None] + 0.276 * (world.streams[:, m, None] - 1) * (1 - rho)
+    waits = np.where(rho > 0, rho, 1) ** exponent * (rho > 0)
     wait_if_any = busy * world.queue_factor[:, None] / (world.streams[:, m, None] * (1 - rho))
     queue, queue_var = waits * wait_if_any, (2 * waits - waits**2) * wait_if_any**2
     step_s, wait_s = world.step_ms[:, None] / 1000, replicas.wait_s[:, m]

@@ -22,6 +22,7 @@ from og_env.specs.facts import (
 )
 from og_env.specs.scenario import (
     DemandSpec,
+    DistanceSpec,
     DomainSpec,
     EpisodeSpec,
     FailureSpec,
@@ -41,6 +42,7 @@ from og_env.specs.scenario import (
 __all__ = [
     "Count",
     "DemandSpec",
+    "DistanceSpec",
     "DomainSpec",
     "Effect",
     "EpisodeSpec",

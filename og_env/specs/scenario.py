@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from og_env.network import CONTINENTS, SHIPPED, DistanceModel
 from og_env.specs.facts import (
     Count,
     Effect,
@@ -105,9 +106,14 @@ class DemandSpec(Spec):
     flash_h: Positive = 1.0
     """mean length, exponential"""
     arrival_cv: Positive = 1.1
-    """coefficient of variation of inter-arrival times within a step"""
+    """coefficient of variation of inter-arrival times within a step; where arrivals come in clusters, the root of the
+    variance over the mean of their number in a window, as `scripts/calibrate.py demand` measures it"""
     service_cv: NonNegative = 0.8
     """coefficient of variation of service times (answer lengths)"""
+    trace_csv: str | None = None
+    """recorded requests timestamp_s,model,input_tokens,output_tokens: their rate, scaled to a mean of requests_per_s and
+    repeated from a moment that each episode draws, takes the place of the diurnal curve and of the bursts; a model that
+    the trace names has its own rate, any other that of all requests"""
 
 
 class OutageSpec(Spec):
@@ -182,6 +188,36 @@ class RewardWeights(Spec):
     """spending that counts as 1 in the cost term; None: the rent of every GPU of the fleet"""
 
 
+class DistanceSpec(Spec):
+    """Round trips by distance, where none is measured; `scripts/calibrate.py rtt` fits and writes these."""
+
+    near_ms: NonNegative = SHIPPED.near_ms
+    near_ms_per_km: NonNegative = SHIPPED.near_ms_per_km
+    """up to 500 km"""
+    far_ms: NonNegative = SHIPPED.far_ms
+    far_ms_per_km: NonNegative = SHIPPED.far_ms_per_km
+    """from 700 km on"""
+    pair_factors: dict[str, Positive] = {"-".join(pair): factor for pair, factor in SHIPPED.pair_factors.items()}
+    """what that is multiplied with, by pair of continents such as EU-NA; 1 for pairs that are not given"""
+
+    @model_validator(mode="after")
+    def _pairs_of_continents(self) -> DistanceSpec:
+        seen: set[frozenset[str]] = set()
+        for pair in self.pair_factors:
+            ends = pair.split("-")
+            if len(ends) != 2 or not set(ends) <= set(CONTINENTS):
+                raise ValueError(f"pair_factors: {pair!r} is not a pair of {', '.join(CONTINENTS)} such as EU-NA")
+            if frozenset(ends) in seen:
+                raise ValueError(f"pair_factors: {pair!r} is given in both orders")
+            seen.add(frozenset(ends))
+        return self
+
+    def model(self) -> DistanceModel:
+        """The same as `og_env.network` takes it."""
+        factors = {(pair[:2], pair[3:]): factor for pair, factor in self.pair_factors.items()}
+        return DistanceModel(self.near_ms, self.near_ms_per_km, self.far_ms, self.far_ms_per_km, factors)
+
+
 class NetworkSpec(Spec):
     """Distances, serving and finality."""
 
@@ -200,8 +236,10 @@ class NetworkSpec(Spec):
     provision_s: NonNegative = 600.0
     """start of a verifier, a store or a gateway"""
     storage_usd_per_gb_month: NonNegative = 0.023
+    distance: DistanceSpec = DistanceSpec()
     rtt_csv: str | None = None
-    """measured matrix src,dst,rtt_ms; missing pairs fall back to the distance model"""
+    """measured matrix src,dst,rtt_ms by names of sites and user regions, or provider,src,dst,rtt_ms by names within a
+    provider; missing pairs fall back to the distance model"""
 
 
 class RouterSpec(Spec):

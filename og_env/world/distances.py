@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from og_env.network import continent_of, load_rtt_csv, rtt_matrix_ms
-from og_env.specs import RegionSpec, SiteSpec
+from og_env.specs import NetworkSpec, RegionSpec, SiteSpec
 
 Floats = NDArray[np.float64]
 
@@ -18,20 +18,20 @@ LOCAL_MS = 0.5
 """a site to itself: inside one building"""
 
 
-def site_rtt_ms(sites: Sequence[SiteSpec], rtt_csv: str | None) -> Floats:
+def site_rtt_ms(sites: Sequence[SiteSpec], network: NetworkSpec) -> Floats:
     """[N, N] round trips between sites."""
-    result = _model_ms(sites, sites)
-    if rtt_csv is not None:
-        _overlay(result, [site.name for site in sites], [site.name for site in sites], rtt_csv)
+    result = _model_ms(sites, sites, network)
+    if network.rtt_csv is not None:
+        _overlay(result, [site.name for site in sites], [site.name for site in sites], network.rtt_csv)
     np.fill_diagonal(result, LOCAL_MS)
     return result
 
 
-def user_rtt_ms(regions: Sequence[RegionSpec], sites: Sequence[SiteSpec], rtt_csv: str | None) -> Floats:
+def user_rtt_ms(regions: Sequence[RegionSpec], sites: Sequence[SiteSpec], network: NetworkSpec) -> Floats:
     """[U, N] round trips from users to sites."""
-    result = _model_ms(regions, sites)
-    if rtt_csv is not None:
-        _overlay(result, [region.name for region in regions], [site.name for site in sites], rtt_csv)
+    result = _model_ms(regions, sites, network)
+    if network.rtt_csv is not None:
+        _overlay(result, [region.name for region in regions], [site.name for site in sites], network.rtt_csv)
     return result
 
 
@@ -44,7 +44,9 @@ def nearest_first(rtt_ms: Floats, padded: int) -> NDArray[np.int64]:
     return result
 
 
-def _model_ms(places_a: Sequence[SiteSpec | RegionSpec], places_b: Sequence[SiteSpec | RegionSpec]) -> Floats:
+def _model_ms(
+    places_a: Sequence[SiteSpec | RegionSpec], places_b: Sequence[SiteSpec | RegionSpec], network: NetworkSpec
+) -> Floats:
     def columns(places: Sequence[SiteSpec | RegionSpec]) -> tuple[list[float], list[float], list[str]]:
         return (
             [place.lat_deg for place in places],
@@ -52,7 +54,7 @@ def _model_ms(places_a: Sequence[SiteSpec | RegionSpec], places_b: Sequence[Site
             [continent_of(place.country) for place in places],
         )
 
-    return rtt_matrix_ms(*columns(places_a), *columns(places_b))
+    return rtt_matrix_ms(*columns(places_a), *columns(places_b), network.distance.model())
 
 
 def _overlay(rtt_ms: Floats, names_a: Sequence[str], names_b: Sequence[str], rtt_csv: str) -> None:

@@ -36,9 +36,9 @@ def fill_sites(world: World, resolved: ResolvedScenario) -> None:
 
 def fill_distances(world: World, resolved: ResolvedScenario, padded: int) -> None:
     """Round trips, and the order of `padded` sites by distance."""
-    sites, rtt_csv = resolved.sites, resolved.spec.network.rtt_csv
+    sites, network = resolved.sites, resolved.spec.network
     n = len(sites)
-    rtt_ms, rtt_user_ms = site_rtt_ms(sites, rtt_csv), user_rtt_ms(resolved.regions, sites, rtt_csv)
+    rtt_ms, rtt_user_ms = site_rtt_ms(sites, network), user_rtt_ms(resolved.regions, sites, network)
     world.rtt_ms[0, :n, :n] = rtt_ms
     world.rtt_user_ms[0, :, :n] = rtt_user_ms
     world.near_site[0] = np.arange(padded)
@@ -64,7 +64,7 @@ def fill_models(world: World, resolved: ResolvedScenario) -> None:
     world.weights_mb[0] = [whole(math.ceil(model.weights_gb * 1000 - 1e-6), 1) for model in models]
     world.weights_gb[0] = [model.weights_gb for model in models]
     world.streams[0] = [model.streams for model in models]
-    world.queue_exponent[0] = [math.sqrt(2 * (model.streams + 1)) - 1 for model in models]
+    world.queue_exponent[0] = [1 + 1.17 * (math.sqrt(model.streams) - 1) for model in models]
     world.slo_s[0] = [model.slo_s for model in models]
     world.verification[0] = [VERIFICATIONS.index(model.verification) for model in models]
     world.request_gb[0] = [model.request_gb for model in models]
@@ -101,7 +101,8 @@ def fill_demand(world: World, resolved: ResolvedScenario, day: int) -> None:
     world.region_rps[0] = world.base_rps[0].sum(axis=1, dtype=np.float64)
     offset_h = np.array([region.utc_offset_h for region in resolved.regions])
     hour = np.arange(day)[:, None] * resolved.spec.episode.step_s / 3600 + offset_h
-    world.diurnal[0] = 1 + demand.diurnal_amplitude * np.cos(2 * np.pi * (hour - demand.peak_hour) / 24)
+    amplitude = demand.diurnal_amplitude if demand.trace_csv is None else 0.0
+    world.diurnal[0] = 1 + amplitude * np.cos(2 * np.pi * (hour - demand.peak_hour) / 24)
 
 
 def whole(value: float, least: int) -> int:

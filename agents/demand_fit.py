@@ -1,0 +1,246 @@
+"""The demand model fitted to recorded requests or rates: burstiness, answer lengths, diurnal curve, slow bursts."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from og_env import catalog
+from og_env.traces import Trace, load_trace_csv
+
+Floats = NDArray[np.float64]
+
+STEP_S = 300.0
+"""within which arrivals have one rate"""
+WINDOW_REQUESTS = 50
+"""on average in the windows over which arrivals are counted for arrival_cv: about the memory of a queue at utilisation
+0.85. Chosen, out of 2 to 200, for small errors of the queue on the two Azure traces of 2023, so not tested on others."""
+LEAST_WINDOWS = 20
+DAY_S = 86_400.0
+RATE_COLUMNS = ("requests_per_s", "agg_rps")
+"""either is understood"""
+
+
+class Rates(NamedTuple):
+    """Requests a second at L equally spaced moments."""
+
+    start_s: float
+    step_s: float
+    rate_rps: Floats
+    """[L]"""
+
+
+class DemandFit(NamedTuple):
+    """What a file says about a DemandSpec; None where it cannot say it."""
+
+    requests_per_s: float
+    span_h: float
+    requests: int | None = None
+    gap_cv: float | None = None
+    """coefficient of variation of the gaps between requests within steps"""
+    arrival_cv: float | None = None
+    """the root of the variance over the mean of requests in windows of WINDOW_REQUESTS: gap_cv where gaps are unrelated"""
+    service_cv: float | None = None
+    """of the output tokens"""
+    tokens: dict[str, float] | None = None
+    """mean, p50 and p99 of input and output, and their correlation"""
+    models: dict[str, tuple[float, float]] = {}
+    """share and mean output tokens of every model in the file"""
+    peak_over_mean: float | None = None
+    """per minute, or per step of rates"""
+    diurnal_amplitude: float | None = None
+    peak_hour: float | None = None
+    """by the file's own clock"""
+    diurnal_error: float | None = None
+    """mean absolute error of the curve as a share of the mean rate"""
+    burst_sd: float | None = None
+    burst_memory_h: float | None = None
+
+
+def fit_demand(path: str | Path, workload: str | None = None) -> DemandFit:
+    """The fit to a trace (timestamp_s,model,input_tokens,output_tokens), or to rates (timestamp_s,requests_per_s).
+
+    workload: which rates, where the file has a column of that name. ValueError in one line for a bad file.
+    """
+    header = _header(path)
+    if not any(column in header for column in RATE_COLUMNS):
+        if workload is not None:
+            raise ValueError(f"{path}: --workload chooses among rates; this is a file of requests")
+        return fit_trace(load_trace_csv(path))
+    rates = load_rates_csv(path, workload)
+    mean = float(rates.rate_rps.mean())
+    fit = DemandFit(
+        requests_per_s=mean,
+        span_h=len(rates.rate_rps) * rates.step_s / 3600,
+        peak_over_mean=float(rates.rate_rps.max()) / mean,
+    )
+    return fit._replace(**_slow(rates, 0.0))
+
+
+def fit_trace(trace: Trace) -> DemandFit:
+    """The fit to recorded requests."""
+    span_s = float(trace.time_s[-1])
+    requests = len(trace.time_s)
+    if span_s <= 0:
+        raise ValueError("all requests have the same time stamp")
+    counts = np.bincount((trace.time_s / STEP_S).astype(np.int64))[: int(span_s / STEP_S)]
+    slow = _slow(Rates(trace.start_s, STEP_S, counts / STEP_S), 1 / counts.mean()) if len(counts) >= 2 else {}
+    per_minute = np.bincount((trace.time_s / 60).astype(np.int64))[: max(1, int(span_s / 60))]
+    out = trace.output_tokens
+    position = operational_time(trace, STEP_S)
+    gaps = np.diff(position)
+    models = {
+        name: (float((trace.model == m).mean()), float(out[trace.model == m].mean()))
+        for m, name in enumerate(trace.models)
+    }
+    fit = DemandFit(
+        requests_per_s=(requests - 1) / span_s,
+        span_h=span_s / 3600,
+        requests=requests,
+        gap_cv=float(gaps.std() / gaps.mean()) if len(gaps) > 1 else None,
+        arrival_cv=dispersion_cv(position, max(1, len(counts))),
+        service_cv=float(out.std() / out.mean()) if out.mean() > 0 else None,
+        tokens=_tokens(trace),
+        models=models,
+        peak_over_mean=float(per_minute.max() / per_minute.mean()),
+    )
+    return fit._replace(**slow)
+
+
+def operational_time(trace: Trace, step_s: float) -> Floats:
+    """Times of the requests on a clock by which each whole step has one request a second; later ones are left out.
+
+    That takes out what changes from step to step: what is left is the burstiness within a step.
+    """
+    place = (trace.time_s / step_s).astype(np.int64)
+    whole = max(1, int(trace.time_s[-1] / step_s))
+    inside = place < whole
+    place, time_s = place[inside], trace.time_s[inside]
+    counts = np.bincount(place, minlength=whole)
+    before = np.cumsum(counts) - counts
+    return before[place] + (time_s / step_s - place) * counts[place]
+
+
+def dispersion_cv(position: Floats, steps: int) -> float | None:
+    """Root of the index of dispersion of requests in windows that hold WINDOW_REQUESTS on average; None if too few.
+
+    That each of the steps was brought to its own mean takes a window's share of a step from the variance: it is put back.
+    """
+    windows, share = int(position[-1] / WINDOW_REQUESTS), WINDOW_REQUESTS * steps / len(position)
+    if windows < LEAST_WINDOWS or share > 0.5:
+        return None
+    counts = np.bincount((position / WINDOW_REQUESTS).astype(np.int64))[:windows]
+    return float(math.sqrt(counts.var(ddof=1) / counts.mean() / (1 - share)))
+
+
+def _tokens(trace: Trace) -> dict[str, float]:
+    result = {}
+    for name, values in (("input", trace.input_tokens), ("output", trace.output_tokens)):
+        result[f"{name}_mean"] = float(values.mean())
+        result[f"{name}_p50"], result[f"{name}_p99"] = (float(v) for v in np.quantile(values, [0.5, 0.99]))
+    spread = trace.input_tokens.std() * trace.output_tokens.std()
+    covariance = np.cov(trace.input_tokens, trace.output_tokens, ddof=0)[0, 1]
+    return result | {"correlation": float(covariance / spread) if spread > 0 else 0.0}
+
+
+def _slow(rates: Rates, noise: float) -> dict[str, float]:
+    """Diurnal curve and bursts of rates; noise: variance of the log rate that counting alone brings.
+
+    The curve 1 + a cos(hour - peak) is that of least squares; without a whole day there is none and all is burst. The log
+    of rate / curve has variance burst_sd^2 + noise, and its covariance falls by exp(-step / burst_memory).
+    """
+    rate = rates.rate_rps / rates.rate_rps.mean()
+    curve, result = np.ones(len(rate)), {}
+    if len(rate) * rates.step_s >= DAY_S * (1 - 1e-9):
+        phase = 2 * np.pi * (rates.start_s + (np.arange(len(rate)) + 0.5) * rates.step_s) / DAY_S
+        mean, cos, sin = np.linalg.lstsq(np.stack([np.ones_like(phase), np.cos(phase), np.sin(phase)], 1), rate)[0]
+        amplitude = min(math.hypot(cos, sin) / float(mean), 1.0)
+        peak = math.atan2(sin, cos)
+        curve = 1 + amplitude * np.cos(phase - peak)
+        result["diurnal_amplitude"], result["peak_hour"] = amplitude, (peak * 24 / (2 * math.pi)) % 24
+        result["diurnal_error"] = float(np.mean(np.abs(curve - rate)))
+    alive = (rate > 0) & (curve > 0.01)
+    rest = np.log(rate[alive] / curve[alive])
+    rest = rest - rest.mean()
+    variance = max(float(rest.var()) - noise, 0.0)
+    result["burst_sd"] = math.sqrt(variance)
+    following = float((rest[1:] * rest[:-1]).mean()) / variance if variance > 0 else 0.0
+    if 0 < following < 1:
+        result["burst_memory_h"] = -rates.step_s / 3600 / math.log(following)
+    return result
+
+
+def load_rates_csv(path: str | Path, workload: str | None = None) -> Rates:
+    """Rates timestamp_s,requests_per_s (or agg_rps) at equal steps; with a column workload, those of one of them.
+
+    ValueError with one line that names the file: missing column, no number, unequal steps, unknown workload.
+    """
+    text = Path(path).read_text(encoding="utf-8-sig")
+    rows = csv.DictReader(text.splitlines())
+    fields = list(rows.fieldnames or ())
+    column = next((name for name in RATE_COLUMNS if name in fields), None)
+    if column is None or "timestamp_s" not in fields:
+        raise ValueError(f"{path}: row 1: rates need the columns timestamp_s and {RATE_COLUMNS[0]}")
+    series: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        try:
+            moment, rate = float(row["timestamp_s"]), float(row[column])
+        except (TypeError, ValueError):
+            raise ValueError(f"{path}: row {rows.line_num}: timestamp_s and {column} must be numbers") from None
+        if not (math.isfinite(moment) and math.isfinite(rate) and rate >= 0):
+            raise ValueError(f"{path}: row {rows.line_num}: timestamp_s and {column} must be finite, rates at least 0")
+        series.setdefault(row.get("workload") or "", []).append((moment, rate))
+    if workload is None and len(series) == 1:
+        workload = next(iter(series))
+    if workload not in series:
+        named = "several workloads" if workload is None else f"no workload {workload!r}"
+        raise ValueError(f"{path}: {named}; name one with --workload: {', '.join(series)}")
+    table = np.array(sorted(series[workload]))
+    steps = np.diff(table[:, 0])
+    if len(table) < 3 or table[:, 1].sum() <= 0 or steps.min() <= 0 or np.ptp(steps) > 1e-6 * steps.max():
+        raise ValueError(f"{path}: needs three rates or more, not all 0, at equal steps of time")
+    return Rates(float(table[0, 0]), float(steps[0]), table[:, 1])
+
+
+def _header(path: str | Path) -> list[str]:
+    try:
+        with Path(path).open(encoding="utf-8-sig") as file:
+            return [column.strip() for column in file.readline().rstrip("\n").split(",")]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def fragment(fit: DemandFit) -> list[str]:
+    """Lines of TOML that a scenario takes; what the file cannot say is left out, and said."""
+    lines = []
+    known = {name: values for name, values in fit.models.items() if name in catalog.models()}
+    if known:
+        entries = [
+            f'    {{ name = "{name}", share = {share:.4f}, output_tokens = {max(tokens, 1):.1f} }},'
+            for name, (share, tokens) in known.items()
+        ]
+        lines += ["models = [", *entries, "]", ""]
+    lines.append("[demand]")
+    lines.append(f"requests_per_s = {fit.requests_per_s:.4g}")
+    for key, form in (
+        ("diurnal_amplitude", ".3f"),
+        ("peak_hour", ".2f"),
+        ("burst_sd", ".3f"),
+        ("burst_memory_h", ".3f"),
+        ("arrival_cv", ".3f"),
+        ("service_cv", ".3f"),
+    ):
+        value = fit.gap_cv if key == "arrival_cv" and fit.arrival_cv is None else getattr(fit, key)
+        if value is None:
+            lines.append(f"# {key}: this file does not tell")
+        else:
+            text = f"{value:{form}}"
+            lines.append(f"{key} = {'0.0' if key == 'peak_hour' and float(text) >= 24 else text}")
+    if fit.tokens is not None and not known:
+        lines.append(f"# output_tokens = {fit.tokens['output_mean']:.1f} for the models of a scenario")
+    return lines

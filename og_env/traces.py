@@ -1,0 +1,111 @@
+"""Recorded requests: a trace file as arrays, and as demand factors per step."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+COLUMNS = ("timestamp_s", "model", "input_tokens", "output_tokens")
+MODEL_COLUMNS = ("model", "model_or_app")
+"""either is understood"""
+
+
+class Trace(NamedTuple):
+    """R requests in the order of time."""
+
+    start_s: float
+    """time stamp of the first request"""
+    time_s: Floats
+    """[R] seconds since the first"""
+    model: NDArray[np.int64]
+    """[R] index in `models`"""
+    input_tokens: Floats
+    output_tokens: Floats
+    """[R]"""
+    models: tuple[str, ...]
+
+
+def load_trace_csv(path: str | Path) -> Trace:
+    """The requests of a CSV with columns timestamp_s, model (or model_or_app), input_tokens, output_tokens.
+
+    Rows need no order; other columns are ignored. ValueError with one line that names file and row: missing column, no
+    number, negative tokens, fewer than two requests.
+    """
+    path = Path(path)
+    return _load(str(path), path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+def step_factors(trace: Trace, step_s: float, models: Sequence[str]) -> Floats:
+    """Requests in each step of the trace over their mean, [L, M]; a model that the trace does not name has the total's.
+
+    L: whole steps of the trace, what is left over is dropped. ValueError where the trace is shorter than a step.
+    """
+    span_s = float(trace.time_s[-1])
+    steps = int(span_s / step_s)
+    if steps < 1:
+        raise ValueError(f"spans {span_s:g} s, less than a step of {step_s:g} s")
+    place = (trace.time_s / step_s).astype(np.int64)
+    columns = [trace.model == trace.models.index(name) if name in trace.models else None for name in models]
+    total = np.bincount(place[place < steps], minlength=steps)
+    counts = [total if one is None else np.bincount(place[one & (place < steps)], minlength=steps) for one in columns]
+    counts = [count if count.any() else total for count in counts]
+    return np.stack([count / count.mean() for count in counts], axis=1)
+
+
+@functools.lru_cache(maxsize=8)
+def _load(name: str, changed_ns: int) -> Trace:
+    path = Path(name)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    rows = csv.reader(text.splitlines())
+    header = [column.strip() for column in next(rows, [])]
+    model_column = next((column for column in MODEL_COLUMNS if column in header), "model")
+    wanted = [model_column if column == "model" else column for column in COLUMNS]
+    for column in wanted:
+        if column not in header:
+            raise ValueError(f"{path}: row 1: no column {column!r} (needs {', '.join(COLUMNS)})")
+    at = [header.index(column) for column in wanted]
+    names: dict[str, int] = {}
+    numbers: list[tuple[float, int, float, float]] = []
+    for row in rows:
+        if not any(row):
+            continue
+        where = f"{path}: row {rows.line_num}"
+        cells = [row[i].strip() if i < len(row) else "" for i in at]
+        model = names.setdefault(cells[1], len(names))
+        time_s = _number(cells[0], COLUMNS[0], where)
+        tokens_in, tokens_out = (_number(cells[i], COLUMNS[i], where, least=0.0) for i in (2, 3))
+        numbers.append((time_s, model, tokens_in, tokens_out))
+    if len(numbers) < 2:
+        raise ValueError(f"{path}: has {len(numbers)} requests; a trace needs at least 2")
+    numbers.sort(key=lambda request: request[0])
+    table = np.array(numbers, np.float64)
+    return Trace(
+        start_s=float(table[0, 0]),
+        time_s=table[:, 0] - table[0, 0],
+        model=table[:, 1].astype(np.int64),
+        input_tokens=table[:, 2],
+        output_tokens=table[:, 3],
+        models=tuple(names),
+    )
+
+
+def _number(text: str, column: str, where: str, least: float = -math.inf) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{where}: {column} {text!r} is not a number") from None
+    if not math.isfinite(value) or value < least:
+        raise ValueError(f"{where}: {column} {text} must be {'a finite number' if least < 0 else 'at least 0'}")
+    return value

@@ -1,0 +1,205 @@
+"""How wrong is it: the simulator against request-level simulation, measured round trips and closed forms.
+
+python scripts/validate.py
+python scripts/validate.py --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agents import failure_check, herd_check, queue_check, rtt_fit
+from og_env.command_line import Parser, guarded
+from og_env.network import SHIPPED
+from og_env.show import table
+from og_env.traces import Trace, load_trace_csv
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+"""recorded data beside the project; a check whose data is absent is left out and says so"""
+STORES_GBPS = (1.0, 10.0)
+"""of the shipped worlds"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: seconds instead of minutes")
+    parser.add_argument("--data", metavar="DIR", help="recorded data (default: shared/data beside the project)")
+    options = parser.parse_args(arguments)
+    return guarded(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    data = DATA if options.data is None else Path(options.data)
+    if options.data is not None and not data.is_dir():
+        raise ValueError(f"{data}: no such folder")
+    result = validate(data, options.quick)
+    print(json.dumps(result, allow_nan=False) if options.json else text(result))
+
+
+def validate(data: Path, quick: bool) -> dict[str, Any]:
+    """All checks as one JSON object; errors are shares, so 0.1 is 10 %."""
+    skipped: dict[str, str] = {}
+    rtt = round_trips(existing(data, "rtt/cloud_interregion_rtt.csv", skipped))
+    failures = failure_check.check_failures()
+    cells = queue_check.check_queue(conversation(data, skipped), quick)
+    record = existing(data, "incidents/gcp_incidents.csv", skipped)
+    return {
+        "queue_poisson_max_error": queue_check.worst(cells),
+        "rtt_mape": None if rtt is None else max(rtt["held_out"].values()),
+        "joint_failure_max_z": failures.joint_max_z,
+        "queue": {
+            "claimed_up_to_utilisation": queue_check.CLAIMED_UP_TO,
+            "mean_errors": queue_check.burstiness_gain(cells),
+            "cells": [cell._asdict() for cell in cells],
+        },
+        "rtt": rtt,
+        "herd": [herd._asdict() | {"error": herd.error} for herd in map(herd_check.check_herd, STORES_GBPS)],
+        "failures": failures._asdict(),
+        "incident_spread": {
+            "model": failure_check.spread_of_model()._asdict(),
+            "record": None if record is None else failure_check.spread_of_record(record)._asdict(),
+        },
+        "skipped": skipped,
+    }
+
+
+def existing(data: Path, name: str, skipped: dict[str, str]) -> Path | None:
+    """The file, or None and a reason."""
+    if (data / name).is_file():
+        return data / name
+    skipped[name] = f"no file {data / name}"
+    return None
+
+
+def conversation(data: Path, skipped: dict[str, str]) -> Trace | None:
+    path = existing(data, "traces/azure2023_conv.csv", skipped)
+    return None if path is None else load_trace_csv(path)
+
+
+def round_trips(path: Path | None) -> dict[str, Any] | None:
+    """Mean absolute percentage errors of the distance model, fitted on one provider and tested on the others."""
+    if path is None:
+        return None
+    pairs = rtt_fit.load_pairs(path)
+    own = {name: rtt_fit.select(pairs, pairs.provider == name) for name in sorted(set(pairs.provider.tolist()))}
+    return {
+        "pairs": {name: len(part.km) for name, part in own.items()},
+        "shipped": {name: rtt_fit.mape(SHIPPED, part) for name, part in own.items()},
+        "held_out": rtt_fit.held_out(pairs),
+    }
+
+
+def text(result: dict[str, Any]) -> str:
+    parts = [queue_text(result["queue"]), rtt_text(result["rtt"]), herd_text(result["herd"])]
+    parts += [failures_text(result["failures"]), spread_text(result["incident_spread"])]
+    worst, mape = result["queue_poisson_max_error"], result["rtt_mape"]
+    lines = [
+        f"queue, Poisson, up to utilisation {result['queue']['claimed_up_to_utilisation']}: largest error of the mean wait "
+        f"{worst['mean']:.1%}, of the 95th percentile {worst['p95']:.1%}",
+        f"round trips, on the provider not fitted: {'left out' if mape is None else f'{mape:.1%}'}",
+        f"joint failures: largest standard score {result['joint_failure_max_z']:.2f}",
+        *(f"left out: {reason}" for reason in result["skipped"].values()),
+    ]
+    return "\n\n".join([*parts, "\n".join(lines)])
+
+
+def queue_text(queue: dict[str, Any]) -> str:
+    header = ("arrivals", "c", "util", "wait", "simulated", "+-", "error", "without", "p95", "simulated", "+-", "error",
+              "without")  # fmt: skip
+    rows = [
+        (
+            cell["arrivals"],
+            str(cell["streams"]),
+            f"{cell['utilisation']:g}",
+            f"{cell['flow_wait']:.4f}",
+            f"{cell['wait']:.4f}",
+            f"{cell['wait_ci']:.4f}",
+            f"{cell['mean_error']:.1%}",
+            f"{cell['mean_error_without']:.1%}",
+            f"{cell['flow_p95']:.2f}",
+            f"{cell['p95']:.2f}",
+            f"{cell['p95_ci']:.2f}",
+            f"{cell['p95_error']:.1%}",
+            f"{cell['p95_error_without']:.1%}",
+        )
+        for cell in queue["cells"]
+    ]
+    means = [
+        f"{name}, mean error of the wait {m['mean_error']:.1%} (without the burstiness term {m['mean_error_without']:.1%}), "
+        f"of the 95th percentile {m['p95_error']:.1%} ({m['p95_error_without']:.1%})"
+        for name, m in queue["mean_errors"].items()
+    ]
+    title = "QUEUE  mean wait and 95th percentile of the response in mean answers, c at once; flow model and simulation"
+    return "\n".join([title, table(header, rows, right=range(1, 13)), *means])
+
+
+def rtt_text(rtt: dict[str, Any] | None) -> str:
+    if rtt is None:
+        return "ROUND TRIPS  left out"
+    rows = [
+        (
+            name,
+            f"{rtt['pairs'][name]:,}",
+            f"{rtt['shipped'][name]:.1%}",
+            f"{rtt['held_out'].get(name, float('nan')):.1%}",
+        )
+        for name in rtt["pairs"]
+    ]
+    header = ("provider", "pairs", "shipped model", "fitted to the others")
+    return "ROUND TRIPS  mean absolute percentage error of the distance model\n" + table(header, rows, right=(1, 2, 3))
+
+
+def herd_text(herds: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        (
+            f"{h['store_gbps']:g}",
+            f"{h['alone_s']:.1f}",
+            f"{h['together_s']:.1f}",
+            str(h["fetches"]),
+            f"{h['error']:.2%}",
+        )
+        for h in herds
+    ]
+    header = ("store Gb/s", "one fetch s", "all s", "fetches", "off from all x one")
+    return "THUNDERING HERD  fetches that begin together at one store\n" + table(header, rows, right=range(5))
+
+
+def failures_text(failures: dict[str, Any]) -> str:
+    rows = [
+        ("share of time down, by site", f"{failures['down_max_z']:.2f}"),
+        ("outages that begin, by site", f"{failures['onset_max_z']:.2f}"),
+        ("durations: up in two rows 1 to 24 h apart, by site", f"{failures['duration_max_z']:.2f}"),
+        ("down together, by pair", f"{failures['joint_max_z']:.2f}"),
+    ]
+    title = (
+        f"FAILURES  {failures['site_hours']:,.0f} site hours against closed forms; of {failures['comparisons']} standard "
+        f"scores none exceeds {failures['limit_z']:.2f} with probability {1 - failure_check.ERROR_PROBABILITY:.1%}"
+    )
+    more = (
+        f"the most related pair is down together {failures['largest_joint_ratio']:.1f} times as often as if independent"
+    )
+    return title + "\n" + table(("largest score of", "z"), rows, right=(1,)) + "\n" + more
+
+
+def spread_text(spread: dict[str, Any]) -> str:
+    rows = [
+        (name, f"{s['incidents']:,.1f}", f"{s['one']:.0%}", f"{s['many']:.0%}")
+        for name, s in (("model, a year", spread["model"]), ("record 2016-2022", spread["record"]))
+        if s is not None
+    ]
+    many = f"{failure_check.MANY_LOCATIONS} or more"
+    return "SPREAD OF INCIDENTS  of one cloud (GCP)\n" + table(
+        ("", "incidents", "one location", many), rows, right=(1, 2, 3)
+    )
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())
