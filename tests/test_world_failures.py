@@ -130,7 +130,12 @@ def test_no_failures_without_a_process() -> None:
     assert compiled("global-24", failures__process="none").sources == ()
 
 
-@pytest.mark.parametrize("changes", [{}, BY_CATALOGUE], ids=["scenario", "catalogue"])
+ABSENT_KINDS = {"failures.kind_shares": {"provider": 0.2, "facilitator": 0.3, "upstream": 0.2, "image": 0.3}}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, BY_CATALOGUE, ABSENT_KINDS], ids=["scenario", "catalogue", "shares of absent kinds"]
+)
 def test_correlations_are_those_of_the_trust_model(changes: dict[str, Any]) -> None:
     world = compiled("global-24", **changes)
     sites, failures = world.resolved.sites, world.resolved.spec.failures

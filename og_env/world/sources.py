@@ -15,7 +15,7 @@ from og_env.checks import KINDS
 from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED
 from og_env.specs import Effect, FailureKind, FailureSpec, SiteSpec
 from og_env.trust.model import HOURS_PER_YEAR
-from og_env.trust.scenario import scenario_kind
+from og_env.trust.scenario import scenario_kind, with_present_kinds
 from og_env.world.domains import Domain
 
 EFFECTS: tuple[Effect, ...] = ("DOWN", "FROZEN", "UNTRUSTED", "SLOW")
@@ -99,7 +99,7 @@ class Risk(NamedTuple):
 def domain_risks(domains: Sequence[Domain], failures: FailureSpec) -> list[Risk]:
     """The parameters of every domain; all domains of the fleet are needed, as they share `shocks_per_day`."""
     count = Counter(domain.kind for domain in domains)
-    failures = _with_present_kinds(failures, count)
+    failures = with_present_kinds(failures, count)
     known: dict[int, Risk] = {}
     result = []
     for domain in domains:
@@ -108,18 +108,6 @@ def domain_risks(domains: Sequence[Domain], failures: FailureSpec) -> list[Risk]
             known[id(usual)] = Risk(usual, scenario_kind(usual, failures, count[domain.kind]))
         result.append(known[id(usual)])
     return result
-
-
-def _with_present_kinds(failures: FailureSpec, count: Counter[str]) -> FailureSpec:
-    """Shares of shocks over the kinds that this fleet has: those of absent kinds go to the others in proportion."""
-    if failures.shocks_per_day is None:
-        return failures
-    present = {kind: share for kind, share in failures.kind_shares.items() if count[kind] > 0}
-    total = sum(present.values())
-    if total <= 0 or len(present) == len(failures.kind_shares):
-        return failures
-    shares = {kind: share / total for kind, share in present.items()}
-    return failures.model_copy(update={"kind_shares": shares})
 
 
 def hit_probabilities(domain: Domain, risk: Risk, sites: Sequence[SiteSpec]) -> tuple[float, ...]:
