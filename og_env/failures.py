@@ -19,13 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from og_env.jit import kernel
-from og_env.layout import DOWN, FROZEN
+from og_env.layout import DOWN, FROZEN, WARM_UP_H
 from og_env.rng import exponential, lognormal, normal, uniform
+from og_env.trust.model import FACILITATOR_H
 
-WARM_UP_H = 48.0
-"""simulated before the episode, so that outages are in progress when it begins; none is older"""
-FACILITATOR_H = 0.5
-"""a registry's entries are dropped this long after its heartbeats stop (1800 s)"""
 SLACK = 1e-9
 """of a row: a span that ends on the edge of a row does not touch the next one by rounding"""
 SIGNAL_LOW, SIGNAL_HIGH = -0.25, 1.75

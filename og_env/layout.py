@@ -19,6 +19,8 @@ VERIFIER, STORE, GATEWAY = range(3)
 
 DOWN, FROZEN, UNTRUSTED, SLOW = 1, 2, 4, 8
 """status bits of a site"""
+WARM_UP_H = 48.0
+"""simulated before an episode, so that outages are in progress when it begins; none is older"""
 
 TERMS = ("latency", "cost", "unserved", "unverified", "exposure", "churn")
 KNOBS = ("latency_temperature_ms", "cold_penalty", "load_penalty", "risk_aversion", "spread")

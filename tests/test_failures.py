@@ -10,8 +10,7 @@ import pytest
 from tape_cases import SIGMAS, drawing, episodes, off_by, shocks, source, with_regimes
 from world_cases import compiled
 
-from og_env.failures import WARM_UP_H
-from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED, Tape
+from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED, WARM_UP_H, Tape
 from og_env.tape import Drawing, tape_world
 
 STEP_H = 0.1
@@ -245,6 +244,20 @@ def sites_down(world, count: int) -> np.ndarray:
     of = tape_world(world)
     tape = episodes(count, 289, of.drawing, of.scripts, models=4)
     return (tape.status & DOWN) > 0
+
+
+@pytest.mark.parametrize("scenario", ["global-24", "opengradient"])
+def test_expected_down_time_is_that_of_the_drawn_episodes(scenario):
+    """Shocks older than the warm-up are never drawn, and a registry's clients are down once their entries lapse."""
+    plain = compiled(scenario, failures__fragile_factor=1.0, failures__aftershock=0.0)
+    shares = sites_down(plain, 1_500).mean(axis=1)
+    errors = shares.std(axis=0, ddof=1) / math.sqrt(len(shares))
+    expected = plain.arrays.site_hazard[0]
+    assert (np.abs(shares.mean(axis=0) - expected) < SIGMAS * errors).all()
+    assert (errors < 0.1 * expected).all()
+    clustered = compiled(scenario)
+    assert np.allclose(clustered.arrays.site_hazard, expected)
+    assert (sites_down(clustered, 1_500).mean(axis=(0, 1)) < 1.1 * expected).all()
 
 
 def test_the_independent_twin_keeps_every_sites_marginals_and_loses_the_coincidences():

@@ -14,7 +14,7 @@ from og_env import catalog
 from og_env.checks import KINDS
 from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED
 from og_env.specs import Effect, FailureKind, FailureSpec, SiteSpec
-from og_env.trust.model import HOURS_PER_YEAR
+from og_env.trust.model import HOURS_PER_YEAR, mixture_mean_h
 from og_env.trust.scenario import scenario_kind, with_present_kinds
 from og_env.world.domains import Domain
 
@@ -56,9 +56,12 @@ class Source(NamedTuple):
     @property
     def mean_h(self) -> float:
         """Mean duration."""
-        ordinary = self.median_h * math.exp(self.sigma**2 / 2)
-        heavy = self.heavy_median_h * math.exp(self.heavy_sigma**2 / 2)
-        return (1 - self.heavy_weight) * ordinary + self.heavy_weight * heavy
+        return self.mean_until_h(math.inf)
+
+    def mean_until_h(self, until_h: float) -> float:
+        """Mean duration, those beyond `until_h` counted up to it."""
+        heavy = (self.heavy_median_h, self.heavy_sigma, self.heavy_weight)
+        return mixture_mean_h(self.median_h, self.sigma, *heavy, until_h)
 
 
 class SourceArrays(NamedTuple):
