@@ -93,7 +93,7 @@ class World(NamedTuple):
     domain_effect: array("i1", "W F")  # its likeliest effect, a status bit
     domain_rate: array("f4", "W F")  # shocks per hour, average
     domain_mean_h: array("f4", "W F")  # mean duration
-    fragile_rate: array("f4", "W S")  # shocks per hour in the fragile regime
+    fragile_rate: array("f4", "W S")  # shocks per hour in a fragile span, as drawn
     step_ms: array("i4", "W")
     detect_ms: array("i4", "W")
     provision_ms: array("i4", "W")

@@ -92,7 +92,10 @@ def test_regimes_keep_the_average() -> None:
         assert regimes == (len(source.members) >= 2)
         if regimes:
             assert world.domains[source.shared] == Domain(source.kind, source.name, source.members)
-            assert world.arrays.fragile_rate[0, source.shared] == pytest.approx(source.fragile_rate_per_h)
+            growth = 0.4 * (source.fragile_rate_per_h - source.calm_rate_per_h) * 4
+            assert world.arrays.fragile_rate[0, source.shared] == pytest.approx(
+                source.fragile_rate_per_h / (1 + growth)
+            )
             assert world.arrays.domain_rate[0, source.shared] == pytest.approx(source.rate_per_h)
 
 

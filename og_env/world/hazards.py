@@ -12,7 +12,7 @@ from og_env.layout import WARM_UP_H, World
 from og_env.trust import availability, correlation_matrix
 from og_env.trust.model import FACILITATOR_H, Floats
 from og_env.world.domains import Domain, is_own
-from og_env.world.sources import EFFECTS, Risk, Source, effect_bit, hit_probabilities
+from og_env.world.sources import EFFECTS, Risk, Source, drawn_fragile_rate, effect_bit, hit_probabilities
 
 
 def fill_domains(
@@ -52,7 +52,7 @@ def fill_hazards(world: World, sources: Sequence[Source], resolved: ResolvedScen
     """
     n = len(resolved.sites)
     shared = world.fragile_rate.shape[1]
-    episode = resolved.spec.episode
+    episode, failures = resolved.spec.episode, resolved.spec.failures
     episode_h, step_h = episode.steps * episode.step_s / 3600, episode.step_s / 3600
     rate, hours = np.zeros(shared + n), np.zeros(shared + n)
     for source in sources:
@@ -60,7 +60,7 @@ def fill_hazards(world: World, sources: Sequence[Source], resolved: ResolvedScen
         rate[f] += source.rate_per_h * share
         hours[f] += source.rate_per_h * share * min(source.mean_h, episode_h)
         if f < shared:
-            world.fragile_rate[0, f] = source.fragile_rate_per_h
+            world.fragile_rate[0, f] = drawn_fragile_rate(source, failures)
     world.domain_rate[0, : shared + n] = rate
     world.domain_mean_h[0, : shared + n] = np.divide(hours, rate, out=np.zeros_like(rate), where=rate > 0)
     hit, load = down_loads(sources, n, shared, age_h=WARM_UP_H + episode_h / 2, step_h=step_h)
