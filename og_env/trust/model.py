@@ -119,6 +119,20 @@ def correlation_matrix(hit: ArrayLike, load: ArrayLike) -> Floats:
     return rho
 
 
+def joint_down(hit: ArrayLike, load: ArrayLike) -> Floats:
+    """Share of time that both of two nodes are down, [N, D] hit probabilities and [D] active shocks -> [N, N].
+
+    P(i and j down) = 1 - exp(-x_i) - exp(-x_j) + exp(-x_i - x_j + s_ij) with s_ij = sum_d load_d p_id p_jd; on the
+    diagonal P(i down).
+    """
+    hit, load = np.asarray(hit, float), np.asarray(load, float)
+    own = hit @ load
+    alone = -np.expm1(-own)
+    both = np.exp(-own[:, None] - own[None, :]) * np.expm1((hit * load) @ hit.T) + np.outer(alone, alone)
+    np.fill_diagonal(both, alone)
+    return both
+
+
 def n_eff(weights: ArrayLike, rho: ArrayLike) -> Floats:
     """Effective number of independent nodes, [..., N] weights and [N, N] correlations -> [...]; 0 without weight."""
     weights = np.asarray(weights, float)

@@ -94,4 +94,5 @@ def down_loads(
 
 def _place(source: Source, shared: int) -> tuple[int, float]:
     """(index of its domain, share of its shocks that count there): what hits one site alone is the site's own risk."""
-    return (source.shared, 1.0) if len(source.members) > 1 else (shared + source.members[0], source.hit[0])
+    first, *others = source.members
+    return (source.shared, 1.0) if others else (shared + first, source.hit[0])
