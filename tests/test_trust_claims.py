@@ -195,6 +195,8 @@ def test_joining_fleets_matches_domains_by_name():
     b = build_fleet(["b", "c"], {"provider": ["y", "x"]}, table_of)
     both = join(a, b)
     assert both.domain[0, 0] == both.domain[2, 0] != both.domain[1, 0]
+    spelled = join(a, build_fleet(["e"], {"provider": ["X"]}, table_of))
+    assert spelled.domain[0, 0] == spelled.domain[1, 0] and spelled.names[0] == ("x",)
     with pytest.raises(ValueError, match="differ in kinds"):
         join(a, build_fleet(["d"], {"country": ["u"]}, table_of))
 
