@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -212,6 +213,11 @@ def test_every_shipped_scenario_can_be_audited(audit_json, name):
     assert 1 <= result["n_eff"] <= result["nodes"]
     assert sum(entry["shapley"] for entry in result["marginal"]) == pytest.approx(result["n_eff"])
     assert 0 <= result["quorum"]["hours_per_year_without"] <= 8760
+
+
+def test_many_hours_are_printed_in_full(audit_script, capsys):
+    assert audit_script.main(["--scenario", "global-16"]) == 0
+    assert re.search(r"no quorum +\d{3} \+- 0\.\d hours a year expected", capsys.readouterr().out)
 
 
 def test_scenario_flags_are_checked(error_of):

@@ -77,7 +77,8 @@ def _headline(result: Json) -> str:
 
 def _hours(quorum: Json) -> str:
     hours, error = quorum["hours_per_year_without"], quorum["standard_error"]
-    return f"{hours:.3g}" + (f" +- {error:.1g}" if error else "")
+    figure = f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+    return figure + (f" +- {f'{error:,.0f}' if error >= 10 else f'{error:.1g}'}" if error else "")
 
 
 def _domain(domain: Json) -> str:
