@@ -19,6 +19,8 @@ VERIFIER, STORE, GATEWAY = range(3)
 
 DOWN, FROZEN, UNTRUSTED, SLOW = 1, 2, 4, 8
 """status bits of a site"""
+WARM_UP_H = 48.0
+"""simulated before an episode, so that outages are in progress when it begins; none is older"""
 
 TERMS = ("latency", "cost", "unserved", "unverified", "exposure", "churn")
 KNOBS = ("latency_temperature_ms", "cold_penalty", "load_penalty", "risk_aversion", "spread")
@@ -93,7 +95,7 @@ class World(NamedTuple):
     domain_effect: array("i1", "W F")  # its likeliest effect, a status bit
     domain_rate: array("f4", "W F")  # shocks per hour, average
     domain_mean_h: array("f4", "W F")  # mean duration
-    fragile_rate: array("f4", "W S")  # shocks per hour in the fragile regime
+    fragile_rate: array("f4", "W S")  # shocks per hour in a fragile span, as drawn
     step_ms: array("i4", "W")
     detect_ms: array("i4", "W")
     provision_ms: array("i4", "W")

@@ -21,6 +21,8 @@ from og_env.specs import HostClass, Kind
 
 ALIASES = {"asn": "transit", "city": "metro"}
 """columns that are called otherwise than the kind of dependency they are"""
+COUNTRY_ALIASES = {"UK": "GB", "EL": "GR"}
+"""codes in use beside those of ISO 3166"""
 KINDS: tuple[str, ...] = get_args(Kind)
 OTHER_NAMES = {
     "lat": ("lat_deg",),
@@ -35,6 +37,8 @@ OPTIONAL_KINDS = ("tee_vendor", "facilitator", "upstream")
 """dependencies that a node can do without, written `none`"""
 MAX_LINE_BYTES = 1_000_000
 MAX_ROWS = 1_000_000
+MAX_WEIGHT, MIN_WEIGHT = 1e100, 1e-100
+"""of one node, and of the heaviest one; squares of sums must fit into float64"""
 
 
 class NodeTable(NamedTuple):
@@ -218,7 +222,7 @@ def _node_names(cells: Mapping[str, Sequence[str]], lines: Sequence[int], source
 def _domains(label: str, cells: Mapping[str, Sequence[str]], labels: Collection[str]) -> tuple[str | None, ...]:
     """Names of the domains; a city belongs to its country and a region to its provider, where these are known."""
     kind = ALIASES.get(label, label)
-    countries = [name.upper() for name in cells.get("country", ())] if kind == "metro" else []
+    countries = [_country(name) for name in cells.get("country", ())] if kind == "metro" else []
     providers = cells.get("provider") if kind == "region" else None
     names: list[str | None] = []
     for row, value in enumerate(cells[label]):
@@ -227,7 +231,7 @@ def _domains(label: str, cells: Mapping[str, Sequence[str]], labels: Collection[
         elif _is_missing(value):
             names.append("")
         elif kind == "country" and len(value) == 2:
-            names.append(value.upper())
+            names.append(_country(value))
         elif countries and countries[row] and f"({countries[row]})" not in value:
             names.append(f"{value} ({countries[row]})")
         elif providers is not None and providers[row] and not value.startswith(f"{providers[row]}/"):
@@ -235,6 +239,11 @@ def _domains(label: str, cells: Mapping[str, Sequence[str]], labels: Collection[
         else:
             names.append(value)
     return tuple(names)
+
+
+def _country(name: str) -> str:
+    code = name.upper()
+    return COUNTRY_ALIASES.get(code, code)
 
 
 def _numbers(
@@ -263,8 +272,10 @@ def _numbers(
             _fail(source, f"{meaning} {text[:40]!r} is not a number", line)
         if not (math.isfinite(values[row]) and low <= values[row] <= high):
             _fail(source, f"{meaning} {text[:40]} must be {span}", line)
-    if meaning == "weight" and values.sum() == 0:
-        _fail(source, "every weight is 0")
+        if meaning == "weight" and values[row] > MAX_WEIGHT:
+            _fail(source, f"weight {text[:40]} must be at most {MAX_WEIGHT:g}", line)
+    if meaning == "weight" and values.max() < MIN_WEIGHT:
+        _fail(source, f"every weight is {'0' if values.max() == 0 else f'below {MIN_WEIGHT:g}'}")
     return values
 
 

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
         result, fleet, title, lat_deg, lon_deg = audit_table(options)
     if options.out is not None:
         write(Path(options.out), result, fleet, title, lat_deg, lon_deg)
-    print(json.dumps(result, allow_nan=False) if options.json else text(result, options.top))
+    print(json.dumps(result, allow_nan=False) if options.json else text(result, fleet, options.top))
 
 
 def audit_table(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str, Any, Any]:
@@ -92,25 +92,65 @@ def audit_table(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str
         for label, count in table.missing.items()
         if count
     ]
+    notes += [
+        f"{a} and {b} divide the nodes alike, yet count as two causes; --kinds leaves one out"
+        for a, b in result["alike"]
+    ]
     if table.unused:
         notes.append(f"columns not used: {', '.join(table.unused)}; --map COLUMN=KIND names one")
     if options.candidates is not None:
-        result["candidates"] = candidates(options, table, fleet, mapped)
-        if len(result["candidates"]) == MAX_STEPS:
-            notes.append(f"only the first {MAX_STEPS:,} additions are worked out")
-    return result | {"notes": notes}, fleet, Path(options.fleet).stem, table.lat_deg, table.lon_deg
+        result["candidates"], told = candidates(options, table, fleet, mapped)
+        notes += told
+    lat_deg, lon_deg = table.lat_deg, table.lon_deg
+    if lat_deg is None or lon_deg is None:
+        lat_deg, lon_deg = catalogue_places(table)
+        if np.isfinite(lat_deg).any():
+            notes.append(
+                f"no coordinates: the map has {np.isfinite(lat_deg).sum():,} nodes at their city or else the middle of "
+                "their country's sites in the catalogue"
+            )
+    return result | {"notes": notes}, fleet, Path(options.fleet).stem, lat_deg, lon_deg
+
+
+def catalogue_places(table: NodeTable) -> tuple[Any, Any]:
+    """Latitudes and longitudes [N] of cities and countries that the catalogue knows, NaN elsewhere; for the map alone."""
+    by_name: dict[str, list[tuple[float, float]]] = {}
+    for site in catalog.sites():
+        for name in (site.country, f"{site.city} ({site.country})"):
+            by_name.setdefault(name.casefold(), []).append((site.lat_deg, site.lon_deg))
+    means = {name: np.mean(places, axis=0) for name, places in by_name.items()}
+    found = np.full((len(table.nodes), 2), np.nan)
+    for kind in ("country", "metro"):
+        for label in (label for label in table.columns if table.kind_of[label] == kind):
+            for row, name in enumerate(table.columns[label]):
+                found[row] = means.get((name or "").casefold(), found[row])
+    return found[:, 0], found[:, 1]
 
 
 def candidates(
     options: argparse.Namespace, table: NodeTable, fleet: Fleet, mapped: dict[str, str]
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The order in which to add them, and notes."""
     columns = read_header(options.candidates)
     there = {column: meaning for column, meaning in mapped.items() if column in columns}
     weight = options.weight if options.weight in columns else None
     offered = read_node_table(options.candidates, mapped=there, kinds=tuple(table.columns), weight=weight)
     usual = float(fleet.weight.mean())
     new = fleet_of_table(offered, np.full(len(offered.nodes), usual) if offered.weight is None else offered.weight)
-    return additions_json(best_additions(fleet, new, offered.price_usd), new)
+    steps = additions_json(best_additions(fleet, new, offered.price_usd), new)
+    notes = [f"only the first {MAX_STEPS:,} additions are worked out"] if len(steps) == MAX_STEPS else []
+    if offered.weight is None and table.weight is not None:
+        notes.append(f"candidates without a weight have the fleet's mean, {usual:g}")
+    for label in (label for label in table.columns if table.kind_of[label] in ("provider", "transit")):
+        known = {(name or "").casefold() for name in table.columns[label]}
+        names = {name for name in offered.columns[label] if name}
+        strange = sum(name.casefold() not in known for name in names)
+        if strange:
+            notes.append(
+                f"candidates: {strange:,} of {len(names):,} names in {label} are not in the fleet and count as new, "
+                "under whatever name the fleet may have them"
+            )
+    return steps, notes
 
 
 def audit_scenario(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str, Any, Any]:

@@ -3,15 +3,20 @@
 python scripts/readme_tables.py
 python scripts/readme_tables.py --benchmark runs/demo/benchmark/summary.json
 python scripts/readme_tables.py --picture
+
+The table of real fleets needs their files (see FLEETS); where they are absent it stays as it is.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import re
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +33,15 @@ README = ROOT / "README.md"
 PICTURE = ROOT / ".github" / "provider-blackout.png"
 PICTURE_STEP = 114
 """hour 9.5: an hour and a half into the outage"""
+FLEETS = ROOT.parent / "shared" / "data" / "fleets"
+"""measured fleets, not part of the project"""
+FLEET_FILES = {
+    "ethereum_cl_2025-11.csv": ("Ethereum, consensus layer, November 2025", ()),
+    "internet_computer_nodes_2025-10.csv": ("Internet Computer, October 2025", ("--map", "dc_owner=provider")),
+    "filecoin_2025-11.csv": ("Filecoin, November 2025", ()),
+}
+FLEET_PICTURE = ROOT / ".github" / "audit-ethereum.png"
+AUDITED = ("--scenario", "global-512", "--top", "3")
 DIMENSIONS = {"": "one row", "M": "models", "P": "proposals", "N": "sites", "U": "user regions", "F": "shared domains"}
 
 
@@ -35,16 +49,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(__doc__)
     parser.add_argument("--benchmark", metavar="SUMMARY.json", help="fill the benchmark table from this file")
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a table is not current")
-    parser.add_argument("--picture", action="store_true", help=f"draw {PICTURE.relative_to(ROOT)} anew")
+    parser.add_argument("--picture", action="store_true", help=f"draw the pictures in {PICTURE.parent.name}/ anew")
+    parser.add_argument("--fleets", metavar="DIR", type=Path, default=FLEETS, help="measured fleets, for their table")
     options = parser.parse_args(arguments)
     return guarded(lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> int:
+    has_fleets = all((options.fleets / name).is_file() for name in FLEET_FILES)
+    if not has_fleets:
+        print(f"the table and the picture of real fleets stay as they are: {options.fleets} has not got them")
     if options.picture:
         draw_picture()
+        if has_fleets:
+            draw_fleet_picture(options.fleets)
     old = README.read_text(encoding="utf-8")
-    new = rewritten(old, read_summary(options.benchmark) if options.benchmark else None)
+    summary = read_summary(options.benchmark) if options.benchmark else None
+    new = rewritten(old, summary, options.fleets if has_fleets else None)
     if options.check:
         print("current" if old == new else "not current: run python scripts/readme_tables.py")
         return int(old != new)
@@ -52,15 +73,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def rewritten(text: str, summary: Mapping[str, Any] | None = None) -> str:
-    """The text with every generated block made anew; without a summary the benchmark block stays as it is."""
+def rewritten(text: str, summary: Mapping[str, Any] | None = None, fleets: Path | None = None) -> str:
+    """The text with every generated block made anew; the benchmark and the fleets stay without a summary and a folder."""
     blocks: dict[str, Callable[[], str]] = {
         "scenarios": scenarios,
         "actions": actions,
         "observation": observation,
         "metrics": metrics,
         "reward": reward,
+        "audit": audit,
     }
+    if fleets is not None:
+        blocks["fleets"] = lambda: fleet_table(fleets)
     if summary is not None:
         blocks["benchmark"] = lambda: benchmark(summary)
     for name, make in blocks.items():
@@ -145,6 +169,62 @@ def benchmark(summary: Mapping[str, Any]) -> str:
     head = f"{summary['episodes']} held-out episodes of {summary['scenario']}."
     rows = table(TABLE_HEADER, table_rows(dict(summary)))
     return f"{head}\n\n{rows}\n\n{verdict_line(dict(summary))}."
+
+
+def run_audit(*arguments: str) -> str:
+    """What scripts/audit.py prints."""
+    command = [sys.executable, "scripts/audit.py", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ValueError(f"scripts/audit.py {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+@functools.cache
+def audit() -> str:
+    """The first table of a shipped fleet's audit and the nodes that only add to the count."""
+    tables = run_audit(*AUDITED).strip().split("\n\n")
+    shown = [tables[0], *(part for part in tables if part.startswith("adds to the count"))]
+    command = f"```sh\npython scripts/audit.py {' '.join(AUDITED)}\n```"
+    return "\n\n".join([command, "```text\n" + "\n\n".join(shown) + "\n```"])
+
+
+@functools.cache
+def fleet_table(folder: Path) -> str:
+    """A row for each measured fleet."""
+    rows = []
+    for name, (title, options) in FLEET_FILES.items():
+        found = json.loads(run_audit(str(folder / name), *options, "--json"))
+        quorum, best, largest = found["quorum"], found["growth"]["greedy_best"], found["kinds"]["provider"]["top"][0]
+        pair = " and ".join(f"{domain['kind']} {domain['name']}" for domain in quorum["worst_pair"])
+        verdict = "survives" if quorum["n2_survives"] else "is lost"
+        rows.append(
+            (
+                title,
+                f"{found['nodes']:,}",
+                f"{found['apparent']['countries']}, {found['apparent']['cities']:,}",
+                f"{found['n_eff']:.1f}",
+                f"{best['nodes']:,}: {best['n_eff']:.1f}",
+                f"{largest['name']} {largest['share']:.1%}",
+                str(found["kinds"]["provider"]["nakamoto"]["1/3"]),
+                f"{quorum['worst']['kind']} {quorum['worst']['name']} {quorum['worst']['share']:.1%}",
+                f"{verdict}: {pair}",
+                f"{found['count_only']['share']:.0%}",
+            )
+        )
+    header = ("fleet", "nodes", "countries, cities", "behaves like", "best part", "largest provider", "Nakamoto 1/3")
+    return table((*header, "worst dependency", "quorum without the worst pair", "count only"), rows)
+
+
+def draw_fleet_picture(folder: Path) -> None:
+    """The picture that scripts/audit.py makes of the first fleet, in 128 colours."""
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as out:
+        run_audit(str(folder / next(iter(FLEET_FILES))), "--out", out)
+        with Image.open(Path(out) / "audit.png") as picture:
+            picture.convert("RGB").quantize(128).save(FLEET_PICTURE, optimize=True)
 
 
 def draw_picture() -> None:

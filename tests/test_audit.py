@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -111,6 +112,10 @@ def test_tables_and_files(audit_script, capsys, small, tmp_path):
     printed = capsys.readouterr().out
     for words in (
         "behaves like",
+        "Aws, AS1, US, Ashburn (US)",
+        "without any one of them it behaves no worse",
+        "candidates: 1 of 2 names in provider are not in the fleet",
+        "have the fleet's mean, 1.2",
         "worst pair",
         "Nakamoto",
         "adds least",
@@ -122,6 +127,7 @@ def test_tables_and_files(audit_script, capsys, small, tmp_path):
         "audit.json", "audit.png", "candidates.csv", "kinds.csv", "nodes.csv",
     ]  # fmt: skip
     result = json.loads((folder / "audit.json").read_text())
+    assert [line.split()[-1] for line in printed.splitlines()[-3:]] == ["0", "2", "3"]  # spent
     order = [step["node"] for step in result["candidates"]]
     assert order[0] == "z" and set(order) == {"x", "y", "z"}
     assert result["candidates"][0]["gain_per_usd"] is None and result["candidates"][1]["gain_per_usd"] > 0
@@ -163,6 +169,31 @@ def test_real_fleets_show_their_known_concentration(audit_json, name, flags, kin
     assert sum(entry["shapley"] for entry in result["marginal"]) == pytest.approx(result["n_eff"])
 
 
+def test_without_coordinates_the_map_uses_what_the_catalogue_knows(audit_script, tmp_path, capsys):
+    table = write(
+        tmp_path / "cities.csv",
+        "node,country,city\na,US,Ashburn\nb,uk,Nowhere\nc,XX,Atlantis\nd,,\n",
+    )
+    read = audit_script.read_node_table(table)
+    assert read.columns["country"][1] == "GB" and read.columns["city"][1] == "Nowhere (GB)"
+    lat_deg, lon_deg = audit_script.catalogue_places(read)
+    assert (lat_deg[0], lon_deg[0]) == (pytest.approx(39.0, abs=0.1), pytest.approx(-77.5, abs=0.1))
+    assert 50 < lat_deg[1] < 57 and np.isnan(lat_deg[2:]).all()
+    assert audit_script.main([str(table), "--out", str(tmp_path / "out")]) == 0
+    assert "the map has 2 nodes at their city" in capsys.readouterr().out
+    assert (tmp_path / "out" / "audit.png").is_file()
+
+
+def test_what_only_adds_to_the_count(audit_json, tmp_path):
+    rows = [f"n{i},big,US" for i in range(60)] + [f"m{i},p{i},{i:02}" for i in range(40)]
+    table = write(tmp_path / "lump.csv", "\n".join(["node,provider,country", *rows]) + "\n")
+    result = audit_json(table)
+    only = result["count_only"]
+    assert only["nodes"] == 60 and only["groups"][0]["on"] == {"provider": "big", "country": "US"}
+    assert only["n_eff_without_all"] == pytest.approx(40) and result["n_eff"] < 40
+    assert result["alike"] == [["provider", "country"]]
+
+
 def test_tables_from_spreadsheets_are_understood(audit_json, tmp_path):
     path = tmp_path / "sheet.csv"
     path.write_bytes(
@@ -184,6 +215,11 @@ def test_every_shipped_scenario_can_be_audited(audit_json, name):
     assert 0 <= result["quorum"]["hours_per_year_without"] <= 8760
 
 
+def test_many_hours_are_printed_in_full(audit_script, capsys):
+    assert audit_script.main(["--scenario", "global-16"]) == 0
+    assert re.search(r"no quorum +\d{3} \+- 0\.\d hours a year expected", capsys.readouterr().out)
+
+
 def test_scenario_flags_are_checked(error_of):
     assert "unknown scenario" in error_of("--scenario", "toy-4")
     assert "--kinds goes with a FLEET.csv" in error_of("--scenario", "toy-3", "--kinds", "provider")
@@ -201,6 +237,8 @@ def test_scenario_flags_are_checked(error_of):
         (SMALL.replace("139.7", "north"), "line 6: lon 'north' is not a number"),
         (SMALL.replace("-77.5,2", "-77.5,-2"), "line 2: weight -2 must be at least 0"),
         (SMALL.replace("-77.5,2", "-77.5,inf"), "line 2: weight inf must be at least 0"),
+        (SMALL.replace("-77.5,2", "-77.5,1e200"), "line 2: weight 1e200 must be at most 1e+100"),
+        ("node,provider,weight\na,x,1e-200\n", "every weight is below 1e-100"),
         (SMALL.replace("-77.5,2", "-77.5,"), "line 2: weight is empty"),
         (SMALL.replace("b,Aws", "a,Aws"), "line 3: node 'a' is there already, in line 2"),
         (SMALL.replace("b,Aws", ",Aws"), "line 3: the node has no name"),

@@ -10,9 +10,9 @@ import pytest
 from tape_cases import SIGMAS, drawing, episodes, off_by, shocks, source, with_regimes
 from world_cases import compiled
 
-from og_env.failures import WARM_UP_H
-from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED, Tape
+from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED, WARM_UP_H, Tape
 from og_env.tape import Drawing, tape_world
+from og_env.world.sources import flatten_sources
 
 STEP_H = 0.1
 CALM, FRAGILE = 32, 159
@@ -245,6 +245,34 @@ def sites_down(world, count: int) -> np.ndarray:
     of = tape_world(world)
     tape = episodes(count, 289, of.drawing, of.scripts, models=4)
     return (tape.status & DOWN) > 0
+
+
+def test_the_fragile_rate_of_a_world_is_about_the_drawn_one():
+    """Shocks of a provider, alone, that begin while its signal is up and no shock is under way: within a fifth."""
+    world = compiled("global-24", failures__signal_noise=0.0)
+    one = next(source for source in world.sources if source.kind == "provider" and source.shared >= 0)
+    alone = flatten_sources([one._replace(shared=0, hit=(1.0,) * len(one.members))])
+    of = tape_world(world).drawing._replace(sources=alone, weights=np.ones(1), visible=np.ones(1, np.bool_))
+    tape = episodes(2_000, 289, of)
+    watched = (tape.signal[:, :-1, 0] == FRAGILE) & (tape.outages[:, :-1] == 0)
+    begun = np.maximum(np.diff(tape.outages.astype(int), axis=1), 0)[watched]
+    drawn = begun.mean() / of.shocks.step_h
+    assert begun.sum() > 600
+    assert world.arrays.fragile_rate[0, one.shared] == pytest.approx(drawn, rel=0.2)
+
+
+@pytest.mark.parametrize("scenario", ["global-24", "opengradient"])
+def test_expected_down_time_is_that_of_the_drawn_episodes(scenario):
+    """Shocks older than the warm-up are never drawn, and a registry's clients are down once their entries lapse."""
+    plain = compiled(scenario, failures__fragile_factor=1.0, failures__aftershock=0.0)
+    shares = sites_down(plain, 1_500).mean(axis=1)
+    errors = shares.std(axis=0, ddof=1) / math.sqrt(len(shares))
+    expected = plain.arrays.site_hazard[0]
+    assert (np.abs(shares.mean(axis=0) - expected) < SIGMAS * errors).all()
+    assert (errors < 0.1 * expected).all()
+    clustered = compiled(scenario)
+    assert np.allclose(clustered.arrays.site_hazard, expected)
+    assert (sites_down(clustered, 1_500).mean(axis=(0, 1)) < 1.1 * expected).all()
 
 
 def test_the_independent_twin_keeps_every_sites_marginals_and_loses_the_coincidences():

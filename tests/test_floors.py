@@ -20,11 +20,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("checks",),
     ("config",),
     ("world", "show"),
+    ("lanes",),
     ("actions", "demand", "failures", "incidents", "placement", "routing", "latency", "contingency", "render"),
-    ("tape",),
+    ("tape", "survey"),
     ("dynamics", "oracle"),
     ("nominal",),
-    ("proposals",),
+    ("proposals", "digest"),
     ("observation",),
     ("advance",),
     ("simulator",),
@@ -37,7 +38,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 """modules and folders of og_env, the lowest floor first"""
 
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-REQUIRED = {"gymnasium", "numba", "numpy", "pydantic"}
+REQUIRED = {"gymnasium", "llvmlite", "numba", "numpy", "pydantic"}
 """what og_env may import when it is loaded, beside the standard library"""
 
 

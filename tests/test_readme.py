@@ -14,6 +14,7 @@ import pytest
 from og_env import catalog
 
 ROOT = Path(__file__).resolve().parents[1]
+FLEETS = Path(__file__).parents[2] / "shared" / "data" / "fleets"
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 COMMANDS = sorted(
@@ -28,6 +29,26 @@ tables = runpy.run_path(str(ROOT / "scripts" / "readme_tables.py"))
 
 def test_tables_are_current() -> None:
     assert tables["rewritten"](TEXT) == TEXT, "run python scripts/readme_tables.py"
+
+
+def test_the_table_of_real_fleets_is_current() -> None:
+    missing = [name for name in tables["FLEET_FILES"] if not (FLEETS / name).is_file()]
+    if missing:
+        pytest.skip(f"the measured fleets are not beside the repository: {FLEETS} lacks {', '.join(missing)}")
+    assert tables["rewritten"](TEXT, fleets=FLEETS) == TEXT, "run python scripts/readme_tables.py"
+
+
+def test_without_the_fleets_their_table_stays_and_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tables["main"](["--check", "--fleets", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "stay as they are" in out and "current" in out
+
+
+def test_the_audit_block_is_what_the_command_prints() -> None:
+    changed = TEXT.replace("behaves like      11.", "behaves like      12.")
+    assert changed != TEXT and tables["rewritten"](changed) == TEXT
 
 
 def test_a_changed_table_is_noticed() -> None:

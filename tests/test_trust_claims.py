@@ -92,6 +92,26 @@ def test_active_shocks_count_only_effects_that_stop_a_vote():
     assert active_shocks(kind, ("DOWN", "FROZEN")) == pytest.approx(7.25)
 
 
+def test_mean_durations_up_to_a_limit_match_drawn_ones():
+    kind = failure(duration_h=2.0, duration_sigma=1.0, heavy_duration_h=30.0, heavy_duration_sigma=0.7)
+    rng = np.random.default_rng(3)
+    ordinary = 2.0 * np.exp(rng.standard_normal(200_000))
+    heavy = 30.0 * np.exp(0.7 * rng.standard_normal(200_000))
+    drawn = np.where(rng.random(200_000) < kind.heavy_weight, heavy, ordinary)
+    for limit in (0.5, 3.0, 48.0, math.inf):
+        assert mean_duration_h(kind, limit) == pytest.approx(np.minimum(drawn, limit).mean(), rel=0.02)
+    fixed = failure(duration_h=2.0, duration_sigma=0.0, heavy_duration_h=30.0, heavy_duration_sigma=0.0)
+    assert mean_duration_h(fixed, 10.0) == pytest.approx(0.85 * 2 + 0.15 * 10)
+
+
+def test_a_registry_takes_its_frozen_clients_down_after_half_an_hour():
+    kind = failure("facilitator", rate=8760.0, effects={"FROZEN": 1.0}, duration_sigma=0.0, heavy_duration_sigma=0.0)
+    assert active_shocks(kind, ("FROZEN",)) == pytest.approx(0.5)
+    assert active_shocks(kind, ("DOWN",)) == pytest.approx(0.85 * 4.5 + 0.15 * 19.5)
+    assert active_shocks(kind, ("DOWN", "FROZEN")) == pytest.approx(mean_duration_h(kind))
+    assert active_shocks(failure("region", effects={"FROZEN": 1.0})) == 0
+
+
 def test_closed_form_matches_a_simulated_shock_process():
     """10^6 hours of two nodes with one shared and two own domains; shares of time down and joint, within 5 standard errors."""
     rng = np.random.default_rng(11)
@@ -175,6 +195,8 @@ def test_joining_fleets_matches_domains_by_name():
     b = build_fleet(["b", "c"], {"provider": ["y", "x"]}, table_of)
     both = join(a, b)
     assert both.domain[0, 0] == both.domain[2, 0] != both.domain[1, 0]
+    spelled = join(a, build_fleet(["e"], {"provider": ["X"]}, table_of))
+    assert spelled.domain[0, 0] == spelled.domain[1, 0] and spelled.names[0] == ("x",)
     with pytest.raises(ValueError, match="differ in kinds"):
         join(a, build_fleet(["d"], {"country": ["u"]}, table_of))
 

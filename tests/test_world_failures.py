@@ -12,9 +12,9 @@ from world_cases import compiled
 from og_env import catalog, config
 from og_env.checks import KINDS
 from og_env.layout import DOWN, UNTRUSTED
-from og_env.trust import correlation_matrix, dense
+from og_env.trust import availability, correlation_matrix, dense
 from og_env.trust.scenario import fleet_of_scenario
-from og_env.world import CompiledWorld, Domain, Source, compile_world, find_members
+from og_env.world import CompiledWorld, Domain, Source, compile_world, down_loads, find_members
 
 BY_CATALOGUE = {"failures.shocks_per_day": None, "failures.kind_shares": {}, "failures.frozen_share": None}
 
@@ -92,7 +92,10 @@ def test_regimes_keep_the_average() -> None:
         assert regimes == (len(source.members) >= 2)
         if regimes:
             assert world.domains[source.shared] == Domain(source.kind, source.name, source.members)
-            assert world.arrays.fragile_rate[0, source.shared] == pytest.approx(source.fragile_rate_per_h)
+            growth = 0.4 * (source.fragile_rate_per_h - source.calm_rate_per_h) * 4
+            assert world.arrays.fragile_rate[0, source.shared] == pytest.approx(
+                source.fragile_rate_per_h / (1 + growth)
+            )
             assert world.arrays.domain_rate[0, source.shared] == pytest.approx(source.rate_per_h)
 
 
@@ -130,14 +133,25 @@ def test_no_failures_without_a_process() -> None:
     assert compiled("global-24", failures__process="none").sources == ()
 
 
-@pytest.mark.parametrize("changes", [{}, BY_CATALOGUE], ids=["scenario", "catalogue"])
-def test_correlations_are_those_of_the_trust_model(changes: dict[str, Any]) -> None:
-    world = compiled("global-24", **changes)
+ABSENT_KINDS = {"failures.kind_shares": {"provider": 0.2, "facilitator": 0.3, "upstream": 0.2, "image": 0.3}}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "changes"),
+    [("global-24", {}), ("global-24", BY_CATALOGUE), ("global-24", ABSENT_KINDS), ("opengradient", {})],
+    ids=["scenario", "catalogue", "shares of absent kinds", "a registry"],
+)
+def test_correlations_are_those_of_the_trust_model(scenario: str, changes: dict[str, Any]) -> None:
+    world = compiled(scenario, **changes)
     sites, failures = world.resolved.sites, world.resolved.spec.failures
-    fleet = fleet_of_scenario(sites, failures, catalog.failure_kind, effects=("DOWN",))
+    fleet = fleet_of_scenario(sites, failures, catalog.failure_kind, world.resolved.domains, effects=("DOWN",))
     hit, load = dense(fleet)
     assert np.allclose(world.arrays.correlation[0], correlation_matrix(hit, load), atol=1e-5)
-    assert np.allclose(world.arrays.site_hazard[0], 1 - np.exp(-hit @ load), rtol=1e-4)
+    stationary = availability(load, hit)
+    site_hit, site_load = down_loads(world.sources, len(sites), world.sizes["S"])
+    assert np.allclose(availability(site_load, site_hit), stationary, rtol=1e-9)
+    # older shocks are left out, and one counts in every 5-minute row that it touches
+    assert (world.arrays.site_hazard[0] < 1.06 * (1 - stationary)).all()
 
 
 def test_what_hits_one_site_alone_is_its_own_risk() -> None:

@@ -5,7 +5,7 @@ from og_env.trust.concentration import Concentration, concentration, nakamoto
 from og_env.trust.fleet import Fleet, build_fleet, dense, join, select
 from og_env.trust.growth import Addition, Curve, best_additions, curve_as_listed, curve_greedy
 from og_env.trust.marginal import Shapley, leave_one_out, shapley
-from og_env.trust.model import active_shocks, availability, correlation_matrix, mean_duration_h, n_eff
+from og_env.trust.model import active_shocks, availability, correlation_matrix, joint_down, mean_duration_h, n_eff
 from og_env.trust.outage import Outage, quorum_outage
 from og_env.trust.overlap import Pairs, fleet_n_eff, pairs, prefix_n_eff
 from og_env.trust.quorum import Survival, has_quorum, n1_live_without, survival
@@ -35,6 +35,7 @@ __all__ = [
     "fleet_of_scenario",
     "has_quorum",
     "join",
+    "joint_down",
     "leave_one_out",
     "mean_duration_h",
     "n1_live_without",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from og_env.network import great_circle_km
 from og_env.trust.concentration import Concentration, concentration
-from og_env.trust.fleet import SITE, Fleet
+from og_env.trust.fleet import SITE, Fleet, select
 from og_env.trust.growth import Addition, Curve, curve_as_listed, curve_greedy
 from og_env.trust.marginal import leave_one_out, shapley
 from og_env.trust.model import Floats
@@ -19,6 +20,9 @@ from og_env.trust.quorum import Domain, n1_live_without, survival
 
 DISTANCE_PAIRS = 100_000
 """pairs of nodes drawn for the mean distance: standard error about 15 km on a world-wide fleet"""
+ALIKE = 0.05
+"""two kinds are alike where all but this share of the nodes have both and their common division has at most this share
+more domains than either"""
 ROUNDING = 1e-9
 """relative to n_eff; smaller gains count as none"""
 
@@ -37,7 +41,8 @@ def audit(
 ) -> Json:
     """Everything about a fleet; `kind_of` gives the kind of dependency of each label, `missing` its empty values.
 
-    Keys: `nodes`, `n_eff`, `apparent`, `kinds`, `quorum`, `marginal` (one entry a node, in order), `count_only`, `growth`.
+    Keys: `nodes`, `n_eff`, `apparent`, `kinds`, `alike`, `quorum`, `marginal` (one entry a node, in order), `count_only`,
+    `growth`.
     """
     if top < 1:
         raise ValueError(f"top is {top}; at least 1")
@@ -55,6 +60,7 @@ def audit(
         "n_eff_by_count": fleet_n_eff(fleet._replace(weight=np.ones(len(fleet.nodes))), shared),
         "apparent": _apparent(fleet, kind_of, lat_deg, lon_deg),
         "kinds": kinds,
+        "alike": _alike(fleet),
         "quorum": quorum,
         "count_only": _count_only(fleet, marginal, n_eff, top),
         "growth": {
@@ -94,6 +100,20 @@ def _kind(fleet: Fleet, label: str, kind_of: Mapping[str, str], missing: int, to
         **_figures(count),
         "by_weight": _figures(weight),
     }
+
+
+def _alike(fleet: Fleet) -> list[tuple[str, str]]:
+    """Pairs of kinds that divide the nodes in nearly the same way, as networks and their owners do."""
+    found = []
+    for a, b in itertools.combinations(range(len(fleet.kinds)), 2):
+        both = (fleet.domain[:, a] >= 0) & (fleet.domain[:, b] >= 0)
+        if both.mean() < 1 - ALIKE:
+            continue
+        joint = len(np.unique(fleet.domain[both][:, [a, b]], axis=0))
+        fewest = min(len(fleet.names[a]), len(fleet.names[b]))
+        if 1 < joint < both.sum() and joint <= (1 + ALIKE) * fewest:
+            found.append((fleet.kinds[a], fleet.kinds[b]))
+    return found
 
 
 def _figures(figures: Concentration) -> Json:
@@ -148,15 +168,18 @@ def _apparent(fleet: Fleet, kind_of: Mapping[str, str], lat_deg: Floats | None, 
 
 
 def _count_only(fleet: Fleet, marginal: list[Json], n_eff: float, top: int) -> Json:
-    """Nodes whose removal does not lower n_eff, the largest groups of one signature first."""
+    """Nodes whose removal, one at a time, does not lower n_eff, the largest groups of one signature first."""
     gain = np.array([entry["n_eff"] for entry in marginal])
-    useless = np.flatnonzero(gain <= ROUNDING * n_eff)
+    is_useless = gain <= ROUNDING * n_eff
+    useless = np.flatnonzero(is_useless)
+    others = select(fleet, ~is_useless)
     groups, first, size = np.unique(fleet.domain[useless], axis=0, return_index=True, return_counts=True)
     largest = np.argsort(-size, kind="stable")[:top]
     return {
         "nodes": len(useless),
         "share": len(useless) / len(fleet.nodes),
         "weight_share": float(fleet.weight[useless].sum() / fleet.weight.sum()),
+        "n_eff_without_all": fleet_n_eff(others) if others.weight.sum() > 0 else 0.0,
         "groups": [
             {
                 "on": {label: fleet.names[k][groups[g, k]] for k, label in enumerate(fleet.kinds) if groups[g, k] >= 0},

@@ -103,13 +103,18 @@ def build_fleet(
 
 
 def join(fleet: Fleet, other: Fleet) -> Fleet:
-    """Both fleets as one: domains of the same kind and name are the same. Both must have the same kinds."""
+    """Both fleets as one: domains of the same kind and name, upper or lower case, are the same.
+
+    ValueError for fleets that differ in kinds.
+    """
     if fleet.kinds != other.kinds:
         raise ValueError(f"fleets differ in kinds: {', '.join(fleet.kinds)} and {', '.join(other.kinds)}")
     names, moved = [], other.domain.copy()
     for k in range(len(fleet.kinds)):
         index = {name: i for i, name in enumerate(fleet.names[k])}
-        renumber = np.array([index.setdefault(name, len(index)) for name in other.names[k]], np.int64)
+        spelled = {name.casefold(): name for name in reversed(fleet.names[k])}
+        there = [name if name in index else spelled.get(name.casefold(), name) for name in other.names[k]]
+        renumber = np.array([index.setdefault(name, len(index)) for name in there], np.int64)
         shared = other.domain[:, k] >= 0
         moved[shared, k] = renumber[other.domain[shared, k]]
         names.append(tuple(index))

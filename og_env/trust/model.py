@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +27,8 @@ from og_env.specs import Effect, FailureKind
 HOURS_PER_YEAR = 8760.0
 COUNTED_EFFECTS: tuple[Effect, ...] = ("DOWN", "UNTRUSTED")
 """effects after which a node's vote is missing; a FROZEN or SLOW node goes on voting"""
+FACILITATOR_H = 0.5
+"""a registry's entries are dropped this long after its heartbeats stop (1800 s): its FROZEN clients are DOWN then"""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -36,17 +39,55 @@ def sums_by(group: Ints, value: Floats, groups: int = 0) -> Floats:
     return np.bincount(group, weights=value, minlength=groups).astype(float, copy=False)
 
 
-def mean_duration_h(kind: FailureKind) -> float:
-    """Mean of the mixture of two lognormals, (1 - q) m exp(s^2 / 2) + q M exp(S^2 / 2), in hours."""
-    ordinary = kind.duration_h * math.exp(kind.duration_sigma**2 / 2)
-    heavy = kind.heavy_duration_h * math.exp(kind.heavy_duration_sigma**2 / 2)
-    return (1 - kind.heavy_weight) * ordinary + kind.heavy_weight * heavy
+def mixture_mean_h(
+    median_h: float,
+    sigma: float,
+    heavy_median_h: float,
+    heavy_sigma: float,
+    heavy_weight: float,
+    until_h: float = math.inf,
+) -> float:
+    """Mean of min(D, until_h), hours, of a mixture of two lognormals D.
+
+    Each part is m exp(s^2 / 2) Phi(z - s) + u (1 - Phi(z)) with z = log(u / m) / s, and m exp(s^2 / 2) without a limit u.
+    """
+    ordinary = _lognormal_mean_h(median_h, sigma, until_h)
+    heavy = _lognormal_mean_h(heavy_median_h, heavy_sigma, until_h)
+    return (1 - heavy_weight) * ordinary + heavy_weight * heavy
+
+
+def mean_duration_h(kind: FailureKind, until_h: float = math.inf) -> float:
+    """Mean duration of a shock, hours, those beyond `until_h` counted up to it; see `mixture_mean_h`."""
+    heavy = (kind.heavy_duration_h, kind.heavy_duration_sigma, kind.heavy_weight)
+    return mixture_mean_h(kind.duration_h, kind.duration_sigma, *heavy, until_h)
+
+
+def hours_in(kind: FailureKind, effect: Effect) -> float:
+    """Mean time that a shock of a domain keeps the members that it hits in one effect.
+
+    A registry's shock, drawn DOWN or FROZEN, is FROZEN for FACILITATOR_H and DOWN from then on.
+    """
+    mean_h = mean_duration_h(kind)
+    if kind.kind == "facilitator" and effect in ("DOWN", "FROZEN"):
+        frozen_h = mean_duration_h(kind, FACILITATOR_H)
+        broken = kind.effects.get("DOWN", 0.0) + kind.effects.get("FROZEN", 0.0)
+        return broken * (frozen_h if effect == "FROZEN" else mean_h - frozen_h)
+    return kind.effects.get(effect, 0.0) * mean_h
 
 
 def active_shocks(kind: FailureKind, effects: Collection[Effect] = COUNTED_EFFECTS) -> float:
     """Mean number of shocks of one domain that are active at a moment and have one of `effects`."""
-    share = sum(kind.effects.get(effect, 0.0) for effect in effects)
-    return kind.rate_per_year / HOURS_PER_YEAR * mean_duration_h(kind) * share
+    return kind.rate_per_year / HOURS_PER_YEAR * sum(hours_in(kind, effect) for effect in effects)
+
+
+def _lognormal_mean_h(median_h: float, sigma: float, until_h: float) -> float:
+    if until_h == math.inf:
+        return median_h * math.exp(sigma**2 / 2)
+    if sigma == 0 or until_h <= 0:
+        return min(median_h, max(until_h, 0.0))
+    z = math.log(until_h / median_h) / sigma
+    below = NormalDist().cdf
+    return median_h * math.exp(sigma**2 / 2) * below(z - sigma) + until_h * (1 - below(z))
 
 
 def availability(load: ArrayLike, hit: ArrayLike) -> Floats:
@@ -76,6 +117,20 @@ def correlation_matrix(hit: ArrayLike, load: ArrayLike) -> Floats:
     rho = np.where(scale > 0, np.clip(rho, 0.0, 1.0), 0.0)
     np.fill_diagonal(rho, 1.0)
     return rho
+
+
+def joint_down(hit: ArrayLike, load: ArrayLike) -> Floats:
+    """Share of time that both of two nodes are down, [N, D] hit probabilities and [D] active shocks -> [N, N].
+
+    P(i and j down) = 1 - exp(-x_i) - exp(-x_j) + exp(-x_i - x_j + s_ij) with s_ij = sum_d load_d p_id p_jd; on the
+    diagonal P(i down).
+    """
+    hit, load = np.asarray(hit, float), np.asarray(load, float)
+    own = hit @ load
+    alone = -np.expm1(-own)
+    both = np.exp(-own[:, None] - own[None, :]) * np.expm1((hit * load) @ hit.T) + np.outer(alone, alone)
+    np.fill_diagonal(both, alone)
+    return both
 
 
 def n_eff(weights: ArrayLike, rho: ArrayLike) -> Floats:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -51,14 +52,14 @@ def fleet_of_scenario(
     The fragile regime is left out: it moves shocks in time and keeps their average rate.
     """
     columns = site_columns(sites, domains)
-    count: dict[str, int] = {SITE: len(sites)}
+    count = Counter({SITE: len(sites)})
     for label, column in columns.items():
-        kind = label.split(":")[0]
-        count[kind] = count.get(kind, 0) + len({name for name in column if name})
+        count[label.split(":")[0]] += len({name for name in column if name})
+    shared_out = with_present_kinds(failures, count)
 
     def changed(label: str, name: str) -> FailureKind | None:
         kind = label.split(":")[0]
-        return scenario_kind(failure_of(kind, name), failures, count.get(kind, 1))
+        return scenario_kind(failure_of(kind, name), shared_out, max(1, count[kind]))
 
     fleet = build_fleet(
         [site.name for site in sites],
@@ -71,6 +72,21 @@ def fleet_of_scenario(
     if failures.process == "independent":
         return fleet._replace(domain=np.full_like(fleet.domain, PRIVATE))
     return fleet
+
+
+def with_present_kinds(failures: FailureSpec, count: Mapping[str, int]) -> FailureSpec:
+    """Shares of shocks over the kinds that a fleet has: those of absent kinds go to the others in proportion.
+
+    `count` gives the number of domains by kind.
+    """
+    if failures.shocks_per_day is None:
+        return failures
+    present = {kind: share for kind, share in failures.kind_shares.items() if count.get(kind, 0) > 0}
+    total = sum(present.values())
+    if total <= 0 or len(present) == len(failures.kind_shares):
+        return failures
+    shares = {kind: share / total for kind, share in present.items()}
+    return failures.model_copy(update={"kind_shares": shares})
 
 
 def scenario_kind(kind: FailureKind | None, failures: FailureSpec, domains: int) -> FailureKind | None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from og_env.trust.fleet import SITE, Fleet
 
 WIDTH = 34
 """characters of a name"""
+LEGEND = """left out: effective nodes lost when this node alone leaves; below 0, the others do better without it
+Shapley: mean gain of effective nodes over all orders of building the fleet, with its standard error
+N-1 live share and hours a year without quorum: the fleet's figure with the node minus the one without it"""
 Json = dict[str, Any]
 
 
-def text(result: Json, top: int) -> str:
+def text(result: Json, fleet: Fleet, top: int) -> str:
     """The whole audit in a few tables."""
-    parts = [_headline(result), _kinds_table(result), _top_tables(result, top), _marginal_tables(result, top)]
+    parts = [_headline(result), _kinds_table(result), _top_tables(result, top), _marginal_tables(result, fleet, top)]
     if result.get("candidates"):
         parts.append(_candidate_table(result["candidates"], top))
     return "\n\n".join(part for part in parts if part)
@@ -31,13 +34,19 @@ def kind_rows(result: Json) -> list[Json]:
 
 def node_rows(result: Json, fleet: Fleet) -> list[Json]:
     """One row a node: what it stands on, its weight and what it adds."""
-    kinds = [(k, label) for k, label in enumerate(fleet.kinds) if label != SITE or fleet.names[k]]
     rows = []
     for i, entry in enumerate(result["marginal"]):
-        on = {label: fleet.names[k][fleet.domain[i, k]] if fleet.domain[i, k] >= 0 else "" for k, label in kinds}
+        on = _stands_on(fleet, i)
         gains = {f"adds_{key}": value for key, value in entry.items() if key != "node"}
         rows.append({"node": entry["node"], **on, "weight": float(fleet.weight[i]), **gains})
     return rows
+
+
+def _stands_on(fleet: Fleet, node: int) -> dict[str, str]:
+    """Name of the node's domain by label, empty where it shares with nobody."""
+    kinds = [(k, label) for k, label in enumerate(fleet.kinds) if label != SITE or fleet.names[k]]
+    at = fleet.domain[node]
+    return {label: fleet.names[k][at[k]] if at[k] >= 0 else "" for k, label in kinds}
 
 
 def _headline(result: Json) -> str:
@@ -57,15 +66,19 @@ def _headline(result: Json) -> str:
         ("worst dependency", f"{_domain(quorum['worst'])}: {_survives(quorum['n1_survives'])}"),
         ("worst pair", f"{pair}: {_survives(quorum['n2_survives'])}"),
         ("no quorum", f"{_hours(quorum)} hours a year expected ({quorum['method']})"),
-        ("count only", f"{only['nodes']:,} nodes ({only['share']:.0%}): without one of them n_eff is no lower"),
     ]
+    only_count = f"{only['nodes']:,} nodes ({only['share']:.0%}): without any one of them it behaves no worse"
+    if 0 < only["nodes"] < result["nodes"]:
+        only_count += f", without all of them like {only['n_eff_without_all']:,.1f}"
+    lines.append(("count only", only_count))
     lines += [("note", note) for note in result.get("notes", [])]
     return "\n".join(f"{name:<17} {value}" for name, value in lines)
 
 
 def _hours(quorum: Json) -> str:
     hours, error = quorum["hours_per_year_without"], quorum["standard_error"]
-    return f"{hours:.3g}" + (f" +- {error:.1g}" if error else "")
+    figure = f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+    return figure + (f" +- {f'{error:,.0f}' if error >= 10 else f'{error:.1g}'}" if error else "")
 
 
 def _domain(domain: Json) -> str:
@@ -109,31 +122,41 @@ def _top_tables(result: Json, top: int) -> str:
     return "\n\n".join(tables)
 
 
-def _marginal_tables(result: Json, top: int) -> str:
+def _marginal_tables(result: Json, fleet: Fleet, top: int) -> str:
     """Nodes with the same figures are one row."""
-    alike: dict[tuple[float, ...], list[Json]] = {}
-    for entry in sorted(result["marginal"], key=lambda entry: -entry["shapley"]):
-        alike.setdefault((entry["shapley"], entry["n_eff"]), []).append(entry)
+    alike: dict[tuple[float, ...], list[int]] = {}
+    marginal = result["marginal"]
+    for i in sorted(range(len(marginal)), key=lambda i: -marginal[i]["shapley"]):
+        alike.setdefault((marginal[i]["shapley"], marginal[i]["n_eff"]), []).append(i)
     ranked = list(alike.values())
-    header = ["like it", "n_eff", "Shapley", "+-", "N-1 live share", "hours a year"]
+    header = ["stands on", "others alike", "left out", "Shapley", "+-", "N-1 live share", "hours a year"]
     shown = min(top, max(1, len(ranked) // 2))
-    parts = [table(["adds most", *header], [_marginal_row(group) for group in ranked[:shown]])]
+    most = [_marginal_row(marginal, group, fleet) for group in ranked[:shown]]
+    parts = [table(["adds most", *header], most)]
     if len(ranked) > 1:
-        parts.append(table(["adds least", *header], [_marginal_row(group) for group in ranked[: -shown - 1 : -1]]))
+        least = [_marginal_row(marginal, group, fleet) for group in ranked[: -shown - 1 : -1]]
+        parts.append(table(["adds least", *header], least))
     groups = [
-        [", ".join(dict.fromkeys(group["on"].values()))[:70], group["nodes"], f"{group['n_eff_each']:+.5f}"]
+        [_names(group["on"]), f"{group['nodes']:,}", f"{group['n_eff_each']:+.5f}"]
         for group in result["count_only"]["groups"][:top]
     ]
     if groups:
-        parts.append(table(["adds to the count but not to trust", "nodes", "n_eff each"], groups))
-    return "\n\n".join(parts)
+        parts.append(table(["adds to the count but not to trust", "nodes", "left out, each"], groups))
+    return "\n\n".join([*parts, LEGEND])
 
 
-def _marginal_row(group: Sequence[Json]) -> list[str]:
-    entry = group[0]
+def _names(on: Mapping[str, str]) -> str:
+    """What a node stands on, each name once."""
+    names = ", ".join(name for name in dict.fromkeys(on.values()) if name)
+    return names if len(names) <= 2 * WIDTH else names[: 2 * WIDTH - 3] + "..."
+
+
+def _marginal_row(marginal: Sequence[Json], group: Sequence[int], fleet: Fleet) -> list[str]:
+    entry = marginal[group[0]]
     figures = (entry["n_eff"], entry["shapley"], entry["n1_live_share"], entry["hours_per_year_without"])
     n_eff, value, live, hours = (f"{figure:+.3g}" for figure in figures)
-    return [entry["node"][:WIDTH], f"{len(group) - 1:,}", n_eff, value, _error(entry), live, hours]
+    on = _names(_stands_on(fleet, group[0]))
+    return [entry["node"][:WIDTH], on, f"{len(group) - 1:,}", n_eff, value, _error(entry), live, hours]
 
 
 def _error(entry: Json) -> str:
@@ -143,14 +166,15 @@ def _error(entry: Json) -> str:
 
 def _candidate_table(candidates: Sequence[Json], top: int) -> str:
     priced = candidates[0]["usd"] is not None
-    rows = []
+    rows, spent_usd = [], 0.0
     for place, step in enumerate(candidates[:top], start=1):
         row = [str(place), step["node"][:WIDTH], f"{step['n_eff']:.3f}", f"{step['gain']:+.4f}"]
         if priced:
-            bought = step["gain_per_usd"]
-            row += [f"{step['usd']:g}", "free" if bought is None else f"{bought:+.4g}"]
+            bought, spent_usd = step["gain_per_usd"], spent_usd + step["usd"]
+            row += [f"{step['usd']:g}", "free" if bought is None else f"{bought:+.4g}", f"{spent_usd:.6g}"]
         rows.append(row)
-    return table(["add", "candidate", "n_eff then", "gain", *(["price", "gain per dollar"] if priced else [])], rows)
+    header = ["add", "candidate", "behaves like then", "gain"]
+    return table([*header, *(["price", "gain per dollar", "spent"] if priced else [])], rows)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

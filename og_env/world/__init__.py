@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from og_env.world.compiling import CompiledWorld, compile_world, find_members, stack
 from og_env.world.domains import Domain
+from og_env.world.hazards import down_loads
 from og_env.world.settings import PLANNER
 from og_env.world.sizes import sizes_of
 from og_env.world.sources import EFFECT_BITS, EFFECTS, Source, SourceArrays
@@ -17,6 +18,7 @@ __all__ = [
     "Source",
     "SourceArrays",
     "compile_world",
+    "down_loads",
     "find_members",
     "sizes_of",
     "stack",

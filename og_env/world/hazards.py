@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from og_env.config import ResolvedScenario
-from og_env.layout import World
+from og_env.layout import WARM_UP_H, World
 from og_env.trust import availability, correlation_matrix
+from og_env.trust.model import FACILITATOR_H, Floats
 from og_env.world.domains import Domain, is_own
-from og_env.world.sources import EFFECTS, Risk, Source, effect_bit, hit_probabilities
+from og_env.world.sources import EFFECTS, Risk, Source, drawn_fragile_rate, effect_bit, hit_probabilities
 
 
 def fill_domains(
@@ -44,33 +46,57 @@ def fill_domains(
 def fill_hazards(world: World, sources: Sequence[Source], resolved: ResolvedScenario) -> None:
     """Rates and durations of domains, expected down-time of sites and the correlation of their up indicators.
 
-    What hits one site alone counts as the site's own domain. Down-time is that of the stationary common-shock model. The
-    correlation is what the agent can know: a site's share of a hidden domain's shocks counts as its own.
+    What hits one site alone counts as the site's own domain. Correlations are those of the stationary common-shock
+    model, as far as the agent can know: a site's share of a hidden domain's shocks counts as its own. Down-time is that of the middle of an episode, when no shock is older than the warm-up and half the episode;
+    it takes shocks as Poisson, so where they come in clusters, which overlap more, it is an upper bound.
     """
     n = len(resolved.sites)
     shared = world.fragile_rate.shape[1]
-    spec = resolved.spec
-    episode_h = spec.episode.steps * spec.episode.step_s / 3600
-    hit, load = np.zeros((n, shared + n)), np.zeros(shared + n)
-    hit[np.arange(n), shared + np.arange(n)] = 1.0
+    episode, failures = resolved.spec.episode, resolved.spec.failures
+    episode_h, step_h = episode.steps * episode.step_s / 3600, episode.step_s / 3600
     hidden = world.domain_visible[0, :shared] == 0
     rate, hours = np.zeros(shared + n), np.zeros(shared + n)
-    down = EFFECTS.index("DOWN")
     for source in sources:
-        mean_h = source.mean_h
-        first, *others = source.members
-        if others:
-            f, share = source.shared, 1.0
-            hit[list(source.members), f] = source.hit
-            world.fragile_rate[0, f] = source.fragile_rate_per_h
-        else:
-            f, share = shared + first, source.hit[0]
+        f, share = _place(source, shared)
         rate[f] += source.rate_per_h * share
-        hours[f] += source.rate_per_h * share * min(mean_h, episode_h)
-        load[f] += source.rate_per_h * share * mean_h * source.effects[down]
+        hours[f] += source.rate_per_h * share * min(source.mean_h, episode_h)
+        if f < shared:
+            world.fragile_rate[0, f] = drawn_fragile_rate(source, failures)
     world.domain_rate[0, : shared + n] = rate
     world.domain_mean_h[0, : shared + n] = np.divide(hours, rate, out=np.zeros_like(rate), where=rate > 0)
+    hit, load = down_loads(sources, n, shared, age_h=WARM_UP_H + episode_h / 2, step_h=step_h)
     world.site_hazard[0, :n] = 1 - availability(load, hit)
+    hit, load = down_loads(sources, n, shared)
     load[shared:] += hit[:, :shared][:, hidden] @ load[:shared][hidden]
     load[:shared][hidden] = 0
     world.correlation[0, :n, :n] = correlation_matrix(hit, load)
+
+
+def down_loads(
+    sources: Sequence[Source], sites: int, shared: int, *, age_h: float = math.inf, step_h: float = 0.0
+) -> tuple[Floats, Floats]:
+    """Hit probabilities [N, S + N] and mean numbers [S + N] of active shocks that keep sites DOWN, for og_env.trust.
+
+    Shocks older than `age_h` are left out, as on a tape that begins that long ago; on one with rows of `step_h` a shock
+    counts in every row that it touches. A registry's shock takes its clients down FACILITATOR_H after it began.
+    """
+    hit, load = np.zeros((sites, shared + sites)), np.zeros(shared + sites)
+    hit[np.arange(sites), shared + np.arange(sites)] = 1.0
+    down, frozen = EFFECTS.index("DOWN"), EFFECTS.index("FROZEN")
+    for source in sources:
+        f, share = _place(source, shared)
+        if f < shared:
+            hit[list(source.members), f] = source.hit
+        hours, effect = source.mean_until_h(age_h) + step_h, source.effects[down]
+        if source.kind == "facilitator":
+            lapse_h = source.mean_until_h(FACILITATOR_H)
+            still_broken_h = source.mean_until_h(FACILITATOR_H + step_h) - lapse_h
+            hours, effect = source.mean_until_h(age_h) - lapse_h + still_broken_h, effect + source.effects[frozen]
+        load[f] += source.rate_per_h * share * effect * hours
+    return hit, load
+
+
+def _place(source: Source, shared: int) -> tuple[int, float]:
+    """(index of its domain, share of its shocks that count there): what hits one site alone is the site's own risk."""
+    first, *others = source.members
+    return (source.shared, 1.0) if others else (shared + first, source.hit[0])

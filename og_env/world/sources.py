@@ -14,8 +14,8 @@ from og_env import catalog
 from og_env.checks import KINDS
 from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED
 from og_env.specs import Effect, FailureKind, FailureSpec, SiteSpec
-from og_env.trust.model import HOURS_PER_YEAR
-from og_env.trust.scenario import scenario_kind
+from og_env.trust.model import HOURS_PER_YEAR, mixture_mean_h
+from og_env.trust.scenario import scenario_kind, with_present_kinds
 from og_env.world.domains import Domain
 
 EFFECTS: tuple[Effect, ...] = ("DOWN", "FROZEN", "UNTRUSTED", "SLOW")
@@ -56,9 +56,12 @@ class Source(NamedTuple):
     @property
     def mean_h(self) -> float:
         """Mean duration."""
-        ordinary = self.median_h * math.exp(self.sigma**2 / 2)
-        heavy = self.heavy_median_h * math.exp(self.heavy_sigma**2 / 2)
-        return (1 - self.heavy_weight) * ordinary + self.heavy_weight * heavy
+        return self.mean_until_h(math.inf)
+
+    def mean_until_h(self, until_h: float) -> float:
+        """Mean duration, those beyond `until_h` counted up to it."""
+        heavy = (self.heavy_median_h, self.heavy_sigma, self.heavy_weight)
+        return mixture_mean_h(self.median_h, self.sigma, *heavy, until_h)
 
 
 class SourceArrays(NamedTuple):
@@ -99,7 +102,7 @@ class Risk(NamedTuple):
 def domain_risks(domains: Sequence[Domain], failures: FailureSpec) -> list[Risk]:
     """The parameters of every domain; all domains of the fleet are needed, as they share `shocks_per_day`."""
     count = Counter(domain.kind for domain in domains)
-    failures = _with_present_kinds(failures, count)
+    failures = with_present_kinds(failures, count)
     known: dict[int, Risk] = {}
     result = []
     for domain in domains:
@@ -108,18 +111,6 @@ def domain_risks(domains: Sequence[Domain], failures: FailureSpec) -> list[Risk]
             known[id(usual)] = Risk(usual, scenario_kind(usual, failures, count[domain.kind]))
         result.append(known[id(usual)])
     return result
-
-
-def _with_present_kinds(failures: FailureSpec, count: Counter[str]) -> FailureSpec:
-    """Shares of shocks over the kinds that this fleet has: those of absent kinds go to the others in proportion."""
-    if failures.shocks_per_day is None:
-        return failures
-    present = {kind: share for kind, share in failures.kind_shares.items() if count[kind] > 0}
-    total = sum(present.values())
-    if total <= 0 or len(present) == len(failures.kind_shares):
-        return failures
-    shares = {kind: share / total for kind, share in present.items()}
-    return failures.model_copy(update={"kind_shares": shares})
 
 
 def hit_probabilities(domain: Domain, risk: Risk, sites: Sequence[SiteSpec]) -> tuple[float, ...]:
@@ -186,6 +177,12 @@ def regime_rates(rate_per_h: float, failures: FailureSpec) -> tuple[float, float
     factor, share = failures.fragile_factor, failures.fragile_share
     calm = rate_per_h / (1 - share + share * factor)
     return calm, factor * calm
+
+
+def drawn_fragile_rate(source: Source, failures: FailureSpec) -> float:
+    """Shocks per hour of a fragile span: all rates are lowered by what aftershocks add (see og_env/failures.py)."""
+    excess = source.fragile_rate_per_h - source.calm_rate_per_h
+    return source.fragile_rate_per_h / (1 + failures.aftershock * excess * failures.fragile_dwell_h)
 
 
 def flatten_sources(sources: Sequence[Source]) -> SourceArrays:
