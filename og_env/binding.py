@@ -18,9 +18,12 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin, lower_getattr, lower_getattr_generic
-from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
-from numba.extending import intrinsic, models, register_model
+from numba.core.typing import templates
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, signature
+from numba.extending import models, register_model
 from numba.np import numpy_support
+
+from og_env.jit import intrinsic
 
 DIMENSIONS = "WBTYNMUFSDPKQOVCLX"
 """W worlds, B episodes in the batch, T tape rows, Y steps a day, N sites, M models, U user regions, F fault domains (shared
@@ -31,6 +34,8 @@ LANES = 8
 """loops over so many elements become single vector instructions; longer ones run in blocks of it"""
 HEADER = len(DIMENSIONS)
 ZERO = ir.IntType(64)(0)
+infer_getattr: Any = templates.infer_getattr
+infer_global: Any = templates.infer_global
 SMALL_DIMENSIONS = {"2": 2, "3": 3, "4": 4, "5": 5, "6": 6, "8": 8, "9": 9}
 
 
@@ -120,10 +125,14 @@ class FieldAttributes(AttributeTemplate):
         return types.UniTuple(types.intp, len(field.field.dims)) if name == "shape" else None
 
 
+def _parts(index: Any) -> tuple[Any, ...]:
+    return tuple(getattr(index, "types", (index,)))
+
+
 def _fits(field: Any, index: Any) -> bool:
     if not isinstance(field, FieldType):
         return False
-    parts = index.types if isinstance(index, types.BaseTuple) else (index,)
+    parts = _parts(index)
     if len(parts) != len(field.field.dims) or not all(isinstance(part, types.Integer) for part in parts):
         raise TypeError(f"{field} takes {len(field.field.dims)} integers, not {index}")
     return True
@@ -160,7 +169,7 @@ def _word(context: Any, builder: Any, table: Any, index: int) -> Any:
 def element(context: Any, builder: Any, field: FieldType, table: Any, index_type: Any, index: Any) -> Any:
     """Address of an element."""
     if isinstance(index_type, types.BaseTuple):
-        parts = list(zip(cgutils.unpack_tuple(builder, index), index_type.types, strict=True))
+        parts = list(zip(cgutils.unpack_tuple(builder, index), _parts(index_type), strict=True))
     else:
         parts = [(index, index_type)]
     offset = None

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numba.extending
 
 njit: Any = numba.njit
+intrinsic: Any = numba.extending.intrinsic
 OPTIONS: dict[str, Any] = {
     "nogil": True,
     "fastmath": {"nsz", "nnan"},  # without reassoc, contract and arcp: compiling twice must not change a bit

@@ -15,10 +15,11 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core.imputils import lower_builtin
-from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import intrinsic, models, register_model
+from numba.core.typing.templates import ConcreteTemplate, signature
+from numba.extending import models, register_model
 
-from og_env.binding import LANES, FieldType, element, mark
+from og_env.binding import LANES, FieldType, element, infer_global, mark
+from og_env.jit import intrinsic
 
 LOWEST, HIGHEST = -700.0, 700.0
 """arguments of the exponential end there"""

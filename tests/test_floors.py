@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("network",),
-    ("specs", "traces", "land", "binding", "jit", "named", "command_line"),
+    ("network", "jit"),
+    ("specs", "traces", "land", "binding", "named", "command_line"),
     ("layout", "rng", "parsing", "catalog", "reward", "trust", "fields"),
     ("fleets", "node_table", "status"),
     ("checks",),

@@ -47,8 +47,9 @@ def fill_hazards(world: World, sources: Sequence[Source], resolved: ResolvedScen
     """Rates and durations of domains, expected down-time of sites and the correlation of their up indicators.
 
     What hits one site alone counts as the site's own domain. Correlations are those of the stationary common-shock
-    model, as far as the agent can know: a site's share of a hidden domain's shocks counts as its own. Down-time is that of the middle of an episode, when no shock is older than the warm-up and half the episode;
-    it takes shocks as Poisson, so where they come in clusters, which overlap more, it is an upper bound.
+    model, as far as the agent can know: a site's share of a hidden domain's shocks counts as its own. Down-time is that
+    of the middle of an episode, when no shock is older than the warm-up and half the episode; it takes shocks as
+    Poisson, so where they come in clusters, which overlap more, it is an upper bound.
     """
     n = len(resolved.sites)
     shared = world.fragile_rate.shape[1]
