@@ -14,6 +14,7 @@ from og_env.layout import (
     KNOBS,
     LOADING,
     METRICS,
+    ROLES,
     STORE,
     TERMS,
     VERIFIER,
@@ -134,7 +135,7 @@ def step(t, b, c, operation):
 
     possible = apply(t, b, operation)
     if possible and operation != 0:
-        memo.known[b] = 0
+        memo.known[b] &= ROLES if operation <= 3 * state.phase.shape[1] * state.phase.shape[2] else 0
     choose_attack(t, b, row)
     listen(t, b, c, row - 1)
     strike(t, b, c, row)

@@ -77,6 +77,7 @@ class NetworkEnv(gym.Env[Any, Any]):
         self.observation_space = observation_space(self.simulator)
         self.action_space = action_space(settings, knobs, self.simulator.sizes)
         self._rows = np.zeros(1, np.int64)
+        self._cuts = self.simulator.cuts
         self._chosen = np.zeros(1, np.int64)
         self._choices = int(self.action_space.n) if isinstance(self.action_space, gym.spaces.Discrete) else 0
         output = self.simulator.output
@@ -113,7 +114,9 @@ class NetworkEnv(gym.Env[Any, Any]):
 
     def _observation(self) -> Any:
         flat = self._flat.copy()
-        return flat if self._flatten else self.simulator.tables(flat)
+        if self._flatten:
+            return flat
+        return {name: flat[first:last].reshape(shape) for name, first, last, shape in self._cuts}
 
     def _info(self) -> dict[str, Any]:
         info: dict[str, Any] = dict(zip(INFO_NAMES, self._metrics.tolist() + self._terms.tolist(), strict=True))

@@ -8,6 +8,8 @@ from typing import Any
 
 import numba
 import numba.extending
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 
 njit: Any = numba.njit
 intrinsic: Any = numba.extending.intrinsic
@@ -30,15 +32,46 @@ def _package_stamp() -> tuple[float, int]:
 _STAMP = _package_stamp()
 
 
+class KernelLibrary(JITCodeLibrary):
+    """The code of a kernel, as it is typed: only the entry that it is linked into is optimised and made machine code.
+
+    Numba does both for every function together with all that it calls, which for nested functions takes five times as
+    long and is thrown away here.
+    """
+
+    @property
+    def codegen(self) -> Any:
+        return self
+
+    def set_env(self, name: str, env: Any) -> None:
+        """Nothing: without machine code there is no place for a Python environment."""
+
+    def finalize(self) -> None:
+        self._raise_if_finalized()
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalized = True
+
+
+class KernelCompiler(Compiler):
+    """Numba's compiler with a KernelLibrary."""
+
+    def __init__(self, typingctx: Any, targetctx: Any, library: Any, *others: Any) -> None:
+        super().__init__(typingctx, targetctx, KernelLibrary(targetctx.codegen(), "kernel"), *others)
+
+
+KERNEL_OPTIONS = OPTIONS | {"no_cpython_wrapper": True, "pipeline_class": KernelCompiler}
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """A compiled function that only compiled functions call: part of an `entry`, without a cache of its own."""
-    options = OPTIONS | {"no_cpython_wrapper": True}
-    return njit(**options)(function)
+    return njit(**KERNEL_OPTIONS)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """A kernel that becomes part of every kernel that calls it: for what is small and called for every cell."""
-    return njit(**OPTIONS, no_cpython_wrapper=True, forceinline=True)(function)
+    return njit(**KERNEL_OPTIONS, forceinline=True)(function)
 
 
 def entry(function: Callable[..., Any]) -> Any:

@@ -22,6 +22,9 @@ DOWN, FROZEN, UNTRUSTED, SLOW = 1, 2, 4, 8
 WARM_UP_H = 48.0
 """simulated before an episode, so that outages are in progress when it begins; none is older"""
 
+PLACES, ROLES = 1, 2
+"""bits of what the memo knows: figures of phases and GPUs, figures of roles and statuses"""
+
 TERMS = ("latency", "cost", "unserved", "unverified", "exposure", "churn")
 KNOBS = ("latency_temperature_ms", "cold_penalty", "load_penalty", "risk_aversion", "spread")
 METRICS = (
@@ -174,7 +177,7 @@ class Output(NamedTuple):
 class Memo(NamedTuple):
     """What only changes when a phase, a role or a status does, kept from step to step; zeros mean: work it out."""
 
-    known: array("u1", "B")  # 1 where the rest holds
+    known: array("u1", "B")  # bits PLACES and ROLES: which of the rest holds
     dying: array("u1", "B")  # 1 where a dead site was still in use in the last step
     moving: array("i4", "B")  # fetches, loads and roles under way
     fetching: array("i4", "B")  # fetches alone
@@ -195,6 +198,9 @@ class Scratch(NamedTuple):
 
     wait_ms: array("i4", "C M N")  # until a replica under way is warm; -1 never
     rate_kb_per_s: array("i4", "C M N")  # of each fetch
+    moves: array("i4", "C")  # fetches and loads under way
+    move_model: array("i4", "C V")  # and where
+    move_site: array("i4", "C V")
     store_fetches: array("i4", "C N")
     site_fetches: array("i4", "C N")
     source: array("i4", "C N")  # nearest live store of each site; -1 none, -2 not looked up

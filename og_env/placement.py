@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from og_env.jit import kernel
 from og_env.layout import (
+    ABSENT,
     DOWN,
     FETCHING,
     LOADING,
     ON_DISK,
+    ROLES,
     STAGING,
     STORE,
     WARM,
@@ -104,21 +106,28 @@ def source_of(t, b, c, s):
 
 @kernel
 def count_fetches(t, b, c):
-    """How many fetches share each store and each site's link."""
+    """List the fetches and loads under way, and count how many fetches share each store and each site's link."""
     state, scratch = state_of(t), scratch_of(t)
     models, sites = state.phase.shape[1:]
     for s in range(sites):
         scratch.store_fetches[c, s] = 0
         scratch.site_fetches[c, s] = 0
         scratch.source[c, s] = -2
+    moves = 0
     for m in range(models):
         for s in range(sites):
             phase = state.phase[b, m, s]
-            if (phase == STAGING or phase == FETCHING) and not state.status[b, s] & DOWN:
+            if phase == ABSENT or phase == ON_DISK or phase == WARM:
+                continue
+            scratch.move_model[c, moves] = m
+            scratch.move_site[c, moves] = s
+            moves += 1
+            if phase != LOADING and not state.status[b, s] & DOWN:
                 source = source_of(t, b, c, s)
                 if source >= 0:
                     scratch.site_fetches[c, s] += 1
                     scratch.store_fetches[c, source] += 1
+    scratch.moves[c] = moves
 
 
 @kernel
@@ -139,61 +148,57 @@ def fetch_rate(t, b, c, s, more):
 def write_waits(t, b, c):
     """Milliseconds until each replica under way is warm, at this step's fetch rates; -1 never."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    models, sites = state.phase.shape[1:]
     k = state.world[b]
-    for m in range(models):
-        for s in range(sites):
-            phase = state.phase[b, m, s]
-            if phase == STAGING or phase == FETCHING:
-                rate = fetch_rate(t, b, c, s, 0)
-                scratch.rate_kb_per_s[c, m, s] = rate
-                scratch.wait_ms[c, m, s] = -1
-                if phase == FETCHING and rate > 0:
-                    wait = state.left[b, m, s] * 1_000_000 // rate + world.load_ms[k, m, s]
-                    scratch.wait_ms[c, m, s] = min(wait, 2_000_000_000)
-            elif phase == LOADING:
-                scratch.wait_ms[c, m, s] = -1 if state.status[b, s] & DOWN else state.left[b, m, s]
+    for i in range(scratch.moves[c]):
+        m, s = scratch.move_model[c, i], scratch.move_site[c, i]
+        scratch.wait_ms[c, m, s] = -1
+        if state.phase[b, m, s] == LOADING:
+            scratch.wait_ms[c, m, s] = -1 if state.status[b, s] & DOWN else state.left[b, m, s]
+            continue
+        rate = fetch_rate(t, b, c, s, 0)
+        scratch.rate_kb_per_s[c, m, s] = rate
+        if state.phase[b, m, s] == FETCHING and rate > 0:
+            wait = state.left[b, m, s] * 1_000_000 // rate + world.load_ms[k, m, s]
+            scratch.wait_ms[c, m, s] = min(wait, 2_000_000_000)
 
 
 @kernel
 def progress(t, b, c):
     """Fetches, loads and provisioning go on for one step; returns cold starts finished, GB fetched and egress dollars."""
     world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
-    models, sites = state.phase.shape[1:]
     k = state.world[b]
     step_ms = world.step_ms[k]
     cold_starts, fetched_gb, egress_usd = 0, 0.0, 0.0
-    for m in range(models):
-        for s in range(sites):
-            phase = state.phase[b, m, s]
-            if phase == LOADING:
-                if not state.status[b, s] & DOWN:
-                    state.left[b, m, s] = max(state.left[b, m, s] - step_ms, 0)
-                    if state.left[b, m, s] == 0:
-                        state.phase[b, m, s] = WARM
-                        cold_starts += 1
-                        memo.known[b] = 0
-            elif phase == STAGING or phase == FETCHING:
-                rate = scratch.rate_kb_per_s[c, m, s]
-                left = state.left[b, m, s]
-                moved = min(left, rate * (step_ms // 1000) // 1000)
-                fetched_gb += moved / 1000
-                if moved > 0:
-                    egress_usd += moved / 1000 * world.egress_usd_per_gb[k, source_of(t, b, c, s)]
-                state.left[b, m, s] = left - moved
-                if left > moved:
-                    continue
-                memo.known[b] = 0
-                if phase == STAGING:
-                    state.phase[b, m, s] = ON_DISK
-                else:
-                    used_ms = left * 1_000_000 // rate if rate > 0 else 0
-                    still_ms = max(world.load_ms[k, m, s] - (step_ms - used_ms), 0)
-                    state.left[b, m, s] = still_ms
-                    state.phase[b, m, s] = LOADING if still_ms > 0 else WARM
-                    cold_starts += still_ms == 0
+    for i in range(scratch.moves[c]):
+        m, s = scratch.move_model[c, i], scratch.move_site[c, i]
+        phase, left = state.phase[b, m, s], state.left[b, m, s]
+        if phase == LOADING:
+            if not state.status[b, s] & DOWN:
+                state.left[b, m, s] = max(left - step_ms, 0)
+                if left <= step_ms:
+                    state.phase[b, m, s] = WARM
+                    cold_starts += 1
+                    memo.known[b] &= ROLES
+            continue
+        rate = scratch.rate_kb_per_s[c, m, s]
+        moved = min(left, rate * (step_ms // 1000) // 1000)
+        fetched_gb += moved / 1000
+        if moved > 0:
+            egress_usd += moved / 1000 * world.egress_usd_per_gb[k, source_of(t, b, c, s)]
+        state.left[b, m, s] = left - moved
+        if left > moved:
+            continue
+        memo.known[b] &= ROLES
+        if phase == STAGING:
+            state.phase[b, m, s] = ON_DISK
+        else:
+            used_ms = left * 1_000_000 // rate if rate > 0 else 0
+            still_ms = max(world.load_ms[k, m, s] - (step_ms - used_ms), 0)
+            state.left[b, m, s] = still_ms
+            state.phase[b, m, s] = LOADING if still_ms > 0 else WARM
+            cold_starts += still_ms == 0
     for role in range(3):
-        for s in range(sites):
+        for s in range(state.status.shape[1]):
             left_ms = state.role_ms[b, role, s]
             if left_ms <= 0 or state.status[b, s] & DOWN:
                 continue

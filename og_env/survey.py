@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from og_env.contingency import NO_STORE, count_disks, count_roles, mark_critical
 from og_env.jit import kernel
-from og_env.layout import DOWN, FETCHING, LOADING, ON_DISK, STAGING, STORE, memo_of, state_of, world_of
+from og_env.layout import (
+    DOWN,
+    FETCHING,
+    LOADING,
+    ON_DISK,
+    PLACES,
+    ROLES,
+    STAGING,
+    STORE,
+    memo_of,
+    state_of,
+    world_of,
+)
 from og_env.routing import find_gateways
 
 
@@ -13,17 +25,17 @@ def count_moving(t, b):
     """Fetches, loads and roles under way."""
     state, memo = state_of(t), memo_of(t)
     models, sites = state.phase.shape[1:]
-    moving, fetching = 0, 0
+    loading, fetching, provisioning = 0, 0, 0
     for m in range(models):
         for s in range(sites):
             phase = state.phase[b, m, s]
-            fetching += phase == STAGING or phase == FETCHING
-            moving += phase == LOADING
+            fetching += (phase == STAGING) | (phase == FETCHING)
+            loading += phase == LOADING
     for role in range(3):
         for s in range(sites):
-            moving += state.role_ms[b, role, s] > 0
+            provisioning += state.role_ms[b, role, s] > 0
     memo.fetching[b] = fetching
-    memo.moving[b] = moving + fetching
+    memo.moving[b] = loading + fetching + provisioning
 
 
 @kernel
@@ -35,17 +47,18 @@ def write_rent(t, b):
     usd, stored_gb, catalogue_gb = 0.0, 0.0, 0.0
     for m in range(models):
         catalogue_gb += world.weights_gb[k, m]
+        copies = 0
         for s in range(sites):
-            if state.phase[b, m, s] >= ON_DISK and state.phase[b, m, s] != FETCHING:
-                stored_gb += world.weights_gb[k, m]
+            phase = state.phase[b, m, s]
+            copies += (phase >= ON_DISK) & (phase != FETCHING)
+        stored_gb += copies * world.weights_gb[k, m]
     for s in range(sites):
-        if not state.status[b, s] & DOWN:
-            usd += state.gpus_used[b, s] * world.usd_per_gpu_hour[k, s]
-    for role in range(3):
-        for s in range(sites):
-            if state.role_ms[b, role, s] >= 0:
-                usd += 0.0 if state.status[b, s] & DOWN else world.usd_per_vm_hour[k, s]
-                stored_gb += catalogue_gb if role == STORE else 0.0
+        up = 0.0 if state.status[b, s] & DOWN else 1.0
+        roles = 0
+        for role in range(3):
+            roles += state.role_ms[b, role, s] >= 0
+        usd += up * (state.gpus_used[b, s] * world.usd_per_gpu_hour[k, s] + roles * world.usd_per_vm_hour[k, s])
+        stored_gb += catalogue_gb if state.role_ms[b, STORE, s] >= 0 else 0.0
     memo_of(t).rent_usd_per_hour[b] = usd + stored_gb * world.storage_usd_per_gb_hour[k]
 
 
@@ -53,14 +66,16 @@ def write_rent(t, b):
 def survey(t, b, c):
     """Bring the memo up to date, where something has changed. Copies on disk are counted where they matter."""
     memo = memo_of(t)
-    if not memo.known[b]:
-        memo.known[b] = 1
+    known = memo.known[b]
+    if known & (PLACES | ROLES) != PLACES | ROLES:
+        count_moving(t, b)
+        write_rent(t, b)
+    if not known & ROLES:
         count_roles(t, b, c)
         mark_critical(t, b, c)
         find_gateways(t, b, c)
-        count_moving(t, b)
-        write_rent(t, b)
         for s in range(memo.quorum_s.shape[1]):
             memo.quorum_s[b, s] = -1
+    memo.known[b] = PLACES | ROLES
     if memo.criticals[b] & NO_STORE:
         count_disks(t, b, c)
