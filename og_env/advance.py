@@ -1,4 +1,4 @@
-"""The calls that everything makes: start an episode, or act, step, propose and observe, for a slice of environments."""
+"""The calls that everything makes: begin an episode or act, step, propose and observe, for a slice of environments."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from og_env.proposals import autoscale, propose
 
 OPERATIONS, PROPOSALS, AUTOSCALED = range(3)
 """what an action's first number means: an operation, an offer, nothing (the autoscaler acts)"""
+BEGIN = -1
+"""in place of an action: begin the episode whose tape is drawn"""
 
 KNOB_RANGE = 4.0
 """a knob at level 1 (-1) is this many times (this fraction of) its default"""
@@ -29,43 +31,51 @@ def set_knobs(t, b, levels):
 
 
 @kernel
-def report(t, b, c, mode, obs, offsets, mask):
-    """Offers, mask and observation of environment b; mask [B, 1 + P], [B, V] or [B, 0] by interface."""
+def move(t, b, c, mode, action, levels):
+    """Begin environment b's episode, or carry out its action and step."""
     output = output_of(t)
-    if mode != OPERATIONS:
-        propose(t, b, c)
-    if mask.shape[1] > 0:
-        if mode == OPERATIONS:
-            write_mask(t, b, c, mask)
-        else:
-            mask[b, 0] = 1
-            for i in range(output.offer.shape[1]):
-                mask[b, 1 + i] = output.offer[b, i] != 0
-    if obs.shape[1] > 0:
-        observe(t, b, c, obs, offsets)
-
-
-@entry
-def start_rows(table, rows, c, mode, obs, offsets, mask):
-    """Begin an episode in each of the environments `rows` [any], whose tapes are drawn."""
-    t = opened(table)
-    for b in rows:
+    if action == BEGIN:
         begin(t, b, c)
-        report(t, b, c, mode, obs, offsets, mask)
+        return
+    operation = action
+    if mode == PROPOSALS:
+        operation = output.offer[b, action - 1] if action > 0 else 0
+    elif mode == AUTOSCALED:
+        operation = autoscale(t, b)
+    if levels.shape[1] > 0:
+        set_knobs(t, b, levels)
+    step(t, b, c, operation)
 
 
 @entry
-def advance_rows(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
-    """One step of environments lo .. hi - 1: actions [B] by mode, knob levels [B, 5] or [B, 0] for the defaults."""
+def by_operations(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
+    """One step of environments lo .. hi - 1 on scratch slot c: operations [B], or BEGIN; knob levels [B, 5], or [B, 0]
+    for the defaults. Then their observations to obs [B, O] at offsets [6] and masks [B, V]; without columns, none."""
+    t = opened(table)
+    for b in range(lo, hi):
+        move(t, b, c, OPERATIONS, actions[b], levels)
+        if mask.shape[1] > 0:
+            write_mask(t, b, c, mask)
+        if obs.shape[1] > 0:
+            observe(t, b, c, obs, offsets)
+
+
+@entry
+def by_offers(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
+    """The same with offers as actions, or with the autoscaler in their place, by mode; masks [B, 1 + P] or [B, 0].
+    Offers for the next step are found in any case."""
     t = opened(table)
     output = output_of(t)
     for b in range(lo, hi):
-        operation = actions[b]
-        if mode == PROPOSALS:
-            operation = output.offer[b, actions[b] - 1] if actions[b] > 0 else 0
-        elif mode == AUTOSCALED:
-            operation = autoscale(t, b)
-        if levels.shape[1] > 0:
-            set_knobs(t, b, levels)
-        step(t, b, c, operation)
-        report(t, b, c, mode, obs, offsets, mask)
+        move(t, b, c, mode, actions[b], levels)
+        propose(t, b, c)
+        if mask.shape[1] > 0:
+            mask[b, 0] = 1
+            for i in range(output.offer.shape[1]):
+                mask[b, 1 + i] = output.offer[b, i] != 0
+        if obs.shape[1] > 0:
+            observe(t, b, c, obs, offsets)
+
+
+ENTRIES = {OPERATIONS: by_operations, PROPOSALS: by_offers, AUTOSCALED: by_offers}
+"""two, so that who asks for no offers need not compile them"""

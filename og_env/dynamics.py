@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from og_env.actions import apply
-from og_env.binding import opened
 from og_env.contingency import effective_nodes, write_column, write_losses, write_part
-from og_env.jit import entry, kernel
+from og_env.jit import kernel
 from og_env.latency import finality, lognormal_percentiles, model_latency, write_delays
 from og_env.layout import (
     DOWN,
@@ -271,11 +270,3 @@ def tally(t, b, c):
     values[b, METRIC.sites_down] = down
     values[b, METRIC.replicas_warm] = all_warm
     values[b, METRIC.replicas_loading] = all_loading
-
-
-@entry
-def step_rows(table, lo, hi, c, operations):
-    """Advance environments lo .. hi - 1 with operations [B], on scratch slot c."""
-    t = opened(table)
-    for b in range(lo, hi):
-        step(t, b, c, operations[b])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,21 @@ def entry(function: Callable[..., Any]) -> Any:
     if cache_file is not None:
         cache_file._source_stamp = _STAMP
     return compiled
+
+
+_told: set[Any] = set()
+
+
+def announce(*entries: Any) -> None:
+    """Tell on standard error, once, that entries which are neither loaded nor cached will be compiled now."""
+    cold = [entry for entry in entries if entry not in _told and not entry.signatures and not _is_cached(entry)]
+    _told.update(entries)
+    if cold:
+        print(
+            "og_env: compiling its kernels, once on this machine, takes about 15 to 60 s", file=sys.stderr, flush=True
+        )
+
+
+def _is_cached(compiled: Any) -> bool:
+    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    return cache_file is not None and bool(cache_file._load_index())

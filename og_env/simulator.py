@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
@@ -11,9 +12,10 @@ import numpy as np
 from og_env import actions, advance, config
 from og_env.binding import allocate, bind
 from og_env.fields import Slices, slices
+from og_env.jit import announce
 from og_env.layout import GROUPS, METRICS, TERMS, Memo, Output, Scratch, State, Tape, World
 from og_env.specs import ScenarioSpec
-from og_env.tape import NOTHING, Scripted, draw, nominal, tape_world
+from og_env.tape import NOTHING, Scripted, draw, draw_row, nominal, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
 
 Task = Literal["placement", "routing", "joint"]
@@ -24,6 +26,8 @@ SPLIT_SHIFT = 60
 """a tape's seed carries its split above this bit, so that splits share no tape"""
 
 LEVELS = 5
+DRAWN_BY_ONE = 8
+"""episodes so few that one thread draws them"""
 THREADED_CELLS = 6_000
 """environments x sites x models in a call from which on threads pay (about 0.3 ms of work)"""
 FLAT_TABLES = {
@@ -77,6 +81,8 @@ class Simulator:
             "V": actions.count(compiled.sizes["N"], compiled.sizes["M"]),
         }
         self.mode = self._mode()
+        self.entry = advance.ENTRIES[self.mode]
+        announce(self.entry, draw_row)
         self.slices = self._slices()
         self.cuts = self._cuts()
         self._allocate()
@@ -142,9 +148,25 @@ class Simulator:
             self._place_world(b, compiled)
         draw(self.tape, b, seed, self.tape_worlds[self.state.world[b]], scripted)
 
+    def load_episodes(self, rows: np.ndarray, seeds: Sequence[int], scripted: Scripted = NOTHING) -> None:
+        """Draw the episodes of tape seeds into environments `rows`, on all threads where fleets are fixed."""
+        if self.pool is None or self.random_fleet or len(rows) < DRAWN_BY_ONE:
+            for b, seed in zip(rows, seeds, strict=True):
+                self.load_episode(int(b), seed, scripted)
+            return
+        parts = [range(i, len(rows), self.threads) for i in range(self.threads)]
+        calls = [
+            self.pool.submit(lambda part: [self.load_episode(int(rows[i]), seeds[i], scripted) for i in part], part)
+            for part in parts
+        ]
+        for call in calls:
+            call.result()
+
     def start(self, rows: np.ndarray) -> None:
         """Begin the loaded episodes of these environments."""
-        advance.start_rows(self.table, rows, 0, self.mode, self.observation, self.slices.offsets, self.mask)
+        begin = np.full(self.batch, advance.BEGIN, np.int64)
+        for b in rows:
+            self._advance(b, b + 1, 0, begin, self.no_levels)
 
     def advance(self, operations: np.ndarray, levels: np.ndarray | None = None) -> None:
         """One step of all environments: int64 [B], and knob levels float32 [B, 5]."""
@@ -161,7 +183,7 @@ class Simulator:
             call.result()
 
     def _advance(self, low: int, high: int, slot: int, operations: np.ndarray, levels: np.ndarray) -> None:
-        advance.advance_rows(
+        self.entry(
             self.table,
             low,
             high,
@@ -233,7 +255,7 @@ def simulate(simulator: Simulator, b: int, operations: np.ndarray, levels: np.nd
     mode = simulator.mode
     for i in range(horizon):
         use = levels if levels is not None and i == 0 else nothing
-        advance.advance_rows(table, 0, count, 0, mode, chosen, use, nothing, offsets, mask)
+        simulator.entry(table, 0, count, 0, mode, chosen, use, nothing, offsets, mask)
         result.rewards[:, i] = output.reward
         result.terms[:, i] = output.terms
         result.metrics[:, i] = output.metrics

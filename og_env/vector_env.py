@@ -94,8 +94,8 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         return seeds
 
     def _begin(self, rows: np.ndarray, scripted: Scripted = NOTHING) -> list[dict[str, Any]]:
-        for i in rows:
-            self.simulator.load_episode(i, self.simulator.tape_seed(self._generators[i]), scripted)
+        seeds = [self.simulator.tape_seed(self._generators[i]) for i in rows]
+        self.simulator.load_episodes(rows, seeds, scripted)
         facts = incident_facts(scripted, self.simulator, rows)
         self.simulator.start(rows)
         return facts

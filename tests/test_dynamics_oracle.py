@@ -10,8 +10,8 @@ import pytest
 from random_worlds import arrays_for_kernel, copy_of, random_episodes, random_operations
 
 from og_env.actions import count
+from og_env.advance import OPERATIONS, by_operations
 from og_env.binding import bind
-from og_env.dynamics import step_rows
 from og_env.layout import KNOBS, METRICS, TERMS, Output, State
 from og_env.oracle import possible, step
 from og_env.simulator import Settings, Simulator
@@ -49,10 +49,12 @@ def test_kernel_equals_oracle_on_random_worlds(seed: int) -> None:
     output, scratch, memo = arrays_for_kernel(episodes)
     state = copy_of(episodes.state)
     table = bind(episodes.sizes, episodes.world, episodes.tape, state, output, scratch, memo)
+    nothing, no_mask = np.zeros((WORLDS_PER_SEED, 0), np.float32), np.zeros((WORLDS_PER_SEED, 0), np.int8)
+    offsets = np.full(6, -1, np.int64)
     for _ in range(STEPS):
         operations = random_operations(rng, possible(episodes.world, state))
         expected = step(episodes.world, episodes.tape, state, operations)
-        step_rows(table, 0, WORLDS_PER_SEED, 0, operations)
+        by_operations(table, 0, WORLDS_PER_SEED, 0, OPERATIONS, operations, nothing, nothing, offsets, no_mask)
         assert_equal((state, output), expected)
 
 
