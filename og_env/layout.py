@@ -260,6 +260,7 @@ class Scratch(NamedTuple):
     domain_part: array("f8", "C M F")
     domain_risk: array("f8", "C F")  # expected share of the near future without it, as the signals have it
     domain_base: array("f8", "C F")  # nominal loss of the fleet as it is, requests/s
+    base_plain: array("f8", "C F")  # what would go with its replicas alone
     related: array("f4", "C N")  # traffic share times correlation, by site
     base: array("f8", "C 4")  # nominal demand and served requests/s, price of what is unserved, resilience cost
     candidate: array("f8", "C N")

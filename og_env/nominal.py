@@ -120,6 +120,7 @@ def evaluate(t, b, c, row):
     demand, served = 1e-9, 0.0
     for f in range(scratch.domain_base.shape[1]):
         scratch.domain_base[c, f] = 0
+        scratch.base_plain[c, f] = 0
     for m in range(state.phase.shape[1]):
         count = list_nominal(t, b, c, m)
         served_m, late = split(t, b, c, m, count)
@@ -152,6 +153,7 @@ def keep_columns(t, b, c, m, count):
         scratch.domain_plain[c, m, f] = scratch.column_plain[c, f]
         scratch.domain_part[c, m, f] = scratch.column_part[c, f]
         scratch.domain_base[c, f] += scratch.column_part[c, f]
+        scratch.base_plain[c, f] += scratch.column_plain[c, f]
 
 
 @kernel
@@ -182,10 +184,7 @@ def role_trial(t, b, c, role, s, change):
     models = scratch.served.shape[1]
     count_role(t, b, c, role, s, change)
     for f in range(scratch.domain_base.shape[1]):
-        scratch.domain_lost[c, f] = 0
-    for m in range(models):
-        for f in range(scratch.domain_base.shape[1]):
-            scratch.domain_lost[c, f] += scratch.domain_plain[c, m, f]
+        scratch.domain_lost[c, f] = scratch.base_plain[c, f]
     if memo.criticals[b]:
         for f in range(scratch.domain_base.shape[1]):
             if memo.critical[b, f]:

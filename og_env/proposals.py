@@ -297,29 +297,26 @@ def gateway_service(t, b, c, s, change):
 
 @kernel
 def propose_role(t, b, c, role):
-    """Offer the best two sites to add a role to, and the best one to take it from."""
+    """Offer the best two sites to add a role to, and every running one to take it from."""
     world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     sites = state.status.shape[1]
     k = state.world[b]
     live = max(memo.live[b, role], 1)
-    worst_site, worst_value = -1, 1e30
     for s in range(sites):
         scratch.candidate[c, s] = -1e30
         if not reachable(t, b, s):
             continue
-        crowd = 0
-        for d in range(1, world.site_domain.shape[2]):
-            f = world.site_domain[k, s, d]
-            if f >= 0 and world.domain_visible[k, f]:
-                crowd = max(crowd, scratch.domain_role[c, f, role])
-        value = 0.1 * scratch.site_score[c, s] - 0.2 * crowd / live
-        value -= rent_gain(t, b, world.usd_per_vm_hour[k, s])
-        if role == GATEWAY:
-            value += role_service(t, b, c, role, s, 1) * 5
-        if state.role_ms[b, role, s] < 0:
-            scratch.candidate[c, s] = value
-        elif state.role_ms[b, role, s] == 0 and value < worst_value:
-            worst_site, worst_value = s, value
+        if state.role_ms[b, role, s] == 0:
+            price_role(t, b, c, role, s, -1)
+        elif state.role_ms[b, role, s] < 0:
+            crowd = 0
+            for d in range(1, world.site_domain.shape[2]):
+                f = world.site_domain[k, s, d]
+                if f >= 0 and world.domain_visible[k, f]:
+                    crowd = max(crowd, scratch.domain_role[c, f, role])
+            value = 0.1 * scratch.site_score[c, s] - 0.2 * crowd / live
+            value -= rent_gain(t, b, world.usd_per_vm_hour[k, s])
+            scratch.candidate[c, s] = value + 5 * role_service(t, b, c, role, s, 1) if role == GATEWAY else value
     for _ in range(2):
         best, value = -1, -1e29
         for s in range(sites):
@@ -329,8 +326,6 @@ def propose_role(t, b, c, role):
             break
         scratch.candidate[c, best] = -1e30
         price_role(t, b, c, role, best, 1)
-    if worst_site >= 0:
-        price_role(t, b, c, role, worst_site, -1)
 
 
 @kernel

@@ -1,0 +1,80 @@
+"""Elementary functions and sums of compiled code against NumPy's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from og_env import lanes
+from og_env.binding import HEADER, LANES, allocate, bind, opened, viewer
+from og_env.jit import njit
+from og_env.layout import Scratch
+
+SIZES = {"N": 16} | dict.fromkeys("WBTYMUFSDPKQOVC", 1)
+
+
+@njit
+def exponentials(x, result):
+    for i in range(len(x)):
+        result[i] = lanes.exp(x[i])
+
+
+@njit
+def logarithms(x, result):
+    for i in range(len(x)):
+        result[i] = lanes.log(x[i])
+
+
+def test_exp_is_exact_to_thirteen_digits_and_cut_off_at_700() -> None:
+    x = np.concatenate([np.linspace(-700, 700, 20_001), np.linspace(-1, 1, 2_001)])
+    result = np.empty_like(x)
+    exponentials(x, result)
+    assert result == pytest.approx(np.exp(x), rel=1e-13)
+    far = np.array([-1e9, 1e9])
+    exponentials(far, result)
+    assert result[:2] == pytest.approx(np.exp([-700.0, 700.0]), rel=1e-13)
+
+
+def test_log_is_exact_to_thirteen_digits() -> None:
+    x = np.concatenate([np.geomspace(1e-300, 1e300, 20_001), np.linspace(0.5, 2, 2_001)])
+    result = np.empty_like(x)
+    logarithms(x, result)
+    assert result == pytest.approx(np.log(x), rel=1e-13, abs=1e-15)
+
+
+@njit
+def work(table, view):
+    t = view(table)
+    two = lanes.splat(2.0)
+    a, b = lanes.load(t.weight, (0, 0)), lanes.load(t.factor, (0, 0))
+    lanes.store(t.kept, (0, 0), lanes.exp(lanes.log(a)) * two - b / a + max(a, b))
+    return lanes.total(a)
+
+
+def test_lanes_do_what_numpy_does() -> None:
+    scratch: Scratch = allocate(Scratch, SIZES)
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(0.1, 3, (2, LANES))
+    scratch.weight[0, :LANES], scratch.factor[0, :LANES] = a, b
+    look = viewer(Scratch, HEADER)
+
+    @njit
+    def view(table):
+        return look(opened(table))
+
+    summed = work(bind(SIZES, scratch), view)
+    assert scratch.kept[0, :LANES] == pytest.approx(a * 2 - b / a + np.maximum(a, b), rel=1e-12)
+    assert summed == pytest.approx(a.sum(), rel=1e-15)
+    assert (scratch.kept[0, LANES:] == 0).all()
+
+
+def test_only_float64_fields_are_read_in_lanes() -> None:
+    scratch: Scratch = allocate(Scratch, SIZES)
+    look = viewer(Scratch, HEADER)
+
+    @njit
+    def wrong(table):
+        return lanes.total(lanes.load(look(opened(table)).replicas, (0, 0)))
+
+    with pytest.raises(Exception, match="float64 fields"):
+        wrong(bind(SIZES, scratch))
