@@ -64,7 +64,6 @@ def begin(t, b, c):
                 phase = LOADING
             state.phase[b, m, s] = phase
             state.left[b, m, s] = world.load_ms[k, m, s] if phase == LOADING else 0
-            state.utilisation[b, m, s] = 0
             state.load_rps[b, m, s] = 0
             if phase >= FETCHING:
                 state.gpus_used[b, s] += world.replica_gpus[k, m, s]
@@ -107,13 +106,11 @@ def route_model(t, b, c, m):
     scratch.timeouts[c, m] = late
     k = state.world[b]
     for s in range(state.status.shape[1]):
-        state.utilisation[b, m, s] = 0
         state.load_rps[b, m, s] = 0
     capacities, waits, egress = 0.0, 0.0, 0.0
     for r in range(count):
         s = scratch.replicas[c, r]
         load, capacity, wait_s = scratch.total_rps[c, r], scratch.cap_rps[c, r], scratch.replica_wait_s[c, r]
-        state.utilisation[b, m, s] = load / capacity if capacity > 0 else 0.0
         state.load_rps[b, m, s] = load
         scratch.site_rps[c, s] += load
         capacities += capacity
@@ -236,7 +233,7 @@ def account(t, b, c, usd_per_hour, final_s):
 @kernel
 def tally(t, b, c):
     """Count, at the end of the step, sites that are down, replicas that are warm or under way, by model and by site,
-    and add up the capacity and load of the warm ones that are up."""
+    and add up the capacity of the warm ones that are up; whoever served is one of them."""
     world, state, scratch, values = world_of(t), state_of(t), scratch_of(t), output_of(t).metrics
     models, sites = state.phase.shape[1:]
     k = state.world[b]
@@ -247,7 +244,7 @@ def tally(t, b, c):
         scratch.site_loading[c, s] = 0
     all_warm, all_loading = 0, 0
     for m in range(models):
-        warm, loading, capacity, load = 0, 0, 0.0, 0.0
+        warm, loading, capacity = 0, 0, 0.0
         for s in range(sites):
             phase = state.phase[b, m, s]
             if phase < FETCHING:
@@ -262,11 +259,10 @@ def tally(t, b, c):
                 loading += not is_warm
                 if is_warm:
                     capacity += world.capacity_rps[k, m, s]
-                    load += state.load_rps[b, m, s]
         scratch.tally[c, m, 0] = warm
         scratch.tally[c, m, 1] = loading
         scratch.tally[c, m, 2] = capacity
-        scratch.tally[c, m, 3] = load
+        scratch.tally[c, m, 3] = state.model_served_rps[b, m]
     values[b, METRIC.sites_down] = down
     values[b, METRIC.replicas_warm] = all_warm
     values[b, METRIC.replicas_loading] = all_loading

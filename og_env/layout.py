@@ -147,7 +147,6 @@ class State(NamedTuple):
     gpus_used: array("i4", "B N")
     undetected_ms: array("i4", "B N")  # how long the router will still use a dead site
     status: array("u1", "B N")  # at the end of the last step
-    utilisation: array("f4", "B M N")
     load_rps: array("f4", "B M N")  # served by replica in the last step
     site_share: array("f4", "B N")  # of served traffic
     domain_share: array("f4", "B F")

@@ -156,14 +156,16 @@ def add_replica(t, b, c, m, s, position, wait_ms, factor, seen):
         host(t, b, c, s)
     wait_s = wait_ms * 0.001
     risk = scratch.site_risk[c, s] + (0.0 if trusted(t, b, m, s, seen) else 1.0)
-    penalty = state.knobs[b, 1] * wait_s + state.knobs[b, 2] * state.utilisation[b, m, s] + state.knobs[b, 3] * risk
+    whole = world.capacity_rps[k, m, s]
+    utilisation = state.load_rps[b, m, s] / (whole * SLOW_CAPACITY if seen & SLOW else whole)
+    penalty = state.knobs[b, 1] * wait_s + state.knobs[b, 2] * utilisation + state.knobs[b, 3] * risk
     scratch.replicas[c, position] = s
     scratch.factor[c, position] = factor
     scratch.weight[c, position] = -penalty
     scratch.replica_wait_s[c, position] = wait_s
     capacity = 0.0
     if not state.status[b, s] & DOWN:
-        capacity = world.capacity_rps[k, m, s]
+        capacity = whole
         if wait_ms > 0:
             capacity *= 1 - wait_ms / world.step_ms[k]
         if state.status[b, s] & SLOW:

@@ -206,7 +206,7 @@ def _fill_state(rng: np.random.Generator, world: World, state: State, w: int) ->
         state.role_ms[w, :, s] = rng.choice([-1, 0, 0, 90_000, 500_000], 3)
     if rng.random() < 0.1:
         state.role_ms[w, STORE] = -1
-    state.utilisation[w] = rng.uniform(0, 1, (models, sites)) * (state.phase[w] == WARM)
+    state.load_rps[w] = rng.uniform(0, 1, (models, sites)) * world.capacity_rps[w] * (state.phase[w] == WARM)
     state.domain_share[w] = rng.uniform(0, 1, state.domain_share.shape[1]) * (world.domain_size[w] > 0)
     state.knobs[w] = world.knobs[w]
     state.attack_domain[w] = -1

@@ -64,7 +64,6 @@ def test_a_served_step() -> None:
     latency_s = 0.010 + 0.050 + 2 + queue_s  # half of the answers come from C, 100 ms away
     variance = 0.050**2 + (0.5 * 2) ** 2 + queue_var
     assert done.state.load_rps[0, 0].tolist() == [3, 0, 3]
-    assert done.state.utilisation[0, 0].tolist() == near([0.3, 0, 0.3])
     assert done.metrics["served_share"] == 1
     assert done.metrics["latency_mean_ms"] == near(1000 * latency_s)
     sigma2 = math.log(1 + variance / latency_s**2)
@@ -113,7 +112,7 @@ def test_overflow_is_split_once_over_what_is_spare() -> None:
 def test_softmax_weighs_network_cold_wait_load_and_risk() -> None:
     world = served_at_a_and_c(base_rps=1)
     world.state.knobs[0] = [40, 0.1, 2, 0.5, 0.2]
-    world.state.utilisation[0, 0] = [0.5, 0, 0]
+    world.state.load_rps[0, 0] = [5, 0, 0]
     world.state.domain_share[0, 0] = 0.4
     world.tape.signal[0, 0, 0] = 127  # alarm 127 / 127.5 - 0.25
     put(world, C, LOADING, 60_000)
@@ -129,7 +128,7 @@ def test_a_replica_that_warms_up_within_patience_serves_late() -> None:
     put(world, A, LOADING, 60_000)
     done = play(world)
     # 240 of 300 s at 10 requests/s; requests of the first minute wait 60^2 / (2 x 300) s on average over the step
-    assert done.state.utilisation[0, 0, A] == near(0.5)
+    assert done.state.load_rps[0, 0, A] == near(4)
     assert done.metrics["cold_wait_s"] == near(6)
     latency_s = 0.010 + 2 + 0.5 * 4 + 6
     assert done.metrics["latency_mean_ms"] == near(1000 * latency_s)
@@ -242,8 +241,8 @@ def test_slow_sites_have_half_the_capacity_and_take_longer() -> None:
     world = served_at_a_and_c()
     world.tape.status[0, 1, :] = SLOW
     done = play(world)
-    # utilisation 0.6; 100 ms more to the gateway and 100 ms more to the replica, half of them 100 ms away
-    assert done.state.utilisation[0, 0].tolist() == near([0.6, 0, 0.6])
+    # utilisation 3 of 5; 100 ms more to the gateway and 100 ms more to the replica, half of them 100 ms away
+    assert done.state.load_rps[0, 0].tolist() == near([3, 0, 3])
     assert done.metrics["latency_mean_ms"] == near(1000 * (0.110 + 0.150 + 4 + 0.6 * 4 / 0.4))
 
 

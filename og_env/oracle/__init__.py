@@ -57,7 +57,6 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
     reward = -(facts.world.weights * term_values).sum(axis=1)
 
     remembered = ended._replace(
-        utilisation=traffic.utilisation,
         load_rps=traffic.load_rps,
         site_share=_site_share(traffic),
         domain_share=risk.share,

@@ -41,7 +41,6 @@ class Traffic(NamedTuple):
     users: Users
     replicas: Replicas
     load_rps: np.ndarray  # [B, M, N]
-    utilisation: np.ndarray  # [B, M, N]
     served_rps: np.ndarray  # [B, M]
     latency_s: np.ndarray  # [B, M]: mean
     latency_var: np.ndarray  # [B, M]
@@ -60,8 +59,8 @@ def serve(facts: Facts, tape: Tape, state: State, seen: np.ndarray, fetch: Fetch
     for m in range(users.demand_rps.shape[1]):
         flow, timeout_share = _route(state, users, replicas, network_s, m)
         columns.append(_delay(facts, state, users, replicas, network_s, flow, timeout_share, m))
-    load, rho, latency, variance, timeouts, cold = (np.stack(values, axis=1) for values in zip(*columns, strict=True))
-    return Traffic(users, replicas, load, rho, load.sum(axis=2), latency, variance, timeouts, cold)
+    load, latency, variance, timeouts, cold = (np.stack(values, axis=1) for values in zip(*columns, strict=True))
+    return Traffic(users, replicas, load, load.sum(axis=2), latency, variance, timeouts, cold)
 
 
 def _enter(facts: Facts, tape: Tape, state: State, dead_share: np.ndarray) -> Users:
@@ -109,7 +108,8 @@ def _replicas(
     knobs = dict(zip(KNOBS, state.knobs.T[:, :, None, None], strict=True))
     unattested = (world.verification[:, :, None] == TEE) & ((world.tee == 0) | has(seen, UNTRUSTED))[:, None]
     risk = _site_risk(facts, tape, state)[:, None] + unattested
-    score = knobs["cold_penalty"] * wait_s + knobs["load_penalty"] * state.utilisation + knobs["risk_aversion"] * risk
+    busy = ratio(state.load_rps, world.capacity_rps * np.where(slow(seen), SLOW_CAPACITY, 1)[:, None])
+    score = knobs["cold_penalty"] * wait_s + knobs["load_penalty"] * busy + knobs["risk_aversion"] * risk
 
     capacity = world.capacity_rps * np.where(slow(state.status), SLOW_CAPACITY, 1)[:, None]
     cap_rps = np.where(alive, capacity * (1 - wait_s * 1000 / step_ms), 0)
@@ -168,7 +168,7 @@ def _delay(
     timeout_share: np.ndarray,
     m: int,
 ) -> tuple[np.ndarray, ...]:
-    """Load, utilisation, mean and variance of latency, timeout share and cold wait of a model.
+    """Load, mean and variance of latency, timeout share and cold wait of a model.
 
     Queue: Allen-Cunneen G/G/c with nearly Erlang's C. A replica that is warm after w of a step of length t delays
     requests by w^2 / 2t.
@@ -198,4 +198,4 @@ def _delay(
     timeout_s = world.timeout_ms / 1000
     with_timeouts = mean + timeout_share * timeout_s
     total_var = np.maximum(second - mean**2, 0) + timeout_share * (1 - timeout_share) * timeout_s**2
-    return load, rho, with_timeouts, total_var, timeout_share, cold
+    return load, with_timeouts, total_var, timeout_share, cold

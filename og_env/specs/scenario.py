@@ -249,7 +249,7 @@ class RouterSpec(Spec):
     cold_penalty: NonNegative = 0.1
     """per second of expected cold wait"""
     load_penalty: NonNegative = 2.0
-    """per unit of utilisation in the last step"""
+    """per unit of utilisation: load of the last step over capacity"""
     risk_aversion: NonNegative = 0.5
     """per unit of dependency risk"""
     spread: Share = 0.1
