@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("proposals",),
     ("observation",),
     ("advance",),
+    ("lookahead",),
     ("simulator",),
     ("spaces", "options"),
     ("env",),
