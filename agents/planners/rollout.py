@@ -1,4 +1,4 @@
-"""Planners that look ahead in copies of the environment: every candidate, then the greedy planner for H steps.
+"""Planners that look ahead in copies of the environment: every candidate, then the tuned greedy planner for H steps.
 
 `rollout` sees what a policy may see, the nominal forecast or futures drawn from the scenario's failure process;
 `clairvoyant` reads the tape. The latter is a planner and no optimum: the best policy that knows the future earns at
@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agents.planners.base import TunedGreedy
+from agents.planners.tuned import START
 from og_env.binding import allocate
 from og_env.layout import KNOBS, Tape
 from og_env.lookahead import Copies
-from og_env.nominal import THRESHOLD
 from og_env.simulator import SPLIT_SHIFT, Simulator, source_of
 from og_env.tape import draw, script
 
@@ -43,6 +44,8 @@ class Rollout:
     every: int = 3
     futures: int = 0
     seed: int = 0
+    base: Mapping[str, float] = field(default_factory=lambda: START["greedy_tuned"])
+    """constants of the greedy planner that follows"""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -63,6 +66,9 @@ class Rollout:
         self._simulator = simulator
         copies = self.candidates * max(self.futures, 1)
         self._copies = Copies(source_of(simulator), simulator.batch, copies, self.horizon)
+        size = simulator.settings.proposals
+        self._follow = TunedGreedy(self.base, simulator.world, self._copies.state, size)
+        self._now = TunedGreedy(self.base, simulator.world, simulator.state, size)
         self._future: Tape = allocate(Tape, simulator.sizes | {"B": 1})
         self._rng = np.random.default_rng(self.seed)
 
@@ -79,12 +85,12 @@ class Rollout:
         if simulator is None or copies is None:
             raise ValueError(f"{self.name} plans in copies of an environment: attach(env) first")
         rows = np.arange(simulator.batch)
-        first = self._first(simulator, copies)
+        first = self._first(simulator)
         copies.load(rows, truth=self.truth)
         if self.futures:
             self._imagine(simulator, copies)
         trials = np.repeat(first, max(self.futures, 1), axis=1).reshape(-1)
-        returns = copies.run(trials, copies.greedy, every=self.every).sum(axis=1)
+        returns = copies.run(trials, self._follow.choose, every=self.every).sum(axis=1)
         means = returns.reshape(simulator.batch, self.candidates, -1).mean(axis=2)
         actions = first[rows, means.argmax(axis=1)]
         if self.task == "joint":
@@ -93,21 +99,17 @@ class Rollout:
         shape = np.shape(observation["globals"] if isinstance(observation, Mapping) else observation)
         return (actions[0] if len(shape) == 1 else actions), state
 
-    def _first(self, simulator: Simulator, copies: Copies) -> npt.NDArray[np.int64]:
-        """Candidates [B, K]: the greedy choice, nothing, then the other offers by gain; nothing again where none is."""
-        offer, gain = simulator.output.offer, simulator.output.offer_gain
-        gains = np.where(offer != 0, gain[:, :, 0].astype(np.float64), -np.inf)
-        order = np.argsort(-gains, axis=1, kind="stable") + 1
-        order = np.where(np.take_along_axis(gains, order - 1, axis=1) > -np.inf, order, 0)
-        best = order[:, 0]
-        least = simulator.world.planner[simulator.state.world, THRESHOLD]
-        takes = gains.max(axis=1) > least
-        chosen = np.where(takes, best, 0)
-        other = np.where(takes, 0, best)
-        width = self.candidates - 2
-        rest = np.zeros((len(best), width), np.int64)
-        rest[:, : order.shape[1] - 1] = order[:, 1 : 1 + width]
-        return np.concatenate([chosen[:, None], other[:, None], rest], axis=1)
+    def _first(self, simulator: Simulator) -> npt.NDArray[np.int64]:
+        """Candidates [B, K]: the base's choice, nothing, then the other offers by value; nothing again where none is."""
+        values = self._now.values(simulator.output.offer, simulator.output.offer_gain)
+        order = np.argsort(-values, axis=1, kind="stable") + 1
+        ordered = np.take_along_axis(values, order - 1, axis=1)
+        order = np.where(ordered > -np.inf, order, 0)
+        takes = ordered[:, :1] > 0
+        pair = np.concatenate([np.where(takes, order[:, :1], 0), np.where(takes, 0, order[:, :1])], axis=1)
+        rest = order[:, 1 : self.candidates - 1]
+        padding = np.zeros((len(order), self.candidates - 2 - rest.shape[1]), np.int64)
+        return np.concatenate([pair, rest, padding], axis=1)
 
     def _imagine(self, simulator: Simulator, copies: Copies) -> None:
         """Add drawn outages to the forecasts, the same for all candidates of a future; scripted ones are not known."""
