@@ -9,6 +9,8 @@ Hall 2018) through highspy, of the extra `opt`.
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -160,7 +162,7 @@ def solve(programme: Programme, time_limit_s: float) -> Floats:
         import highspy
     except ImportError:
         raise ValueError("highspy is not installed: pip install '.[opt]'") from None
-    solver: Any = highspy.Highs()
+    solver = _silent(highspy.Highs)
     solver.silent()
     for option, value in (("time_limit", time_limit_s), ("mip_rel_gap", GAP), ("threads", 1)):
         solver.setOptionValue(option, value)
@@ -180,6 +182,19 @@ def solve(programme: Programme, time_limit_s: float) -> Floats:
     if len(values) != count or solver.getInfo().primal_solution_status == 0:
         raise ValueError(f"HiGHS found no placement within {time_limit_s:g} s")
     return values
+
+
+def _silent(create: Any) -> Any:
+    """A solver whose banner, which it prints when it is made, went nowhere."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        return create()
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def hedge_roles(world: World, roles: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
