@@ -129,9 +129,9 @@ def cross_entropy(
     score: Callable[[Constants], float],
     start: Constants,
     *,
-    population: int = 12,
+    population: int = 10,
     elite: int = 3,
-    rounds: int = 5,
+    rounds: int = 4,
     seed: int = 0,
 ) -> tuple[dict[str, float], int]:
     """Cross-entropy search for the highest score (Rubinstein 1999): populations from a normal distribution that moves

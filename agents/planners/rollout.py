@@ -31,7 +31,7 @@ MIDDLE_LEVEL = 2
 class Rollout:
     """Tries doing nothing and the best `candidates` - 1 offers; takes what earns most over `horizon` steps.
 
-    The first candidate is the greedy choice, so that a tie is decided for it. The greedy planner acts in every
+    The first candidate is the base's choice, so that a tie is decided for it. The greedy planner acts in every
     `every`-th step of a rollout: proposals are what a step costs most. `futures` above 0 averages over that many drawn
     futures, the same ones for every candidate. `attach` before the first prediction.
     """
@@ -43,6 +43,8 @@ class Rollout:
     candidates: int = 8
     every: int = 3
     futures: int = 0
+    margin: float = 0.05
+    """reward by which another candidate must beat the base's choice: what that one is good for after the horizon"""
     seed: int = 0
     base: Mapping[str, float] = field(default_factory=lambda: START["greedy_tuned"])
     """constants of the greedy planner that follows"""
@@ -92,6 +94,7 @@ class Rollout:
         trials = np.repeat(first, max(self.futures, 1), axis=1).reshape(-1)
         returns = copies.run(trials, self._follow.choose, every=self.every).sum(axis=1)
         means = returns.reshape(simulator.batch, self.candidates, -1).mean(axis=2)
+        means[:, 0] += self.margin
         actions = first[rows, means.argmax(axis=1)]
         if self.task == "joint":
             levels = np.full((len(actions), len(KNOBS)), MIDDLE_LEVEL, np.int64)
