@@ -9,8 +9,8 @@ import numpy as np
 
 from og_env import actions as operations
 from og_env.layout import METRICS, TERMS
-from og_env.options import outages_of
 from og_env.lookahead import Outlook
+from og_env.options import outages_of
 from og_env.simulator import Follow, Interface, Settings, Simulator, Split, Task, simulate
 from og_env.spaces import action_space, full_mask, observation_space, split_actions
 

@@ -162,9 +162,7 @@ class Copies:
         return (operations > 0).astype(np.int64)
 
 
-def outlook(
-    copies: Copies, first: Indices, follow: Choice, levels: npt.NDArray[np.float32] | None = None
-) -> Outlook:
+def outlook(copies: Copies, first: Indices, follow: Choice, levels: npt.NDArray[np.float32] | None = None) -> Outlook:
     """Everything that `run` meets on the way."""
     shape = (copies.batch, copies.horizon)
     result = Outlook(np.zeros(shape), np.zeros((*shape, len(TERMS))), np.zeros((*shape, len(METRICS))))

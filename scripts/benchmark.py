@@ -164,9 +164,7 @@ def cost_of_correlation(spec: ScenarioSpec, task: str, options: argparse.Namespa
 def text(summary: Json, out: Path) -> str:
     lines = [comparison.aligned(comparison.TABLE_HEADER, comparison.table_rows(summary))]
     kind = "held-out" if summary["split"] == "test" else summary["split"]
-    lines.append(
-        f"* best baseline. {summary['episodes']} {kind} episodes, the same for all; 95 % bootstrap intervals."
-    )
+    lines.append(f"* best baseline. {summary['episodes']} {kind} episodes, the same for all; 95 % bootstrap intervals.")
     if "twin" in summary:
         twin = summary["twin"]
         lines.append(

@@ -15,7 +15,6 @@ from agents import heuristics, tuning
 from agents.planners.tuned import START
 from og_env.command_line import Parser, guarded
 
-
 WHICH = f"heuristics (default: all with constants), planners: {', '.join(START)}"
 
 

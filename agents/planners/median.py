@@ -39,7 +39,7 @@ class Programme(NamedTuple):
     upper: Floats
     whole: int
     start: npt.NDArray[np.int32]
-    index: npt.NDArray[np.int32]
+    columns: npt.NDArray[np.int32]
     value: Floats
     low: Floats
     high: Floats
@@ -159,7 +159,7 @@ def members(world: World) -> Floats:
 def solve(programme: Programme, time_limit_s: float) -> Floats:
     """The best values found. Raises ValueError where highspy is missing or nothing was found."""
     try:
-        import highspy
+        import highspy  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ValueError("highspy is not installed: pip install '.[opt]'") from None
     solver = _silent(highspy.Highs)
@@ -172,7 +172,7 @@ def solve(programme: Programme, time_limit_s: float) -> Floats:
     model.col_cost_, model.col_lower_, model.col_upper_ = programme.cost, np.zeros(count), programme.upper
     model.row_lower_, model.row_upper_ = programme.low, programme.high
     model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    model.a_matrix_.start_, model.a_matrix_.index_ = programme.start, programme.index
+    model.a_matrix_.start_, model.a_matrix_.index_ = programme.start, programme.columns
     model.a_matrix_.value_ = programme.value
     kinds = [highspy.HighsVarType.kInteger] * programme.whole
     model.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * (count - programme.whole)

@@ -30,7 +30,7 @@ def constant(sight: Sight, constants: Constants) -> Floats:
     scores = np.full(sight.offers("valid").shape, NEVER)
     rank = int(constants["rank"])
     if rank > 0:
-        scores[..., min(rank, scores.shape[-1]) - 1] = 1.0
+        scores[..., min(rank, np.size(scores, -1)) - 1] = 1.0
     return scores
 
 
@@ -70,7 +70,9 @@ def greedy_tuned(sight: Sight, constants: Constants) -> Floats:
     fetches = model & (sight.offers("on_disk") < 0.5)
     value = value - constants["congestion"] * fetches * sight.overall("store_queue")
     value = value - constants["alarm"] * adds * np.maximum(sight.offers("alarm") - 0.3, 0)
-    tight = sight.offers("model_utilisation") * (1 + np.maximum(sight.offers("model_forecast"), 0)) - constants["target"]
+    tight = (
+        sight.offers("model_utilisation") * (1 + np.maximum(sight.offers("model_forecast"), 0)) - constants["target"]
+    )
     tight = constants["reserve"] * sight.offers("model_share") * np.maximum(tight, 0)
     return value + np.where(sight.offers("is_launch") > 0, tight, np.where(sight.offers("is_retire") > 0, -tight, 0))
 

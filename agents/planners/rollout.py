@@ -41,7 +41,7 @@ class Rollout:
     truth: bool = False
     horizon: int = 36
     candidates: int = 8
-    every: int = 3
+    every: int = 2
     futures: int = 0
     margin: float = 0.05
     """reward by which another candidate must beat the base's choice: what that one is good for after the horizon"""

@@ -50,9 +50,7 @@ def moves(target: Target) -> npt.NDArray[np.int64]:
         (int(turn[m, s]), 1 + LAUNCH * models * sites + m * sites + s) for m, s in np.argwhere(target.replicas)
     )
     retires = [1 + RETIRE * models * sites + m * sites + s for m, s in np.argwhere(~target.replicas)]
-    drops = [
-        roles + (2 * role + 1) * sites + s for role in range(ROLES) for s in np.flatnonzero(~target.roles[role])
-    ]
+    drops = [roles + (2 * role + 1) * sites + s for role in range(ROLES) for s in np.flatnonzero(~target.roles[role])]
     return np.array([*adds, *(operation for _, operation in launches), *retires, *drops], np.int64)
 
 
@@ -80,7 +78,9 @@ class StaticPlacement:
         masks = None if action_masks is None else np.asarray(action_masks, np.bool_)
         order: npt.NDArray[np.int64] = self._moves  # type: ignore[attr-defined]
         if masks is None or masks.shape[-1] <= order.max(initial=0):
-            raise ValueError(f'{self.name} needs the masks of operations: make the environment with interface="operations"')
+            raise ValueError(
+                f'{self.name} needs the masks of operations: make the environment with interface="operations"'
+            )
         possible = masks[..., order]
         first = order[possible.argmax(axis=-1)]
         return np.where(possible.any(axis=-1), first, 0), state
