@@ -18,14 +18,19 @@ WORDS = {"win": "wins against", "loss": "loses against", "tie": "cannot be told 
 
 
 def compare(
-    runs: Sequence[Episodes], learned: Sequence[str] = (), *, seed: int = 0, strata: npt.ArrayLike | None = None
+    runs: Sequence[Episodes],
+    learned: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    oracles: Sequence[str] = (),
+    strata: npt.ArrayLike | None = None,
 ) -> Json:
     """Summary of several policies on the same episodes.
 
-    The best baseline is the heuristic with the highest mean return on these very episodes, which favours the
-    baselines; every other policy is compared with it in pairs. The verdict is on the first of `learned`. Without a
-    heuristic or without a learned policy the respective entries are None. `strata` [E] labels groups of episodes that
-    every resample has as many of, e.g. incidents. Raises ValueError where episodes differ.
+    The best baseline is the one with the highest mean return on these very episodes, which favours the baselines;
+    `oracles` read the tape and are none. Every other policy is compared with it in pairs. The verdict is on the first
+    of `learned`. Without a baseline or without a learned policy the respective entries are None. `strata` [E] labels
+    groups of episodes that every resample has as many of, e.g. incidents. Raises ValueError where episodes differ.
     """
     for run in runs[1:]:
         if not np.array_equal(run.seeds, runs[0].seeds):
@@ -33,8 +38,8 @@ def compare(
     by_name = {run.policy: run for run in runs}
     if len(by_name) < len(runs):
         raise ValueError("two policies have the same name")
-    heuristics = [run for run in runs if run.policy not in learned]
-    best = max(heuristics, key=lambda run: run.returns.mean()).policy if heuristics else None
+    baselines = [run for run in runs if run.policy not in (*learned, *oracles)]
+    best = max(baselines, key=lambda run: run.returns.mean()).policy if baselines else None
     pairs = {}
     if best is not None:
         for run in runs:
@@ -55,6 +60,29 @@ def compare(
             for name, pair in pairs.items()
         },
         "verdict": pairs[first].verdict if first is not None and best is not None else None,
+    }
+
+
+def headroom(reference: Episodes, best: Episodes, runs: Sequence[Episodes] = (), *, seed: int = 0) -> Json:
+    """What a reference gains on the best baseline over the same episodes, in percent of that one's |return|, and the
+    share of this gap that each of `runs` closes: (its mean - best's) / (reference's - best's), None without a gap.
+
+    Intervals are of paired bootstraps. Raises ValueError where the episodes differ or the best return is 0.
+    """
+    for run in (reference, *runs):
+        if not np.array_equal(run.seeds, best.seeds):
+            raise ValueError(f"{run.policy} and {best.policy} did not play the same episodes")
+    gap = statistics.relative_change_percent(reference.returns, best.returns, seed=seed)
+    others = [run for run in runs if run.policy not in (reference.policy, best.policy)]
+    closed = {run.policy: statistics.share_closed(run.returns, best.returns, reference.returns) for run in others}
+    return {
+        "percent": gap.value,
+        "ci_low": gap.low,
+        "ci_high": gap.high,
+        "closed": {
+            name: None if share is None else {"share": share.value, "ci_low": share.low, "ci_high": share.high}
+            for name, share in closed.items()
+        },
     }
 
 

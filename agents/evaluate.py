@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from agents.episodes import TRACED, Episodes
-from agents.policy import Policy, wishes
+from agents.policy import Policy, attach, wishes
 from og_env import config
 from og_env.layout import METRICS, TERMS
 from og_env.specs import ScenarioSpec
@@ -48,6 +48,7 @@ def run(
     env = stage(policy, scenario, task, rows, split=split, **env_kwargs)
     parts = []
     try:
+        attach(policy, env)
         for first in range(0, episodes, rows):
             parts.append(_play(policy, env, env.simulator.spec.episode.steps, seed + first, label))
             if progress is not None:

@@ -44,3 +44,10 @@ class Wishes(NamedTuple):
 def wishes(policy: Policy) -> Wishes:
     """What the optional attributes `overrides` and `env_kwargs` of a policy say; empty where it has none."""
     return Wishes(dict(getattr(policy, "overrides", {})), dict(getattr(policy, "env_kwargs", {})))
+
+
+def attach(policy: Policy, env: Any) -> None:
+    """Show a planner the environment that it plans in copies of; policies without `attach` see observations alone."""
+    show = getattr(policy, "attach", None)
+    if show is not None:
+        show(env)

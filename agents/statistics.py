@@ -126,6 +126,35 @@ def relative_change_percent(
     return bootstrap(pairs, change, resamples=resamples, seed=seed)
 
 
+def share_closed(
+    policy: npt.ArrayLike,
+    base: npt.ArrayLike,
+    reference: npt.ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval | None:
+    """Share of the gap between base and reference that a policy closes, all on the same episodes [E], resampled as
+    triples; None where the reference is not above the base. Resamples without a gap count as the overall share.
+
+    Raises ValueError for different lengths.
+    """
+    ours, low, high = _checked(policy), _checked(base), _checked(reference)
+    if not ours.shape == low.shape == high.shape:
+        raise ValueError(f"paired returns need the same episodes: {len(ours)}, {len(low)} and {len(high)}")
+    gap = float((high - low).mean())
+    if gap <= 0:
+        return None
+    overall = float((ours - low).mean()) / gap
+
+    def share(rows: Floats) -> Floats:
+        at = rows.astype(np.intp)
+        gained, room = (ours - low)[at].mean(axis=-1), (high - low)[at].mean(axis=-1)
+        return np.divide(gained, room, out=np.full_like(gained, overall), where=room > 0.01 * gap)
+
+    return bootstrap(np.arange(len(low), dtype=np.float64), share, resamples=resamples, seed=seed)
+
+
 def _checked(values: npt.ArrayLike) -> Floats:
     array = np.asarray(values, np.float64)
     if array.ndim != 1 or not len(array):

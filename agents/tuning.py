@@ -1,11 +1,18 @@
-"""Finds the few constants of a heuristic: coordinate search on training episodes, checked on validation episodes."""
+"""Finds the few constants of a baseline on training episodes, checked on validation episodes.
+
+Coordinate search for the heuristics, cross-entropy search for the planners, whose constants act together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from agents import evaluate, heuristics, statistics
+import numpy as np
+
+from agents import evaluate, heuristics, planners, statistics
+from agents.planners.tuned import BOUNDS, SPREAD, START
+from og_env import config
 from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
 
@@ -24,6 +31,10 @@ GRID: Mapping[str, Sequence[float]] = {
     "threshold": (0.0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15),
 }
 """values tried for each constant"""
+
+
+RANKS = 11
+"""actions of the proposals: nothing and ten offers"""
 
 
 class Tuned(NamedTuple):
@@ -87,3 +98,57 @@ def descend(
         if best == before:
             break
     return best, len(seen)
+
+
+def tune_planner(name: str, scenario: str | ScenarioSpec, *, episodes: int = 12, seed: int = 0) -> Tuned:
+    """Search the constants of a planner from START by cross-entropy; every rank in turn for the constant one.
+
+    Raises ValueError for a planner without constants.
+    """
+    if name not in START:
+        raise ValueError(f"{name} is no planner with constants{nearest_valid(name, START)}")
+    spec = config.load(scenario)
+
+    def returns(constants: Constants, split: str):
+        policy = planners.make(name, spec, constants=constants)
+        return evaluate.run(policy, spec, "placement", episodes, seed, split=split).returns
+
+    def score(constants: Constants) -> float:
+        return float(returns(constants, "train").mean())
+
+    start = dict(START[name])
+    if name == "constant":
+        found, trials = descend(score, {"rank": range(RANKS)}, start, rounds=1)
+    else:
+        found, trials = cross_entropy(score, start, seed=seed)
+    validation = statistics.paired(returns(found, "validation"), returns(start, "validation"))
+    return Tuned(found if validation.difference.value > 0 else start, trials, validation)
+
+
+def cross_entropy(
+    score: Callable[[Constants], float],
+    start: Constants,
+    *,
+    population: int = 10,
+    elite: int = 3,
+    rounds: int = 4,
+    seed: int = 0,
+) -> tuple[dict[str, float], int]:
+    """Cross-entropy search for the highest score (Rubinstein 1999): populations from a normal distribution that moves
+    to the mean and the spread of its best `elite`. The distribution's mean takes part in every round.
+
+    Returns the best constants and how many were scored.
+    """
+    rng, names = np.random.default_rng(seed), list(start)
+    low, high = np.array([BOUNDS[name] for name in names]).T
+    mean, spread = np.array([start[name] for name in names]), np.array([SPREAD[name] for name in names])
+    best, best_score = mean, -np.inf
+    for _ in range(rounds):
+        drawn = rng.normal(mean, spread, (population - 1, len(names)))
+        points = np.clip(np.vstack([mean, drawn]), low, high)
+        scores = np.array([score(dict(zip(names, point.tolist(), strict=True))) for point in points])
+        order = np.argsort(-scores, kind="stable")[:elite]
+        mean, spread = points[order].mean(axis=0), points[order].std(axis=0) + 0.1 * spread
+        if scores[order[0]] > best_score:
+            best, best_score = points[order[0]], scores[order[0]]
+    return {name: float(f"{value:.3g}") for name, value in zip(names, best, strict=True)}, rounds * population

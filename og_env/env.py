@@ -9,8 +9,9 @@ import numpy as np
 
 from og_env import actions as operations
 from og_env.layout import METRICS, TERMS
+from og_env.lookahead import Outlook
 from og_env.options import incident_facts, scripted_of
-from og_env.simulator import Interface, Outlook, Settings, Simulator, Split, Task, simulate
+from og_env.simulator import Follow, Interface, Settings, Simulator, Split, Task, simulate
 from og_env.spaces import action_space, full_mask, observation_space, split_actions
 from og_env.truth import truth_of
 
@@ -133,13 +134,14 @@ class NetworkEnv(gym.Env[Any, Any]):
             raise ValueError("routing has no mask: every knob is always possible")
         return full_mask(self.simulator.mask[0].astype(bool), self.task)
 
-    def simulate(self, actions: Any, horizon: int = 12) -> Outlook:
-        """What each of a batch of actions [A, ...] would do over the next steps, under the nominal forecast."""
+    def simulate(self, actions: Any, horizon: int = 12, follow: Follow = "nothing") -> Outlook:
+        """What each of a batch of actions [A, ...] would do over the next steps, under the nominal forecast; after it
+        nothing is done, or the best offer is taken in every step (`follow` "greedy")."""
         if not self._started:
             raise ValueError("simulate before reset: call reset() first")
         batch = np.asarray(actions)
         chosen, levels = split_actions(batch, self.task, self.action_space, len(batch))
-        return simulate(self.simulator, 0, chosen, levels, horizon)
+        return simulate(self.simulator, 0, chosen, levels, horizon, follow)
 
     def describe(self, operation: int) -> str:
         """An operation in words; offers stand in `simulator.output.offer`."""

@@ -13,14 +13,17 @@ from og_env import actions, advance, config
 from og_env.binding import allocate, bind
 from og_env.fields import Slices, slices
 from og_env.jit import announce
-from og_env.layout import GROUPS, METRICS, TERMS, Memo, Output, Scratch, State, Tape, World
+from og_env.layout import GROUPS, METRICS, Memo, Output, Scratch, State, Tape, World
+from og_env.lookahead import Copies, Outlook, Source, idle, outlook
 from og_env.specs import ScenarioSpec
-from og_env.tape import NOTHING, Scripted, draw, draw_row, nominal, tape_world
+from og_env.tape import NOTHING, Scripted, draw, draw_row, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
 
 Task = Literal["placement", "routing", "joint"]
 Interface = Literal["proposals", "operations"]
 Split = Literal["train", "validation", "test"]
+Follow = Literal["nothing", "greedy"]
+FOLLOWS: tuple[Follow, ...] = ("nothing", "greedy")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SPLIT_SHIFT = 60
 """a tape's seed carries its split above this bit, so that splits share no tape"""
@@ -210,55 +213,29 @@ class Simulator:
             self.pool = None
 
 
-class Outlook(NamedTuple):
-    """What candidate actions would do: rewards [A, H], terms [A, H, 6] and metrics [A, H, Q] by TERMS and METRICS."""
-
-    rewards: np.ndarray
-    terms: np.ndarray
-    metrics: np.ndarray
-
-    def returns(self) -> np.ndarray:
-        """Sum of rewards [A]."""
-        return self.rewards.sum(axis=1)
+def source_of(simulator: Simulator) -> Source:
+    """The arrays that copies of its environments start from."""
+    return Source(simulator.sizes, simulator.world, simulator.tape, simulator.state, simulator.output)
 
 
-def simulate(simulator: Simulator, b: int, operations: np.ndarray, levels: np.ndarray | None, horizon: int) -> Outlook:
-    """Try first actions [A] in copies of environment b, then do nothing, under the nominal forecast: expected demand,
-    present outages go on, no new ones. The episode is not touched."""
-    if horizon < 1:
-        raise ValueError(f"horizon is {horizon}; it must be 1 or more")
-    count = len(operations)
-    sizes = simulator.sizes | {"W": 1, "B": count, "T": horizon + 1, "C": 1}
-    groups = [allocate(layout, sizes) for layout in GROUPS]
-    world, tape, state, output, _, _ = groups
-    for target, source in zip(world, simulator.world, strict=True):
-        target[0] = source[simulator.state.world[b]]
-    for target, source in zip(state, simulator.state, strict=True):
-        target[:] = source[b]
-    state.world[:] = 0
-    state.step[:] = 0
-    passed = int(simulator.state.step[b])
-    state.attack_until[:] -= passed
-    state.attack_ready[:] = np.iinfo(np.int32).max
-    nominal(tape, simulator.tape, b, passed, simulator.state.status[b], world)
-    table = bind(sizes, *groups)
-    output.offer[:] = simulator.output.offer[b]
-    output.offer_gain[:] = simulator.output.offer_gain[b]
-    nothing = np.zeros((count, 0), np.float32)
-    offsets, mask = simulator.slices.offsets, np.zeros((count, 0), np.int8)
-    result = Outlook(
-        np.zeros((count, horizon)),
-        np.zeros((count, horizon, len(TERMS))),
-        np.zeros((count, horizon, len(METRICS))),
-    )
-    chosen = operations.astype(np.int64)
-    mode = simulator.mode
-    for i in range(horizon):
-        use = levels if levels is not None and i == 0 else nothing
-        simulator.entry(table, 0, count, 0, mode, chosen, use, nothing, offsets, mask)
-        result.rewards[:, i] = output.reward
-        result.terms[:, i] = output.terms
-        result.metrics[:, i] = output.metrics
-        if i == 0:
-            chosen = np.zeros(count, np.int64)
-    return result
+def simulate(
+    simulator: Simulator,
+    b: int,
+    operations: np.ndarray,
+    levels: np.ndarray | None,
+    horizon: int,
+    follow: Follow = "nothing",
+) -> Outlook:
+    """Try first actions [A] in copies of environment b under the nominal forecast: expected demand, present outages go
+    on, no new ones. After them nothing is done, or the best offer is taken in every step (`follow` "greedy"; always
+    so where the autoscaler acts). Steps beyond the end of the episode count 0. The episode is not touched."""
+    if follow not in FOLLOWS:
+        raise ValueError(f"follow is {follow!r}; valid are {', '.join(FOLLOWS)}")
+    copies = Copies(source_of(simulator), 1, len(operations), horizon)
+    copies.load(np.array([b]))
+    first = operations.astype(np.int64)
+    if simulator.mode == advance.OPERATIONS:
+        first = copies.try_operations(first)
+    elif simulator.mode == advance.AUTOSCALED:
+        first, follow = copies.greedy(copies.output.offer, copies.output.offer_gain), "greedy"
+    return outlook(copies, first, copies.greedy if follow == "greedy" else idle, levels)

@@ -16,7 +16,7 @@ from og_env.demand import DemandProcess, draw_demand
 from og_env.failures import Outages, ShockProcess, count, draw_source, hit, show, write_signal
 from og_env.incidents import Strike, replay_of
 from og_env.jit import entry
-from og_env.layout import Tape, World
+from og_env.layout import Tape
 from og_env.rng import stream, uniform
 from og_env.specs import IncidentSpec, OutageSpec
 from og_env.traces import load_trace_csv, step_factors
@@ -219,17 +219,3 @@ def draw(tape: Tape, b: int, seed: int, world: TapeWorld, scripted: Scripted = N
         strikes = (*strikes_of((*own, *scripted.outages), compiled), *strikes)
         scripts = write_script(strikes, compiled)
     draw_row(tape, b, np.uint64(seed), drawing, scripts)
-
-
-def nominal(tape: Tape, source: Tape, b: int, row: int, status: np.ndarray, world: World) -> None:
-    """Fill every row of a tape with the forecast from row `row` of episode b: expected demand, status [N] as it is."""
-    day = world.diurnal.shape[1]
-    start = int(source.start_step[b]) + row
-    tape.start_step[:] = start % day
-    curve = world.diurnal[0, (start + np.arange(tape.regional.shape[1])) % day]
-    tape.regional[:] = source.regional[b, row] * curve / np.maximum(curve[0], 1e-3)
-    tape.model[:] = source.model[b, row]
-    tape.status[:] = status
-    tape.signal[:] = source.signal[b, row]
-    tape.outages[:] = source.outages[b, row]
-    tape.attack[:] = 0

@@ -2,6 +2,7 @@
 
 python scripts/benchmark.py --scenario global-24 --policies all,runs/ppo --episodes 200
 python scripts/benchmark.py --scenario one-cloud --policies static,greedy --episodes 50 --twin
+python scripts/benchmark.py --scenario store-loss --policies all,planners --episodes 20 --headroom
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agents import comparison, evaluate, heuristics, report, statistics
+from agents import comparison, evaluate, heuristics, planners, report, statistics
 from agents.episodes import Episodes
 from agents.lineup import load_policies
 from agents.policy import Policy
 from og_env import TASKS, config
 from og_env.command_line import Parser, guarded
 from og_env.parsing import nearest_valid
+from og_env.simulator import SPLITS
 from og_env.specs import ScenarioSpec
 
 TWIN_POLICY = "greedy_blind"
@@ -43,14 +45,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--policies",
         default="all",
-        metavar="all|a,b,DIR",
-        help=f"folders of trained models, and heuristics: {', '.join(heuristics.NAMES)} (default: all heuristics)",
+        metavar="all|planners|a,b,DIR",
+        help=f"folders of trained models, heuristics (all): {', '.join(heuristics.NAMES)}, and planners (planners: those "
+        f"that need no look-ahead): {', '.join(planners.NAMES)} (default: all)",
     )
     parser.add_argument("--episodes", type=int, default=100, metavar="N", help="held-out episodes (default: 100)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: runs/benchmark/SCENARIO)")
     parser.add_argument("--env", default="og_env/Placement-v0", metavar="ID", help=f"one of {', '.join(TASKS)}")
     parser.add_argument("--twin", action="store_true", help="also measure what the correlation of failures costs")
+    parser.add_argument("--headroom", action="store_true", help="also measure the gap to a planner that reads the tape")
+    parser.add_argument("--split", default="test", choices=SPLITS, help="of the episodes (default: test)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of the table")
     return parser.parse_args(arguments)
 
@@ -67,11 +72,13 @@ def run(options: argparse.Namespace, command: str) -> None:
     summary = {
         "scenario": spec.name,
         "env": options.env,
-        "split": "test",
+        "split": options.split,
         "episodes": options.episodes,
         "seed": options.seed,
-        **comparison.compare(runs, learned, seed=options.seed),
+        **comparison.compare(runs, learned, seed=options.seed, oracles=planners.ORACLES),
     }
+    if options.headroom:
+        summary["headroom"] = headroom(summary, runs, spec, task, options)
     if options.twin:
         summary["twin"] = cost_of_correlation(spec, task, options)
     out = Path(options.out) if options.out else Path("runs") / "benchmark" / spec.name
@@ -80,13 +87,32 @@ def run(options: argparse.Namespace, command: str) -> None:
 
 
 def play(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes:
-    """All episodes of one policy, on the test split."""
+    """All episodes of one policy."""
     begin = time.perf_counter()
-    result = evaluate.run(policy, spec, task, options.episodes, options.seed, split="test", name=name)
+    result = evaluate.run(policy, spec, task, options.episodes, options.seed, split=options.split, name=name)
     if sys.stderr.isatty():
         mean, seconds = result.returns.mean(), time.perf_counter() - begin
         print(f"  {name}: {mean:.2f} over {options.episodes} episodes in {seconds:.1f} s", file=sys.stderr)
     return result
+
+
+def headroom(
+    summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec, task: str, options: argparse.Namespace
+) -> Json | None:
+    """What the clairvoyant planner gains on the best baseline, as a share of that one's return, and the share of the
+    gap that every other policy closes. None without a baseline."""
+    best = summary["best_baseline"]
+    if best is None:
+        return None
+    by_name = {run.policy: run for run in runs}
+    name = planners.ORACLES[0]
+    oracle = by_name.get(name) or play(planners.make(name, spec, task, seed=options.seed), name, spec, task, options)
+    return {
+        "reference": name,
+        "reference_mean": float(oracle.returns.mean()),
+        "best_baseline": best,
+        **comparison.headroom(oracle, by_name[best], runs, seed=options.seed),
+    }
 
 
 def cost_of_correlation(spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Json:
@@ -107,15 +133,21 @@ def cost_of_correlation(spec: ScenarioSpec, task: str, options: argparse.Namespa
 
 def text(summary: Json, out: Path) -> str:
     lines = [comparison.aligned(comparison.TABLE_HEADER, comparison.table_rows(summary))]
-    lines.append(
-        f"* best baseline. {summary['episodes']} held-out episodes, the same for all; 95 % bootstrap intervals."
-    )
+    kind = "held-out" if summary["split"] == "test" else summary["split"]
+    lines.append(f"* best baseline. {summary['episodes']} {kind} episodes, the same for all; 95 % bootstrap intervals.")
     if "twin" in summary:
         twin = summary["twin"]
         lines.append(
             f"cost of correlation: {twin['cost_percent']:.1f} % [{twin['ci_low']:.1f}, {twin['ci_high']:.1f}] of the "
             f"return of {twin['policy']} ({twin['correlated_mean']:.2f} against {twin['independent_mean']:.2f} with "
             "independent failures)"
+        )
+    if summary.get("headroom"):
+        room = summary["headroom"]
+        lines.append(
+            f"headroom: {room['percent']:.1f} % [{room['ci_low']:.1f}, {room['ci_high']:.1f}] of the return of "
+            f"{room['best_baseline']}, to {room['reference']} at {room['reference_mean']:.2f}, a planner that reads the "
+            "tape (the optimum is at least as high)"
         )
     lines.append(f"report: {out / 'report.html'}")
     return "\n".join([*lines, comparison.verdict_line(summary)])
@@ -134,7 +166,7 @@ def write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec
     last = summary["seed"] + summary["episodes"] - 1
     facts = {
         "scenario": f"{spec.name}: {spec.description}",
-        "environment": f"{summary['env']}, test split, seeds {summary['seed']} to {last}",
+        "environment": f"{summary['env']}, {summary['split']} split, seeds {summary['seed']} to {last}",
         "command": command,
         "versions": ", ".join(f"{name} {version(name)}" for name in ("og_env", "numpy", "numba", "gymnasium")),
     }

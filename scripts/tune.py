@@ -1,6 +1,8 @@
-"""Tune the constants of heuristics on training episodes; prints what goes into agents/heuristics.py.
+"""Tune the constants of baselines on training episodes; prints what goes into agents/heuristics.py or, for planners,
+agents/planners/tuned.py.
 
 python scripts/tune.py --scenario global-24 --policies autoscaler,greedy --episodes 64
+python scripts/tune.py --scenario one-cloud --policies planners --episodes 12
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ import sys
 from collections.abc import Sequence
 
 from agents import heuristics, tuning
+from agents.planners.tuned import START
 from og_env.command_line import Parser, guarded
+
+WHICH = f"heuristics (default: all with constants), planners: {', '.join(START)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
-    parser.add_argument("--policies", default="all", metavar="all|a,b", help="heuristics (default: all with constants)")
+    parser.add_argument("--policies", default="all", metavar="all|planners|a,b", help=WHICH)
     parser.add_argument("--constants", metavar="a,b", help="tune only these (default: all)")
     parser.add_argument("--episodes", type=int, default=64, metavar="N", help="episodes for each trial (default: 64)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
@@ -29,10 +34,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    names = heuristics.CONSTANTS if options.policies == "all" else options.policies.split(",")
+    groups = {"all": list(heuristics.CONSTANTS), "planners": list(START)}
+    names = groups.get(options.policies) or options.policies.split(",")
     keys = options.constants.split(",") if options.constants else None
     for name in names:
-        found = tuning.tune(name, options.scenario, keys=keys, episodes=options.episodes, seed=options.seed)
+        if name in START:
+            found = tuning.tune_planner(name, options.scenario, episodes=options.episodes, seed=options.seed)
+        else:
+            found = tuning.tune(name, options.scenario, keys=keys, episodes=options.episodes, seed=options.seed)
         gain = found.validation.difference
         values = ", ".join(f'"{key}": {value:g}' for key, value in found.constants.items())
         print(f'"{name}": {{{values}}},', flush=True)

@@ -28,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("proposals", "digest"),
     ("observation",),
     ("advance",),
+    ("lookahead",),
     ("simulator",),
     ("spaces", "options", "truth"),
     ("env",),

@@ -1,0 +1,92 @@
+"""Baselines that an operations researcher would ask for, and the references above them, behind the policies' protocol.
+
+Five are quick, of which three place statically; `rollout` looks ahead and is slow; `clairvoyant` does so on the tape.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from agents.planners import median, offers, search
+from agents.planners.offers import OfferPolicy
+from agents.planners.rollout import Rollout, continuation
+from agents.planners.targets import StaticPlacement, Target
+from agents.planners.tuned import START, constants_of
+from agents.policy import Policy
+from og_env import config
+from og_env.parsing import nearest_valid
+from og_env.specs import ScenarioSpec
+
+LEVELS = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5)
+"""multiples of the expected demand that the programmes are solved for; training episodes choose"""
+FITTING_EPISODES = 6
+
+
+def _best_static(spec: ScenarioSpec) -> Target:
+    return search.best_static(spec, episodes=FITTING_EPISODES)
+
+
+def _p_median(spec: ScenarioSpec, robust: bool) -> Target:
+    """The programme's placement at the level of demand that earns most on training episodes."""
+    placements = [median.p_median(spec, robust=robust, level=level) for level in LEVELS]
+    returns = search.Pricing(spec, FITTING_EPISODES, 0).returns(placements)
+    return placements[int(np.argmax(returns))]
+
+
+PLACEMENTS: Mapping[str, tuple[Callable[[ScenarioSpec], Target], str]] = {
+    "static_best": (_best_static, "the best fixed placement by local search on training episodes"),
+    "p_median": (functools.partial(_p_median, robust=False), "fixed placement by mixed-integer programme"),
+    "robust_p_median": (functools.partial(_p_median, robust=True), "the same under the worst loss of one dependency"),
+}
+LOOKING_AHEAD: Mapping[str, str] = {
+    "rollout": "looks 36 steps ahead on the forecast: strong and slow",
+    "clairvoyant": "looks 36 steps ahead on the tape: a reference, not a policy",
+}
+DOCS: Mapping[str, str] = {
+    **{name: doc for name, (_, doc) in offers.RULES.items()},
+    **{name: doc for name, (_, doc) in PLACEMENTS.items()},
+    **LOOKING_AHEAD,
+}
+NAMES = tuple(DOCS)
+QUICK = tuple(name for name in NAMES if name not in LOOKING_AHEAD)
+ORACLES = ("clairvoyant",)
+"""what reads the tape takes part in no comparison of policies"""
+TASKS = ("placement", "joint")
+
+
+def make(
+    name: str,
+    scenario: str | ScenarioSpec,
+    task: str = "placement",
+    *,
+    seed: int = 0,
+    constants: Mapping[str, float] | None = None,
+) -> Policy:
+    """A planner by name, fitted to a scenario; static placements are searched for here (seconds).
+
+    Raises ValueError for an unknown name or constant, a task that it does not know, or a scenario whose fleet changes
+    under a static placement.
+    """
+    if name not in NAMES:
+        raise ValueError(f"unknown planner {name!r}{nearest_valid(name, NAMES)}")
+    tasks = TASKS[:1] if name in PLACEMENTS else TASKS
+    if task not in tasks:
+        raise ValueError(f"{name} has no decisions in the task {task!r}; valid are {', '.join(tasks)}")
+    spec = config.load(scenario)
+    if constants and name not in START:
+        raise ValueError(f"{name} has no constants")
+    for key in constants or {}:
+        if key not in START[name]:
+            raise ValueError(f"{name} has no constant {key!r}{nearest_valid(key, START[name])}")
+    if name in offers.RULES:
+        return OfferPolicy(name, task, {**constants_of(spec.name, name), **(constants or {})})
+    if name in PLACEMENTS:
+        return StaticPlacement(name, PLACEMENTS[name][0](spec))
+    base = constants_of(spec.name, "greedy_tuned")
+    return Rollout(name, task, truth=name in ORACLES, seed=seed, base=base)
+
+
+__all__ = ["DOCS", "NAMES", "ORACLES", "QUICK", "continuation", "make"]
