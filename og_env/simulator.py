@@ -165,6 +165,11 @@ class Simulator:
         for call in calls:
             call.result()
 
+    def renew(self, *, keep: bool = False) -> None:
+        """New arrays for observations and masks: those handed out are never written again. keep: with their values."""
+        make = np.copy if keep else np.empty_like
+        self.observation, self.mask = make(self.observation), make(self.mask)
+
     def start(self, rows: np.ndarray) -> None:
         """Begin the loaded episodes of these environments."""
         begin = np.full(self.batch, advance.BEGIN, np.int64)

@@ -79,6 +79,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
             if seeds[i] is not None:
                 self._generators[i], _ = np_random(seeds[i])
         rows = np.flatnonzero(chosen)
+        self.simulator.renew(keep=True)
         facts = self._begin(rows, scripted_of(options, self.simulator))
         infos = self._infos(self._all)
         if facts:
@@ -111,6 +112,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         if not self._generators:
             raise ValueError("step before reset: call reset() first")
         chosen, levels = split_actions(actions, self.task, self.single_action_space, self.num_envs)
+        self.simulator.renew()
         self.simulator.advance(chosen, levels)
         output = self.simulator.output
         rewards = output.reward.astype(np.float64)
@@ -118,13 +120,14 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         if not truncated.any():
             return self._observations(), rewards, self._nobody.copy(), truncated, self._infos(self._all)
         final_obs, final_info = self._observations(), self._infos(truncated)
+        self.simulator.renew(keep=True)
         self._begin(np.flatnonzero(truncated))
         infos = self._infos(self._all)
         infos |= {"final_obs": final_obs, "_final_obs": truncated, "final_info": final_info, "_final_info": truncated}
         return self._observations(), rewards, self._nobody.copy(), truncated, infos
 
     def _observations(self) -> Any:
-        flat = self.simulator.observation.copy()
+        flat = self.simulator.observation
         return flat if self.simulator.settings.flatten else self.simulator.tables(flat)
 
     def _infos(self, rows: np.ndarray) -> dict[str, Any]:
@@ -137,7 +140,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
                 infos[name] = column
                 infos["_" + name] = rows
         if self.simulator.mask.shape[1]:
-            infos["action_mask"] = full_mask(self.simulator.mask.copy(), self.task)
+            infos["action_mask"] = full_mask(self.simulator.mask, self.task)
             infos["_action_mask"] = rows
         if self.simulator.spec.failures.hidden:
             infos["truth"] = self._objects(self._all, [truth_of(self.simulator, b) for b in range(self.num_envs)])

@@ -147,7 +147,7 @@ def test_twin_measures_the_cost_of_correlation_on_paired_episodes(scenario, tmp_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--policies", "greedi"], "'greedi' is neither a heuristic nor a folder (nearest valid: greedy)"),
+        (["--policies", "greedi"], "'greedi' is neither a heuristic, a planner nor a folder (nearest valid: greedy)"),
         (["--policies", ","], "--policies names no policy"),
         (["--policies", "runs/none/here"], "runs/none/here"),
         (["--scenario", "global-42"], "nearest valid: global-24"),
