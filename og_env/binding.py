@@ -10,7 +10,9 @@ runs, so that it can keep their values in registers and use vector instructions.
 
 from __future__ import annotations
 
+import math
 import operator
+from itertools import accumulate
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import numpy as np
@@ -32,6 +34,8 @@ observation width, V operations, C scratch slots (one per thread)"""
 
 LANES = 8
 """loops over so many elements become single vector instructions; longer ones run in blocks of it"""
+CACHE_LINE = 64
+"""bytes"""
 HEADER = len(DIMENSIONS)
 ZERO = ir.IntType(64)(0)
 infer_getattr: Any = templates.infer_getattr
@@ -66,9 +70,22 @@ def _complete(sizes: dict[str, int]) -> dict[str, int]:
 
 
 def allocate(layout: type, sizes: dict[str, int]) -> Any:
-    """A layout filled with zeros; sizes maps every dimension letter to its size."""
+    """A layout filled with zeros; sizes maps every dimension letter to its size.
+
+    Arrays lie side by side in one piece of memory, each on cache lines of its own, so that threads with a layout each
+    do not slow one another down.
+    """
     full = _complete(sizes)
-    return layout(*(np.zeros([full[letter] for letter in field.dims], field.dtype) for field in fields(layout)))
+    declared = fields(layout)
+    shapes = [tuple(full[letter] for letter in field.dims) for field in declared]
+    lengths = [math.prod(shape) * field.dtype.itemsize for shape, field in zip(shapes, declared, strict=True)]
+    ends = list(accumulate(-(-length // CACHE_LINE) * CACHE_LINE for length in lengths))
+    memory = np.zeros(ends[-1] + CACHE_LINE, np.uint8)
+    first = -memory.ctypes.data % CACHE_LINE
+    arrays = []
+    for field, shape, length, start in zip(declared, shapes, lengths, [0, *ends[:-1]], strict=True):
+        arrays.append(memory[first + start : first + start + length].view(field.dtype).reshape(shape))
+    return layout(*arrays)
 
 
 def bind(sizes: dict[str, int], *groups: Any) -> np.ndarray:

@@ -80,7 +80,7 @@ class Simulator:
             "B": batch,
             "P": settings.proposals,
             "Q": len(METRICS),
-            "C": threads,
+            "C": 1,
             "V": actions.count(compiled.sizes["N"], compiled.sizes["M"]),
         }
         self.mode = self._mode()
@@ -123,9 +123,10 @@ class Simulator:
         self.tape: Tape = groups[1]
         self.state: State = groups[2]
         self.output: Output = groups[3]
-        self.scratch: Scratch = groups[4]
         self.memo: Memo = groups[5]
-        self.table = bind(self.sizes, *groups)
+        self._scratches: list[Scratch] = [allocate(Scratch, self.sizes) for _ in range(self.threads)]
+        self.thread_tables = [bind(self.sizes, *groups[:4], scratch, self.memo) for scratch in self._scratches]
+        self.table = self.thread_tables[0]
         self.observation = np.zeros((self.batch, self.slices.width), np.float32)
         masked = {advance.OPERATIONS: self.sizes["V"], advance.PROPOSALS: 1 + self.settings.proposals}
         self.mask = np.zeros((self.batch, masked.get(self.mode, 0)), np.int8)
@@ -185,17 +186,18 @@ class Simulator:
         edges = np.linspace(0, self.batch, self.threads + 1).astype(int)
         calls = [
             self.pool.submit(self._advance, int(edges[i]), int(edges[i + 1]), i, operations, levels)
-            for i in range(self.threads)
+            for i in range(1, self.threads)
         ]
+        self._advance(0, int(edges[1]), 0, operations, levels)
         for call in calls:
             call.result()
 
-    def _advance(self, low: int, high: int, slot: int, operations: np.ndarray, levels: np.ndarray) -> None:
+    def _advance(self, low: int, high: int, thread: int, operations: np.ndarray, levels: np.ndarray) -> None:
         self.entry(
-            self.table,
+            self.thread_tables[thread],
             low,
             high,
-            slot,
+            0,
             self.mode,
             operations,
             levels,

@@ -114,7 +114,10 @@ def test_an_outage_of_ones_own(capsys):
         (["--outage", "provider:P@0.5+1=FROZN"], "'FROZN' is not valid (nearest valid: FROZEN)"),
         (["--outage", "provider:Z@0.5+1"], "unknown provider of this fleet 'Z' (valid: P, Q)"),
         (["--outage", "provider:P@2+1"], "--outage: nothing happens: it begins after the episode's 1 h"),
-        (["--incident", INCIDENT, "--policy", "greedi"], "--policy: 'greedi' is neither a heuristic, a planner nor a folder"),
+        (
+            ["--incident", INCIDENT, "--policy", "greedi"],
+            "--policy: 'greedi' is neither a heuristic, a planner nor a folder",
+        ),
         (["--incident", INCIDENT, "--episodes", "0"], "--episodes must be at least 1"),
         (["--incident", INCIDENT, "--env", "og_env/Placement-v1"], "nearest valid: og_env/Placement-v0"),
         (["--incident", INCIDENT, "--all"], "not allowed with argument"),
