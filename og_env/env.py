@@ -52,7 +52,8 @@ class NetworkEnv(gym.Env[Any, Any]):
     in the offers' gains. `render_mode`: None, "rgb_array" or "ansi".
 
     ## Version History
-    v0: first version.
+    v0: first version. Before its first release: waits after Erlang's C, fetches in kB/s, rates that planners see as
+    drawn, every running role on offer for removal, a load penalty by load over capacity.
     """
 
     metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 12}
