@@ -1,8 +1,9 @@
-"""Replay a recorded incident, or outages of your own, and see what it does to each policy.
+"""Replay a recorded incident, outages of your own, or a plain day, and see what it does to each policy.
 
 python scripts/replay.py --incident aws-2025-10-20 --scenario one-cloud --policy static --policy greedy
 python scripts/replay.py --all --scenario one-cloud --policy static --policy greedy --policy runs/ppo
 python scripts/replay.py --outage facilitator:registry@6+4 --scenario opengradient --policy opengradient
+python scripts/replay.py --scenario global-24 --policy static --policy greedy --episodes 1 --out day.html
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 
 from agents import comparison, heuristics, replay
 from agents.lineup import load_policies
+from agents.page import Camera, page, payload
 from agents.recording import Recording
 from og_env import TASKS, catalog, config
 from og_env.command_line import Parser, guarded
@@ -38,6 +40,7 @@ HEADER = (
     *("policy", "unserved", "unverified", "due to it", "worst-hour p95", "cost", "recovery"),
     *("exposure", "n_eff", "on hit sites"),
 )
+PLAIN = "plain day"
 LEGEND = """Requests, delay and cost from the start of the outage to the
 end of the episode. Due to it: lost beyond what the same policy loses in the same episode without it. Recovery: until
 the share served as wanted is back at its level before, or at the twin's, within 1 % for half an hour. Exposure, n_eff
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(__doc__)
-    what = parser.add_mutually_exclusive_group(required=True)
+    what = parser.add_mutually_exclusive_group()
     what.add_argument("--incident", metavar="ID", help="a recorded one, see python -m og_env incidents")
     what.add_argument("--all", action="store_true", help="every recorded incident that touches the scenario")
     what.add_argument(
@@ -67,7 +70,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--episodes", type=int, default=8, metavar="N", help="demand seeds an incident (default: 8)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
     parser.add_argument("--env", default="og_env/Placement-v0", metavar="ID", help=f"one of {', '.join(TASKS)}")
-    parser.add_argument("--out", metavar="DIR", help="write replay.json, results.csv and steps.csv there")
+    parser.add_argument(
+        "--out",
+        action="append",
+        metavar="PATH",
+        help="NAME.html: a page that shows the first episode; else a folder for replay.json, results.csv and steps.csv;"
+        " repeatable",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser.parse_args(arguments)
 
@@ -79,14 +88,19 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"--episodes must be at least 1, not {options.episodes}")
     if options.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {options.seed}")
+    paths = [Path(path) for path in options.out or ()]
+    pages = [path for path in paths if path.suffix.lower() in (".html", ".htm")]
+    if pages and options.all:
+        raise ValueError(f"--out: {pages[0]}: a page shows one replay: name one by --incident, or write to a folder")
     spec = config.load(options.scenario)
     task, words = TASKS[options.env], options.policy or ["all"]
     policies, learned = load_policies(words, spec, task, seed=options.seed, option="--policy")
     cases = chosen(options, spec)
     played: dict[str, dict[str, replay.Played]] = {}
+    cameras = {name: Camera(struck=bool(options.incident)) for name in policies} if pages else {}
     for name, policy in policies.items():
         for case, one in replay.play(
-            policy, name, spec, cases, task=task, episodes=options.episodes, seed=options.seed
+            policy, name, spec, cases, task=task, episodes=options.episodes, seed=options.seed, watch=cameras.get(name)
         ).items():
             played.setdefault(case, {})[name] = one
     if not played:
@@ -104,8 +118,11 @@ def run(options: argparse.Namespace) -> None:
     if options.all:
         untouched = [name for name in catalog.incidents() if name not in played]
         result |= {"untouched": untouched, "comparison": replay.contest(played, learned, options.seed)}
-    if options.out:
-        write(Path(options.out), result, played)
+    for path in paths:
+        if path in pages:
+            write_page(path, result, cases, played, cameras)
+        else:
+            write(path, result, played)
     if options.json:
         print(json.dumps(result, indent=1, allow_nan=False))
     else:
@@ -123,7 +140,7 @@ def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> replay.Cases:
     if options.incident:
         incident = incident_of(options.incident, "--incident")
         return {incident.id: {"incident": incident.id}}
-    return replay.incident_cases(spec)
+    return replay.incident_cases(spec) if options.all else {PLAIN: {}}
 
 
 def outage_of(text: str) -> Json:
@@ -149,6 +166,9 @@ def report(result: Json, played: Many) -> str:
 def describe(case: str, what: Json, recording: Recording) -> list[str]:
     """The lines above the table."""
     fleet = f"{len(recording.sites[0])} sites of {recording.scenario}"
+    if case == PLAIN:
+        struck = (recording.status != 0).any(axis=1).sum(axis=1)
+        return [f"a plain day: {struck.mean():.1f} of {fleet} break in it on average; its twin is without that"]
     if not recording.incidents:
         struck = np.flatnonzero(recording.status[0].any(axis=0))
         return [f"{case}: hits {len(struck)} of {fleet}; nothing else breaks"]
@@ -176,7 +196,7 @@ def figures_row(name: str, figures: Json) -> tuple[str, ...]:
     def text(key: str, form: str, scale: float = 1.0) -> str:
         return "-" if figures[key] is None else form.format(figures[key]["mean"] * scale)
 
-    bound = "" if figures["recovered"]["mean"] == 1 else "> "
+    bound = "> " if figures["recovered"]["mean"] < 1 and figures["recover_min"] else ""
     return (
         name,
         text("unserved", "{:,.0f}"),
@@ -233,6 +253,23 @@ def write(out: Path, result: Json, played: Many) -> None:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
+
+
+def write_page(path: Path, result: Json, cases: replay.Cases, played: Many, cameras: Mapping[str, Camera]) -> None:
+    """The page of the first episode of the one replay."""
+    [(case, one)] = result["replays"].items()
+    films = {name: camera.film(played[case][name].recording) for name, camera in cameras.items()}
+    totals = {
+        name: {"lost": impact.lost[0], **{key: values[0] for key, values in impact._asdict().items()}}
+        for name, (_, impact) in played[case].items()
+    }
+    first = next(iter(films.values())).recording
+    likely = [outage["domain"] for outage in cases[case].get("outages", ())]
+    likely += [one["what"]["kind"]] if first.incidents else []
+    lines = describe(case, one["what"], first)
+    data = payload(f"{result['scenario']}: {case}", lines, films, totals, likely)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(data), encoding="utf-8", newline="\n")
 
 
 def result_rows(played: Many) -> Iterator[Json]:
