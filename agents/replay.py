@@ -26,6 +26,8 @@ class Played(NamedTuple):
 
     recording: Recording
     impact: Impact
+    twin: Recording
+    """the same episodes without what is replayed"""
 
 
 def incident_cases(spec: ScenarioSpec) -> Cases:
@@ -71,7 +73,7 @@ def play(
             one = impact(recording, twin, start_h, stop_h)
             if plain(options):
                 one = one._replace(recover_min=np.full(len(one.recover_min), np.nan))
-            result[case] = Played(recording, one)
+            result[case] = Played(recording, one, twin)
     finally:
         env.close()
     return result

@@ -9,13 +9,11 @@ python scripts/replay.py --scenario global-24 --policy static --policy greedy --
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import math
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +21,17 @@ import numpy as np
 
 from agents import comparison, heuristics, replay
 from agents.lineup import load_policies
-from agents.page import Camera, page, payload
+from agents.page import Camera
+from agents.policy import Policy
 from agents.recording import Recording
+from agents.replay_files import Many, write_folder, write_page
 from og_env import TASKS, catalog, config
 from og_env.command_line import Parser, guarded
-from og_env.layout import METRICS
 from og_env.options import incident_of
 from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
 
 Json = dict[str, Any]
-Many = Mapping[str, Mapping[str, replay.Played]]
-"""by replay and policy"""
 OUTAGE = re.compile(r"(.+)@(\d+\.?\d*)\+(\d+\.?\d*)(?:=(\w+))?")
 HEADER = (
     *("policy", "unserved", "unverified", "due to it", "worst-hour p95", "cost", "recovery"),
@@ -96,17 +93,8 @@ def run(options: argparse.Namespace) -> None:
     task, words = TASKS[options.env], options.policy or ["all"]
     policies, learned = load_policies(words, spec, task, seed=options.seed, option="--policy")
     cases = chosen(options, spec)
-    played: dict[str, dict[str, replay.Played]] = {}
     cameras = {name: Camera(struck=bool(options.incident)) for name in policies} if pages else {}
-    for name, policy in policies.items():
-        for case, one in replay.play(
-            policy, name, spec, cases, task=task, episodes=options.episodes, seed=options.seed, watch=cameras.get(name)
-        ).items():
-            played.setdefault(case, {})[name] = one
-    if not played:
-        raise ValueError(
-            f"{'--all' if options.all else options.incident}: touches no site of {spec.name} in these episodes"
-        )
+    played = play_all(options, spec, cases, policies, cameras)
     result: Json = {
         "scenario": spec.name,
         "env": options.env,
@@ -120,13 +108,35 @@ def run(options: argparse.Namespace) -> None:
         result |= {"untouched": untouched, "comparison": replay.contest(played, learned, options.seed)}
     for path in paths:
         if path in pages:
-            write_page(path, result, cases, played, cameras)
+            write_page(path, result, first_lines(result, played), cases, played, cameras)
         else:
-            write(path, result, played)
+            write_folder(path, result, played)
     if options.json:
         print(json.dumps(result, indent=1, allow_nan=False))
     else:
         print(overview(result, played) if options.all else report(result, played))
+
+
+def play_all(
+    options: argparse.Namespace,
+    spec: ScenarioSpec,
+    cases: replay.Cases,
+    policies: Mapping[str, Policy],
+    cameras: Mapping[str, Camera],
+) -> Many:
+    """Every replay with every policy; ValueError where nothing is touched."""
+    task, count, seed = TASKS[options.env], options.episodes, options.seed
+    result: dict[str, dict[str, replay.Played]] = {}
+    for name, policy in policies.items():
+        watch = cameras.get(name)
+        played = replay.play(policy, name, spec, cases, task=task, episodes=count, seed=seed, watch=watch)
+        for case, one in played.items():
+            result.setdefault(case, {})[name] = one
+    if not result:
+        raise ValueError(
+            f"{'--all' if options.all else options.incident}: touches no site of {spec.name} in these episodes"
+        )
+    return result
 
 
 def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> replay.Cases:
@@ -161,6 +171,13 @@ def report(result: Json, played: Many) -> str:
     lines += ["", comparison.aligned(HEADER, rows)]
     lines.append(f"Means of {one['what']['episodes']} demand seeds, fewest lost requests first. {LEGEND}")
     return "\n".join(lines)
+
+
+def first_lines(result: Json, played: Many) -> list[str]:
+    """Of the first episode of the one replay: what it is."""
+    [(case, one)] = result["replays"].items()
+    recording = next(iter(played[case].values())).recording
+    return describe(case, one["what"], recording.chosen(np.arange(len(recording.seeds)) == 0))
 
 
 def describe(case: str, what: Json, recording: Recording) -> list[str]:
@@ -242,54 +259,6 @@ def overview(result: Json, played: Many) -> str:
             comparison.verdict_line(contest),
         ]
     )
-
-
-def write(out: Path, result: Json, played: Many) -> None:
-    """replay.json; results.csv with a row for every replay, policy and episode; steps.csv with those of the first."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "replay.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    for name, rows in (("results.csv", list(result_rows(played))), ("steps.csv", list(step_rows(played)))):
-        with (out / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-
-
-def write_page(path: Path, result: Json, cases: replay.Cases, played: Many, cameras: Mapping[str, Camera]) -> None:
-    """The page of the first episode of the one replay."""
-    [(case, one)] = result["replays"].items()
-    films = {name: camera.film(played[case][name].recording) for name, camera in cameras.items()}
-    totals = {
-        name: {"lost": impact.lost[0], **{key: values[0] for key, values in impact._asdict().items()}}
-        for name, (_, impact) in played[case].items()
-    }
-    first = next(iter(films.values())).recording
-    likely = [outage["domain"] for outage in cases[case].get("outages", ())]
-    likely += [one["what"]["kind"]] if first.incidents else []
-    lines = describe(case, one["what"], first)
-    data = payload(f"{result['scenario']}: {case}", lines, films, totals, likely)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(data), encoding="utf-8", newline="\n")
-
-
-def result_rows(played: Many) -> Iterator[Json]:
-    for case, by_policy in played.items():
-        for name, (recording, impact) in by_policy.items():
-            for e, seed in enumerate(recording.seeds):
-                figures = {key: float(values[e]) for key, values in impact._asdict().items()}
-                figures = {key: "" if math.isnan(value) else value for key, value in figures.items()}
-                yield {"replay": case, "policy": name, "seed": int(seed), "return": recording.returns[e], **figures}
-
-
-def step_rows(played: Many) -> Iterator[Json]:
-    for case, by_policy in played.items():
-        for name, (recording, _) in by_policy.items():
-            for step, values in enumerate(recording.metrics[0]):
-                place = {"replay": case, "policy": name, "seed": int(recording.seeds[0])}
-                yield place | {
-                    "hour": (step + 1) * recording.step_h,
-                    **dict(zip(METRICS, values.tolist(), strict=True)),
-                }
 
 
 if __name__ == "__main__":

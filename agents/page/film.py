@@ -32,6 +32,8 @@ class Film(NamedTuple):
     """[T + 1] of [A, 3]: gateway's site, serving site, requests/s; the largest only"""
     domains: tuple[Domain, ...]
     """shared by two sites or more"""
+    twin: Recording | None = None
+    """the same episode with nothing broken"""
 
 
 class Camera:
@@ -56,10 +58,11 @@ class Camera:
         self.flows.append(largest(view.flow_rps, float(view.load_rps.sum())))
         self.views.append(view._replace(flow_rps=np.zeros((0, 0))))
 
-    def film(self, recording: Recording) -> Film:
-        """The film, with what was recorded of the same episode: the first of the recording."""
+    def film(self, recording: Recording, twin: Recording | None = None) -> Film:
+        """The film, with what was recorded of the same episode: the first of the recording, and of its twin."""
         first = np.arange(len(recording.seeds)) == 0
-        return Film(recording.chosen(first), tuple(self.views), tuple(self.flows), self.domains)
+        other = None if twin is None else twin.chosen(first)
+        return Film(recording.chosen(first), tuple(self.views), tuple(self.flows), self.domains, other)
 
 
 def film(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from agents.impact import AFTERMATH_H, lost_rps, worst_hour
 from agents.page.film import Film
-from agents.recording import BITS
+from agents.recording import BITS, Recording
 from og_env.actions import describe
 from og_env.world import Domain
 
@@ -94,20 +94,28 @@ def outcome(film: Film, outage: Outage) -> Json:
     first = min(max(outage.start, 1), steps)
     last = min(max(outage.stop - 1, first) + round(AFTERMATH_H / step_h), steps)
     span = slice(first - 1, last)
-    unserved, unverified = (float(rps[0, span].sum()) * recording.step_s for rps in lost_rps(recording))
+    unserved, unverified = lost_in(recording, span)
+    due = None if film.twin is None else unserved + unverified - sum(lost_in(film.twin, span))
     asked = float(recording.metric("demand_rps")[0, span].sum()) * recording.step_s
     p95 = worst_hour(recording.metric("latency_p95_ms")[0, span], recording.metric("served_rps")[0, span], step_h)
-    moves = moves_of(film, first, last)
+    moves = moves_of(film, outage.start + 1, last)
     return {
         "until": last,
         "moves": [{"row": row, "text": text} for row, text in moves[:MOVES]],
         "moves_total": len(moves),
         "unserved": unserved,
         "unverified": unverified,
+        "due": due,
         "lost_share": (unserved + unverified) / asked if asked > 0 else 0.0,
         "worst_hour_p95_ms": p95 if math.isfinite(p95) else None,
         "cost_usd": float(recording.metric("usd_per_hour")[0, span].sum()) * step_h,
     }
+
+
+def lost_in(recording: Recording, span: slice) -> tuple[float, float]:
+    """Requests unserved and unverified in steps of the first episode."""
+    unserved, unverified = (float(rps[0, span].sum()) * recording.step_s for rps in lost_rps(recording))
+    return unserved, unverified
 
 
 def merged(by_policy: dict[str, list[Outage]]) -> list[tuple[Outage, list[str]]]:

@@ -35,11 +35,12 @@ def payload(
     films: Mapping[str, Film],
     totals: Mapping[str, Mapping[str, float]],
     likely: Sequence[str] = (),
+    scope: str = "Whole episode",
 ) -> Json:
     """The page's data: what was replayed, the places, and the films of one tape by policy.
 
-    lines: description; totals: figures of each policy by name (nan is unknown); likely: see `outages_of`. Raises
-    ValueError where the films are not of the same sites, steps and seed.
+    lines: description; totals: figures of each policy by name (nan is unknown) and `scope`, what they are of; likely:
+    see `outages_of`. Raises ValueError where the films are not of the same sites, steps and seed.
     """
     first = next(iter(films.values()))
     for name, other in films.items():
@@ -51,12 +52,15 @@ def payload(
         "format": FORMAT,
         "title": title,
         "lines": list(lines),
+        "scope": scope,
         "scenario": recording.scenario,
         "seed": int(recording.seeds[0]),
         "steps": recording.rewards.shape[1],
         "step_s": recording.step_s,
         "start_hour_utc": float(recording.start_hour_utc[0]),
-        "looks": [{"name": NAMES.get(name, name), "color": color, "symbol": SYMBOLS[mark]} for name, color, mark, _ in LOOKS],
+        "looks": [
+            {"name": NAMES.get(name, name), "color": color, "symbol": SYMBOLS[mark]} for name, color, mark, _ in LOOKS
+        ],
         "colors": {"users": USERS, "traffic": TRAFFIC},
         "sites": places(view.site_names, view.lat_deg, view.lon_deg, view.providers),
         "regions": places(view.region_names, view.region_lat_deg, view.region_lon_deg),
@@ -118,7 +122,7 @@ def metrics(film: Film) -> dict[str, npt.NDArray[np.float64]]:
     """Series [T] by name; nan where nothing was served and the figure means nothing. Shares are those of demand."""
     recording = film.recording
     served = recording.metric("served_rps")[0]
-    lost = sum(lost_rps(recording))[0]
+    without, unproven = lost_rps(recording)
     unknown = np.where(served > 0, 0.0, np.nan)
     return {
         "latency_p95_ms": recording.metric("latency_p95_ms")[0] + unknown,
@@ -129,7 +133,7 @@ def metrics(film: Film) -> dict[str, npt.NDArray[np.float64]]:
         "n_eff": recording.metric("n_eff")[0] + unknown,
         "demand_rps": recording.metric("demand_rps")[0],
         "sites_down": recording.metric("sites_down")[0],
-        "lost_requests": np.cumsum(lost) * recording.step_s,
+        "lost_requests": np.cumsum((without + unproven)[0]) * recording.step_s,
     }
 
 
@@ -172,5 +176,5 @@ def unpacked(value: Mapping[str, Any]) -> npt.NDArray[Any]:
 
 
 def known(value: float) -> float | None:
-    """Six digits, None for what is not finite: JSON has no nan."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+    """As exact as a float32, None for what is not finite: JSON has no nan."""
+    return float(f"{value:.9g}") if math.isfinite(value) else None

@@ -56,7 +56,7 @@ class Charts {
     });
     return {
       animation: false,
-      grid: { left: 46, right: 12, top: 12, bottom: 24 },
+      grid: { left: 48, right: 12, top: 12, bottom: 24, outerBoundsMode: "none" },
       tooltip: {
         trigger: "axis", confine: true, backgroundColor: ink("paper"), borderColor: ink("line"),
         textStyle: { color: ink("ink"), fontSize: 12 },
@@ -64,11 +64,12 @@ class Charts {
       },
       xAxis: {
         type: "value", min: 0, max: hours, interval: hours > 12 ? hours / 4 : undefined,
-        axisLabel: { ...label, formatter: (hour) => clockAt(data, hour / data.step_h), hideOverlap: true },
+        axisLabel: { ...label, formatter: (hour) => clockAt(data, hour / data.step_h), hideOverlap: true, alignMinLabel: "left", alignMaxLabel: "right" },
         axisLine: { lineStyle: { color: soft } }, splitLine: { show: false },
       },
       yAxis: {
-        type: "value", min: 0, splitNumber: 3, axisLabel: { ...label, formatter: (value) => (unit === "$" ? `$${value}` : `${value}${unit && ` ${unit}`}`) },
+        type: "value", min: 0, max: unit === "%" ? ({ max }) => (max > 75 ? 100 : null) : null, splitNumber: unit === "%" ? 5 : 3,
+        axisLabel: { ...label, formatter: (value) => (unit === "$" ? `$${value}` : `${value}${unit && ` ${unit}`}`) },
         splitLine: { lineStyle: { color: ink("line"), opacity: 0.6 } },
       },
       series,

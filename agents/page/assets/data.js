@@ -55,6 +55,7 @@ const grouped = (value) => Math.round(value).toLocaleString("en-US");
 const percent = (value) => (value === null ? "–" : `${(value * 100).toFixed(value > 0 && value < 0.0995 ? 2 : 1)} %`);
 const seconds = (ms) => (ms === null ? "–" : `${(ms / 1000).toFixed(2)} s`);
 const dollars = (value) => `$${value.toFixed(value < 1000 ? 2 : 0)}`;
+const versus = (due) => `${grouped(Math.abs(due))} ${due < 0 ? "fewer" : "more"} than with nothing broken`;
 const plain = (value) => (value === null ? "–" : value.toFixed(2));
 
 /** Time of day at a moment, as hh:mm; from the second day on with the day. */

@@ -1,8 +1,6 @@
 // The list of outages, each with what the policies did next and what it cost them, and all operations.
 
-const WORDS = {
-  down: "down", frozen: "frozen: serves, takes no changes", untrusted: "untrusted: its proofs are void", slow: "slow",
-};
+const WORDS = { frozen: "They serve but take no changes. ", untrusted: "Their proofs are void. " };
 
 class Events {
   /** `seek` is called with the row of what is chosen. */
@@ -37,7 +35,7 @@ class Events {
     const names = outage.sites.map((site) => data.sites[site].name);
     const listed = names.length > 8 ? [...names.slice(0, 8), `${names.length - 8} more`] : names;
     const title = `${clockAt(data, outage.start)} UTC: ${titleOf(data, outage)}`;
-    const who = `${WORDS[outage.word]}; until ${until}; ${listed.join(", ")}`;
+    const who = `${WORDS[outage.word] ?? ""}Until ${until}: ${listed.join(", ")}`;
     return make("div", { class: "head" }, this.jump(outage.start, title), make("p", { class: "who" }, who));
   }
 
@@ -54,7 +52,8 @@ class Events {
     const p95 = found.worst_hour_p95_ms === null ? "" : `, worst hour's p95 ${seconds(found.worst_hour_p95_ms)}`;
     const cost = `Carried ${percent(found.share_before)} of the traffic before. Until ${clockAt(data, found.until)}: `
       + `${grouped(lost)} requests lost (${percent(found.lost_share)}; ${grouped(found.unserved)} unserved, `
-      + `${grouped(found.unverified)} unverified)${p95}, ${dollars(found.cost_usd)} spent.`;
+      + `${grouped(found.unverified)} unverified)${found.due === null ? "" : `, ${versus(found.due)}`}${p95}, `
+      + `${dollars(found.cost_usd)} spent.`;
     return make("div", {}, title, make("ul", {}, ...moves), make("p", { "data-lost": Math.round(lost) }, cost));
   }
 

@@ -90,8 +90,9 @@ class FleetMap {
     this.row = 0;
     this.bright = true;
     this.zoom = 1;
-    this.users = data.regions.map((region) => [turned(region.lon), region.lat]);
+    this.places = data.regions.map((region) => [turned(region.lon), region.lat]);
     this.homes = data.sites.map((site) => [turned(site.lon), site.lat]);
+    this.many = this.homes.length > 64;
     this.chart = echarts.init(element, null, { renderer: "canvas" });
     this.chart.on("georoam", () => {
       this.center = this.chart.getOption().geo[0].center;
@@ -118,15 +119,21 @@ class FleetMap {
       },
       series: [],
     }, { replaceMerge: ["series"] });
-    const least = this.homes.length > 64 ? 6 : 13;
-    const pixels = this.homes.map((spot) => this.chart.convertToPixel("geo", spot));
-    this.spots = apart(pixels, least).map((spot) => this.chart.convertFromPixel("geo", spot));
+    const pixels = [...this.homes, ...this.places].map((spot) => this.chart.convertToPixel("geo", spot));
+    const spots = apart(pixels, this.many ? 6 : 15).map((spot) => this.chart.convertFromPixel("geo", spot));
+    this.spots = spots.slice(0, this.homes.length);
+    this.users = spots.slice(this.homes.length);
     if (this.policy) this.show(this.policy, this.row);
   }
 
   resize() {
     this.chart.resize();
     this.restyle();
+  }
+
+  /** Longitude and latitude in the middle of what is seen. */
+  middle() {
+    return this.chart.convertFromPixel("geo", [this.chart.getWidth() / 2, this.chart.getHeight() / 2]);
   }
 
   /** The same part of the world as another map. */
@@ -163,7 +170,7 @@ class FleetMap {
       access.push(...lines(users[region], spots[site], { lineStyle: { width, opacity: 0.5 } }));
     });
     const traffic = policy.flows[row].filter(([from, to]) => from !== to).flatMap(([from, to, share]) => (
-      lines(spots[from], spots[to], { lineStyle: { width: 0.7 + 14 * share, opacity: 0.42 } })));
+      lines(spots[from], spots[to], { lineStyle: { width: 0.7 + 14 * share, opacity: 0.55 } })));
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
     const style = { coordinateSystem: "geo", type: "lines", silent: true, z: 2, polyline: false };
     return [
@@ -195,8 +202,8 @@ class FleetMap {
   }
 
   size(site) {
-    const many = this.homes.length > 64;
-    return (many ? 5 : 9) + (many ? 20 : 24) * Math.sqrt(this.policy.share.at(this.row)[site] / FULL);
+    const least = this.policy.look.at(this.row)[site] > 2 ? 14 : 9;
+    return (this.many ? least - 5 : least) + (this.many ? 20 : 24) * Math.sqrt(this.policy.share.at(this.row)[site] / FULL);
   }
 
   fleet() {
@@ -206,15 +213,16 @@ class FleetMap {
     return {
       id: "sites", type: "scatter", coordinateSystem: "geo", z: 5,
       labelLayout: { hideOverlap: true },
-      data: spots.map((spot, site) => {
-        const look = data.looks[state[site]];
+      data: [...spots.keys()].sort((a, b) => state[a] - state[b]).map((site) => {
+        const look = data.looks[state[site]], spot = spots[site];
         return {
           value: [...spot, site],
           symbol: PATHS[look.symbol],
           symbolSize: this.size(site),
-          itemStyle: { color: look.color, borderColor: ink("ink"), borderWidth: state[site] > 2 ? 1.4 : 0.7 },
+          itemStyle: { color: look.color, opacity: 1, borderColor: ink("ink"), borderWidth: state[site] > 2 ? 1 : 0.7 },
           label: {
-            show: named.has(site), position: "right", distance: 5, formatter: data.sites[site].name, fontSize: 10,
+            show: named.has(site), position: turned(spot[0]) > 120 ? "left" : "right", distance: 6, textMargin: [3, 3],
+            formatter: data.sites[site].name, fontSize: 10,
             color: ink("ink"), textBorderColor: ink("sea"), textBorderWidth: 2,
           },
         };
@@ -231,7 +239,7 @@ class FleetMap {
       data: spots.flatMap((spot, site) => {
         if (!(roles[site] & bit)) return [];
         const away = this.size(site) / 2 + 4;
-        return [{ value: spot, symbolSize: this.homes.length > 64 ? 4 : 7, symbolOffset: [right * away, down * away] }];
+        return [{ value: spot, symbolSize: this.many ? 4 : 7, symbolOffset: [right * away, down * away] }];
       }),
     }));
   }

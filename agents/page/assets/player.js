@@ -34,7 +34,7 @@ class Player {
       this.sides[side] = this.data.policies[Number(choice.value)];
       this.redraw();
     });
-    const area = make("div", { class: "map", role: "img" });
+    const area = make("div", { class: "map", role: "img", tabindex: "0" });
     const now = make("dl", { class: "now" }), states = make("p", { class: "states" }), whole = make("p", { class: "whole" });
     holder.append(make(
       "div", { class: "top" }, make("i", { class: side ? "swatch second" : "swatch" }), choice,
@@ -49,6 +49,17 @@ class Player {
     const { map } = this.panels[side];
     const zoom = Math.min(Math.max(map.zoom * factor, 1), 12);
     for (const panel of this.panels) panel.map.look(zoom < 1.1 ? 1 : zoom, map.center);
+  }
+
+  /** Arrow keys on a map that is nearer than the whole move it; says whether they did. */
+  pan({ target, key }) {
+    const panel = this.panels.find(({ area }) => area === target);
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key];
+    if (!panel || !way || panel.map.zoom === 1) return false;
+    const { zoom } = panel.map;
+    const [lon, lat] = panel.map.middle();
+    for (const { map } of this.panels) map.look(zoom, [lon + (way[0] * 40) / zoom, lat + (way[1] * 20) / zoom]);
+    return true;
   }
 
   legend() {
@@ -131,7 +142,8 @@ class Player {
       if (!(at === "INPUT" && event.key === " ")) return;
     }
     const moves = { ArrowLeft: this.row - 1, ArrowRight: this.row + 1 };
-    if (event.key in moves) this.seek(moves[event.key]);
+    if (this.pan(event)) event.preventDefault();
+    else if (event.key in moves) this.seek(moves[event.key]);
     else if (event.key === " " && !["BUTTON", "SUMMARY"].includes(at)) this.toggle();
     else return;
     event.preventDefault();
@@ -213,7 +225,7 @@ class Player {
   totals({ totals, return: sum }) {
     const words = {
       lost: (value) => `${grouped(value)} requests lost`,
-      due: (value) => `${grouped(value)} of them due to it`,
+      due: versus,
       worst_hour_p95_ms: (value) => `worst hour's p95 ${seconds(value)}`,
       cost_usd: (value) => `$${grouped(value)}`,
     };
@@ -221,8 +233,7 @@ class Player {
     if ((totals.recover_min ?? null) !== null) {
       parts.push(totals.recovered ? `recovered in ${grouped(totals.recover_min)} min` : "not recovered at the end");
     }
-    const scope = this.data.outages.length ? "From the outage to the end: " : "Whole episode: ";
-    return [parts.length ? `${scope}${parts.join(", ")}. ` : "", `Return ${sum.toFixed(2)}.`];
+    return [parts.length ? `${this.data.scope}: ${parts.join(", ")}. ` : "", `Return ${sum.toFixed(2)}.`];
   }
 
   /** The sites of both policies in words, where the table is open. */
