@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.page import Camera, page, payload
+from agents.page import Camera, Film, page, payload
 from agents.replay import Cases, Played, plain
 from og_env.layout import METRICS, TERMS
 
@@ -57,7 +57,7 @@ def write_page(
     """The page of the first episode of the one replay, as each policy's camera filmed it; `lines` describe it."""
     [(case, one)] = result["replays"].items()
     options, by_policy = cases[case], played[case]
-    films = {name: camera.film(by_policy[name].recording, by_policy[name].twin) for name, camera in cameras.items()}
+    films = films_of(cameras, by_policy)
     totals = {name: first_of(played_by) for name, played_by in by_policy.items()}
     likely = [outage["domain"] for outage in options.get("outages", ())]
     likely += [one["what"]["kind"]] if options.get("incident") else []
@@ -65,6 +65,11 @@ def write_page(
     data = payload(f"{result['scenario']}: {case}", lines, films, totals, likely, scope)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(data), encoding="utf-8", newline="\n")
+
+
+def films_of(cameras: Mapping[str, Camera], by_policy: Mapping[str, Played]) -> dict[str, Film]:
+    """What each policy's camera filmed of one replay."""
+    return {name: camera.film(by_policy[name].recording, by_policy[name].twin) for name, camera in cameras.items()}
 
 
 def first_of(played: Played) -> dict[str, float]:

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from agents import comparison, heuristics, replay
+from agents.gif import MOST_FILMS, write_gif
 from agents.lineup import load_policies
 from agents.page import Camera
 from agents.policy import Policy
 from agents.recording import Recording
-from agents.replay_files import Many, write_folder, write_page
+from agents.replay_files import Many, films_of, write_folder, write_page
 from og_env import TASKS, catalog, config
 from og_env.command_line import Parser, guarded
 from og_env.options import incident_of
@@ -74,6 +75,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="NAME.html: a page that shows the first episode; else a folder for replay.json, results.csv and steps.csv;"
         " repeatable",
     )
+    parser.add_argument("--gif", metavar="NAME.gif", help="write the maps of the first episode as a moving picture")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser.parse_args(arguments)
 
@@ -87,13 +89,15 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"--seed must be at least 0, not {options.seed}")
     paths = [Path(path) for path in options.out or ()]
     pages = [path for path in paths if path.suffix.lower() in (".html", ".htm")]
-    if pages and options.all:
-        raise ValueError(f"--out: {pages[0]}: a page shows one replay: name one by --incident, or write to a folder")
+    if options.all and (pages or options.gif):
+        raise ValueError(f"{pages[0] if pages else options.gif}: shows one replay: name it by --incident, not --all")
     spec = config.load(options.scenario)
     task, words = TASKS[options.env], options.policy or ["all"]
     policies, learned = load_policies(words, spec, task, seed=options.seed, option="--policy")
+    if options.gif and len(policies) > MOST_FILMS:
+        raise ValueError(f"--gif: {len(policies)} policies do not fit beside one another; name at most {MOST_FILMS}")
     cases = chosen(options, spec)
-    cameras = {name: Camera(struck=bool(options.incident)) for name in policies} if pages else {}
+    cameras = {name: Camera(struck=bool(options.incident)) for name in policies} if pages or options.gif else {}
     played = play_all(options, spec, cases, policies, cameras)
     result: Json = {
         "scenario": spec.name,
@@ -111,6 +115,12 @@ def run(options: argparse.Namespace) -> None:
             write_page(path, result, first_lines(result, played), cases, played, cameras)
         else:
             write_folder(path, result, played)
+    if options.gif:
+        [by_policy] = played.values()
+        try:
+            write_gif(Path(options.gif), films_of(cameras, by_policy))
+        except ImportError as error:
+            raise ValueError(f"--gif: {error}") from None
     if options.json:
         print(json.dumps(result, indent=1, allow_nan=False))
     else:

@@ -13,7 +13,7 @@ import pytest
 
 from agents import evaluate, heuristics
 from agents.page import Camera, film, page, payload
-from agents.page.outages import Outage, explained, moves_of, outages_of, outcome, spans
+from agents.page.outages import Outage, explained, moves_of, outages_of, outcome, spans, struck_share
 from agents.page.payload import FULL, packed, unpacked
 from agents.recording import record
 from og_env import config
@@ -89,6 +89,7 @@ def test_outages_and_what_they_cost_on_paper():
     figures = outcome(one, outage)
     assert figures["unserved"] == pytest.approx(8 * 12 * 60 + 2 * 60) and figures["unverified"] == 0
     assert figures["until"] == 60 and figures["lost_share"] == pytest.approx(figures["unserved"] / (8 * 31 * 60))
+    assert struck_share(one, outage) == pytest.approx(1) and struck_share(one, outage._replace(start=1)) is None
     assert figures["moves"] == [] and figures["moves_total"] == 0 and figures["due"] is None
     beside = one._replace(twin=toy(options={"background": False}).recording)
     assert outcome(beside, outage)["due"] == pytest.approx(figures["unserved"])

@@ -20,6 +20,7 @@ from scripts import replay as script
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the browser extra: pip install 'og_env[browser]'")
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium: apt-get install chromium")
+ROOT = Path(__file__).parents[1]
 NAUGHTY = '<img src=x onerror="document.title=1"></script><script>alert(1)</script>'
 
 
@@ -37,7 +38,9 @@ def replayed(tmp_path_factory) -> Path:
     """page.html and the files of the same replay: five hours, provider oci down in the second, seeds 0 and 1."""
     out = tmp_path_factory.mktemp("page")
     spec = out / "short.toml"
-    spec.write_text(Path("configs/scenarios/global-24.toml").read_text(encoding="utf-8") + "\n[episode]\nsteps = 60\n")
+    spec.write_text(
+        (ROOT / "configs" / "scenarios" / "global-24.toml").read_text(encoding="utf-8") + "\n[episode]\nsteps = 60\n"
+    )
     arguments = ["--scenario", str(spec), "--outage", "provider:oci@1+1", "--episodes", "2", "--out", str(out)]
     for name in ("greedy", "nearest", "random"):
         arguments += ["--policy", name]

@@ -148,7 +148,9 @@ def test_steps_have_their_rewards_and_terms(capsys, tmp_path):
         (["--incident", INCIDENT, "--episodes", "0"], "--episodes must be at least 1"),
         (["--incident", INCIDENT, "--env", "og_env/Placement-v1"], "nearest valid: og_env/Placement-v0"),
         (["--incident", INCIDENT, "--all"], "not allowed with argument"),
-        (["--all", "--out", "all.html"], "--out: all.html: a page shows one replay"),
+        (["--all", "--gif", "all.gif"], "all.gif: shows one replay"),
+        (["--gif", "x.gif", "--policy", "all"], "--gif: 12 policies do not fit beside one another; name at most 3"),
+        (["--all", "--out", "all.html"], "all.html: shows one replay: name it by --incident, not --all"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(arguments, message, capsys, tmp_path):

@@ -141,7 +141,7 @@ def spans(outages: Iterable[Outage]) -> list[tuple[int, int]]:
     return result
 
 
-def struck_share(film: Film, outage: Outage) -> float:
-    """Share of the served traffic on the outage's sites just before it."""
+def struck_share(film: Film, outage: Outage) -> float | None:
+    """Share of the served traffic on the outage's sites just before it; None where nothing had been served yet."""
     share: npt.NDArray[np.float32] = film.recording.share[0]
-    return float(share[max(outage.start - 1, 0), list(outage.sites)].sum())
+    return float(share[outage.start - 1, list(outage.sites)].sum()) if outage.start > 1 else None

@@ -50,7 +50,8 @@ class Events {
     if (!moves.length) moves.push(make("li", { class: "quiet" }, "changed nothing"));
     const lost = found.unserved + found.unverified;
     const p95 = found.worst_hour_p95_ms === null ? "" : `, worst hour's p95 ${seconds(found.worst_hour_p95_ms)}`;
-    const cost = `Carried ${percent(found.share_before)} of the traffic before. Until ${clockAt(data, found.until)}: `
+    const before = found.share_before === null ? "" : `Carried ${percent(found.share_before)} of the traffic before. `;
+    const cost = `${before}Until ${clockAt(data, found.until)}: `
       + `${grouped(lost)} requests lost (${percent(found.lost_share)}; ${grouped(found.unserved)} unserved, `
       + `${grouped(found.unverified)} unverified)${found.due === null ? "" : `, ${versus(found.due)}`}${p95}, `
       + `${dollars(found.cost_usd)} spent.`;
