@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,16 +104,25 @@ class Event(NamedTuple):
 
 
 def record(
-    policy: Policy, env: NetworkVectorEnv, seed: int, options: dict[str, Any] | None = None, *, name: str | None = None
+    policy: Policy,
+    env: NetworkVectorEnv,
+    seed: int,
+    options: dict[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    watch: Callable[[NetworkVectorEnv], None] | None = None,
 ) -> Recording:
     """Play one episode in every row of an environment made for the policy (`evaluate.stage`), from seed on.
 
-    `options` are those of `reset`, for all episodes. Same numbers as `evaluate.run`; ValueError where reset raises it.
+    `options` are those of `reset`, for all episodes; `watch` is called with the environment at the start and after each
+    step. Same numbers as `evaluate.run`; ValueError where reset raises it.
     """
     simulator, rows, steps = env.simulator, env.num_envs, env.simulator.spec.episode.steps
     observation, info = env.reset(seed=seed, options=options)
     worlds = [simulator.world_of(b) for b in range(rows)]
     frames, moves, state, predict_s = [_frame(env)], [], None, 0.0
+    if watch is not None:
+        watch(env)
     for step in range(steps):
         masks = env.action_masks() if simulator.mask.shape[1] else None
         begin = time.perf_counter()
@@ -128,6 +137,8 @@ def record(
             (output.reward.astype(np.float64), output.terms.copy(), output.metrics.copy(), output.operation.copy())
         )
         frames.append(_frame(env))
+        if watch is not None:
+            watch(env)
     rewards, terms, metrics, operations = (np.stack(parts, axis=1) for parts in zip(*moves, strict=True))
     status, share, warm = (np.stack(parts, axis=1) for parts in zip(*frames, strict=True))
     return Recording(

@@ -1,8 +1,8 @@
-"""Recorded incidents, or outages of one's own, under several policies: each episode beside its twin without them."""
+"""Recorded incidents, outages of one's own, or plain days under several policies, each beside its twin without them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from agents.recording import Recording, record
 from og_env import catalog
 from og_env.options import UntouchedError, touches
 from og_env.specs import ScenarioSpec
+from og_env.vector_env import NetworkVectorEnv
 
 Json = dict[str, Any]
 Cases = Mapping[str, Json]
@@ -25,6 +26,8 @@ class Played(NamedTuple):
 
     recording: Recording
     impact: Impact
+    twin: Recording
+    """the same episodes without what is replayed"""
 
 
 def incident_cases(spec: ScenarioSpec) -> Cases:
@@ -35,12 +38,21 @@ def incident_cases(spec: ScenarioSpec) -> Cases:
 
 
 def play(
-    policy: Policy, name: str, spec: ScenarioSpec, cases: Cases, *, task: str, episodes: int, seed: int
+    policy: Policy,
+    name: str,
+    spec: ScenarioSpec,
+    cases: Cases,
+    *,
+    task: str,
+    episodes: int,
+    seed: int,
+    watch: Callable[[NetworkVectorEnv], None] | None = None,
 ) -> dict[str, Played]:
     """Every replay with one policy, each in test episodes of its own (`first_seed`), beside their twins.
 
+    A case with neither incident nor outages is a plain day: what the seed breaks, from the first step to the last.
     Of random fleets, those that an incident does not touch are left out, and so are incidents that touch none of them.
-    Of a fixed fleet, an incident that touches no site is a ValueError.
+    Of a fixed fleet, an incident that touches no site is a ValueError. `watch` is `record`'s, for all but the twins.
     """
     result: dict[str, Played] = {}
     env = evaluate.stage(policy, spec, task, episodes)
@@ -48,7 +60,7 @@ def play(
         for case, options in cases.items():
             first = first_seed(case, episodes, seed)
             try:
-                recording = record(policy, env, first, options, name=name)
+                recording = record(policy, env, first, options, name=name, watch=watch)
             except UntouchedError:
                 if env.simulator.random_fleet:
                     continue
@@ -57,15 +69,33 @@ def play(
             if recording.incidents:
                 struck = np.array([bool(facts["sites"]) for facts in recording.incidents])
                 recording, twin = recording.chosen(struck), twin.chosen(struck)
-                start_h, stop_h = ([facts[key] for facts in recording.incidents] for key in ("start_h", "stop_h"))
-            else:
-                outages = options["outages"]
-                start_h = min(outage["start_h"] for outage in outages)
-                stop_h = max(outage["start_h"] + outage["duration_h"] for outage in outages)
-            result[case] = Played(recording, impact(recording, twin, start_h, stop_h))
+            start_h, stop_h = hours(options, recording)
+            one = impact(recording, twin, start_h, stop_h)
+            if plain(options):
+                one = one._replace(recover_min=np.full(len(one.recover_min), np.nan))
+            result[case] = Played(recording, one, twin)
     finally:
         env.close()
     return result
+
+
+def plain(options: Json) -> bool:
+    """Whether nothing is replayed."""
+    return not options.get("incident") and not options.get("outages")
+
+
+def hours(options: Json, recording: Recording) -> tuple[Any, Any]:
+    """From when to when what is replayed lasts, since the episode began: one number, or one for each episode."""
+    if recording.incidents:
+        start_h, stop_h = ([facts[key] for facts in recording.incidents] for key in ("start_h", "stop_h"))
+        return start_h, stop_h
+    if plain(options):
+        return 0.0, recording.rewards.shape[1] * recording.step_h
+    outages = options["outages"]
+    return (
+        min(outage["start_h"] for outage in outages),
+        max(outage["start_h"] + outage["duration_h"] for outage in outages),
+    )
 
 
 def first_seed(case: str, episodes: int, seed: int) -> int:

@@ -1,43 +1,44 @@
-"""Replay a recorded incident, or outages of your own, and see what it does to each policy.
+"""Replay a recorded incident, outages of your own, or a plain day, and see what it does to each policy.
 
 python scripts/replay.py --incident aws-2025-10-20 --scenario one-cloud --policy static --policy greedy
 python scripts/replay.py --all --scenario one-cloud --policy static --policy greedy --policy runs/ppo
 python scripts/replay.py --outage facilitator:registry@6+4 --scenario opengradient --policy opengradient
+python scripts/replay.py --scenario global-24 --policy static --policy greedy --episodes 1 --out day.html
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import math
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from agents import comparison, heuristics, replay
+from agents.gif import MOST_FILMS, write_gif
 from agents.lineup import load_policies
+from agents.page import Camera
+from agents.policy import Policy
 from agents.recording import Recording
+from agents.replay_files import Many, films_of, write_folder, write_page
 from og_env import TASKS, catalog, config
 from og_env.command_line import Parser, guarded
-from og_env.layout import METRICS
 from og_env.options import incident_of
 from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
 
 Json = dict[str, Any]
-Many = Mapping[str, Mapping[str, replay.Played]]
-"""by replay and policy"""
 OUTAGE = re.compile(r"(.+)@(\d+\.?\d*)\+(\d+\.?\d*)(?:=(\w+))?")
 HEADER = (
     *("policy", "unserved", "unverified", "due to it", "worst-hour p95", "cost", "recovery"),
     *("exposure", "n_eff", "on hit sites"),
 )
+PLAIN = "plain day"
 LEGEND = """Requests, delay and cost from the start of the outage to the
 end of the episode. Due to it: lost beyond what the same policy loses in the same episode without it. Recovery: until
 the share served as wanted is back at its level before, or at the twin's, within 1 % for half an hour. Exposure, n_eff
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(__doc__)
-    what = parser.add_mutually_exclusive_group(required=True)
+    what = parser.add_mutually_exclusive_group()
     what.add_argument("--incident", metavar="ID", help="a recorded one, see python -m og_env incidents")
     what.add_argument("--all", action="store_true", help="every recorded incident that touches the scenario")
     what.add_argument(
@@ -67,7 +68,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--episodes", type=int, default=8, metavar="N", help="demand seeds an incident (default: 8)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
     parser.add_argument("--env", default="og_env/Placement-v0", metavar="ID", help=f"one of {', '.join(TASKS)}")
-    parser.add_argument("--out", metavar="DIR", help="write replay.json, results.csv and steps.csv there")
+    parser.add_argument(
+        "--out",
+        action="append",
+        metavar="PATH",
+        help="NAME.html: a page that shows the first episode; else a folder for replay.json, results.csv and steps.csv;"
+        " repeatable",
+    )
+    parser.add_argument("--gif", metavar="NAME.gif", help="write the maps of the first episode as a moving picture")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser.parse_args(arguments)
 
@@ -79,20 +87,18 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"--episodes must be at least 1, not {options.episodes}")
     if options.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {options.seed}")
+    paths = [Path(path) for path in options.out or ()]
+    pages = [path for path in paths if path.suffix.lower() in (".html", ".htm")]
+    if options.all and (pages or options.gif):
+        raise ValueError(f"{pages[0] if pages else options.gif}: shows one replay: name it by --incident, not --all")
     spec = config.load(options.scenario)
     task, words = TASKS[options.env], options.policy or ["all"]
     policies, learned = load_policies(words, spec, task, seed=options.seed, option="--policy")
+    if options.gif and len(policies) > MOST_FILMS:
+        raise ValueError(f"--gif: {len(policies)} policies do not fit beside one another; name at most {MOST_FILMS}")
     cases = chosen(options, spec)
-    played: dict[str, dict[str, replay.Played]] = {}
-    for name, policy in policies.items():
-        for case, one in replay.play(
-            policy, name, spec, cases, task=task, episodes=options.episodes, seed=options.seed
-        ).items():
-            played.setdefault(case, {})[name] = one
-    if not played:
-        raise ValueError(
-            f"{'--all' if options.all else options.incident}: touches no site of {spec.name} in these episodes"
-        )
+    cameras = {name: Camera(struck=bool(options.incident)) for name in policies} if pages or options.gif else {}
+    played = play_all(options, spec, cases, policies, cameras)
     result: Json = {
         "scenario": spec.name,
         "env": options.env,
@@ -104,12 +110,43 @@ def run(options: argparse.Namespace) -> None:
     if options.all:
         untouched = [name for name in catalog.incidents() if name not in played]
         result |= {"untouched": untouched, "comparison": replay.contest(played, learned, options.seed)}
-    if options.out:
-        write(Path(options.out), result, played)
+    for path in paths:
+        if path in pages:
+            write_page(path, result, first_lines(result, played), cases, played, cameras)
+        else:
+            write_folder(path, result, played)
+    if options.gif:
+        [by_policy] = played.values()
+        try:
+            write_gif(Path(options.gif), films_of(cameras, by_policy))
+        except ImportError as error:
+            raise ValueError(f"--gif: {error}") from None
     if options.json:
         print(json.dumps(result, indent=1, allow_nan=False))
     else:
         print(overview(result, played) if options.all else report(result, played))
+
+
+def play_all(
+    options: argparse.Namespace,
+    spec: ScenarioSpec,
+    cases: replay.Cases,
+    policies: Mapping[str, Policy],
+    cameras: Mapping[str, Camera],
+) -> Many:
+    """Every replay with every policy; ValueError where nothing is touched."""
+    task, count, seed = TASKS[options.env], options.episodes, options.seed
+    result: dict[str, dict[str, replay.Played]] = {}
+    for name, policy in policies.items():
+        watch = cameras.get(name)
+        played = replay.play(policy, name, spec, cases, task=task, episodes=count, seed=seed, watch=watch)
+        for case, one in played.items():
+            result.setdefault(case, {})[name] = one
+    if not result:
+        raise ValueError(
+            f"{'--all' if options.all else options.incident}: touches no site of {spec.name} in these episodes"
+        )
+    return result
 
 
 def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> replay.Cases:
@@ -123,7 +160,7 @@ def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> replay.Cases:
     if options.incident:
         incident = incident_of(options.incident, "--incident")
         return {incident.id: {"incident": incident.id}}
-    return replay.incident_cases(spec)
+    return replay.incident_cases(spec) if options.all else {PLAIN: {}}
 
 
 def outage_of(text: str) -> Json:
@@ -146,9 +183,19 @@ def report(result: Json, played: Many) -> str:
     return "\n".join(lines)
 
 
+def first_lines(result: Json, played: Many) -> list[str]:
+    """Of the first episode of the one replay: what it is."""
+    [(case, one)] = result["replays"].items()
+    recording = next(iter(played[case].values())).recording
+    return describe(case, one["what"], recording.chosen(np.arange(len(recording.seeds)) == 0))
+
+
 def describe(case: str, what: Json, recording: Recording) -> list[str]:
     """The lines above the table."""
     fleet = f"{len(recording.sites[0])} sites of {recording.scenario}"
+    if case == PLAIN:
+        struck = (recording.status != 0).any(axis=1).sum(axis=1)
+        return [f"a plain day: {struck.mean():.1f} of {fleet} break in it on average; its twin is without that"]
     if not recording.incidents:
         struck = np.flatnonzero(recording.status[0].any(axis=0))
         return [f"{case}: hits {len(struck)} of {fleet}; nothing else breaks"]
@@ -176,7 +223,7 @@ def figures_row(name: str, figures: Json) -> tuple[str, ...]:
     def text(key: str, form: str, scale: float = 1.0) -> str:
         return "-" if figures[key] is None else form.format(figures[key]["mean"] * scale)
 
-    bound = "" if figures["recovered"]["mean"] == 1 else "> "
+    bound = "> " if figures["recovered"]["mean"] < 1 and figures["recover_min"] else ""
     return (
         name,
         text("unserved", "{:,.0f}"),
@@ -222,37 +269,6 @@ def overview(result: Json, played: Many) -> str:
             comparison.verdict_line(contest),
         ]
     )
-
-
-def write(out: Path, result: Json, played: Many) -> None:
-    """replay.json; results.csv with a row for every replay, policy and episode; steps.csv with those of the first."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "replay.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    for name, rows in (("results.csv", list(result_rows(played))), ("steps.csv", list(step_rows(played)))):
-        with (out / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-
-
-def result_rows(played: Many) -> Iterator[Json]:
-    for case, by_policy in played.items():
-        for name, (recording, impact) in by_policy.items():
-            for e, seed in enumerate(recording.seeds):
-                figures = {key: float(values[e]) for key, values in impact._asdict().items()}
-                figures = {key: "" if math.isnan(value) else value for key, value in figures.items()}
-                yield {"replay": case, "policy": name, "seed": int(seed), "return": recording.returns[e], **figures}
-
-
-def step_rows(played: Many) -> Iterator[Json]:
-    for case, by_policy in played.items():
-        for name, (recording, _) in by_policy.items():
-            for step, values in enumerate(recording.metrics[0]):
-                place = {"replay": case, "policy": name, "seed": int(recording.seeds[0])}
-                yield place | {
-                    "hour": (step + 1) * recording.step_h,
-                    **dict(zip(METRICS, values.tolist(), strict=True)),
-                }
 
 
 if __name__ == "__main__":

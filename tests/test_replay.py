@@ -8,8 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from agents import heuristics, replay
+from agents import evaluate, heuristics, replay
 from og_env import catalog, config
+from og_env.layout import TERMS
 from og_env.options import touches
 from scripts import replay as script
 
@@ -23,7 +24,8 @@ def test_a_twin_is_the_same_episode_without_the_incident():
     played = replay.play(heuristics.make("static"), "still", spec, cases, task="placement", episodes=2, seed=3)
     assert set(played) == set(cases)
     seeds = set()
-    for case, (recording, impact) in played.items():
+    for case, (recording, impact, twin) in played.items():
+        assert np.array_equal(twin.seeds, recording.seeds) and not twin.status.any()
         assert recording.policy == "still" and recording.seeds[0] == replay.first_seed(case, 2, 3)
         assert recording.incidents[0]["id"] == case and recording.status.any()
         assert (recording.metric("active_outages")[:, :13] == 0).all()
@@ -105,6 +107,34 @@ def test_an_outage_of_ones_own(capsys):
     assert row[0] == "opengradient" and row[-3:] == ["100%", row[-2], "100%"] and float(row[-2]) < 2
 
 
+def test_a_plain_day_breaks_what_its_seed_breaks(capsys, tmp_path):
+    arguments = ["--scenario", "global-24", "--policy", "static", "--policy", "greedy"]
+    out = printed(capsys, *arguments, "--out", str(tmp_path / "day.html"), "--out", str(tmp_path / "files"))
+    lines = out.splitlines()
+    assert lines[0].startswith("a plain day: ") and " of 24 sites of global-24 break in it on average" in lines[0]
+    assert lines[2].split()[0] == "policy" and lines[3].split()[-4:] == ["-"] * 4
+    result = json.loads((tmp_path / "files" / "replay.json").read_text(encoding="utf-8"))
+    figures = result["replays"]["plain day"]["policies"]["static"]
+    assert figures["recover_min"] is None and figures["due"]["mean"] > 0
+    env = evaluate.run(heuristics.make("static"), "global-24", "placement", episodes=2, seed=0)
+    with (tmp_path / "files" / "results.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["policy"] == "static"]
+    assert [float(row["return"]) for row in rows] == pytest.approx(env.returns.tolist())
+    text = (tmp_path / "day.html").read_text(encoding="utf-8")
+    assert "<title>global-24: plain day</title>" in text and "Whole episode" in text
+
+
+def test_steps_have_their_rewards_and_terms(capsys, tmp_path):
+    printed(
+        capsys, "--outage", "provider:P@0.5+0.2", "--scenario", "toy-3", "--policy", "static", "--out", str(tmp_path)
+    )
+    weights = config.load("toy-3").reward
+    with (tmp_path / "steps.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            total = -sum(getattr(weights, name) * float(row[f"term_{name}"]) for name in TERMS)
+            assert float(row["reward"]) == pytest.approx(total, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -121,7 +151,9 @@ def test_an_outage_of_ones_own(capsys):
         (["--incident", INCIDENT, "--episodes", "0"], "--episodes must be at least 1"),
         (["--incident", INCIDENT, "--env", "og_env/Placement-v1"], "nearest valid: og_env/Placement-v0"),
         (["--incident", INCIDENT, "--all"], "not allowed with argument"),
-        ([], "one of the arguments --incident --all --outage is required"),
+        (["--all", "--gif", "all.gif"], "all.gif: shows one replay"),
+        (["--gif", "x.gif", "--policy", "all"], "--gif: 12 policies do not fit beside one another; name at most 3"),
+        (["--all", "--out", "all.html"], "all.html: shows one replay: name it by --incident, not --all"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(arguments, message, capsys, tmp_path):
