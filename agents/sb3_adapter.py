@@ -30,6 +30,8 @@ class SB3VecEnv(VecEnv):
     def __init__(self, env: NetworkVectorEnv, infos: Infos = "episode") -> None:
         if infos not in ("episode", "step"):
             raise ValueError(f"infos is {infos!r}; valid are episode, step")
+        if hasattr(env, "reward_space"):
+            raise ValueError("Stable-Baselines3 learns from a scalar reward: leave reward='vector' out")
         self.env, self.every_step = env, infos == "step"
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self.happened: dict[str, np.ndarray] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, SupportsFloat
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -12,7 +12,7 @@ from og_env.layout import METRICS, TERMS
 from og_env.lookahead import Outlook
 from og_env.options import incident_facts, scripted_of
 from og_env.simulator import Follow, Interface, Settings, Simulator, Split, Task, simulate
-from og_env.spaces import action_space, full_mask, observation_space, split_actions
+from og_env.spaces import action_space, full_mask, observation_space, reward_space, split_actions
 from og_env.truth import truth_of
 
 INFO_NAMES = (*METRICS, *(f"term_{name}" for name in TERMS))
@@ -38,7 +38,8 @@ class NetworkEnv(gym.Env[Any, Any]):
 
     ## Rewards
     Minus the weighted sum of latency, cost, unserved, unverified, exposure and churn; in every term 1 is as bad as
-    serving nothing. Terms and raw metrics are in `info`.
+    serving nothing. Terms and raw metrics are in `info`. With `reward="vector"` minus every term, float32 [6] in the
+    order of `layout.TERMS`: `reward_space` declares it, and `reward_weights` times it is the scalar reward.
 
     ## Starting State
     The scenario's starting fleet, at an hour of the day that the episode draws.
@@ -49,7 +50,7 @@ class NetworkEnv(gym.Env[Any, Any]):
     ## Arguments
     `scenario`: name, path, tables or ScenarioSpec. `interface`, `flatten`, `proposals` (P), `knobs`: as above.
     `split`: "train", "validation" or "test"; splits share no episode. `risk_weight`: weight of the shared-failure part
-    in the offers' gains. `render_mode`: None, "rgb_array" or "ansi".
+    in the offers' gains. `reward`: "scalar" or "vector". `render_mode`: None, "rgb_array" or "ansi".
 
     ## Version History
     v0: first version. Before its first release: waits after Erlang's C, fetches in kB/s, rates that planners see as
@@ -69,15 +70,21 @@ class NetworkEnv(gym.Env[Any, Any]):
         knobs: str = "box",
         split: Split = "train",
         risk_weight: float = 1.0,
+        reward: str = "scalar",
         render_mode: str | None = None,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode is {render_mode!r}; valid are {', '.join(self.metadata['render_modes'])}")
         settings = Settings(task, interface, flatten, proposals, split, risk_weight)
+        rewards = reward_space(reward)
         self.simulator = Simulator(scenario, 1, settings)
         self.task, self.render_mode = task, render_mode
         self.observation_space = observation_space(self.simulator)
         self.action_space = action_space(settings, knobs, self.simulator.sizes)
+        self.reward_weights = self.simulator.compiled[0].arrays.weights[0].copy()
+        self._vector = rewards is not None
+        if rewards is not None:
+            self.reward_space, self.reward_dim = rewards, rewards.shape[0]
         self._rows = np.zeros(1, np.int64)
         self._cuts = self.simulator.cuts
         self._chosen = np.zeros(1, np.int64)
@@ -99,7 +106,7 @@ class NetworkEnv(gym.Env[Any, Any]):
         self._started = True
         return self._observation(), self._info() | ({"incident": facts[0]} if facts else {})
 
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """One step; ValueError for an action outside the space, or before reset."""
         if not self._started:
             raise ValueError("step before reset: call reset() first, and again after an episode has ended")
@@ -112,7 +119,8 @@ class NetworkEnv(gym.Env[Any, Any]):
             simulator.advance(chosen, levels)
         truncated = simulator.output.truncated.item(0) == 1
         self._started = not truncated
-        return self._observation(), simulator.output.reward.item(0), False, truncated, self._info()
+        reward = -self._terms if self._vector else simulator.output.reward.item(0)
+        return self._observation(), reward, False, truncated, self._info()
 
     def _observation(self) -> Any:
         flat = self._flat.copy()

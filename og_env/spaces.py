@@ -7,7 +7,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from og_env.layout import TERMS
 from og_env.simulator import LEVELS, Settings, Simulator
+
+REWARDS = ("scalar", "vector")
+UNBOUNDED = TERMS.index("cost")
+"""the one term that may exceed 1: a fleet may cost more than its budget"""
 
 
 def observation_space(simulator: Simulator) -> gym.Space[Any]:
@@ -28,6 +33,17 @@ def action_space(settings: Settings, knobs: str, sizes: dict[str, int]) -> gym.S
     if settings.task == "joint":
         return gym.spaces.MultiDiscrete([choices] + [LEVELS] * 5)
     return gym.spaces.Box(-1, 1, (5,), np.float32) if knobs == "box" else gym.spaces.MultiDiscrete([LEVELS] * 5)
+
+
+def reward_space(reward: str) -> gym.spaces.Box | None:
+    """Minus every term, float32 [6] in the order of TERMS, for "vector"; None for "scalar"; ValueError for others."""
+    if reward not in REWARDS:
+        raise ValueError(f"reward is {reward!r}; valid are {', '.join(REWARDS)}")
+    if reward == "scalar":
+        return None
+    low = np.full(len(TERMS), -1.0, np.float32)
+    low[UNBOUNDED] = -np.inf
+    return gym.spaces.Box(low, np.zeros_like(low), dtype=np.float32)
 
 
 def split_actions(actions: Any, task: str, space: gym.Space[Any], batch: int) -> tuple[np.ndarray, np.ndarray | None]:

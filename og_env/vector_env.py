@@ -14,7 +14,7 @@ from og_env.env import INFO_NAMES
 from og_env.layout import METRICS
 from og_env.options import incident_facts, scripted_of
 from og_env.simulator import Interface, Settings, Simulator, Split, Task
-from og_env.spaces import action_space, full_mask, observation_space, split_actions
+from og_env.spaces import action_space, full_mask, observation_space, reward_space, split_actions
 from og_env.tape import NOTHING, Scripted
 from og_env.truth import truth_of
 
@@ -23,7 +23,8 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
     """n environments with the arguments of `NetworkEnv`; the same numbers as n single ones, bit for bit.
 
     An environment whose episode ends begins the next one in the same step: `final_obs` and `final_info` hold what the
-    ended one would have returned. `threads`: None takes up to two."""
+    ended one would have returned. `threads`: None takes up to two. With `reward="vector"` rewards are float32 [n, 6], and
+    `reward_space` is that of one environment."""
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
 
@@ -39,6 +40,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         knobs: str = "box",
         split: Split = "train",
         risk_weight: float = 1.0,
+        reward: str = "scalar",
         threads: int | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -50,12 +52,17 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         if threads < 1:
             raise ValueError(f"threads is {threads}; it must be 1 or more")
         settings = Settings(task, interface, flatten, proposals, split, risk_weight)
+        rewards = reward_space(reward)
         self.simulator = Simulator(scenario, num_envs, settings, min(threads, num_envs))
         self.task, self.num_envs, self.render_mode = task, num_envs, render_mode
         self.single_observation_space = observation_space(self.simulator)
         self.single_action_space = action_space(settings, knobs, self.simulator.sizes)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self.reward_weights = self.simulator.compiled[0].arrays.weights[0].copy()
+        self._vector = rewards is not None
+        if rewards is not None:
+            self.reward_space = rewards
         self._generators: list[np.random.Generator] = []
         self._all = np.ones(num_envs, np.bool_)
         self._nobody = np.zeros(num_envs, np.bool_)
@@ -115,7 +122,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         self.simulator.renew()
         self.simulator.advance(chosen, levels)
         output = self.simulator.output
-        rewards = output.reward.astype(np.float64)
+        rewards = -output.terms if self._vector else output.reward.astype(np.float64)
         truncated = output.truncated.astype(np.bool_)
         if not truncated.any():
             return self._observations(), rewards, self._nobody.copy(), truncated, self._infos(self._all)
