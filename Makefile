@@ -28,7 +28,7 @@ demo: $(STAMP)
 	$(RUN) scripts/benchmark.py --scenario global-24 --policies all,runs/demo --episodes $(EPISODES) --out runs/demo/benchmark
 
 bench: $(STAMP)
-	$(RUN) scripts/benchmark.py --scenario global-24 --policies all --episodes $(EPISODES) --out runs/bench
+	$(RUN) scripts/bench_speed.py
 
 test: lint
 	$(RUN) -m pytest -q -n $(WORKERS) -m 'not slow'
