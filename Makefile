@@ -1,4 +1,4 @@
-# make demo    install, train PPO on global-24 for 2 minutes, benchmark it against every heuristic
+# make demo    install, train PPO on global-24 for 2 minutes, benchmark it against every heuristic and quick planner
 # make test    lint and the tests that are quick
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -20,12 +20,12 @@ venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(RUN) -m pip install --quiet -c constraints.txt -e '.[train,dev]'
+	$(RUN) -m pip install --quiet -c constraints.txt -e '.[train,dev,opt]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
 	$(RUN) scripts/train.py --scenario global-24 --env og_env/Placement-v0 --minutes $(MINUTES) --seed 0 --out runs/demo
-	$(RUN) scripts/benchmark.py --scenario global-24 --policies all,runs/demo --episodes $(EPISODES) --out runs/demo/benchmark
+	$(RUN) scripts/benchmark.py --scenario global-24 --policies all,planners,runs/demo --episodes $(EPISODES) --out runs/demo/benchmark
 
 bench: $(STAMP)
 	$(RUN) scripts/bench_speed.py
