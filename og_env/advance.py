@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from og_env.actions import write_mask
 from og_env.binding import opened
-from og_env.dynamics import begin, step
+from og_env.dynamics import begin, step, tally
 from og_env.jit import entry, kernel
 from og_env.layout import output_of, state_of, world_of
 from og_env.observation import observe
@@ -14,6 +14,8 @@ OPERATIONS, PROPOSALS, AUTOSCALED = range(3)
 """what an action's first number means: an operation, an offer, nothing (the autoscaler acts)"""
 BEGIN = -1
 """in place of an action: begin the episode whose tape is drawn"""
+LOOK = -2
+"""in place of an action: neither; the state was written by hand"""
 
 KNOB_RANGE = 4.0
 """a knob at level 1 (-1) is this many times (this fraction of) its default"""
@@ -32,10 +34,13 @@ def set_knobs(t, b, levels):
 
 @kernel
 def move(t, b, c, mode, action, levels):
-    """Begin environment b's episode, or carry out its action and step."""
+    """Begin environment b's episode, look at it, or carry out its action and step."""
     output = output_of(t)
     if action == BEGIN:
         begin(t, b, c)
+        return
+    if action == LOOK:
+        tally(t, b, c)
         return
     operation = action
     if mode == PROPOSALS:

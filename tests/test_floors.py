@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("advance",),
     ("lookahead",),
     ("simulator",),
-    ("spaces", "options", "truth"),
+    ("spaces", "options", "truth", "live"),
     ("env",),
     ("vector_env",),
     ("__init__",),

@@ -1,0 +1,34 @@
+"""A live fleet as JSON: what runs where now. `describe` writes it from an episode, `place` puts it into a simulator.
+
+A file, with everything that may be left out:
+
+    {
+      "format": 1,
+      "scenario": "global-24",            name, path of a TOML file, or the tables of a scenario
+      "hour_utc": 14.25,
+      "demand_rps": {"de-frankfurt": 3.1, ...},      present requests/s by user region; those not named ask for nothing
+      "demand_mix": {"llama-3.1-8b-bf16": 1.4, ...}, present share of a model over its usual one; 1 where not named
+      "replicas": [
+        {"model": "llama-3.1-8b-bf16", "site": "aws/us-east-1", "phase": "warm", "load_rps": 1.7},
+        {"model": "llama-3.1-8b-bf16", "site": "hetzner/fsn1", "phase": "fetching", "left_gb": 9.5},
+        {"model": "llama-3.1-8b-bf16", "site": "ovh/gra", "phase": "loading", "left_s": 240},
+        {"model": "llama-3.1-8b-bf16", "site": "gcp/us-central1", "phase": "on_disk"}
+      ],
+      "roles": [{"role": "verifier", "site": "aws/us-east-1"}, {"role": "store", "site": "ovh/gra", "ready_in_s": 300}],
+      "status": {"ovh/gra": ["DOWN"]},    sites that are not well: DOWN, FROZEN, UNTRUSTED, SLOW
+      "undetected_s": {"ovh/gra": 20},    how long the router will go on to use a site that is down
+      "alarms": {"provider:ovh": 0.4},    error rate of a shared fault domain: 0 calm .. 1 as bad as in a fragile spell
+      "knobs": {"spread": 0.2},           of the router, where they are not the scenario's
+      "steps_done": 1                     of an episode; a live fleet leaves it out
+    }
+
+Phases are staging (fetching to disk only), on_disk, fetching (disk first, then GPU), loading and warm; all but the
+first two hold GPUs. `left_gb` and `left_s` are all of it where not given. What the fleet serves now (latency, load,
+exposure) is worked out from this, as the simulator has it.
+"""
+
+from og_env.live.format import LiveState
+from og_env.live.reading import place
+from og_env.live.writing import describe
+
+__all__ = ["LiveState", "describe", "place"]

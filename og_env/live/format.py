@@ -1,0 +1,85 @@
+"""The fields of a live state, checked like a scenario file: one line says what is wrong and where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from og_env.layout import DOWN, FETCHING, FROZEN, LOADING, ON_DISK, SLOW, STAGING, UNTRUSTED, WARM
+from og_env.parsing import fail, parse_part
+from og_env.specs import Effect, NonNegative, Share, Spec
+
+Phase = Literal["staging", "on_disk", "fetching", "loading", "warm"]
+Role = Literal["verifier", "store", "gateway"]
+PHASES: dict[Phase, int] = {
+    "staging": STAGING,
+    "on_disk": ON_DISK,
+    "fetching": FETCHING,
+    "loading": LOADING,
+    "warm": WARM,
+}
+ROLE_NAMES: tuple[Role, ...] = ("verifier", "store", "gateway")
+"""in the order of the simulator's arrays"""
+BITS: dict[Effect, int] = {"DOWN": DOWN, "FROZEN": FROZEN, "UNTRUSTED": UNTRUSTED, "SLOW": SLOW}
+MAX_FILE_BYTES = 16_000_000
+
+
+class LiveReplica(Spec):
+    model: str
+    site: str
+    phase: Phase
+    left_gb: NonNegative | None = None
+    """to fetch, while staging or fetching"""
+    left_s: NonNegative | None = None
+    """to load, while loading"""
+    load_rps: NonNegative | None = None
+    """served in the last step; worked out where no replica has it"""
+
+
+class LiveRole(Spec):
+    role: Role
+    site: str
+    ready_in_s: NonNegative = 0.0
+
+
+class LiveState(Spec):
+    format: Literal[1]
+    scenario: str | dict[str, Any]
+    hour_utc: Annotated[float, Field(ge=0, lt=24)]
+    demand_rps: dict[str, NonNegative]
+    demand_mix: dict[str, NonNegative] = {}
+    replicas: tuple[LiveReplica, ...]
+    roles: tuple[LiveRole, ...]
+    status: dict[str, tuple[Effect, ...]] = {}
+    undetected_s: dict[str, NonNegative] = {}
+    alarms: dict[str, Share] = {}
+    knobs: dict[str, float] = {}
+    steps_done: Annotated[int, Field(ge=1)] = 1
+
+    @classmethod
+    def parse(cls, value: Any, where: str = "state") -> LiveState:
+        """From plain tables; ValueError in one line that names `where` and the key."""
+        return value if isinstance(value, cls) else parse_part(cls, value, where, ())
+
+    @classmethod
+    def read(cls, path: Path) -> LiveState:
+        """From a JSON file; ValueError in one line that names it. A scenario's path is meant relative to the file."""
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ValueError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes")
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}: not JSON: {error}") from None
+        if not isinstance(value, Mapping):
+            fail(str(path), "", "must be a table of fields")
+        state = cls.parse(value, str(path))
+        beside = path.parent / state.scenario if isinstance(state.scenario, str) else None
+        if beside is not None and beside.suffix == ".toml" and beside.is_file():
+            state = state.model_copy(update={"scenario": str(beside)})
+        return state

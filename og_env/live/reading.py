@@ -1,0 +1,178 @@
+"""From a live state into a simulator, as if the fleet had got there step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from og_env import advance
+from og_env.layout import ABSENT, DOWN, FETCHING, KNOBS, LOADING, STAGING, WARM
+from og_env.live.format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState
+from og_env.parsing import fail
+from og_env.simulator import Simulator
+from og_env.world import CompiledWorld
+
+CALM = 31
+"""code of a signal below 0"""
+SETTLE = 3
+"""steps until the loads of a fleet whose loads are not known agree with themselves"""
+LONG = 2**30
+"""what is left of a fetch or a load that must not end, in MB or ms"""
+
+
+def place(simulator: Simulator, state: LiveState, b: int = 0, where: str = "state") -> None:
+    """Put a live state into environment b, in place of its episode: state, present demand, offers, mask, observation.
+
+    The simulator's scenario is the state's. What the fleet serves is worked out by a step in which nothing arrives.
+    ValueError in one line for a name the scenario lacks, and for what no fleet can be.
+    """
+    steps = simulator.tape.attack.shape[1] - 1
+    if simulator.random_fleet:
+        fail(where, "scenario", "has random fleets: list the sites that there are")
+    if state.steps_done > steps:
+        fail(where, "steps_done", f"is {state.steps_done}, and an episode has {steps}")
+    _write_tape(simulator, state, b, where)
+    _begin(simulator, state, b)
+    _write_fleet(simulator, state, b, where)
+    _serve(simulator, b, known=any(replica.load_rps is not None for replica in state.replicas))
+    look = np.full(simulator.batch, advance.LOOK, np.int64)
+    simulator._advance(b, b + 1, 0, look, simulator.no_levels)
+
+
+def index_of(name: str, names: Sequence[str], where: str, path: tuple[str | int, ...]) -> int:
+    """Position of a name; ValueError with the nearest where there is none."""
+    if name not in names:
+        fail(where, path, f"{name!r} is not in the scenario", name, names)
+    return names.index(name)
+
+
+def _write_tape(simulator: Simulator, state: LiveState, b: int, where: str) -> None:
+    """Present demand, status and alarms in every row, at the hour of the day."""
+    compiled, tape, world = simulator.world_of(b), simulator.tape, simulator.world_of(b).arrays
+    resolved = compiled.resolved
+    models = [model.name for model in resolved.models]
+    regions = [region.name for region in resolved.regions]
+    sites = [site.name for site in resolved.sites]
+    mix = np.ones(tape.model.shape[2])
+    for name, factor in state.demand_mix.items():
+        mix[index_of(name, models, where, ("demand_mix", name))] = factor
+    usual = (world.base_rps[0].astype(float) * mix).sum(axis=1)
+    tape.regional[b] = 0
+    for name, rps in state.demand_rps.items():
+        u = index_of(name, regions, where, ("demand_rps", name))
+        tape.regional[b, :, u] = rps / usual[u] if usual[u] > 0 else 0.0
+    if not tape.regional[b].any():
+        fail(where, "demand_rps", "is 0 everywhere: there is nothing to decide on")
+    tape.model[b] = mix
+    tape.status[b] = 0
+    for name, words in state.status.items():
+        s = index_of(name, sites, where, ("status", name))
+        tape.status[b, :, s] = sum(BITS[word] for word in set(words))
+    tape.signal[b] = CALM
+    domains = {f"{domain.kind}:{domain.name}": f for f, domain in enumerate(_shared(compiled)) if domain.members}
+    for name, level in state.alarms.items():
+        if name not in domains:
+            fail(where, ("alarms", name), "is no shared fault domain of the scenario", name, domains)
+        tape.signal[b, :, domains[name]] = round((level + 0.25) * 127.5)
+    tape.attack[b] = 0
+    tape.outages[b] = 0
+    day, step_s = tape_day(compiled), simulator.spec.episode.step_s
+    tape.start_step[b] = (int(state.hour_utc * 3600 / step_s + 1e-9) - state.steps_done) % day
+
+
+def _shared(compiled: CompiledWorld) -> Iterable[Any]:
+    return compiled.domains[: compiled.sizes["S"]]
+
+
+def tape_day(compiled: CompiledWorld) -> int:
+    """Steps of a day."""
+    return compiled.arrays.diurnal.shape[1]
+
+
+def _begin(simulator: Simulator, state: LiveState, b: int) -> None:
+    """Zeros, and the scenario's knobs."""
+    keep = simulator.state.world[b]
+    for values in simulator.state:
+        values[b] = 0
+    simulator.state.world[b] = keep
+    simulator.state.knobs[b] = simulator.world.knobs[keep]
+    simulator.state.attack_domain[b] = -1
+    simulator.state.attack_until[b] = -1
+    simulator.state.step[b] = state.steps_done
+    simulator.state.status[b] = simulator.tape.status[b, 0]
+    simulator.state.role_ms[b] = -1
+
+
+def _write_fleet(simulator: Simulator, state: LiveState, b: int, where: str) -> None:
+    compiled, arrays = simulator.world_of(b), simulator.state
+    models = [model.name for model in compiled.resolved.models]
+    sites = [site.name for site in compiled.resolved.sites]
+    for i, replica in enumerate(state.replicas):
+        m = index_of(replica.model, models, where, ("replicas", i, "model"))
+        s = index_of(replica.site, sites, where, ("replicas", i, "site"))
+        _write_replica(simulator, replica, b, m, s, where, ("replicas", i))
+    full = np.flatnonzero(arrays.gpus_used[b] > simulator.world.gpu_count[arrays.world[b]])
+    if len(full):
+        used, has = arrays.gpus_used[b, full[0]], simulator.world.gpu_count[arrays.world[b], full[0]]
+        fail(where, "replicas", f"take {used} GPUs at {sites[full[0]]}, which has {has}")
+    for i, role in enumerate(state.roles):
+        s = index_of(role.site, sites, where, ("roles", i, "site"))
+        number = ROLE_NAMES.index(role.role)
+        if arrays.role_ms[b, number, s] >= 0:
+            fail(where, ("roles", i), f"{role.role} at {role.site} is listed twice")
+        arrays.role_ms[b, number, s] = round(role.ready_in_s * 1000)
+    for name, seconds in state.undetected_s.items():
+        s = index_of(name, sites, where, ("undetected_s", name))
+        if not arrays.status[b, s] & DOWN:
+            fail(where, ("undetected_s", name), "is not DOWN")
+        arrays.undetected_ms[b, s] = round(seconds * 1000)
+    for name, value in state.knobs.items():
+        arrays.knobs[b, index_of(name, KNOBS, where, ("knobs", name))] = value
+
+
+def _write_replica(
+    simulator: Simulator, replica: LiveReplica, b: int, m: int, s: int, where: str, path: tuple[str | int, ...]
+) -> None:
+    arrays, world, k = simulator.state, simulator.world, simulator.state.world[b]
+    phase, gpus = PHASES[replica.phase], world.replica_gpus[k, m, s]
+    if arrays.phase[b, m, s] != ABSENT:
+        fail(where, path, f"{replica.model} at {replica.site} is listed twice")
+    if gpus == 0:
+        fail(where, path, f"{replica.model} does not fit on the GPUs of {replica.site}")
+    left = 0
+    if phase in (STAGING, FETCHING):
+        left = world.weights_mb[k, m] if replica.left_gb is None else round(replica.left_gb * 1000)
+    elif phase == LOADING:
+        left = world.load_ms[k, m, s] if replica.left_s is None else round(replica.left_s * 1000)
+    if phase == WARM and arrays.status[b, s] & DOWN:
+        fail(where, path, f"cannot be warm where the site is DOWN: {replica.site}")
+    arrays.phase[b, m, s], arrays.left[b, m, s] = phase, left
+    arrays.load_rps[b, m, s] = replica.load_rps or 0.0
+    if phase >= FETCHING:
+        arrays.gpus_used[b, s] += gpus
+
+
+def _serve(simulator: Simulator, b: int, known: bool) -> None:
+    """What the fleet serves, by steps in which nothing arrives; the placement is as before."""
+    arrays, memo = simulator.state, simulator.memo
+    names = ("phase", "left", "role_ms", "undetected_ms", "step", *(("load_rps",) if known else ()))
+    before = {name: getattr(arrays, name)[b].copy() for name in names}
+    nothing = np.zeros(simulator.batch, np.int64)
+    for _ in range(1 if known else SETTLE):
+        arrays.left[b] = LONG
+        arrays.role_ms[b][before["role_ms"] > 0] = LONG
+        arrays.step[b] = before["step"] - 1
+        memo.known[b] = 0
+        memo.dying[b] = 0
+        simulator._advance(b, b + 1, 0, nothing, simulator.no_levels)
+        for name, values in before.items():
+            if name != "load_rps":
+                getattr(arrays, name)[b] = values
+    if known:
+        arrays.load_rps[b] = before["load_rps"]
+    memo.known[b] = 0
+    memo.dying[b] = 0
+    simulator.output.operation[b] = 0
+    simulator.output.truncated[b] = 0

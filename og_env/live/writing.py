@@ -1,0 +1,98 @@
+"""From a running environment to a live state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from og_env import config
+from og_env.layout import ABSENT, FETCHING, KNOBS, LOADING, STAGING
+from og_env.live.format import BITS, PHASES, ROLE_NAMES, LiveState
+from og_env.simulator import Simulator
+
+
+def describe(simulator: Simulator, b: int = 0) -> dict[str, Any]:
+    """Environment b now, as plain tables for json.dump; `env.simulator` after `reset`, and after `step` as well."""
+    compiled, state, tape = simulator.world_of(b), simulator.state, simulator.tape
+    resolved, world = compiled.resolved, compiled.arrays
+    step, day = int(state.step[b]), world.diurnal.shape[1]
+    hour = (int(tape.start_step[b]) + step) % day * simulator.spec.episode.step_s / 3600
+    models = tape.model[b, step].astype(float)
+    rps = (world.base_rps[0].astype(float) * models).sum(axis=1) * tape.regional[b, step]
+    sites = [site.name for site in resolved.sites]
+    result = {
+        "format": 1,
+        "scenario": _scenario(simulator, b),
+        "hour_utc": hour,
+        "demand_rps": {region.name: float(rps[u]) for u, region in enumerate(resolved.regions)},
+        "demand_mix": {model.name: float(models[m]) for m, model in enumerate(resolved.models)},
+        "replicas": _replicas(simulator, b, sites),
+        "roles": _roles(simulator, b, sites),
+        "status": {
+            name: [word for word, bit in BITS.items() if state.status[b, s] & bit]
+            for s, name in enumerate(sites)
+            if state.status[b, s]
+        },
+        "undetected_s": {
+            name: float(state.undetected_ms[b, s] / 1000)
+            for s, name in enumerate(sites)
+            if state.undetected_ms[b, s] > 0
+        },
+        "alarms": _alarms(simulator, b, step),
+        "knobs": {
+            name: float(state.knobs[b, i])
+            for i, name in enumerate(KNOBS)
+            if state.knobs[b, i] != simulator.world.knobs[state.world[b], i]
+        },
+        "steps_done": max(step, 1),
+    }
+    LiveState.parse(result)
+    return result
+
+
+def _scenario(simulator: Simulator, b: int) -> Any:
+    """The name of a shipped scenario, or all of it; a random fleet is written out site by site."""
+    spec = simulator.spec
+    if simulator.random_fleet:
+        spec = spec.model_copy(update={"fleet": "fixed", "sites": simulator.world_of(b).resolved.sites})
+    elif spec.name in config.names() and config.load(spec.name) == spec:
+        return spec.name
+    return spec.model_dump(mode="json", exclude_none=True)
+
+
+def _replicas(simulator: Simulator, b: int, sites: list[str]) -> list[dict[str, Any]]:
+    state, names = simulator.state, {number: name for name, number in PHASES.items()}
+    found = []
+    models = simulator.world_of(b).resolved.models
+    for m, s in np.argwhere(state.phase[b, : len(models), : len(sites)] != ABSENT).tolist():
+        phase = int(state.phase[b, m, s])
+        replica: dict[str, Any] = {"model": models[m].name, "site": sites[s], "phase": names[phase]}
+        if phase in (STAGING, FETCHING):
+            replica["left_gb"] = state.left[b, m, s] / 1000
+        if phase == LOADING:
+            replica["left_s"] = state.left[b, m, s] / 1000
+        if state.load_rps[b, m, s] > 0:
+            replica["load_rps"] = float(state.load_rps[b, m, s])
+        found.append(replica)
+    return found
+
+
+def _roles(simulator: Simulator, b: int, sites: list[str]) -> list[dict[str, Any]]:
+    role_ms = simulator.state.role_ms[b, :, : len(sites)]
+    return [
+        {"role": ROLE_NAMES[role], "site": sites[s]}
+        | ({"ready_in_s": role_ms[role, s] / 1000} if role_ms[role, s] > 0 else {})
+        for role, s in np.argwhere(role_ms >= 0).tolist()
+    ]
+
+
+def _alarms(simulator: Simulator, b: int, step: int) -> dict[str, float]:
+    """Signals above 0 of the shared domains that the agent is told of."""
+    compiled = simulator.world_of(b)
+    found = {}
+    for f, domain in enumerate(compiled.domains[: compiled.sizes["S"]]):
+        value = simulator.tape.signal[b, step, f] / 127.5 - 0.25
+        if domain.members and compiled.arrays.domain_visible[0, f] and value > 0:
+            found[f"{domain.kind}:{domain.name}"] = min(float(value), 1.0)
+    return found
