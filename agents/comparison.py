@@ -22,8 +22,9 @@ def compare(
     """Summary of several policies on the same episodes.
 
     The best baseline is the one with the highest mean return on these very episodes, which favours the baselines;
-    `oracles` read the tape and are none. Every other policy is compared with it in pairs. The verdict is on the
-    first of `learned`. Without a baseline or without a learned policy the respective entries are None. Raises ValueError where episodes differ.
+    `oracles` read the tape and are none. Every other policy is compared with it in pairs. The verdict is on the first
+    of `learned`. Without a baseline or a learned policy the respective entries are None. Raises ValueError where
+    episodes differ.
     """
     for run in runs[1:]:
         if not np.array_equal(run.seeds, runs[0].seeds):

@@ -14,7 +14,7 @@ from og_env import config
 from og_env.binding import allocate
 from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED, Tape
 from og_env.specs import OpponentSpec, OutageSpec
-from og_env.tape import Scripts, TapeWorld, draw, draw_row, nominal, tape_world
+from og_env.tape import Scripts, TapeWorld, draw, draw_row, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
 
 CALM, FRAGILE = 32, 159
@@ -284,20 +284,6 @@ def test_signal_weights_are_shared_by_the_sources_of_a_domain():
         assert not mine.any() or of.weights[mine].sum() == pytest.approx(1)
     assert (of.weights[of.sources.shared < 0] == 1).all()
     assert len(drawing(source(), source(shared=-1)).weights) == 2
-
-
-def test_the_forecast_goes_on_from_a_row_with_the_expected_curve():
-    world = compiled("global-24")
-    tape = drawn(world)
-    ahead = allocate(Tape, world.sizes | {"B": 2, "T": 13})
-    status = np.arange(24, dtype=np.uint8) % 3
-    nominal(ahead, tape, 0, 200, status, world.arrays)
-    curve = world.arrays.diurnal[0][(int(tape.start_step[0]) + 200 + np.arange(13)) % 288]
-    for b in range(2):
-        assert ahead.regional[b] == pytest.approx(tape.regional[0, 200] * curve / curve[0], rel=1e-5)
-        assert (ahead.model[b] == tape.model[0, 200]).all() and (ahead.status[b] == status).all()
-        assert (ahead.signal[b] == tape.signal[0, 200]).all() and not ahead.attack.any()
-        assert ahead.start_step[b] == (int(tape.start_step[0]) + 200) % 288
 
 
 @pytest.mark.parametrize("name", ["opengradient", "tee-break", "flash-crowd", "one-cloud", "grid-blackout"])
