@@ -101,7 +101,7 @@ def test_simulate_follows_greedily_where_asked_on_either_interface():
         assert quiet.rewards[0, 0] == greedy.rewards[0, 0] and quiet.rewards[0, 5] != greedy.rewards[0, 5]
         first[interface] = greedy.returns()
         with pytest.raises(ValueError, match="valid are nothing, greedy"):
-            env.simulate(np.zeros(1, np.int64), follow="random")
+            env.simulate(np.zeros(1, np.int64), follow="random")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="horizon is 0"):
             env.simulate(np.zeros(1, np.int64), horizon=0)
     assert np.array_equal(first["proposals"], first["operations"])
