@@ -43,7 +43,7 @@ def test_continuation_is_the_greedy_return_and_leaves_the_episode_alone(env):
     blind = continuation(simulator, np.array([2, 0]), 8)
     after = (*simulator.state, *simulator.output)
     assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
-    happened = sum(env.step(autoscaled(env, None))[1] for _ in range(8))
+    happened = np.sum([env.step(autoscaled(env, None))[1] for _ in range(8)], axis=0)
     assert ahead == pytest.approx(happened[[2, 0]], rel=1e-6)
     assert not np.allclose(blind, ahead)
 
