@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents import evaluate, heuristics, planners
+from agents import comparison, evaluate, heuristics, planners
 from og_env import config
 from scripts import benchmark
 
@@ -158,13 +158,18 @@ def test_headroom_is_the_gap_to_the_planner_that_reads_the_tape(scenario, tmp_pa
     assert set(room["closed"]) == set(summary["policies"]) - {best}
 
 
-def test_what_reads_the_tape_is_no_baseline(scenario, tmp_path):
-    arguments = ["--scenario", str(scenario), "--policies", "static,clairvoyant", "--episodes", "3", "--headroom"]
+def test_what_looks_ahead_is_a_reference_and_no_baseline(scenario, tmp_path):
+    policies = "static,clairvoyant,rollout"
+    arguments = ["--scenario", str(scenario), "--policies", policies, "--episodes", "3", "--headroom"]
     assert benchmark.main([*arguments, "--out", str(tmp_path)]) == 0
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["best_baseline"] == "static"
     assert summary["headroom"]["reference_mean"] == pytest.approx(summary["policies"]["clairvoyant"]["return_mean"])
-    assert summary["headroom"]["closed"] == {}
+    assert set(summary["headroom"]["closed"]) == {"rollout"}
+    assert set(summary["paired"]) == {"rollout", "clairvoyant"} and summary["learned_against"] == {}
+    runs = [evaluate.run(heuristics.make(name), str(scenario), episodes=3) for name in ("static", "greedy", "spread")]
+    against = comparison.compare(runs, ["greedy"], references=["spread"])["learned_against"]
+    assert against["spread"]["mean_diff"] == pytest.approx((runs[1].returns - runs[2].returns).mean())
 
 
 @pytest.mark.parametrize(
