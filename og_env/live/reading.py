@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -37,8 +38,23 @@ def place(simulator: Simulator, state: LiveState, b: int = 0, where: str = "stat
     _begin(simulator, state, b)
     _write_fleet(simulator, state, b, where)
     _serve(simulator, b, known=any(replica.load_rps is not None for replica in state.replicas))
-    look = np.full(simulator.batch, advance.LOOK, np.int64)
-    simulator._advance(b, b + 1, 0, look, simulator.no_levels)
+    _move(simulator, b, advance.LOOK)
+
+
+def _move(simulator: Simulator, b: int, action: int) -> None:
+    """One move of environment b in which no autoscaler acts; its offers, mask and observation follow."""
+    simulator.entry(
+        simulator.table,
+        b,
+        b + 1,
+        0,
+        advance.OPERATIONS,
+        np.full(simulator.batch, action, np.int64),
+        simulator.no_levels,
+        simulator.observation,
+        simulator.slices.offsets,
+        simulator.mask,
+    )
 
 
 def index_of(name: str, names: Sequence[str], where: str, path: tuple[str | int, ...]) -> int:
@@ -75,7 +91,7 @@ def _write_tape(simulator: Simulator, state: LiveState, b: int, where: str) -> N
     for name, level in state.alarms.items():
         if name not in domains:
             fail(where, ("alarms", name), "is no shared fault domain of the scenario", name, domains)
-        tape.signal[b, :, domains[name]] = round((level + 0.25) * 127.5)
+        tape.signal[b, :, domains[name]] = math.ceil((level + 0.25) * 127.5 - 1e-6)
     tape.attack[b] = 0
     tape.outages[b] = 0
     day, step_s = tape_day(compiled), simulator.spec.episode.step_s
@@ -159,14 +175,13 @@ def _serve(simulator: Simulator, b: int, known: bool) -> None:
     arrays, memo = simulator.state, simulator.memo
     names = ("phase", "left", "role_ms", "undetected_ms", "step", *(("load_rps",) if known else ()))
     before = {name: getattr(arrays, name)[b].copy() for name in names}
-    nothing = np.zeros(simulator.batch, np.int64)
     for _ in range(1 if known else SETTLE):
         arrays.left[b] = LONG
         arrays.role_ms[b][before["role_ms"] > 0] = LONG
         arrays.step[b] = before["step"] - 1
         memo.known[b] = 0
         memo.dying[b] = 0
-        simulator._advance(b, b + 1, 0, nothing, simulator.no_levels)
+        _move(simulator, b, 0)
         for name, values in before.items():
             if name != "load_rps":
                 getattr(arrays, name)[b] = values
