@@ -48,18 +48,19 @@ def test_offers_of_a_written_state_are_those_of_the_episode(name):
 
 
 def test_an_episode_with_everything_in_it_is_written_and_read_back():
-    spec = config.override(world(), {"network.store_gbps": 1.0})
-    env, found = NetworkVectorEnv(1, scenario=spec), set()
-    twin = NetworkVectorEnv(1, scenario=spec)
-    for state in play(env, 59, seed=5):
-        place(twin.simulator, LiveState.parse(state))
-        again = describe(twin.simulator)
-        for name in ("hour_utc", "replicas", "roles", "status", "undetected_s", "knobs", "steps_done"):
-            assert again[name] == state[name], name
-        assert again["demand_rps"] == pytest.approx(state["demand_rps"], rel=1e-5)
-        assert again["alarms"] == pytest.approx(state["alarms"], abs=1e-6)
-        found |= {replica["phase"] for replica in state["replicas"]} | {key for key in state if state[key]}
-        found |= {"ready_in_s" for role in state["roles"] if "ready_in_s" in role}
+    found = set()
+    for store_gbps in (10.0, 0.2):
+        spec = config.override(world(), {"network.store_gbps": store_gbps})
+        env, twin = NetworkVectorEnv(1, scenario=spec), NetworkVectorEnv(1, scenario=spec)
+        for state in play(env, 59, seed=5):
+            place(twin.simulator, LiveState.parse(state))
+            again = describe(twin.simulator)
+            for name in ("hour_utc", "replicas", "roles", "status", "undetected_s", "knobs", "steps_done"):
+                assert again[name] == state[name], name
+            assert again["demand_rps"] == pytest.approx(state["demand_rps"], rel=1e-5)
+            assert again["alarms"] == pytest.approx(state["alarms"], abs=1e-6)
+            found |= {replica["phase"] for replica in state["replicas"]} | {key for key in state if state[key]}
+            found |= {"ready_in_s" for role in state["roles"] if "ready_in_s" in role}
     assert {"warm", "loading", "fetching", "on_disk", "status", "alarms", "ready_in_s"} <= found
 
 
