@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,24 +38,40 @@ def place(simulator: Simulator, state: LiveState, b: int = 0, where: str = "stat
     _begin(simulator, state, b)
     _write_fleet(simulator, state, b, where)
     _serve(simulator, b, known=any(replica.load_rps is not None for replica in state.replicas))
-    look = np.full(simulator.batch, advance.LOOK, np.int64)
-    simulator._advance(b, b + 1, 0, look, simulator.no_levels)
+    _look(simulator, b)
 
 
-def index_of(name: str, names: Sequence[str], where: str, path: tuple[str | int, ...]) -> int:
+def _look(simulator: Simulator, b: int) -> None:
+    """Offers, mask and observation of environment b as it stands."""
+    simulator._advance(b, b + 1, 0, np.full(simulator.batch, advance.LOOK, np.int64), simulator.no_levels)
+
+
+def _idle(simulator: Simulator, b: int) -> None:
+    """A step of environment b in which nobody acts, and of which nothing is shown."""
+    nothing, unseen = np.zeros(simulator.batch, np.int64), simulator.observation[:, :0]
+    no_mask, offsets = simulator.mask[:, :0], simulator.slices.offsets
+    advance.by_operations(
+        simulator.table, b, b + 1, 0, advance.OPERATIONS, nothing, simulator.no_levels, unseen, offsets, no_mask
+    )
+
+
+def numbered(parts: Iterable[Any]) -> dict[str, int]:
+    """Position of every name."""
+    return {part if isinstance(part, str) else part.name: number for number, part in enumerate(parts)}
+
+
+def index_of(name: str, numbers: Mapping[str, int], where: str, path: tuple[str | int, ...]) -> int:
     """Position of a name; ValueError with the nearest where there is none."""
-    if name not in names:
-        fail(where, path, f"{name!r} is not in the scenario", name, names)
-    return names.index(name)
+    if name not in numbers:
+        fail(where, path, f"{name!r} is not in the scenario", name, numbers)
+    return numbers[name]
 
 
 def _write_tape(simulator: Simulator, state: LiveState, b: int, where: str) -> None:
     """Present demand, status and alarms in every row, at the hour of the day."""
     compiled, tape, world = simulator.world_of(b), simulator.tape, simulator.world_of(b).arrays
     resolved = compiled.resolved
-    models = [model.name for model in resolved.models]
-    regions = [region.name for region in resolved.regions]
-    sites = [site.name for site in resolved.sites]
+    models, regions, sites = numbered(resolved.models), numbered(resolved.regions), numbered(resolved.sites)
     mix = np.ones(tape.model.shape[2])
     for name, factor in state.demand_mix.items():
         mix[index_of(name, models, where, ("demand_mix", name))] = factor
@@ -75,7 +92,7 @@ def _write_tape(simulator: Simulator, state: LiveState, b: int, where: str) -> N
     for name, level in state.alarms.items():
         if name not in domains:
             fail(where, ("alarms", name), "is no shared fault domain of the scenario", name, domains)
-        tape.signal[b, :, domains[name]] = round((level + 0.25) * 127.5)
+        tape.signal[b, :, domains[name]] = math.ceil((level + 0.25) * 127.5 - 1e-6)
     tape.attack[b] = 0
     tape.outages[b] = 0
     day, step_s = tape_day(compiled), simulator.spec.episode.step_s
@@ -107,8 +124,7 @@ def _begin(simulator: Simulator, state: LiveState, b: int) -> None:
 
 def _write_fleet(simulator: Simulator, state: LiveState, b: int, where: str) -> None:
     compiled, arrays = simulator.world_of(b), simulator.state
-    models = [model.name for model in compiled.resolved.models]
-    sites = [site.name for site in compiled.resolved.sites]
+    models, sites = numbered(compiled.resolved.models), numbered(compiled.resolved.sites)
     for i, replica in enumerate(state.replicas):
         m = index_of(replica.model, models, where, ("replicas", i, "model"))
         s = index_of(replica.site, sites, where, ("replicas", i, "site"))
@@ -116,7 +132,7 @@ def _write_fleet(simulator: Simulator, state: LiveState, b: int, where: str) -> 
     full = np.flatnonzero(arrays.gpus_used[b] > simulator.world.gpu_count[arrays.world[b]])
     if len(full):
         used, has = arrays.gpus_used[b, full[0]], simulator.world.gpu_count[arrays.world[b], full[0]]
-        fail(where, "replicas", f"take {used} GPUs at {sites[full[0]]}, which has {has}")
+        fail(where, "replicas", f"take {used} GPUs at {list(sites)[full[0]]}, which has {has}")
     for i, role in enumerate(state.roles):
         s = index_of(role.site, sites, where, ("roles", i, "site"))
         number = ROLE_NAMES.index(role.role)
@@ -129,7 +145,7 @@ def _write_fleet(simulator: Simulator, state: LiveState, b: int, where: str) -> 
             fail(where, ("undetected_s", name), "is not DOWN")
         arrays.undetected_ms[b, s] = round(seconds * 1000)
     for name, value in state.knobs.items():
-        arrays.knobs[b, index_of(name, KNOBS, where, ("knobs", name))] = value
+        arrays.knobs[b, index_of(name, numbered(KNOBS), where, ("knobs", name))] = value
 
 
 def _write_replica(
@@ -159,14 +175,13 @@ def _serve(simulator: Simulator, b: int, known: bool) -> None:
     arrays, memo = simulator.state, simulator.memo
     names = ("phase", "left", "role_ms", "undetected_ms", "step", *(("load_rps",) if known else ()))
     before = {name: getattr(arrays, name)[b].copy() for name in names}
-    nothing = np.zeros(simulator.batch, np.int64)
     for _ in range(1 if known else SETTLE):
         arrays.left[b] = LONG
         arrays.role_ms[b][before["role_ms"] > 0] = LONG
         arrays.step[b] = before["step"] - 1
         memo.known[b] = 0
         memo.dying[b] = 0
-        simulator._advance(b, b + 1, 0, nothing, simulator.no_levels)
+        _idle(simulator, b)
         for name, values in before.items():
             if name != "load_rps":
                 getattr(arrays, name)[b] = values

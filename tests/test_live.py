@@ -1,0 +1,179 @@
+"""A live state: what an episode writes is what a simulator reads, and mistakes are one line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from og_env import IDS, config
+from og_env.live import LiveState, describe, place
+from og_env.vector_env import NetworkVectorEnv
+
+STORMY = {"failures.intensity": 30.0, "episode.steps": 60}
+
+
+def world(name: str = "global-24"):
+    return config.override(config.load(name), STORMY)
+
+
+def play(env: NetworkVectorEnv, steps: int, seed: int = 3):
+    """Steps of an episode in which the best offers and chance take turns."""
+    env.reset(seed=seed)
+    rng = np.random.default_rng(seed)
+    for step in range(steps):
+        best = int(env.simulator.output.offer_gain[0, :, 0].argmax()) + 1
+        possible = np.flatnonzero(env.action_masks()[0])
+        env.step(np.array([best if step % 3 == 0 and best in possible else rng.choice(possible)]))
+        yield json.loads(json.dumps(describe(env.simulator)))
+
+
+@pytest.mark.parametrize("name", ["global-24", "tee-break", "random-24"])
+def test_offers_of_a_written_state_are_those_of_the_episode(name):
+    env = NetworkVectorEnv(1, scenario=world(name))
+    twin = None
+    offers, gains, seen = 0, [], []
+    for state in play(env, 40):
+        if twin is None:
+            twin = NetworkVectorEnv(1, scenario=state["scenario"])
+        place(twin.simulator, LiveState.parse(state))
+        one, other = env.simulator.output, twin.simulator.output
+        offers += np.array_equal(one.offer, other.offer)
+        gains.append(np.abs(one.offer_gain[..., 0] - other.offer_gain[..., 0]).max())
+        tables = [each.simulator.tables(each.simulator.observation) for each in (env, twin)]
+        seen.append(max(np.abs(tables[0][key] - tables[1][key]).mean() for key in ("globals", "models", "proposals")))
+    assert offers >= 36 and np.median(gains) < 1e-5
+    assert np.median(seen) < 5e-3, "what the fleet serves is worked out, nearly as in the step before"
+
+
+def test_an_episode_with_everything_in_it_is_written_and_read_back():
+    found = set()
+    for store_gbps in (10.0, 0.2):
+        spec = config.override(world(), {"network.store_gbps": store_gbps})
+        env, twin = NetworkVectorEnv(1, scenario=spec), NetworkVectorEnv(1, scenario=spec)
+        for state in play(env, 59, seed=5):
+            place(twin.simulator, LiveState.parse(state))
+            again = describe(twin.simulator)
+            for name in ("hour_utc", "replicas", "roles", "status", "undetected_s", "knobs", "steps_done"):
+                assert again[name] == state[name], name
+            assert again["demand_rps"] == pytest.approx(state["demand_rps"], rel=1e-5)
+            assert again["alarms"] == pytest.approx(state["alarms"], abs=1e-6)
+            found |= {replica["phase"] for replica in state["replicas"]} | {key for key in state if state[key]}
+            found |= {"ready_in_s" for role in state["roles"] if "ready_in_s" in role}
+    assert {"warm", "loading", "fetching", "on_disk", "status", "alarms", "ready_in_s"} <= found
+
+
+@pytest.mark.parametrize("task", IDS)
+def test_nothing_moves_while_a_state_is_placed(task):
+    env = NetworkVectorEnv(1, scenario=world())
+    *_, state = play(env, 20)
+    other = NetworkVectorEnv(1, task, world())
+    other.reset(seed=0)
+    place(other.simulator, LiveState.parse(state))
+    assert describe(other.simulator)["replicas"] == state["replicas"]
+    assert np.array_equal(other.simulator.output.offer, env.simulator.output.offer)
+    assert np.isfinite(other.simulator.observation).all() and np.abs(other.simulator.observation).max() <= 1
+    shapes = [table.shape for table in other.simulator.state]
+    other.step(np.zeros(other.action_space.shape or (1,), other.action_space.dtype))
+    assert [table.shape for table in other.simulator.state] == shapes
+
+
+def test_what_serves_is_worked_out_without_loads():
+    env = NetworkVectorEnv(1, scenario="toy-3")
+    env.reset(seed=0)
+    for _ in range(3):
+        env.step(np.zeros(1, np.int64))
+    state = describe(env.simulator)
+    for replica in state["replicas"]:
+        replica.pop("load_rps", None)
+    served = env.simulator.state.model_served_rps.copy()
+    loads = env.simulator.state.load_rps.copy()
+    place(env.simulator, LiveState.parse(state))
+    assert served.any() and env.simulator.state.model_served_rps == pytest.approx(served, rel=1e-3)
+    assert env.simulator.state.load_rps == pytest.approx(loads, rel=0.05)
+
+
+def test_an_episode_goes_on_beside_a_placed_state():
+    env, alone = (NetworkVectorEnv(2, scenario=world(), threads=1) for _ in range(2))
+    env.reset(seed=1)
+    alone.reset(seed=1)
+    *_, state = play(NetworkVectorEnv(1, scenario=world()), 5)
+    place(env.simulator, LiveState.parse(state), 0)
+    for _ in range(3):
+        for one in (env, alone):
+            one.step(np.ones(2, np.int64))
+    assert np.array_equal(env.simulator.observation[1], alone.simulator.observation[1])
+
+
+def changed(state: dict, **changes):
+    return {**state, **changes}
+
+
+@pytest.fixture(scope="module")
+def toy():
+    env = NetworkVectorEnv(1, scenario="toy-3")
+    env.reset(seed=0)
+    env.step(np.zeros(1, np.int64))
+    return env, describe(env.simulator)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hour_utc": 24.0}, "state: hour_utc: must be < 24"),
+        ({"fromat": 1}, "state: fromat: unknown key .nearest valid: format."),
+        ({"replicas": [{"model": "x", "site": "y", "phase": "hot"}]}, "replicas.*phase.*'hot' is not valid"),
+        ({"replicas": [{"model": "x", "site": "y", "phase": "warm"}]}, "'x' is not in the scenario"),
+        ({"demand_rps": {}}, "demand_rps: is 0 everywhere"),
+        ({"demand_rps": {"atlantis": 1.0}}, "demand_rps.*'atlantis' is not in the scenario"),
+        ({"status": {"atlantis": ["DOWN"]}}, "status.*'atlantis' is not in the scenario"),
+        ({"alarms": {"provider:nobody": 0.5}}, "no shared fault domain"),
+        ({"knobs": {"spred": 0.5}}, "'spred' is not in the scenario .nearest valid: spread."),
+        ({"steps_done": 10_000}, "an episode has"),
+    ],
+)
+def test_a_mistake_is_one_line(toy, change, message):
+    env, state = toy
+    with pytest.raises(ValueError, match=message) as error:
+        place(env.simulator, LiveState.parse(changed(state, **change)))
+    assert "\n" not in str(error.value)
+
+
+def test_what_no_fleet_can_be(toy):
+    env, state = toy
+    replica, role = state["replicas"][0], state["roles"][0]
+    wrong = [
+        ({"replicas": [replica, replica]}, "listed twice"),
+        ({"roles": [role, role]}, "listed twice"),
+        ({"status": {replica["site"]: ["DOWN"]}}, "cannot be warm where the site is DOWN"),
+        ({"undetected_s": {replica["site"]: 20}}, "is not DOWN"),
+    ]
+    for change, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            place(env.simulator, LiveState.parse(changed(state, **change)))
+    many = config.override(config.load("toy-3"), {"fleet": "fixed"})
+    sites, models = [s.name for s in config.resolve(many).sites], [m.name for m in config.resolve(many).models]
+    everything = [{"model": model, "site": site, "phase": "warm"} for model in models for site in sites]
+    held = env.simulator.world.replica_gpus[0].sum(axis=0)
+    if (held > env.simulator.world.gpu_count[0]).any():
+        with pytest.raises(ValueError, match="GPUs at"):
+            place(env.simulator, LiveState.parse(changed(state, replicas=everything)))
+
+
+def test_files(tmp_path, toy):
+    _, state = toy
+    path = tmp_path / "fleet.json"
+    path.write_text(json.dumps(state), encoding="utf-8")
+    assert LiveState.read(path) == LiveState.parse(state)
+    (tmp_path / "mine.toml").write_text(
+        (config.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    path.write_text(json.dumps(changed(state, scenario="mine.toml")), encoding="utf-8")
+    assert config.load(LiveState.read(path).scenario).name == "toy-3"
+    for text, message in (("{", "not JSON"), ("[]", "must be a table"), ('{"format": 2}', "format")):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match=f"fleet.json.*{message}"):
+            LiveState.read(path)
+    with pytest.raises(ValueError, match="no such file"):
+        LiveState.read(tmp_path / "none.json")
