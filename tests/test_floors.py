@@ -17,7 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("specs", "traces", "land", "binding", "named", "command_line"),
     ("layout", "rng", "parsing", "catalog", "reward", "trust", "fields"),
     ("fleets", "node_table", "status"),
-    ("checks",),
+    ("checks", "site_table"),
     ("config",),
     ("world", "show"),
     ("lanes",),
