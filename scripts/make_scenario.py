@@ -105,10 +105,12 @@ def check(options: argparse.Namespace, out: Path) -> None:
 
 
 def mapping(items: Sequence[str]) -> dict[str, str]:
-    mapped = dict(item.partition("=")[::2] for item in items)
-    for column, meaning in mapped.items():
+    mapped: dict[str, str] = {}
+    for item in items:
+        column, _, meaning = item.partition("=")
         if not (column and meaning):
-            raise ValueError(f"--map {column}: write COLUMN=KIND, e.g. dc_owner=provider")
+            raise ValueError(f"--map {item}: write COLUMN=KIND, e.g. dc_owner=provider")
+        mapped[column] = meaning
     return mapped
 
 

@@ -21,18 +21,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from og_env import config
 from og_env.command_line import Parser, guarded
-from og_env.fields import ROWS, TABLES, column
+from og_env.fields import ROWS, TABLES
 from og_env.layout import METRICS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-PICTURE = ROOT / ".github" / "provider-blackout.png"
-PICTURE_STEP = 114
-"""hour 9.5: an hour and a half into the outage"""
 FLEETS = ROOT.parent / "shared" / "data" / "fleets"
 """measured fleets, not part of the project"""
 FLEET_FILES = {
@@ -49,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(__doc__)
     parser.add_argument("--benchmark", metavar="SUMMARY.json", help="fill the benchmark table from this file")
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a table is not current")
-    parser.add_argument("--picture", action="store_true", help=f"draw the pictures in {PICTURE.parent.name}/ anew")
+    parser.add_argument("--picture", action="store_true", help=f"draw {FLEET_PICTURE.name} anew")
     parser.add_argument("--fleets", metavar="DIR", type=Path, default=FLEETS, help="measured fleets, for their table")
     options = parser.parse_args(arguments)
     return guarded(lambda: run(options))
@@ -59,10 +54,8 @@ def run(options: argparse.Namespace) -> int:
     has_fleets = all((options.fleets / name).is_file() for name in FLEET_FILES)
     if not has_fleets:
         print(f"the table and the picture of real fleets stay as they are: {options.fleets} has not got them")
-    if options.picture:
-        draw_picture()
-        if has_fleets:
-            draw_fleet_picture(options.fleets)
+    if options.picture and has_fleets:
+        draw_fleet_picture(options.fleets)
     old = README.read_text(encoding="utf-8")
     summary = read_summary(options.benchmark) if options.benchmark else None
     new = rewritten(old, summary, options.fleets if has_fleets else None)
@@ -225,24 +218,6 @@ def draw_fleet_picture(folder: Path) -> None:
         run_audit(str(folder / next(iter(FLEET_FILES))), "--out", out)
         with Image.open(Path(out) / "audit.png") as picture:
             picture.convert("RGB").quantize(128).save(FLEET_PICTURE, optimize=True)
-
-
-def draw_picture() -> None:
-    """The map of provider-blackout while its largest provider is down and the planner's best offers are taken."""
-    import gymnasium
-    from PIL import Image
-
-    import og_env  # noqa: F401 (registers the ids)
-
-    env = gymnasium.make("og_env/Placement-v0", scenario="provider-blackout", render_mode="rgb_array")
-    gain = column("proposals", "gain")
-    seen, _ = env.reset(seed=0)
-    for _ in range(PICTURE_STEP):
-        best = int(seen["proposals"][:, gain].argmax())
-        seen, *_ = env.step(best + 1 if seen["proposals"][best, gain] > 0 else 0)
-    PICTURE.parent.mkdir(exist_ok=True)
-    Image.fromarray(np.asarray(env.render())).save(PICTURE, optimize=True)
-    env.close()
 
 
 def read_summary(path: str) -> Mapping[str, Any]:
