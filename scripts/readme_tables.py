@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import inspect
 import json
 import os
 import re
@@ -21,10 +22,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from og_env import config
+from og_env import IDS, config
+from og_env.advance import KNOB_RANGE
 from og_env.command_line import Parser, guarded
+from og_env.env import NetworkEnv
 from og_env.fields import ROWS, TABLES
-from og_env.layout import METRICS
+from og_env.glossary import INFO_MEANINGS, KNOB_MEANINGS, METRIC_MEANINGS, OPERATION_MEANINGS, TERM_MEANINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -71,9 +74,13 @@ def rewritten(text: str, summary: Mapping[str, Any] | None = None, fleets: Path 
     blocks: dict[str, Callable[[], str]] = {
         "scenarios": scenarios,
         "actions": actions,
+        "operations": operations,
+        "knobs": knobs,
         "observation": observation,
-        "metrics": metrics,
         "reward": reward,
+        "metrics": metrics,
+        "info": info,
+        "versions": versions,
         "audit": audit,
     }
     if fleets is not None:
@@ -133,27 +140,59 @@ def observation() -> str:
     for name, fields in TABLES.items():
         rows = ((f"`{field.name}`", field.doc) for field in fields)
         size = f"[{ROWS[name]}, {len(fields)}]" if ROWS[name] else f"[{len(fields)}]"
-        title = f"<summary><code>{name}</code> {size}: {DIMENSIONS[ROWS[name]]} x {len(fields)} columns</summary>"
-        parts.append(f"<details>{title}\n\n{table(('column', 'meaning'), rows)}\n\n</details>")
+        title = f"<code>{name}</code> {size}: {DIMENSIONS[ROWS[name]]} x {len(fields)} columns"
+        parts.append(folded(title, table(("column", "meaning"), rows)))
     return "\n".join(parts)
 
 
+def folded(title: str, text: str) -> str:
+    """Text that opens on a click."""
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
+def operations() -> str:
+    rows = [(f"`{name}`", meaning) for name, meaning in OPERATION_MEANINGS.items()]
+    return folded(
+        "The operations, in the order of their numbers; 0 does nothing", table(("operation", "what it does"), rows)
+    )
+
+
+def knobs() -> str:
+    usual = config.load("global-24").router
+    rows = [(f"`{name}`", f"{getattr(usual, name):g}", text) for name, text in KNOB_MEANINGS.items()]
+    levels = f"0 is the scenario's own setting, -1 and 1 are 1/{KNOB_RANGE:g} and {KNOB_RANGE:g} times it"
+    title = f"The router's knobs: {levels} (spread: 0 and 1)"
+    return folded(title, table(("knob", "usual", "what it is"), rows))
+
+
 def metrics() -> str:
-    return ", ".join(f"`{name}`" for name in METRICS)
+    rows = ((f"`{name}`", meaning) for name, meaning in METRIC_MEANINGS.items())
+    return folded(f"The {len(METRIC_MEANINGS)} metrics of a step", table(("key", "meaning"), rows))
+
+
+def info() -> str:
+    return table(("key", "what it holds"), ((f"`{name}`", meaning) for name, meaning in INFO_MEANINGS.items()))
 
 
 def reward() -> str:
     weights = config.load("global-24").reward.model_dump()
-    meaning = {
-        "latency": "L / (L + objective), by served demand",
-        "cost": "dollars an hour over the budget",
-        "unserved": "u (1 + k u) / (1 + k) of the unserved share u, k = `unserved_convexity`",
-        "unverified": "share of demand served without a valid proof",
-        "exposure": "share of demand that the worst single shared dependency would take along now",
-        "churn": "1 in a step that changes something",
-    }
-    rows = [(f"`{term}`", f"{weights[term]:g}", text) for term, text in meaning.items()]
+    rows = [(f"`{term}`", f"{weights[term]:g}", meaning) for term, meaning in TERM_MEANINGS.items()]
     return table(("term", "weight in global-24", "what it is"), rows)
+
+
+def versions() -> str:
+    """A row for every id and version, newest first, from the environment's docstring."""
+    doc = inspect.cleandoc(NetworkEnv.__doc__ or "")
+    history = doc.split("## Version History\n")[1].split("\n## ")[0]
+    what = dict(re.findall(r"^(v\d+): (.*?)(?=\nv\d+: |\Z)", history, re.DOTALL | re.MULTILINE))
+    rows = []
+    for task, env_id in IDS.items():
+        newest = env_id.rpartition("-")[2]
+        if newest not in what:
+            raise ValueError(f"og_env/env.py: the version history of NetworkEnv lacks {newest} of {env_id}")
+        for version in sorted(what, reverse=True):
+            rows.append((f"`{env_id.rpartition('-')[0]}-{version}`", task, " ".join(what[version].split())))
+    return table(("id", "task", "what it is, or what changed"), rows)
 
 
 def benchmark(summary: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("world", "show"),
     ("lanes",),
     ("actions", "demand", "failures", "incidents", "placement", "routing", "latency", "contingency", "render"),
-    ("tape", "survey"),
+    ("tape", "survey", "glossary"),
     ("dynamics", "oracle"),
     ("nominal",),
     ("proposals", "digest"),
