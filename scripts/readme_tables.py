@@ -18,10 +18,12 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.leaderboard import markdown_table as table
+from agents.leaderboard import read_summary
 from og_env import IDS, config
 from og_env.advance import KNOB_RANGE
 from og_env.command_line import Parser, guarded
@@ -257,23 +259,6 @@ def draw_fleet_picture(folder: Path) -> None:
         run_audit(str(folder / next(iter(FLEET_FILES))), "--out", out)
         with Image.open(Path(out) / "audit.png") as picture:
             picture.convert("RGB").quantize(128).save(FLEET_PICTURE, optimize=True)
-
-
-def read_summary(path: str) -> Mapping[str, Any]:
-    try:
-        summary = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    missing = {"scenario", "episodes", "policies", "best_baseline", "learned", "paired", "verdict"} - set(summary)
-    if missing:
-        raise ValueError(f"{path}: no benchmark summary: {', '.join(sorted(missing))} missing")
-    return summary
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 if __name__ == "__main__":
