@@ -12,13 +12,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+
+from og_env.command_line import Parser, guarded
+
+# isort: split
 import numpy as np
 
 from agents import heuristics
 from agents.gif import moment_of, swatches
 from agents.page import Film, film
 from og_env import config
-from og_env.command_line import Parser, guarded
 from og_env.render import MapView, frame
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+
 from og_env import catalog, config
 from og_env.checks import domain_of
 from og_env.command_line import Parser, guarded

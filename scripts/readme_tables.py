@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+
 from agents.leaderboard import markdown_table as table
 from agents.leaderboard import read_summary
 from og_env import IDS, config
