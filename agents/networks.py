@@ -93,10 +93,15 @@ class ProposalScorer(nn.Module):
     """Features [B, width] to logits [B, 1 + P + levels] and, apart from it, to the value's features [B, 64]."""
 
     def __init__(
-        self, shapes: Shapes, hidden: int = 32, beta: float = BETA, prior: Mapping[str, float] | None = None
+        self,
+        shapes: Shapes,
+        hidden: int = 32,
+        beta: float = BETA,
+        prior: Mapping[str, float] | None = None,
+        sharpness: float = 1.0,
     ) -> None:
         super().__init__()
-        self.shapes = shapes
+        self.shapes, self.sharpness = shapes, sharpness
         self.prior = None if prior is None else PlannerPrior(prior)
         self.encoder = tanh_layers(COLUMNS, hidden, hidden)
         self.context = tanh_layers(shapes.plain + 2 * hidden, hidden)
@@ -148,7 +153,8 @@ class ProposalScorer(nn.Module):
         context = self.context(torch.cat([plain, self._pooled(encoded, valid)], 1))
         mixed = torch.tanh(self.from_encoding(encoded) + self.from_context(context).unsqueeze(1))
         values = rows[..., GAIN] if self.prior is None else self.prior(plain, rows)
-        logits = [self.nothing(context), self.score(mixed).squeeze(2) + self.beta * values]
+        scores = self.score(mixed).squeeze(2) + self.beta * values
+        logits = [self.sharpness * self.nothing(context), self.sharpness * scores]
         if self.levels is not None:
             logits.append(self.levels(context))
         return torch.cat(logits, 1)
@@ -174,10 +180,11 @@ class SharedScorerPolicy(MaskableActorCriticPolicy):
         hidden: int = 32,
         beta: float = BETA,
         prior: Mapping[str, float] | None = None,
+        sharpness: float = 1.0,
         **kwargs: Any,
     ) -> None:
         self.shapes, self.hidden, self.beta = shapes_of(observation_space, action_space), hidden, beta
-        self.prior = prior
+        self.prior, self.sharpness = prior, sharpness
         kwargs |= {"features_extractor_class": Reading, "features_extractor_kwargs": {"width": self.shapes.width}}
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
@@ -186,10 +193,11 @@ class SharedScorerPolicy(MaskableActorCriticPolicy):
             "hidden": self.hidden,
             "beta": self.beta,
             "prior": self.prior,
+            "sharpness": self.sharpness,
         }
 
     def _build(self, lr_schedule: Any) -> None:
-        self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, self.hidden, self.beta, self.prior))
+        self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, self.hidden, self.beta, self.prior, self.sharpness))
         self.action_net = nn.Identity()
         self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
         self.value_net.apply(partial(self.init_weights, gain=1.0))

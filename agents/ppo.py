@@ -43,7 +43,7 @@ def make_meta(
     kind = settings.policy_kind(task)
     kwargs: dict[str, Any] = {"net_arch": [64, 64]}
     if kind == "shared":
-        kwargs = {"hidden": settings.hidden, "beta": settings.beta}
+        kwargs = {"hidden": settings.hidden, "beta": settings.beta, "sharpness": settings.sharpness}
         if settings.prior == "tuned":
             kwargs["prior"] = constants_of(spec.name, "greedy_tuned")
     if task == "routing":
@@ -67,7 +67,8 @@ def make_meta(
 def training_env(spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettings) -> TrainingReward:
     """The environments that the learner plays in, on the training split."""
     env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
-    ahead = Ahead(env, 1, horizon=settings.branch_horizon, every=settings.branch_every) if settings.shaped else None
+    shaped = settings.shaped and meta["task"] != "routing" and settings.interface == "proposals"
+    ahead = Ahead(env, 1, horizon=settings.branch_horizon, every=settings.branch_every) if shaped else None
     return TrainingReward(SB3VecEnv(env), settings.reward_scale, ahead)
 
 
@@ -94,6 +95,7 @@ def build(env: VecEnv, meta: dict[str, Any], settings: TrainSettings, clock: Clo
         ent_coef=settings.ent_coef,
         vf_coef=settings.vf_coef,
         max_grad_norm=settings.max_grad_norm,
+        target_kl=settings.target_kl,
         policy_kwargs=dict(meta["policy_kwargs"]),
         seed=seed,
         device="cpu",

@@ -27,6 +27,8 @@ class TrainSettings(Spec):
     """width of the shared scorer"""
     beta: NonNegative
     """weight of the planner's gain in the logits at the start; it is learned from there"""
+    sharpness: Positive
+    """what the shared scorer's logits are multiplied with: high, and what is sampled is what is most likely"""
     prior: Literal["tuned", "gain"]
     """the planner whose value of an offer the shared scorer starts from: the tuned greedy one, or the nominal gain"""
     timesteps: Annotated[int, Field(ge=1)]
@@ -46,6 +48,8 @@ class TrainSettings(Spec):
     ent_coef: NonNegative
     vf_coef: NonNegative
     max_grad_norm: Positive
+    target_kl: Positive
+    """an update stops where the policy has moved further than 1.5 times this"""
     reward_scale: Positive
     """what rewards are multiplied with, in training only"""
     shaped: bool
