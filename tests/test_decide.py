@@ -6,9 +6,6 @@ import json
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch", reason="needs the extra train")
-
 from learning_cases import small_settings
 
 from agents import checkpoint, decide, evaluate, heuristics, ppo
