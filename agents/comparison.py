@@ -22,15 +22,16 @@ def compare(
     learned: Sequence[str] = (),
     *,
     seed: int = 0,
-    oracles: Sequence[str] = (),
+    references: Sequence[str] = (),
     strata: npt.ArrayLike | None = None,
 ) -> Json:
     """Summary of several policies on the same episodes.
 
     The best baseline is the one with the highest mean return on these very episodes, which favours the baselines;
-    `oracles` read the tape and are none. Every other policy is compared with it in pairs. The verdict is on the first
-    of `learned`. Without a baseline or without a learned policy the respective entries are None. `strata` [E] labels
-    groups of episodes that every resample has as many of, e.g. incidents. Raises ValueError where episodes differ.
+    `references` (planners that look ahead) are none. Every other policy is compared with it in pairs. The verdict is on
+    the first of `learned`, which `learned_against` also compares with each reference that played. Without a baseline or
+    a learned policy the respective entries are None. `strata` [E] labels groups of episodes that every resample has as
+    many of, e.g. incidents. Raises ValueError where episodes differ.
     """
     for run in runs[1:]:
         if not np.array_equal(run.seeds, runs[0].seeds):
@@ -38,7 +39,7 @@ def compare(
     by_name = {run.policy: run for run in runs}
     if len(by_name) < len(runs):
         raise ValueError("two policies have the same name")
-    baselines = [run for run in runs if run.policy not in (*learned, *oracles)]
+    baselines = [run for run in runs if run.policy not in (*learned, *references)]
     best = max(baselines, key=lambda run: run.returns.mean()).policy if baselines else None
     pairs = {}
     if best is not None:
@@ -50,16 +51,22 @@ def compare(
         "policies": {run.policy: _figures(run, seed, strata) for run in runs},
         "best_baseline": best,
         "learned": first,
-        "paired": {
-            name: {
-                "mean_diff": pair.difference.value,
-                "ci_low": pair.difference.low,
-                "ci_high": pair.difference.high,
-                "wins": pair.wins,
-            }
-            for name, pair in pairs.items()
+        "paired": {name: _pair(pair) for name, pair in pairs.items()},
+        "learned_against": {
+            name: _pair(statistics.paired(by_name[first].returns, by_name[name].returns, strata=strata, seed=seed))
+            for name in references
+            if first is not None and name in by_name
         },
         "verdict": pairs[first].verdict if first is not None and best is not None else None,
+    }
+
+
+def _pair(pair: statistics.Paired) -> Json:
+    return {
+        "mean_diff": pair.difference.value,
+        "ci_low": pair.difference.low,
+        "ci_high": pair.difference.high,
+        "wins": pair.wins,
     }
 
 

@@ -93,6 +93,8 @@ _told: set[Any] = set()
 
 def announce(*entries: Any) -> None:
     """Tell on standard error, once, that entries which are neither loaded nor cached will be compiled now."""
+    if _told.issuperset(entries):
+        return
     cold = [entry for entry in entries if entry not in _told and not entry.signatures and not _is_cached(entry)]
     _told.update(entries)
     if cold:

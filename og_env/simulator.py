@@ -85,7 +85,6 @@ class Simulator:
         }
         self.mode = self._mode()
         self.entry = advance.ENTRIES[self.mode]
-        announce(self.entry, draw_row)
         self.slices = self._slices()
         self.cuts = self._cuts()
         self._allocate()
@@ -144,6 +143,7 @@ class Simulator:
 
     def load_episode(self, b: int, seed: int, scripted: Scripted = NOTHING) -> None:
         """Draw the episode of a tape seed into environment b, with a new fleet where the scenario asks for one."""
+        announce(self.entry, draw_row)
         if self.random_fleet:
             resolved = config.resolve(self.spec, fleet_seed=seed)
             compiled = compile_world(resolved, risk_weight=self.settings.risk_weight, sizes=self.compiled[b].sizes)

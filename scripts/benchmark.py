@@ -75,7 +75,7 @@ def run(options: argparse.Namespace, command: str) -> None:
         "split": options.split,
         "episodes": options.episodes,
         "seed": options.seed,
-        **comparison.compare(runs, learned, seed=options.seed, oracles=planners.ORACLES),
+        **comparison.compare(runs, learned, seed=options.seed, references=planners.REFERENCES),
     }
     if options.headroom:
         summary["headroom"] = headroom(summary, runs, spec, task, options)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents import evaluate, heuristics
+from agents import comparison, evaluate, heuristics, planners
 from og_env import config
 from scripts import benchmark
 
@@ -144,6 +144,34 @@ def test_twin_measures_the_cost_of_correlation_on_paired_episodes(scenario, tmp_
     assert not np.array_equal(correlated, independent)
 
 
+def test_headroom_is_the_gap_to_the_planner_that_reads_the_tape(scenario, tmp_path, capsys):
+    arguments = ["--scenario", str(scenario), "--episodes", "4", "--out", str(tmp_path), "--headroom"]
+    assert benchmark.main([*arguments, "--policies", "static,greedy,spot_hedge", "--split", "validation"]) == 0
+    assert "headroom: " in capsys.readouterr().out
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["split"] == "validation" and "clairvoyant" not in summary["policies"]
+    room, best = summary["headroom"], summary["best_baseline"]
+    oracle = evaluate.run(planners.make("clairvoyant", scenario), str(scenario), episodes=4, split="validation").returns
+    base = summary["policies"][best]["return_mean"]
+    assert room["percent"] == pytest.approx(100 * (oracle.mean() - base) / abs(base))
+    assert room["ci_low"] <= room["percent"] <= room["ci_high"]
+    assert set(room["closed"]) == set(summary["policies"]) - {best}
+
+
+def test_what_looks_ahead_is_a_reference_and_no_baseline(scenario, tmp_path):
+    policies = "static,clairvoyant,rollout"
+    arguments = ["--scenario", str(scenario), "--policies", policies, "--episodes", "3", "--headroom"]
+    assert benchmark.main([*arguments, "--out", str(tmp_path)]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["best_baseline"] == "static"
+    assert summary["headroom"]["reference_mean"] == pytest.approx(summary["policies"]["clairvoyant"]["return_mean"])
+    assert set(summary["headroom"]["closed"]) == {"rollout"}
+    assert set(summary["paired"]) == {"rollout", "clairvoyant"} and summary["learned_against"] == {}
+    runs = [evaluate.run(heuristics.make(name), str(scenario), episodes=3) for name in ("static", "greedy", "spread")]
+    against = comparison.compare(runs, ["greedy"], references=["spread"])["learned_against"]
+    assert against["spread"]["mean_diff"] == pytest.approx((runs[1].returns - runs[2].returns).mean())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -155,6 +183,8 @@ def test_twin_measures_the_cost_of_correlation_on_paired_episodes(scenario, tmp_
         (["--episodes", "many"], "argument --episodes"),
         (["--seed", "-1"], "seed must be at least 0"),
         (["--env", "og_env/Placement-v1"], "nearest valid: og_env/Placement-v0"),
+        (["--split", "tests"], "invalid choice: 'tests'"),
+        (["--policies", "p_median", "--scenario", "random-24"], "a static placement needs a fixed fleet"),
         (["--episode", "3"], "unrecognized arguments"),
     ],
 )

@@ -1,50 +1,107 @@
-"""Copies that run ahead: their tapes, their numbers, and that the episode is not touched."""
-
-from __future__ import annotations
+"""Copies of environments: they tell the future exactly where they are told it, and leave the episode alone."""
 
 import numpy as np
 import pytest
 
+from agents.planners import continuation
+from og_env.env import NetworkEnv
 from og_env.lookahead import Copies, idle
-from og_env.simulator import Settings, Simulator, source_of
-
-STEP, HORIZON = 100, 12
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Simulator:
-    """Two environments of global-24 after 100 steps of random offers."""
-    simulator = Simulator("global-24", 2, Settings("placement", "proposals", True, 10, "train", 1.0))
-    for b in range(2):
-        simulator.load_episode(b, 70 + b)
-    simulator.start(np.arange(2))
-    rng = np.random.default_rng(0)
-    for _ in range(STEP):
-        simulator.advance(rng.integers(0, 4, 2))
-    return simulator
+from og_env.simulator import source_of
+from og_env.vector_env import NetworkVectorEnv
 
 
-def test_the_forecast_goes_on_with_the_expected_curve(simulator: Simulator) -> None:
-    copies = Copies(source_of(simulator), 2, 3, HORIZON)
-    copies.load(np.arange(2))
-    tape, ahead = simulator.tape, copies.tape
-    for copy in range(6):
-        b = copy // 3
-        hours = (int(tape.start_step[b]) + STEP + np.arange(HORIZON + 1)) % 288
-        curve = simulator.world.diurnal[0][hours]
-        assert ahead.regional[copy] == pytest.approx(tape.regional[b, STEP] * curve / curve[0], rel=1e-5)
-        assert (ahead.model[copy] == tape.model[b, STEP]).all()
-        assert (ahead.status[copy] == simulator.state.status[b]).all()
-        assert (ahead.signal[copy] == tape.signal[b, STEP]).all() and not ahead.attack[copy].any()
-        assert ahead.start_step[copy] == (int(tape.start_step[b]) + STEP) % 288
+@pytest.fixture
+def env():
+    made = NetworkVectorEnv(3, "placement", "global-24", split="validation", threads=1)
+    made.reset(seed=4)
+    for _ in range(5):
+        made.step(np.ones(3, np.int64))
+    yield made
+    made.close()
 
 
-def test_with_the_true_tape_a_copy_does_what_the_episode_does(simulator: Simulator) -> None:
-    copies = Copies(source_of(simulator), 2, 1, HORIZON)
-    copies.load(np.arange(2), truth=True)
-    before = [array.copy() for array in simulator.state]
-    rewards = copies.run(np.zeros(2, np.int64), idle)
-    assert all(np.array_equal(array, old) for array, old in zip(simulator.state, before, strict=True))
-    for i in range(HORIZON):
-        simulator.advance(np.zeros(2, np.int64))
-        assert np.array_equal(rewards[:, i], simulator.output.reward.astype(np.float64))
+def autoscaled(env, copies):
+    output = env.simulator.output
+    gains = np.where(output.offer != 0, output.offer_gain[:, :, 0], -np.inf)
+    return np.where(gains.max(axis=1) > 0.002, gains.argmax(axis=1) + 1, 0)
+
+
+def test_on_the_tape_copies_do_what_the_environments_then_do(env):
+    rows = np.arange(3)
+    copies = Copies(source_of(env.simulator), 3, 2, 10)
+    copies.load(rows, truth=True)
+    rewards = copies.run(copies.greedy(copies.output.offer, copies.output.offer_gain), copies.greedy)
+    happened = np.stack([env.step(autoscaled(env, copies))[1] for _ in range(10)], axis=1)
+    assert np.array_equal(rewards[::2], happened)
+    assert np.array_equal(rewards[1::2], happened)
+
+
+def test_continuation_is_the_greedy_return_and_leaves_the_episode_alone(env):
+    simulator = env.simulator
+    before = [values.copy() for values in (*simulator.state, *simulator.output)]
+    ahead = continuation(simulator, np.array([2, 0]), 8, truth=True)
+    blind = continuation(simulator, np.array([2, 0]), 8)
+    after = (*simulator.state, *simulator.output)
+    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
+    happened = np.sum([env.step(autoscaled(env, None))[1] for _ in range(8)], axis=0)
+    assert ahead == pytest.approx(happened[[2, 0]], rel=1e-6)
+    assert not np.allclose(blind, ahead)
+
+
+def test_steps_beyond_the_end_count_nothing(env):
+    for _ in range(280):
+        env.step(np.zeros(3, np.int64))
+    simulator = env.simulator
+    assert (simulator.state.step == 285).all()
+    copies = Copies(source_of(simulator), 3, 1, 10)
+    copies.load(np.arange(3), truth=True)
+    rewards = copies.run(np.zeros(3, np.int64), idle)
+    assert (rewards[:, :3] < 0).all() and not rewards[:, 3:].any()
+    assert continuation(simulator, np.arange(3), 10) == pytest.approx(continuation(simulator, np.arange(3), 3))
+
+
+def test_the_forecast_goes_on_with_the_expected_curve_and_present_outages(env):
+    simulator = env.simulator
+    simulator.state.status[1, 7] = 1
+    copies = Copies(source_of(simulator), 2, 2, 12)
+    copies.load(np.array([1, 2]))
+    world, tape = simulator.world, simulator.tape
+    for b, row in ((0, 1), (3, 2)):
+        hours = (int(tape.start_step[row]) + 5 + np.arange(13)) % 288
+        curve = world.diurnal[0][hours]
+        assert copies.tape.regional[b] == pytest.approx(tape.regional[row, 5] * curve / curve[0], rel=1e-5)
+        assert (copies.tape.model[b] == tape.model[row, 5]).all()
+        assert (copies.tape.signal[b] == tape.signal[row, 5]).all()
+        assert (copies.tape.status[b] == simulator.state.status[row]).all()
+        assert copies.tape.start_step[b] == hours[0] and not copies.tape.attack[b].any()
+
+
+def test_rare_action_steps_are_idle_in_between(env):
+    copies = Copies(source_of(env.simulator), 3, 1, 6)
+    copies.load(np.arange(3))
+    acts = []
+
+    def follow(offer, gain):
+        acts.append((offer != 0).any())
+        return np.zeros(3, np.int64)
+
+    rare = copies.run(np.zeros(3, np.int64), follow, every=3)
+    copies.load(np.arange(3))
+    assert acts == [True] and np.array_equal(rare, copies.run(np.zeros(3, np.int64), idle))
+
+
+def test_simulate_follows_greedily_where_asked_on_either_interface():
+    first = {}
+    for interface in ("proposals", "operations"):
+        env = NetworkEnv("placement", "global-24", interface=interface)
+        env.reset(seed=1)
+        quiet = env.simulate(np.zeros(1, np.int64), horizon=6)
+        greedy = env.simulate(np.zeros(1, np.int64), horizon=6, follow="greedy")
+        assert greedy.metrics.shape == quiet.metrics.shape
+        assert quiet.rewards[0, 0] == greedy.rewards[0, 0] and quiet.rewards[0, 5] != greedy.rewards[0, 5]
+        first[interface] = greedy.returns()
+        with pytest.raises(ValueError, match="valid are nothing, greedy"):
+            env.simulate(np.zeros(1, np.int64), follow="random")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="horizon is 0"):
+            env.simulate(np.zeros(1, np.int64), horizon=0)
+    assert np.array_equal(first["proposals"], first["operations"])

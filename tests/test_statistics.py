@@ -88,3 +88,15 @@ def test_bad_input_is_one_line(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_the_share_of_a_gap_is_of_triples_of_episodes():
+    base, reference = np.array([-10.0, -20.0, -30.0, -12.0]), np.array([-8.0, -16.0, -24.0, -12.0])
+    half = statistics.share_closed((base + reference) / 2, base, reference)
+    assert half is not None and half.value == pytest.approx(0.5)
+    assert (half.low, half.high) == (pytest.approx(0.5), pytest.approx(0.5))
+    worse = statistics.share_closed(base - 1, base, reference)
+    assert worse is not None and worse.value == pytest.approx(-1 / 3)
+    assert statistics.share_closed(base, reference, base) is None
+    with pytest.raises(ValueError, match="the same episodes: 4, 3 and 4"):
+        statistics.share_closed(base, base[:3], reference)

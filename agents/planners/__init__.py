@@ -53,7 +53,9 @@ DOCS: Mapping[str, str] = {
 NAMES = tuple(DOCS)
 QUICK = tuple(name for name in NAMES if name not in LOOKING_AHEAD)
 ORACLES = ("clairvoyant",)
-"""what reads the tape takes part in no comparison of policies"""
+"""read the tape"""
+REFERENCES = tuple(LOOKING_AHEAD)
+"""are never the best baseline: they read the tape, or decide a thousand times more slowly than what they stand beside"""
 TASKS = ("placement", "joint")
 
 
@@ -89,4 +91,4 @@ def make(
     return Rollout(name, task, truth=name in ORACLES, seed=seed, base=base)
 
 
-__all__ = ["DOCS", "NAMES", "ORACLES", "QUICK", "continuation", "make"]
+__all__ = ["DOCS", "NAMES", "ORACLES", "QUICK", "REFERENCES", "continuation", "make"]

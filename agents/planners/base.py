@@ -8,23 +8,28 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.actions import LAUNCH, RETIRE, STAGE
-from og_env.layout import ABSENT, DOWN, FETCHING, STAGING, STORE, WARM, State, World
+from og_env.layout import ABSENT, DOWN, FETCHING, STAGING, STORE, WARM, State, Tape, World
 from og_env.lookahead import Indices
 from og_env.proposals import REMOVALS
+
+CALM = 0.3
+"""a signal up to which is taken for noise"""
 
 
 class TunedGreedy:
     """Values of offers by tuned constants: the parts' weights, what a change must gain, and the stores' queue.
 
-    The price of an alarm and the reserve's look-ahead are left out: a rollout shows what they guess at.
+    The reserve's look-ahead is left out: a rollout shows what it guesses at.
     """
 
-    def __init__(self, constants: Mapping[str, float], world: World, state: State, offers: int) -> None:
-        self.world, self.state, self.congestion = world, state, constants["congestion"]
+    def __init__(self, constants: Mapping[str, float], world: World, tape: Tape, state: State, offers: int) -> None:
+        self.world, self.tape, self.state = world, tape, state
+        self.congestion, self.alarm = constants["congestion"], constants["alarm"]
         self.reserve, self.target = constants["reserve"], constants["target"]
         self.parts = np.array([1.0, constants["rent"], constants["risk"]], np.float32)
         first = offers - int(offers * REMOVALS)
-        self.least = np.where(np.arange(offers) < first, constants["add"], constants["remove"])
+        self.adds = np.arange(offers) < first
+        self.least = np.where(self.adds, constants["add"], constants["remove"])
 
     def values(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Reward per step [B, P] of taking each offer; -inf where there is none."""
@@ -33,6 +38,8 @@ class TunedGreedy:
             value = value - self.congestion * self._fetches(offer) * self._queue()[:, None]
         if self.reserve:
             value = value + self.reserve * self._tightness(offer)
+        if self.alarm:
+            value = value - self.alarm * self.adds * np.maximum(self._alarms(offer) - CALM, 0)
         return np.where(offer != 0, value, -np.inf)
 
     def choose(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices:
@@ -46,6 +53,18 @@ class TunedGreedy:
         phase = np.take_along_axis(self.state.phase.reshape(len(offer), -1), place, axis=1)
         absent = (phase == ABSENT) | (phase == STAGING)
         return ((verb == LAUNCH) | (verb == STAGE)) & absent
+
+    def _alarms(self, offer: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+        """Highest signal [B, P] among the visible shared dependencies of each offer's site."""
+        world, signal = self.world, self.tape.signal
+        level = signal[np.arange(len(offer)), self.state.step] / 127.5 - 0.25
+        shared = level.shape[1]
+        level = np.where(world.domain_visible[self.state.world, :shared] == 1, level, 0.0)
+        level = np.concatenate([np.clip(level, 0, 1), np.zeros((len(offer), 1))], axis=1)
+        site = np.maximum(offer - 1, 0) % world.site_domain.shape[1]
+        domains = world.site_domain[self.state.world[:, None], site]
+        domains = np.where((domains >= 0) & (domains < shared), domains, shared)
+        return np.take_along_axis(level, domains.reshape(len(offer), -1), axis=1).reshape(domains.shape).max(axis=2)
 
     def _parts(self, offer: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """What offers [B, P] do (LAUNCH, RETIRE, STAGE; -1 nothing, from 3 on roles) and the place m N + s they do it to."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.heuristics import NEVER, Constants, Floats, Sight, is_role, pressure
+from agents.planners.base import CALM
 from og_env.layout import KNOBS
 
 GAIN_SCALE = 0.05
@@ -69,7 +70,7 @@ def greedy_tuned(sight: Sight, constants: Constants) -> Floats:
     model = (sight.offers("is_launch") + sight.offers("is_stage")) > 0
     fetches = model & (sight.offers("on_disk") < 0.5)
     value = value - constants["congestion"] * fetches * sight.overall("store_queue")
-    value = value - constants["alarm"] * adds * np.maximum(sight.offers("alarm") - 0.3, 0)
+    value = value - constants["alarm"] * adds * np.maximum(sight.offers("alarm") - CALM, 0)
     tight = (
         sight.offers("model_utilisation") * (1 + np.maximum(sight.offers("model_forecast"), 0)) - constants["target"]
     )

@@ -68,9 +68,9 @@ class Rollout:
         self._simulator = simulator
         copies = self.candidates * max(self.futures, 1)
         self._copies = Copies(source_of(simulator), simulator.batch, copies, self.horizon)
-        size = simulator.settings.proposals
-        self._follow = TunedGreedy(self.base, simulator.world, self._copies.state, size)
-        self._now = TunedGreedy(self.base, simulator.world, simulator.state, size)
+        size, copied = simulator.settings.proposals, self._copies
+        self._follow = TunedGreedy(self.base, simulator.world, copied.tape, copied.state, size)
+        self._now = TunedGreedy(self.base, simulator.world, simulator.tape, simulator.state, size)
         self._future: Tape = allocate(Tape, simulator.sizes | {"B": 1})
         self._rng = np.random.default_rng(self.seed)
 

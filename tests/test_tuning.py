@@ -1,0 +1,39 @@
+"""The searches for constants, on landscapes whose summit is known, and the command that prints them."""
+
+import pytest
+
+from agents import tuning
+from agents.planners.tuned import BOUNDS, START
+from scripts import tune
+
+
+def test_cross_entropy_climbs_to_the_summit_and_keeps_its_bounds():
+    seen = []
+
+    def score(constants):
+        seen.append(dict(constants))
+        return -((constants["risk"] - 2.0) ** 2) - (100 * (constants["add"] - 0.004)) ** 2
+
+    start = {"risk": 0.5, "add": 0.0}
+    best, trials = tuning.cross_entropy(score, start, population=20, elite=5, rounds=12)
+    assert seen[0] == start and trials == len(seen) == 240
+    assert best["risk"] == pytest.approx(2.0, abs=0.5)
+    assert best["add"] == pytest.approx(0.004, abs=0.002)
+    for name in start:
+        assert all(BOUNDS[name][0] <= point[name] <= BOUNDS[name][1] for point in seen)
+    assert tuning.cross_entropy(score, start)[0] == tuning.cross_entropy(score, start)[0]
+
+
+def test_the_constant_planner_is_tried_at_every_rank():
+    found = tuning.tune_planner("constant", "toy-3", episodes=1)
+    assert found.trials == tuning.RANKS
+    with pytest.raises(ValueError, match="nearest valid: spot_hedge"):
+        tuning.tune_planner("spot_hegde", "toy-3")
+
+
+def test_the_script_prints_what_goes_into_the_file(capsys):
+    assert tune.main(["--scenario", "toy-3", "--policies", "planners", "--episodes", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0].strip('"') for line in lines[::2]] == list(START)
+    assert all("trials; validation" in line for line in lines[1::2])
+    assert tune.main(["--scenario", "toy-3", "--policies", "greedi"]) == 2
