@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from agents.checkpoint import LearnedPolicy
+from agents.exploration import random_actions
 from agents.export import graph_of
 from agents.networks import READ
 from og_env import config
@@ -54,21 +55,9 @@ def observations(learned: LearnedPolicy, count: int, seed: int = 0) -> tuple[np.
         mask = env.action_masks() if meta["task"] != "routing" else np.zeros((ROWS, 0), np.bool_)
         rows.append(seen)
         masks.append(mask)
-        if meta["task"] == "routing":
-            action = rng.uniform(-1, 1, (ROWS, 5)).astype(np.float32)
-        else:
-            action = _random_actions(rng, mask, env.single_action_space)
-        seen, *_ = env.step(action)
+        seen, *_ = env.step(random_actions(rng, env.single_action_space, ROWS, mask if mask.size else None))
     env.close()
     return np.concatenate(rows)[:count], np.concatenate(masks)[:count]
-
-
-def _random_actions(rng: np.random.Generator, mask: np.ndarray, space: Any) -> np.ndarray:
-    """A possible action for every row."""
-    sizes = [int(space.n)] if hasattr(space, "n") else [int(count) for count in space.nvec]
-    parts = np.split(mask, np.cumsum(sizes)[:-1], axis=1)
-    chosen = [np.where(part, rng.random(part.shape), -1.0).argmax(axis=1) for part in parts]
-    return chosen[0] if len(chosen) == 1 else np.stack(chosen, axis=1)
 
 
 def compare(learned: LearnedPolicy, path: Path, count: int = 1000, seed: int = 0) -> Agreement:
