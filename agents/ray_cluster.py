@@ -12,6 +12,11 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""settings of Ray: no report to its makers, no warnings on hosts without accelerators"""
 ANSWER_S = 5.0
 """time that a cluster has to accept a connection; Ray itself would try for minutes"""
 WORKERS = {"OMP_NUM_THREADS": "1"}
@@ -20,8 +25,8 @@ WORKERS = {"OMP_NUM_THREADS": "1"}
 
 def module() -> Any:
     """The package ray; ValueError that names the extra where it is missing."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         import ray  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -39,6 +44,8 @@ def connected(address: str | None = None, workers: int = 0) -> Iterator[Any]:
         return
     if address is not None:
         _answers(address)
+    if workers:  # else Ray explains at length that workers come back only as long as this process lives
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     options: dict[str, Any] = {"include_dashboard": False, "num_cpus": max(os.cpu_count() or 1, workers)}
     try:
         ray.init(
