@@ -1,6 +1,10 @@
 """A Ray cluster, for those who outgrow one machine: joined where an address is given, else one on this machine.
 
-Every node needs the same version of og_env installed; the first use on each compiles the kernels.
+Every node needs the same version of og_env installed; the first use on each compiles the kernels. On every node and
+where a script is started, RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN keep strangers out:
+
+    ray start --head --port=6379            # on one machine
+    ray start --address=10.0.0.5:6379       # on the others
 """
 
 from __future__ import annotations
@@ -57,7 +61,8 @@ def connected(address: str | None = None, workers: int = 0) -> Iterator[Any]:
         )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"--ray-address {address or 'local'}: no Ray cluster: {reason}") from None
+        hint = "; a cluster with tokens needs RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN here, too" if address else ""
+        raise ValueError(f"--ray-address {address or 'local'}: no Ray cluster: {reason}{hint}") from None
     try:
         cpus = ray.cluster_resources().get("CPU", 0)
         if cpus < max(workers, 1):
