@@ -1,7 +1,8 @@
-"""The shared-scorer policy: one small network reads every proposal, and the planner's gain is the prior.
+"""The shared-scorer policy: one small network reads every proposal, and a planner's value is the prior.
 
-Logit of a proposal = scorer(its encoding, context) + beta x its gain; doing nothing has a logit of its own, as an offer
-of gain 0 would. The context is the globals, the models, and the mean and the maximum of all encodings, so the policy
+Logit of a proposal = scorer(its encoding, context) + beta x its value to the planner: the nominal gain or, with `prior`,
+what the tuned greedy planner of these constants makes of it. Doing nothing has a logit of its own, as an offer of value
+0 would. The context is the globals, the models, and the mean and the maximum of all encodings, so the policy
 does not depend on the order of the proposals. The value has a network of its own.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -19,6 +21,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from agents.prior import PlannerPrior
 from og_env.fields import TABLES, column
 
 BETA = 40.0
@@ -89,9 +92,12 @@ def tanh_layers(*widths: int) -> nn.Sequential:
 class ProposalScorer(nn.Module):
     """Features [B, width] to logits [B, 1 + P + levels] and, apart from it, to the value's features [B, 64]."""
 
-    def __init__(self, shapes: Shapes, hidden: int = 32, beta: float = BETA) -> None:
+    def __init__(
+        self, shapes: Shapes, hidden: int = 32, beta: float = BETA, prior: Mapping[str, float] | None = None
+    ) -> None:
         super().__init__()
         self.shapes = shapes
+        self.prior = None if prior is None else PlannerPrior(prior)
         self.encoder = tanh_layers(COLUMNS, hidden, hidden)
         self.context = tanh_layers(shapes.plain + 2 * hidden, hidden)
         self.from_encoding, self.from_context = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
@@ -114,6 +120,12 @@ class ProposalScorer(nn.Module):
                 for bias in self.levels.bias.split(list(self.shapes.levels)):
                     bias[len(bias) // 2] = MIDDLE_LEVEL
 
+    def scale_logits(self, factor: float) -> None:
+        """Multiply the logits of doing nothing and of the offers."""
+        with torch.no_grad():
+            for values in (self.beta, *self.score.parameters(), *self.nothing.parameters()):
+                values *= factor
+
     def _parts(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Globals and models [B, plain], proposals [B, P, columns], and which of these are offers [B, P, 1]."""
         plain, rows = features.split([self.shapes.plain, self.shapes.width - self.shapes.plain], 1)
@@ -135,7 +147,8 @@ class ProposalScorer(nn.Module):
         encoded = self.encoder(rows)
         context = self.context(torch.cat([plain, self._pooled(encoded, valid)], 1))
         mixed = torch.tanh(self.from_encoding(encoded) + self.from_context(context).unsqueeze(1))
-        logits = [self.nothing(context), self.score(mixed).squeeze(2) + self.beta * rows[..., GAIN]]
+        values = rows[..., GAIN] if self.prior is None else self.prior(plain, rows)
+        logits = [self.nothing(context), self.score(mixed).squeeze(2) + self.beta * values]
         if self.levels is not None:
             logits.append(self.levels(context))
         return torch.cat(logits, 1)
@@ -160,17 +173,23 @@ class SharedScorerPolicy(MaskableActorCriticPolicy):
         *,
         hidden: int = 32,
         beta: float = BETA,
+        prior: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
         self.shapes, self.hidden, self.beta = shapes_of(observation_space, action_space), hidden, beta
+        self.prior = prior
         kwargs |= {"features_extractor_class": Reading, "features_extractor_kwargs": {"width": self.shapes.width}}
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return super()._get_constructor_parameters() | {"hidden": self.hidden, "beta": self.beta}
+        return super()._get_constructor_parameters() | {
+            "hidden": self.hidden,
+            "beta": self.beta,
+            "prior": self.prior,
+        }
 
     def _build(self, lr_schedule: Any) -> None:
-        self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, self.hidden, self.beta))
+        self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, self.hidden, self.beta, self.prior))
         self.action_net = nn.Identity()
         self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
         self.value_net.apply(partial(self.init_weights, gain=1.0))

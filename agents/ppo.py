@@ -14,8 +14,10 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents import checkpoint, heuristics
+from agents import checkpoint
+from agents.branching import Ahead
 from agents.networks import policy_class
+from agents.planners.tuned import constants_of
 from agents.run_record import describe_run
 from agents.sb3_adapter import SB3VecEnv
 from agents.train_settings import TrainSettings
@@ -42,6 +44,8 @@ def make_meta(
     kwargs: dict[str, Any] = {"net_arch": [64, 64]}
     if kind == "shared":
         kwargs = {"hidden": settings.hidden, "beta": settings.beta}
+        if settings.prior == "tuned":
+            kwargs["prior"] = constants_of(spec.name, "greedy_tuned")
     if task == "routing":
         kwargs["log_std_init"] = -1.0
     env_kwargs: dict[str, Any] = {"flatten": True}
@@ -63,10 +67,8 @@ def make_meta(
 def training_env(spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettings) -> TrainingReward:
     """The environments that the learner plays in, on the training split."""
     env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
-    if not settings.control_variate:
-        return TrainingReward(SB3VecEnv(env), settings.reward_scale)
-    shadow = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train")
-    return TrainingReward(SB3VecEnv(env), settings.reward_scale, shadow, heuristics.make("greedy", meta["task"]))
+    ahead = Ahead(env, 1, horizon=settings.branch_horizon, every=settings.branch_every) if settings.shaped else None
+    return TrainingReward(SB3VecEnv(env), settings.reward_scale, ahead)
 
 
 def build(env: VecEnv, meta: dict[str, Any], settings: TrainSettings, clock: Clock, seed: int) -> MaskablePPO | PPO:

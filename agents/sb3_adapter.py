@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import VecEnv
 
-from og_env import IDS, TASKS
+from og_env import IDS, TASKS, requirements
+
+try:
+    from stable_baselines3.common.monitor import Monitor
+    from stable_baselines3.common.vec_env import VecEnv
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(requirements.hint(error) or str(error), name=error.name) from None
+
 from og_env.env import INFO_NAMES
 from og_env.parsing import nearest_valid
 from og_env.vector_env import NetworkVectorEnv
 
-"""task by environment id"""
 Infos = Literal["episode", "step"]
 
 

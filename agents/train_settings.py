@@ -27,6 +27,8 @@ class TrainSettings(Spec):
     """width of the shared scorer"""
     beta: NonNegative
     """weight of the planner's gain in the logits at the start; it is learned from there"""
+    prior: Literal["tuned", "gain"]
+    """the planner whose value of an offer the shared scorer starts from: the tuned greedy one, or the nominal gain"""
     timesteps: Annotated[int, Field(ge=1)]
     """environment steps, all environments together"""
     n_envs: Annotated[int, Field(ge=1, le=4096)]
@@ -46,11 +48,24 @@ class TrainSettings(Spec):
     max_grad_norm: Positive
     reward_scale: Positive
     """what rewards are multiplied with, in training only"""
-    control_variate: bool
-    """subtract what the greedy planner earns on the same tape, in training only; doubles the simulation"""
+    shaped: bool
+    """pay against what the tuned planner would earn on the same tape (training_reward), in training only; slow"""
     evaluations: Annotated[int, Field(ge=1, le=10_000)]
     """on validation episodes, evenly over the run, beside the one before it; the best checkpoint is kept"""
     evaluation_episodes: Count
+
+    branch_states: Annotated[int, Field(ge=1)]
+    """states that rollout policy iteration branches from, where no time limit ends it before"""
+    branch_horizon: Annotated[int, Field(ge=1, le=2016)]
+    """steps of a branch"""
+    branch_every: Annotated[int, Field(ge=1, le=36)]
+    """the greedy planner acts in every so-many-th step of a branch"""
+    branch_truth: bool
+    """branches run on the tape; otherwise on the forecast"""
+    branch_spacing: Annotated[int, Field(ge=1, le=2016)]
+    """steps of an episode between two branched states"""
+    branch_clip: Positive
+    """what an action can bring more or less than the median one, in reward"""
 
     @property
     def minibatch(self) -> int:

@@ -129,7 +129,7 @@ class Watch(BaseCallback):
             return
         began_s = self.clock.elapsed_s
         mean = self.validate()
-        if self.num_timesteps == 0 and not self.settings.control_variate:
+        if self.num_timesteps == 0:
             self.training_env.offset = mean / self.spec.episode.steps  # type: ignore[attr-defined]
         spent = (self.clock.elapsed_s - began_s) / self.clock.limit_s
         self._due = self.clock.share(self.num_timesteps) + max(1 / self.settings.evaluations, MOST_OFTEN * spent)

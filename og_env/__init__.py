@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from gymnasium.envs.registration import register, registry
+from og_env import requirements
+
+requirements.check()
+
+from gymnasium.envs.registration import register, registry  # noqa: E402 (what is missing is said first)
 
 IDS = {"placement": "og_env/Placement-v0", "routing": "og_env/Routing-v0", "joint": "og_env/Joint-v0"}
 """environment id by task"""

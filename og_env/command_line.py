@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from og_env import requirements
+
 
 def fail(message: str) -> int:
     """Print the line; returns the exit code."""
@@ -30,6 +32,11 @@ def guarded(run: Callable[[], int | None]) -> int:
         return run() or 0
     except ValueError as error:
         return fail(str(error))
+    except ModuleNotFoundError as error:
+        line = requirements.hint(error)
+        if line is None:
+            raise
+        return fail(line)
     except BrokenPipeError:
         return 0
     except OSError as error:

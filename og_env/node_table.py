@@ -62,6 +62,10 @@ class NodeTable(NamedTuple):
     price_usd: NDArray[np.float64] | None
     unused: tuple[str, ...]
     """columns that were not understood"""
+    lines: tuple[int, ...]
+    """[N] of the file"""
+    kept: dict[str, tuple[str, ...]]
+    """[N] cells as they stand, of the columns asked for that there are"""
 
 
 def read_node_table(
@@ -70,8 +74,10 @@ def read_node_table(
     mapped: Mapping[str, str] | None = None,
     kinds: Collection[str] | None = None,
     weight: str | None = None,
+    keep: Collection[str] = (),
 ) -> NodeTable:
-    """Read a fleet; `mapped` names columns, `kinds` selects dependencies, `weight` names the column of the weight.
+    """Read a fleet; `mapped` names columns, `kinds` selects dependencies, `weight` names the column of the weight, `keep`
+    columns whose cells are handed over as they stand.
 
     ValueError with one line `FILE: line N: what is wrong` for a file that is no table of nodes.
     """
@@ -83,6 +89,7 @@ def read_node_table(
     places, unused = _places(header, source, mapped or {}, weight)
     labels = _labels(places, source, header, kinds)
     cells: dict[str, list[str]] = {meaning: [] for meaning in places}
+    kept: dict[str, list[str]] = {column: [] for column in header if column in keep}
     lines: list[int] = []
     for line, row in rows:
         if len(row) != len(header):
@@ -92,6 +99,8 @@ def read_node_table(
         lines.append(line)
         for meaning, place in places.items():
             cells[meaning].append(row[place].strip())
+        for column, of_column in kept.items():
+            of_column.append(row[header.index(column)].strip())
     if not lines:
         _fail(source, "a header but no nodes")
     return NodeTable(
@@ -105,7 +114,9 @@ def read_node_table(
         lon_deg=_numbers(cells, "lon", lines, source, low=-180.0, high=180.0),
         host_class=_host_classes(cells, lines, source),
         price_usd=_numbers(cells, "price", lines, source, low=0.0, required=True),
-        unused=unused,
+        unused=tuple(column for column in unused if column not in kept),
+        lines=tuple(lines),
+        kept={column: tuple(of_column) for column, of_column in kept.items()},
     )
 
 

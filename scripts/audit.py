@@ -15,10 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+
+from og_env.command_line import Parser, guarded
+
+# isort: split
 import numpy as np
 
 from og_env import catalog, config
-from og_env.command_line import Parser, guarded
 from og_env.node_table import NodeTable, read_header, read_node_table
 from og_env.specs import FailureKind, FailureSpec
 from og_env.trust import Fleet, additions_json, audit, best_additions, build_fleet, fleet_of_scenario

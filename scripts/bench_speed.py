@@ -11,6 +11,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
 
 from agents import speed
 from og_env.command_line import Parser, guarded

@@ -11,28 +11,30 @@ from __future__ import annotations
 
 import argparse
 import functools
+import inspect
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
 
-from og_env import config
+from agents.leaderboard import markdown_table as table
+from agents.leaderboard import read_summary
+from og_env import IDS, config
+from og_env.advance import KNOB_RANGE
 from og_env.command_line import Parser, guarded
-from og_env.fields import ROWS, TABLES, column
-from og_env.layout import METRICS
+from og_env.env import NetworkEnv
+from og_env.fields import ROWS, TABLES
+from og_env.glossary import INFO_MEANINGS, KNOB_MEANINGS, METRIC_MEANINGS, OPERATION_MEANINGS, TERM_MEANINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-PICTURE = ROOT / ".github" / "provider-blackout.png"
-PICTURE_STEP = 114
-"""hour 9.5: an hour and a half into the outage"""
 FLEETS = ROOT.parent / "shared" / "data" / "fleets"
 """measured fleets, not part of the project"""
 FLEET_FILES = {
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(__doc__)
     parser.add_argument("--benchmark", metavar="SUMMARY.json", help="fill the benchmark table from this file")
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a table is not current")
-    parser.add_argument("--picture", action="store_true", help=f"draw the pictures in {PICTURE.parent.name}/ anew")
+    parser.add_argument("--picture", action="store_true", help=f"draw {FLEET_PICTURE.name} anew")
     parser.add_argument("--fleets", metavar="DIR", type=Path, default=FLEETS, help="measured fleets, for their table")
     options = parser.parse_args(arguments)
     return guarded(lambda: run(options))
@@ -59,10 +61,8 @@ def run(options: argparse.Namespace) -> int:
     has_fleets = all((options.fleets / name).is_file() for name in FLEET_FILES)
     if not has_fleets:
         print(f"the table and the picture of real fleets stay as they are: {options.fleets} has not got them")
-    if options.picture:
-        draw_picture()
-        if has_fleets:
-            draw_fleet_picture(options.fleets)
+    if options.picture and has_fleets:
+        draw_fleet_picture(options.fleets)
     old = README.read_text(encoding="utf-8")
     summary = read_summary(options.benchmark) if options.benchmark else None
     new = rewritten(old, summary, options.fleets if has_fleets else None)
@@ -78,9 +78,13 @@ def rewritten(text: str, summary: Mapping[str, Any] | None = None, fleets: Path 
     blocks: dict[str, Callable[[], str]] = {
         "scenarios": scenarios,
         "actions": actions,
+        "operations": operations,
+        "knobs": knobs,
         "observation": observation,
-        "metrics": metrics,
         "reward": reward,
+        "metrics": metrics,
+        "info": info,
+        "versions": versions,
         "audit": audit,
     }
     if fleets is not None:
@@ -140,27 +144,59 @@ def observation() -> str:
     for name, fields in TABLES.items():
         rows = ((f"`{field.name}`", field.doc) for field in fields)
         size = f"[{ROWS[name]}, {len(fields)}]" if ROWS[name] else f"[{len(fields)}]"
-        title = f"<summary><code>{name}</code> {size}: {DIMENSIONS[ROWS[name]]} x {len(fields)} columns</summary>"
-        parts.append(f"<details>{title}\n\n{table(('column', 'meaning'), rows)}\n\n</details>")
+        title = f"<code>{name}</code> {size}: {DIMENSIONS[ROWS[name]]} x {len(fields)} columns"
+        parts.append(folded(title, table(("column", "meaning"), rows)))
     return "\n".join(parts)
 
 
+def folded(title: str, text: str) -> str:
+    """Text that opens on a click."""
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
+def operations() -> str:
+    rows = [(f"`{name}`", meaning) for name, meaning in OPERATION_MEANINGS.items()]
+    return folded(
+        "The operations, in the order of their numbers; 0 does nothing", table(("operation", "what it does"), rows)
+    )
+
+
+def knobs() -> str:
+    usual = config.load("global-24").router
+    rows = [(f"`{name}`", f"{getattr(usual, name):g}", text) for name, text in KNOB_MEANINGS.items()]
+    levels = f"0 is the scenario's own setting, -1 and 1 are 1/{KNOB_RANGE:g} and {KNOB_RANGE:g} times it"
+    title = f"The router's knobs: {levels} (spread: 0 and 1)"
+    return folded(title, table(("knob", "usual", "what it is"), rows))
+
+
 def metrics() -> str:
-    return ", ".join(f"`{name}`" for name in METRICS)
+    rows = ((f"`{name}`", meaning) for name, meaning in METRIC_MEANINGS.items())
+    return folded(f"The {len(METRIC_MEANINGS)} metrics of a step", table(("key", "meaning"), rows))
+
+
+def info() -> str:
+    return table(("key", "what it holds"), ((f"`{name}`", meaning) for name, meaning in INFO_MEANINGS.items()))
 
 
 def reward() -> str:
     weights = config.load("global-24").reward.model_dump()
-    meaning = {
-        "latency": "L / (L + objective), by served demand",
-        "cost": "dollars an hour over the budget",
-        "unserved": "u (1 + k u) / (1 + k) of the unserved share u, k = `unserved_convexity`",
-        "unverified": "share of demand served without a valid proof",
-        "exposure": "share of demand that the worst single shared dependency would take along now",
-        "churn": "1 in a step that changes something",
-    }
-    rows = [(f"`{term}`", f"{weights[term]:g}", text) for term, text in meaning.items()]
+    rows = [(f"`{term}`", f"{weights[term]:g}", meaning) for term, meaning in TERM_MEANINGS.items()]
     return table(("term", "weight in global-24", "what it is"), rows)
+
+
+def versions() -> str:
+    """A row for every id and version, newest first, from the environment's docstring."""
+    doc = inspect.cleandoc(NetworkEnv.__doc__ or "")
+    history = doc.split("## Version History\n")[1].split("\n## ")[0]
+    what = dict(re.findall(r"^(v\d+): (.*?)(?=\nv\d+: |\Z)", history, re.DOTALL | re.MULTILINE))
+    rows = []
+    for task, env_id in IDS.items():
+        newest = env_id.rpartition("-")[2]
+        if newest not in what:
+            raise ValueError(f"og_env/env.py: the version history of NetworkEnv lacks {newest} of {env_id}")
+        for version in sorted(what, reverse=True):
+            rows.append((f"`{env_id.rpartition('-')[0]}-{version}`", task, " ".join(what[version].split())))
+    return table(("id", "task", "what it is, or what changed"), rows)
 
 
 def benchmark(summary: Mapping[str, Any]) -> str:
@@ -225,41 +261,6 @@ def draw_fleet_picture(folder: Path) -> None:
         run_audit(str(folder / next(iter(FLEET_FILES))), "--out", out)
         with Image.open(Path(out) / "audit.png") as picture:
             picture.convert("RGB").quantize(128).save(FLEET_PICTURE, optimize=True)
-
-
-def draw_picture() -> None:
-    """The map of provider-blackout while its largest provider is down and the planner's best offers are taken."""
-    import gymnasium
-    from PIL import Image
-
-    import og_env  # noqa: F401 (registers the ids)
-
-    env = gymnasium.make("og_env/Placement-v0", scenario="provider-blackout", render_mode="rgb_array")
-    gain = column("proposals", "gain")
-    seen, _ = env.reset(seed=0)
-    for _ in range(PICTURE_STEP):
-        best = int(seen["proposals"][:, gain].argmax())
-        seen, *_ = env.step(best + 1 if seen["proposals"][best, gain] > 0 else 0)
-    PICTURE.parent.mkdir(exist_ok=True)
-    Image.fromarray(np.asarray(env.render())).save(PICTURE, optimize=True)
-    env.close()
-
-
-def read_summary(path: str) -> Mapping[str, Any]:
-    try:
-        summary = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    missing = {"scenario", "episodes", "policies", "best_baseline", "learned", "paired", "verdict"} - set(summary)
-    if missing:
-        raise ValueError(f"{path}: no benchmark summary: {', '.join(sorted(missing))} missing")
-    return summary
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+
+from og_env.command_line import Parser, guarded
+
+# isort: split
 import numpy as np
 
 from agents import comparison, heuristics, replay
@@ -27,7 +32,6 @@ from agents.policy import Policy
 from agents.recording import Recording
 from agents.replay_files import Many, films_of, write_folder, write_page
 from og_env import TASKS, catalog, config
-from og_env.command_line import Parser, guarded
 from og_env.options import incident_of
 from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+
 from agents import failure_check, herd_check, queue_check, rtt_fit
 from og_env.command_line import Parser, guarded
 from og_env.network import SHIPPED

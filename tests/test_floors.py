@@ -13,16 +13,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("network", "jit"),
+    ("network", "jit", "requirements"),
     ("specs", "traces", "land", "binding", "named", "command_line"),
     ("layout", "rng", "parsing", "catalog", "reward", "trust", "fields"),
     ("fleets", "node_table", "status"),
-    ("checks",),
+    ("checks", "site_table"),
     ("config",),
     ("world", "show"),
     ("lanes",),
     ("actions", "demand", "failures", "incidents", "placement", "routing", "latency", "contingency", "render"),
-    ("tape", "survey"),
+    ("tape", "survey", "glossary"),
     ("dynamics", "oracle"),
     ("nominal",),
     ("proposals", "digest"),

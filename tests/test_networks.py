@@ -9,9 +9,13 @@ import torch
 from learning_cases import short_world
 from sb3_contrib import MaskablePPO
 
+from agents import planners
 from agents.networks import BETA, COLUMNS, GAIN, VALID, ProposalScorer, SharedScorerPolicy, shapes_of
+from agents.planners.tuned import START
+from agents.prior import PlannerPrior
 from agents.sb3_adapter import make_sb3
 from og_env.env import NetworkEnv
+from og_env.vector_env import NetworkVectorEnv
 
 WORLD = short_world()
 PROPOSALS = 10
@@ -139,3 +143,22 @@ def test_other_spaces_are_refused_in_one_line(kwargs, message):
         shapes_of(env.observation_space, env.action_space)
     assert "\n" not in str(error.value)
     assert isinstance(env.action_space, gym.Space)
+
+
+def test_the_tuned_prior_is_what_the_tuned_planner_does():
+    constants = dict(zip(START["greedy_tuned"], (0.9, 1.4, -0.001, 0.002, 0.01, 0.02, 0.05, 0.6, 0.02), strict=True))
+    prior = PlannerPrior(constants)
+    env = NetworkVectorEnv(16, "placement", "global-24", threads=1)
+    observation, _ = env.reset(seed=3)
+    policy = planners.make("greedy_tuned", "global-24", constants=constants)
+    chosen = []
+    for _ in range(40):
+        rows = torch.as_tensor(observation["proposals"])
+        with torch.no_grad():
+            values = prior(torch.as_tensor(observation["globals"]), rows)
+        values = values.masked_fill(rows[..., VALID] <= 0, -1.0)
+        actions, _ = policy.predict(observation)
+        assert (torch.where(values.amax(1) > 0, values.argmax(1) + 1, 0).numpy() == actions).all()
+        chosen.append(actions)
+        observation, *_ = env.step(actions)
+    assert len(np.unique(chosen)) > 3

@@ -7,10 +7,13 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import gymnasium
 import pytest
 
+import og_env
 from og_env import catalog
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +56,32 @@ def test_the_audit_block_is_what_the_command_prints() -> None:
 
 def test_a_changed_table_is_noticed() -> None:
     assert tables["rewritten"](TEXT.replace("`site_hazard`", "`hazard_of_site`")) == TEXT
+
+
+def test_the_tables_have_every_name() -> None:
+    env = gymnasium.make("og_env/Placement-v0", scenario="hidden-facility").unwrapped
+    _, info = env.reset(seed=0)
+    blocks = {name: re.search(rf"<!-- {name} -->(.*)<!-- /{name} -->", TEXT, re.DOTALL) for name in ("metrics", "info")}
+    named = {
+        name for found in blocks.values() if found for name in re.findall(r"^\| `(\w+)` \|", found[1], re.MULTILINE)
+    }
+    assert {name for name in info if not name.startswith("term_")} <= named
+    for env_id in og_env.IDS.values():
+        assert re.search(rf"^\| `{env_id}` \| \w+ \| ", TEXT, re.MULTILINE), env_id
+
+
+def test_a_version_without_history_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(tables["versions"].__globals__, "IDS", {"placement": "og_env/Placement-v9"})
+    with pytest.raises(ValueError, match=r"lacks v9 of og_env/Placement-v9"):
+        tables["versions"]()
+
+
+def test_the_citation_is_of_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"version = {{{project['version']}}}" in TEXT
+    assert project["description"] in TEXT and f"author  = {{{{{project['authors'][0]['name']}}}}}" in TEXT.replace(
+        "\\", ""
+    )
 
 
 def test_a_missing_block_is_an_error() -> None:

@@ -98,11 +98,11 @@ def test_frame_without_matplotlib_says_what_to_install(monkeypatch: pytest.Monke
 
     def without(name: str, *rest: object, **more: object) -> object:
         if name.startswith("matplotlib"):
-            raise ImportError(name)
+            raise ModuleNotFoundError(name, name=name)
         return real_import(name, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"pip install 'og_env\[train\]'"):
+    with pytest.raises(ImportError, match=r"matplotlib is not installed: run `pip install '\.\[train\]'"):
         frame(view_with())
 
 

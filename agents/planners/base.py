@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.actions import LAUNCH, RETIRE, STAGE
-from og_env.layout import ABSENT, DOWN, FETCHING, STAGING, STORE, WARM, State, Tape, World
+from og_env.layout import ABSENT, DOWN, FETCHING, STAGING, STORE, VERIFIER, WARM, State, Tape, World
 from og_env.lookahead import Indices
 from og_env.proposals import REMOVALS
 
 CALM = 0.3
 """a signal up to which is taken for noise"""
+FULL_MARGIN = 0.34
+"""live verifiers beyond the quorum over registered ones, where more than two thirds must vote: no fleet has more"""
 
 
 class TunedGreedy:
@@ -24,7 +26,7 @@ class TunedGreedy:
 
     def __init__(self, constants: Mapping[str, float], world: World, tape: Tape, state: State, offers: int) -> None:
         self.world, self.tape, self.state = world, tape, state
-        self.congestion, self.alarm = constants["congestion"], constants["alarm"]
+        self.congestion, self.alarm, self.quorum = constants["congestion"], constants["alarm"], constants["quorum"]
         self.reserve, self.target = constants["reserve"], constants["target"]
         self.parts = np.array([1.0, constants["rent"], constants["risk"]], np.float32)
         first = offers - int(offers * REMOVALS)
@@ -40,6 +42,8 @@ class TunedGreedy:
             value = value + self.reserve * self._tightness(offer)
         if self.alarm:
             value = value - self.alarm * self.adds * np.maximum(self._alarms(offer) - CALM, 0)
+        if self.quorum:
+            value = value + self.quorum * self._short_of_votes()[:, None] * self._verifiers(offer)
         return np.where(offer != 0, value, -np.inf)
 
     def choose(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices:
@@ -65,6 +69,20 @@ class TunedGreedy:
         domains = world.site_domain[self.state.world[:, None], site]
         domains = np.where((domains >= 0) & (domains < shared), domains, shared)
         return np.take_along_axis(level, domains.reshape(len(offer), -1), axis=1).reshape(domains.shape).max(axis=2)
+
+    def _short_of_votes(self) -> npt.NDArray[np.float64]:
+        """How far the verifiers' margin [B], as observations have it, is from a full one."""
+        running = self.state.role_ms[:, VERIFIER] == 0
+        registered, live = running.sum(axis=1), (running & ((self.state.status & DOWN) == 0)).sum(axis=1)
+        margin = np.clip((live - 2 * registered // 3 - 1) / np.maximum(registered, 1), -1, 1)
+        return np.maximum(FULL_MARGIN - margin, 0)
+
+    def _verifiers(self, offer: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+        """1 for offers [B, P] that add a verifier, -1 for those that remove one, else 0."""
+        sites = self.state.phase.shape[2]
+        index = offer - 1 - 3 * self.state.phase.shape[1] * sites
+        role = np.where((offer > 0) & (index >= 0), index // sites, -1)
+        return np.where(role == 2 * VERIFIER, 1.0, np.where(role == 2 * VERIFIER + 1, -1.0, 0.0))
 
     def _parts(self, offer: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """What offers [B, P] do (LAUNCH, RETIRE, STAGE; -1 nothing, from 3 on roles) and the place m N + s they do it to."""

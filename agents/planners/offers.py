@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.heuristics import NEVER, Constants, Floats, Sight, is_role, pressure
-from agents.planners.base import CALM
+from agents.planners.base import CALM, FULL_MARGIN
 from og_env.layout import KNOBS
 
 GAIN_SCALE = 0.05
@@ -56,12 +56,12 @@ def spot_hedge(sight: Sight, constants: Constants) -> Floats:
 
 
 def greedy_tuned(sight: Sight, constants: Constants) -> Floats:
-    """The largest nominal gain, with its parts weighed anew and four prices that the nominal gain leaves out.
+    """The largest nominal gain, with its parts weighed anew and five prices that the nominal gain leaves out.
 
     risk and rent weigh the parts; add and remove are what a change must gain (churn); congestion is the price of a
     fetch while the stores' queue is full, so that a mass move does not slow itself; alarm that of a place whose
     dependencies signal trouble; reserve what an expected utilisation above `target` is worth to a launch, and costs a
-    retirement.
+    retirement; quorum what votes missing from a full margin are worth to a verifier, and cost its removal.
     """
     adds = sight.offers("is_add") > 0
     value = gains(sight, "gain_service") + constants["rent"] * gains(sight, "gain_cost")
@@ -75,7 +75,9 @@ def greedy_tuned(sight: Sight, constants: Constants) -> Floats:
         sight.offers("model_utilisation") * (1 + np.maximum(sight.offers("model_forecast"), 0)) - constants["target"]
     )
     tight = constants["reserve"] * sight.offers("model_share") * np.maximum(tight, 0)
-    return value + np.where(sight.offers("is_launch") > 0, tight, np.where(sight.offers("is_retire") > 0, -tight, 0))
+    value = value + np.where(sight.offers("is_launch") > 0, tight, np.where(sight.offers("is_retire") > 0, -tight, 0))
+    votes = constants["quorum"] * np.maximum(FULL_MARGIN - sight.overall("verifiers_margin"), 0)
+    return value + votes * np.where(sight.offers("is_verifier") > 0, np.where(adds, 1.0, -1.0), 0.0)
 
 
 RULES: Mapping[str, tuple[Rule, str]] = {

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from og_env import requirements
 from og_env.land import outlines
 from og_env.layout import DOWN, FROZEN, GATEWAY, SLOW, STORE, UNTRUSTED, VERIFIER
 from og_env.render.text import clock, figures
@@ -72,8 +73,8 @@ def _canvas() -> tuple[Any, Any]:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("rgb_array pictures need matplotlib: pip install 'og_env[train]'") from error
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(requirements.hint(error) or str(error), name=error.name) from None
     figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
     left, bottom, width, height = MAP_PX

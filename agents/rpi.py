@@ -1,0 +1,199 @@
+"""Rollout policy iteration: learns from branches which offer brings most, and sees observations alone.
+
+The policy plays training episodes; in every few steps each action is tried in a copy of the episode, with the tuned
+greedy planner afterwards, and the network is fitted to what the actions brought, by least squares on the differences
+between the actions of a state (Bertsekas 2013, "Rollout algorithms"; Lagoudakis and Parr 2003 for classification). A
+rollout's noise is mostly rare and large, so returns are cut at `branch_clip` from their median. What is kept is an
+average of the weights along the way.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from agents import checkpoint, evaluate
+from agents.branching import Branches, branches
+from agents.checkpoint import LearnedPolicy
+from agents.networks import policy_class
+from agents.run_record import describe_run
+from agents.train_settings import TrainSettings
+from agents.watch import Clock, MetricsFile
+from og_env.specs import ScenarioSpec
+from og_env.vector_env import NetworkVectorEnv
+
+SCALE = 25.0
+"""fitted numbers per unit of reward that an action brings over the horizon"""
+SHARPNESS = 10.0
+"""logits of the policy per fitted number: small numbers are fitted faster, large ones are played nearly greedily"""
+RANDOM = 0.05
+"""share of actions played at random, so that unlikely states are seen too"""
+UPDATES = 4
+"""minibatches after every batch of branches"""
+AVERAGE = 0.98
+"""what is left of the averaged weights after an update"""
+NEVER = -1e9
+
+
+class Learner:
+    """A masked policy network, its average, and all branches so far."""
+
+    def __init__(self, policy: Any, settings: TrainSettings, seed: int) -> None:
+        self.policy, self.settings = policy, settings
+        scale_logits(policy, 1 / SHARPNESS)
+        self.average = copy.deepcopy(policy)
+        self.rng = np.random.default_rng(seed)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.optimizer = torch.optim.Adam(policy.parameters(), lr=settings.learning_rate)
+        self.observations: list[torch.Tensor] = []
+        self.masks: list[torch.Tensor] = []
+        self.targets: list[torch.Tensor] = []
+        self.losses: list[float] = []
+
+    @property
+    def states(self) -> int:
+        return sum(len(rows) for rows in self.observations)
+
+    def act(self, observations: npt.NDArray[np.float32], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
+        """Sampled actions [B], some of them at random."""
+        with torch.no_grad():
+            logits = self._logits(self.policy, torch.as_tensor(observations), torch.as_tensor(masks)).double().numpy()
+        logits *= SHARPNESS
+        wild = self.rng.random(len(logits)) < RANDOM
+        logits = np.where(masks & wild[:, None], 0.0, logits)
+        return (logits + self.rng.gumbel(size=logits.shape)).argmax(axis=1)
+
+    def add(self, tried: Branches) -> None:
+        """Keep branches as centred targets."""
+        masks, returns = torch.as_tensor(tried.masks), torch.as_tensor(tried.returns)
+        middle = torch.where(masks, returns, torch.nan).nanmedian(dim=1, keepdim=True).values
+        limit = self.settings.branch_clip
+        self.observations.append(torch.as_tensor(tried.observations))
+        self.masks.append(masks)
+        self.targets.append(_centred((returns - middle).clamp(-limit, limit) * SCALE, masks))
+
+    def update(self, left: float) -> None:
+        """A few steps of gradient descent; `left` of the run scales the learning rate."""
+        last = self.settings.final_learning_rate_share
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * (last + (1 - last) * left)
+        stored = [torch.cat(rows) for rows in (self.observations, self.masks, self.targets)]
+        self.observations, self.masks, self.targets = ([rows] for rows in stored)
+        for _ in range(UPDATES):
+            index = torch.randint(len(stored[0]), (self.settings.batch_size,), generator=self.generator)
+            observations, masks, targets = (rows[index] for rows in stored)
+            error = _centred(self._logits(self.policy, observations, masks), masks) - targets
+            loss = (error / SCALE).square().sum(1).mean()
+            self.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.max_grad_norm)
+            self.optimizer.step()
+            self.losses.append(loss.item())
+            self._average()
+
+    def _average(self) -> None:
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.policy.parameters(), strict=True):
+                mean.lerp_(value, 1 - AVERAGE)
+
+    def policy_so_far(self) -> Any:
+        """The averaged policy, as it is played."""
+        policy = copy.deepcopy(self.average)
+        scale_logits(policy, SHARPNESS)
+        policy.set_training_mode(False)
+        return policy
+
+    @staticmethod
+    def _logits(policy: Any, observations: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Logits [B, A], NEVER where an action is impossible."""
+        latent = policy.mlp_extractor.forward_actor(policy.extract_features(observations))
+        return policy.action_net(latent).masked_fill(~masks, NEVER)
+
+
+def scale_logits(policy: Any, factor: float) -> None:
+    """Multiply a masked policy's logits."""
+    if hasattr(policy.mlp_extractor, "scale_logits"):
+        policy.mlp_extractor.scale_logits(factor)
+        return
+    with torch.no_grad():
+        for values in policy.action_net.parameters():
+            values *= factor
+
+
+def _centred(values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Values [B, A] minus their mean over possible actions; 0 for the others."""
+    values = values.masked_fill(~masks, 0.0)
+    return (values - values.sum(1, keepdim=True) / masks.sum(1, keepdim=True)) * masks
+
+
+def train(
+    spec: ScenarioSpec,
+    meta: dict[str, Any],
+    settings: TrainSettings,
+    out: Path,
+    *,
+    minutes: float | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Learn until `branch_states` states were branched or the clock says so; writes the run folder `out`.
+
+    It holds what ppo.train writes, without resume.safetensors. The same seed gives the same weights unless `minutes`
+    decides the end.
+    """
+    seed = meta["seed"]
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
+    kind = policy_class(meta["policy"], masked=True)
+    policy = kind(env.single_observation_space, env.single_action_space, lambda _: 0.0, **meta["policy_kwargs"])
+    learner = Learner(policy, settings, seed)
+    checkpoint.write_json(out / "config.json", describe_run(meta))
+    metrics, best = MetricsFile(out / "metrics.csv"), -math.inf
+    clock, due = Clock(settings.branch_states, minutes), 0.0
+    clock.start()
+    states = branches(
+        env,
+        learner.act,
+        seed,
+        spacing=settings.branch_spacing,
+        horizon=settings.branch_horizon,
+        every=settings.branch_every,
+        truth=settings.branch_truth,
+    )
+    try:
+        for tried in states:
+            share = clock.share(learner.states)
+            if share >= due or share >= 1:
+                policy = learner.policy_so_far()
+                mean = _validate(policy, meta, spec, settings)
+                row = {"validation/return": mean, "time/elapsed_s": round(clock.elapsed_s, 2)}
+                row["train/loss"] = float(np.mean(learner.losses[-20:])) if learner.losses else math.nan
+                metrics.write(row, dict.fromkeys(row, ()), learner.states)
+                if mean > best:
+                    best = mean
+                    checkpoint.save(policy, out, meta, branch_states=learner.states, validation_return=mean)
+                if not quiet:
+                    print(
+                        f"  {share:4.0%} {learner.states:>7,} states: validation {mean:.2f}, best {best:.2f}",
+                        flush=True,
+                    )
+                due = share + 1 / settings.evaluations
+            if share >= 1:
+                break
+            learner.add(tried)
+            learner.update(1 - share)
+    finally:
+        states.close()
+        env.close()
+    return out
+
+
+def _validate(policy: Any, meta: dict[str, Any], spec: ScenarioSpec, settings: TrainSettings) -> float:
+    learned, episodes = LearnedPolicy(policy, meta, "rpi"), settings.evaluation_episodes
+    return float(evaluate.run(learned, spec, meta["task"], episodes, 0, split="validation").returns.mean())

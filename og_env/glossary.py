@@ -1,0 +1,98 @@
+"""What every term, metric, knob, operation and key of info means, in a sentence each; README's tables come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from og_env.actions import ROLE_VERBS, VERBS
+from og_env.layout import KNOBS, METRICS, TERMS
+
+
+def _glossary(names: tuple[str, ...], text: str) -> Mapping[str, str]:
+    """Sentences by name from lines "name: sentence"; ValueError where they are not those of `names`, in their order."""
+    pairs = [line.split(":", 1) for line in text.strip().splitlines()]
+    found = {name.strip(): sentence.strip() for name, sentence in pairs}
+    if tuple(found) != names:
+        raise ValueError(f"the glossary has {', '.join(found)} where the names are {', '.join(names)}")
+    return MappingProxyType(found)
+
+
+TERM_MEANINGS = _glossary(
+    TERMS,
+    """
+    latency: L / (L + objective) of every model's mean latency L, by served demand
+    cost: dollars an hour over the budget; the one term that may exceed 1
+    unserved: u (1 + k u) / (1 + k) of the unserved share u, k = `unserved_convexity`
+    unverified: share of demand served without a valid proof, of models that want one
+    exposure: share of demand that the worst single shared dependency would take along now
+    churn: 1 in a step that changes something
+    """,
+)
+METRIC_MEANINGS = _glossary(
+    METRICS,
+    """
+    latency_mean_ms: mean time to the answer, of served requests: network, queue, service, cold waits, timeouts
+    latency_p50_ms: its median, from mean and variance as of a lognormal
+    latency_p95_ms: its 95th percentile, likewise
+    latency_p99_ms: its 99th percentile, likewise
+    finality_s: mean time until an answer is served, verified by the quorum and settled, of verified requests
+    demand_rps: requests a second that users send
+    served_rps: requests a second that are answered
+    served_share: answered over sent
+    verified_share: verified over answered, of models that want a proof; 1 where none is wanted
+    usd_per_hour: spending: rent of GPUs and machines, stored weights, egress
+    usd_per_1000_requests: spending over what is answered
+    cold_starts: replicas that became warm in the step
+    cold_wait_s: mean wait of an answered request for a replica that was not warm yet
+    timeout_share: share of the answered that first met a dead site
+    utilisation: answered over the capacity in use
+    exposure: the term of the reward
+    n_eff: effective independent nodes of the traffic: (sum w)^2 / sum w_i rho_ij w_j over sites
+    active_outages: shocks in force, an attack included
+    sites_down: sites that are down at the end of the step
+    replicas_warm: warm replicas, those at sites that are down included
+    replicas_loading: replicas that fetch or load, likewise
+    verifiers_live: running verifiers at sites that are up
+    stores_live: running stores at sites that are up
+    gateways_live: running gateways at sites that are up
+    quorum: verifiers that must agree, of those registered
+    fetch_gb: weights fetched in the step
+    operations: 1 where the step's operation was carried out
+    impossible_operations: 1 where it was impossible and nothing was done
+    """,
+)
+KNOB_MEANINGS = _glossary(
+    KNOBS,
+    """
+    latency_temperature_ms: how much farther a replica may be before its share falls by e; small is nearest only
+    cold_penalty: reluctance to wait for a replica that loads, per second
+    load_penalty: reluctance to use a busy replica, per unit of utilisation
+    risk_aversion: reluctance to use a site whose dependencies show trouble or carry much, per unit of risk
+    spread: share of the traffic divided evenly over all replicas; 1 is uniform random routing
+    """,
+)
+OPERATION_MEANINGS = _glossary(
+    (*VERBS, *ROLE_VERBS),
+    """
+    launch: fetch a model's weights where they are missing, load them and keep a replica warm; per model and site
+    retire: free a replica's GPUs, also while it loads; per model and site
+    stage: fetch weights to disk without GPUs, for a quick launch later; per model and site
+    add verifier: rent a machine that checks proofs; per site
+    remove verifier: give it back; per site
+    add store: rent a machine that hands out the weights of all models; per site
+    remove store: give it back; per site
+    add gateway: rent a machine through which users nearby enter; per site
+    remove gateway: give it back; per site
+    """,
+)
+INFO_MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "term_NAME": "a term of the reward, unweighted; one key for each",
+        "action_mask": "int8: 1 where an action is possible; Joint: the levels of the knobs appended; not in Routing",
+        "truth": "hidden shared domains by KIND:NAME (sites, down, traffic, loss), where `failures.hidden` names kinds",
+        "incident": "at reset with `options={'incident': ID}`: id, sites hit, start_h, stop_h, cut_h",
+        "final_obs": "vector environment: what the episodes that ended would have returned; `final_info` likewise",
+    }
+)
+"""keys of info beside the metrics, which stand there under their names; the vector environment adds masks `_KEY`"""

@@ -1,0 +1,95 @@
+"""Sites from a table of nodes: what is given stands, what is missing comes from the catalogue and is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from og_env import catalog
+from og_env.site_table import read_sites
+from og_env.specs import SiteSpec
+
+FULL = (
+    "node,provider,region,country,city,lat,lon,grid,transit,tee_vendor,host_class,gpu,gpus,price,usd_per_vm_hour,"
+    "link_gbps,disk_gb_per_s,egress_usd_per_gb,facility,image,facilitator,upstream,runs\n"
+    "a,P,west,GA,Ndjole,0,10,A,carrier,nitro,home,L4,3,0.5,0.1,8,1,0.2,cellar,disk,registry,vendor,"
+    "llama-3.1-8b-bf16;gateway store\n"
+)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "nodes.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_what_the_table_says_stands(tmp_path: Path) -> None:
+    table = read_sites(written(tmp_path, FULL))
+    assert table.sites == (
+        {
+            "name": "a", "provider": "P", "region": "west", "city": "Ndjole", "country": "GA", "lat_deg": 0.0,
+            "lon_deg": 10.0, "grid": "A", "transit": "carrier", "tee_vendor": "nitro", "host_class": "home",
+            "gpu": "L4", "gpu_count": 3, "usd_per_gpu_hour": 0.5, "usd_per_vm_hour": 0.1, "link_gbps": 8.0,
+            "disk_gb_per_s": 1.0, "egress_usd_per_gb": 0.2, "image": "disk", "facility": "cellar",
+            "facilitator": "registry", "upstream": "vendor",
+        },
+    )  # fmt: skip
+    assert table.filled == {} and table.unused == ()
+    assert table.runs == {"llama-3.1-8b-bf16": ("a",), "gateway": ("a",), "store": ("a",)}
+    SiteSpec(**table.sites[0])
+
+
+def test_a_known_provider_is_taken_from_its_nearest_site(tmp_path: Path) -> None:
+    known = catalog.site_offers()["aws/eu-central-1"]
+    path = written(tmp_path, "node,provider,country,lat,lon,gpu\nx,AWS,DE,50.2,8.6,A10G\n")
+    [site] = read_sites(path).sites
+    same = ("grid", "transit", "tee_vendor", "host_class", "image", "link_gbps", "usd_per_vm_hour", "egress_usd_per_gb")
+    assert [site[name] for name in same] == [getattr(known, name) for name in same]
+    assert site["usd_per_gpu_hour"] == dict(known.offers)["A10G"] and site["city"] == "x"
+
+
+def test_what_nobody_knows_is_shared_with_nobody(tmp_path: Path) -> None:
+    path = written(tmp_path, "node,provider,country,city\nx,Nobody,DE,Frankfurt\ny,Nobody,DE,Elsewhere\n")
+    table = read_sites(path, gpu="L4", gpu_count=2)
+    x, y = table.sites
+    assert (x["transit"], x["image"], x["tee_vendor"]) == ("", "", "none")
+    assert x["grid"] == "continental-europe" and (x["gpu"], x["gpu_count"]) == ("L4", 2)
+    assert (round(x["lat_deg"]), round(x["lon_deg"])) == (50, 9)
+    assert table.filled["at its city in the catalogue"] == 1
+    assert table.filled["at the middle of its country's catalogue sites"] == 1
+    assert table.filled["transit shared with nobody"] == 2 == table.filled["no TEE"]
+    assert (x["region"], y["region"]) == ("Frankfurt", "Elsewhere")
+
+
+def test_a_sample_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    rows = "".join(f"n{at},P{at},DE,Frankfurt\n" for at in range(20))
+    path = written(tmp_path, "node,provider,country,city\n" + rows)
+    names = [[site["name"] for site in read_sites(path, sample=5, seed=seed).sites] for seed in (0, 0, 1)]
+    assert names[0] == names[1] != names[2] and len(set(names[0])) == 5
+    assert len(read_sites(path, sample=99).sites) == 20
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "message"),
+    [
+        ("node,country", "a,DE", "no column 'provider'; name one with --map COLUMN=provider"),
+        ("node,provider,country,city", "a,,DE,Frankfurt", "line 2: provider is empty"),
+        ("node,provider,country,city", "a,P,Germany,Frankfurt", "line 2: unknown country 'Germany' (two letters"),
+        ("node,provider,country,city", "a,P,XZ,Frankfurt", "line 2: unknown country 'XZ'"),
+        ("node,provider,country", "a,P,AD", "the catalogue has no site in AD: add columns lat and lon"),
+        ("node,provider,country,gpu", "a,P,DE,H10", "line 2: unknown gpu 'H10' (nearest valid: H100)"),
+        ("node,provider,country,gpus", "a,P,DE,2.5", "line 2: 2.5 GPUs: a whole number up to 64 is wanted"),
+        ("node,provider,country,gpus", "a,P,DE,many", "line 2: gpus 'many' is not a number"),
+        ("node,provider,country,link_gbps", "a,P,DE,-1", "line 2: link_gbps -1 must be at least 0"),
+        ("node,provider,country,tee_vendor", "a,P,DE,tdy", "line 2: unknown tee_vendor 'tdy' (nearest valid: tdx)"),
+        ("node,provider,country,runs", "a,P,DE,gatway", "line 2: runs: unknown model or role 'gatway' (nearest valid:"),
+        ("node,provider,country,host_class,gpu", "a,P,DE,home,B200", "add a column usd_per_gpu_hour"),
+    ],
+)
+def test_bad_rows_are_one_line(tmp_path: Path, header: str, row: str, message: str) -> None:
+    path = written(tmp_path, f"{header}\n{row}\n")
+    with pytest.raises(ValueError) as raised:
+        read_sites(path)
+    text = str(raised.value)
+    assert message in text and text.startswith(str(path)) and "\n" not in text
