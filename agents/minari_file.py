@@ -8,6 +8,7 @@ dataset hold the environment, so that `minari.load_dataset(id).recover_environme
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.metadata
 import os
 import re
@@ -85,8 +86,8 @@ def _root(root: Path | None) -> Iterator[None]:
 
 def _fill(minari: Any, episodes: Iterator[Episode], stage: Stage, dataset_id: str, flatten: bool, about: str) -> None:
     """Batch by batch, so that memory does not grow with the number of episodes."""
-    spec = gym.spec(stage.env_id)
-    spec.kwargs = {**spec.kwargs, **stage.make_kwargs(flatten)}
+    spec = copy.deepcopy(gym.spec(stage.env_id))
+    spec.kwargs |= stage.make_kwargs(flatten)
     dataset, played = None, []
     while batch := list(islice(episodes, ROWS)):
         buffers = [_buffer(minari, episode) for episode in batch]

@@ -102,8 +102,7 @@ def _learn(algo: FragmentPPO, run: Run, clock: Clock, quiet: bool) -> None:
     clock.start()
     try:
         mean, due = run.validate(0.0), 1 / settings.evaluations
-        if not settings.control_variate:
-            algo.offset = mean / run.spec.episode.steps
+        algo.offset = mean / run.spec.episode.steps
         while run.timesteps < settings.timesteps and not clock.is_up():
             algo.share = clock.share(run.timesteps)
             happened = algo.train()

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from og_env.command_line import Parser, guarded

@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from og_env.command_line import Parser, guarded
+
+# isort: split
 from agents import dataset, minari_file
 from agents.lineup import load_policies
 from og_env import TASKS, config
-from og_env.command_line import Parser, guarded
 from og_env.parsing import nearest_valid
 from og_env.simulator import SPLITS
 

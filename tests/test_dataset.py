@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from learning_cases import short_world, small_settings
@@ -77,6 +78,7 @@ def test_minari_reads_it_and_makes_the_environment_again(tmp_path, capsys, monke
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         assert script.main([*arguments, "--id", "toy/mixed-v0", "--out", str(folder)]) == 0
+    assert set(gym.spec("og_env/Placement-v0").kwargs) == {"task"}, "the registered id is as it was"
     assert "greedy: 18 episodes" in capsys.readouterr().out
     names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*") if path.is_file())
     assert any(name.suffix == ".hdf5" for name in names)
