@@ -49,7 +49,7 @@ test-compat: $(COMPAT:%=.venv-compat/%/.installed)
 	done
 
 test-ray: .venv-compat/ray/.installed
-	.venv-compat/ray/bin/python -m pytest -q tests/test_ray_evaluate.py tests/test_rllib.py
+	.venv-compat/ray/bin/python -m pytest -q tests/test_ray_evaluate.py tests/test_rllib.py tests/test_examples.py
 
 # the other packages are those of constraints.txt
 .venv-compat/%/.installed: pyproject.toml constraints.txt
