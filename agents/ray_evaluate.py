@@ -15,6 +15,9 @@ from agents.episodes import Episodes
 from agents.policy import Policy
 from og_env.specs import ScenarioSpec
 
+RETRIES = 10
+"""times that a batch is played again where its worker dies: more are no accident"""
+
 
 def run_all(
     policies: Mapping[str, Policy],
@@ -30,7 +33,7 @@ def run_all(
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, not {episodes}")
     rows = math.ceil(episodes / math.ceil(episodes / evaluate.MAX_ROWS))
-    batch: Any = ray.remote(num_cpus=1, max_retries=-1)(_batch)
+    batch: Any = ray.remote(num_cpus=1, max_retries=RETRIES)(_batch)
     shared = ray.put((spec, task, rows, split))
     tasks = {}
     for name, policy in policies.items():
