@@ -1,5 +1,7 @@
 # make demo    install, train PPO on global-24 for 2 minutes, benchmark it against every heuristic and quick planner
 # make test    lint and the tests that are quick
+# make test-compat  the tests of the interfaces with the oldest and with the newest Gymnasium, in venvs of their own
+# make test-ray     the tests on a Ray cluster, in a venv of its own
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 export OMP_NUM_THREADS ?= 1
@@ -12,8 +14,11 @@ EPISODES ?= 100
 MINUTES ?= 2
 RUN = .venv/bin/python
 STAMP = .venv/.installed
+COMPAT = 1.2.2 newest
+COMPAT_TESTS = tests/test_env.py tests/test_options.py tests/test_golden.py tests/test_vector_reward.py \
+	tests/test_sb3_adapter.py tests/test_checkpoint.py tests/test_examples.py
 
-.PHONY: venv demo bench test test-slow lint format clean
+.PHONY: venv demo bench test test-slow test-compat test-ray lint format clean
 
 venv: $(STAMP)
 
@@ -36,6 +41,27 @@ test: lint
 test-slow: lint
 	$(RUN) -m pytest -q -n $(WORKERS)
 
+test-compat: $(COMPAT:%=.venv-compat/%/.installed)
+	@for version in $(COMPAT); do \
+		python=.venv-compat/$$version/bin/python; \
+		$$python -c 'import gymnasium; print("gymnasium", gymnasium.__version__)' || exit 1; \
+		$$python -m pytest -q -m 'not slow' -rs $(COMPAT_TESTS) || exit 1; \
+	done
+
+test-ray: .venv-compat/ray/.installed
+	.venv-compat/ray/bin/python -m pytest -q tests/test_ray_evaluate.py tests/test_rllib.py tests/test_examples.py
+
+# the other packages are those of constraints.txt
+.venv-compat/%/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-compat/$*
+	grep -v '^gymnasium==' constraints.txt > .venv-compat/$*/constraints.txt
+	.venv-compat/$*/bin/python -m pip install --quiet -c .venv-compat/$*/constraints.txt $(COMPAT_PACKAGES)
+	@touch $@
+
+.venv-compat/newest/.installed: COMPAT_PACKAGES = -e '.[train,dev,mo,optuna,torchrl]' 'gymnasium<2'
+.venv-compat/1.2.2/.installed: COMPAT_PACKAGES = -e '.[train,dev,mo,optuna,torchrl]' 'gymnasium==1.2.2'
+.venv-compat/ray/.installed: COMPAT_PACKAGES = -e '.[train,dev,opt,rllib]'
+
 lint: $(STAMP)
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
@@ -46,5 +72,5 @@ format: $(STAMP)
 	$(RUN) -m ruff format
 
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-compat build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -212,4 +212,5 @@ def task_of(policy: str, env_id: str | None) -> str:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: threads cost more than they bring here
     sys.exit(main())

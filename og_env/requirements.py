@@ -31,6 +31,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "onnxruntime": "onnx",
         "minari": "minari",
         "h5py": "minari",
+        "ray": "rllib",
     }
 )
 """module: the extra of this package that brings it"""

@@ -161,4 +161,5 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         return full_mask(self.simulator.mask.astype(bool), self.task)
 
     def close_extras(self, **kwargs: Any) -> None:
-        self.simulator.close()
+        if hasattr(self, "simulator"):  # Gymnasium 1.2 also closes what a wrong argument left half made
+            self.simulator.close()

@@ -3,6 +3,7 @@
 python scripts/benchmark.py --scenario global-24 --policies all,runs/ppo --episodes 200
 python scripts/benchmark.py --scenario one-cloud --policies static,greedy --episodes 50 --twin
 python scripts/benchmark.py --scenario store-loss --policies all,planners --episodes 20 --headroom
+python scripts/benchmark.py --policies all,runs/ppo --episodes 2000 --engine ray --ray-address 10.0.0.5:6379
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ Json = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
-    return guarded(lambda: run(options, shlex.join(["python", "scripts/benchmark.py", *arguments])))
+    return guarded(lambda: start(options, shlex.join(["python", "scripts/benchmark.py", *arguments])))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -57,7 +58,24 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--headroom", action="store_true", help="also measure the gap to a planner that reads the tape")
     parser.add_argument("--split", default="test", choices=SPLITS, help="of the episodes (default: test)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of the table")
-    return parser.parse_args(arguments)
+    parser.add_argument("--engine", default="local", choices=("local", "ray"), help="where to play (default: local)")
+    parser.add_argument(
+        "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
+    )
+    options = parser.parse_args(arguments)
+    if options.ray_address is not None and options.engine != "ray":
+        parser.error("--ray-address needs --engine ray")
+    return options
+
+
+def start(options: argparse.Namespace, command: str) -> None:
+    """Run here, or with a cluster at hand."""
+    if options.engine == "local":
+        return run(options, command)
+    from agents import ray_cluster
+
+    with ray_cluster.connected(options.ray_address):
+        run(options, command)
 
 
 def run(options: argparse.Namespace, command: str) -> None:
@@ -68,7 +86,7 @@ def run(options: argparse.Namespace, command: str) -> None:
     if options.twin and spec.failures.process != "correlated":
         raise ValueError(f"--twin: failures of {spec.name} are not correlated but {spec.failures.process!r}")
     policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)
-    runs = [play(policy, name, spec, task, options) for name, policy in policies.items()]
+    runs = play_all(policies, spec, task, options)
     summary = {
         "scenario": spec.name,
         "env": options.env,
@@ -86,8 +104,24 @@ def run(options: argparse.Namespace, command: str) -> None:
     print(json.dumps(summary, indent=1, allow_nan=False) if options.json else text(summary, out))
 
 
+def play_all(
+    policies: Mapping[str, Policy], spec: ScenarioSpec, task: str, options: argparse.Namespace
+) -> list[Episodes]:
+    """All episodes of every policy."""
+    if options.engine == "ray":
+        from agents import ray_evaluate
+
+        return ray_evaluate.run_all(policies, spec, task, options.episodes, options.seed, split=options.split)
+    return [play_here(policy, name, spec, task, options) for name, policy in policies.items()]
+
+
 def play(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes:
     """All episodes of one policy."""
+    return play_all({name: policy}, spec, task, options)[0]
+
+
+def play_here(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes:
+    """On this machine, with a line for each policy."""
     begin = time.perf_counter()
     result = evaluate.run(policy, spec, task, options.episodes, options.seed, split=options.split, name=name)
     if sys.stderr.isatty():

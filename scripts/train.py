@@ -3,6 +3,7 @@
 python scripts/train.py --scenario global-24 --env og_env/Placement-v0 --timesteps 1000000 --seed 0 --out runs/ppo
 python scripts/train.py --scenario one-cloud --env og_env/Joint-v0 --minutes 10
 python scripts/train.py --resume runs/ppo
+python scripts/train.py --engine rllib --num-env-runners 8 --ray-address 10.0.0.5:6379
 """
 
 from __future__ import annotations
@@ -58,12 +59,30 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with other settings than configs/training")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a run, with its own settings")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument("--engine", default="sb3", choices=("sb3", "rllib"), help="the learner (default: sb3)")
+    parser.add_argument("--num-env-runners", type=int, metavar="N", help="workers of rllib (default: 2)")
+    parser.add_argument(
+        "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
+    )
     options = parser.parse_args(arguments)
+    check_engine(parser, options)
     if options.minutes is not None and not 0 < options.minutes < 1e6:
         parser.error(f"--minutes is {options.minutes:g}; it must be above 0")
     if options.seed is not None and not 0 <= options.seed < 2**32:
         parser.error(f"--seed is {options.seed}; it must be from 0 to 2^32 - 1")
     return options
+
+
+def check_engine(parser: Parser, options: argparse.Namespace) -> None:
+    """What goes with which engine."""
+    if options.engine == "sb3":
+        for name in ("num_env_runners", "ray_address"):
+            if getattr(options, name) is not None:
+                parser.error(f"--{name.replace('_', '-')} needs --engine rllib")
+        return
+    if options.resume is not None:
+        parser.error("--resume goes on with runs of the engine sb3 alone")
+    options.num_env_runners = 2 if options.num_env_runners is None else options.num_env_runners
 
 
 def fresh(options: argparse.Namespace) -> Run:
@@ -108,17 +127,13 @@ def resumed(options: argparse.Namespace) -> Run:
 def start(run: Run, options: argparse.Namespace) -> int:
     from agents import ppo
 
+    common: dict[str, Any] = {"seed": run.seed, "out": run.out, "minutes": run.minutes, "quiet": options.quiet}
     try:
-        out = ppo.train(
-            run.scenario,
-            run.task,
-            run.settings,
-            seed=run.seed,
-            out=run.out,
-            minutes=run.minutes,
-            resume=options.resume is not None,
-            quiet=options.quiet,
-        )
+        if options.engine == "rllib":
+            out = on_cluster(run, options, common)
+        else:
+            resume = options.resume is not None
+            out = ppo.train(run.scenario, run.task, run.settings, resume=resume, **common)
     except ppo.Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return 130
@@ -126,6 +141,17 @@ def start(run: Run, options: argparse.Namespace) -> int:
     print(f"trained: {out}")
     print(f"compare: python scripts/benchmark.py --scenario {name} --env {env_id} --policies all,{out}")
     return 0
+
+
+def on_cluster(run: Run, options: argparse.Namespace, common: dict[str, Any]) -> Path:
+    """Train by RLlib."""
+    from agents import ray_cluster
+
+    with ray_cluster.connected(options.ray_address, options.num_env_runners):
+        from agents import rllib_train
+
+        runners = options.num_env_runners
+        return rllib_train.train(run.scenario, run.task, run.settings, runners=runners, **common)
 
 
 if __name__ == "__main__":

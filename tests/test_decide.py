@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch", reason="needs the extra train")
-
 from learning_cases import small_settings
 
 from agents import checkpoint, decide, evaluate, heuristics, ppo
@@ -17,6 +18,7 @@ from og_env.layout import KNOBS, TERMS
 from og_env.live import describe
 
 NAME = "global-16"
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +136,23 @@ def test_a_policy_for_another_world_is_refused(run, tmp_path, capsys):
     path.write_text(json.dumps(decide.example("toy-3", steps=2)), encoding="utf-8")
     assert decide.main(["--policy", str(run), "--state", str(path)]) == 2
     assert "trained on scenario 'global-16', not on 'toy-3'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"[1", b"[1]", b"{}", b"\xff\xfe", b"null", b'{"format": 99}'])
+def test_files_that_are_no_state_are_refused_in_a_line(content, tmp_path, capsys):
+    path = tmp_path / "fleet.json"
+    path.write_bytes(content)
+    assert decide.main(["--policy", "greedy", "--state", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path}") and error.count("\n") == 1
+
+
+def test_the_command_has_torch_on_one_thread():
+    code = (
+        "import os, runpy, sys; sys.argv = ['decide', '--policy', 'greedy', '--state', 'none.json']\n"
+        "try: runpy.run_module('agents.decide', run_name='__main__')\n"
+        "except SystemExit: print(os.environ['OMP_NUM_THREADS'], 'torch' in sys.modules)"
+    )
+    unset = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=unset, capture_output=True, text=True)
+    assert done.stdout == "1 False\n", done.stderr

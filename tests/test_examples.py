@@ -18,6 +18,7 @@ NEEDS = {
     "torchrl_env": ("torchrl", "torchrl"),
     "multi_objective": ("mo_gymnasium", "mo"),
     "optuna_search": ("optuna", "optuna"),
+    "rllib_ppo": ("ray", "rllib"),
 }
 """module and extra that each example needs"""
 LINES = 80
@@ -69,6 +70,13 @@ def test_optuna(tmp_path):
     study = run("optuna_search", "--out", str(tmp_path))
     assert len(study.trials) == 2 and study.best_value < 0
     assert (tmp_path / "trial-1" / "policy.safetensors").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_rllib():
+    means = run("rllib_ppo")
+    assert len(means) == 1 and means[0] < 0
 
 
 def test_an_example_runs_as_a_script_from_any_folder(tmp_path):

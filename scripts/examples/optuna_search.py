@@ -26,7 +26,7 @@ def settings_of(trial: optuna.Trial, fixed: dict[str, Any]) -> train_settings.Tr
         "ent_coef": trial.suggest_float("ent_coef", 1e-4, 1e-2, log=True),
         "n_epochs": trial.suggest_int("n_epochs", 2, 8),
         "beta": trial.suggest_float("beta", 10.0, 80.0, log=True),
-        "control_variate": trial.suggest_categorical("control_variate", [False, True]),
+        "prior": trial.suggest_categorical("prior", ["gain", "tuned"]),
     }
     return train_settings.load(None, {**chosen, **fixed})
 

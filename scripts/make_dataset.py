@@ -1,0 +1,76 @@
+"""Write episodes of heuristics, planners and trained policies as a Minari dataset for offline learning.
+
+python scripts/make_dataset.py --scenario global-24 --policies greedy,runs/ppo --episodes 100 --out runs/datasets
+python scripts/make_dataset.py --scenario one-cloud --policies greedy --noise 0.2 --id one-cloud/noisy-v0
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from og_env.command_line import Parser, guarded
+
+# isort: split
+from agents import dataset, minari_file
+from agents.lineup import load_policies
+from og_env import TASKS, config
+from og_env.parsing import nearest_valid
+from og_env.simulator import SPLITS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(__doc__)
+    parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
+    parser.add_argument(
+        "--policies", default="greedy", metavar="a,b,DIR", help="names or run folders (default: greedy)"
+    )
+    parser.add_argument("--env", default="og_env/Placement-v0", metavar="ID", help=f"one of {', '.join(TASKS)}")
+    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="of each policy (default: 100)")
+    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
+    parser.add_argument("--split", default="train", choices=SPLITS, help="of the episodes (default: train)")
+    parser.add_argument("--noise", type=float, default=0.0, metavar="P", help="share of steps with a random action")
+    parser.add_argument("--tables", action="store_true", help="keep observations by table (default: flat)")
+    parser.add_argument("--id", metavar="ID", help="of the dataset (default: og_env/SCENARIO-TASK-v0)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of datasets (default: where Minari looks)")
+    options = parser.parse_args(arguments)
+    return guarded(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.env not in TASKS:
+        raise ValueError(f"unknown environment {options.env!r}{nearest_valid(options.env, TASKS)}")
+    task, spec = TASKS[options.env], config.load(options.scenario)
+    policies, _ = load_policies(options.policies.split(","), spec, task, seed=options.seed)
+    stage = dataset.stage_of(policies, spec, task, options.split)
+    returns: dict[str, list[float]] = {name: [] for name in policies}
+
+    def watched(episode: dataset.Episode) -> dataset.Episode:
+        returns[episode.policy].append(float(episode.rewards.sum()))
+        return episode
+
+    flatten = not options.tables
+    episodes = chain.from_iterable(
+        dataset.play(policy, name, stage, options.episodes, options.seed, flatten=flatten, noise=options.noise)
+        for name, policy in policies.items()
+    )
+    dataset_id = options.id or f"og_env/{spec.name}-{task}-v0"
+    about = ", ".join(policies) + (f", noise {options.noise:g}" if options.noise else "")
+    folder = minari_file.write(map(watched, episodes), stage, dataset_id, options.out, flatten=flatten, about=about)
+    for name, values in returns.items():
+        print(f"  {name}: {len(values)} episodes, mean return {sum(values) / len(values):.2f}")
+    size_mb = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+    print(f"dataset: {folder} ({size_mb:.1f} MB)")
+    where = f"{minari_file.ROOT}={options.out} " if options.out else ""
+    print(f"read it: {where}python -c \"import minari; minari.load_dataset('{dataset_id}')\"")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
