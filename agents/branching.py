@@ -52,10 +52,11 @@ class Ahead:
         def run(share: int) -> npt.NDArray[np.float64]:
             rows, copies, follow = self._shares[share], self._copies[share], self._follow[share]
             copies.load(rows, truth=self.truth)
-            if first is None:
-                chosen = follow.choose(copies.output.offer, copies.output.offer_gain)
-            else:
-                chosen = first[rows].reshape(-1)
+            chosen = (
+                follow.choose(copies.output.offer, copies.output.offer_gain)
+                if first is None
+                else first[rows].reshape(-1)
+            )
             return copies.run(chosen, follow.choose, every=self.every).reshape(len(rows), self.count, -1)
 
         return np.concatenate(list(self._pool.map(run, range(len(self._shares)))))

@@ -112,12 +112,14 @@ def train(
     minutes: float | None = None,
     resume: bool = False,
     quiet: bool = False,
+    begin: Path | None = None,
 ) -> Path:
     """Train until `settings.timesteps` or, with `minutes`, until the clock says so, and return the run folder `out`.
 
     The folder holds the checkpoint that was best on the validation split (policy.safetensors, policy.json), the last
     state (resume.safetensors), config.json, metrics.csv and tb/. `resume` goes on with the run that `out` holds: steps
-    and minutes are those of the whole run. The same seed gives the same weights unless `minutes` decides the end.
+    and minutes are those of the whole run. `begin` is the folder of a policy whose weights a new run starts with. The
+    same seed gives the same weights unless `minutes` decides the end.
     Raises Interrupted after Ctrl-C, when all is saved; ValueError for a run that is damaged or already complete.
     """
     torch.set_num_threads(1)
@@ -138,8 +140,11 @@ def train(
         checkpoint.put_resume(model, tensors, out / checkpoint.RESUME)
         model.num_timesteps, env.offset = done.timesteps, done.offset
     else:
-        _clear(out)
-    record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
+        if begin is not None:
+            checkpoint.put_weights(model.policy, checkpoint.read_tensors(begin / checkpoint.WEIGHTS)[0], begin)
+        clear(out)
+    started = None if begin is None else checkpoint.read_meta(begin).get("algorithm")
+    record = describe_run(meta, resumed_at=None if done is None else done.timesteps, begun_from=started)
     checkpoint.write_json(out / "config.json", record)
     model.set_logger(Logger(None, [TensorBoardOutputFormat(str(out / "tb")), MetricsFile(out / "metrics.csv")]))
     watch = Watch(out, meta, spec, settings, clock, -math.inf if done is None else done.best, quiet)
@@ -183,7 +188,7 @@ def _mixed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
-def _clear(out: Path) -> None:
+def clear(out: Path) -> None:
     """Remove the files of an earlier run, and only these."""
     out.mkdir(parents=True, exist_ok=True)
     for name in RUN_FILES:

@@ -22,16 +22,20 @@ from agents import checkpoint, evaluate
 from agents.branching import Branches, branches
 from agents.checkpoint import LearnedPolicy
 from agents.networks import policy_class
+from agents.ppo import clear, make_meta
 from agents.run_record import describe_run
 from agents.train_settings import TrainSettings
 from agents.watch import Clock, MetricsFile
+from og_env import config
 from og_env.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
 
 SCALE = 25.0
 """fitted numbers per unit of reward that an action brings over the horizon"""
-SHARPNESS = 10.0
-"""logits of the policy per fitted number: small numbers are fitted faster, large ones are played nearly greedily"""
+SHARPNESS = 200.0
+"""logits of the policy per fitted number: small numbers are fitted faster, large ones are played nearly greedily. With
+the prior's logits of 800 per unit of a step's gain a fitted number means what the prior does: a gain acts for some of
+the horizon's steps"""
 RANDOM = 0.05
 """share of actions played at random, so that unlikely states are seen too"""
 UPDATES = 4
@@ -132,27 +136,43 @@ def _centred(values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     return (values - values.sum(1, keepdim=True) / masks.sum(1, keepdim=True)) * masks
 
 
+def described(settings: TrainSettings, spec: ScenarioSpec, seed: int, minutes: float | None) -> dict[str, Any]:
+    """What a checkpoint must know to rebuild its policy."""
+    return make_meta(settings, "placement", spec, seed, minutes) | {"algorithm": "rpi"}
+
+
+def untrained(env: NetworkVectorEnv, settings: TrainSettings, spec: ScenarioSpec) -> Any:
+    """The masked policy of the settings, as it begins."""
+    meta = described(settings, spec, 0, None)
+    kind = policy_class(meta["policy"], masked=True)
+    return kind(env.single_observation_space, env.single_action_space, lambda _: 0.0, **meta["policy_kwargs"])
+
+
 def train(
-    spec: ScenarioSpec,
-    meta: dict[str, Any],
+    scenario: Any,
     settings: TrainSettings,
-    out: Path,
     *,
+    seed: int,
+    out: Path,
     minutes: float | None = None,
     quiet: bool = False,
+    begin: Path | None = None,
 ) -> Path:
-    """Learn until `branch_states` states were branched or the clock says so; writes the run folder `out`.
+    """Learn until `branch_states` states were branched or the clock says so, and return the run folder `out`.
 
-    It holds what ppo.train writes, without resume.safetensors. The same seed gives the same weights unless `minutes`
-    decides the end.
+    It holds what ppo.train writes, without resume.safetensors and tb/. `begin` is the folder of a policy to start from.
+    The same seed gives the same weights unless `minutes` decides the end.
     """
-    seed = meta["seed"]
+    spec = config.load(scenario)
+    meta = described(settings, spec, seed, minutes)
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
-    kind = policy_class(meta["policy"], masked=True)
-    policy = kind(env.single_observation_space, env.single_action_space, lambda _: 0.0, **meta["policy_kwargs"])
+    policy = untrained(env, settings, spec)
+    if begin is not None:
+        checkpoint.put_weights(policy, checkpoint.read_tensors(begin / checkpoint.WEIGHTS)[0], begin)
     learner = Learner(policy, settings, seed)
+    clear(out)
     checkpoint.write_json(out / "config.json", describe_run(meta))
     metrics, best = MetricsFile(out / "metrics.csv"), -math.inf
     clock, due = Clock(settings.branch_states, minutes), 0.0

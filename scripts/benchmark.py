@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from agents import comparison, evaluate, heuristics, planners, report, statistics
 from agents.episodes import Episodes
 from agents.lineup import load_policies

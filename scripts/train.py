@@ -1,6 +1,8 @@
-"""Train a policy by PPO, with its run folder: checkpoint, metrics, TensorBoard logs, config.
+"""Train a policy by PPO, or by rollout policy iteration, with its run folder: checkpoint, metrics, logs, config.
 
-python scripts/train.py --scenario global-24 --env og_env/Placement-v0 --timesteps 1000000 --seed 0 --out runs/ppo
+python scripts/train.py --scenario global-24 --env og_env/Placement-v0 --timesteps 250000 --seed 0 --out runs/ppo
+python scripts/train.py --scenario global-24 --algorithm rpi --minutes 5 --out runs/rpi
+python scripts/train.py --scenario global-24 --start runs/rpi --minutes 5 --out runs/ppo-from-rpi
 python scripts/train.py --scenario one-cloud --env og_env/Joint-v0 --minutes 10
 python scripts/train.py --resume runs/ppo
 python scripts/train.py --engine rllib --num-env-runners 8 --ray-address 10.0.0.5:6379
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents import train_settings
 from agents.train_settings import TrainSettings
@@ -36,6 +39,8 @@ class Run(NamedTuple):
     seed: int
     out: Path
     minutes: float | None
+    algorithm: str = "ppo"
+    start: Path | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,6 +58,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, metavar="K", help="the same seed gives the same weights (default: 0)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/SCENARIO-TASK-SEED)")
+    parser.add_argument("--algorithm", choices=("ppo", "rpi"), help="rpi: rollout policy iteration (default: ppo)")
+    parser.add_argument("--start", type=Path, metavar="DIR", help="begin with the weights of a trained policy")
     parser.add_argument("--policy", choices=("shared", "mlp"), help="network (default: shared where it fits)")
     parser.add_argument("--interface", choices=("proposals", "operations"), help="actions (default: proposals)")
     parser.add_argument("--n-envs", type=int, metavar="B", help="environments side by side")
@@ -82,6 +89,8 @@ def check_engine(parser: Parser, options: argparse.Namespace) -> None:
         return
     if options.resume is not None:
         parser.error("--resume goes on with runs of the engine sb3 alone")
+    if options.start is not None or options.algorithm == "rpi":
+        parser.error("--start and --algorithm rpi need the engine sb3")
     options.num_env_runners = 2 if options.num_env_runners is None else options.num_env_runners
 
 
@@ -97,15 +106,22 @@ def fresh(options: argparse.Namespace) -> Run:
         changes.setdefault("timesteps", NO_LIMIT)
     settings, seed = train_settings.load(options.config, changes), options.seed or 0
     settings.policy_kind(TASKS[env_id])
+    algorithm = options.algorithm or "ppo"
+    if algorithm == "rpi" and (TASKS[env_id] != "placement" or settings.interface != "proposals"):
+        raise ValueError("--algorithm rpi tries offers alone: take --env og_env/Placement-v0 --interface proposals")
     out = options.out or Path("runs") / f"{spec.name}-{TASKS[env_id]}-{seed}"
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: is a file, not a run folder")
-    return Run(spec, TASKS[env_id], settings, seed, out, options.minutes)
+    if options.start is not None:
+        from agents import checkpoint
+
+        checkpoint.read_meta(options.start)
+    return Run(spec, TASKS[env_id], settings, seed, out, options.minutes, algorithm, options.start)
 
 
 def resumed(options: argparse.Namespace) -> Run:
     """A run that goes on; only its length may change."""
-    for name in ("scenario", "env", "seed", "out", "policy", "interface", "n_envs", "config"):
+    for name in ("scenario", "env", "seed", "out", "policy", "interface", "n_envs", "config", "algorithm", "start"):
         if getattr(options, name) is not None:
             raise ValueError(f"--{name.replace('_', '-')} cannot change in a run that goes on: {options.resume}")
     from agents import checkpoint
@@ -125,19 +141,21 @@ def resumed(options: argparse.Namespace) -> Run:
 
 
 def start(run: Run, options: argparse.Namespace) -> int:
-    from agents import ppo
+    from agents import ppo, rpi
 
     common: dict[str, Any] = {"seed": run.seed, "out": run.out, "minutes": run.minutes, "quiet": options.quiet}
     try:
         if options.engine == "rllib":
             out = on_cluster(run, options, common)
+        elif run.algorithm == "rpi":
+            out = rpi.train(run.scenario, run.settings, begin=run.start, **common)
         else:
             resume = options.resume is not None
-            out = ppo.train(run.scenario, run.task, run.settings, resume=resume, **common)
+            out = ppo.train(run.scenario, run.task, run.settings, resume=resume, begin=run.start, **common)
     except ppo.Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return 130
-    name, env_id = run.scenario.name, IDS[run.task]  # type: ignore[index]
+    name, env_id = options.scenario or run.scenario.name, IDS[run.task]  # type: ignore[index]
     print(f"trained: {out}")
     print(f"compare: python scripts/benchmark.py --scenario {name} --env {env_id} --policies all,{out}")
     return 0

@@ -15,8 +15,11 @@ from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
+from agents.branching import Ahead
+from agents.planners.base import TunedGreedy
+from agents.planners.tuned import constants_of
 from agents.sb3_adapter import SB3VecEnv, make_sb3
-from agents.training_reward import TrainingReward
+from agents.training_reward import MOST, TrainingReward
 from og_env import IDS
 from og_env.env import INFO_NAMES, NetworkEnv
 from og_env.vector_env import NetworkVectorEnv
@@ -164,23 +167,28 @@ def test_training_reward_is_centred_and_scaled_and_leaves_returns_alone():
     assert infos[0]["episode"]["r"] == other_infos[0]["episode"]["r"]
 
 
-def test_control_variate_takes_out_what_a_fixed_policy_earns():
-    class Nothing:
-        def predict(self, observation, state=None, episode_start=None, deterministic=True, action_masks=None):
-            assert action_masks is not None and action_masks.dtype == np.bool_
-            return np.zeros(len(action_masks), np.int64), None
-
-    learner = TrainingReward(
-        make_sb3("placement", 3, scenario=WORLD), 10.0, NetworkVectorEnv(3, "placement", WORLD), Nothing()
-    )
+def test_shaped_rewards_are_nothing_for_the_planner_and_a_difference_for_others():
+    env = NetworkVectorEnv(4, "placement", WORLD)
+    ahead = Ahead(env, 1, horizon=5, every=1)
+    learner = TrainingReward(SB3VecEnv(env), 10.0, ahead)
     learner.reset()
+    simulator = env.simulator
+    planner = TunedGreedy(
+        constants_of(WORLD.name, "greedy_tuned"), simulator.world, simulator.tape, simulator.state, 10
+    )
+    played = []
     for _ in range(2 * STEPS + 1):
-        assert not learner.step(np.zeros(3, np.int64))[1].any(), "the learner that does the same earns nothing"
-    seen = [learner.step(np.full(3, 1))[1] for _ in range(4)]
-    assert np.any(seen), "one that does something else earns the difference"
+        actions = planner.choose(simulator.output.offer, simulator.output.offer_gain)
+        played.append(actions)
+        _, shaped, _, _ = learner.step(actions)
+        assert np.abs(shaped).max() < 1e-4, "who does as the planner gains nothing on it, at an episode's end neither"
+    assert np.any(played), "the planner did something"
+    simulator, phi = env.simulator, ahead.rewards()[:, 0].sum(axis=1)
+    _, shaped, _, _ = learner.step(np.full(4, 2))
+    reward, coming = simulator.output.reward, ahead.rewards()[:, 0, :-1].sum(axis=1)
+    assert np.allclose(shaped, np.clip(10 * (reward + coming - phi), -MOST, MOST), atol=1e-4)
+    assert np.abs(shaped).max() > 1e-3
     learner.close()
-    with pytest.raises(ValueError, match="both"):
-        TrainingReward(make_sb3("placement", 3, scenario=WORLD), policy=Nothing())
 
 
 @pytest.mark.parametrize(

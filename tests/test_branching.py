@@ -1,0 +1,107 @@
+"""Branches run on the tape, leave the episode alone, and teach a network which offer brings most."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from learning_cases import STEPS, short_world, small_settings
+
+from agents import checkpoint, evaluate, planners, rpi
+from agents.branching import Ahead, branches
+from agents.planners.base import TunedGreedy
+from agents.planners.tuned import constants_of
+from og_env.vector_env import NetworkVectorEnv
+
+WORLD = short_world()
+TINY = {"branch_states": 16, "branch_horizon": 4, "branch_spacing": 3}
+
+
+def made(batch: int = 3, **kwargs) -> NetworkVectorEnv:
+    return NetworkVectorEnv(batch, "placement", WORLD, split="train", flatten=True, **kwargs)
+
+
+def test_what_is_seen_ahead_is_what_the_planner_then_earns():
+    env = made()
+    env.reset(seed=4)
+    ahead = Ahead(env, 1, horizon=6, every=1, threads=2)
+    seen = ahead.rewards()[:, 0]
+    simulator = env.simulator
+    planner = TunedGreedy(
+        constants_of(WORLD.name, "greedy_tuned"), simulator.world, simulator.tape, simulator.state, 10
+    )
+    earned = []
+    for _ in range(6):
+        _, reward, *_ = env.step(planner.choose(simulator.output.offer, simulator.output.offer_gain))
+        earned.append(reward)
+    assert np.allclose(seen, np.stack(earned, axis=1), atol=1e-5)
+    env.step(np.zeros(3, np.int64))
+    left = STEPS - 7
+    assert (ahead.rewards()[:, 0, left:] == 0).all() and (ahead.rewards()[:, 0, :left] != 0).all()
+    ahead.close()
+
+
+def test_branches_try_every_action_and_leave_the_episode_alone():
+    env, other = made(), made()
+
+    def nothing(observations, masks):
+        return np.zeros(len(observations), np.int64)
+
+    tried = branches(env, nothing, 7, spacing=2, horizon=4, every=1)
+    first, second = next(tried), next(tried)
+    observation, info = other.reset(seed=7)
+    assert (first.observations == observation).all() and (first.masks == info["action_mask"]).all()
+    for _ in range(2):
+        observation, *_ = other.step(np.zeros(3, np.int64))
+    assert (second.observations == observation).all()
+    possible = np.where(first.masks, first.returns, np.nan)
+    assert (np.nanmax(possible, axis=1) > np.nanmin(possible, axis=1)).all()
+    assert (
+        first.returns[~first.masks] == np.broadcast_to(first.returns[:, :1], first.returns.shape)[~first.masks]
+    ).all()
+    tried.close()
+    with pytest.raises(ValueError, match="placement"):
+        next(branches(NetworkVectorEnv(2, "joint", WORLD), nothing, 0, spacing=1, horizon=2, every=1))
+    with pytest.raises(ValueError, match="proposals"):
+        Ahead(NetworkVectorEnv(2, "placement", WORLD, interface="operations"), 1, horizon=2, every=1)
+
+
+def test_the_learner_finds_the_action_that_brings_most():
+    settings = small_settings(learning_rate=0.01, batch_size=32)
+    env = made(8)
+    observation, info = env.reset(seed=0)
+    masks = info["action_mask"].astype(np.bool_)
+    policy = rpi.untrained(env, settings.model_copy(update={"beta": 0.0}), WORLD)
+    learner = rpi.Learner(policy, settings, 0)
+    last = masks.shape[1] - 1 - np.argmax(masks[:, ::-1], axis=1)
+    returns = np.where(np.arange(masks.shape[1]) == last[:, None], 1.0, 0.0).astype(np.float32)
+    learner.add(rpi.Branches(np.array(observation), masks, returns))
+    for _ in range(60):
+        learner.update(1.0)
+    assert learner.losses[-1] < 0.2 * learner.losses[0]
+    with torch.no_grad():
+        found = learner.policy_so_far().predict(observation, deterministic=True, action_masks=masks)[0]
+    assert (found == last).mean() > 0.7
+
+
+def test_the_prior_alone_is_the_tuned_planner():
+    settings = small_settings()
+    env = NetworkVectorEnv(4, "placement", WORLD, flatten=True)
+    learner = rpi.Learner(rpi.untrained(env, settings, WORLD), settings, 0)
+    meta = rpi.described(settings, WORLD, 0, None)
+    ours = evaluate.run(checkpoint.LearnedPolicy(learner.policy_so_far(), meta, "rpi"), WORLD, episodes=4).returns
+    theirs = evaluate.run(planners.make("greedy_tuned", WORLD), WORLD, episodes=4).returns
+    assert np.allclose(ours, theirs, atol=0.05)
+
+
+def test_a_run_is_written_repeated_and_gone_on_from(tmp_path):
+    settings = small_settings(**TINY)
+    for name in ("one", "two"):
+        rpi.train(WORLD, settings, seed=1, out=tmp_path / name, quiet=True)
+    one, two = (checkpoint.read_tensors(tmp_path / name / checkpoint.WEIGHTS)[0] for name in ("one", "two"))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    policy = checkpoint.load(tmp_path / "one", scenario=WORLD)
+    assert policy.meta["algorithm"] == "rpi"
+    assert "validation/return" in (tmp_path / "one" / "metrics.csv").read_text(encoding="utf-8")
+    rpi.train(WORLD, settings, seed=2, out=tmp_path / "on", quiet=True, begin=tmp_path / "one")
+    assert checkpoint.read_meta(tmp_path / "on")["seed"] == 2
