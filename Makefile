@@ -18,7 +18,7 @@ COMPAT = 1.2.2 newest
 COMPAT_TESTS = tests/test_env.py tests/test_options.py tests/test_golden.py tests/test_vector_reward.py \
 	tests/test_sb3_adapter.py tests/test_checkpoint.py tests/test_examples.py
 
-.PHONY: venv demo bench test test-slow test-compat test-ray lint format clean
+.PHONY: venv demo pretrained bench test test-slow test-compat test-ray lint format clean
 
 venv: $(STAMP)
 
@@ -31,6 +31,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(RUN) scripts/train.py --scenario global-24 --env og_env/Placement-v0 --minutes $(MINUTES) --seed 0 --out runs/demo
 	$(RUN) scripts/benchmark.py --scenario global-24 --policies all,planners,runs/demo --episodes $(EPISODES) --out runs/demo/benchmark
+
+pretrained: $(STAMP)
+	$(RUN) scripts/pretrain.py
 
 bench: $(STAMP)
 	$(RUN) scripts/bench_speed.py

@@ -6,7 +6,7 @@ Reading the tape ahead is for training alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -57,7 +57,9 @@ class Ahead:
                 if first is None
                 else first[rows].reshape(-1)
             )
-            return copies.run(chosen, follow.choose, every=self.every).reshape(len(rows), self.count, -1)
+            return copies.run(chosen.astype(np.int64), follow.choose, every=self.every).reshape(
+                len(rows), self.count, -1
+            )
 
         return np.concatenate(list(self._pool.map(run, range(len(self._shares)))))
 
@@ -78,7 +80,7 @@ class Branches(NamedTuple):
 
 def branches(
     env: NetworkVectorEnv, act: Act, seed: int, *, spacing: int, horizon: int, every: int, truth: bool = True
-) -> Iterator[Branches]:
+) -> Generator[Branches, None, None]:
     """Play episodes of a batch by `act`, trying every action in every `spacing`-th step, without end.
 
     Raises ValueError for another task than placement among offers.

@@ -79,6 +79,19 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """An object from a JSON file; ValueError in one line where it is missing or damaged."""
+    if not path.is_file():
+        raise ValueError(f"{path}: missing")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: damaged: not a JSON object")
+    return value
+
+
 def _plain(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
     """Contiguous copies of their own, as safetensors wants them."""
     return {prefix + name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -116,12 +129,7 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
         pickled = next(iter(sorted(folder.glob("*.zip"))), None)
         hint = f"; {pickled.name} is pickled: name it with allow_pickle=True if you trust it" if pickled else ""
         raise ValueError(f"{folder}: not a trained policy: {CARD} is missing{hint}")
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: damaged: {error}") from None
-    if not isinstance(meta, dict):
-        raise ValueError(f"{path}: damaged: not a JSON object")
+    meta = read_json(path)
     if meta.get("format") != FORMAT:
         raise ValueError(f"{path}: format {meta.get('format')!r}, and this version reads {FORMAT}")
     if missing := KEYS - set(meta):

@@ -23,6 +23,7 @@ def compare(
     *,
     seed: int = 0,
     references: Sequence[str] = (),
+    trainings: Sequence[Sequence[str]] = (),
     strata: npt.ArrayLike | None = None,
 ) -> Json:
     """Summary of several policies on the same episodes.
@@ -30,8 +31,9 @@ def compare(
     The best baseline is the one with the highest mean return on these very episodes, which favours the baselines;
     `references` (planners that look ahead) are none. Every other policy is compared with it in pairs. The verdict is on
     the first of `learned`, which `learned_against` also compares with each reference that played. Without a baseline or
-    a learned policy the respective entries are None. `strata` [E] labels groups of episodes that every resample has as
-    many of, e.g. incidents. Raises ValueError where episodes differ.
+    a learned policy the respective entries are None. `trainings` groups learned policies that differ in the training
+    seed alone: `seeds` has the differences of each group. `strata` [E] labels groups of episodes that every resample
+    has as many of, e.g. incidents. Raises ValueError where episodes differ.
     """
     for run in runs[1:]:
         if not np.array_equal(run.seeds, runs[0].seeds):
@@ -57,7 +59,32 @@ def compare(
             for name in references
             if first is not None and name in by_name
         },
+        "seeds": [_over_seeds([by_name[name] for name in names], by_name[best], seed) for names in trainings]
+        if best is not None
+        else [],
         "verdict": pairs[first].verdict if first is not None and best is not None else None,
+    }
+
+
+def _over_seeds(runs: Sequence[Episodes], best: Episodes, seed: int) -> Json:
+    """Differences of several training seeds to the best baseline: each one's mean, and all together with an interval
+    over episodes and seeds (both resampled; Agarwal et al. 2021)."""
+    differences = np.stack([run.returns - best.returns for run in runs])
+    rng = np.random.default_rng(seed)
+    count, episodes = differences.shape
+    drawn = [
+        differences[rng.integers(count, size=count)][:, rng.integers(episodes, size=episodes)].mean()
+        for _ in range(statistics.RESAMPLES)
+    ]
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    means = differences.mean(axis=1)
+    return {
+        "policies": [run.policy for run in runs],
+        "mean_diffs": means.tolist(),
+        "median_diff": float(np.median(means)),
+        "mean_diff": float(means.mean()),
+        "ci_low": float(low),
+        "ci_high": float(high),
     }
 
 

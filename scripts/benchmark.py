@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents import comparison, evaluate, heuristics, planners, report, statistics
 from agents.episodes import Episodes
-from agents.lineup import load_policies
+from agents.lineup import load_policies, seeds_of_one_training
 from agents.policy import Policy
 from og_env import TASKS, config
 from og_env.command_line import Parser, guarded
@@ -95,7 +95,13 @@ def run(options: argparse.Namespace, command: str) -> None:
         "split": options.split,
         "episodes": options.episodes,
         "seed": options.seed,
-        **comparison.compare(runs, learned, seed=options.seed, references=planners.REFERENCES),
+        **comparison.compare(
+            runs,
+            learned,
+            seed=options.seed,
+            references=planners.REFERENCES,
+            trainings=seeds_of_one_training(policies),
+        ),
     }
     if options.headroom:
         summary["headroom"] = headroom(summary, runs, spec, task, options)
@@ -184,6 +190,12 @@ def text(summary: Json, out: Path) -> str:
             f"headroom: {room['percent']:.1f} % [{room['ci_low']:.1f}, {room['ci_high']:.1f}] of the return of "
             f"{room['best_baseline']}, to {room['reference']} at {room['reference_mean']:.2f}, a planner that reads the "
             "tape (the optimum is at least as high)"
+        )
+    for group in summary["seeds"]:
+        lines.append(
+            f"{len(group['policies'])} training seeds ({', '.join(group['policies'])}): median {group['median_diff']:+.2f}, "
+            f"from {min(group['mean_diffs']):+.2f} to {max(group['mean_diffs']):+.2f}; mean {group['mean_diff']:+.2f} "
+            f"[{group['ci_low']:+.2f}, {group['ci_high']:+.2f}] over seeds and episodes"
         )
     lines.append(f"report: {out / 'report.html'}")
     return "\n".join([*lines, comparison.verdict_line(summary)])

@@ -1,0 +1,51 @@
+"""Learning curves of runs as curves.png and curves.csv, with baselines as lines.
+
+python scripts/curves.py runs/pretrained/one-cloud-0 runs/pretrained/one-cloud-1 --out runs/curves/one-cloud
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from og_env.command_line import Parser, guarded
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    return guarded(lambda: run(options))
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders of one scenario")
+    parser.add_argument(
+        "--baselines", default="greedy,greedy_tuned", metavar="A,B", help="default: greedy,greedy_tuned"
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/curves"), metavar="DIR", help="default: runs/curves")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> None:
+    from agents import curves
+    from agents.checkpoint import write_atomically
+
+    found = curves.read(options.runs, [name for name in options.baselines.split(",") if name])
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(options.out / "curves.png", lambda part: part.write_bytes(curves.picture(found)))
+    write_atomically(options.out / "curves.csv", lambda part: part.write_text(curves.table(found), encoding="utf-8"))
+    for curve in found.runs:
+        best = max(row["validation/return"] for row in curve.rows)
+        print(f"{curve.name}: {curve.rows[0]['validation/return']:.2f} at the start, best {best:.2f}")
+    print(", ".join(f"{name} {value:.2f}" for name, value in found.baselines.items()))
+    print(f"curves: {options.out / 'curves.png'}, {options.out / 'curves.csv'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

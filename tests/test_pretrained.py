@@ -1,0 +1,98 @@
+"""The trained policies that come with the package, and how a run becomes one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from learning_cases import short_world, small_settings
+
+from agents import checkpoint, curves, lineup, ppo, pretrained
+from og_env import config
+from scripts import pretrain
+
+WORLD = short_world()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    settings = small_settings(shaped=False)
+    return [
+        ppo.train(WORLD, "placement", settings, seed=seed, out=folder / f"toy-{seed}", quiet=True) for seed in (0, 1)
+    ]
+
+
+def test_the_best_run_on_validation_is_packed_with_its_record(runs, tmp_path):
+    best = pretrained.best_of(runs)
+    returns = [checkpoint.read_meta(run)["validation_return"] for run in runs]
+    assert best == runs[int(np.argmax(returns))]
+    folder = pretrained.pack(best, "python scripts/train.py --seed 0", tmp_path)
+    card = json.loads((folder / checkpoint.CARD).read_text(encoding="utf-8"))
+    assert folder.name == WORLD.name and card["command"].endswith("--seed 0") and card["versions"]["numpy"]
+    assert next(point["validation/return"] for point in card["learning_curve"]) <= max(returns)
+    assert checkpoint.load(folder, scenario=WORLD).name == WORLD.name
+
+
+@pytest.mark.parametrize("name", pretrain.SCENARIOS)
+def test_every_scenario_of_the_table_has_a_small_policy_of_its_present_world(name):
+    folder = pretrained.folder_of(name)
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
+    assert pretrained.folder_for(config.load(name)) == folder, "trained on another world: run scripts/pretrain.py"
+    card = checkpoint.read_meta(folder)
+    assert len(card["learning_curve"]) > 2 and card["commit"] and card["command"].startswith("python scripts/train.py")
+    assert checkpoint.load(folder, scenario=name).meta["algorithm"] == "MaskablePPO"
+
+
+def test_all_brings_it_along_after_folders_and_only_in_its_own_world(runs):
+    spec = config.load("one-cloud")
+    policies, learned = lineup.load_policies(["all"], spec, "placement")
+    assert learned == ["ppo"] and "greedy" in policies
+    assert lineup.load_policies(["ppo"], spec, "placement")[1] == ["ppo"]
+    other = config.override(spec, {"sites.count": 19})
+    assert lineup.load_policies(["all"], other, "placement")[1] == []
+    assert lineup.load_policies(["all"], spec, "joint")[1] == []
+    assert lineup.load_policies(["all", str(runs[0])], WORLD, "placement")[1] == ["toy-0"]
+    with pytest.raises(ValueError, match="no trained policy comes with the scenario 'toy-3'"):
+        lineup.load_policies(["ppo"], WORLD, "placement")
+
+
+def test_seeds_of_one_training_are_told_from_other_trainings(runs, tmp_path):
+    other = ppo.train(
+        WORLD, "placement", small_settings(shaped=False, gamma=0.9), seed=2, out=tmp_path / "x", quiet=True
+    )
+    names = [*map(str, runs), str(other), "greedy"]
+    policies, _ = lineup.load_policies(names, WORLD, "placement")
+    assert lineup.seeds_of_one_training(policies) == [["toy-0", "toy-1"]]
+
+
+def test_curves_hold_what_the_runs_met_and_the_baselines(runs):
+    found = curves.read(runs, ["greedy", "greedy_tuned"])
+    assert set(found.baselines) == {"greedy", "greedy_tuned"}
+    lines = curves.table(found).splitlines()
+    metrics = (runs[0] / "metrics.csv").read_text(encoding="utf-8")
+    assert lines[1].split(",")[0] == "toy-0" and f"{float(lines[1].split(',')[3]):.3f}"[:5] in metrics
+    grid, mean = curves.average(found.runs)
+    last = [run.rows[-1]["validation/return"] for run in found.runs]
+    assert mean[-1] == pytest.approx(np.mean(last)) and grid[-1] == 96
+    assert curves.picture(found)[:4] == b"\x89PNG"
+    with pytest.raises(ValueError, match="no such folder"):
+        curves.read([Path("nowhere")], [])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--minutes", "0"], "must be above 0"),
+        (["--seeds", "a"], "whole numbers"),
+        (["--scenarios", "one-clod"], "nearest valid: one-cloud"),
+    ],
+)
+def test_bad_input_of_pretrain_is_one_line(words, message, capsys):
+    try:
+        code = pretrain.main(words)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2 and message in capsys.readouterr().err
