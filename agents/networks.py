@@ -200,7 +200,8 @@ class SharedScorerPolicy(MaskableActorCriticPolicy):
         self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, self.hidden, self.beta, self.prior, self.sharpness))
         self.action_net = nn.Identity()
         self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
-        self.value_net.apply(partial(self.init_weights, gain=1.0))
+        # a value of 0 at the start: a random one would be all that the first advantages say
+        self.value_net.apply(partial(self.init_weights, gain=0.01))
         optimizer: Any = self.optimizer_class
         self.optimizer = optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 

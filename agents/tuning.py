@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents import evaluate, heuristics, planners, statistics
-from agents.planners.tuned import BOUNDS, SPREAD, START
+from agents.planners.tuned import BOUNDS, SPREAD, START, constants_of
 from og_env import config
 from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
@@ -101,7 +101,7 @@ def descend(
 
 
 def tune_planner(name: str, scenario: str | ScenarioSpec, *, episodes: int = 12, seed: int = 0) -> Tuned:
-    """Search the constants of a planner from START by cross-entropy; every rank in turn for the constant one.
+    """Search the constants of a planner by cross-entropy from its present ones; every rank in turn for the constant one.
 
     Raises ValueError for a planner without constants.
     """
@@ -116,7 +116,7 @@ def tune_planner(name: str, scenario: str | ScenarioSpec, *, episodes: int = 12,
     def score(constants: Constants) -> float:
         return float(returns(constants, "train").mean())
 
-    start = dict(START[name])
+    start = constants_of(spec.name, name)
     if name == "constant":
         found, trials = descend(score, {"rank": range(RANKS)}, start, rounds=1)
     else:
@@ -129,9 +129,9 @@ def cross_entropy(
     score: Callable[[Constants], float],
     start: Constants,
     *,
-    population: int = 10,
-    elite: int = 3,
-    rounds: int = 4,
+    population: int = 12,
+    elite: int = 4,
+    rounds: int = 6,
     seed: int = 0,
 ) -> tuple[dict[str, float], int]:
     """Cross-entropy search for the highest score (Rubinstein 1999): populations from a normal distribution that moves

@@ -59,9 +59,18 @@ def nearest_valid(wrong: str, valid: Iterable[str]) -> str:
     folded = {word.casefold(): word for word in reversed(words)}
     close = difflib.get_close_matches(wrong.casefold(), folded, n=5, cutoff=0.4)
     if close:
-        swapped = [word for word in close if sorted(word) == sorted(wrong.casefold())]
+        swapped = [word for word in close if _neighbours_swapped(word, wrong.casefold())]
         return f" (nearest valid: {folded[(swapped or close)[0]]})"
     return f" (valid: {', '.join(words)})" if 0 < len(words) <= 12 else ""
+
+
+def _neighbours_swapped(one: str, other: str) -> bool:
+    """Whether two words differ in the order of two neighbouring letters alone, the likeliest slip of the hand."""
+    apart = [at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]]
+    if len(one) != len(other) or len(apart) != 2 or apart[1] != apart[0] + 1:
+        return False
+    first, second = apart
+    return one[first] == other[second] and one[second] == other[first]
 
 
 def _printable(text: str, longest: int) -> str:
