@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,6 +81,8 @@ def load(scenario: str | Path | ScenarioSpec | Mapping[str, Any]) -> ScenarioSpe
 
 def override(spec: ScenarioSpec, changes: Mapping[str, Any]) -> ScenarioSpec:
     """The scenario with other values at dotted keys, e.g. `{"failures.process": "independent"}`; checked like a file."""
+    if not changes:
+        return spec
     tables = spec.model_dump()
     for key, value in changes.items():
         *parents, last = key.split(".")
@@ -91,6 +94,23 @@ def override(spec: ScenarioSpec, changes: Mapping[str, Any]) -> ScenarioSpec:
             table = table[parent]
         table[last] = value
     return load(tables)
+
+
+def changes_of(words: Iterable[str]) -> dict[str, Any]:
+    """Changes for `override` from words KEY=VALUE, e.g. "failures.process=independent" or "demand.requests_per_s=90".
+
+    A value is TOML, or a plain word. Raises ValueError for a word without "=".
+    """
+    changes: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (equals and key.strip() and value.strip()):
+            raise ValueError(f"{word!r} changes nothing: write KEY=VALUE, such as failures.process=independent")
+        try:
+            changes[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            changes[key.strip()] = value.strip()
+    return changes
 
 
 def resolve(spec: ScenarioSpec, fleet_seed: int | None = None) -> ResolvedScenario:

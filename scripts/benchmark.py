@@ -46,6 +46,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
     parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the scenario, such as failures.intensity=2",
+    )
+    parser.add_argument(
         "--policies",
         default="all",
         metavar="all|planners|a,b,DIR",
@@ -84,7 +91,7 @@ def run(options: argparse.Namespace, command: str) -> None:
     if options.env not in TASKS:
         raise ValueError(f"unknown environment {options.env!r}{nearest_valid(options.env, TASKS)}")
     task = TASKS[options.env]
-    spec = config.load(options.scenario)
+    spec = config.override(config.load(options.scenario), config.changes_of(options.set))
     if options.twin and spec.failures.process != "correlated":
         raise ValueError(f"--twin: failures of {spec.name} are not correlated but {spec.failures.process!r}")
     policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)

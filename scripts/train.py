@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("--scenario", metavar="S", help="name or file (default: global-24)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the scenario, such as reward.exposure=0"
+    )
     parser.add_argument("--env", metavar="ID", help=f"one of {', '.join(TASKS)} (default: {next(iter(TASKS))})")
     parser.add_argument("--timesteps", type=int, metavar="N", help="environment steps in all (default: the settings')")
     parser.add_argument(
@@ -100,7 +103,7 @@ def fresh(options: argparse.Namespace) -> Run:
     if env_id not in TASKS:
         raise ValueError(f"unknown environment {env_id!r}{nearest_valid(env_id, TASKS)}")
     scenario = options.scenario or "global-24"
-    spec = config.load(scenario)
+    spec = config.override(config.load(scenario), config.changes_of(options.set))
     changes = {name: getattr(options, name) for name in CHANGES if getattr(options, name) is not None}
     if options.minutes is not None:
         changes.setdefault("timesteps", NO_LIMIT)
@@ -121,8 +124,20 @@ def fresh(options: argparse.Namespace) -> Run:
 
 def resumed(options: argparse.Namespace) -> Run:
     """A run that goes on; only its length may change."""
-    for name in ("scenario", "env", "seed", "out", "policy", "interface", "n_envs", "config", "algorithm", "start"):
-        if getattr(options, name) is not None:
+    for name in (
+        "scenario",
+        "env",
+        "seed",
+        "out",
+        "policy",
+        "interface",
+        "n_envs",
+        "config",
+        "algorithm",
+        "start",
+        "set",
+    ):
+        if getattr(options, name) not in (None, []):
             raise ValueError(f"--{name.replace('_', '-')} cannot change in a run that goes on: {options.resume}")
     from agents import checkpoint
 

@@ -162,3 +162,27 @@ def test_the_tuned_prior_is_what_the_tuned_planner_does():
         chosen.append(actions)
         observation, *_ = env.step(actions)
     assert len(np.unique(chosen)) > 3
+
+
+def test_the_value_says_nothing_before_it_learned():
+    torch.manual_seed(1)
+    env = NetworkEnv("placement", WORLD, flatten=True)
+    policy = SharedScorerPolicy(env.observation_space, env.action_space, lambda _: 1e-3)
+    features = made_up(policy.shapes, rows=50)
+    with torch.no_grad():
+        assert policy.predict_values(features).abs().max() < 0.05
+
+
+def test_sharpness_multiplies_the_logits_of_offers_and_nothing_else():
+    env = NetworkEnv("joint", WORLD, flatten=True)
+    shapes = shapes_of(env.observation_space, env.action_space)
+    torch.manual_seed(2)
+    plain = ProposalScorer(shapes)
+    torch.manual_seed(2)
+    sharp = ProposalScorer(shapes, sharpness=20.0)
+    features, offers = made_up(shapes), 1 + shapes.proposals
+    ones, others = plain.forward_actor(features), sharp.forward_actor(features)
+    assert torch.allclose(20 * ones[:, :offers], others[:, :offers], rtol=1e-4, atol=1e-4)
+    assert torch.equal(ones[:, offers:], others[:, offers:])
+    sharp.scale_logits(0.5)
+    assert torch.allclose(10 * ones[:, :offers], sharp.forward_actor(features)[:, :offers], rtol=1e-4, atol=1e-3)
