@@ -30,6 +30,8 @@ NO_LIMIT = 10**12
 """timesteps of a run that the clock ends"""
 CHANGES = ("policy", "interface", "n_envs", "timesteps")
 """options that are settings"""
+LENGTH = {"ppo": "timesteps", "rpi": "branch_states"}
+"""the setting that ends a run"""
 
 
 class Run(NamedTuple):
@@ -55,7 +57,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change the scenario, such as reward.exposure=0"
     )
     parser.add_argument("--env", metavar="ID", help=f"one of {', '.join(TASKS)} (default: {next(iter(TASKS))})")
-    parser.add_argument("--timesteps", type=int, metavar="N", help="environment steps in all (default: the settings')")
+    parser.add_argument(
+        "--timesteps", type=int, metavar="N", help="environment steps, of rpi states, in all (default: the settings')"
+    )
     parser.add_argument(
         "--minutes", type=float, metavar="M", help="stop after so long in all; the learning rate follows"
     )
@@ -105,11 +109,14 @@ def fresh(options: argparse.Namespace) -> Run:
     scenario = options.scenario or "global-24"
     spec = config.override(config.load(scenario), config.changes_of(options.set))
     changes = {name: getattr(options, name) for name in CHANGES if getattr(options, name) is not None}
+    algorithm = options.algorithm or "ppo"
+    length = LENGTH[algorithm]
+    if "timesteps" in changes:
+        changes[length] = changes.pop("timesteps")
     if options.minutes is not None:
-        changes.setdefault("timesteps", NO_LIMIT)
+        changes.setdefault(length, NO_LIMIT)
     settings, seed = train_settings.load(options.config, changes), options.seed or 0
     settings.policy_kind(TASKS[env_id])
-    algorithm = options.algorithm or "ppo"
     if algorithm == "rpi" and (TASKS[env_id] != "placement" or settings.interface != "proposals"):
         raise ValueError("--algorithm rpi tries offers alone: take --env og_env/Placement-v0 --interface proposals")
     out = options.out or Path("runs") / f"{spec.name}-{TASKS[env_id]}-{seed}"

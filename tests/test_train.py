@@ -104,6 +104,7 @@ def test_the_same_seed_gives_the_same_weights(run, files, tmp_path):
         ("og_env/Joint-v0", (), "shared"),
         ("og_env/Routing-v0", (), "mlp"),
         ("og_env/Placement-v0", ("--policy", "mlp"), "mlp"),
+        ("og_env/Placement-v0", ("--algorithm", "rpi"), "shared"),
         ("og_env/Placement-v0", ("--interface", "operations"), "mlp"),
     ],
 )
@@ -228,6 +229,12 @@ def test_settings_files_change_the_shipped_settings(files):
         (["--config", "nowhere.toml"], "nowhere.toml"),
         (["--resume", "nowhere"], "nowhere: no such run folder"),
         (["--time", "3"], "unrecognized arguments"),
+        (["--set", "failures.proces=none"], "nearest valid: process"),
+        (["--set", "failures.process"], "KEY=VALUE"),
+        (["--start", "nowhere"], "nowhere: no such folder"),
+        (["--algorithm", "rpi", "--env", "og_env/Joint-v0"], "tries offers alone"),
+        (["--algorithm", "rpi", "--engine", "rllib"], "need the engine sb3"),
+        (["--resume", "nowhere", "--set", "demand.burst_sd=0"], "--set cannot change"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(given, message, tmp_path, capsys, monkeypatch):
