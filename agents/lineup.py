@@ -75,7 +75,7 @@ def _trained(folder: str, spec: ScenarioSpec, task: str) -> Policy:
     from agents import checkpoint
 
     policy = checkpoint.load(folder, scenario=spec)
-    trained_for = policy.meta.get("task", task)
+    trained_for = getattr(policy, "meta", {}).get("task", task)
     if trained_for != task:
         raise ValueError(f"{folder}: trained for {IDS[trained_for]}, not {IDS[task]}: choose it with --env")
     return policy

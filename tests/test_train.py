@@ -205,7 +205,7 @@ def test_a_new_run_replaces_its_own_files_only(run, files, tmp_path):
 def test_settings_files_change_the_shipped_settings(files):
     shipped = train_settings.load()
     assert shipped == train_settings.load(train_settings.default_file())
-    assert (shipped.n_envs, shipped.n_steps, shipped.minibatch) == (128, 32, 1024)
+    assert (shipped.n_envs, shipped.n_steps, shipped.minibatch) == (128, 16, 1024)
     small = train_settings.load(Path(files[1]), {"n_envs": 6})
     assert (small.n_envs, small.n_steps, small.minibatch, small.gamma) == (6, 8, 16, shipped.gamma)
     assert train_settings.load(None, {"n_envs": 100}).minibatch == 800
