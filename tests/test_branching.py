@@ -25,8 +25,13 @@ def test_what_is_seen_ahead_is_what_the_planner_then_earns():
     env = made()
     env.reset(seed=4)
     ahead = Ahead(env, 1, horizon=6, every=1, threads=2)
-    seen = ahead.rewards()[:, 0]
     simulator = env.simulator
+    before = [values.copy() for values in (*simulator.state, *simulator.output)]
+    seen = ahead.rewards()[:, 0]
+    blind = Ahead(env, 1, horizon=6, every=1, truth=False).rewards()[:, 0]
+    assert not np.allclose(blind, seen), "the forecast is not the tape"
+    after = (*simulator.state, *simulator.output)
+    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
     planner = TunedGreedy(
         constants_of(WORLD.name, "greedy_tuned"), simulator.world, simulator.tape, simulator.state, 10
     )

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from agents.planners import continuation
 from og_env.env import NetworkEnv
 from og_env.lookahead import Copies, idle
 from og_env.simulator import source_of
@@ -36,18 +35,6 @@ def test_on_the_tape_copies_do_what_the_environments_then_do(env):
     assert np.array_equal(rewards[1::2], happened)
 
 
-def test_continuation_is_the_greedy_return_and_leaves_the_episode_alone(env):
-    simulator = env.simulator
-    before = [values.copy() for values in (*simulator.state, *simulator.output)]
-    ahead = continuation(simulator, np.array([2, 0]), 8, truth=True)
-    blind = continuation(simulator, np.array([2, 0]), 8)
-    after = (*simulator.state, *simulator.output)
-    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
-    happened = np.sum([env.step(autoscaled(env, None))[1] for _ in range(8)], axis=0)
-    assert ahead == pytest.approx(happened[[2, 0]], rel=1e-6)
-    assert not np.allclose(blind, ahead)
-
-
 def test_steps_beyond_the_end_count_nothing(env):
     for _ in range(280):
         env.step(np.zeros(3, np.int64))
@@ -57,7 +44,6 @@ def test_steps_beyond_the_end_count_nothing(env):
     copies.load(np.arange(3), truth=True)
     rewards = copies.run(np.zeros(3, np.int64), idle)
     assert (rewards[:, :3] < 0).all() and not rewards[:, 3:].any()
-    assert continuation(simulator, np.arange(3), 10) == pytest.approx(continuation(simulator, np.arange(3), 3))
 
 
 def test_the_forecast_goes_on_with_the_expected_curve_and_present_outages(env):

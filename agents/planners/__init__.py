@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.planners import median, offers, search
 from agents.planners.offers import OfferPolicy
-from agents.planners.rollout import Rollout, continuation
+from agents.planners.rollout import Rollout
 from agents.planners.targets import StaticPlacement, Target
 from agents.planners.tuned import START, constants_of
 from agents.policy import Policy
@@ -91,4 +91,4 @@ def make(
     return Rollout(name, task, truth=name in ORACLES, seed=seed, base=base)
 
 
-__all__ = ["DOCS", "NAMES", "ORACLES", "QUICK", "REFERENCES", "continuation", "make"]
+__all__ = ["DOCS", "NAMES", "ORACLES", "QUICK", "REFERENCES", "make"]

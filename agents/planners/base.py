@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from og_env.actions import LAUNCH, RETIRE, STAGE
-from og_env.layout import ABSENT, DOWN, FETCHING, STAGING, STORE, VERIFIER, WARM, State, Tape, World
+from agents.planners.value import Offers, tuned_value
+from og_env.actions import LAUNCH, RETIRE, STAGE, VERBS
+from og_env.layout import ABSENT, DOWN, FETCHING, KNOBS, STAGING, STORE, VERIFIER, WARM, State, Tape, World
 from og_env.lookahead import Indices
 from og_env.proposals import REMOVALS
 
-CALM = 0.3
-"""a signal up to which is taken for noise"""
-FULL_MARGIN = 0.34
-"""live verifiers beyond the quorum over registered ones, where more than two thirds must vote: no fleet has more"""
+ADD_VERIFIER = len(VERBS)
+"""first of the changes of roles, which follow those of models"""
+MIDDLE_LEVEL = 2
+"""of a routing knob: the scenario's own setting"""
+
+
+def with_usual_knobs(actions: npt.NDArray[Any], task: str) -> npt.NDArray[Any]:
+    """Choices [B] as actions of a task: in Joint, [B, 6] with the router as the scenario has it."""
+    if task != "joint":
+        return actions
+    return np.concatenate([actions[:, None], np.full((len(actions), len(KNOBS)), MIDDLE_LEVEL, np.int64)], axis=1)
 
 
 class TunedGreedy:
@@ -26,37 +35,36 @@ class TunedGreedy:
 
     def __init__(self, constants: Mapping[str, float], world: World, tape: Tape, state: State, offers: int) -> None:
         self.world, self.tape, self.state = world, tape, state
-        self.congestion, self.alarm, self.quorum = constants["congestion"], constants["alarm"], constants["quorum"]
-        self.reserve, self.target = constants["reserve"], constants["target"]
-        self.parts = np.array([1.0, constants["rent"], constants["risk"]], np.float32)
+        self.constants = constants
         first = offers - int(offers * REMOVALS)
-        self.adds = np.arange(offers) < first
-        self.least = np.where(self.adds, constants["add"], constants["remove"])
+        self.adds = (np.arange(offers) < first).astype(np.float64)
 
     def values(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Reward per step [B, P] of taking each offer; -inf where there is none."""
-        value = gain[:, :, 1:4] @ self.parts - self.least
-        if self.congestion:
-            value = value - self.congestion * self._fetches(offer) * self._queue()[:, None]
-        if self.reserve:
-            value = value + self.reserve * self._tightness(offer)
-        if self.alarm:
-            value = value - self.alarm * self.adds * np.maximum(self._alarms(offer) - CALM, 0)
-        if self.quorum:
-            value = value + self.quorum * self._short_of_votes()[:, None] * self._verifiers(offer)
-        return np.where(offer != 0, value, -np.inf)
+        verb, place = self._parts(offer)
+        phase = np.take_along_axis(self.state.phase.reshape(len(offer), -1), place, axis=1)
+        share, busy = self._load(place)
+        seen = Offers(
+            service=gain[:, :, 1].astype(np.float64),
+            cost=gain[:, :, 2],
+            resilience=gain[:, :, 3],
+            adds=self.adds,
+            launches=(verb == LAUNCH).astype(np.float64),
+            retires=(verb == RETIRE).astype(np.float64),
+            fetches=((verb == LAUNCH) | (verb == STAGE)) & ((phase == ABSENT) | (phase == STAGING)),
+            verifiers=(verb == ADD_VERIFIER) | (verb == ADD_VERIFIER + 1),
+            alarm=self._alarms(offer) if self.constants["alarm"] else np.zeros(1),
+            share=share,
+            busy=busy,
+            queue=self._queue()[:, None],
+            margin=self._margin()[:, None],
+        )
+        return np.where(offer != 0, tuned_value(seen, self.constants), -np.inf)
 
     def choose(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices:
         """Actions [B]: the offer of the highest value above 0."""
         values = self.values(offer, gain)
         return np.where(values.max(axis=1) > 0, values.argmax(axis=1) + 1, 0)
-
-    def _fetches(self, offer: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-        """Whether each offer [B, P] fetches weights: a launch or a stage of a model that is not on the site's disk."""
-        verb, place = self._parts(offer)
-        phase = np.take_along_axis(self.state.phase.reshape(len(offer), -1), place, axis=1)
-        absent = (phase == ABSENT) | (phase == STAGING)
-        return ((verb == LAUNCH) | (verb == STAGE)) & absent
 
     def _alarms(self, offer: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
         """Highest signal [B, P] among the visible shared dependencies of each offer's site."""
@@ -70,38 +78,31 @@ class TunedGreedy:
         domains = np.where((domains >= 0) & (domains < shared), domains, shared)
         return np.take_along_axis(level, domains.reshape(len(offer), -1), axis=1).reshape(domains.shape).max(axis=2)
 
-    def _short_of_votes(self) -> npt.NDArray[np.float64]:
-        """How far the verifiers' margin [B], as observations have it, is from a full one."""
+    def _margin(self) -> npt.NDArray[np.float64]:
+        """Live verifiers beyond the quorum over registered ones [B]."""
         running = self.state.role_ms[:, VERIFIER] == 0
         registered, live = running.sum(axis=1), (running & ((self.state.status & DOWN) == 0)).sum(axis=1)
-        margin = np.clip((live - 2 * registered // 3 - 1) / np.maximum(registered, 1), -1, 1)
-        return np.maximum(FULL_MARGIN - margin, 0)
-
-    def _verifiers(self, offer: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-        """1 for offers [B, P] that add a verifier, -1 for those that remove one, else 0."""
-        sites = self.state.phase.shape[2]
-        index = offer - 1 - 3 * self.state.phase.shape[1] * sites
-        role = np.where((offer > 0) & (index >= 0), index // sites, -1)
-        return np.where(role == 2 * VERIFIER, 1.0, np.where(role == 2 * VERIFIER + 1, -1.0, 0.0))
+        return np.clip((live - 2 * registered // 3 - 1) / np.maximum(registered, 1), -1, 1)
 
     def _parts(self, offer: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """What offers [B, P] do (LAUNCH, RETIRE, STAGE; -1 nothing, from 3 on roles) and the place m N + s they do it to."""
-        cells = self.state.phase.shape[1] * self.state.phase.shape[2]
+        """What offers [B, P] do (LAUNCH, RETIRE, STAGE, then ADD_VERIFIER and the other changes of roles; -1 nothing) and
+        the place m N + s of those for a model, any place for the others."""
+        models, sites = self.state.phase.shape[1:]
         index = np.maximum(offer - 1, 0)
-        return np.where(offer > 0, index // cells, -1), index % cells
+        of_role = index - ADD_VERIFIER * models * sites
+        verb = np.where(of_role < 0, index // (models * sites), ADD_VERIFIER + of_role // sites)
+        return np.where(offer > 0, verb, -1), index % (models * sites)
 
-    def _tightness(self, offer: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-        """Share of demand times utilisation beyond the target [B, P] of a launch's model; negative for a retirement."""
+    def _load(self, place: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Share of demand and utilisation, at most 1, of the model at each place [B, P]."""
         state = self.state
-        sites = state.phase.shape[2]
+        models, sites = state.phase.shape[1:]
         warm = (state.phase == WARM) & ((state.status & DOWN) == 0)[:, None]
         capacity = (self.world.capacity_rps[state.world] * warm).sum(axis=2)
         busy = np.where(capacity > 0, state.model_served_rps / np.maximum(capacity, 1e-6), 0.0)
         share = state.model_demand_rps / np.maximum(state.model_demand_rps.sum(axis=1, keepdims=True), 1e-6)
-        tight = share * np.maximum(np.minimum(busy, 1.0) - self.target, 0)
-        verb, model = self._parts(offer)
-        sign = np.where(verb == LAUNCH, 1.0, np.where(verb == RETIRE, -1.0, 0.0))
-        return sign * np.take_along_axis(tight, np.minimum(model // sites, state.phase.shape[1] - 1), axis=1)
+        model = np.minimum(place // sites, models - 1)
+        return np.take_along_axis(share, model, axis=1), np.take_along_axis(np.minimum(busy, 1.0), model, axis=1)
 
     def _queue(self) -> npt.NDArray[np.float64]:
         """Fetches under way over twice the full-speed streams of the live stores, at most 1, as observations have it."""

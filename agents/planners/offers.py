@@ -10,20 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.heuristics import NEVER, Constants, Floats, Sight, is_role, pressure
-from agents.planners.base import CALM, FULL_MARGIN
-from og_env.layout import KNOBS
+from agents.planners.base import with_usual_knobs
+from agents.planners.value import observed, tuned_value
 
-GAIN_SCALE = 0.05
-"""of the observed gains g / (|g| + 0.05)"""
-MIDDLE_LEVEL = 2
-"""of a routing knob: the scenario's own setting"""
 Rule = Callable[[Sight, Constants], Floats]
-
-
-def gains(sight: Sight, name: str) -> Floats:
-    """Reward per step of each offer [B, P], from the observed, squashed column."""
-    squashed = np.clip(sight.offers(name), -0.999, 0.999)
-    return GAIN_SCALE * squashed / (1 - np.abs(squashed))
 
 
 def constant(sight: Sight, constants: Constants) -> Floats:
@@ -56,28 +46,9 @@ def spot_hedge(sight: Sight, constants: Constants) -> Floats:
 
 
 def greedy_tuned(sight: Sight, constants: Constants) -> Floats:
-    """The largest nominal gain, with its parts weighed anew and five prices that the nominal gain leaves out.
-
-    risk and rent weigh the parts; add and remove are what a change must gain (churn); congestion is the price of a
-    fetch while the stores' queue is full, so that a mass move does not slow itself; alarm that of a place whose
-    dependencies signal trouble; reserve what an expected utilisation above `target` is worth to a launch, and costs a
-    retirement; quorum what votes missing from a full margin are worth to a verifier, and cost its removal.
-    """
-    adds = sight.offers("is_add") > 0
-    value = gains(sight, "gain_service") + constants["rent"] * gains(sight, "gain_cost")
-    value = value + constants["risk"] * gains(sight, "gain_resilience")
-    value = value - np.where(adds, constants["add"], constants["remove"])
-    model = (sight.offers("is_launch") + sight.offers("is_stage")) > 0
-    fetches = model & (sight.offers("on_disk") < 0.5)
-    value = value - constants["congestion"] * fetches * sight.overall("store_queue")
-    value = value - constants["alarm"] * adds * np.maximum(sight.offers("alarm") - CALM, 0)
-    tight = (
-        sight.offers("model_utilisation") * (1 + np.maximum(sight.offers("model_forecast"), 0)) - constants["target"]
-    )
-    tight = constants["reserve"] * sight.offers("model_share") * np.maximum(tight, 0)
-    value = value + np.where(sight.offers("is_launch") > 0, tight, np.where(sight.offers("is_retire") > 0, -tight, 0))
-    votes = constants["quorum"] * np.maximum(FULL_MARGIN - sight.overall("verifiers_margin"), 0)
-    return value + votes * np.where(sight.offers("is_verifier") > 0, np.where(adds, 1.0, -1.0), 0.0)
+    """The largest value to the tuned planner; see value.tuned_value."""
+    seen = observed(sight.offers, sight.overall("store_queue"), sight.overall("verifiers_margin"))
+    return tuned_value(seen, constants)
 
 
 RULES: Mapping[str, tuple[Rule, str]] = {
@@ -115,7 +86,5 @@ class OfferPolicy:
         sight = Sight(batch)
         scores = np.where(sight.offers("valid") > 0, RULES[self.name][0](sight, self.constants), NEVER)
         actions = np.where(scores.max(axis=1) > 0, scores.argmax(axis=1) + 1, 0)
-        if self.task == "joint":
-            levels = np.full((len(actions), len(KNOBS)), MIDDLE_LEVEL, np.int64)
-            actions = np.concatenate([actions[:, None], levels], axis=1)
+        actions = with_usual_knobs(actions, self.task)
         return (actions[0] if single else actions), state

@@ -14,17 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.planners.base import TunedGreedy
+from agents.planners.base import TunedGreedy, with_usual_knobs
 from agents.planners.tuned import START
 from og_env.binding import allocate
-from og_env.layout import KNOBS, Tape
+from og_env.layout import Tape
 from og_env.lookahead import Copies
 from og_env.simulator import SPLIT_SHIFT, Simulator, source_of
 from og_env.tape import draw, write_script
 
 Floats = npt.NDArray[np.floating]
-MIDDLE_LEVEL = 2
-"""of a routing knob: the scenario's own setting"""
 
 
 @dataclass
@@ -96,9 +94,7 @@ class Rollout:
         means = returns.reshape(simulator.batch, self.candidates, -1).mean(axis=2)
         means[:, 0] += self.margin
         actions = first[rows, means.argmax(axis=1)]
-        if self.task == "joint":
-            levels = np.full((len(actions), len(KNOBS)), MIDDLE_LEVEL, np.int64)
-            actions = np.concatenate([actions[:, None], levels], axis=1)
+        actions = with_usual_knobs(actions, self.task)
         shape = np.shape(observation["globals"] if isinstance(observation, Mapping) else observation)
         return (actions[0] if len(shape) == 1 else actions), state
 
@@ -127,17 +123,3 @@ class Rollout:
                 drawn[b, 0, f] = self._future.status[0, window]
         drawn &= ~drawn[..., :1, :]  # what is broken already does not begin
         copies.tape.status.reshape(batch, self.candidates, *drawn.shape[2:])[:] |= drawn
-
-
-def continuation(
-    simulator: Simulator, rows: npt.NDArray[np.integer], horizon: int, truth: bool = False, *, every: int = 1
-) -> npt.NDArray[np.float64]:
-    """What the greedy planner would earn over the next `horizon` steps from environments `rows` [B], as float64 [B].
-
-    On the forecast, or with `truth` on the tape. Steps beyond the end of the episode count 0. The planner acts in every
-    `every`-th step, which costs 180 us a step for 1, 70 us for 3 (global-24, one core).
-    """
-    copies = Copies(source_of(simulator), len(rows), 1, horizon)
-    copies.load(rows, truth=truth)
-    first = copies.greedy(copies.output.offer, copies.output.offer_gain)
-    return copies.run(first, copies.greedy, every=every).sum(axis=1)
