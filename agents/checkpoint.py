@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from agents.networks import READ, policy_class
 from agents.worlds import DAMAGED, check_world, describe_space, space_of, spaces_of
 from og_env import config
+from og_env.parsing import read_json
 
 FORMAT = 1
 KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}
@@ -77,19 +78,6 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
 def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=1) + "\n"
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """An object from a JSON file; ValueError in one line where it is missing or damaged."""
-    if not path.is_file():
-        raise ValueError(f"{path}: missing")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: damaged: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: damaged: not a JSON object")
-    return value
 
 
 def _plain(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:

@@ -8,13 +8,15 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from og_env.spaces import choices_of
+
 
 def random_actions(rng: np.random.Generator, space: gym.Space[Any], rows: int, mask: Any = None) -> npt.NDArray[Any]:
     """A batch [rows, ...] of an action space, each choice equally likely among those that `mask` [rows, A] allows, all
     without one."""
     if isinstance(space, gym.spaces.Box):
         return rng.uniform(space.low, space.high, (rows, *space.shape)).astype(space.dtype)
-    sizes = [int(space.n)] if isinstance(space, gym.spaces.Discrete) else [int(count) for count in space.nvec]  # type: ignore[attr-defined]
+    sizes = choices_of(space)
     mask = np.ones((rows, sum(sizes)), np.bool_) if mask is None else np.asarray(mask, np.bool_)
     parts = np.split(mask, np.cumsum(sizes)[:-1], axis=1)
     chosen = [np.where(part, rng.random(part.shape), -1.0).argmax(axis=1) for part in parts]

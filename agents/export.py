@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from agents.checkpoint import LearnedPolicy
-from agents.networks import SharedScorerPolicy
+from agents.networks import IMPOSSIBLE, SharedScorerPolicy
+from og_env.requirements import bring
+from og_env.spaces import choices_of
 
-IMPOSSIBLE = -1e8
-"""logit of what the mask forbids, as sb3-contrib has it"""
 OPSET = 18
 KEPT = ("format", "algorithm", "policy", "task", "env_kwargs", "scenario", "observation_space", "action_space")
 """of policy.json in the metadata"""
@@ -32,12 +32,9 @@ class PolicyGraph(nn.Module):
 
     def __init__(self, policy: Any) -> None:
         super().__init__()
-        space = policy.action_space
         self.extractor: Any = policy.mlp_extractor
         self.action_net, self.value_net = policy.action_net, policy.value_net
-        self.sizes = [int(space.n)] if isinstance(space, gym.spaces.Discrete) else []
-        if isinstance(space, gym.spaces.MultiDiscrete):
-            self.sizes = [int(count) for count in space.nvec]
+        self.sizes = choices_of(policy.action_space)
 
     def forward(
         self, observation: torch.Tensor, action_mask: torch.Tensor | None = None
@@ -68,10 +65,7 @@ def width_of(learned: LearnedPolicy) -> int:
 
 def export(learned: LearnedPolicy, path: Path) -> Path:
     """Write the policy as ONNX; ValueError where onnx is missing or the policy cannot be exported."""
-    try:
-        import onnx  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise ValueError("exporting needs the extra onnx: pip install -e '.[train,onnx]'") from None
+    onnx = bring("onnx")
     graph, masked = graph_of(learned), learned.meta["task"] != "routing"
     inputs: tuple[torch.Tensor, ...] = (torch.zeros(2, width_of(learned)),)
     names = ["observation"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from agents import heuristics, planners
 from agents.comparison import TABLE_HEADER, table_rows, verdict_line
+from og_env.parsing import read_json
 
 Json = dict[str, Any]
 NEEDED = frozenset({"scenario", "env", "split", "episodes", "seed", "policies", "best_baseline", "learned", "paired"})
@@ -40,12 +40,8 @@ class Entry(NamedTuple):
 
 def read_summary(path: str | Path) -> Json:
     """A benchmark's summary; ValueError in one line where the file is none."""
-    try:
-        summary = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from None
-    keys = set(summary) if isinstance(summary, dict) else set()
-    if missing := sorted((NEEDED | {"verdict"}) - keys):
+    summary = read_json(Path(path))
+    if missing := sorted((NEEDED | {"verdict"}) - set(summary)):
         raise ValueError(f"{path}: no benchmark summary: {', '.join(missing)} missing")
     for key, needed in (("policies", FIGURES), ("paired", PAIR)):
         for name, figures in summary[key].items():

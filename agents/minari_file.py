@@ -23,6 +23,7 @@ import gymnasium as gym
 import numpy as np
 
 from agents.dataset import ROWS, Episode, Stage
+from og_env.requirements import bring
 
 ROOT = "MINARI_DATASETS_PATH"
 """the environment variable by which Minari finds its datasets"""
@@ -42,7 +43,9 @@ def write(
 
     The same episodes give the same bytes. ValueError where Minari is missing, the id is none or is taken.
     """
-    minari = _minari()
+    bring("h5py")
+    bring("minari.utils")
+    minari = bring("minari")
     if not ID.fullmatch(dataset_id):
         raise ValueError(
             f"{dataset_id!r} is no id of a dataset: letters, digits, - and _, with a version: toy/greedy-v0"
@@ -57,16 +60,6 @@ def write(
             shutil.rmtree(folder, ignore_errors=True)
             raise
     return folder
-
-
-def _minari() -> Any:
-    try:
-        import h5py  # noqa: F401  # pyright: ignore[reportMissingImports]
-        import minari  # pyright: ignore[reportMissingImports]
-        import minari.utils  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise ValueError("writing a dataset needs the extra minari: pip install -e '.[minari]'") from None
-    return minari
 
 
 @contextlib.contextmanager

@@ -27,6 +27,8 @@ from og_env.fields import TABLES, column
 BETA = 40.0
 MIDDLE_LEVEL = 2.0
 """starting logit of the middle level of a knob, which is the scenario's own setting: seven times as likely as another"""
+IMPOSSIBLE = -1e8
+"""logit of what a mask forbids, as sb3-contrib has it"""
 GAIN, VALID = column("proposals", "gain"), column("proposals", "valid")
 COLUMNS = len(TABLES["proposals"])
 READ = ("globals", "models", "proposals")

@@ -13,6 +13,7 @@ from agents.exploration import random_actions
 from agents.export import graph_of
 from agents.networks import READ
 from og_env import config
+from og_env.requirements import bring
 from og_env.vector_env import NetworkVectorEnv
 
 ROWS = 50
@@ -33,10 +34,7 @@ class Agreement(NamedTuple):
 
 def session(path: Path) -> Any:
     """An onnxruntime session on one thread; ValueError where onnxruntime is missing."""
-    try:
-        import onnxruntime  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise ValueError("running ONNX needs the extra onnx: pip install -e '.[train,onnx]'") from None
+    onnxruntime = bring("onnxruntime")
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])

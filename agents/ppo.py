@@ -133,9 +133,9 @@ def train(
     env = training_env(spec, meta, settings)
     _compile(spec, meta)
     # a run that goes on meets new episodes
-    start_seed = seed if done is None else _mixed(seed, done.timesteps)
+    start_seed = seed if done is None else mixed(seed, done.timesteps)
     model = build(env, meta, settings, clock, start_seed)
-    env.seed(_mixed(start_seed, 0))
+    env.seed(mixed(start_seed, 0))
     if done is not None:
         checkpoint.put_resume(model, tensors, out / checkpoint.RESUME)
         model.num_timesteps, env.offset = done.timesteps, done.offset
@@ -183,9 +183,9 @@ def _learn(model: Any, watch: Watch, settings: TrainSettings, fresh: bool) -> No
         ) from None
 
 
-def _mixed(seed: int, number: int) -> int:
-    """A seed of its own for every pair, so that neighbouring seeds do not share episodes."""
-    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+def mixed(*numbers: int) -> int:
+    """A seed of its own for every tuple, so that neighbouring seeds do not share episodes."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def clear(out: Path) -> None:

@@ -5,13 +5,14 @@ A replica answers `streams` requests at once; the others wait in the order of ar
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections import deque
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from og_env.requirements import bring
 
 Floats = NDArray[np.float64]
 
@@ -39,10 +40,7 @@ def simulate(gap_s: Floats, service_s: Floats, streams: int) -> Floats:
 
     ValueError where SimPy is not installed.
     """
-    try:
-        simpy: Any = importlib.import_module("simpy")
-    except ImportError:
-        raise ValueError("the request-level simulation needs SimPy: pip install simpy") from None
+    simpy = bring("simpy")
     world = simpy.Environment()
     waits = np.zeros(len(gap_s))
     waiting: deque[tuple[int, float]] = deque()

@@ -16,21 +16,14 @@ from ray.rllib.core.distribution.torch.torch_distribution import (  # pyright: i
 from ray.rllib.core.rl_module.apis import ValueFunctionAPI  # pyright: ignore[reportMissingImports]
 from ray.rllib.core.rl_module.torch import TorchRLModule  # pyright: ignore[reportMissingImports]
 
-from agents.networks import policy_class
-
-IMPOSSIBLE = -1e8
-"""logit of what the mask forbids, as sb3-contrib has it"""
+from agents.networks import IMPOSSIBLE, policy_class
+from og_env.spaces import choices_of
 
 
 def packed_space(observation: gym.Space[Any], action: gym.Space[Any], masked: bool) -> gym.spaces.Box:
     """Flat observation and mask side by side [O + A], as RLlib hands them about."""
     width = int((observation.shape or (0,))[0])
-    return gym.spaces.Box(-1, 1, (width + (sum(parts_of(action)) if masked else 0),), np.float32)
-
-
-def parts_of(space: gym.Space[Any]) -> list[int]:
-    """Number of choices in each part of a discrete action."""
-    return [int(space.n)] if isinstance(space, gym.spaces.Discrete) else [int(n) for n in space.nvec]  # type: ignore[attr-defined]
+    return gym.spaces.Box(-1, 1, (width + (sum(choices_of(action)) if masked else 0),), np.float32)
 
 
 def make_policy(model: dict[str, Any], action_space: gym.Space[Any]) -> Any:
@@ -52,7 +45,7 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):
         self.masked = bool(model["masked"])
         self.action_dist_cls: Any = TorchCategorical
         if isinstance(self.action_space, gym.spaces.MultiDiscrete):
-            parts = parts_of(self.action_space)
+            parts = choices_of(self.action_space)
             self.action_dist_cls = TorchMultiCategorical.get_partial_dist_cls(space=self.action_space, input_lens=parts)
         elif isinstance(self.action_space, gym.spaces.Box):
             self.action_dist_cls = TorchDiagGaussian

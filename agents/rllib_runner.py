@@ -22,6 +22,7 @@ from ray.rllib.env.utils.infinite_lookback_buffer import (  # pyright: ignore[re
 )
 
 from agents import ppo, train_settings
+from agents.ppo import mixed
 from agents.rllib_module import packed_space
 from agents.watch import METRICS
 from og_env import config
@@ -210,8 +211,3 @@ class FragmentRunner(EnvRunner):
 
     def stop(self) -> None:
         self.env.close()
-
-
-def mixed(*numbers: int) -> int:
-    """A seed of its own for every tuple."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

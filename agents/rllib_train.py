@@ -10,16 +10,14 @@ from typing import Any
 
 import torch
 
-from agents import checkpoint, evaluate, ppo
-from agents.checkpoint import LearnedPolicy
+from agents import checkpoint, ppo
 from agents.rllib_algorithm import FragmentPPO, algorithm
 from agents.rllib_module import make_policy
 from agents.rllib_runner import WATCHED
 from agents.run_record import describe_run
 from agents.train_settings import TrainSettings
-from agents.watch import METRICS, MOST_OFTEN, Clock, MetricsFile
+from agents.watch import MOST_OFTEN, Clock, MetricsFile, validation
 from og_env import config
-from og_env.layout import TERMS
 from og_env.specs import ScenarioSpec
 
 
@@ -42,13 +40,9 @@ class Run:
         prefix = "policy."
         weights = {name.removeprefix(prefix): torch.as_tensor(value) for name, value in self.algo.weights().items()}
         self.policy.load_state_dict(weights)
-        learned = LearnedPolicy(self.policy, self.meta, "ppo")
-        count = self.settings.evaluation_episodes
-        result = evaluate.run(learned, self.spec, self.meta["task"], count, 0, split="validation")
-        mean = float(result.returns.mean())
-        facts = {"validation/return": mean, "time/elapsed_s": round(elapsed_s, 2)}
-        facts |= {f"validation/{term}": float(result.terms[:, i].mean()) for i, term in enumerate(TERMS)}
-        self.log(facts | {f"validation/{name}": float(result.metric(name).mean()) for name in METRICS})
+        facts = validation(self.policy, self.meta, self.spec, self.settings)
+        mean = facts["validation/return"]
+        self.log(facts | {"time/elapsed_s": round(elapsed_s, 2)})
         if mean > self.best:
             self.best = mean
             checkpoint.save(self.policy, self.out, self.meta, timesteps=self.timesteps, validation_return=mean)
@@ -74,7 +68,8 @@ def train(
 
     The folder holds the policy that was best on the validation split, as `ppo.train` writes it, config.json and
     metrics.csv. The same seed and number of runners give the same weights unless `minutes` decides the end, whether
-    workers die or not; with 0 runners all is done in this process. Raises ppo.Interrupted after Ctrl-C; ValueError for
+    workers die or not; with 0 runners all is done in this process. `target_kl` is not asked: RLlib's learner plays all
+    epochs. Raises ppo.Interrupted after Ctrl-C; ValueError for
     more runners than environments, or where runners stay away.
     """
     if not 0 <= runners <= settings.n_envs:
@@ -85,9 +80,7 @@ def train(
     clock = Clock(settings.timesteps, minutes)
     algo = algorithm(meta, settings, seed, runners)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in ppo.RUN_FILES:
-            (out / name).unlink(missing_ok=True)
+        ppo.clear(out)
         checkpoint.write_json(out / "config.json", describe_run(meta, engine="rllib", runners=runners))
         _learn(algo, Run(algo, meta, spec, settings, out), clock, quiet)
     finally:

@@ -18,14 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agents import checkpoint, evaluate
+from agents import checkpoint
 from agents.branching import Branches, branches
-from agents.checkpoint import LearnedPolicy
-from agents.networks import policy_class
+from agents.networks import IMPOSSIBLE, policy_class
 from agents.ppo import clear, make_meta
 from agents.run_record import describe_run
 from agents.train_settings import TrainSettings
-from agents.watch import Clock, MetricsFile
+from agents.watch import Clock, MetricsFile, validation
 from og_env import config
 from og_env.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
@@ -42,7 +41,6 @@ UPDATES = 4
 """minibatches after every batch of branches"""
 AVERAGE = 0.98
 """what is left of the averaged weights after an update"""
-NEVER = -1e9
 
 
 class Learner:
@@ -115,9 +113,9 @@ class Learner:
 
     @staticmethod
     def _logits(policy: Any, observations: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Logits [B, A], NEVER where an action is impossible."""
+        """Logits [B, A], IMPOSSIBLE where an action is impossible."""
         latent = policy.mlp_extractor.forward_actor(policy.extract_features(observations))
-        return policy.action_net(latent).masked_fill(~masks, NEVER)
+        return policy.action_net(latent).masked_fill(~masks, IMPOSSIBLE)
 
 
 def scale_logits(policy: Any, factor: float) -> None:
@@ -191,8 +189,8 @@ def train(
             share = clock.share(learner.states)
             if share >= due or share >= 1:
                 policy = learner.policy_so_far()
-                mean = _validate(policy, meta, spec, settings)
-                row = {"validation/return": mean, "time/elapsed_s": round(clock.elapsed_s, 2)}
+                row = validation(policy, meta, spec, settings)
+                mean, row["time/elapsed_s"] = row["validation/return"], round(clock.elapsed_s, 2)
                 row["train/loss"] = float(np.mean(learner.losses[-20:])) if learner.losses else math.nan
                 metrics.write(row, dict.fromkeys(row, ()), learner.states)
                 if mean > best:
@@ -212,8 +210,3 @@ def train(
         states.close()
         env.close()
     return out
-
-
-def _validate(policy: Any, meta: dict[str, Any], spec: ScenarioSpec, settings: TrainSettings) -> float:
-    learned, episodes = LearnedPolicy(policy, meta, "rpi"), settings.evaluation_episodes
-    return float(evaluate.run(learned, spec, meta["task"], episodes, 0, split="validation").returns.mean())

@@ -64,6 +64,15 @@ class Clock:
         return self.elapsed_s >= self.limit_s
 
 
+def validation(network: Any, meta: Mapping[str, Any], spec: ScenarioSpec, settings: TrainSettings) -> dict[str, float]:
+    """How a network does on the validation episodes: mean return, terms and metrics, as rows of metrics.csv have them."""
+    learned, episodes = LearnedPolicy(network, dict(meta), "learned"), settings.evaluation_episodes
+    result = evaluate.run(learned, spec, meta["task"], episodes, 0, split="validation")
+    facts = {"validation/return": float(result.returns.mean())}
+    facts |= {f"validation/{term}": float(result.terms[:, i].mean()) for i, term in enumerate(TERMS)}
+    return facts | {f"validation/{name}": float(result.metric(name).mean()) for name in METRICS}
+
+
 class MetricsFile(KVWriter):
     """metrics.csv: one row for each time the logger writes, replaced in one move; a resumed run adds to it."""
 
@@ -153,16 +162,10 @@ class Watch(BaseCallback):
 
     def validate(self) -> float:
         """Mean return on the validation episodes; the best model so far and the state of the run are saved."""
-        policy = LearnedPolicy(self.model.policy, self.meta, "ppo")
-        result = evaluate.run(
-            policy, self.spec, self.meta["task"], self.settings.evaluation_episodes, 0, split="validation"
-        )
-        mean = float(result.returns.mean())
-        self.logger.record("validation/return", mean)
-        for index, term in enumerate(TERMS):
-            self.logger.record(f"validation/{term}", float(result.terms[:, index].mean()))
-        for name in METRICS:
-            self.logger.record(f"validation/{name}", float(result.metric(name).mean()))
+        facts = validation(self.model.policy, self.meta, self.spec, self.settings)
+        mean = facts["validation/return"]
+        for name, value in facts.items():
+            self.logger.record(name, value)
         self.logger.dump(self.model.num_timesteps)
         if mean > self.best:
             self.best = mean

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,23 +93,6 @@ def override(spec: ScenarioSpec, changes: Mapping[str, Any]) -> ScenarioSpec:
             table = table[parent]
         table[last] = value
     return load(tables)
-
-
-def changes_of(words: Iterable[str]) -> dict[str, Any]:
-    """Changes for `override` from words KEY=VALUE, e.g. "failures.process=independent" or "demand.requests_per_s=90".
-
-    A value is TOML, or a plain word. Raises ValueError for a word without "=".
-    """
-    changes: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not (equals and key.strip() and value.strip()):
-            raise ValueError(f"{word!r} changes nothing: write KEY=VALUE, such as failures.process=independent")
-        try:
-            changes[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            changes[key.strip()] = value.strip()
-    return changes
 
 
 def resolve(spec: ScenarioSpec, fleet_seed: int | None = None) -> ResolvedScenario:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import tomllib
 import types
@@ -27,6 +28,7 @@ from og_env.specs import (
 MAX_ENTRIES = 4096
 """longest list that a scenario may hold; also the most sites"""
 MAX_FILE_BYTES = 4_000_000
+MAX_JSON_BYTES = 16_000_000
 MAX_DEPTH = 16
 
 Path_ = tuple[str | int, ...]
@@ -111,6 +113,38 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: TOML is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"{path}: TOML value: {error}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object of a JSON file; ValueError in one line where it is missing, too long, or holds something else."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"{path}: larger than {MAX_JSON_BYTES:,} bytes")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: must be a table of fields, not {_shown(value)}")
+    return value
+
+
+def changes_of(words: Iterable[str]) -> dict[str, Any]:
+    """Changes of a scenario by dotted key from words KEY=VALUE, e.g. "failures.process=independent".
+
+    A value is TOML, or a plain word. Raises ValueError for a word without "=".
+    """
+    changes: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (equals and key.strip() and value.strip()):
+            raise ValueError(f"{word!r} changes nothing: write KEY=VALUE, such as failures.process=independent")
+        try:
+            changes[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            changes[key.strip()] = value.strip()
+    return changes
 
 
 def parse(tables: Mapping[str, Any], where: str) -> ScenarioSpec:

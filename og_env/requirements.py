@@ -1,12 +1,14 @@
-"""What must be installed, said in one line where it is not: `check` on import, `hint` for what an extra brings."""
+"""What must be installed, said in one line where it is not: `check` on import, `bring` and `hint` for what an extra brings."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 NEEDED = ("gymnasium", "llvmlite", "numba", "numpy", "pydantic")
 LEAST_GYMNASIUM = (1, 2, 2)
@@ -55,6 +57,17 @@ def numbers(version: str) -> tuple[int, ...]:
     """The first three numbers of a version, so that they compare."""
     found = [int(part) for part in re.findall(r"\d+", version)]
     return (*found, 0, 0, 0)[:3]
+
+
+def bring(module: str) -> Any:
+    """The module, which an extra brings; ValueError in one line where it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        line = hint(error)
+        if line is None:
+            raise
+        raise ValueError(line) from None
 
 
 def hint(error: ModuleNotFoundError) -> str | None:

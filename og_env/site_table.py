@@ -15,14 +15,14 @@ from og_env.catalog import SiteOffer
 from og_env.network import countries, great_circle_km
 from og_env.node_table import COUNTRY_ALIASES, MISSING, NodeTable, read_node_table
 from og_env.parsing import nearest_valid
-from og_env.specs import HostClass, TeeVendor
+from og_env.specs import HostClass, Role, TeeVendor
 
 COUNTS, PRICES = ("gpu_count", "gpus"), ("usd_per_gpu_hour", "price")
 """columns of a site's GPUs and of their rent, first found first used"""
 NUMBERS = ("usd_per_vm_hour", "link_gbps", "disk_gb_per_s", "egress_usd_per_gb")
 RUNS = "runs"
 """column of what the node runs now: names of models, and of ROLES, with spaces or semicolons between them"""
-ROLES = ("verifier", "store", "gateway")
+ROLES = get_args(Role)
 KEPT = ("gpu", *COUNTS, *PRICES, *NUMBERS, RUNS)
 USUAL_CLASS = "bare_metal"
 MOST_GPUS = 64

@@ -69,6 +69,13 @@ def split_actions(actions: Any, task: str, space: gym.Space[Any], batch: int) ->
     return operations, (levels * 2 / (LEVELS - 1) - 1).astype(np.float32)
 
 
+def choices_of(space: gym.Space[Any]) -> list[int]:
+    """Number of choices in each part of an action: what a mask has side by side; none in a box."""
+    if isinstance(space, gym.spaces.Discrete):
+        return [int(space.n)]
+    return [int(count) for count in space.nvec] if isinstance(space, gym.spaces.MultiDiscrete) else []
+
+
 def full_mask(mask: np.ndarray, task: str) -> np.ndarray:
     """The mask of the whole action [..., A]: knob levels are always possible."""
     if task != "joint":

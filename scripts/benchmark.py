@@ -28,7 +28,7 @@ from agents.lineup import load_policies, seeds_of_one_training
 from agents.policy import Policy
 from og_env import TASKS, config
 from og_env.command_line import Parser, guarded
-from og_env.parsing import nearest_valid
+from og_env.parsing import changes_of, nearest_valid
 from og_env.simulator import SPLITS
 from og_env.specs import ScenarioSpec
 
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace, command: str) -> None:
     if options.env not in TASKS:
         raise ValueError(f"unknown environment {options.env!r}{nearest_valid(options.env, TASKS)}")
     task = TASKS[options.env]
-    spec = config.override(config.load(options.scenario), config.changes_of(options.set))
+    spec = config.override(config.load(options.scenario), changes_of(options.set))
     if options.twin and spec.failures.process != "correlated":
         raise ValueError(f"--twin: failures of {spec.name} are not correlated but {spec.failures.process!r}")
     policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)

@@ -24,7 +24,7 @@ from agents import train_settings
 from agents.train_settings import TrainSettings
 from og_env import IDS, TASKS, config
 from og_env.command_line import Parser, guarded
-from og_env.parsing import nearest_valid
+from og_env.parsing import changes_of, nearest_valid
 
 NO_LIMIT = 10**12
 """timesteps of a run that the clock ends"""
@@ -107,7 +107,7 @@ def fresh(options: argparse.Namespace) -> Run:
     if env_id not in TASKS:
         raise ValueError(f"unknown environment {env_id!r}{nearest_valid(env_id, TASKS)}")
     scenario = options.scenario or "global-24"
-    spec = config.override(config.load(scenario), config.changes_of(options.set))
+    spec = config.override(config.load(scenario), changes_of(options.set))
     changes = {name: getattr(options, name) for name in CHANGES if getattr(options, name) is not None}
     algorithm = options.algorithm or "ppo"
     length = LENGTH[algorithm]

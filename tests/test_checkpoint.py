@@ -187,10 +187,10 @@ def test_missing_and_damaged_files(saved, tmp_path):
     (folder / checkpoint.WEIGHTS).unlink()
     assert "policy.safetensors: missing" in complaint(folder)
     for damaged, message in (
-        ("{", "damaged"),
-        ("[]", "not a JSON object"),
+        ("{", "policy.json: not JSON"),
+        ("[]", "policy.json: must be a table"),
         ('{"format": 9}', "format 9"),
-        ("\xff", "d"),
+        ("\xff", "policy.json: not JSON"),
     ):
         (folder / checkpoint.CARD).write_text(damaged, encoding="latin-1")
         assert message in complaint(folder)
@@ -205,10 +205,10 @@ def test_missing_and_damaged_files(saved, tmp_path):
     [
         ({"observation_space": {"box": [351]}}, "needs 10 proposals"),
         ({"policy_kwargs": {"hidden": 16, "beta": 12.0}}, "weights of another network"),
-        ({"policy_kwargs": {"hiden": 32}}, "damaged"),
-        ({"policy_kwargs": 7}, "damaged"),
+        ({"policy_kwargs": {"hiden": 32}}, "policy.json: damaged"),
+        ({"policy_kwargs": 7}, "policy.json: damaged"),
         ({"action_space": {"triscrete": 3}}, "unknown space"),
-        ({"observation_space": "box"}, "damaged"),
+        ({"observation_space": "box"}, "policy.json: damaged"),
         ({"policy": "mlp", "policy_kwargs": {"net_arch": [64, 64]}}, "weights of another network"),
     ],
 )

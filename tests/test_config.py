@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from og_env import catalog, config
-from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
 
 SHIPPED = (
@@ -388,30 +387,3 @@ def test_an_installed_package_finds_its_own_scenarios(tmp_path: Path, monkeypatc
     monkeypatch.setattr(config, "__file__", str(installed / "config.py"))
     assert config.names() == ["mine"]
     assert config.load("mine").name == "toy-3"
-
-
-def test_changes_from_the_command_line_are_toml_or_words():
-    words = [
-        "failures.process=independent",
-        "demand.requests_per_s = 90",
-        'name="x y"',
-        "failures.kind_shares={grid=1.0}",
-    ]
-    changes = config.changes_of(words)
-    assert changes == {
-        "failures.process": "independent",
-        "demand.requests_per_s": 90,
-        "name": "x y",
-        "failures.kind_shares": {"grid": 1.0},
-    }
-    spec = config.override(config.load("one-cloud"), changes)
-    assert (spec.failures.process, spec.demand.requests_per_s) == ("independent", 90.0)
-    for word in ("failures.process", "=1", "a="):
-        with pytest.raises(ValueError, match="KEY=VALUE"):
-            config.changes_of([word])
-
-
-def test_the_nearest_valid_word_is_a_slip_of_two_neighbours_or_the_closest():
-    incidents = ["aws-2020-11-25", "aws-2025-10-20", "gcp-2025-06-12"]
-    assert nearest_valid("aws-2025-10-21", incidents) == " (nearest valid: aws-2025-10-20)"
-    assert nearest_valid("gird", ["girl", "grid"]) == " (nearest valid: grid)"

@@ -143,4 +143,4 @@ def test_without_the_extra_it_says_which(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     assert script.main(["--scenario", "toy-3", "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert "extra minari" in error and error.count("\n") == 1
+    assert "'.[minari]'" in error and error.count("\n") == 1

@@ -97,7 +97,8 @@ def test_other_numbers_for_the_same_episodes_are_an_error(tmp_path: Path) -> Non
     ("value", "message"),
     [
         ("{", "not JSON"),
-        ("[]", "no benchmark summary: best_baseline, env"),
+        ("[]", "must be a table of fields"),
+        ("{}", "no benchmark summary: best_baseline, env"),
         (summary(policies={"greedy": {}}), "policies.greedy: ci_high"),
         (summary(paired={"mine": {}}), "paired.mine: ci_high"),
         (summary(learned="other"), "learned 'other' is not among the policies"),
@@ -115,7 +116,7 @@ def test_what_is_no_summary_is_one_line(
 
 
 def test_an_empty_folder_and_a_missing_file_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for path, message in ((tmp_path, "no summary.json in it"), (tmp_path / "none.json", "No such file")):
+    for path, message in ((tmp_path, "no summary.json in it"), (tmp_path / "none.json", "no such file")):
         assert script.main([str(path), "--out", str(tmp_path / "board.md")]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1

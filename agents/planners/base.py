@@ -13,6 +13,7 @@ from og_env.actions import LAUNCH, RETIRE, STAGE, VERBS
 from og_env.layout import ABSENT, DOWN, FETCHING, KNOBS, STAGING, STORE, VERIFIER, WARM, State, Tape, World
 from og_env.lookahead import Indices
 from og_env.proposals import REMOVALS
+from og_env.status import quorum_of
 
 ADD_VERIFIER = len(VERBS)
 """first of the changes of roles, which follow those of models"""
@@ -82,7 +83,7 @@ class TunedGreedy:
         """Live verifiers beyond the quorum over registered ones [B]."""
         running = self.state.role_ms[:, VERIFIER] == 0
         registered, live = running.sum(axis=1), (running & ((self.state.status & DOWN) == 0)).sum(axis=1)
-        return np.clip((live - 2 * registered // 3 - 1) / np.maximum(registered, 1), -1, 1)
+        return np.clip((live - quorum_of.py_func(registered)) / np.maximum(registered, 1), -1, 1)
 
     def _parts(self, offer: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """What offers [B, P] do (LAUNCH, RETIRE, STAGE, then ADD_VERIFIER and the other changes of roles; -1 nothing) and

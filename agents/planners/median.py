@@ -20,6 +20,7 @@ from agents.planners.targets import Target, starting
 from og_env import config
 from og_env.dynamics import TERM
 from og_env.layout import GATEWAY, STORE, VERIFIER, World
+from og_env.requirements import bring
 from og_env.specs import ScenarioSpec
 from og_env.status import quorum_of
 from og_env.world import compile_world
@@ -158,10 +159,7 @@ def members(world: World) -> Floats:
 
 def solve(programme: Programme, time_limit_s: float) -> Floats:
     """The best values found. Raises ValueError where highspy is missing or nothing was found."""
-    try:
-        import highspy  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise ValueError("highspy is not installed: pip install '.[opt]'") from None
+    highspy = bring("highspy")
     solver = _silent(highspy.Highs)
     solver.silent()
     for option, value in (("time_limit", time_limit_s), ("mip_rel_gap", GAP), ("threads", 1)):

@@ -16,7 +16,7 @@ from typing import Any
 from agents import checkpoint
 from agents.worlds import differences
 from og_env import config
-from og_env.parsing import nearest_valid
+from og_env.parsing import nearest_valid, read_json
 from og_env.specs import ScenarioSpec
 
 FOLDER = Path(__file__).parent
@@ -65,7 +65,7 @@ def best_of(runs: Sequence[Path]) -> Path:
 def pack(run: Path, command: str, to: Path | None = None) -> Path:
     """Copy a run's policy to its scenario's folder, with its record and learning curve; returns the folder."""
     meta = checkpoint.read_meta(run)
-    record: dict[str, Any] = checkpoint.read_json(run / "config.json")
+    record: dict[str, Any] = read_json(run / "config.json")
     folder = (to or FOLDER) / meta["scenario"]["name"]
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run / checkpoint.WEIGHTS, folder / checkpoint.WEIGHTS)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
 from og_env.layout import DOWN, FETCHING, FROZEN, LOADING, ON_DISK, SLOW, STAGING, UNTRUSTED, WARM
-from og_env.parsing import fail, parse_part
-from og_env.specs import Effect, NonNegative, Share, Spec
+from og_env.parsing import parse_part, read_json
+from og_env.specs import Effect, NonNegative, Role, Share, Spec
 
 Phase = Literal["staging", "on_disk", "fetching", "loading", "warm"]
-Role = Literal["verifier", "store", "gateway"]
 PHASES: dict[Phase, int] = {
     "staging": STAGING,
     "on_disk": ON_DISK,
@@ -22,10 +19,8 @@ PHASES: dict[Phase, int] = {
     "loading": LOADING,
     "warm": WARM,
 }
-ROLE_NAMES: tuple[Role, ...] = ("verifier", "store", "gateway")
-"""in the order of the simulator's arrays"""
+ROLE_NAMES: tuple[Role, ...] = get_args(Role)
 BITS: dict[Effect, int] = {"DOWN": DOWN, "FROZEN": FROZEN, "UNTRUSTED": UNTRUSTED, "SLOW": SLOW}
-MAX_FILE_BYTES = 16_000_000
 
 
 class LiveReplica(Spec):
@@ -68,16 +63,7 @@ class LiveState(Spec):
     @classmethod
     def read(cls, path: Path) -> LiveState:
         """From a JSON file; ValueError in one line that names it. A scenario's path is meant relative to the file."""
-        if not path.is_file():
-            raise ValueError(f"{path}: no such file")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes")
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path}: not JSON: {error}") from None
-        if not isinstance(value, Mapping):
-            fail(str(path), "", "must be a table of fields")
+        value = read_json(path)
         state = cls.parse(value, str(path))
         beside = path.parent / state.scenario if isinstance(state.scenario, str) else None
         if beside is not None and beside.suffix == ".toml" and beside.is_file():

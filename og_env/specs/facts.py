@@ -10,6 +10,8 @@ HostClass = Literal["hyperscale", "gpu_cloud", "bare_metal", "home"]
 TeeVendor = Literal["nitro", "sev-snp", "tdx", "sgx", "none"]
 Verification = Literal["none", "tee", "zkml"]
 Effect = Literal["DOWN", "FROZEN", "UNTRUSTED", "SLOW"]
+Role = Literal["verifier", "store", "gateway"]
+"""in the order of the simulator's arrays"""
 Kind = Literal[
     "site",
     "facility",
