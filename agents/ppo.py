@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents import checkpoint
-from agents.branching import Ahead
+from agents.continuation import Continuation
 from agents.networks import policy_class
 from agents.planners.tuned import constants_of
 from agents.run_record import describe_run
@@ -68,7 +68,7 @@ def training_env(spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettin
     """The environments that the learner plays in, on the training split."""
     env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
     shaped = settings.shaped and meta["task"] != "routing" and settings.interface == "proposals"
-    ahead = Ahead(env, 1, horizon=settings.branch_horizon, every=settings.branch_every) if shaped else None
+    ahead = Continuation(env, horizon=settings.branch_horizon) if shaped else None
     return TrainingReward(SB3VecEnv(env), settings.reward_scale, ahead)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
-from agents.branching import Ahead
+from agents.continuation import Continuation
 from agents.sb3_adapter import SB3VecEnv
 
 MOST = 5.0
@@ -20,7 +20,7 @@ class TrainingReward(VecEnvWrapper):
     An offset changes no difference between actions, since episodes are cut off and never over; it spares the value
     network a large constant, so take the mean reward of a step.
 
-    With `ahead`, which runs H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead, within
+    With `ahead`, which holds H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead, within
     [-MOST, MOST]: what the action brings against leaving all to the tuned planner from s on, where Phi is that planner's
     return. Both follow the same tape, so most of a return's noise cancels. The horizon moves on with every step, so the
     sum over an episode is not that of the plain rewards: a surrogate, for training alone.
@@ -28,7 +28,7 @@ class TrainingReward(VecEnvWrapper):
 
     venv: SB3VecEnv
 
-    def __init__(self, venv: SB3VecEnv, scale: float = 1.0, ahead: Ahead | None = None) -> None:
+    def __init__(self, venv: SB3VecEnv, scale: float = 1.0, ahead: Continuation | None = None) -> None:
         super().__init__(venv)
         self.scale, self.ahead = scale, ahead
         self.offset = 0.0
@@ -37,14 +37,14 @@ class TrainingReward(VecEnvWrapper):
     def reset(self) -> Any:
         observation = self.venv.reset()
         if self.ahead is not None:
-            self._phi = self.ahead.rewards()[:, 0].sum(axis=1)
+            self._phi = self.ahead.begin().sum(axis=1)
         return observation
 
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         observation, rewards, dones, infos = self.venv.step_wait()
         if self.ahead is None:
             return observation, ((rewards - self.offset) * self.scale).astype(np.float32), dones, infos
-        coming = self.ahead.rewards()[:, 0]
+        coming = self.ahead.advance(dones)
         # an episode that ended has nothing more to come: `coming` is the next one's
         shaped = rewards + np.where(dones, 0.0, coming[:, :-1].sum(axis=1)) - self._phi
         self._phi = coming.sum(axis=1)

@@ -22,6 +22,7 @@ Choice = Callable[[npt.NDArray[np.int32], npt.NDArray[np.float32]], Indices]
 """from offers [B, P] and their gains [B, P, 5] to actions [B]: 0 does nothing, i takes offer i - 1"""
 
 NO_LEVELS = np.zeros((0, 0), np.float32)
+NO_MASK = np.zeros((0, 0), np.int8)
 OFFSETS = np.full(16, -1, np.int64)
 """of an observation that is not written"""
 
@@ -54,73 +55,87 @@ def idle(offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices
 
 
 class Copies:
-    """E x K copies with room for H steps. `load` puts environments in, `run` steps them all."""
+    """K copies each of up to E environments with room for H steps. `load` puts environments in, `run` steps them all;
+    `batch` copies are loaded, the first ones in the arrays."""
 
     def __init__(self, source: Source, environments: int, copies: int, horizon: int) -> None:
         if horizon < 1:
             raise ValueError(f"horizon is {horizon}; it must be 1 or more")
         self.source, self.environments, self.copies, self.horizon = source, environments, copies, horizon
-        batch = environments * copies
-        sizes = source.sizes | {"B": batch, "T": horizon + 1, "C": 1}
+        most = environments * copies
+        sizes = source.sizes | {"B": most, "T": horizon + 1, "C": 1}
         self.tape: Tape = allocate(Tape, sizes)
         self.state: State = allocate(State, sizes)
         self.output: Output = allocate(Output, sizes)
         self._scratch: Scratch = allocate(Scratch, sizes)
         self._memo: Memo = allocate(Memo, sizes)
         self.table = bind(sizes, source.world, self.tape, self.state, self.output, self._scratch, self._memo)
-        self.batch = batch
-        self._left = np.zeros(batch, np.int64)
-        self._nothing = np.zeros((batch, 0), np.float32)
-        self._no_mask = np.zeros((batch, 0), np.int8)
+        self.batch = most
+        self._passed = np.zeros(most, np.int32)
+        self._left = np.zeros(most, np.int64)
 
     def load(self, rows: npt.NDArray[np.integer], *, truth: bool = False) -> None:
-        """Put environments `rows` [E] in, K copies of each side by side, with the forecast or the true tape ahead."""
-        source = self.source
+        """Put environments `rows` in, K copies of each side by side, with the forecast or the true tape ahead.
+
+        Raises ValueError for more than E of them."""
+        source, state, count = self.source, self.state, len(rows) * self.copies
+        if len(rows) > self.environments:
+            raise ValueError(f"{len(rows)} environments for copies of {self.environments}")
         index = np.repeat(rows, self.copies)
-        for target, values in zip(self.state, source.state, strict=True):
-            np.take(values, index, axis=0, out=target)
-        np.take(source.output.offer, index, axis=0, out=self.output.offer)
-        np.take(source.output.offer_gain, index, axis=0, out=self.output.offer_gain)
-        self._memo.known[:] = 0
-        self._memo.dying[:] = 0
-        passed = self.state.step.copy()
-        self.state.step[:] = 0
-        self.state.attack_until[:] -= passed
-        self.state.attack_ready[:] = self.state.attack_ready - passed if truth else np.iinfo(np.int32).max
+        for target, values in zip(state, source.state, strict=True):
+            np.take(values, index, axis=0, out=target[:count])
+        np.take(source.output.offer, index, axis=0, out=self.output.offer[:count])
+        np.take(source.output.offer_gain, index, axis=0, out=self.output.offer_gain[:count])
+        self._memo.known[:count] = 0
+        self._memo.dying[:count] = 0
+        passed = state.step[:count].copy()
+        state.step[:count] = 0
+        state.attack_until[:count] -= passed
+        state.attack_ready[:count] = state.attack_ready[:count] - passed if truth else np.iinfo(np.int32).max
         last = source.tape.attack.shape[1] - 1
-        self._left[:] = last - passed
+        self.batch, self._passed, self._left = count, passed, last - passed
         ahead = np.minimum(source.state.step[rows][:, None] + np.arange(self.horizon + 1), last)
         if truth:
             self._true(rows, ahead)
         else:
             self._forecast(rows)
         day = source.world.diurnal.shape[1]
-        self.tape.start_step[:] = (source.tape.start_step[index] + passed) % day
+        self.tape.start_step[:count] = (source.tape.start_step[index] + passed) % day
+
+    def unload(self, rows: npt.NDArray[np.integer], state: State, output: Output) -> None:
+        """Write the copies, one of each environment, to `rows` of a batch that reads the source's tape."""
+        index, count = np.asarray(rows), self.batch
+        for target, values in zip(state, self.state, strict=True):
+            target[index] = values[:count]
+        output.offer[index] = self.output.offer[:count]
+        output.offer_gain[index] = self.output.offer_gain[:count]
+        for moment in (state.step, state.attack_until, state.attack_ready):
+            moment[index] += self._passed
 
     def _true(self, rows: npt.NDArray[np.integer], ahead: npt.NDArray[np.integer]) -> None:
         """Rows [E, H + 1] of the source's tape, the last one again beyond the end of the episode."""
         for name in ("regional", "model", "status", "signal", "attack", "outages"):
             values = getattr(self.source.tape, name)[rows[:, None], ahead]
-            getattr(self.tape, name)[:] = np.repeat(values, self.copies, axis=0)
+            getattr(self.tape, name)[: self.batch] = np.repeat(values, self.copies, axis=0)
 
     def _forecast(self, rows: npt.NDArray[np.integer]) -> None:
         """Expected demand from the present one on, status as it is."""
-        source, tape = self.source, self.source.tape
+        source, tape, count = self.source, self.source.tape, self.batch
         step, day = source.state.step[rows], source.world.diurnal.shape[1]
         hours = (tape.start_step[rows] + step)[:, None] + np.arange(self.horizon + 1)
         curve = source.world.diurnal[source.state.world[rows][:, None], hours % day]
         regional = tape.regional[rows, step][:, None] * curve / np.maximum(curve[:, :1], 1e-3)
-        self.tape.regional[:] = np.repeat(regional, self.copies, axis=0)
+        self.tape.regional[:count] = np.repeat(regional, self.copies, axis=0)
         for name in ("model", "signal", "outages"):
             present = getattr(tape, name)[rows, step]
-            getattr(self.tape, name)[:] = np.repeat(present, self.copies, axis=0)[:, None]
-        self.tape.status[:] = np.repeat(source.state.status[rows], self.copies, axis=0)[:, None]
-        self.tape.attack[:] = 0
+            getattr(self.tape, name)[:count] = np.repeat(present, self.copies, axis=0)[:, None]
+        self.tape.status[:count] = np.repeat(source.state.status[rows], self.copies, axis=0)[:, None]
+        self.tape.attack[:count] = 0
 
     def greedy(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices:
         """The built-in autoscaler's choice: the largest gain, where it is above the scenario's threshold."""
         gains = np.where(offer != 0, gain[:, :, 0], -np.inf)
-        least = self.source.world.planner[self.state.world, THRESHOLD]
+        least = self.source.world.planner[self.state.world[: len(offer)], THRESHOLD]
         return np.where(gains.max(axis=1) > least, gains.argmax(axis=1) + 1, 0)
 
     def run(
@@ -130,38 +145,40 @@ class Copies:
         *,
         levels: npt.NDArray[np.float32] | None = None,
         every: int = 1,
+        offers_after: bool = False,
         record: Outlook | None = None,
     ) -> npt.NDArray[np.float64]:
-        """Rewards [E K, H] of taking offers `first` [E K] (0 nothing), then what `follow` chooses in every `every`-th
-        step. Steps beyond the end of the episode count 0. `levels` are of the knobs, from the first step on."""
-        rewards = np.zeros((self.batch, self.horizon))
+        """Rewards [batch, H] of taking offers `first` [batch] (0 nothing), then what `follow` chooses in every
+        `every`-th step. Steps beyond the end of the episode count 0. `levels` are of the knobs, from the first step on.
+        offers_after: find the offers after the last step as well."""
+        rewards, count = np.zeros((self.batch, self.horizon)), self.batch
         chosen = first.astype(np.int64)
         steps = min(self.horizon, int(self._left.max()))
         for i in range(steps):
             if i > 0:
                 acts = follow is not idle and i % every == 0
-                chosen = follow(self.output.offer, self.output.offer_gain) if acts else np.zeros_like(chosen)
-            use = levels if levels is not None and i == 0 else self._nothing
-            proposes = follow is not idle and (i + 1) % every == 0 and i + 1 < steps
+                offer, gain = self.output.offer[:count], self.output.offer_gain[:count]
+                chosen = follow(offer, gain) if acts else np.zeros_like(chosen)
+            use = levels if levels is not None and i == 0 else NO_LEVELS
+            acts_next = follow is not idle and (i + 1) % every == 0 and i + 1 < steps
+            proposes = acts_next or (offers_after and i + 1 == steps)
             mode = advance.PROPOSALS if proposes else advance.OPERATIONS
             actions = chosen if proposes else self.operations(chosen)
-            advance.ENTRIES[mode](
-                self.table, 0, self.batch, 0, mode, actions, use, self._nothing, OFFSETS, self._no_mask
-            )
-            rewards[:, i] = self.output.reward
+            advance.ENTRIES[mode](self.table, 0, count, 0, mode, actions, use, NO_LEVELS, OFFSETS, NO_MASK)
+            rewards[:, i] = self.output.reward[:count]
             if record is not None:
-                record.terms[:, i] = self.output.terms
-                record.metrics[:, i] = self.output.metrics
+                record.terms[:, i] = self.output.terms[:count]
+                record.metrics[:, i] = self.output.metrics[:count]
         return np.where(np.arange(self.horizon) < self._left[:, None], rewards, 0.0)
 
     def operations(self, chosen: Indices) -> Indices:
-        """Operations of offers [E K]."""
+        """Operations of offers [batch]."""
         taken = self.output.offer[np.arange(self.batch), np.maximum(chosen - 1, 0)]
         return np.where(chosen > 0, taken, 0).astype(np.int64)
 
     def try_operations(self, operations: Indices) -> Indices:
-        """Put operations [E K] in the place of the first offers; returns what takes them."""
-        self.output.offer[:, 0] = operations
+        """Put operations [batch] in the place of the first offers; returns what takes them."""
+        self.output.offer[: self.batch, 0] = operations
         return (operations > 0).astype(np.int64)
 
 

@@ -16,6 +16,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
 from agents.branching import Ahead
+from agents.continuation import Continuation
 from agents.planners.base import TunedGreedy
 from agents.planners.tuned import constants_of
 from agents.sb3_adapter import SB3VecEnv, make_sb3
@@ -169,8 +170,10 @@ def test_training_reward_is_centred_and_scaled_and_leaves_returns_alone():
 
 def test_shaped_rewards_are_nothing_for_the_planner_and_a_difference_for_others():
     env = NetworkVectorEnv(4, "placement", WORLD)
-    ahead = Ahead(env, 1, horizon=5, every=1)
-    learner = TrainingReward(SB3VecEnv(env), 10.0, ahead)
+    learner, ahead = (
+        TrainingReward(SB3VecEnv(env), 10.0, Continuation(env, horizon=5)),
+        Ahead(env, 1, horizon=5, every=1),
+    )
     learner.reset()
     simulator = env.simulator
     planner = TunedGreedy(
@@ -189,6 +192,7 @@ def test_shaped_rewards_are_nothing_for_the_planner_and_a_difference_for_others(
     assert np.allclose(shaped, np.clip(10 * (reward + coming - phi), -MOST, MOST), atol=1e-4)
     assert np.abs(shaped).max() > 1e-3
     learner.close()
+    ahead.close()
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,9 @@ class TunedGreedy:
         self.adds = (np.arange(offers) < first).astype(np.float64)
 
     def values(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Reward per step [B, P] of taking each offer; -inf where there is none."""
+        """Reward per step [B, P] of taking each offer; -inf where there is none. B may be the first environments only."""
+        if len(offer) < len(self.state.step):
+            return self._of_first(len(offer)).values(offer, gain)
         verb, place = self._parts(offer)
         phase = np.take_along_axis(self.state.phase.reshape(len(offer), -1), place, axis=1)
         share, busy = self._load(place)
@@ -66,6 +68,11 @@ class TunedGreedy:
         """Actions [B]: the offer of the highest value above 0."""
         values = self.values(offer, gain)
         return np.where(values.max(axis=1) > 0, values.argmax(axis=1) + 1, 0)
+
+    def _of_first(self, count: int) -> TunedGreedy:
+        """The same for the first environments of the batch."""
+        tape, state = Tape(*(v[:count] for v in self.tape)), State(*(v[:count] for v in self.state))
+        return TunedGreedy(self.constants, self.world, tape, state, len(self.adds))
 
     def _alarms(self, offer: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
         """Highest signal [B, P] among the visible shared dependencies of each offer's site."""
