@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from agents.networks import READ, policy_class
-from agents.worlds import DAMAGED, check_world, describe_space, space_of, spaces_of
+from agents.worlds import DAMAGED, describe_space, fitted, space_of, spaces_of
 from og_env import config
 from og_env.parsing import read_json
 
@@ -186,7 +186,7 @@ def load(
     """The trained policy of a folder.
 
     ValueError in one line where the folder is missing or damaged, where the spaces are not those of `env`, and where
-    `scenario` is another world than it was trained in; `transfer=True` only asks for the same spaces. A pickled .zip of
+    `scenario` is another world than it was trained in; `transfer=True` only asks for spaces that fit. A pickled .zip of
     SB3 is loaded with allow_pickle=True alone, since loading it runs code.
     """
     path = Path(folder)
@@ -196,7 +196,8 @@ def load(
         meta = read_meta(path)
         policy = LearnedPolicy(_network(meta, path), meta, path.resolve().name)
         if scenario is not None:
-            check_world(meta, config.load(scenario), path, transfer=transfer)
+            fit = fitted(meta, config.load(scenario), path, transfer=transfer)
+            policy = policy if fit == meta else LearnedPolicy(_network(fit, path), fit, policy.name)
     if env is not None:
         network = policy.network
         made, asked = ({"o": space} for space in ((network.observation_space, network.action_space), spaces_of(env)))

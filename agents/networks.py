@@ -2,8 +2,9 @@
 
 Logit of a proposal = scorer(its encoding, context) + beta x its value to the planner: the nominal gain or, with `prior`,
 what the tuned greedy planner of these constants makes of it. Doing nothing has a logit of its own, as an offer of value
-0 would. The context is the globals, the models, and the mean and the maximum of all encodings, so the policy
-does not depend on the order of the proposals. The value has a network of its own.
+0 would. The context is the globals, and the mean and the maximum over the models and over all encodings, so the policy
+depends neither on the order of models and proposals nor on their number: it can be used with another fleet. The value
+has a network of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ MIDDLE_LEVEL = 2.0
 IMPOSSIBLE = -1e8
 """logit of what a mask forbids, as sb3-contrib has it"""
 GAIN, VALID = column("proposals", "gain"), column("proposals", "valid")
-COLUMNS = len(TABLES["proposals"])
+GLOBALS, MODEL_COLUMNS, COLUMNS = (len(TABLES[name]) for name in ("globals", "models", "proposals"))
+CONTEXT = GLOBALS + 2 * MODEL_COLUMNS
 READ = ("globals", "models", "proposals")
 """tables that the policy looks at, in the order of the flat observation"""
 
@@ -38,15 +40,19 @@ READ = ("globals", "models", "proposals")
 class Shapes(NamedTuple):
     """What the policy reads and what it chooses."""
 
-    plain: int
-    """numbers in the globals and the models"""
+    models: int
     proposals: int
     levels: tuple[int, ...]
     """of each routing knob; empty where there is none"""
 
     @property
+    def widths(self) -> tuple[int, int, int]:
+        """Of the three tables in the flat observation."""
+        return GLOBALS, self.models * MODEL_COLUMNS, self.proposals * COLUMNS
+
+    @property
     def width(self) -> int:
-        return self.plain + self.proposals * COLUMNS
+        return sum(self.widths)
 
 
 def shapes_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> Shapes:
@@ -66,11 +72,10 @@ def shapes_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -
         width = sum(math.prod(tables[name].shape or ()) for name in READ)
     else:
         width = math.prod(observation_space.shape or ())
-    plain = width - (choices - 1) * COLUMNS
-    models = plain - len(TABLES["globals"])
-    if models <= 0 or models % len(TABLES["models"]):
+    models, rest = divmod(width - GLOBALS - (choices - 1) * COLUMNS, MODEL_COLUMNS)
+    if models <= 0 or rest:
         raise ValueError(f"the shared scorer needs {choices - 1} proposals in the observation: interface 'proposals'")
-    return Shapes(plain, choices - 1, levels)
+    return Shapes(models, choices - 1, levels)
 
 
 class Reading(BaseFeaturesExtractor):
@@ -106,13 +111,13 @@ class ProposalScorer(nn.Module):
         self.shapes, self.sharpness = shapes, sharpness
         self.prior = None if prior is None else PlannerPrior(prior)
         self.encoder = tanh_layers(COLUMNS, hidden, hidden)
-        self.context = tanh_layers(shapes.plain + 2 * hidden, hidden)
+        self.context = tanh_layers(CONTEXT + 2 * hidden, hidden)
         self.from_encoding, self.from_context = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
         self.score = nn.Linear(hidden, 1)
         self.nothing = nn.Linear(hidden, 1)
         self.levels = nn.Linear(hidden, sum(shapes.levels)) if shapes.levels else None
         self.beta = nn.Parameter(torch.tensor(float(beta)))
-        self.value = tanh_layers(shapes.plain + 2 * COLUMNS, 64, 64)
+        self.value = tanh_layers(CONTEXT + 2 * COLUMNS, 64, 64)
         self.latent_dim_pi, self.latent_dim_vf = 1 + shapes.proposals + sum(shapes.levels), 64
         self._start_at_the_prior()
 
@@ -134,10 +139,11 @@ class ProposalScorer(nn.Module):
                 values *= factor
 
     def _parts(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Globals and models [B, plain], proposals [B, P, columns], and which of these are offers [B, P, 1]."""
-        plain, rows = features.split([self.shapes.plain, self.shapes.width - self.shapes.plain], 1)
+        """Globals and pooled models [B, CONTEXT], proposals [B, P, columns], and which of these are offers [B, P, 1]."""
+        plain, models, rows = features.split(list(self.shapes.widths), 1)
+        models = models.unflatten(1, (self.shapes.models, MODEL_COLUMNS))
         rows = rows.unflatten(1, (self.shapes.proposals, COLUMNS))
-        return plain, rows, rows[..., VALID : VALID + 1] > 0
+        return torch.cat([plain, models.mean(1), models.amax(1)], 1), rows, rows[..., VALID : VALID + 1] > 0
 
     @staticmethod
     def _pooled(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

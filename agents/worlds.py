@@ -54,25 +54,28 @@ def spaces_of(env: Any) -> tuple[gym.Space[Any], gym.Space[Any]]:
     return env.observation_space, env.action_space
 
 
-def differences(trained: ScenarioSpec, asked: ScenarioSpec) -> list[str]:
+def differences(trained: ScenarioSpec, asked: ScenarioSpec, *, any_models: bool = False) -> list[str]:
     """Parts that make another world of a scenario. A policy trained on random fleets knows any fleet, one of a fixed
-    fleet no random ones."""
+    fleet no random ones; `any_models`: it reads any number of models."""
     if trained.fleet == "random":
-        return [] if trained.models == asked.models else ["models"]
+        return [] if any_models or trained.models == asked.models else ["models"]
     parts = [part for part in MEANING if getattr(trained, part) != getattr(asked, part)]
     return parts if asked.fleet == "fixed" else ["fleet", *parts]
 
 
-def check_world(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer: bool) -> None:
-    """ValueError in one line that names both scenarios where a policy was trained in another world than asked."""
-    trained = config.load(meta["scenario"])
-    parts = [] if transfer else differences(trained, asked)
+def fitted(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer: bool) -> dict[str, Any]:
+    """The description of a policy with the spaces of the world asked for: the shared scorer reads any number of models.
+
+    ValueError in one line that names both scenarios where it was trained in another world and does not fit this one.
+    """
+    trained, shared = config.load(meta["scenario"]), meta["policy"] == "shared"
+    parts = [] if transfer else differences(trained, asked, any_models=shared)
     made = {name: meta[name] for name in ("observation_space", "action_space")}
     env = NetworkEnv(meta["task"], asked, **meta["env_kwargs"])
     has = {"observation_space": describe_space(env.observation_space), "action_space": describe_space(env.action_space)}
     env.close()
-    if not parts and made == has:
-        return
+    if not parts and (made == has or (shared and made["action_space"] == has["action_space"])):
+        return {**meta, **has}
     reason = f"other {' and '.join(parts)}" if parts else f"made for {_words(made)}, there it is {_words(has)}"
     raise ValueError(f"{path}: trained on scenario {trained.name!r}, not on {asked.name!r}: {reason}")
 

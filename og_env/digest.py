@@ -7,6 +7,8 @@ from og_env.layout import scratch_of, state_of, tape_of, world_of
 from og_env.nominal import LOOKAHEAD
 from og_env.routing import listen
 
+HOUR_MS = 3_600_000
+
 
 @kernel
 def digest_models(t, b, c):
@@ -52,8 +54,26 @@ def digest_models(t, b, c):
 
 
 @kernel
+def remember(t, b, c, row):
+    """Mean signal of the visible shared domains over the last hour of the episode, so that noise averages out."""
+    world, scratch, tape = world_of(t), scratch_of(t), tape_of(t)
+    k = state_of(t).world[b]
+    shared = world.fragile_rate.shape[1]
+    first = max(row + 1 - max(HOUR_MS // world.step_ms[k], 1), 0)
+    for f in range(shared):
+        scratch.alarm_hour[c, f] = 0
+    for i in range(first, row + 1):
+        for f in range(shared):
+            scratch.alarm_hour[c, f] += tape.signal[b, i, f]
+    for f in range(shared):
+        mean = scratch.alarm_hour[c, f] / (127.5 * (row + 1 - first)) - 0.25
+        scratch.alarm_hour[c, f] = min(max(mean, 0.0), 1.0) if world.domain_visible[k, f] else 0.0
+
+
+@kernel
 def digest_sites(t, b, c):
-    """Distance, highest alarm, largest domain share and loss of every site, to the scratch; returns the highest alarm."""
+    """Distance, highest alarm, largest domain share and loss of every site and the highest alarm of its last hour, to the
+    scratch; returns the highest alarm."""
     world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
     k, row = state.world[b], state.step[b]
     shared, sites = world.fragile_rate.shape[1], state.status.shape[1]
@@ -66,9 +86,10 @@ def digest_sites(t, b, c):
         for s in range(sites):
             scratch.path_ms[c, s] += rps * world.rtt_user_ms[k, u, s]
     listen(t, b, c, row)
+    remember(t, b, c, row)
     top = 0.0
     for s in range(sites):
-        highest, share, loss = 0.0, 0.0, 0.0
+        highest, hour, share, loss = 0.0, 0.0, 0.0, 0.0
         for d in range(world.site_domain.shape[2]):
             f = world.site_domain[k, s, d]
             if f < 0:
@@ -77,10 +98,12 @@ def digest_sites(t, b, c):
                 loss = max(loss, state.domain_loss[b, f])
             if f < shared:
                 highest = max(highest, scratch.alarm[c, f])
+                hour = max(hour, scratch.alarm_hour[c, f])
                 share = max(share, scratch.carried[c, f])
         scratch.site_digest[c, s, 0] = scratch.path_ms[c, s] / weights
         scratch.site_digest[c, s, 1] = highest
         scratch.site_digest[c, s, 2] = share
         scratch.site_digest[c, s, 3] = loss
+        scratch.site_digest[c, s, 4] = hour
         top = max(top, highest)
     return top

@@ -40,6 +40,11 @@ GLOBALS = _fields("""
     stores: live stores over 8
     gateways: live gateways over 8
     utilisation: served over the capacity in use
+    weight_latency: log10 of the latency's weight in the reward over 2, here and below -1 at 0.01
+    weight_cost: of the cost's weight
+    weight_unserved: of that of unserved requests
+    weight_unverified: of that of unverified requests
+    weight_exposure: of that of the exposure
 """)
 MODELS = _fields("""
     share: of the present demand
@@ -85,6 +90,7 @@ PROPOSALS = _fields("""
     model_replicas: the model's warm replicas over the number of sites
     on_disk: 1 where the weights are on the site's disk
     tee: 1 where the site can attest
+    alarm_hour: highest mean signal of the last hour among the site's visible shared domains
 """)
 SITES = _fields("""
     valid: 1 for a site, 0 for padding

@@ -206,6 +206,7 @@ class Scratch(NamedTuple):
     seen: array("u1", "C N")  # status at the end of the last step
     dead_share: array("f4", "C N")  # of the step in which a dead site is still used
     alarm: array("f8", "C S")  # of the visible shared domains
+    alarm_hour: array("f8", "C S")  # mean of the last hour
     carried: array("f8", "C S")  # traffic share of the visible shared domains
     site_risk: array("f8", "C N")
     hosting: array("u1", "C N")  # 1 where attraction and risk are filled in
@@ -273,7 +274,7 @@ class Scratch(NamedTuple):
     site_warm: array("i4", "C N")  # models warm, and under way, by site
     site_loading: array("i4", "C N")
     digest: array("f8", "C M 8")  # of the observation, by model
-    site_digest: array("f8", "C N 4")
+    site_digest: array("f8", "C N 5")
     growth: array("f8", "C U")  # expected demand after the look-ahead over the present one
 
 

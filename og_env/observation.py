@@ -53,6 +53,12 @@ def squash(gain):
 
 
 @kernel
+def magnitude(weight):
+    """A weight of the reward, by its power of ten: -1 at 0.01 and below, 1 at 100 and above."""
+    return clip(math.log10(max(weight, 0.01)) / 2)
+
+
+@kernel
 def write_globals(t, b, c, obs, o, top):
     """The global row at offset o."""
     world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
@@ -84,6 +90,11 @@ def write_globals(t, b, c, obs, o, top):
     obs[b, o + GLOBAL.stores] = clip(live[b, STORE] / 8)
     obs[b, o + GLOBAL.gateways] = clip(live[b, GATEWAY] / 8)
     obs[b, o + GLOBAL.utilisation] = clip(metrics[b, METRIC.utilisation])
+    obs[b, o + GLOBAL.weight_latency] = magnitude(world.weights[k, TERM.latency])
+    obs[b, o + GLOBAL.weight_cost] = magnitude(world.weights[k, TERM.cost])
+    obs[b, o + GLOBAL.weight_unserved] = magnitude(world.weights[k, TERM.unserved])
+    obs[b, o + GLOBAL.weight_unverified] = magnitude(world.weights[k, TERM.unverified])
+    obs[b, o + GLOBAL.weight_exposure] = magnitude(world.weights[k, TERM.exposure])
 
 
 @kernel
@@ -173,6 +184,7 @@ def write_proposal(t, b, c, obs, o, i):
     obs[b, o + PROPOSAL.domain_share] = clip(scratch.site_digest[c, s, 2])
     obs[b, o + PROPOSAL.domain_loss] = scratch.site_digest[c, s, 3]
     obs[b, o + PROPOSAL.tee] = world.tee[k, s]
+    obs[b, o + PROPOSAL.alarm_hour] = scratch.site_digest[c, s, 4]
 
 
 @kernel

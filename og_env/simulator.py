@@ -15,6 +15,7 @@ from og_env.fields import Slices, slices
 from og_env.jit import announce
 from og_env.layout import GROUPS, METRICS, Memo, Output, Scratch, State, Tape, World
 from og_env.lookahead import Copies, Outlook, Source, idle, outlook
+from og_env.preferences import drawn_weights
 from og_env.specs import ScenarioSpec
 from og_env.tape import NOTHING, Scripted, draw, draw_row, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
@@ -72,8 +73,10 @@ class Simulator:
         self.spec: ScenarioSpec = config.load(scenario)
         self.batch, self.settings, self.threads = batch, settings, threads
         self.random_fleet = self.spec.fleet == "random"
+        self.random_weights = self.spec.reward.weights == "random"
+        self.own_worlds = self.random_fleet or self.random_weights
         compiled = compile_world(config.resolve(self.spec), risk_weight=settings.risk_weight, sizes=sizes_of(self.spec))
-        self.compiled: list[CompiledWorld] = [compiled] * (batch if self.random_fleet else 1)
+        self.compiled: list[CompiledWorld] = [compiled] * (batch if self.own_worlds else 1)
         self.tape_worlds = [tape_world(compiled)] * len(self.compiled)
         self.sizes = compiled.sizes | {
             "W": len(self.compiled),
@@ -89,7 +92,8 @@ class Simulator:
         self.cuts = self._cuts()
         self._allocate()
         if not self.random_fleet:
-            self._place_world(0, compiled)
+            for index in range(len(self.compiled)):
+                self._place_world(index, compiled)
         self.threaded_cells = THREADED_CELLS
         self.cells = batch * self.sizes["N"] * self.sizes["M"]
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
@@ -130,7 +134,7 @@ class Simulator:
         masked = {advance.OPERATIONS: self.sizes["V"], advance.PROPOSALS: 1 + self.settings.proposals}
         self.mask = np.zeros((self.batch, masked.get(self.mode, 0)), np.int8)
         self.no_levels = np.zeros((self.batch, 0), np.float32)
-        if self.random_fleet:
+        if self.own_worlds:
             self.state.world[:] = np.arange(self.batch)
 
     def _place_world(self, index: int, compiled: CompiledWorld) -> None:
@@ -142,7 +146,8 @@ class Simulator:
         return int(generator.integers(1 << SPLIT_SHIFT)) | (SPLITS.index(self.settings.split) << SPLIT_SHIFT)
 
     def load_episode(self, b: int, seed: int, scripted: Scripted = NOTHING) -> None:
-        """Draw the episode of a tape seed into environment b, with a new fleet where the scenario asks for one."""
+        """Draw the episode of a tape seed into environment b, with a new fleet and new weights of the reward where the
+        scenario asks for them."""
         announce(self.entry, draw_row)
         if self.random_fleet:
             resolved = config.resolve(self.spec, fleet_seed=seed)
@@ -150,6 +155,8 @@ class Simulator:
             self.compiled[b] = compiled
             self.tape_worlds[b] = tape_world(compiled)
             self._place_world(b, compiled)
+        if self.random_weights:
+            self.world.weights[b] = drawn_weights(self.spec.reward, seed)
         draw(self.tape, b, seed, self.tape_worlds[self.state.world[b]], scripted)
 
     def load_episodes(self, rows: np.ndarray, seeds: Sequence[int], scripted: Scripted = NOTHING) -> None:

@@ -124,12 +124,21 @@ def test_optimizer_and_progress_come_back(tmp_path):
     assert all(torch.equal(value, weights[name]) for name, value in model.policy.state_dict().items())
 
 
-def test_another_world_is_refused_with_both_names(saved):
+def test_another_world_is_refused_with_both_names(saved, tmp_path):
     other = short_world("global-16")
     with pytest.raises(ValueError, match="trained on scenario 'toy-3', not on 'global-16': other sites and models"):
         checkpoint.load(saved, scenario=other)
+    model, meta = made(policy="mlp")
+    checkpoint.save(model, tmp_path, meta)
     with pytest.raises(ValueError, match=r"'toy-3', not on 'global-16'.*box.*box"):
-        checkpoint.load(saved, scenario=other, transfer=True)
+        checkpoint.load(tmp_path, scenario=other, transfer=True)
+
+
+def test_the_shared_scorer_reads_any_number_of_models(saved):
+    other = short_world("global-16")
+    policy = checkpoint.load(saved, scenario=other, transfer=True)
+    assert policy.meta["observation_space"] != checkpoint.read_meta(saved)["observation_space"]
+    assert np.isfinite(evaluate.run(policy, other, episodes=2).returns).all()
 
 
 def test_a_policy_may_meet_other_failures_and_prices_in_its_world(saved, tmp_path):

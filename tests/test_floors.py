@@ -16,7 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("network", "jit", "requirements"),
     ("specs", "traces", "land", "binding", "named", "command_line"),
     ("layout", "rng", "parsing", "catalog", "reward", "trust", "fields"),
-    ("fleets", "node_table", "status"),
+    ("fleets", "node_table", "status", "preferences"),
     ("checks", "site_table"),
     ("config",),
     ("world", "show"),

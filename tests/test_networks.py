@@ -31,15 +31,15 @@ def scorer():
 def made_up(shapes, rows: int = 6, offers: int = 7) -> torch.Tensor:
     """Features with the first `offers` proposals valid."""
     features = torch.rand(rows, shapes.width) * 2 - 1
-    table = features[:, shapes.plain :].view(rows, shapes.proposals, COLUMNS)
+    table = features[:, -shapes.widths[2] :].view(rows, shapes.proposals, COLUMNS)
     table[..., VALID] = 0
     table[:, :offers, VALID] = 1
     return features
 
 
 def reordered(shapes, features: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-    table = features[:, shapes.plain :].view(len(features), shapes.proposals, COLUMNS)[:, order]
-    return torch.cat([features[:, : shapes.plain], table.flatten(1)], 1)
+    table = features[:, -shapes.widths[2] :].view(len(features), shapes.proposals, COLUMNS)[:, order]
+    return torch.cat([features[:, : -shapes.widths[2]], table.flatten(1)], 1)
 
 
 def test_logits_follow_the_proposals_and_the_value_does_not_see_their_order(scorer):
@@ -54,10 +54,25 @@ def test_logits_follow_the_proposals_and_the_value_does_not_see_their_order(scor
     assert torch.allclose(values, scorer.forward_critic(reordered(shapes, features, order)), atol=1e-5)
 
 
+def test_models_may_come_in_any_order_and_number(scorer):
+    shapes, features = scorer.shapes, made_up(scorer.shapes)
+    head, models, offers = features.split(list(shapes.widths), 1)
+    models = models.view(6, shapes.models, -1)
+    logits = scorer.forward_actor(features)
+    turned = torch.cat([head, models.flip(1).flatten(1), offers], 1)
+    assert torch.allclose(scorer.forward_actor(turned), logits, atol=1e-5)
+    other = ProposalScorer(shapes._replace(models=2 * shapes.models))
+    other.load_state_dict(scorer.state_dict())
+    twice = torch.cat([head, models.repeat(1, 2, 1).flatten(1), offers], 1)
+    assert torch.allclose(other.forward_actor(twice), logits, atol=1e-5)
+    changed = torch.cat([head, (models * 0.5).flatten(1), offers], 1)
+    assert not torch.allclose(scorer.forward_actor(changed), logits, atol=1e-4)
+
+
 def test_rows_without_an_offer_change_nothing(scorer):
     features = made_up(scorer.shapes, offers=4)
     other = features.clone()
-    other[:, scorer.shapes.plain :].view(6, PROPOSALS, COLUMNS)[:, 4:, GAIN + 1 :] = 0.77
+    other[:, -scorer.shapes.widths[2] :].view(6, PROPOSALS, COLUMNS)[:, 4:, GAIN + 1 :] = 0.77
     assert torch.allclose(scorer.forward_actor(features)[:, :5], scorer.forward_actor(other)[:, :5], atol=1e-6)
     assert torch.allclose(scorer.forward_critic(features), scorer.forward_critic(other), atol=1e-6)
     nothing = made_up(scorer.shapes, offers=0)
@@ -66,7 +81,7 @@ def test_rows_without_an_offer_change_nothing(scorer):
 
 def test_it_starts_as_the_planner(scorer):
     features = made_up(scorer.shapes)
-    gains = features[:, scorer.shapes.plain :].view(6, PROPOSALS, COLUMNS)[..., GAIN]
+    gains = features[:, -scorer.shapes.widths[2] :].view(6, PROPOSALS, COLUMNS)[..., GAIN]
     logits = scorer.forward_actor(features)
     assert torch.allclose(logits[:, 1:], BETA * gains, atol=0.05)
     assert logits[:, 0].abs().max() < 0.05

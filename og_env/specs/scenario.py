@@ -186,6 +186,11 @@ class RewardWeights(Spec):
     """k in u (1 + k u) / (1 + k)"""
     budget_usd_per_hour: Positive | None = None
     """spending that counts as 1 in the cost term; None: the rent of every GPU of the fleet"""
+    weights: Literal["fixed", "random"] = "fixed"
+    """random: every episode multiplies those of latency, of cost and of resilience (unserved, unverified, exposure) by
+    factors of its own, which the observation shows"""
+    weights_range: Annotated[float, Field(ge=1, le=100)] = 4.0
+    """how far such a factor goes up and down before all three are divided by their geometric mean"""
 
 
 class DistanceSpec(Spec):
