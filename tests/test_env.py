@@ -12,7 +12,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import og_env
-from og_env import config
+from og_env import config, fields
 from og_env.env import NetworkEnv
 from og_env.layout import METRICS
 from og_env.simulator import Task
@@ -234,3 +234,23 @@ def test_simulate_leaves_the_episode_alone_and_predicts_a_quiet_step():
     assert np.array_equal(before, env.simulator.observation)
     _, reward, *_ = env.step(0)
     assert outlook.rewards[0, 0] == pytest.approx(reward, rel=1e-5)
+
+
+def test_the_hour_of_alarms_is_a_mean_of_what_was_heard():
+    env = NetworkVectorEnv(4, "placement", "global-24")
+    observation, _ = env.reset(seed=2)
+    domains, at = fields.column("domains", "signal"), fields.column("proposals", "alarm_hour")
+    world, heard = env.simulator.world, []
+    for _ in range(30):
+        signal = env.simulator.tape.signal[np.arange(4), env.simulator.state.step] / 127.5 - 0.25
+        heard.append(signal)
+        shared = signal.shape[1]
+        assert np.allclose(observation["domains"][:, :shared, domains], np.clip(signal, 0, 1), atol=1e-6)
+        mean = np.clip(np.mean(heard[-12:], axis=0), 0, 1)
+        offer = env.simulator.output.offer
+        for b, i in np.argwhere(offer > 0):
+            of_site = world.site_domain[0, (offer[b, i] - 1) % world.site_domain.shape[1]]
+            seen = [mean[b, f] for f in of_site if 0 <= f < shared and world.domain_visible[0, f]]
+            assert observation["proposals"][b, i, at] == pytest.approx(max(seen, default=0.0), abs=1e-5)
+        observation, *_ = env.step(np.zeros(4, np.int64))
+    assert observation["proposals"][..., at].max() > 0.05
