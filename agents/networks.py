@@ -5,6 +5,10 @@ what the tuned greedy planner of these constants makes of it. Doing nothing has 
 0 would. The context is the globals, and the mean and the maximum over the models and over all encodings, so the policy
 depends neither on the order of models and proposals nor on their number: it can be used with another fleet. The value
 has a network of its own.
+
+Who samples from sharp logits never tries what the planner thinks poor, who samples from flat ones pays for it in every
+step. So the policy is a mixture: sharp logits, and with a probability `exploration` the same logits made flat. Both
+learn, and both have the same likeliest action.
 """
 
 from __future__ import annotations
@@ -106,9 +110,12 @@ class ProposalScorer(nn.Module):
         beta: float = BETA,
         prior: Mapping[str, float] | None = None,
         sharpness: float = 1.0,
+        exploration: float = 0.0,
+        exploration_sharpness: float = 1.0,
     ) -> None:
         super().__init__()
         self.shapes, self.sharpness = shapes, sharpness
+        self.exploration, self.exploration_sharpness = exploration, exploration_sharpness
         self.prior = None if prior is None else PlannerPrior(prior)
         self.encoder = tanh_layers(COLUMNS, hidden, hidden)
         self.context = tanh_layers(CONTEXT + 2 * hidden, hidden)
@@ -162,10 +169,20 @@ class ProposalScorer(nn.Module):
         mixed = torch.tanh(self.from_encoding(encoded) + self.from_context(context).unsqueeze(1))
         values = rows[..., GAIN] if self.prior is None else self.prior(plain, rows)
         scores = self.score(mixed).squeeze(2) + self.beta * values
-        logits = [self.sharpness * self.nothing(context), self.sharpness * scores]
+        logits = [self._mixture(torch.cat([self.nothing(context), scores], 1), valid)]
         if self.levels is not None:
             logits.append(self.levels(context))
         return torch.cat(logits, 1)
+
+    def _mixture(self, scores: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Logits [B, 1 + P] of the sharp scores and, with the probability `exploration`, the flat ones."""
+        if self.exploration == 0:
+            return self.sharpness * scores
+        possible = nn.functional.pad(valid[..., 0], (1, 0), value=True)
+        scores = scores.masked_fill(~possible, IMPOSSIBLE)
+        sharp = torch.log_softmax(self.sharpness * scores, 1) + math.log1p(-self.exploration)
+        flat = torch.log_softmax(self.exploration_sharpness * scores, 1) + math.log(self.exploration)
+        return torch.logaddexp(sharp, flat)
 
     def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
         """Features of the value [B, 64]."""
@@ -189,23 +206,27 @@ class SharedScorerPolicy(MaskableActorCriticPolicy):
         beta: float = BETA,
         prior: Mapping[str, float] | None = None,
         sharpness: float = 1.0,
+        exploration: float = 0.0,
+        exploration_sharpness: float = 1.0,
         **kwargs: Any,
     ) -> None:
-        self.shapes, self.hidden, self.beta = shapes_of(observation_space, action_space), hidden, beta
-        self.prior, self.sharpness = prior, sharpness
+        self.shapes = shapes_of(observation_space, action_space)
+        self.scorer: dict[str, Any] = {
+            "hidden": hidden,
+            "beta": beta,
+            "prior": prior,
+            "sharpness": sharpness,
+            "exploration": exploration,
+            "exploration_sharpness": exploration_sharpness,
+        }
         kwargs |= {"features_extractor_class": Reading, "features_extractor_kwargs": {"width": self.shapes.width}}
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return super()._get_constructor_parameters() | {
-            "hidden": self.hidden,
-            "beta": self.beta,
-            "prior": self.prior,
-            "sharpness": self.sharpness,
-        }
+        return super()._get_constructor_parameters() | self.scorer
 
     def _build(self, lr_schedule: Any) -> None:
-        self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, self.hidden, self.beta, self.prior, self.sharpness))
+        self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, **self.scorer))
         self.action_net = nn.Identity()
         self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
         # a value of 0 at the start: a random one would be all that the first advantages say

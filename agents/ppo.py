@@ -44,6 +44,10 @@ def make_meta(
     kwargs: dict[str, Any] = {"net_arch": [64, 64]}
     if kind == "shared":
         kwargs = {"hidden": settings.hidden, "beta": settings.beta, "sharpness": settings.sharpness}
+        kwargs |= {
+            "exploration": settings.exploration,
+            "exploration_sharpness": settings.exploration_sharpness,
+        }
         if settings.prior == "tuned":
             kwargs["prior"] = constants_of(spec.name, "greedy_tuned")
     if task == "routing":

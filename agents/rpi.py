@@ -135,7 +135,8 @@ def _centred(values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 
 
 def described(settings: TrainSettings, spec: ScenarioSpec, seed: int, minutes: float | None) -> dict[str, Any]:
-    """What a checkpoint must know to rebuild its policy."""
+    """What a checkpoint must know to rebuild its policy, which never explores by itself: every action is tried anyway."""
+    settings = settings.model_copy(update={"exploration": 0.0})
     return make_meta(settings, "placement", spec, seed, minutes) | {"algorithm": "rpi"}
 
 

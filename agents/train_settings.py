@@ -29,6 +29,10 @@ class TrainSettings(Spec):
     """weight of the planner's gain in the logits at the start; it is learned from there"""
     sharpness: Positive
     """what the shared scorer's logits are multiplied with: high, and what is sampled is what is most likely"""
+    exploration: Annotated[float, Field(ge=0, lt=1)]
+    """share of the shared scorer's actions that are drawn from flat logits, in training; the likeliest action is the same"""
+    exploration_sharpness: Positive
+    """what those logits are multiplied with in place of `sharpness`"""
     prior: Literal["tuned", "gain"]
     """the planner whose value of an offer the shared scorer starts from: the tuned greedy one, or the nominal gain"""
     timesteps: Annotated[int, Field(ge=1)]
