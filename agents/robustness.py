@@ -163,8 +163,8 @@ def records(summaries: Sequence[Json], learned: Sequence[str]) -> list[Json]:
     return result
 
 
-def text(rows: Sequence[Json]) -> str:
-    """The table of `records`, as printed."""
+def text(rows: Sequence[Json], first: str = HEADER[0]) -> str:
+    """The table of `records`, as printed; `first` is what the worlds are called."""
     cells = [
         (
             row["world"],
@@ -178,7 +178,7 @@ def text(rows: Sequence[Json]) -> str:
         )
         for row in rows
     ]
-    return comparison.aligned(HEADER, cells)
+    return comparison.aligned((first, *HEADER[1:]), cells)
 
 
 def verdict_lines(rows: Sequence[Json]) -> list[str]:
