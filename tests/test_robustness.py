@@ -94,6 +94,14 @@ def test_an_incident_comes_on_top_of_the_seeds_outages(short):
     assert ((struck & plain) == plain).all() and (struck != plain).any() and plain.any()
 
 
+def test_a_world_is_played_with_its_options(short):
+    outage = {"outages": [{"domain": "site:a", "start_h": 0.0, "duration_h": 1.0}], "background": False}
+    world = robustness.ChangedWorld("struck", "", short, outage)
+    seen = []
+    robustness.play(world, {"static": heuristics.make("static")}, [], episodes=2, played=seen.append)
+    assert (seen[0].traces["sites_down"] == 1).all()
+
+
 def test_the_best_baseline_is_that_of_each_world_and_no_reference(short):
     policies = {name: heuristics.make(name) for name in ("static", "spread", "random")}
     policies["rollout"] = heuristics.make("greedy")
