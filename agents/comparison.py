@@ -136,6 +136,13 @@ def _figures(run: Episodes, seed: int, strata: npt.ArrayLike | None) -> Json:
     }
 
 
+def verdict_of(pair: Json | None) -> str:
+    """win, tie or loss by the interval of the difference; a tie with itself."""
+    if pair is None or pair["ci_low"] <= 0 <= pair["ci_high"]:
+        return "tie"
+    return "win" if pair["ci_low"] > 0 else "loss"
+
+
 def verdict_line(summary: Json) -> str:
     """The outcome in one line: who against whom, by how much, on how many pairs of episodes."""
     best, learned = summary["best_baseline"], summary["learned"]

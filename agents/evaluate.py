@@ -30,13 +30,14 @@ def run(
     split: str = "test",
     name: str | None = None,
     progress: Callable[[int], None] | None = None,
+    options: Mapping[str, Any] | None = None,
     **env_kwargs: Any,
 ) -> Episodes:
     """Play episodes seed, seed + 1, ... of a split; the same tapes for every policy, however they are batched.
 
-    `progress` is called with the number of episodes done after each batch; `env_kwargs` go to the environment, after
-    those the policy asks for. Raises ValueError for less than one episode, a negative seed, an unknown scenario, task
-    or split, or a reward that is not finite.
+    `progress` is called with the number of episodes done after each batch; `options` are those of `reset`, for every
+    episode; `env_kwargs` go to the environment, after those the policy asks for. Raises ValueError for less than one
+    episode, a negative seed, an unknown scenario, task, split or option, or a reward that is not finite.
     """
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, not {episodes}")
@@ -50,7 +51,7 @@ def run(
     try:
         attach(policy, env)
         for first in range(0, episodes, rows):
-            parts.append(_play(policy, env, env.simulator.spec.episode.steps, seed + first, label))
+            parts.append(_play(policy, env, seed + first, label, options))
             if progress is not None:
                 progress(min(first + rows, episodes))
     finally:
@@ -75,10 +76,10 @@ def stage(
     return NetworkVectorEnv(rows, scenario=spec, **settings)
 
 
-def _play(policy: Policy, env: NetworkVectorEnv, steps: int, seed: int, label: str) -> Episodes:
+def _play(policy: Policy, env: NetworkVectorEnv, seed: int, label: str, options: Mapping[str, Any] | None) -> Episodes:
     """One episode in every row of the environment."""
-    rows = env.num_envs
-    observation, info = env.reset(seed=seed)
+    rows, steps = env.num_envs, env.simulator.spec.episode.steps
+    observation, info = env.reset(seed=seed, options=dict(options or {}))
     start, state, predict_s = np.ones(rows, np.bool_), None, 0.0
     returns, terms, metrics = np.zeros(rows), np.zeros((rows, len(TERMS))), np.zeros((rows, len(METRICS)))
     traces = {key: np.zeros((rows, steps), np.float32) for key in TRACED}

@@ -10,6 +10,7 @@ import numpy as np
 
 from agents.comparison import ranked
 from agents.episodes import Episodes
+from agents.hypervolume import non_dominated
 from og_env.layout import TERMS
 
 Json = dict[str, Any]
@@ -98,6 +99,49 @@ def composition(summary: Json, weights: Sequence[float], steps: int) -> bytes:
     axes.legend(ncols=len(TERMS), loc="upper left", bbox_to_anchor=(0, -0.06), frameon=False, fontsize=FONT_PT)
     _tidy(axes)
     _bold(axes.get_yticklabels(), summary)
+    return png(figure)
+
+
+def fronts(
+    points: Mapping[str, Any],
+    labels: Sequence[str],
+    low: Sequence[float],
+    high: Sequence[float],
+    learned: Sequence[str],
+) -> bytes:
+    """PNG: the non-dominated points [n, 3] of each policy, first objective against the second and second against third,
+    within low [3] to high [3]; a line joins those that are best in the two objectives of a panel. Lower left is better.
+    """
+    figure = _figure(11, 5)
+    for axes, (x, y) in zip(figure.subplots(1, 2), ((0, 1), (1, 2)), strict=True):
+        for at, (name, of) in enumerate(points.items()):
+            colour, marker = TERM_COLOURS[at % len(TERM_COLOURS)], "osD^vPX*"[at % 8]
+            strong = name in learned
+            inside = bool((np.asarray(of) <= high).all(axis=1).any())
+            axes.plot(
+                of[:, x],
+                of[:, y],
+                marker,
+                color=colour,
+                alpha=0.9 if strong else 0.6,
+                markersize=7 if strong else 5,
+                markeredgewidth=0,
+                zorder=3 if strong else 2,
+                label=name if inside else f"{name} (out of the picture)",
+            )
+            stairs = of[non_dominated(of[:, [x, y]])]
+            stairs = stairs[np.argsort(stairs[:, x])]
+            axes.plot(stairs[:, x], stairs[:, y], color=colour, linewidth=1.8 if strong else 1.0, zorder=2)
+        for at, limit in ((x, axes.set_xlim), (y, axes.set_ylim)):
+            limit(low[at] - 0.05 * (high[at] - low[at]), high[at])
+        axes.set_xlabel(labels[x])
+        axes.set_ylabel(labels[y])
+        first, second = (labels[at].split(",")[0] for at in (x, y))
+        title = f"{first.capitalize()} against {second}; lines join what is best in these two"
+        axes.set_title(title, loc="left", fontsize=FONT_PT)
+        _tidy(axes, both=True)
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, ncols=6, loc="outside lower center", frameon=False, fontsize=FONT_PT - 1)
     return png(figure)
 
 

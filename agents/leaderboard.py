@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agents import heuristics, planners
-from agents.comparison import TABLE_HEADER, table_rows, verdict_line
+from agents.comparison import TABLE_HEADER, table_rows, verdict_line, verdict_of
 from og_env.parsing import read_json
 
 Json = dict[str, Any]
@@ -130,13 +130,6 @@ def standings(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
         )
         for name in sorted(mean, key=lambda name: (-len(differences[name]), -mean[name]))
     ]
-
-
-def verdict_of(pair: Json | None) -> str:
-    """win, tie or loss by the interval of the difference; a tie with itself."""
-    if pair is None or pair["ci_low"] <= 0 <= pair["ci_high"]:
-        return "tie"
-    return "win" if pair["ci_low"] > 0 else "loss"
 
 
 OVERVIEW_HEADER = (

@@ -62,6 +62,21 @@ def test_episodes_add_up_to_what_the_single_environment_says(short):
     assert result.seeds.tolist() == [5, 6, 7]
 
 
+def test_options_of_reset_hold_in_every_episode(short, monkeypatch):
+    monkeypatch.setattr(evaluate, "MAX_ROWS", 2)
+    outage = {"outages": [{"domain": "site:a", "start_h": 0.0, "duration_h": 1.0}], "background": False}
+    result = evaluate.run(heuristics.make("greedy"), short, episodes=3, seed=5, options=outage)
+    assert (result.traces["sites_down"] == 1).all()
+    env, policy = NetworkEnv(scenario=short, split="test"), heuristics.make("greedy")
+    observation, info = env.reset(seed=7, options=outage)
+    total, truncated = 0.0, False
+    while not truncated:
+        action, _ = policy.predict(observation, action_masks=info["action_mask"])
+        observation, reward, _, truncated, info = env.step(action)
+        total += reward
+    assert result.returns[2] == pytest.approx(total, rel=1e-9)
+
+
 def test_returns_do_not_depend_on_the_batches(short, monkeypatch):
     for name in ("greedy", "opengradient"):
         whole = evaluate.run(heuristics.make(name), short, episodes=7, seed=3)
