@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from og_env.jit import kernel
+from og_env.jit import inlined, kernel
 from og_env.layout import (
     DOWN,
     FETCHING,
@@ -52,19 +52,26 @@ def count_roles(t, b, c):
 def mark_critical(t, b, c):
     """Which domains hold all gateways, all stores or so many verifiers that the rest is no quorum. Those that only take
     trust away do not break roles."""
-    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
-    k = state.world[b]
-    gateways, stores = memo.live[b, GATEWAY], memo.live[b, STORE]
-    spare_votes = memo.live[b, VERIFIER] - quorum_of(memo.registered[b])
+    memo = memo_of(t)
     memo.criticals[b] = 0
-    for f in range(world.domain_size.shape[1]):
-        bits = 0
-        if world.domain_size[k, f] > 0 and world.domain_effect[k, f] != UNTRUSTED:
-            bits |= NO_GATEWAY if scratch.domain_role[c, f, GATEWAY] >= gateways else 0
-            bits |= NO_QUORUM if scratch.domain_role[c, f, VERIFIER] > spare_votes else 0
-            bits |= NO_STORE if scratch.domain_role[c, f, STORE] >= stores else 0
+    for f in range(memo.critical.shape[1]):
+        bits = critical_bits(t, b, c, f)
         memo.critical[b, f] = bits
         memo.criticals[b] |= bits
+
+
+@inlined
+def critical_bits(t, b, c, f):
+    """What is left without domain f, by the counts of live roles."""
+    world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
+    k = state_of(t).world[b]
+    spare_votes = memo.live[b, VERIFIER] - quorum_of(memo.registered[b])
+    bits = 0
+    if world.domain_size[k, f] > 0 and world.domain_effect[k, f] != UNTRUSTED:
+        bits |= NO_GATEWAY if scratch.domain_role[c, f, GATEWAY] >= memo.live[b, GATEWAY] else 0
+        bits |= NO_QUORUM if scratch.domain_role[c, f, VERIFIER] > spare_votes else 0
+        bits |= NO_STORE if scratch.domain_role[c, f, STORE] >= memo.live[b, STORE] else 0
+    return bits
 
 
 @kernel
@@ -129,14 +136,16 @@ def write_part(t, b, c, m, served, verified, spare_total, spare_trusted):
         scratch.column_part[c, f] = lost
     if memo.criticals[b]:
         for f in range(world.domain_size.shape[1]):
-            if memo.critical[b, f]:
-                scratch.column_part[c, f] = critical_part(t, b, c, f, m, scratch.column_plain[c, f], served, verified)
+            bits = memo.critical[b, f]
+            if bits:
+                plain = scratch.column_plain[c, f]
+                scratch.column_part[c, f] = critical_part(t, b, c, f, bits, m, plain, served, verified)
 
 
 @kernel
-def critical_part(t, b, c, f, m, lost, served, verified):
-    """The same of one critical domain, `lost` being what goes with its replicas."""
-    world, scratch, bits = world_of(t), scratch_of(t), memo_of(t).critical[b, f]
+def critical_part(t, b, c, f, bits, m, lost, served, verified):
+    """The same of one domain, critical by its bits, `lost` being what goes with its replicas."""
+    world, scratch = world_of(t), scratch_of(t)
     lost = served if bits & NO_GATEWAY else lost
     if bits & NO_QUORUM and world.verification[state_of(t).world[b], m] != NO_PROOF:
         lost += max(verified - lost, 0.0)

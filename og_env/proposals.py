@@ -19,7 +19,6 @@ from og_env.actions import (
 )
 from og_env.dynamics import TERM
 from og_env.jit import kernel
-from og_env.lanes import exp
 from og_env.layout import (
     ABSENT,
     DOWN,
@@ -34,9 +33,9 @@ from og_env.layout import (
     state_of,
     world_of,
 )
-from og_env.nominal import HORIZON, SHORTLIST, THRESHOLD, evaluate, list_nominal, priced, role_trial, trial
+from og_env.nominal import HORIZON, SHORTLIST, THRESHOLD, begin_trials, evaluate, priced, role_trial, trial
+from og_env.nominal_flow import add_nominal, hold, release
 from og_env.placement import fetch_rate, source_of
-from og_env.routing import add_replica
 from og_env.status import NO_PROOF, quorum_of
 
 REMOVALS = 0.4
@@ -167,9 +166,10 @@ def propose_launches(t, b, c, m, count, store):
         scratch.candidate[c, best] = -1e30
         if stage_from < 0 and state.phase[b, m, best] == ABSENT:
             stage_from = best
-        add_replica(t, b, c, m, best, count, 0, 1.0, scratch.seen[c, best])
-        scratch.weight[c, count] = exp(scratch.weight[c, count])
+        add_nominal(t, b, c, m, best, count)
         service, resilience = trial(t, b, c, m, count + 1)
+        release(t, b, c, count)
+        scratch.factor[c, count] = 0
         rent = -rent_gain(t, b, world.replica_gpus[k, m, best] * world.usd_per_gpu_hour[k, best])
         once = world.weights[k, TERM.churn]
         once += fetch_cost(t, b, c, m, best) if state.phase[b, m, best] == ABSENT else 0.0
@@ -203,32 +203,22 @@ def propose_stage(t, b, c, m, s):
 @kernel
 def propose_retirements(t, b, c, m, count):
     """Offer to retire each replica of model m; the `count` at sites that are up stand on the list."""
-    world, state = world_of(t), state_of(t)
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     k = state.world[b]
     place = 0
     for s in range(state.status.shape[1]):
         if state.phase[b, m, s] < FETCHING or state.status[b, s] & DOWN:
             continue
         if reachable(t, b, s):
-            exchange(t, c, place, count - 1)
-            service, resilience = trial(t, b, c, m, count - 1)
-            exchange(t, c, place, count - 1)
+            scratch.factor[c, place] = 0
+            hold(t, b, c, place, -1.0)
+            service, resilience = trial(t, b, c, m, count)
+            release(t, b, c, place)
+            scratch.factor[c, place] = 1
             rent = rent_gain(t, b, world.replica_gpus[k, m, s] * world.usd_per_gpu_hour[k, s])
             once = world.weights[k, TERM.churn]
             offer(t, b, model_operation(t, b, RETIRE, m, s), True, service, rent, resilience, once, 0.0)
         place += 1
-
-
-@kernel
-def exchange(t, c, one, other):
-    """Let two replicas on the list change places."""
-    scratch = scratch_of(t)
-    scratch.replicas[c, one], scratch.replicas[c, other] = scratch.replicas[c, other], scratch.replicas[c, one]
-    scratch.factor[c, one], scratch.factor[c, other] = scratch.factor[c, other], scratch.factor[c, one]
-    scratch.weight[c, one], scratch.weight[c, other] = scratch.weight[c, other], scratch.weight[c, one]
-    wait_s, cap_rps = scratch.replica_wait_s, scratch.cap_rps
-    wait_s[c, one], wait_s[c, other] = wait_s[c, other], wait_s[c, one]
-    cap_rps[c, one], cap_rps[c, other] = cap_rps[c, other], cap_rps[c, one]
 
 
 @kernel
@@ -357,7 +347,7 @@ def propose(t, b, c):
     score_sites(t, b, c)
     store = store_lives(t, b)
     for m in range(state.phase.shape[1]):
-        count = list_nominal(t, b, c, m)
+        count = begin_trials(t, b, c, m)
         propose_launches(t, b, c, m, count, store)
         propose_retirements(t, b, c, m, count)
     for role in range(3):
