@@ -248,7 +248,7 @@ class Scratch(NamedTuple):
     spare_total: array("f8", "C M")
     spare_trusted: array("f8", "C M")
     site_rps: array("f8", "C N")
-    domain_role: array("i4", "C F 3")
+    domain_role: array("i4", "C 3 F")
     domain_disk: array("i4", "C F M")
     disk_total: array("i4", "C M")
     column_load: array("f8", "C F")  # served in each domain, of the model at hand
@@ -277,6 +277,8 @@ class Scratch(NamedTuple):
     candidate: array("f8", "C N")
     site_score: array("f8", "C N")
     service: array("f8", "C M")  # nominal service cost by model
+    user_rps: array("f8", "C U")  # nominal demand of a user region
+    gain_per_ms: array("f8", "C")  # reward per step of each of its requests/s that saves a millisecond
     path_ms: array("f8", "C N")  # from a site to the gateways, by load
     open: array("u1", "C N")  # 1 where a site can be told to change
     free: array("i4", "C N")  # its free GPUs

@@ -7,7 +7,7 @@ others' routing, and only its column of the losses, to redo.
 from __future__ import annotations
 
 from og_env.binding import LANES
-from og_env.contingency import count_disks, count_roles, critical_bits, critical_part
+from og_env.contingency import bits_of, changed_bits, count_disks, count_roles, critical_part
 from og_env.dynamics import TERM
 from og_env.jit import inlined, kernel
 from og_env.lanes import largest, load, splat, store, total
@@ -203,17 +203,23 @@ def role_trial(t, b, c, role, s, change):
     domains that become critical, or are no longer."""
     scratch, memo = scratch_of(t), memo_of(t)
     count_role(t, b, c, role, s, change)
-    changed = False
-    for f in range(scratch.domain_base.shape[1]):
-        bits, lost = critical_bits(t, b, c, f), scratch.domain_base[c, f]
-        if bits != memo.critical[b, f]:
-            changed, lost = True, 0.0
-            for m in range(scratch.served.shape[1]):
-                plain, served, verified = scratch.domain_plain[c, m, f], scratch.served[c, m], scratch.verified[c, m]
-                lost += critical_part(t, b, c, f, bits, m, plain, served, verified)
-        scratch.domain_lost[c, f] = lost
+    cost = scratch.base[c, 3]
+    if changed_bits(t, b, c, role):
+        for f in range(scratch.domain_base.shape[1]):
+            bits, lost = bits_of(t, b, c, role, f), scratch.domain_base[c, f]
+            if bits != memo.critical[b, f]:
+                lost = 0.0
+                for m in range(scratch.served.shape[1]):
+                    plain, served, verified = (
+                        scratch.domain_plain[c, m, f],
+                        scratch.served[c, m],
+                        scratch.verified[c, m],
+                    )
+                    lost += critical_part(t, b, c, f, bits, m, plain, served, verified)
+            scratch.domain_lost[c, f] = lost
+        cost = priced_losses(t, b, c, scratch.base[c, 0])
     count_role(t, b, c, role, s, -change)
-    return scratch.base[c, 3] - priced_losses(t, b, c, scratch.base[c, 0]) if changed else 0.0
+    return scratch.base[c, 3] - cost
 
 
 @kernel
@@ -228,4 +234,4 @@ def count_role(t, b, c, role, s, change):
         f = world.site_domain[k, s, d]
         if f < 0:
             break
-        scratch.domain_role[c, f, role] += change
+        scratch.domain_role[c, role, f] += change

@@ -257,19 +257,11 @@ def gateway_service(t, b, c, s, change):
     """Latency gain per step of one more or one less gateway at site s, replicas and loads as they are."""
     world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     k = state.world[b]
-    demand = scratch.base[c, 0]
     if change < 0 and memo.slots[b] == 1:
         return scratch.base[c, 2] - priced(t, b, c, 1.0)
-    slope = 0.0
-    for m in range(scratch.served.shape[1]):
-        total_s = scratch.latency_s[c, m] + world.slo_s[k, m]
-        slope += scratch.served[c, m] / demand * world.slo_s[k, m] / (total_s * total_s)
-    weight_sum, gained_ms = 1e-9, 0.0
+    gained_ms = 0.0
     for u in range(world.near_user.shape[1]):
-        rps = 0.0
-        for m in range(scratch.served.shape[1]):
-            rps += scratch.demand[c, u, m]
-        weight_sum += rps
+        rps = scratch.user_rps[c, u]
         slot = memo.gateway_of[b, u]
         if slot < 0:
             continue
@@ -282,7 +274,25 @@ def gateway_service(t, b, c, s, change):
                 if other != slot:
                     next_ms = min(next_ms, world.rtt_user_ms[k, u, memo.gateways[b, other]])
             gained_ms += rps * (now_ms - next_ms)
-    return world.weights[k, TERM.latency] * slope * gained_ms / weight_sum / 1000
+    return scratch.gain_per_ms[c] * gained_ms
+
+
+@kernel
+def weigh_users(t, b, c):
+    """Demand of every user region, and the latency gain per step of each requests/s that saves a millisecond."""
+    world, scratch = world_of(t), scratch_of(t)
+    k = state_of(t).world[b]
+    slope, total_rps = 0.0, 1e-9
+    for m in range(scratch.served.shape[1]):
+        total_s = scratch.latency_s[c, m] + world.slo_s[k, m]
+        slope += scratch.served[c, m] / scratch.base[c, 0] * world.slo_s[k, m] / (total_s * total_s)
+    for u in range(scratch.demand.shape[1]):
+        rps = 0.0
+        for m in range(scratch.demand.shape[2]):
+            rps += scratch.demand[c, u, m]
+        scratch.user_rps[c, u] = rps
+        total_rps += rps
+    scratch.gain_per_ms[c] = world.weights[k, TERM.latency] * slope / total_rps / 1000
 
 
 @kernel
@@ -303,7 +313,7 @@ def propose_role(t, b, c, role):
             for d in range(1, world.site_domain.shape[2]):
                 f = world.site_domain[k, s, d]
                 if f >= 0 and world.domain_visible[k, f]:
-                    crowd = max(crowd, scratch.domain_role[c, f, role])
+                    crowd = max(crowd, scratch.domain_role[c, role, f])
             value = 0.1 * scratch.site_score[c, s] - 0.2 * crowd / live
             value -= rent_gain(t, b, world.usd_per_vm_hour[k, s])
             scratch.candidate[c, s] = value + 5 * role_service(t, b, c, role, s, 1) if role == GATEWAY else value
@@ -350,6 +360,7 @@ def propose(t, b, c):
         count = begin_trials(t, b, c, m)
         propose_launches(t, b, c, m, count, store)
         propose_retirements(t, b, c, m, count)
+    weigh_users(t, b, c)
     for role in range(3):
         propose_role(t, b, c, role)
 
