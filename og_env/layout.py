@@ -268,13 +268,16 @@ class Scratch(NamedTuple):
     critical_at: array("i4", "C F")  # the critical ones
     criticals: array("i4", "C")  # their number
     domain_plain: array("f8", "C M F")  # columns of the fleet as it is
-    domain_part: array("f8", "C M F")
+    domain_part: array("f8", "C M G")
+    outside: array("f8", "C G")  # 1, but 0 for the domains of the site at hand
     domain_others: array("f8", "C G")  # its losses without the model at hand
     domain_risk: array("f8", "C G")  # expected share of the near future without it, as the signals have it
     domain_base: array("f8", "C F")  # nominal loss of the fleet as it is, requests/s
     related: array("f4", "C N")  # traffic share times correlation, by site
     base: array("f8", "C 4")  # nominal demand and served requests/s, price of what is unserved, resilience cost
-    candidate: array("f8", "C N")
+    candidate: array("f8", "C N")  # cheap scores of the sites that an addition could go to
+    candidate_site: array("i4", "C N")
+    fetch_kb_per_s: array("i4", "C N")  # of one more fetch to a site
     site_score: array("f8", "C N")
     service: array("f8", "C M")  # nominal service cost by model
     user_rps: array("f8", "C U")  # nominal demand of a user region

@@ -73,6 +73,7 @@ def describe_domains(t, b, c):
             rate += scratch.alarm[c, f] * max(world.fragile_rate[k, f] - rate, 0.0)
         risk = rate * min(world.domain_mean_h[k, f], horizon_h)
         scratch.domain_risk[c, f] = min(risk, 1.0) if world.domain_visible[k, f] else 0.0
+        scratch.outside[c, f] = 1
         scratch.visible[c, f] = 1.0 if world.domain_visible[k, f] else 0.0
         scratch.untrusting[c, f] = 1.0 if world.domain_effect[k, f] == UNTRUSTED else 0.0
         if memo.critical[b, f]:

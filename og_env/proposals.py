@@ -17,8 +17,10 @@ from og_env.actions import (
     role_operation,
     store_lives,
 )
+from og_env.binding import LANES
 from og_env.dynamics import TERM
-from og_env.jit import kernel
+from og_env.jit import inlined, kernel
+from og_env.lanes import load, splat, total
 from og_env.layout import (
     ABSENT,
     DOWN,
@@ -95,14 +97,14 @@ def fetch_cost(t, b, c, m, s):
     return rent_gain(t, b, usd) * 3_600_000 / world.step_ms[k]
 
 
-@kernel
-def ready_in_s(t, b, c, m, s, load):
+@inlined
+def ready_in_s(t, b, c, m, s, loading):
     """Seconds until a replica launched now would be warm (or on disk, without the load), the store's queue included."""
     world, state = world_of(t), state_of(t)
     k = state.world[b]
-    seconds = world.load_ms[k, m, s] / 1000 if load else 0.0
+    seconds = world.load_ms[k, m, s] / 1000 if loading else 0.0
     if state.phase[b, m, s] < ON_DISK:
-        rate = fetch_rate(t, b, c, s, 1)
+        rate = scratch_of(t).fetch_kb_per_s[c, s]
         left = world.weights_mb[k, m] if state.phase[b, m, s] == ABSENT else state.left[b, m, s]
         seconds += left * 1000 / rate if rate > 0 else 1e6
     return seconds
@@ -110,7 +112,8 @@ def ready_in_s(t, b, c, m, s, load):
 
 @kernel
 def score_sites(t, b, c):
-    """Cheap score of every site as a place for more work: near to demand, outside domains whose loss is large or near."""
+    """Cheap score of every site as a place for more work: near to demand, outside domains whose loss is large or near;
+    whether it can be reached, and the kB/s of one more fetch to it."""
     world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     k = state.world[b]
     demand = scratch.base[c, 0]
@@ -123,8 +126,10 @@ def score_sites(t, b, c):
         for s in range(state.status.shape[1]):
             scratch.path_ms[c, s] += share * world.rtt_ms[k, gateway, s]
     for s in range(state.status.shape[1]):
-        if not reachable(t, b, s):
+        scratch.open[c, s] = reachable(t, b, s)
+        if not scratch.open[c, s]:
             continue
+        scratch.fetch_kb_per_s[c, s] = fetch_rate(t, b, c, s, 1)
         danger, worst = 0.0, 0.0
         for d in range(world.site_domain.shape[2]):
             f = world.site_domain[k, s, d]
@@ -146,24 +151,26 @@ def propose_launches(t, b, c, m, count, store):
     horizon_s = world.planner[k, HORIZON] * world.step_ms[k] / 1000
     asked = scratch.asked[c, m]
     wanted = max(asked - scratch.served[c, m], 0.0) + 0.5 * asked
+    per_usd, latency = rent_gain(t, b, 1.0), world.weights[k, TERM.latency]
+    more_per_rps, share = world.weights[k, TERM.unserved] / demand, asked / demand
+    candidates = 0
     for s in range(sites):
-        scratch.candidate[c, s] = -1e30
-        if reachable(t, b, s) and model_possible(t, b, LAUNCH, m, s, store):
-            delay = scratch.path_ms[c, s] / 1000 + world.service_s[k, m, s]
-            slow = world.weights[k, TERM.latency] * delay / (delay + world.slo_s[k, m]) * asked / demand
-            more = world.weights[k, TERM.unserved] * min(world.capacity_rps[k, m, s], wanted) / demand
-            rent = rent_gain(t, b, world.replica_gpus[k, m, s] * world.usd_per_gpu_hour[k, s])
+        if scratch.open[c, s] and model_possible(t, b, LAUNCH, m, s, store):
+            delay = scratch.path_ms[c, s] * 0.001 + world.service_s[k, m, s]
+            slow = latency * share * delay / (delay + world.slo_s[k, m])
+            more = more_per_rps * min(world.capacity_rps[k, m, s], wanted)
+            rent = per_usd * (world.replica_gpus[k, m, s] * world.usd_per_gpu_hour[k, s])
             useful = max(1 - ready_in_s(t, b, c, m, s, True) / horizon_s, 0.0)
-            scratch.candidate[c, s] = (more - slow + scratch.site_score[c, s] * asked / demand) * useful - rent
+            scratch.candidate[c, candidates] = (more - slow + scratch.site_score[c, s] * share) * useful - rent
+            scratch.candidate_site[c, candidates] = s
+            candidates += 1
     stage_from = -1
-    for _ in range(int(world.planner[k, SHORTLIST])):
-        best, value = -1, -1e29
-        for s in range(sites):
-            if scratch.candidate[c, s] > value:
-                best, value = s, scratch.candidate[c, s]
-        if best < 0:
-            break
-        scratch.candidate[c, best] = -1e30
+    for _ in range(min(int(world.planner[k, SHORTLIST]), candidates)):
+        place = 0
+        for i in range(1, candidates):
+            place = i if scratch.candidate[c, i] > scratch.candidate[c, place] else place
+        best = scratch.candidate_site[c, place]
+        scratch.candidate[c, place] = -1e30
         if stage_from < 0 and state.phase[b, m, best] == ABSENT:
             stage_from = best
         add_nominal(t, b, c, m, best, count)
@@ -187,17 +194,28 @@ def propose_stage(t, b, c, m, s):
     horizon_s = world.planner[k, HORIZON] * world.step_ms[k] / 1000
     fetch_s = ready_in_s(t, b, c, m, s, False)
     saved = min(fetch_s / horizon_s, 1.0)
-    gain = 0.0
-    for f in range(world.domain_size.shape[1]):
-        inside = False
-        for d in range(world.site_domain.shape[2]):
-            inside = inside or world.site_domain[k, s, d] == f
-        if not inside and world.domain_size[k, f] > 0:
-            lost = min(scratch.domain_part[c, m, f], world.capacity_rps[k, m, s]) / scratch.base[c, 0]
-            gain += scratch.domain_risk[c, f] * world.weights[k, TERM.unserved] * lost * saved
+    mark_domains(t, b, c, s, 0.0)
+    capacity, lost = splat(world.capacity_rps[k, m, s]), splat(0.0)
+    for first in range(0, scratch.outside.shape[1], LANES):
+        part = min(load(scratch.domain_part, (c, m, first)), capacity)
+        lost += load(scratch.domain_risk, (c, first)) * part * load(scratch.outside, (c, first))
+    mark_domains(t, b, c, s, 1.0)
+    gain = world.weights[k, TERM.unserved] * total(lost) / scratch.base[c, 0] * saved
     rent = -rent_gain(t, b, world.weights_gb[k, m] * world.storage_usd_per_gb_hour[k])
     once = world.weights[k, TERM.churn] + fetch_cost(t, b, c, m, s)
     offer(t, b, model_operation(t, b, STAGE, m, s), False, 0.0, rent, gain, once, fetch_s)
+
+
+@inlined
+def mark_domains(t, b, c, s, outside):
+    """Note site s's domains: it is not outside them (0), or no longer looked at (1)."""
+    world, scratch = world_of(t), scratch_of(t)
+    k = state_of(t).world[b]
+    for d in range(world.site_domain.shape[2]):
+        f = world.site_domain[k, s, d]
+        if f < 0:
+            break
+        scratch.outside[c, f] = outside
 
 
 @kernel
@@ -209,7 +227,7 @@ def propose_retirements(t, b, c, m, count):
     for s in range(state.status.shape[1]):
         if state.phase[b, m, s] < FETCHING or state.status[b, s] & DOWN:
             continue
-        if reachable(t, b, s):
+        if scratch.open[c, s]:
             scratch.factor[c, place] = 0
             hold(t, b, c, place, -1.0)
             service, resilience = trial(t, b, c, m, count)
@@ -304,7 +322,7 @@ def propose_role(t, b, c, role):
     live = max(memo.live[b, role], 1)
     for s in range(sites):
         scratch.candidate[c, s] = -1e30
-        if not reachable(t, b, s):
+        if not scratch.open[c, s]:
             continue
         if state.role_ms[b, role, s] == 0:
             price_role(t, b, c, role, s, -1)
