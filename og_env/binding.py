@@ -27,10 +27,10 @@ from numba.np import numpy_support
 
 from og_env.jit import intrinsic
 
-DIMENSIONS = "WBTYNMUFSDPKQOVCLX"
+DIMENSIONS = "WBTYNMUFSDPKQOVCLXG"
 """W worlds, B episodes in the batch, T tape rows, Y steps a day, N sites, M models, U user regions, F fault domains (shared
 ones, then one per site), S shared ones, D memberships of a site, P proposals, K proposal features, Q metrics, O
-observation width, V operations, C scratch slots (one per thread)"""
+observation width, V operations, C scratch slots (one per thread), L sites and G domains rounded up to whole LANES, X = N L"""
 
 LANES = 8
 """loops over so many elements become single vector instructions; longer ones run in blocks of it"""
@@ -65,8 +65,8 @@ def fields(layout: type) -> list[Field]:
 
 
 def _complete(sizes: dict[str, int]) -> dict[str, int]:
-    lanes = -(-sizes["N"] // LANES) * LANES
-    return sizes | SMALL_DIMENSIONS | {"L": lanes, "X": sizes["N"] * lanes}
+    sites, domains = (-(-sizes[letter] // LANES) * LANES for letter in "NF")
+    return sizes | SMALL_DIMENSIONS | {"L": sites, "X": sizes["N"] * sites, "G": domains}
 
 
 def allocate(layout: type, sizes: dict[str, int]) -> Any:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from og_env.jit import kernel
+from og_env.jit import inlined, kernel
 from og_env.layout import (
     DOWN,
     FETCHING,
-    GATEWAY,
     ON_DISK,
-    STORE,
     UNTRUSTED,
     VERIFIER,
     memo_of,
@@ -20,6 +18,8 @@ from og_env.status import NO_PROOF, TEE, quorum_of, trusted
 
 NO_GATEWAY, NO_QUORUM, NO_STORE = 1, 2, 4
 """what is left without a critical domain"""
+LEFT_WITHOUT = (NO_QUORUM, NO_STORE, NO_GATEWAY)
+"""the same by role"""
 
 
 @kernel
@@ -27,9 +27,9 @@ def count_roles(t, b, c):
     """Live roles, in all and by domain, and registered verifiers."""
     world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     k = state.world[b]
-    for f in range(world.domain_size.shape[1]):
-        for role in range(3):
-            scratch.domain_role[c, f, role] = 0
+    for role in range(3):
+        for f in range(world.domain_size.shape[1]):
+            scratch.domain_role[c, role, f] = 0
     for role in range(3):
         memo.live[b, role] = 0
     memo.registered[b] = 0
@@ -45,26 +45,58 @@ def count_roles(t, b, c):
                 f = world.site_domain[k, s, d]
                 if f < 0:
                     break
-                scratch.domain_role[c, f, role] += 1
+                scratch.domain_role[c, role, f] += 1
+
+
+@inlined
+def critical_from(t, b, role):
+    """How many of a role's live sites a domain must hold for the rest not to do: all, or more than the votes to spare."""
+    memo = memo_of(t)
+    live = memo.live[b, role]
+    return live - quorum_of(memo.registered[b]) + 1 if role == VERIFIER else live
 
 
 @kernel
 def mark_critical(t, b, c):
     """Which domains hold all gateways, all stores or so many verifiers that the rest is no quorum. Those that only take
     trust away do not break roles."""
-    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
-    k = state.world[b]
-    gateways, stores = memo.live[b, GATEWAY], memo.live[b, STORE]
-    spare_votes = memo.live[b, VERIFIER] - quorum_of(memo.registered[b])
+    memo = memo_of(t)
+    domains = memo.critical.shape[1]
+    for f in range(domains):
+        memo.critical[b, f] = 0
+    for role in range(3):
+        least, bit = critical_from(t, b, role), LEFT_WITHOUT[role]
+        for f in range(domains):
+            memo.critical[b, f] |= bit if breaks(t, b, c, role, f, least) else 0
     memo.criticals[b] = 0
-    for f in range(world.domain_size.shape[1]):
-        bits = 0
-        if world.domain_size[k, f] > 0 and world.domain_effect[k, f] != UNTRUSTED:
-            bits |= NO_GATEWAY if scratch.domain_role[c, f, GATEWAY] >= gateways else 0
-            bits |= NO_QUORUM if scratch.domain_role[c, f, VERIFIER] > spare_votes else 0
-            bits |= NO_STORE if scratch.domain_role[c, f, STORE] >= stores else 0
-        memo.critical[b, f] = bits
-        memo.criticals[b] |= bits
+    for f in range(domains):
+        memo.criticals[b] |= memo.critical[b, f]
+
+
+@inlined
+def breaks(t, b, c, role, f, least):
+    """Whether domain f exists, takes sites down and holds at least so many live sites of a role."""
+    world, k = world_of(t), state_of(t).world[b]
+    breaking = (world.domain_size[k, f] > 0) & (world.domain_effect[k, f] != UNTRUSTED)
+    return breaking & (scratch_of(t).domain_role[c, role, f] >= least)
+
+
+@kernel
+def changed_bits(t, b, c, role):
+    """Whether any domain's bit of a role is another than the memo has it, by the counts of its live sites."""
+    memo, bit = memo_of(t), LEFT_WITHOUT[role]
+    least, changed = critical_from(t, b, role), 0
+    for f in range(memo.critical.shape[1]):
+        changed |= breaks(t, b, c, role, f, least) != ((memo.critical[b, f] & bit) != 0)
+    return changed != 0
+
+
+@inlined
+def bits_of(t, b, c, role, f):
+    """Domain f's bits, that of a role by the counts of its live sites and the others as the memo has them."""
+    bit = LEFT_WITHOUT[role]
+    others = memo_of(t).critical[b, f] & ~bit
+    return others | bit if breaks(t, b, c, role, f, critical_from(t, b, role)) else others
 
 
 @kernel
@@ -129,14 +161,16 @@ def write_part(t, b, c, m, served, verified, spare_total, spare_trusted):
         scratch.column_part[c, f] = lost
     if memo.criticals[b]:
         for f in range(world.domain_size.shape[1]):
-            if memo.critical[b, f]:
-                scratch.column_part[c, f] = critical_part(t, b, c, f, m, scratch.column_plain[c, f], served, verified)
+            bits = memo.critical[b, f]
+            if bits:
+                plain = scratch.column_plain[c, f]
+                scratch.column_part[c, f] = critical_part(t, b, c, f, bits, m, plain, served, verified)
 
 
 @kernel
-def critical_part(t, b, c, f, m, lost, served, verified):
-    """The same of one critical domain, `lost` being what goes with its replicas."""
-    world, scratch, bits = world_of(t), scratch_of(t), memo_of(t).critical[b, f]
+def critical_part(t, b, c, f, bits, m, lost, served, verified):
+    """The same of one domain, critical by its bits, `lost` being what goes with its replicas."""
+    world, scratch = world_of(t), scratch_of(t)
     lost = served if bits & NO_GATEWAY else lost
     if bits & NO_QUORUM and world.verification[state_of(t).world[b], m] != NO_PROOF:
         lost += max(verified - lost, 0.0)

@@ -70,12 +70,17 @@ def _larger(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
+def _smaller(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.fcmp_ordered("<", a, b), a, b)
+
+
 _arithmetic(operator.iadd, lambda builder, a, b: builder.fadd(a, b))
 _arithmetic(operator.add, lambda builder, a, b: builder.fadd(a, b))
 _arithmetic(operator.sub, lambda builder, a, b: builder.fsub(a, b))
 _arithmetic(operator.mul, lambda builder, a, b: builder.fmul(a, b))
 _arithmetic(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
 _arithmetic(max, _larger)
+_arithmetic(min, _smaller)
 
 
 @intrinsic
@@ -128,13 +133,24 @@ def _wide(builder: Any, address: Any) -> Any:
 @intrinsic
 def total(typingctx: Any, value: Any) -> Any:
     """Sum of the lanes: halves added to halves, always in the same order."""
+    return _folded(lambda builder, low, high: builder.fadd(low, high))
+
+
+@intrinsic
+def largest(typingctx: Any, value: Any) -> Any:
+    """The largest of the lanes."""
+    return _folded(_larger)
+
+
+def _folded(build: Callable[[Any, Any, Any], Any]) -> Any:
+    """Typing and code of one number made of all lanes, halves with halves."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         part, width = args[0], LANES
         while width > 1:
             width //= 2
             low, high = (_half(builder, part, range(start, start + width)) for start in (0, width))
-            part = builder.fadd(low, high)
+            part = build(builder, low, high)
         return builder.extract_element(part, ir.IntType(32)(0))
 
     return types.float64(LANES_TYPE), codegen
@@ -167,7 +183,7 @@ def _horner(builder: Any, x: Any, coefficients: Sequence[float]) -> Any:
 
 def _exp(builder: Any, x: Any) -> Any:
     x = _larger(builder, x, _same(x, LOWEST))
-    x = builder.select(builder.fcmp_ordered("<", x, _same(x, HIGHEST)), x, _same(x, HIGHEST))
+    x = _smaller(builder, x, _same(x, HIGHEST))
     shifted = builder.fadd(builder.fmul(x, _same(x, LOG2_E)), _same(x, SHIFTER))
     whole = builder.fsub(shifted, _same(x, SHIFTER))
     rest = builder.fsub(x, builder.fmul(whole, _same(x, LN2_HIGH)))

@@ -34,19 +34,25 @@ def wait_probability(rho, idle, exponent, bend):
 
 
 @inlined
+def write_service(t, b, c, m, r):
+    """Mean service and, of those who wait, mean wait without load at the replica at position r of the list."""
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    k, s = state.world[b], scratch.replicas[c, r]
+    stretch = 1 / SLOW_CAPACITY if state.status[b, s] & SLOW else 1.0
+    scratch.service_s[c, r] = world.service_s[k, m, s] * stretch
+    scratch.queue_s[c, r] = world.busy_s[k, m, s] * stretch * (world.queue_factor[k] / world.streams[k, m])
+
+
+@inlined
 def write_delays(t, b, c, m, count):
     """Mean and variance of service, queue and cold wait at each listed replica, at the load that it serves."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     k = state.world[b]
     variation = world.service_cv[k] * world.service_cv[k]
-    queue_share = world.queue_factor[k] / world.streams[k, m]
     for r in range(count):
-        s = scratch.replicas[c, r]
-        stretch = 1 / SLOW_CAPACITY if state.status[b, s] & SLOW else 1.0
         capacity = scratch.cap_rps[c, r]
         scratch.rho[c, r] = scratch.total_rps[c, r] / capacity if capacity > 0 else 0.0
-        scratch.service_s[c, r] = world.service_s[k, m, s] * stretch
-        scratch.queue_s[c, r] = world.busy_s[k, m, s] * stretch * queue_share
+        write_service(t, b, c, m, r)
     one, two, least = splat(1.0), splat(2.0), splat(LEAST_LOAD)
     exponent, bend = splat(world.queue_exponent[k, m]), splat(QUEUE_BEND * (world.streams[k, m] - 1))
     for first in range(0, count, LANES):

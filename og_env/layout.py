@@ -248,24 +248,40 @@ class Scratch(NamedTuple):
     spare_total: array("f8", "C M")
     spare_trusted: array("f8", "C M")
     site_rps: array("f8", "C N")
-    domain_role: array("i4", "C F 3")
+    domain_role: array("i4", "C 3 F")
     domain_disk: array("i4", "C F M")
     disk_total: array("i4", "C M")
     column_load: array("f8", "C F")  # served in each domain, of the model at hand
     column_spare: array("f8", "C F")
-    column_plain: array("f8", "C F")  # what would go with its replicas, requests/s
-    column_part: array("f8", "C F")  # its loss in all
-    domain_lost: array("f8", "C F")  # the same of all models
-    domain_plain: array("f8", "C M F")  # columns of the fleet as it is, for the proposals
-    domain_part: array("f8", "C M F")
-    domain_risk: array("f8", "C F")  # expected share of the near future without it, as the signals have it
+    column_plain: array("f8", "C G")  # what would go with its replicas, requests/s
+    column_part: array("f8", "C G")  # its loss in all
+    domain_lost: array("f8", "C G")  # the same of all models
+    limit_rps: array("f8", "C L")  # list, for the proposals: what a replica serves at most
+    per_cap: array("f8", "C L")  # list: one over its capacity
+    trust: array("f8", "C L")  # list: 1 where its work counts as attested
+    slot_pull: array("f8", "C X")  # by slot and list position, at slot x L + position
+    slot_net_ms: array("f8", "C X")  # between gateway and replica, likewise
+    held: array("f8", "C G")  # limits in each domain, of the model at hand, requests/s
+    held_before: array("f8", "C D")  # the same without the trial, in the domains of its site
+    untrusting: array("f8", "C G")  # 1 for a domain whose effect is UNTRUSTED
+    visible: array("f8", "C G")  # 1 for one that the agent is told of
+    critical_at: array("i4", "C F")  # the critical ones
+    criticals: array("i4", "C")  # their number
+    domain_plain: array("f8", "C M F")  # columns of the fleet as it is
+    domain_part: array("f8", "C M G")
+    outside: array("f8", "C G")  # 1, but 0 for the domains of the site at hand
+    domain_others: array("f8", "C G")  # its losses without the model at hand
+    domain_risk: array("f8", "C G")  # expected share of the near future without it, as the signals have it
     domain_base: array("f8", "C F")  # nominal loss of the fleet as it is, requests/s
-    base_plain: array("f8", "C F")  # what would go with its replicas alone
     related: array("f4", "C N")  # traffic share times correlation, by site
     base: array("f8", "C 4")  # nominal demand and served requests/s, price of what is unserved, resilience cost
-    candidate: array("f8", "C N")
+    candidate: array("f8", "C N")  # cheap scores of the sites that an addition could go to
+    candidate_site: array("i4", "C N")
+    fetch_kb_per_s: array("i4", "C N")  # of one more fetch to a site
     site_score: array("f8", "C N")
     service: array("f8", "C M")  # nominal service cost by model
+    user_rps: array("f8", "C U")  # nominal demand of a user region
+    gain_per_ms: array("f8", "C")  # reward per step of each of its requests/s that saves a millisecond
     path_ms: array("f8", "C N")  # from a site to the gateways, by load
     open: array("u1", "C N")  # 1 where a site can be told to change
     free: array("i4", "C N")  # its free GPUs

@@ -1,20 +1,22 @@
 """What a fleet is worth under the nominal forecast: expected demand, today's outages, everything under way arrived.
 
-The same routing, delay and contingency functions as in the step price the fleet as it is, then with one change. Models
-do not share GPUs, so a change to one model leaves the others' routing, and only its column of the losses, to redo.
+The fleet is priced as it is, then with one change. Models do not share GPUs, so a change to one model leaves the
+others' routing, and only its column of the losses, to redo.
 """
 
 from __future__ import annotations
 
-from og_env.contingency import count_disks, count_roles, critical_part, mark_critical, write_column, write_part
+from og_env.binding import LANES
+from og_env.contingency import bits_of, changed_bits, count_disks, count_roles, critical_part
 from og_env.dynamics import TERM
-from og_env.jit import kernel
-from og_env.latency import finality, model_latency, write_delays
-from og_env.layout import DOWN, FETCHING, VERIFIER, memo_of, scratch_of, state_of, tape_of, world_of
+from og_env.jit import inlined, kernel
+from og_env.lanes import largest, load, splat, store, total
+from og_env.layout import UNTRUSTED, VERIFIER, memo_of, scratch_of, state_of, tape_of, world_of
+from og_env.nominal_flow import flow, list_nominal
 from og_env.placement import count_fetches
 from og_env.reward import latency_term, unserved_term
-from og_env.routing import add_replica, gather, listen, room, split, weigh
-from og_env.status import NO_PROOF
+from og_env.routing import gather, listen
+from og_env.status import NO_PROOF, TEE, quorum_of
 from og_env.survey import survey
 
 LOOKAHEAD, HORIZON, HEDGE, THRESHOLD, SHORTLIST, RISK = range(6)
@@ -38,19 +40,6 @@ def forecast(t, b, c, row):
 
 
 @kernel
-def list_nominal(t, b, c, m):
-    """List the replicas of model m that are or will be warm at sites that are up; returns their number."""
-    state, scratch = state_of(t), scratch_of(t)
-    count = 0
-    for s in range(state.status.shape[1]):
-        if state.phase[b, m, s] >= FETCHING and not state.status[b, s] & DOWN:
-            add_replica(t, b, c, m, s, count, 0, 1.0, scratch.seen[c, s])
-            count += 1
-    weigh(t, c, count)
-    return count
-
-
-@kernel
 def service_cost(t, b, c, m, served, verified, latency_s):
     """Model m's part of the weighted latency and unverified terms, times total demand."""
     world = world_of(t)
@@ -70,18 +59,27 @@ def priced(t, b, c, unserved_share):
 
 
 @kernel
-def write_domain_risk(t, b, c):
-    """Expected share of the horizon that each visible domain is broken for, as its signal has it."""
-    world, scratch = world_of(t), scratch_of(t)
+def describe_domains(t, b, c):
+    """Of every domain, the expected share of the horizon that it is broken for, as its signal has it (0 where it is not
+    visible), whether it is visible and whether it takes trust away; the list of critical ones."""
+    world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
     k = state_of(t).world[b]
     shared = world.fragile_rate.shape[1]
     horizon_h = world.planner[k, HORIZON] * world.step_ms[k] / 3_600_000
+    critical = 0
     for f in range(world.domain_size.shape[1]):
         rate = world.domain_rate[k, f]
         if f < shared:
             rate += scratch.alarm[c, f] * max(world.fragile_rate[k, f] - rate, 0.0)
         risk = rate * min(world.domain_mean_h[k, f], horizon_h)
         scratch.domain_risk[c, f] = min(risk, 1.0) if world.domain_visible[k, f] else 0.0
+        scratch.outside[c, f] = 1
+        scratch.visible[c, f] = 1.0 if world.domain_visible[k, f] else 0.0
+        scratch.untrusting[c, f] = 1.0 if world.domain_effect[k, f] == UNTRUSTED else 0.0
+        if memo.critical[b, f]:
+            scratch.critical_at[c, critical] = f
+            critical += 1
+    scratch.criticals[c] = critical
 
 
 @kernel
@@ -90,14 +88,25 @@ def priced_losses(t, b, c, demand):
     stand in domain_lost."""
     world, scratch = world_of(t), scratch_of(t)
     k = state_of(t).world[b]
-    unserved, convexity = world.weights[k, TERM.unserved], world.convexity[k]
-    worst, hedge, per_demand = 0.0, 0.0, 1 / demand
-    for f in range(world.domain_size.shape[1]):
-        loss = min(max(scratch.domain_lost[c, f] * per_demand, 0.0), 1.0) if world.domain_visible[k, f] else 0.0
+    nothing, one, per_demand = splat(0.0), splat(1.0), splat(1 / demand)
+    worst, hedge = nothing, nothing
+    for first in range(0, scratch.domain_lost.shape[1], LANES):
+        loss = min(max(load(scratch.domain_lost, (c, first)) * per_demand, nothing), one)
+        loss = loss * load(scratch.visible, (c, first))
         worst = max(worst, loss)
-        hedge += scratch.domain_risk[c, f] * unserved_term(loss, convexity)
-    planner = world.planner
-    return planner[k, RISK] * (world.weights[k, TERM.exposure] * worst + planner[k, HEDGE] * unserved * hedge)
+        convex = one + splat(world.convexity[k]) * loss
+        hedge += load(scratch.domain_risk, (c, first)) * loss * convex
+    hedged = world.weights[k, TERM.unserved] * total(hedge) / (1 + world.convexity[k])
+    exposed = world.weights[k, TERM.exposure] * largest(worst)
+    return world.planner[k, RISK] * (exposed + world.planner[k, HEDGE] * hedged)
+
+
+@inlined
+def verified_of(t, b, m, attested):
+    """Requests/s verified of those served at trusted replicas."""
+    memo, verification = memo_of(t), world_of(t).verification[state_of(t).world[b], m]
+    quorate = memo.registered[b] > 0 and memo.live[b, VERIFIER] >= quorum_of(memo.registered[b])
+    return attested if quorate and verification != NO_PROOF else 0.0
 
 
 @kernel
@@ -109,10 +118,10 @@ def evaluate(t, b, c, row):
         scratch.seen[c, s] = state.status[b, s]
     forecast(t, b, c, row)
     listen(t, b, c, row)
-    write_domain_risk(t, b, c)
     if memo.dying[b]:
         memo.known[b] = 0
     survey(t, b, c)
+    describe_domains(t, b, c)
     count_roles(t, b, c)
     count_disks(t, b, c)
     count_fetches(t, b, c)
@@ -120,18 +129,19 @@ def evaluate(t, b, c, row):
     demand, served = 1e-9, 0.0
     for f in range(scratch.domain_base.shape[1]):
         scratch.domain_base[c, f] = 0
-        scratch.base_plain[c, f] = 0
     for m in range(state.phase.shape[1]):
         count = list_nominal(t, b, c, m)
-        served_m, late = split(t, b, c, m, count)
-        write_delays(t, b, c, m, count)
-        latency_s, _ = model_latency(t, b, c, m, count, served_m, late)
-        verified, _ = finality(t, b, c, m, count)
+        served_m, attested, latency_s, spare, spare_trusted = flow(t, b, c, m, count)
+        verified = verified_of(t, b, m, attested)
+        write_nominal_part(t, b, c, m, served_m, verified, spare, spare_trusted)
+        for f in range(scratch.domain_base.shape[1]):
+            scratch.domain_plain[c, m, f] = scratch.column_plain[c, f]
+            scratch.domain_part[c, m, f] = scratch.column_part[c, f]
+            scratch.domain_base[c, f] += scratch.column_part[c, f]
         scratch.served[c, m] = served_m
         scratch.verified[c, m] = verified
         scratch.latency_s[c, m] = latency_s
         scratch.service[c, m] = service_cost(t, b, c, m, served_m, verified, latency_s)
-        keep_columns(t, b, c, m, count)
         demand += scratch.asked[c, m]
         served += served_m
     scratch.base[c, 0] = demand
@@ -143,17 +153,32 @@ def evaluate(t, b, c, row):
 
 
 @kernel
-def keep_columns(t, b, c, m, count):
-    """Model m's part of every domain's loss, of its replicas alone and in all, to the tables."""
+def write_nominal_part(t, b, c, m, served, verified, spare, spare_trusted):
+    """Requests/s of model m lost, unverified or unfetchable without each domain, to column_part; what goes with its
+    replicas alone, to column_plain: their limits less what the others have to spare."""
+    world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
+    nothing, one = splat(0.0), splat(1.0)
+    all_spare, more_spare = splat(spare), splat(spare_trusted - spare)
+    unasked = splat(0.0 if world.verification[state_of(t).world[b], m] == TEE else 1.0)
+    for first in range(0, scratch.held.shape[1], LANES):
+        untrusting = load(scratch.untrusting, (c, first))
+        lost = max(load(scratch.held, (c, first)) - (all_spare + untrusting * more_spare), nothing)
+        lost = lost * (one - untrusting * unasked)
+        store(scratch.column_plain, (c, first), lost)
+        store(scratch.column_part, (c, first), lost)
+    for i in range(scratch.criticals[c]):
+        f = scratch.critical_at[c, i]
+        bits, plain = memo.critical[b, f], scratch.column_plain[c, f]
+        scratch.column_part[c, f] = critical_part(t, b, c, f, bits, m, plain, served, verified)
+
+
+@kernel
+def begin_trials(t, b, c, m):
+    """List model m's replicas, and the losses of all other models; returns the number of replicas."""
     scratch = scratch_of(t)
-    spare_total, spare_trusted = room(t, b, c, m, count)
-    write_column(t, b, c, m, count)
-    write_part(t, b, c, m, scratch.served[c, m], scratch.verified[c, m], spare_total, spare_trusted)
     for f in range(scratch.domain_base.shape[1]):
-        scratch.domain_plain[c, m, f] = scratch.column_plain[c, f]
-        scratch.domain_part[c, m, f] = scratch.column_part[c, f]
-        scratch.domain_base[c, f] += scratch.column_part[c, f]
-        scratch.base_plain[c, f] += scratch.column_plain[c, f]
+        scratch.domain_others[c, f] = scratch.domain_base[c, f] - scratch.domain_part[c, m, f]
+    return list_nominal(t, b, c, m)
 
 
 @kernel
@@ -161,16 +186,12 @@ def trial(t, b, c, m, count):
     """Nominal gain per step, in service and in resilience, of model m having the `count` replicas on the list."""
     scratch = scratch_of(t)
     demand = scratch.base[c, 0]
-    served, late = split(t, b, c, m, count)
-    write_delays(t, b, c, m, count)
-    latency_s, _ = model_latency(t, b, c, m, count, served, late)
-    verified, _ = finality(t, b, c, m, count)
-    spare_total, spare_trusted = room(t, b, c, m, count)
-    write_column(t, b, c, m, count)
-    write_part(t, b, c, m, served, verified, spare_total, spare_trusted)
-    for f in range(scratch.domain_base.shape[1]):
-        others = scratch.domain_base[c, f] - scratch.domain_part[c, m, f]
-        scratch.domain_lost[c, f] = others + scratch.column_part[c, f]
+    served, attested, latency_s, spare, spare_trusted = flow(t, b, c, m, count)
+    verified = verified_of(t, b, m, attested)
+    write_nominal_part(t, b, c, m, served, verified, spare, spare_trusted)
+    for first in range(0, scratch.domain_lost.shape[1], LANES):
+        lost = load(scratch.domain_others, (c, first)) + load(scratch.column_part, (c, first))
+        store(scratch.domain_lost, (c, first), lost)
     all_served = scratch.base[c, 1] - scratch.served[c, m] + served
     service = scratch.base[c, 2] - priced(t, b, c, 1 - all_served / demand)
     service += (scratch.service[c, m] - service_cost(t, b, c, m, served, verified, latency_s)) / demand
@@ -179,25 +200,25 @@ def trial(t, b, c, m, count):
 
 @kernel
 def role_trial(t, b, c, role, s, change):
-    """Nominal gain per step in resilience of one more (change 1) or one less (-1) running role at site s."""
+    """Nominal gain per step in resilience of one more (change 1) or one less (-1) running role at site s: that of the
+    domains that become critical, or are no longer."""
     scratch, memo = scratch_of(t), memo_of(t)
-    models = scratch.served.shape[1]
     count_role(t, b, c, role, s, change)
-    for f in range(scratch.domain_base.shape[1]):
-        scratch.domain_lost[c, f] = scratch.base_plain[c, f]
-    if memo.criticals[b]:
+    cost = scratch.base[c, 3]
+    if changed_bits(t, b, c, role):
         for f in range(scratch.domain_base.shape[1]):
-            if memo.critical[b, f]:
+            bits, lost = bits_of(t, b, c, role, f), scratch.domain_base[c, f]
+            if bits != memo.critical[b, f]:
                 lost = 0.0
-                for m in range(models):
+                for m in range(scratch.served.shape[1]):
                     plain, served, verified = (
                         scratch.domain_plain[c, m, f],
                         scratch.served[c, m],
                         scratch.verified[c, m],
                     )
-                    lost += critical_part(t, b, c, f, m, plain, served, verified)
-                scratch.domain_lost[c, f] = lost
-    cost = priced_losses(t, b, c, scratch.base[c, 0])
+                    lost += critical_part(t, b, c, f, bits, m, plain, served, verified)
+            scratch.domain_lost[c, f] = lost
+        cost = priced_losses(t, b, c, scratch.base[c, 0])
     count_role(t, b, c, role, s, -change)
     return scratch.base[c, 3] - cost
 
@@ -214,5 +235,4 @@ def count_role(t, b, c, role, s, change):
         f = world.site_domain[k, s, d]
         if f < 0:
             break
-        scratch.domain_role[c, f, role] += change
-    mark_critical(t, b, c)
+        scratch.domain_role[c, role, f] += change

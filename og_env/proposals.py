@@ -17,9 +17,10 @@ from og_env.actions import (
     role_operation,
     store_lives,
 )
+from og_env.binding import LANES
 from og_env.dynamics import TERM
-from og_env.jit import kernel
-from og_env.lanes import exp
+from og_env.jit import inlined, kernel
+from og_env.lanes import load, splat, total
 from og_env.layout import (
     ABSENT,
     DOWN,
@@ -34,9 +35,9 @@ from og_env.layout import (
     state_of,
     world_of,
 )
-from og_env.nominal import HORIZON, SHORTLIST, THRESHOLD, evaluate, list_nominal, priced, role_trial, trial
+from og_env.nominal import HORIZON, SHORTLIST, THRESHOLD, begin_trials, evaluate, priced, role_trial, trial
+from og_env.nominal_flow import add_nominal, hold, release
 from og_env.placement import fetch_rate, source_of
-from og_env.routing import add_replica
 from og_env.status import NO_PROOF, quorum_of
 
 REMOVALS = 0.4
@@ -96,14 +97,14 @@ def fetch_cost(t, b, c, m, s):
     return rent_gain(t, b, usd) * 3_600_000 / world.step_ms[k]
 
 
-@kernel
-def ready_in_s(t, b, c, m, s, load):
+@inlined
+def ready_in_s(t, b, c, m, s, loading):
     """Seconds until a replica launched now would be warm (or on disk, without the load), the store's queue included."""
     world, state = world_of(t), state_of(t)
     k = state.world[b]
-    seconds = world.load_ms[k, m, s] / 1000 if load else 0.0
+    seconds = world.load_ms[k, m, s] / 1000 if loading else 0.0
     if state.phase[b, m, s] < ON_DISK:
-        rate = fetch_rate(t, b, c, s, 1)
+        rate = scratch_of(t).fetch_kb_per_s[c, s]
         left = world.weights_mb[k, m] if state.phase[b, m, s] == ABSENT else state.left[b, m, s]
         seconds += left * 1000 / rate if rate > 0 else 1e6
     return seconds
@@ -111,7 +112,8 @@ def ready_in_s(t, b, c, m, s, load):
 
 @kernel
 def score_sites(t, b, c):
-    """Cheap score of every site as a place for more work: near to demand, outside domains whose loss is large or near."""
+    """Cheap score of every site as a place for more work: near to demand, outside domains whose loss is large or near;
+    whether it can be reached, and the kB/s of one more fetch to it."""
     world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     k = state.world[b]
     demand = scratch.base[c, 0]
@@ -124,8 +126,10 @@ def score_sites(t, b, c):
         for s in range(state.status.shape[1]):
             scratch.path_ms[c, s] += share * world.rtt_ms[k, gateway, s]
     for s in range(state.status.shape[1]):
-        if not reachable(t, b, s):
+        scratch.open[c, s] = reachable(t, b, s)
+        if not scratch.open[c, s]:
             continue
+        scratch.fetch_kb_per_s[c, s] = fetch_rate(t, b, c, s, 1)
         danger, worst = 0.0, 0.0
         for d in range(world.site_domain.shape[2]):
             f = world.site_domain[k, s, d]
@@ -147,29 +151,32 @@ def propose_launches(t, b, c, m, count, store):
     horizon_s = world.planner[k, HORIZON] * world.step_ms[k] / 1000
     asked = scratch.asked[c, m]
     wanted = max(asked - scratch.served[c, m], 0.0) + 0.5 * asked
+    per_usd, latency = rent_gain(t, b, 1.0), world.weights[k, TERM.latency]
+    more_per_rps, share = world.weights[k, TERM.unserved] / demand, asked / demand
+    candidates = 0
     for s in range(sites):
-        scratch.candidate[c, s] = -1e30
-        if reachable(t, b, s) and model_possible(t, b, LAUNCH, m, s, store):
-            delay = scratch.path_ms[c, s] / 1000 + world.service_s[k, m, s]
-            slow = world.weights[k, TERM.latency] * delay / (delay + world.slo_s[k, m]) * asked / demand
-            more = world.weights[k, TERM.unserved] * min(world.capacity_rps[k, m, s], wanted) / demand
-            rent = rent_gain(t, b, world.replica_gpus[k, m, s] * world.usd_per_gpu_hour[k, s])
+        if scratch.open[c, s] and model_possible(t, b, LAUNCH, m, s, store):
+            delay = scratch.path_ms[c, s] * 0.001 + world.service_s[k, m, s]
+            slow = latency * share * delay / (delay + world.slo_s[k, m])
+            more = more_per_rps * min(world.capacity_rps[k, m, s], wanted)
+            rent = per_usd * (world.replica_gpus[k, m, s] * world.usd_per_gpu_hour[k, s])
             useful = max(1 - ready_in_s(t, b, c, m, s, True) / horizon_s, 0.0)
-            scratch.candidate[c, s] = (more - slow + scratch.site_score[c, s] * asked / demand) * useful - rent
+            scratch.candidate[c, candidates] = (more - slow + scratch.site_score[c, s] * share) * useful - rent
+            scratch.candidate_site[c, candidates] = s
+            candidates += 1
     stage_from = -1
-    for _ in range(int(world.planner[k, SHORTLIST])):
-        best, value = -1, -1e29
-        for s in range(sites):
-            if scratch.candidate[c, s] > value:
-                best, value = s, scratch.candidate[c, s]
-        if best < 0:
-            break
-        scratch.candidate[c, best] = -1e30
+    for _ in range(min(int(world.planner[k, SHORTLIST]), candidates)):
+        place = 0
+        for i in range(1, candidates):
+            place = i if scratch.candidate[c, i] > scratch.candidate[c, place] else place
+        best = scratch.candidate_site[c, place]
+        scratch.candidate[c, place] = -1e30
         if stage_from < 0 and state.phase[b, m, best] == ABSENT:
             stage_from = best
-        add_replica(t, b, c, m, best, count, 0, 1.0, scratch.seen[c, best])
-        scratch.weight[c, count] = exp(scratch.weight[c, count])
+        add_nominal(t, b, c, m, best, count)
         service, resilience = trial(t, b, c, m, count + 1)
+        release(t, b, c, count)
+        scratch.factor[c, count] = 0
         rent = -rent_gain(t, b, world.replica_gpus[k, m, best] * world.usd_per_gpu_hour[k, best])
         once = world.weights[k, TERM.churn]
         once += fetch_cost(t, b, c, m, best) if state.phase[b, m, best] == ABSENT else 0.0
@@ -187,48 +194,49 @@ def propose_stage(t, b, c, m, s):
     horizon_s = world.planner[k, HORIZON] * world.step_ms[k] / 1000
     fetch_s = ready_in_s(t, b, c, m, s, False)
     saved = min(fetch_s / horizon_s, 1.0)
-    gain = 0.0
-    for f in range(world.domain_size.shape[1]):
-        inside = False
-        for d in range(world.site_domain.shape[2]):
-            inside = inside or world.site_domain[k, s, d] == f
-        if not inside and world.domain_size[k, f] > 0:
-            lost = min(scratch.domain_part[c, m, f], world.capacity_rps[k, m, s]) / scratch.base[c, 0]
-            gain += scratch.domain_risk[c, f] * world.weights[k, TERM.unserved] * lost * saved
+    mark_domains(t, b, c, s, 0.0)
+    capacity, lost = splat(world.capacity_rps[k, m, s]), splat(0.0)
+    for first in range(0, scratch.outside.shape[1], LANES):
+        part = min(load(scratch.domain_part, (c, m, first)), capacity)
+        lost += load(scratch.domain_risk, (c, first)) * part * load(scratch.outside, (c, first))
+    mark_domains(t, b, c, s, 1.0)
+    gain = world.weights[k, TERM.unserved] * total(lost) / scratch.base[c, 0] * saved
     rent = -rent_gain(t, b, world.weights_gb[k, m] * world.storage_usd_per_gb_hour[k])
     once = world.weights[k, TERM.churn] + fetch_cost(t, b, c, m, s)
     offer(t, b, model_operation(t, b, STAGE, m, s), False, 0.0, rent, gain, once, fetch_s)
 
 
+@inlined
+def mark_domains(t, b, c, s, outside):
+    """Note site s's domains: it is not outside them (0), or no longer looked at (1)."""
+    world, scratch = world_of(t), scratch_of(t)
+    k = state_of(t).world[b]
+    for d in range(world.site_domain.shape[2]):
+        f = world.site_domain[k, s, d]
+        if f < 0:
+            break
+        scratch.outside[c, f] = outside
+
+
 @kernel
 def propose_retirements(t, b, c, m, count):
     """Offer to retire each replica of model m; the `count` at sites that are up stand on the list."""
-    world, state = world_of(t), state_of(t)
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     k = state.world[b]
     place = 0
     for s in range(state.status.shape[1]):
         if state.phase[b, m, s] < FETCHING or state.status[b, s] & DOWN:
             continue
-        if reachable(t, b, s):
-            exchange(t, c, place, count - 1)
-            service, resilience = trial(t, b, c, m, count - 1)
-            exchange(t, c, place, count - 1)
+        if scratch.open[c, s]:
+            scratch.factor[c, place] = 0
+            hold(t, b, c, place, -1.0)
+            service, resilience = trial(t, b, c, m, count)
+            release(t, b, c, place)
+            scratch.factor[c, place] = 1
             rent = rent_gain(t, b, world.replica_gpus[k, m, s] * world.usd_per_gpu_hour[k, s])
             once = world.weights[k, TERM.churn]
             offer(t, b, model_operation(t, b, RETIRE, m, s), True, service, rent, resilience, once, 0.0)
         place += 1
-
-
-@kernel
-def exchange(t, c, one, other):
-    """Let two replicas on the list change places."""
-    scratch = scratch_of(t)
-    scratch.replicas[c, one], scratch.replicas[c, other] = scratch.replicas[c, other], scratch.replicas[c, one]
-    scratch.factor[c, one], scratch.factor[c, other] = scratch.factor[c, other], scratch.factor[c, one]
-    scratch.weight[c, one], scratch.weight[c, other] = scratch.weight[c, other], scratch.weight[c, one]
-    wait_s, cap_rps = scratch.replica_wait_s, scratch.cap_rps
-    wait_s[c, one], wait_s[c, other] = wait_s[c, other], wait_s[c, one]
-    cap_rps[c, one], cap_rps[c, other] = cap_rps[c, other], cap_rps[c, one]
 
 
 @kernel
@@ -267,19 +275,11 @@ def gateway_service(t, b, c, s, change):
     """Latency gain per step of one more or one less gateway at site s, replicas and loads as they are."""
     world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     k = state.world[b]
-    demand = scratch.base[c, 0]
     if change < 0 and memo.slots[b] == 1:
         return scratch.base[c, 2] - priced(t, b, c, 1.0)
-    slope = 0.0
-    for m in range(scratch.served.shape[1]):
-        total_s = scratch.latency_s[c, m] + world.slo_s[k, m]
-        slope += scratch.served[c, m] / demand * world.slo_s[k, m] / (total_s * total_s)
-    weight_sum, gained_ms = 1e-9, 0.0
+    gained_ms = 0.0
     for u in range(world.near_user.shape[1]):
-        rps = 0.0
-        for m in range(scratch.served.shape[1]):
-            rps += scratch.demand[c, u, m]
-        weight_sum += rps
+        rps = scratch.user_rps[c, u]
         slot = memo.gateway_of[b, u]
         if slot < 0:
             continue
@@ -292,7 +292,25 @@ def gateway_service(t, b, c, s, change):
                 if other != slot:
                     next_ms = min(next_ms, world.rtt_user_ms[k, u, memo.gateways[b, other]])
             gained_ms += rps * (now_ms - next_ms)
-    return world.weights[k, TERM.latency] * slope * gained_ms / weight_sum / 1000
+    return scratch.gain_per_ms[c] * gained_ms
+
+
+@kernel
+def weigh_users(t, b, c):
+    """Demand of every user region, and the latency gain per step of each requests/s that saves a millisecond."""
+    world, scratch = world_of(t), scratch_of(t)
+    k = state_of(t).world[b]
+    slope, total_rps = 0.0, 1e-9
+    for m in range(scratch.served.shape[1]):
+        total_s = scratch.latency_s[c, m] + world.slo_s[k, m]
+        slope += scratch.served[c, m] / scratch.base[c, 0] * world.slo_s[k, m] / (total_s * total_s)
+    for u in range(scratch.demand.shape[1]):
+        rps = 0.0
+        for m in range(scratch.demand.shape[2]):
+            rps += scratch.demand[c, u, m]
+        scratch.user_rps[c, u] = rps
+        total_rps += rps
+    scratch.gain_per_ms[c] = world.weights[k, TERM.latency] * slope / total_rps / 1000
 
 
 @kernel
@@ -304,7 +322,7 @@ def propose_role(t, b, c, role):
     live = max(memo.live[b, role], 1)
     for s in range(sites):
         scratch.candidate[c, s] = -1e30
-        if not reachable(t, b, s):
+        if not scratch.open[c, s]:
             continue
         if state.role_ms[b, role, s] == 0:
             price_role(t, b, c, role, s, -1)
@@ -313,7 +331,7 @@ def propose_role(t, b, c, role):
             for d in range(1, world.site_domain.shape[2]):
                 f = world.site_domain[k, s, d]
                 if f >= 0 and world.domain_visible[k, f]:
-                    crowd = max(crowd, scratch.domain_role[c, f, role])
+                    crowd = max(crowd, scratch.domain_role[c, role, f])
             value = 0.1 * scratch.site_score[c, s] - 0.2 * crowd / live
             value -= rent_gain(t, b, world.usd_per_vm_hour[k, s])
             scratch.candidate[c, s] = value + 5 * role_service(t, b, c, role, s, 1) if role == GATEWAY else value
@@ -357,9 +375,10 @@ def propose(t, b, c):
     score_sites(t, b, c)
     store = store_lives(t, b)
     for m in range(state.phase.shape[1]):
-        count = list_nominal(t, b, c, m)
+        count = begin_trials(t, b, c, m)
         propose_launches(t, b, c, m, count, store)
         propose_retirements(t, b, c, m, count)
+    weigh_users(t, b, c)
     for role in range(3):
         propose_role(t, b, c, role)
 

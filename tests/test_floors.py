@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("actions", "demand", "failures", "incidents", "placement", "routing", "latency", "contingency", "render"),
     ("tape", "survey", "glossary"),
     ("dynamics", "oracle"),
+    ("nominal_flow",),
     ("nominal",),
     ("proposals", "digest"),
     ("observation",),
