@@ -22,6 +22,7 @@ Stage = tuple[str, str]
 Played = Mapping[Stage, tuple[Json, Mapping[str, Episodes]]]
 """of each stage the comparison and the episodes by policy"""
 SPLIT = "test"
+FEW_SEEDS = 3
 
 
 def baselines(spec: ScenarioSpec, task: str) -> list[str]:
@@ -155,6 +156,8 @@ def text(summary: Json) -> str:
         f"Differences in the return of an episode, paired over {summary['episodes']} held-out episodes; 95 % bootstrap "
         "intervals over training seeds and episodes, to full over pairs of the same seed."
     )
+    if max(len(row["seeds"]) for row in rows) < FEW_SEEDS:
+        parts.append(f"With fewer than {FEW_SEEDS} training seeds the intervals say little about other seeds.")
     if any(row["left_out"] is None and row["tested_in"] != summary["scenario"] for row in rows):
         parts.append("In a changed world the planners keep the constants that were tuned in the scenario as it is.")
     return "\n".join(parts)

@@ -177,7 +177,9 @@ def test_a_stopped_study_goes_on_with_what_is_not_complete(study, files, tmp_pat
     (folder / "rpi-1" / checkpoint.WEIGHTS).touch()
     capsys.readouterr()
     assert ablations.main([*again, "--only-report"]) == 0 and in_process == []
-    assert "no-prior: seed 0 is not in it: not trained to the end" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "no-prior: seed 0 is not in it: not trained to the end" in printed
+    assert "fewer than 3 training seeds" in printed and "constants" not in printed
     assert row_of(json.loads((folder / "summary.json").read_text()), "no-prior")["seeds"] == [1]
     assert ablations.main(again) == 0
     assert in_process == ["no-prior-0", "ppo-from-rpi-1"]
@@ -244,6 +246,19 @@ def test_worlds_change_what_they_name():
     assert study.world("no-exposure") == config.override(spec, {"reward.exposure": 0.0}) != spec
     assert study.world("independent") == config.override(spec, {"failures.process": "independent"}) != spec
     assert {what.trained_in for what in VARIANTS.values()} == set(WORLDS)
+
+
+def test_commands_name_the_shipped_settings(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    study = Study(
+        "one-cloud", config.load("one-cloud"), chosen(["all"]), (0,), 1000, 50, Path("runs/ablations/one-cloud")
+    )
+    words = study_runs.words_of(study, "no-prior", 3)
+    assert words[:4] == ["--scenario", "one-cloud", "--config", "configs/training/no-prior.toml"]
+    assert words[4:] == ["--timesteps", "1000", "--seed", "3", "--out", "runs/ablations/one-cloud/no-prior-3"]
+    assert study_runs.words_of(study, "rpi", 3)[2:6] == ["--algorithm", "rpi", "--timesteps", "50"]
+    start = study_runs.words_of(study, "ppo-from-rpi", 3)
+    assert start[2:4] == ["--start", "runs/ablations/one-cloud/rpi-3"]
 
 
 def test_settings_files_change_one_thing_each():
