@@ -59,17 +59,26 @@ def compare(
             for name in references
             if first is not None and name in by_name
         },
-        "seeds": [_over_seeds([by_name[name] for name in names], by_name[best], seed) for names in trainings]
+        "seeds": [
+            over_seeds([by_name[name] for name in names], [by_name[best]] * len(names), seed=seed)
+            for names in trainings
+        ]
         if best is not None
         else [],
         "verdict": pairs[first].verdict if first is not None and best is not None else None,
     }
 
 
-def _over_seeds(runs: Sequence[Episodes], best: Episodes, seed: int) -> Json:
-    """Differences of several training seeds to the best baseline: each one's mean, and all together with an interval
-    over episodes and seeds (both resampled; Agarwal et al. 2021)."""
-    differences = np.stack([run.returns - best.returns for run in runs])
+def over_seeds(runs: Sequence[Episodes], others: Sequence[Episodes], *, seed: int = 0) -> Json:
+    """Differences of several training seeds to one other policy each, a baseline or that of the same seed: each one's
+    mean, and all together with an interval over episodes and seeds (both resampled; Agarwal et al. 2021).
+
+    Raises ValueError where the episodes differ.
+    """
+    for run, other in zip(runs, others, strict=True):
+        if not np.array_equal(run.seeds, other.seeds):
+            raise ValueError(f"{run.policy} and {other.policy} did not play the same episodes")
+    differences = np.stack([run.returns - other.returns for run, other in zip(runs, others, strict=True)])
     rng = np.random.default_rng(seed)
     count, episodes = differences.shape
     drawn = [

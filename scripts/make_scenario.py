@@ -7,20 +7,19 @@ python scripts/make_scenario.py nodes.csv --map dc_owner=provider --sample 64 --
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
-import re
 import shlex
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
 
+from agents.toml_text import written
 from og_env import catalog, config
 from og_env.checks import domain_of
 from og_env.command_line import Parser, guarded
@@ -235,32 +234,6 @@ def heading(options: argparse.Namespace, command: str, table: SiteTable) -> str:
         words += ["", "Not in the table:"] + [f"- {what}: {count} nodes" for what, count in table.filled.items()]
     plain = ["".join(letter if letter.isprintable() else " " for letter in line) for line in words]
     return "\n".join(f"# {line}".rstrip() for line in plain)
-
-
-def written(tables: Mapping[str, Any], head: str) -> str:
-    """The tables as TOML: a section for every table and every site."""
-    sections = [(f"[{key}]", value) for key, value in tables.items() if isinstance(value, dict)]
-    sections += [("[[sites]]", site) for site in tables["sites"]]
-    whole = {key: value for key, value in tables.items() if key != "sites" and not isinstance(value, dict)}
-    return "\n\n".join([head, lines(whole), *(f"{title}\n{lines(table)}" for title, table in sections)]) + "\n"
-
-
-def lines(table: Mapping[str, Any]) -> str:
-    return "\n".join(f"{key_text(key)} = {value_text(value)}" for key, value in table.items())
-
-
-def key_text(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
-
-
-def value_text(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key_text(key)} = {value_text(part)}" for key, part in value.items()) + " }"
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n" + "".join(f"    {value_text(part)},\n" for part in value) + "]"
-    if isinstance(value, list):
-        return "[" + ", ".join(value_text(part) for part in value) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def report(whole: ResolvedScenario, table: SiteTable, out: Path) -> str:
