@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ PLACEMENTS: Mapping[str, tuple[Callable[[ScenarioSpec], Target], str]] = {
 }
 LOOKING_AHEAD: Mapping[str, str] = {
     "rollout": "looks 36 steps ahead on the forecast: strong and slow",
-    "clairvoyant": "looks 36 steps ahead on the tape: a reference, not a policy",
+    "clairvoyant": "looks 72 steps ahead on the tape: a reference, not a policy",
 }
 DOCS: Mapping[str, str] = {
     **{name: doc for name, (_, doc) in offers.RULES.items()},
@@ -56,6 +57,10 @@ ORACLES = ("clairvoyant",)
 """read the tape"""
 REFERENCES = tuple(LOOKING_AHEAD)
 """are never the best baseline: they read the tape, or decide a thousand times more slowly than what they stand beside"""
+CLAIRVOYANT: Mapping[str, Any] = {"truth": True, "horizon": 72, "candidates": 11, "every": 1}
+"""every offer, twice as far as `rollout`: over the best baseline it gains 9.9 % in grid-blackout and 6.0 % in global-24 as
+first set, where 8 candidates, 36 steps and a planner in every other one gain 7.8 % and 2.1 %, and 11, 36 and every one
+9.0 % and 5.2 % (12 validation episodes each)"""
 TASKS = ("placement", "joint")
 
 
@@ -88,7 +93,7 @@ def make(
     if name in PLACEMENTS:
         return StaticPlacement(name, PLACEMENTS[name][0](spec))
     base = constants_of(spec.name, "greedy_tuned")
-    return Rollout(name, task, truth=name in ORACLES, seed=seed, base=base)
+    return Rollout(name, task, seed=seed, base=base, **(CLAIRVOYANT if name in ORACLES else {}))
 
 
 __all__ = ["DOCS", "NAMES", "ORACLES", "QUICK", "REFERENCES", "make"]
