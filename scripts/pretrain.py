@@ -2,6 +2,8 @@
 
 python scripts/pretrain.py
 python scripts/pretrain.py --scenarios one-cloud,store-loss --minutes 5 --seeds 0,1,2 --out runs/pretrained
+
+Without --minutes a run has the steps of configs/training/default.toml, and the same seed gives the same weights.
 """
 
 from __future__ import annotations
@@ -42,12 +44,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("--scenarios", default=",".join(SCENARIOS), metavar="A,B", help="default: the eight with one")
     parser.add_argument("--seeds", default="0,1,2", metavar="K,L", help="training seeds (default: 0,1,2)")
-    parser.add_argument("--minutes", type=float, default=5.0, metavar="M", help="of each run (default: 5)")
+    parser.add_argument("--minutes", type=float, metavar="M", help="stop each run after so long")
     parser.add_argument("--side-by-side", type=int, default=2, metavar="N", help="runs at a time (default: 2)")
     parser.add_argument("--out", type=Path, default=Path("runs/pretrained"), metavar="DIR", help="run folders")
     parser.add_argument("--only-pack", action="store_true", help="train nothing: pack the runs that DIR holds")
     options = parser.parse_args(arguments)
-    if not 0 < options.minutes < 1e6:
+    if options.minutes is not None and not 0 < options.minutes < 1e6:
         parser.error(f"--minutes is {options.minutes:g}; it must be above 0")
     if options.side_by_side < 1:
         parser.error(f"--side-by-side is {options.side_by_side}; it must be 1 or more")
@@ -80,7 +82,8 @@ def folder(scenario: str, seed: str, options: argparse.Namespace) -> Path:
 
 
 def command(scenario: str, seed: str, options: argparse.Namespace) -> str:
-    return f"python scripts/train.py --scenario {scenario} --seed {seed} --minutes {options.minutes:g}"
+    limit = "" if options.minutes is None else f" --minutes {options.minutes:g}"
+    return f"python scripts/train.py --scenario {scenario} --seed {seed}{limit}"
 
 
 def train(scenario: str, seed: str, options: argparse.Namespace) -> int:
