@@ -47,8 +47,8 @@ def work(table, view):
     t = view(table)
     two = lanes.splat(2.0)
     a, b = lanes.load(t.weight, (0, 0)), lanes.load(t.factor, (0, 0))
-    lanes.store(t.kept, (0, 0), lanes.exp(lanes.log(a)) * two - b / a + max(a, b))
-    return lanes.total(a)
+    lanes.store(t.kept, (0, 0), lanes.exp(lanes.log(a)) * two - b / a + max(a, b) * min(a, two))
+    return lanes.total(a), lanes.largest(b)
 
 
 def test_lanes_do_what_numpy_does() -> None:
@@ -62,8 +62,9 @@ def test_lanes_do_what_numpy_does() -> None:
     def view(table):
         return look(opened(table))
 
-    summed = work(bind(SIZES, scratch), view)
-    assert scratch.kept[0, :LANES] == pytest.approx(a * 2 - b / a + np.maximum(a, b), rel=1e-12)
+    summed, most = work(bind(SIZES, scratch), view)
+    assert scratch.kept[0, :LANES] == pytest.approx(a * 2 - b / a + np.maximum(a, b) * np.minimum(a, 2), rel=1e-12)
+    assert most == b.max()
     assert summed == pytest.approx(a.sum(), rel=1e-15)
     assert (scratch.kept[0, LANES:] == 0).all()
 
