@@ -52,6 +52,7 @@ def test_an_episode_with_everything_in_it_is_written_and_read_back():
     for store_gbps in (10.0, 0.2):
         spec = config.override(world(), {"network.store_gbps": store_gbps})
         env, twin = NetworkVectorEnv(1, scenario=spec), NetworkVectorEnv(1, scenario=spec)
+        domains = {f"{domain.kind}:{domain.name}" for domain in env.simulator.world_of(0).domains}
         for state in play(env, 59, seed=5):
             place(twin.simulator, LiveState.parse(state))
             again = describe(twin.simulator)
@@ -59,9 +60,11 @@ def test_an_episode_with_everything_in_it_is_written_and_read_back():
                 assert again[name] == state[name], name
             assert again["demand_rps"] == pytest.approx(state["demand_rps"], rel=1e-5)
             assert again["alarms"] == pytest.approx(state["alarms"], abs=1e-6)
+            hours = [{name: each["alarms_hour"].get(name, 0.0) for name in domains} for each in (state, again)]
+            assert hours[1] == pytest.approx(hours[0], abs=5e-3)
             found |= {replica["phase"] for replica in state["replicas"]} | {key for key in state if state[key]}
             found |= {"ready_in_s" for role in state["roles"] if "ready_in_s" in role}
-    assert {"warm", "loading", "fetching", "on_disk", "status", "alarms", "ready_in_s"} <= found
+    assert {"warm", "loading", "fetching", "on_disk", "status", "alarms", "alarms_hour", "ready_in_s"} <= found
 
 
 @pytest.mark.parametrize("task", IDS)
@@ -129,6 +132,7 @@ def toy():
         ({"demand_rps": {"atlantis": 1.0}}, "demand_rps.*'atlantis' is not in the scenario"),
         ({"status": {"atlantis": ["DOWN"]}}, "status.*'atlantis' is not in the scenario"),
         ({"alarms": {"provider:nobody": 0.5}}, "no shared fault domain"),
+        ({"alarms_hour": {"provider:nobody": 0.5}}, "alarms_hour.provider:nobody.*no shared fault domain"),
         ({"knobs": {"spred": 0.5}}, "'spred' is not in the scenario .nearest valid: spread."),
         ({"steps_done": 10_000}, "an episode has"),
     ],

@@ -18,6 +18,7 @@ A file, with everything that may be left out:
       "status": {"ovh/gra": ["DOWN"]},    sites that are not well: DOWN, FROZEN, UNTRUSTED, SLOW
       "undetected_s": {"ovh/gra": 20},    how long the router will go on to use a site that is down
       "alarms": {"provider:ovh": 0.4},    error rate of a shared fault domain: 0 calm .. 1 as bad as in a fragile spell
+      "alarms_hour": {"provider:ovh": 0.2},    its mean of the last hour; as in `alarms` where this is left out
       "knobs": {"spread": 0.2},           of the router, where they are not the scenario's
       "steps_done": 1                     of an episode; a live fleet leaves it out
     }

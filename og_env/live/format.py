@@ -23,6 +23,11 @@ ROLE_NAMES: tuple[Role, ...] = get_args(Role)
 BITS: dict[Effect, int] = {"DOWN": DOWN, "FROZEN": FROZEN, "UNTRUSTED": UNTRUSTED, "SLOW": SLOW}
 
 
+def last_hour(step: int, step_s: int) -> slice:
+    """Rows of a tape whose mean signal is observed, `step` the last of them."""
+    return slice(max(step + 1 - max(3600 // step_s, 1), 0), step + 1)
+
+
 class LiveReplica(Spec):
     model: str
     site: str
@@ -52,6 +57,8 @@ class LiveState(Spec):
     status: dict[str, tuple[Effect, ...]] = {}
     undetected_s: dict[str, NonNegative] = {}
     alarms: dict[str, Share] = {}
+    alarms_hour: dict[str, Share] | None = None
+    """mean of the last hour; None: as `alarms`"""
     knobs: dict[str, float] = {}
     steps_done: Annotated[int, Field(ge=1)] = 1
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from og_env import advance
 from og_env.layout import ABSENT, DOWN, FETCHING, KNOBS, LOADING, STAGING, WARM
-from og_env.live.format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState
+from og_env.live.format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState, last_hour
 from og_env.parsing import fail
 from og_env.simulator import Simulator
 from og_env.world import CompiledWorld
@@ -87,16 +87,33 @@ def _write_tape(simulator: Simulator, state: LiveState, b: int, where: str) -> N
     for name, words in state.status.items():
         s = index_of(name, sites, where, ("status", name))
         tape.status[b, :, s] = sum(BITS[word] for word in set(words))
-    tape.signal[b] = CALM
-    domains = {f"{domain.kind}:{domain.name}": f for f, domain in enumerate(_shared(compiled)) if domain.members}
-    for name, level in state.alarms.items():
-        if name not in domains:
-            fail(where, ("alarms", name), "is no shared fault domain of the scenario", name, domains)
-        tape.signal[b, :, domains[name]] = math.ceil((level + 0.25) * 127.5 - 1e-6)
+    _write_signal(simulator, state, b, where)
     tape.attack[b] = 0
     tape.outages[b] = 0
     day, step_s = tape_day(compiled), simulator.spec.episode.step_s
     tape.start_step[b] = (int(state.hour_utc * 3600 / step_s + 1e-9) - state.steps_done) % day
+
+
+def _write_signal(simulator: Simulator, state: LiveState, b: int, where: str) -> None:
+    """Present alarms in every row and, where the state has it, the hour before them so that its mean comes out."""
+    signal, compiled = simulator.tape.signal[b], simulator.world_of(b)
+    domains = {f"{domain.kind}:{domain.name}": f for f, domain in enumerate(_shared(compiled)) if domain.members}
+
+    def codes(levels: Mapping[str, float], key: str) -> npt.NDArray[np.float64]:
+        result = np.full(signal.shape[1], float(CALM))
+        for name, level in levels.items():
+            if name not in domains:
+                fail(where, (key, name), "is no shared fault domain of the scenario", name, domains)
+            result[domains[name]] = (level + 0.25) * 127.5
+        return result
+
+    present = np.ceil(codes(state.alarms, "alarms") - 1e-6)
+    signal[:] = present
+    hour = last_hour(state.steps_done, simulator.spec.episode.step_s)
+    before = hour.stop - hour.start - 1
+    if state.alarms_hour is not None and before > 0:
+        total = codes(state.alarms_hour, "alarms_hour") * (before + 1)
+        signal[hour.start : hour.stop - 1] = np.clip(np.round((total - present) / before), 0, 255)
 
 
 def _shared(compiled: CompiledWorld) -> Iterable[Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from og_env import config
 from og_env.layout import ABSENT, FETCHING, KNOBS, LOADING, STAGING
-from og_env.live.format import BITS, PHASES, ROLE_NAMES, LiveState
+from og_env.live.format import BITS, PHASES, ROLE_NAMES, LiveState, last_hour
 from og_env.simulator import Simulator
 
 
@@ -39,7 +40,10 @@ def describe(simulator: Simulator, b: int = 0) -> dict[str, Any]:
             for s, name in enumerate(sites)
             if state.undetected_ms[b, s] > 0
         },
-        "alarms": _alarms(simulator, b, step),
+        "alarms": _alarms(simulator, b, tape.signal[b, step]),
+        "alarms_hour": _alarms(
+            simulator, b, tape.signal[b, last_hour(step, simulator.spec.episode.step_s)].mean(axis=0)
+        ),
         "knobs": {
             name: float(state.knobs[b, i])
             for i, name in enumerate(KNOBS)
@@ -87,12 +91,12 @@ def _roles(simulator: Simulator, b: int, sites: list[str]) -> list[dict[str, Any
     ]
 
 
-def _alarms(simulator: Simulator, b: int, step: int) -> dict[str, float]:
-    """Signals above 0 of the shared domains that the agent is told of."""
+def _alarms(simulator: Simulator, b: int, codes: npt.NDArray[Any]) -> dict[str, float]:
+    """Signals above 0 of the shared domains that the agent is told of, from their codes [S]."""
     compiled = simulator.world_of(b)
     found = {}
     for f, domain in enumerate(compiled.domains[: compiled.sizes["S"]]):
-        value = simulator.tape.signal[b, step, f] / 127.5 - 0.25
+        value = codes[f] / 127.5 - 0.25
         if domain.members and compiled.arrays.domain_visible[0, f] and value > 0:
             found[f"{domain.kind}:{domain.name}"] = min(float(value), 1.0)
     return found
