@@ -2,9 +2,9 @@
 
 Logit of a proposal = scorer(its encoding, context) + beta x its value to the planner: the nominal gain or, with `prior`,
 what the tuned greedy planner of these constants makes of it. Doing nothing has a logit of its own, as an offer of value
-0 would. The context is the globals, and the mean and the maximum over the models and over all encodings, so the policy
-depends neither on the order of models and proposals nor on their number: it can be used with another fleet. The value
-has a network of its own.
+0 would. The context is the globals, and the mean and the maximum over the encodings of all models and of all proposals,
+so the policy depends neither on their order nor on their number: it can be used with another fleet. The value has a
+network of its own.
 
 Who samples from sharp logits never tries what the planner thinks poor, who samples from flat ones pays for it in every
 step. So the policy is a mixture: sharp logits, and with a probability `exploration` the same logits made flat. Both
@@ -36,7 +36,6 @@ IMPOSSIBLE = -1e8
 """logit of what a mask forbids, as sb3-contrib has it"""
 GAIN, VALID = column("proposals", "gain"), column("proposals", "valid")
 GLOBALS, MODEL_COLUMNS, COLUMNS = (len(TABLES[name]) for name in ("globals", "models", "proposals"))
-CONTEXT = GLOBALS + 2 * MODEL_COLUMNS
 READ = ("globals", "models", "proposals")
 """tables that the policy looks at, in the order of the flat observation"""
 
@@ -118,13 +117,14 @@ class ProposalScorer(nn.Module):
         self.exploration, self.exploration_sharpness = exploration, exploration_sharpness
         self.prior = None if prior is None else PlannerPrior(prior)
         self.encoder = tanh_layers(COLUMNS, hidden, hidden)
-        self.context = tanh_layers(CONTEXT + 2 * hidden, hidden)
+        self.models = tanh_layers(MODEL_COLUMNS, hidden)
+        self.context = tanh_layers(GLOBALS + 4 * hidden, hidden)
         self.from_encoding, self.from_context = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
         self.score = nn.Linear(hidden, 1)
         self.nothing = nn.Linear(hidden, 1)
         self.levels = nn.Linear(hidden, sum(shapes.levels)) if shapes.levels else None
         self.beta = nn.Parameter(torch.tensor(float(beta)))
-        self.value = tanh_layers(CONTEXT + 2 * COLUMNS, 64, 64)
+        self.value = tanh_layers(GLOBALS + 3 * MODEL_COLUMNS + 2 * COLUMNS, 64, 64)
         self.latent_dim_pi, self.latent_dim_vf = 1 + shapes.proposals + sum(shapes.levels), 64
         self._start_at_the_prior()
 
@@ -146,11 +146,12 @@ class ProposalScorer(nn.Module):
                 values *= factor
 
     def _parts(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Globals and pooled models [B, CONTEXT], proposals [B, P, columns], and which of these are offers [B, P, 1]."""
+        """Globals [B, columns], models [B, M, columns], proposals [B, P, columns], and which of these are offers
+        [B, P, 1]."""
         plain, models, rows = features.split(list(self.shapes.widths), 1)
         models = models.unflatten(1, (self.shapes.models, MODEL_COLUMNS))
         rows = rows.unflatten(1, (self.shapes.proposals, COLUMNS))
-        return torch.cat([plain, models.mean(1), models.amax(1)], 1), rows, rows[..., VALID : VALID + 1] > 0
+        return plain, models, rows, rows[..., VALID : VALID + 1] > 0
 
     @staticmethod
     def _pooled(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
@@ -163,9 +164,10 @@ class ProposalScorer(nn.Module):
 
     def forward_actor(self, features: torch.Tensor) -> torch.Tensor:
         """Logits [B, 1 + P + levels]."""
-        plain, rows, valid = self._parts(features)
-        encoded = self.encoder(rows)
-        context = self.context(torch.cat([plain, self._pooled(encoded, valid)], 1))
+        plain, models, rows, valid = self._parts(features)
+        encoded, all_models = self.encoder(rows), self.models(models)
+        pooled = [all_models.mean(1), all_models.amax(1), self._pooled(encoded, valid)]
+        context = self.context(torch.cat([plain, *pooled], 1))
         mixed = torch.tanh(self.from_encoding(encoded) + self.from_context(context).unsqueeze(1))
         values = rows[..., GAIN] if self.prior is None else self.prior(plain, rows)
         scores = self.score(mixed).squeeze(2) + self.beta * values
@@ -186,8 +188,9 @@ class ProposalScorer(nn.Module):
 
     def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
         """Features of the value [B, 64]."""
-        plain, rows, valid = self._parts(features)
-        return self.value(torch.cat([plain, self._pooled(rows, valid)], 1))
+        plain, models, rows, valid = self._parts(features)
+        pooled = [models.mean(1), models.amin(1), models.amax(1), self._pooled(rows, valid)]
+        return self.value(torch.cat([plain, *pooled], 1))
 
 
 class SharedScorerPolicy(MaskableActorCriticPolicy):
