@@ -145,7 +145,7 @@ class ProposalScorer(nn.Module):
             for values in (self.beta, *self.score.parameters(), *self.nothing.parameters()):
                 values *= factor
 
-    def _parts(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _parts(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Globals [B, columns], models [B, M, columns], proposals [B, P, columns], and which of these are offers
         [B, P, 1]."""
         plain, models, rows = features.split(list(self.shapes.widths), 1)
