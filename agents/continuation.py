@@ -48,6 +48,10 @@ class Continuation:
         """After one step of every environment since the last call; `ended` [B] where a new episode has begun."""
         return np.concatenate(list(self._pool.map(lambda paths: paths.advance(ended), self._paths)))
 
+    def planned(self) -> npt.NDArray[np.int64]:
+        """What the planner would do now: actions [B], 0 for nothing and i for offer i - 1."""
+        return np.concatenate([paths.planned() for paths in self._paths])
+
     def close(self) -> None:
         self._pool.shutdown()
 
@@ -85,6 +89,10 @@ class _Paths:
         self._planned = np.zeros(len(rows), np.int64)
         self._knobs = np.zeros_like(simulator.state.knobs[self._mine])
 
+    def planned(self) -> npt.NDArray[np.int64]:
+        output = self.simulator.output
+        return self._now.choose(output.offer[self._mine], output.offer_gain[self._mine])
+
     def begin(self) -> Floats:
         self._restart(np.arange(len(self.rows)))
         self._plan()
@@ -101,9 +109,7 @@ class _Paths:
 
     def _plan(self) -> None:
         """Remember what the planner would do now."""
-        offer = self.simulator.output.offer[self._mine]
-        chosen = self._now.choose(offer, self.simulator.output.offer_gain[self._mine])
-        self._planned = _operations(offer, chosen)
+        self._planned = _operations(self.simulator.output.offer[self._mine], self.planned())
         self._knobs = self.simulator.state.knobs[self._mine].copy()
 
     def _extend(self) -> None:

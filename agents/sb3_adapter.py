@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -54,6 +54,23 @@ class SB3VecEnv(VecEnv):
         self._returns[:] = 0
         self._lengths[:] = 0
         self.reset_infos = [_row(infos, i) for i in range(self.num_envs)]
+        return observation
+
+    def stagger(self, act: Callable[[], np.ndarray]) -> Any:
+        """Play on by `act` until the episodes stand at evenly spaced steps, and return the observation.
+
+        Episodes that begin together stay together, and a learner would meet the morning of all, then the noon of all.
+        """
+        steps = self.env.simulator.spec.episode.steps
+        begins = np.arange(self.num_envs) * steps // self.num_envs
+        observation: Any = None
+        for step in range(1, steps + 1):
+            observation, *_ = self.step(act())
+            anew = (begins == step) & (step < steps)
+            if anew.any():
+                observation, _ = self.env.reset(options={"reset_mask": anew})
+                self._returns[anew] = 0
+                self._lengths[anew] = 0
         return observation
 
     def step_async(self, actions: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
 from agents.continuation import Continuation
+from agents.planners.base import with_usual_knobs
 from agents.sb3_adapter import SB3VecEnv
 
 MOST = 5.0
@@ -15,7 +16,7 @@ MOST = 5.0
 
 
 class TrainingReward(VecEnvWrapper):
-    """(Reward - `offset`) x `scale`; `infos` keep the plain returns.
+    """(Reward - `offset`) x `scale`; `infos` keep the plain returns. `reset` staggers the episodes.
 
     An offset changes no difference between actions, since episodes are cut off and never over; it spares the value
     network a large constant, so take the mean reward of a step.
@@ -35,10 +36,18 @@ class TrainingReward(VecEnvWrapper):
         self._phi = np.zeros(self.num_envs)
 
     def reset(self) -> Any:
-        observation = self.venv.reset()
+        self.venv.reset()
+        observation = self.venv.stagger(self._usual)
         if self.ahead is not None:
             self._phi = self.ahead.begin().sum(axis=1)
         return observation
+
+    def _usual(self) -> np.ndarray:
+        """What the tuned planner would do; without one, nothing."""
+        if self.ahead is None:
+            space = self.action_space
+            return np.zeros((self.num_envs, *(space.shape or ())), space.dtype)
+        return with_usual_knobs(self.ahead.planned(), self.venv.env.task)
 
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         observation, rewards, dones, infos = self.venv.step_wait()
