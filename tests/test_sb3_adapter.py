@@ -160,12 +160,28 @@ def test_training_reward_is_centred_and_scaled_and_leaves_returns_alone():
     plain.seed(3)
     learner.seed(3)
     plain.reset()
+    plain.stagger(lambda: np.zeros(2, np.int64))
     learner.reset()
     for _ in range(STEPS):
         _, rewards, _, infos = plain.step(np.zeros(2, np.int64))
         _, others, _, other_infos = learner.step(np.zeros(2, np.int64))
         assert others == pytest.approx((rewards + 0.25) * 10, rel=1e-5)
     assert infos[0]["episode"]["r"] == other_infos[0]["episode"]["r"]
+
+
+def test_staggered_episodes_stand_at_evenly_spaced_steps_and_are_counted_in_full():
+    env = make_sb3("placement", 4, scenario=WORLD, flatten=True)
+    env.seed(8)
+    env.reset()
+    observation = env.stagger(lambda: np.zeros(4, np.int64))
+    phases = np.array([0, 9, 6, 3])
+    assert np.array_equal(env.env.simulator.state.step, phases)
+    assert np.array_equal(observation, env.env.simulator.observation)
+    ended = {}
+    for step in range(1, STEPS + 1):
+        _, _, dones, infos = env.step(np.zeros(4, np.int64))
+        ended |= {int(i): (step, infos[i]["episode"]["l"]) for i in np.flatnonzero(dones)}
+    assert ended == {0: (12, 12), 1: (3, 12), 2: (6, 12), 3: (9, 12)}
 
 
 def test_shaped_rewards_are_nothing_for_the_planner_and_a_difference_for_others():
