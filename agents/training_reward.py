@@ -11,9 +11,6 @@ from agents.continuation import Continuation
 from agents.planners.base import with_usual_knobs
 from agents.sb3_adapter import SB3VecEnv
 
-MOST = 5.0
-"""largest shaped reward, after scaling, up or down: an outage's loss is rare and a hundred times a step's reward"""
-
 
 class TrainingReward(VecEnvWrapper):
     """(Reward - `offset`) x `scale`; `infos` keep the plain returns. `reset` staggers the episodes.
@@ -21,17 +18,19 @@ class TrainingReward(VecEnvWrapper):
     An offset changes no difference between actions, since episodes are cut off and never over; it spares the value
     network a large constant, so take the mean reward of a step.
 
-    With `ahead`, which holds H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead, within
-    [-MOST, MOST]: what the action brings against leaving all to the tuned planner from s on, where Phi is that planner's
+    With `ahead`, which holds H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead, after scaling within
+    [-`most`, `most`], since an outage's loss is rare and a hundred times a step's reward: what the action brings against leaving all to the tuned planner from s on, where Phi is that planner's
     return. Both follow the same tape, so most of a return's noise cancels. The horizon moves on with every step, so the
     sum over an episode is not that of the plain rewards: a surrogate, for training alone.
     """
 
     venv: SB3VecEnv
 
-    def __init__(self, venv: SB3VecEnv, scale: float = 1.0, ahead: Continuation | None = None) -> None:
+    def __init__(
+        self, venv: SB3VecEnv, scale: float = 1.0, ahead: Continuation | None = None, most: float = 5.0
+    ) -> None:
         super().__init__(venv)
-        self.scale, self.ahead = scale, ahead
+        self.scale, self.ahead, self.most = scale, ahead, most
         self.offset = 0.0
         self._phi = np.zeros(self.num_envs)
 
@@ -57,7 +56,7 @@ class TrainingReward(VecEnvWrapper):
         # an episode that ended has nothing more to come: `coming` is the next one's
         shaped = rewards + np.where(dones, 0.0, coming[:, :-1].sum(axis=1)) - self._phi
         self._phi = coming.sum(axis=1)
-        return observation, np.clip(shaped * self.scale, -MOST, MOST).astype(np.float32), dones, infos
+        return observation, np.clip(shaped * self.scale, -self.most, self.most).astype(np.float32), dones, infos
 
     def close(self) -> None:
         super().close()

@@ -20,7 +20,7 @@ from agents.continuation import Continuation
 from agents.planners.base import TunedGreedy
 from agents.planners.tuned import constants_of
 from agents.sb3_adapter import SB3VecEnv, make_sb3
-from agents.training_reward import MOST, TrainingReward
+from agents.training_reward import TrainingReward
 from og_env import IDS
 from og_env.env import INFO_NAMES, NetworkEnv
 from og_env.vector_env import NetworkVectorEnv
@@ -205,7 +205,7 @@ def test_shaped_rewards_are_nothing_for_the_planner_and_a_difference_for_others(
     simulator, phi = env.simulator, ahead.rewards()[:, 0].sum(axis=1)
     _, shaped, _, _ = learner.step(np.full(4, 2))
     reward, coming = simulator.output.reward, ahead.rewards()[:, 0, :-1].sum(axis=1)
-    assert np.allclose(shaped, np.clip(10 * (reward + coming - phi), -MOST, MOST), atol=1e-4)
+    assert np.allclose(shaped, np.clip(10 * (reward + coming - phi), -5.0, 5.0), atol=1e-4)
     assert np.abs(shaped).max() > 1e-3
     learner.close()
     ahead.close()
