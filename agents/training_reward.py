@@ -19,9 +19,10 @@ class TrainingReward(VecEnvWrapper):
     network a large constant, so take the mean reward of a step.
 
     With `ahead`, which holds H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead, after scaling within
-    [-`most`, `most`], since an outage's loss is rare and a hundred times a step's reward: what the action brings against leaving all to the tuned planner from s on, where Phi is that planner's
-    return. Both follow the same tape, so most of a return's noise cancels. The horizon moves on with every step, so the
-    sum over an episode is not that of the plain rewards: a surrogate, for training alone.
+    [-`most`, `most`], since an outage's loss is rare and a hundred times a step's reward: what the action brings against
+    leaving all to the tuned planner from s on, where Phi is that planner's return. Both follow the same tape, so most of
+    a return's noise cancels. The horizon moves on with every step, so the sum over an episode is not that of the plain
+    rewards: a surrogate, for training alone.
     """
 
     venv: SB3VecEnv
