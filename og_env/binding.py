@@ -68,7 +68,7 @@ def fields(layout: type) -> tuple[Field, ...]:
 
 
 def _complete(sizes: dict[str, int]) -> dict[str, int]:
-    sites, domains = (-(-sizes[letter] // LANES) * LANES for letter in "NF")
+    sites, domains = (-(-sizes.get(letter, 0) // LANES) * LANES for letter in "NF")
     return sizes | SMALL_DIMENSIONS | {"L": sites, "X": sizes["N"] * sites, "G": domains}
 
 
