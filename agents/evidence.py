@@ -33,6 +33,12 @@ def rows_of(folder: Path) -> list[tuple[str, ...]]:
     return [row(read_summary(path / FAST / "summary.json"), _ahead(path)) for path in scenarios]
 
 
+def filled(rows: list[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows without the columns that no row has: without the second benchmark there is nothing in four."""
+    kept = [index for index in range(len(HEADER)) if any(row[index] for row in rows)]
+    return tuple(HEADER[index] for index in kept), [tuple(row[index] for index in kept) for row in rows]
+
+
 def _ahead(path: Path) -> Json | None:
     file = path / AHEAD / "summary.json"
     return read_summary(file) if file.is_file() else None

@@ -21,7 +21,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agents.evidence import AHEAD, FAST, HEADER, rows_of
+from agents.evidence import AHEAD, FAST, filled, rows_of
 from og_env.command_line import Parser, guarded
 
 BENCHMARK = Path(__file__).resolve().parent / "benchmark.py"
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
     if any(codes):
         words = " ".join(jobs[next(index for index, code in enumerate(codes) if code)])
         raise ValueError(f"scripts/benchmark.py {words} did not end well: see its message above")
-    print(aligned(HEADER, rows_of(options.out)))
+    print(aligned(*filled(rows_of(options.out))))
 
 
 def found(folder: Path) -> dict[str, list[Path]]:

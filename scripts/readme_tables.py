@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
 
-from agents.evidence import HEADER, rows_of
+from agents.evidence import filled, rows_of
 from agents.leaderboard import markdown_table as table
 from agents.leaderboard import read_summary
 from og_env import IDS, config
@@ -97,7 +97,7 @@ def rewritten(
     if summary is not None:
         blocks["benchmark"] = lambda: benchmark(summary)
     if evidence is not None:
-        blocks["evidence"] = lambda: table(HEADER, rows_of(evidence))
+        blocks["evidence"] = lambda: table(*filled(rows_of(evidence)))
     for name, make in blocks.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if len(pattern.findall(text)) != 1:

@@ -73,3 +73,10 @@ def test_runs_are_found_by_scenario_and_seed(tmp_path, capsys):
     }
     assert script.main(["--runs", str(tmp_path / "none")]) == 2
     assert "run scripts/pretrain.py" in capsys.readouterr().err
+
+
+def test_columns_that_no_row_has_are_left_out():
+    full = evidence.HEADER
+    bare = (*full[:4], "", "", "", "")
+    assert evidence.filled([bare, bare]) == (evidence.HEADER[:4], [full[:4], full[:4]])
+    assert evidence.filled([bare, full]) == (evidence.HEADER, [bare, full])
