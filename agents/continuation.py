@@ -7,6 +7,7 @@ tape ahead is for training alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -36,24 +37,31 @@ class Continuation:
             raise ValueError('the planner of a continuation chooses among offers: take interface="proposals"')
         sizes = env.simulator.sizes
         state, output, memo = (allocate(layout, sizes) for layout in (State, Output, Memo))
-        parts = np.array_split(np.arange(env.num_envs), min(threads, env.num_envs))
+        threads = min(threads, env.num_envs) if env.simulator.cells >= env.simulator.threaded_cells else 1
+        parts = np.array_split(np.arange(env.num_envs), threads)
         self._paths = [_Paths(env, rows, horizon, state, output, memo) for rows in parts]
-        self._pool = ThreadPoolExecutor(len(parts))
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def begin(self) -> Floats:
         """From the environments as they are, whatever they did."""
-        return np.concatenate(list(self._pool.map(lambda paths: paths.begin(), self._paths)))
+        return self._all(lambda paths: paths.begin())
 
     def advance(self, ended: npt.NDArray[np.bool_]) -> Floats:
         """After one step of every environment since the last call; `ended` [B] where a new episode has begun."""
-        return np.concatenate(list(self._pool.map(lambda paths: paths.advance(ended), self._paths)))
+        return self._all(lambda paths: paths.advance(ended))
+
+    def _all(self, call: Callable[[_Paths], Floats]) -> Floats:
+        """What a call gives for all rows, on as many threads as the batch is worth."""
+        run = map if self._pool is None else self._pool.map
+        return np.concatenate(list(run(call, self._paths)))
 
     def planned(self) -> npt.NDArray[np.int64]:
         """What the planner would do now: actions [B], 0 for nothing and i for offer i - 1."""
         return np.concatenate([paths.planned() for paths in self._paths])
 
     def close(self) -> None:
-        self._pool.shutdown()
+        if self._pool is not None:
+            self._pool.shutdown()
 
 
 class _Paths:

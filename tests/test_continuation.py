@@ -19,10 +19,11 @@ ATTACKED = config.override(WORLD, {"failures.opponent": OPPONENT})
 HORIZON, BATCH = 6, 5
 
 
-@pytest.mark.parametrize("task", ["placement", "joint"])
+@pytest.mark.parametrize(("task", "threads"), [("placement", 1), ("joint", 1), ("placement", 2)])
 @pytest.mark.parametrize("world", [WORLD, ATTACKED], ids=["outages", "opponent"])
-def test_paths_extended_are_paths_begun_anew(task, world):
+def test_paths_extended_are_paths_begun_anew(task, threads, world):
     env = NetworkVectorEnv(BATCH, task, world, split="train", flatten=True)
+    env.simulator.threaded_cells = 1 if threads > 1 else env.simulator.threaded_cells
     env.reset(seed=11)
     kept, anew = Continuation(env, horizon=HORIZON), Ahead(env, 1, horizon=HORIZON, every=1)
     rng, simulator = np.random.default_rng(3), env.simulator
