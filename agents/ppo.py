@@ -68,12 +68,14 @@ def make_meta(
     }
 
 
-def training_env(spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettings) -> TrainingReward:
-    """The environments that the learner plays in, on the training split."""
+def training_env(
+    spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettings, *, together: bool = False
+) -> TrainingReward:
+    """The environments that the learner plays in, on the training split; `together`, their episodes begin and end so."""
     env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
     shaped = settings.shaped and meta["task"] != "routing" and settings.interface == "proposals"
     ahead = Continuation(env, horizon=settings.branch_horizon) if shaped else None
-    return TrainingReward(SB3VecEnv(env), settings.reward_scale, ahead, settings.shaped_most)
+    return TrainingReward(SB3VecEnv(env), settings.reward_scale, ahead, settings.shaped_most, together)
 
 
 def build(env: VecEnv, meta: dict[str, Any], settings: TrainSettings, clock: Clock, seed: int) -> MaskablePPO | PPO:

@@ -82,7 +82,7 @@ class FragmentRunner(EnvRunner):
         self.meta, self.settings = given["meta"], train_settings.check(given["settings"], "settings")
         self.rows = rows_of(self.settings.n_envs, max(self.num_workers, 1), self.number)
         settings = self.settings.model_copy(update={"n_envs": self.rows})
-        self.env: Any = ppo.training_env(config.load(self.meta["scenario"]), self.meta, settings)
+        self.env: Any = ppo.training_env(config.load(self.meta["scenario"]), self.meta, settings, together=True)
         self.masked = self.meta["task"] != "routing"
         self.packed = packed_space(self.env.observation_space, self.env.action_space, self.masked)
         self.position = Position(-1, [])

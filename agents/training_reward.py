@@ -13,7 +13,7 @@ from agents.sb3_adapter import SB3VecEnv
 
 
 class TrainingReward(VecEnvWrapper):
-    """(Reward - `offset`) x `scale`; `infos` keep the plain returns. `reset` staggers the episodes.
+    """(Reward - `offset`) x `scale`; `infos` keep the plain returns. `reset` staggers the episodes, unless `together`.
 
     An offset changes no difference between actions, since episodes are cut off and never over; it spares the value
     network a large constant, so take the mean reward of a step.
@@ -28,16 +28,23 @@ class TrainingReward(VecEnvWrapper):
     venv: SB3VecEnv
 
     def __init__(
-        self, venv: SB3VecEnv, scale: float = 1.0, ahead: Continuation | None = None, most: float = 5.0
+        self,
+        venv: SB3VecEnv,
+        scale: float = 1.0,
+        ahead: Continuation | None = None,
+        most: float = 5.0,
+        together: bool = False,
     ) -> None:
         super().__init__(venv)
         self.scale, self.ahead, self.most = scale, ahead, most
+        self.together = together
         self.offset = 0.0
         self._phi = np.zeros(self.num_envs)
 
     def reset(self) -> Any:
-        self.venv.reset()
-        observation = self.venv.stagger(self._usual)
+        observation = self.venv.reset()
+        if not self.together:
+            observation = self.venv.stagger(self._usual)
         if self.ahead is not None:
             self._phi = self.ahead.begin().sum(axis=1)
         return observation
