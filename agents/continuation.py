@@ -18,7 +18,7 @@ from agents.planners.tuned import constants_of
 from og_env import advance
 from og_env.binding import allocate, bind
 from og_env.layout import Memo, Output, Scratch, State, Tape
-from og_env.lookahead import NO_LEVELS, NO_MASK, OFFSETS, Copies
+from og_env.lookahead import NO_LEVELS, NO_MASK, OFFSETS, Copies, operations_of
 from og_env.simulator import source_of
 from og_env.vector_env import NetworkVectorEnv
 
@@ -117,7 +117,7 @@ class _Paths:
 
     def _plan(self) -> None:
         """Remember what the planner would do now."""
-        self._planned = _operations(self.simulator.output.offer[self._mine], self.planned())
+        self._planned = operations_of(self.simulator.output.offer[self._mine], self.planned())
         self._knobs = self.simulator.state.knobs[self._mine].copy()
 
     def _extend(self) -> None:
@@ -144,9 +144,3 @@ class _Paths:
         copies.unload(rows, self.state, self.output)
         self.memo.known[rows] = 0
         self.memo.dying[rows] = 0
-
-
-def _operations(offer: npt.NDArray[np.int32], chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Operations [B] of choices among offers [B, P]."""
-    taken = offer[np.arange(len(offer)), np.maximum(chosen - 1, 0)]
-    return np.where(chosen > 0, taken, 0).astype(np.int64)

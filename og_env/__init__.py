@@ -8,10 +8,20 @@ requirements.check()
 
 from gymnasium.envs.registration import register, registry  # noqa: E402 (what is missing is said first)
 
+from og_env.parsing import nearest_valid  # noqa: E402
+
 IDS = {"placement": "og_env/Placement-v0", "routing": "og_env/Routing-v0", "joint": "og_env/Joint-v0"}
 """environment id by task"""
 TASKS = {env_id: task for task, env_id in IDS.items()}
 """and the other way round"""
+
+
+def task_of(env_id: str) -> str:
+    """Task of an environment id; ValueError in one line for an unknown one."""
+    if env_id not in TASKS:
+        raise ValueError(f"unknown environment {env_id!r}{nearest_valid(env_id, TASKS)}")
+    return TASKS[env_id]
+
 
 for _task, _id in IDS.items():
     if _id not in registry:

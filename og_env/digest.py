@@ -6,8 +6,7 @@ from og_env.jit import kernel
 from og_env.layout import scratch_of, state_of, tape_of, world_of
 from og_env.nominal import LOOKAHEAD
 from og_env.routing import listen
-
-HOUR_MS = 3_600_000
+from og_env.status import hour_begins
 
 
 @kernel
@@ -59,7 +58,7 @@ def remember(t, b, c, row):
     world, scratch, tape = world_of(t), scratch_of(t), tape_of(t)
     k = state_of(t).world[b]
     shared = world.fragile_rate.shape[1]
-    first = max(row + 1 - max(HOUR_MS // world.step_ms[k], 1), 0)
+    first = hour_begins(row, world.step_ms[k])
     for f in range(shared):
         scratch.alarm_hour[c, f] = 0
     for i in range(first, row + 1):

@@ -54,6 +54,12 @@ def idle(offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices
     return np.zeros(len(offer), np.int64)
 
 
+def operations_of(offer: npt.NDArray[np.int32], chosen: Indices) -> Indices:
+    """Operations [B] of choices among offers [B, P]: 0 does nothing, i takes offer i - 1."""
+    taken = offer[np.arange(len(offer)), np.maximum(chosen - 1, 0)]
+    return np.where(chosen > 0, taken, 0).astype(np.int64)
+
+
 class Copies:
     """K copies each of up to E environments with room for H steps. `load` puts environments in, `run` steps them all;
     `batch` copies are loaded, the first ones in the arrays."""
@@ -173,8 +179,7 @@ class Copies:
 
     def operations(self, chosen: Indices) -> Indices:
         """Operations of offers [batch]."""
-        taken = self.output.offer[np.arange(self.batch), np.maximum(chosen - 1, 0)]
-        return np.where(chosen > 0, taken, 0).astype(np.int64)
+        return operations_of(self.output.offer[: self.batch], chosen)
 
     def try_operations(self, operations: Indices) -> Indices:
         """Put operations [batch] in the place of the first offers; returns what takes them."""

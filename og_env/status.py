@@ -5,6 +5,7 @@ from __future__ import annotations
 from og_env.jit import inlined
 from og_env.layout import UNTRUSTED, state_of, world_of
 
+HOUR_MS = 3_600_000
 SLOW_MS = 100.0
 SLOW_CAPACITY = 0.5
 NO_PROOF, TEE, ZKML = range(3)
@@ -17,6 +18,12 @@ def trusted(t, b, m, s, status):
     world = world_of(t)
     k = state_of(t).world[b]
     return world.verification[k, m] != TEE or (world.tee[k, s] == 1 and not status & UNTRUSTED)
+
+
+@inlined
+def hour_begins(row, step_ms):
+    """First row of a tape of the hour that ends with `row`, within the episode."""
+    return max(row + 1 - max(HOUR_MS // step_ms, 1), 0)
 
 
 @inlined

@@ -26,9 +26,9 @@ from agents import comparison, evaluate, heuristics, planners, report, statistic
 from agents.episodes import Episodes
 from agents.lineup import load_policies, seeds_of_one_training
 from agents.policy import Policy
-from og_env import TASKS, config
+from og_env import TASKS, config, task_of
 from og_env.command_line import Parser, guarded
-from og_env.parsing import changes_of, nearest_valid
+from og_env.parsing import changes_of
 from og_env.simulator import SPLITS
 from og_env.specs import ScenarioSpec
 
@@ -88,9 +88,7 @@ def start(options: argparse.Namespace, command: str) -> None:
 
 
 def run(options: argparse.Namespace, command: str) -> None:
-    if options.env not in TASKS:
-        raise ValueError(f"unknown environment {options.env!r}{nearest_valid(options.env, TASKS)}")
-    task = TASKS[options.env]
+    task = task_of(options.env)
     spec = config.override(config.load(options.scenario), changes_of(options.set))
     if options.twin and spec.failures.process != "correlated":
         raise ValueError(f"--twin: failures of {spec.name} are not correlated but {spec.failures.process!r}")

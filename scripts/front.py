@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents import front, robustness
 from agents.lineup import load_policies
-from og_env import TASKS, config
+from og_env import TASKS, config, task_of
 from og_env.command_line import Parser, guarded
-from og_env.parsing import changes_of, nearest_valid
+from og_env.parsing import changes_of
 
 MOST = 8
 """steps of a grid: 217 preferences"""
@@ -62,9 +62,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    if options.env not in TASKS:
-        raise ValueError(f"unknown environment {options.env!r}{nearest_valid(options.env, TASKS)}")
-    task = TASKS[options.env]
+    task = task_of(options.env)
     spec = config.override(config.load(options.scenario), changes_of(options.set))
     if spec.reward.weights_range == 1:
         raise ValueError(f"reward.weights_range of {spec.name} is 1: its preferences are all one")

@@ -31,9 +31,8 @@ from agents.page import Camera
 from agents.policy import Policy
 from agents.recording import Recording
 from agents.replay_files import Many, films_of, write_folder, write_page
-from og_env import TASKS, catalog, config
+from og_env import TASKS, catalog, config, task_of
 from og_env.options import incident_of
-from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
 
 Json = dict[str, Any]
@@ -85,8 +84,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    if options.env not in TASKS:
-        raise ValueError(f"unknown environment {options.env!r}{nearest_valid(options.env, TASKS)}")
     if options.episodes < 1:
         raise ValueError(f"--episodes must be at least 1, not {options.episodes}")
     if options.seed < 0:
@@ -96,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
     if options.all and (pages or options.gif):
         raise ValueError(f"{pages[0] if pages else options.gif}: shows one replay: name it by --incident, not --all")
     spec = config.load(options.scenario)
-    task, words = TASKS[options.env], options.policy or ["all"]
+    task, words = task_of(options.env), options.policy or ["all"]
     policies, learned = load_policies(words, spec, task, seed=options.seed, option="--policy")
     if options.gif and len(policies) > MOST_FILMS:
         raise ValueError(f"--gif: {len(policies)} policies do not fit beside one another; name at most {MOST_FILMS}")

@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from agents import robustness
 from agents.episodes import Episodes
 from agents.lineup import load_policies
-from og_env import TASKS, config
+from og_env import TASKS, config, task_of
 from og_env.command_line import Parser, guarded
 from og_env.options import incident_of
-from og_env.parsing import changes_of, nearest_valid
+from og_env.parsing import changes_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,9 +54,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    if options.env not in TASKS:
-        raise ValueError(f"unknown environment {options.env!r}{nearest_valid(options.env, TASKS)}")
-    task = TASKS[options.env]
+    task = task_of(options.env)
     spec = config.override(config.load(options.scenario), changes_of(options.set))
     incident = incident_of(options.incident, "--incident").id if options.incident else None
     worlds, left_out = robustness.changed_worlds(spec, incident)

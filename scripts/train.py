@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents import train_settings
 from agents.train_settings import TrainSettings
-from og_env import IDS, TASKS, config
+from og_env import IDS, TASKS, config, task_of
 from og_env.command_line import Parser, guarded
-from og_env.parsing import changes_of, nearest_valid
+from og_env.parsing import changes_of
 
 NO_LIMIT = 10**12
 """timesteps of a run that the clock ends"""
@@ -104,8 +104,7 @@ def check_engine(parser: Parser, options: argparse.Namespace) -> None:
 def fresh(options: argparse.Namespace) -> Run:
     """A new run: everything is checked before anything heavy is loaded."""
     env_id = options.env or next(iter(TASKS))
-    if env_id not in TASKS:
-        raise ValueError(f"unknown environment {env_id!r}{nearest_valid(env_id, TASKS)}")
+    task = task_of(env_id)
     scenario = options.scenario or "global-24"
     spec = config.override(config.load(scenario), changes_of(options.set))
     changes = {name: getattr(options, name) for name in CHANGES if getattr(options, name) is not None}
@@ -116,17 +115,17 @@ def fresh(options: argparse.Namespace) -> Run:
     if options.minutes is not None:
         changes.setdefault(length, NO_LIMIT)
     settings, seed = train_settings.load(options.config, changes), options.seed or 0
-    settings.policy_kind(TASKS[env_id])
-    if algorithm == "rpi" and (TASKS[env_id] != "placement" or settings.interface != "proposals"):
+    settings.policy_kind(task)
+    if algorithm == "rpi" and (task != "placement" or settings.interface != "proposals"):
         raise ValueError("--algorithm rpi tries offers alone: take --env og_env/Placement-v0 --interface proposals")
-    out = options.out or Path("runs") / f"{spec.name}-{TASKS[env_id]}-{seed}"
+    out = options.out or Path("runs") / f"{spec.name}-{task}-{seed}"
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: is a file, not a run folder")
     if options.start is not None:
         from agents import checkpoint
 
         checkpoint.read_meta(options.start)
-    return Run(spec, TASKS[env_id], settings, seed, out, options.minutes, algorithm, options.start)
+    return Run(spec, task, settings, seed, out, options.minutes, algorithm, options.start)
 
 
 def resumed(options: argparse.Namespace) -> Run:

@@ -10,6 +10,7 @@ from pydantic import Field
 from og_env.layout import DOWN, FETCHING, FROZEN, LOADING, ON_DISK, SLOW, STAGING, UNTRUSTED, WARM
 from og_env.parsing import parse_part, read_json
 from og_env.specs import Effect, NonNegative, Role, Share, Spec
+from og_env.status import hour_begins
 
 Phase = Literal["staging", "on_disk", "fetching", "loading", "warm"]
 PHASES: dict[Phase, int] = {
@@ -25,7 +26,7 @@ BITS: dict[Effect, int] = {"DOWN": DOWN, "FROZEN": FROZEN, "UNTRUSTED": UNTRUSTE
 
 def last_hour(step: int, step_s: int) -> slice:
     """Rows of a tape whose mean signal is observed, `step` the last of them."""
-    return slice(max(step + 1 - max(3600 // step_s, 1), 0), step + 1)
+    return slice(hour_begins.py_func(step, 1000 * step_s), step + 1)
 
 
 class LiveReplica(Spec):
