@@ -75,7 +75,7 @@ def training_env(
     env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
     shaped = settings.shaped and meta["task"] != "routing" and settings.interface == "proposals"
     ahead = Continuation(env, horizon=settings.branch_horizon) if shaped else None
-    return TrainingReward(SB3VecEnv(env), settings.reward_scale, ahead, settings.shaped_most, together)
+    return TrainingReward(SB3VecEnv(env), settings.reward_scale, ahead, settings.shaped_bend, together)
 
 
 def build(env: VecEnv, meta: dict[str, Any], settings: TrainSettings, clock: Clock, seed: int) -> MaskablePPO | PPO:

@@ -58,8 +58,8 @@ class TrainSettings(Spec):
     """what rewards are multiplied with, in training only"""
     shaped: bool
     """pay against what the tuned planner would earn on the same tape (training_reward), in training only; slow"""
-    shaped_most: Positive
-    """largest shaped reward, after scaling, up or down"""
+    shaped_bend: Positive
+    """size of a shaped reward, after scaling, from where on about its logarithm is paid (training_reward.bent)"""
     evaluations: Annotated[int, Field(ge=1, le=10_000)]
     """on validation episodes, evenly over the run, beside the one before it; the best checkpoint is kept"""
     evaluation_episodes: Count

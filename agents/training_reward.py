@@ -18,9 +18,9 @@ class TrainingReward(VecEnvWrapper):
     An offset changes no difference between actions, since episodes are cut off and never over; it spares the value
     network a large constant, so take the mean reward of a step.
 
-    With `ahead`, which holds H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead, after scaling within
-    [-`most`, `most`], since an outage's loss is rare and a hundred times a step's reward: what the action brings against
-    leaving all to the tuned planner from s on, where Phi is that planner's return. Both follow the same tape, so most of
+    With `ahead`, which holds H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead, after scaling as it
+    is where it is well below `bend` and with its logarithm beyond, since an outage's loss is rare and a hundred times a
+    step's reward: what the action brings against leaving all to the tuned planner from s on, where Phi is that planner's return. Both follow the same tape, so most of
     a return's noise cancels. The horizon moves on with every step, so the sum over an episode is not that of the plain
     rewards: a surrogate, for training alone.
     """
@@ -32,11 +32,11 @@ class TrainingReward(VecEnvWrapper):
         venv: SB3VecEnv,
         scale: float = 1.0,
         ahead: Continuation | None = None,
-        most: float = 5.0,
+        bend: float = 1.0,
         together: bool = False,
     ) -> None:
         super().__init__(venv)
-        self.scale, self.ahead, self.most = scale, ahead, most
+        self.scale, self.ahead, self.bend = scale, ahead, bend
         self.together = together
         self.offset = 0.0
         self._phi = np.zeros(self.num_envs)
@@ -64,9 +64,15 @@ class TrainingReward(VecEnvWrapper):
         # an episode that ended has nothing more to come: `coming` is the next one's
         shaped = rewards + np.where(dones, 0.0, coming[:, :-1].sum(axis=1)) - self._phi
         self._phi = coming.sum(axis=1)
-        return observation, np.clip(shaped * self.scale, -self.most, self.most).astype(np.float32), dones, infos
+        return observation, bent(shaped * self.scale, self.bend).astype(np.float32), dones, infos
 
     def close(self) -> None:
         super().close()
         if self.ahead is not None:
             self.ahead.close()
+
+
+def bent(rewards: np.ndarray, bend: float) -> np.ndarray:
+    """The symmetric logarithm `bend` x log(1 + |r| / `bend`) with the sign of r: large losses stay larger than small ones,
+    which a bound would hide."""
+    return np.sign(rewards) * bend * np.log1p(np.abs(rewards) / bend)

@@ -88,6 +88,7 @@ PROPOSALS = _fields("""
     model_unserved: share of the model's demand not served
     model_forecast: expected demand after the look-ahead over the present one, minus 1
     model_replicas: the model's warm replicas over the number of sites
+    model_loading: the model's replicas on their way, at sites that are up, over the number of sites
     on_disk: 1 where the weights are on the site's disk
     tee: 1 where the site can attest
     alarm_hour: highest mean signal of the last hour among the site's visible shared domains

@@ -167,6 +167,7 @@ def write_proposal(t, b, c, obs, o, i):
             obs[b, o + PROPOSAL.model_unserved] = max(1 - state.model_served_rps[b, m] / demand, 0.0)
         obs[b, o + PROPOSAL.model_forecast] = clip(scratch.digest[c, m, 2])
         obs[b, o + PROPOSAL.model_replicas] = scratch.digest[c, m, 4] / sites
+        obs[b, o + PROPOSAL.model_loading] = scratch.digest[c, m, 5] / sites
         phase = state.phase[b, m, s]
         obs[b, o + PROPOSAL.on_disk] = phase >= ON_DISK and phase != FETCHING
     else:

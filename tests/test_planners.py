@@ -83,6 +83,7 @@ def test_a_constant_rank_takes_that_offer_in_every_step():
 
 def test_the_base_of_rollouts_decides_as_the_policy_does():
     constants = {**START["greedy_tuned"], "risk": 1.5, "add": -0.003, "congestion": 0.01, "alarm": 0.02}
+    constants |= {"reserve": 0.2, "backlog": 1.0, "arriving": 0.8}
     env = NetworkVectorEnv(8, "placement", "global-24", threads=1)
     observation, _ = env.reset(seed=0)
     policy, simulator = planners.make("greedy_tuned", "global-24", constants=constants), env.simulator

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.planners.value import Offers, tuned_value
+from agents.planners.value import TINY, Offers, tuned_value
 from og_env.actions import LAUNCH, RETIRE, STAGE, VERBS
-from og_env.layout import ABSENT, DOWN, FETCHING, KNOBS, STAGING, STORE, VERIFIER, WARM, State, Tape, World
+from og_env.layout import ABSENT, DOWN, FETCHING, KNOBS, LOADING, STAGING, STORE, VERIFIER, WARM, State, Tape, World
 from og_env.lookahead import Indices
 from og_env.proposals import REMOVALS
 from og_env.status import quorum_of
@@ -46,7 +46,7 @@ class TunedGreedy:
             return self._of_first(len(offer)).values(offer, gain)
         verb, place = self._parts(offer)
         phase = np.take_along_axis(self.state.phase.reshape(len(offer), -1), place, axis=1)
-        share, busy = self._load(place)
+        share, busy, unserved, loading = self._load(place)
         seen = Offers(
             service=gain[:, :, 1].astype(np.float64),
             cost=gain[:, :, 2],
@@ -59,6 +59,8 @@ class TunedGreedy:
             alarm=self._alarms(offer) if self.constants["alarm"] else np.zeros(1),
             share=share,
             busy=busy,
+            unserved=unserved,
+            loading=loading,
             queue=self._queue()[:, None],
             margin=self._margin()[:, None],
         )
@@ -101,16 +103,24 @@ class TunedGreedy:
         verb = np.where(of_role < 0, index // (models * sites), ADD_VERIFIER + of_role // sites)
         return np.where(offer > 0, verb, -1), index % (models * sites)
 
-    def _load(self, place: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Share of demand and utilisation, at most 1, of the model at each place [B, P]."""
+    def _load(self, place: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.float64], ...]:
+        """Share of demand, utilisation, at most 1, unserved share and share of its replicas that are on their way, of
+        the model at each place [B, P]."""
         state = self.state
         models, sites = state.phase.shape[1:]
-        warm = (state.phase == WARM) & ((state.status & DOWN) == 0)[:, None]
+        up = ((state.status & DOWN) == 0)[:, None]
+        warm = (state.phase == WARM) & up
+        loading = ((state.phase == FETCHING) | (state.phase == LOADING)) & up
+        coming = loading.sum(axis=2)
+        coming = coming / (warm.sum(axis=2) + coming + TINY)
         capacity = (self.world.capacity_rps[state.world] * warm).sum(axis=2)
         busy = np.where(capacity > 0, state.model_served_rps / np.maximum(capacity, 1e-6), 0.0)
-        share = state.model_demand_rps / np.maximum(state.model_demand_rps.sum(axis=1, keepdims=True), 1e-6)
+        demand = state.model_demand_rps
+        share = demand / np.maximum(demand.sum(axis=1, keepdims=True), 1e-6)
+        unserved = np.clip(1 - state.model_served_rps / np.maximum(demand, 1e-6), 0, 1)
         model = np.minimum(place // sites, models - 1)
-        return np.take_along_axis(share, model, axis=1), np.take_along_axis(np.minimum(busy, 1.0), model, axis=1)
+        by_model = (share, np.minimum(busy, 1.0), unserved, coming)
+        return tuple(np.take_along_axis(values, model, axis=1) for values in by_model)
 
     def _queue(self) -> npt.NDArray[np.float64]:
         """Fetches under way over twice the full-speed streams of the live stores, at most 1, as observations have it."""
