@@ -36,7 +36,8 @@ class LearnedPolicy:
         self.env_kwargs: dict[str, Any] = dict(meta["env_kwargs"])
         self.overrides: dict[str, Any] = {}
         self._flat = isinstance(network.observation_space, gym.spaces.Box)
-        self._masked = meta["task"] != "routing"
+        self._recurrent = meta.get("policy") == "lstm"
+        self._masked = meta["task"] != "routing" and not self._recurrent
 
     def predict(
         self,
@@ -46,11 +47,14 @@ class LearnedPolicy:
         deterministic: bool = True,
         action_masks: Any = None,
     ) -> tuple[np.ndarray, Any]:
-        """Actions for a batch of observations, flat [B, O] or by table; or for a single one."""
+        """Actions for a batch of observations, flat [B, O] or by table; or for a single one. A network with a memory reads
+        and returns `state`; others hand it back."""
         if self._flat and isinstance(observation, Mapping):
             tables = [np.asarray(observation[name]) for name in READ if name in observation]
             lead = tables[0].shape[:-1]
             observation = np.concatenate([table.reshape(*lead, -1) for table in tables], axis=-1)
+        if self._recurrent:
+            return self.network.predict(observation, state, episode_start, deterministic)
         extra = {"action_masks": action_masks} if self._masked else {}
         actions, _ = self.network.predict(observation, deterministic=deterministic, **extra)
         return actions, state

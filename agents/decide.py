@@ -81,7 +81,7 @@ class Decision(NamedTuple):
 
 
 class Adviser:
-    """A policy beside a live fleet of one scenario."""
+    """A policy beside a live fleet of one scenario; what it remembers goes on from one decision to the next."""
 
     def __init__(self, policy: Policy, scenario: Any, task: str = "placement") -> None:
         self.policy = policy
@@ -91,6 +91,7 @@ class Adviser:
         self.simulator = self.env.simulator
         self.copies = Copies(source_of(self.simulator), 1, 2, AHEAD)
         resolved = self.simulator.world_of(0).resolved
+        self._start, self._memory = np.ones(1, np.bool_), None
         self._sites = [site.name for site in resolved.sites]
         self._models = [model.name for model in resolved.models]
 
@@ -102,8 +103,10 @@ class Adviser:
         seen: Any = simulator.observation
         observation = seen if simulator.settings.flatten else simulator.tables(seen)
         masks = self.env.action_masks() if simulator.mask.shape[1] else None
-        start = np.ones(1, np.bool_)
-        action, _ = self.policy.predict(observation, None, start, deterministic=True, action_masks=masks)
+        start, self._start = self._start, np.zeros(1, np.bool_)
+        action, self._memory = self.policy.predict(
+            observation, self._memory, start, deterministic=True, action_masks=masks
+        )
         space = self.env.single_action_space
         chosen, levels = split_actions(np.asarray(action), self.env.task, space, 1)
         return self._explain(int(chosen[0]), levels)

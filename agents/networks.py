@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, cast
 import gymnasium as gym
 import torch
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
@@ -239,7 +240,9 @@ class SharedScorerPolicy(MaskableActorCriticPolicy):
 
 
 def policy_class(kind: str, masked: bool) -> type[MaskableActorCriticPolicy] | type[ActorCriticPolicy]:
-    """The policy of a kind, "shared" or "mlp"; without a mask (routing) there is only "mlp"."""
+    """The policy of a kind, "shared", "mlp" or "lstm"; without a mask (routing) there is no "shared", and "lstm" has none."""
     if kind == "shared":
         return SharedScorerPolicy
+    if kind == "lstm":
+        return RecurrentActorCriticPolicy
     return MaskableActorCriticPolicy if masked else ActorCriticPolicy

@@ -1,4 +1,4 @@
-"""Training by PPO: MaskablePPO on placement and joint control, PPO on routing."""
+"""Training by PPO: MaskablePPO on placement and joint control, PPO on routing, RecurrentPPO for networks with a memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sb3_contrib import MaskablePPO
+from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.vec_env import VecEnv
@@ -42,6 +42,8 @@ def make_meta(
     """What a checkpoint must know to rebuild its policy and to go on; ValueError for a policy that does not fit."""
     kind = settings.policy_kind(task)
     kwargs: dict[str, Any] = {"net_arch": [64, 64]}
+    if kind == "lstm":
+        kwargs = {"net_arch": [64], "lstm_hidden_size": 64}
     if kind == "shared":
         kwargs = {"hidden": settings.hidden, "beta": settings.beta, "sharpness": settings.sharpness}
         kwargs |= {
@@ -56,7 +58,7 @@ def make_meta(
     if task != "routing":
         env_kwargs |= {"interface": settings.interface, "proposals": settings.proposals}
     return {
-        "algorithm": "PPO" if task == "routing" else "MaskablePPO",
+        "algorithm": "RecurrentPPO" if kind == "lstm" else "PPO" if task == "routing" else "MaskablePPO",
         "policy": kind,
         "policy_kwargs": kwargs,
         "task": task,
@@ -78,7 +80,9 @@ def training_env(
     return TrainingReward(SB3VecEnv(env), settings.reward_scale, ahead, settings.shaped_bend, together)
 
 
-def build(env: VecEnv, meta: dict[str, Any], settings: TrainSettings, clock: Clock, seed: int) -> MaskablePPO | PPO:
+def build(
+    env: VecEnv, meta: dict[str, Any], settings: TrainSettings, clock: Clock, seed: int
+) -> MaskablePPO | RecurrentPPO | PPO:
     """The SB3 algorithm; its learning rate falls as the clock says."""
     last = settings.final_learning_rate_share
 
@@ -86,10 +90,9 @@ def build(env: VecEnv, meta: dict[str, Any], settings: TrainSettings, clock: Clo
         left = min(left, 1 - clock.share(0))
         return settings.learning_rate * (last + (1 - last) * max(left, 0.0))
 
-    masked = meta["algorithm"] == "MaskablePPO"
-    algorithm: Any = MaskablePPO if masked else PPO
+    algorithm: Any = {"MaskablePPO": MaskablePPO, "RecurrentPPO": RecurrentPPO, "PPO": PPO}[meta["algorithm"]]
     return algorithm(
-        policy_class(meta["policy"], masked),
+        policy_class(meta["policy"], masked=algorithm is MaskablePPO),
         env,
         learning_rate=learning_rate,
         n_steps=settings.n_steps,

@@ -49,10 +49,13 @@ VARIANTS: Mapping[str, Variant] = {
     "no-prior": Variant("the planner's value of an offer has weight 0 at the start", "no-prior"),
     "gain-prior": Variant("the prior is the nominal gain, not the tuned planner's value", "gain-prior"),
     "mlp": Variant("a plain network on the flat observation, without prior and exploration", "mlp"),
+    "lstm": Variant("the same with a memory (RecurrentPPO), without masks", "lstm"),
     "no-exploration": Variant("no share of the actions is drawn from flat logits", "no-exploration"),
     "unshaped": Variant("plain rewards in training", "unshaped"),
     "rpi": Variant("rollout policy iteration in place of PPO", algorithm="rpi"),
     "ppo-from-rpi": Variant("PPO that begins with the policy of the same seed's rpi", start="rpi"),
+    "more-outages": Variant("trained under twice as many outages", trained_in="more-outages"),
+    "curriculum": Variant("PPO that begins with the policy of the same seed's more-outages", start="more-outages"),
     "joint": Variant("placement and the router's knobs", task="joint"),
     "no-warmth": Variant(
         "fetching, loading and starting a model take no time", trained_in="no-warmth", tested_in="no-warmth"
@@ -91,12 +94,24 @@ def _random_fleet(spec: ScenarioSpec) -> str | None:
     return "the fleet is random" if spec.fleet == "random" else None
 
 
-def _nothing_shared(spec: ScenarioSpec) -> str | None:
+def _no_random_failures(spec: ScenarioSpec) -> str | None:
     failures = spec.failures
     rate = failures.intensity if failures.shocks_per_day is None else failures.shocks_per_day
-    if failures.process == "none" or rate == 0:
-        return "no random failures"
-    return "failures are independent as it is" if failures.process == "independent" else None
+    return "no random failures" if failures.process == "none" or rate == 0 else None
+
+
+def _nothing_shared(spec: ScenarioSpec) -> str | None:
+    if spec.failures.process == "independent":
+        return "failures are independent as it is"
+    return _no_random_failures(spec)
+
+
+def _twice(spec: ScenarioSpec) -> dict[str, Any]:
+    """Random failures twice as often."""
+    failures = spec.failures
+    if failures.shocks_per_day is None:
+        return {"failures.intensity": 2 * failures.intensity}
+    return {"failures.shocks_per_day": 2 * failures.shocks_per_day}
 
 
 def _no_exposure(spec: ScenarioSpec) -> str | None:
@@ -107,6 +122,7 @@ WORLDS: Mapping[str, World] = {
     AS_IS: World(lambda _: {}, lambda _: None),
     "no-warmth": World(_instant, _random_fleet),
     "independent": World(lambda _: {"failures.process": "independent"}, _nothing_shared),
+    "more-outages": World(_twice, _no_random_failures),
     "no-exposure": World(lambda _: {"reward.exposure": 0.0}, _no_exposure),
 }
 

@@ -12,15 +12,16 @@ from og_env.config import scenarios_folder
 from og_env.parsing import fail, read_toml
 from og_env.specs import Count, NonNegative, Positive, Share, Spec
 
-PolicyKind = Literal["shared", "mlp"]
+PolicyKind = Literal["shared", "mlp", "lstm"]
 
 
 class TrainSettings(Spec):
     """PPO's settings; the learner's words are those of Stable-Baselines3."""
 
-    policy: Literal["auto", "shared", "mlp"]
+    policy: Literal["auto", "shared", "mlp", "lstm"]
     """shared: one scorer for all proposals with the planner's gain as prior; mlp: a plain network on the flat
-    observation; auto: shared where there are proposals, mlp elsewhere"""
+    observation; lstm: the same with a memory of what it saw, and without masks; auto: shared where there are proposals,
+    mlp elsewhere"""
     interface: Literal["proposals", "operations"]
     proposals: Annotated[int, Field(ge=2, le=256)]
     hidden: Annotated[int, Field(ge=1, le=4096)]

@@ -18,11 +18,11 @@ class TrainingReward(VecEnvWrapper):
     An offset changes no difference between actions, since episodes are cut off and never over; it spares the value
     network a large constant, so take the mean reward of a step.
 
-    With `ahead`, which holds H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead, after scaling as it
-    is where it is well below `bend` and with its logarithm beyond, since an outage's loss is rare and a hundred times a
-    step's reward: what the action brings against leaving all to the tuned planner from s on, where Phi is that planner's return. Both follow the same tape, so most of
-    a return's noise cancels. The horizon moves on with every step, so the sum over an episode is not that of the plain
-    rewards: a surrogate, for training alone.
+    With `ahead`, which holds H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead: what the action brings
+    against leaving all to the tuned planner from s on, where Phi is that planner's return. Both follow the same tape, so
+    most of a return's noise cancels. After scaling it is paid as it is where it is well below `bend` and with its logarithm
+    beyond, since an outage's loss is rare and a hundred times a step's reward. The horizon moves on with every step, so the
+    sum over an episode is not that of the plain rewards: a surrogate, for training alone.
     """
 
     venv: SB3VecEnv

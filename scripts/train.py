@@ -67,7 +67,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/SCENARIO-TASK-SEED)")
     parser.add_argument("--algorithm", choices=("ppo", "rpi"), help="rpi: rollout policy iteration (default: ppo)")
     parser.add_argument("--start", type=Path, metavar="DIR", help="begin with the weights of a trained policy")
-    parser.add_argument("--policy", choices=("shared", "mlp"), help="network (default: shared where it fits)")
+    parser.add_argument("--policy", choices=("shared", "mlp", "lstm"), help="network (default: shared where it fits)")
     parser.add_argument("--interface", choices=("proposals", "operations"), help="actions (default: proposals)")
     parser.add_argument("--n-envs", type=int, metavar="B", help="environments side by side")
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with other settings than configs/training")
@@ -115,7 +115,8 @@ def fresh(options: argparse.Namespace) -> Run:
     if options.minutes is not None:
         changes.setdefault(length, NO_LIMIT)
     settings, seed = train_settings.load(options.config, changes), options.seed or 0
-    settings.policy_kind(task)
+    if settings.policy_kind(task) == "lstm" and (algorithm == "rpi" or options.engine == "rllib"):
+        raise ValueError("--policy lstm is trained by PPO with the engine sb3: take shared or mlp")
     if algorithm == "rpi" and (task != "placement" or settings.interface != "proposals"):
         raise ValueError("--algorithm rpi tries offers alone: take --env og_env/Placement-v0 --interface proposals")
     out = options.out or Path("runs") / f"{spec.name}-{task}-{seed}"

@@ -12,7 +12,7 @@ from learning_cases import SMALL, short_world, small_settings
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 
-from agents import checkpoint, evaluate, ppo
+from agents import checkpoint, evaluate, export, ppo
 from agents.checkpoint import LearnedPolicy, Progress
 from agents.policy import Policy
 from agents.sb3_adapter import make_sb3
@@ -75,6 +75,20 @@ def test_what_was_saved_acts_alike(task, changes, tmp_path):
     extra = {} if masks is None else {"action_masks": masks}
     assert np.array_equal(action, model.predict(observation, deterministic=True, **extra)[0])
     assert np.isfinite(evaluate.run(policy, WORLD, task, episodes=2).returns).all()
+
+
+def test_a_network_with_a_memory_carries_it_from_step_to_step(tmp_path):
+    model, meta = made("placement", policy="lstm")
+    checkpoint.save(model, tmp_path / "run", meta)
+    policy = checkpoint.load(tmp_path / "run", scenario=WORLD)
+    observation, _ = NetworkEnv("placement", WORLD, **policy.env_kwargs).reset(seed=0)
+    _, first = policy.predict(observation, None, np.ones(1, np.bool_))
+    _, second = policy.predict(observation, first, np.zeros(1, np.bool_))
+    _, anew = policy.predict(observation, second, np.ones(1, np.bool_))
+    assert not np.array_equal(first[0], second[0]), "the same observation moves the memory on"
+    assert np.array_equal(first[0], anew[0]), "a new episode begins without one"
+    with pytest.raises(ValueError, match="a network with a memory cannot be exported"):
+        export.graph_of(policy)
 
 
 def test_tables_and_flat_observations_give_the_same_action(saved):

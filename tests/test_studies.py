@@ -273,6 +273,7 @@ def test_settings_files_change_one_thing_each():
         "no-prior": {"beta": 0.0},
         "gain-prior": {"prior": "gain"},
         "mlp": {"policy": "mlp"},
+        "lstm": {"policy": "lstm"},
         "no-exploration": {"exploration": 0.0},
         "unshaped": {"shaped": False},
     }

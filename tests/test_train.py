@@ -104,6 +104,7 @@ def test_the_same_seed_gives_the_same_weights(run, files, tmp_path):
         ("og_env/Joint-v0", (), "shared"),
         ("og_env/Routing-v0", (), "mlp"),
         ("og_env/Placement-v0", ("--policy", "mlp"), "mlp"),
+        ("og_env/Placement-v0", ("--policy", "lstm"), "lstm"),
         ("og_env/Placement-v0", ("--algorithm", "rpi"), "shared"),
         ("og_env/Placement-v0", ("--interface", "operations"), "mlp"),
     ],
@@ -234,6 +235,7 @@ def test_settings_files_change_the_shipped_settings(files):
         (["--start", "nowhere"], "nowhere: no such folder"),
         (["--algorithm", "rpi", "--env", "og_env/Joint-v0"], "tries offers alone"),
         (["--algorithm", "rpi", "--engine", "rllib"], "need the engine sb3"),
+        (["--policy", "lstm", "--engine", "rllib"], "trained by PPO with the engine sb3"),
         (["--resume", "nowhere", "--set", "demand.burst_sd=0"], "--set cannot change"),
     ],
 )
