@@ -9,6 +9,7 @@ from og_env.jit import entry, kernel
 from og_env.layout import output_of, state_of, world_of
 from og_env.observation import observe
 from og_env.proposals import autoscale, propose
+from og_env.routing import list_placed
 
 OPERATIONS, PROPOSALS, AUTOSCALED = range(3)
 """what an action's first number means: an operation, an offer, nothing (the autoscaler acts)"""
@@ -40,6 +41,7 @@ def move(t, b, c, mode, action, levels):
         begin(t, b, c)
         return
     if action == LOOK:
+        list_placed(t, b, c)
         tally(t, b, c)
         return
     operation = action

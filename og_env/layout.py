@@ -219,13 +219,18 @@ class Scratch(NamedTuple):
     net_ms: array("f8", "C X")  # by site and slot, at site x L + slot
     attraction: array("f8", "C X")  # exp(-ms / temperature), likewise
     pull: array("f8", "C X")  # of the model at hand, by list position and slot, at position x L + slot
+    slot_rps: array("f8", "C L")  # by slot: demand for the model at hand
     slot_soft: array("f8", "C L")  # by slot: requests/s per pull, and per factor
     slot_even: array("f8", "C L")
     slot_ms: array("f8", "C L")  # by slot: mean and variance of the ms between user and gateway
     slot_var: array("f8", "C L")
+    placed: array("i4", "C M L")  # sites that hold GPUs for a model, in order
+    placed_count: array("i4", "C M")
     replicas: array("i4", "C L")  # list: sites of the model at hand
     factor: array("f8", "C L")  # list: share of the step in which the router uses it
-    weight: array("f8", "C L")  # list: before distance; its logarithm until `weigh`
+    burden: array("f8", "C L")  # list: load of the last step over capacity, as the router sees it
+    risk: array("f8", "C L")  # list: of its domains, and 1 where its work does not count as attested
+    weight: array("f8", "C L")  # list: before distance
     replica_wait_s: array("f8", "C L")  # list
     cap_rps: array("f8", "C L")  # list
     offered_rps: array("f8", "C L")  # list
@@ -235,7 +240,6 @@ class Scratch(NamedTuple):
     path_second: array("f8", "C L")  # list: sum of flow x its second moment
     total_rps: array("f8", "C L")  # list: served
     room_rps: array("f8", "C L")  # list: what a warm replica could serve more, below its limit
-    rho: array("f8", "C L")  # list: utilisation
     service_s: array("f8", "C L")  # list
     queue_s: array("f8", "C L")  # list: mean wait of those who wait, without load
     delay_s: array("f8", "C L")  # list: service, queue and cold wait
@@ -251,8 +255,8 @@ class Scratch(NamedTuple):
     domain_role: array("i4", "C 3 F")
     domain_disk: array("i4", "C F M")
     disk_total: array("i4", "C M")
-    column_load: array("f8", "C F")  # served in each domain, of the model at hand
-    column_spare: array("f8", "C F")
+    column_load: array("f8", "C G")  # served in each domain, of the model at hand
+    column_spare: array("f8", "C G")
     column_plain: array("f8", "C G")  # what would go with its replicas, requests/s
     column_part: array("f8", "C G")  # its loss in all
     domain_lost: array("f8", "C G")  # the same of all models

@@ -11,11 +11,11 @@ from og_env.contingency import bits_of, changed_bits, count_disks, count_roles, 
 from og_env.dynamics import TERM
 from og_env.jit import inlined, kernel
 from og_env.lanes import largest, load, splat, store, total
-from og_env.layout import UNTRUSTED, VERIFIER, memo_of, scratch_of, state_of, tape_of, world_of
+from og_env.layout import VERIFIER, memo_of, scratch_of, state_of, tape_of, world_of
 from og_env.nominal_flow import flow, list_nominal
 from og_env.placement import count_fetches
 from og_env.reward import latency_term, unserved_term
-from og_env.routing import gather, listen
+from og_env.routing import gather, list_placed, listen
 from og_env.status import NO_PROOF, TEE, quorum_of
 from og_env.survey import survey
 
@@ -61,7 +61,7 @@ def priced(t, b, c, unserved_share):
 @kernel
 def describe_domains(t, b, c):
     """Of every domain, the expected share of the horizon that it is broken for, as its signal has it (0 where it is not
-    visible), whether it is visible and whether it takes trust away; the list of critical ones."""
+    visible) and whether it is visible; the list of critical ones."""
     world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
     k = state_of(t).world[b]
     shared = world.fragile_rate.shape[1]
@@ -75,7 +75,6 @@ def describe_domains(t, b, c):
         scratch.domain_risk[c, f] = min(risk, 1.0) if world.domain_visible[k, f] else 0.0
         scratch.outside[c, f] = 1
         scratch.visible[c, f] = 1.0 if world.domain_visible[k, f] else 0.0
-        scratch.untrusting[c, f] = 1.0 if world.domain_effect[k, f] == UNTRUSTED else 0.0
         if memo.critical[b, f]:
             scratch.critical_at[c, critical] = f
             critical += 1
@@ -125,6 +124,7 @@ def evaluate(t, b, c, row):
     count_roles(t, b, c)
     count_disks(t, b, c)
     count_fetches(t, b, c)
+    list_placed(t, b, c)
     gather(t, b, c)
     demand, served = 1e-9, 0.0
     for f in range(scratch.domain_base.shape[1]):

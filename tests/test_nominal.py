@@ -67,12 +67,12 @@ def by_step(t, b, m, without, s, found):
         if runs or place == s:
             add_replica(t, b, 0, m, place, count, 0, 1.0, scratch.seen[0, place])
             count += 1
-    weigh(t, 0, count)
+    weigh(t, b, 0, 0, count)
     served, late = split(t, b, 0, m, count)
     write_delays(t, b, 0, m, count)
     latency_s, _ = model_latency(t, b, 0, m, count, served, late)
     verified, _ = finality(t, b, 0, m, count)
-    spare_total, spare_trusted = room(t, b, 0, m, count)
+    spare_total, spare_trusted = room(t, 0, count)
     write_column(t, b, 0, m, count)
     write_part(t, b, 0, m, served, verified, spare_total, spare_trusted)
     write_figures(t, served, verified, latency_s, found)
