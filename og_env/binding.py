@@ -205,8 +205,8 @@ def element(context: Any, builder: Any, field: FieldType, table: Any, index_type
     return builder.gep(base, [offset], inbounds=True)
 
 
-def mark(builder: Any, field: FieldType, access: Any) -> Any:
-    """Tell the compiler that fields do not overlap."""
+def mark(builder: Any, field: FieldType | RowType, access: Any) -> Any:
+    """Tell the compiler that fields do not overlap, nor rows of the caller's with them."""
     module = builder.module
     root = module.add_metadata(["og_env"])
     kind = module.add_metadata([str(field), root, ZERO])
@@ -278,3 +278,63 @@ def viewer(layout: type, first: int, constant: bool = False) -> Any:
         return view(table), codegen
 
     return intrinsic(typing)
+
+
+class RowType(types.Opaque):
+    """Compile-time type of one row of an array that the caller owns: the address of its first element."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        super().__init__(f"Row({dtype})")
+
+
+register_model(RowType)(models.OpaqueModel)
+
+
+@intrinsic
+def row_of(typingctx: Any, table: Any, b: Any) -> Any:
+    """Row b of a contiguous table [B, X]: read and written like a field, by indices from 0 on, and nowhere near one."""
+    row = RowType(table.dtype)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        _, width = cgutils.unpack_tuple(builder, array.shape)
+        place = context.cast(builder, args[1], signature.args[1], types.intp)
+        first = builder.gep(array.data, [builder.mul(place, width)], inbounds=True)
+        return builder.bitcast(first, context.get_value_type(row))
+
+    return row(table, b), codegen
+
+
+@infer_global(operator.getitem)
+class ReadCell(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(args[0].dtype, *args) if isinstance(args[0], RowType) else None
+
+
+@infer_global(operator.setitem)
+class WriteCell(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        row, index, _ = args
+        return signature(types.none, row, index, row.dtype) if isinstance(row, RowType) else None
+
+
+def _cell(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    row, index = sig.args[:2]
+    pointer = builder.bitcast(args[0], context.get_data_type(row.dtype).as_pointer())
+    return builder.gep(pointer, [context.cast(builder, args[1], index, types.intp)], inbounds=True)
+
+
+@lower_builtin(operator.getitem, RowType, types.Integer)
+def _lower_cell_read(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    row = sig.args[0]
+    value = mark(builder, row, builder.load(_cell(context, builder, sig, args)))
+    return context.data_model_manager[row.dtype].from_data(builder, value)
+
+
+@lower_builtin(operator.setitem, RowType, types.Integer, types.Any)
+def _lower_cell_write(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    row = sig.args[0]
+    value = context.data_model_manager[row.dtype].as_data(builder, args[2])
+    mark(builder, row, builder.store(value, _cell(context, builder, sig, args)))
+    return context.get_dummy_value()

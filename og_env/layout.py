@@ -294,7 +294,9 @@ class Scratch(NamedTuple):
     site_warm: array("i4", "C N")  # models warm, and under way, by site
     site_loading: array("i4", "C N")
     digest: array("f8", "C M 8")  # of the observation, by model
-    site_digest: array("f8", "C N 5")
+    site_alarm: array("f8", "C N")  # highest signal among its visible shared domains
+    free_share: array("f8", "C N")  # of its GPUs
+    distance: array("f8", "C N")  # demand-weighted, as the observation has it
     growth: array("f8", "C U")  # expected demand after the look-ahead over the present one
 
 
