@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from og_env.actions import write_mask
-from og_env.binding import opened
+from og_env.binding import opened, prefetch
 from og_env.dynamics import begin, step, tally
 from og_env.jit import entry, kernel
-from og_env.layout import output_of, state_of, world_of
+from og_env.layout import output_of, state_of, tape_of, world_of
 from og_env.observation import observe
 from og_env.proposals import autoscale, propose
 from og_env.routing import list_placed
@@ -54,12 +54,27 @@ def move(t, b, c, mode, action, levels):
     step(t, b, c, operation)
 
 
+@kernel
+def look_ahead(t, b, batch):
+    """Ask for what the tape of the next environment says of its next step: a batch's tapes are too large for a cache."""
+    state, tape = state_of(t), tape_of(t)
+    if b + 1 < batch:
+        row = state.step[b + 1] + 1
+        prefetch(tape.status, (b + 1, row, 0))
+        prefetch(tape.signal, (b + 1, row, 0))
+        prefetch(tape.signal, (b + 1, row, tape.signal.shape[2] - 1))
+        prefetch(tape.regional, (b + 1, row, 0))
+        prefetch(tape.regional, (b + 1, row, tape.regional.shape[2] - 1))
+        prefetch(tape.model, (b + 1, row, 0))
+
+
 @entry
 def by_operations(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
     """One step of environments lo .. hi - 1 on scratch slot c: operations [B], or BEGIN; knob levels [B, 5], or [B, 0]
     for the defaults. Then their observations to obs [B, O] at offsets [6] and masks [B, V]; without columns, none."""
     t = opened(table)
     for b in range(lo, hi):
+        look_ahead(t, b, hi)
         move(t, b, c, OPERATIONS, actions[b], levels)
         if mask.shape[1] > 0:
             write_mask(t, b, c, mask)
@@ -74,6 +89,7 @@ def by_offers(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
     t = opened(table)
     output = output_of(t)
     for b in range(lo, hi):
+        look_ahead(t, b, hi)
         move(t, b, c, mode, actions[b], levels)
         propose(t, b, c)
         if mask.shape[1] > 0:

@@ -232,6 +232,23 @@ def _lower_write(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
+@intrinsic
+def prefetch(typingctx: Any, field: Any, index: Any) -> Any:
+    """Ask for the memory around an element [tuple], which will be read soon."""
+    if not isinstance(field, FieldType):
+        raise TypeError(f"{field} is no field")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        address = element(context, builder, field, args[0], signature.args[1], args[1])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(function, [builder.bitcast(address, byte), word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.none(field, index), codegen
+
+
 @lower_getattr(FieldType, "shape")
 def _lower_shape(context: Any, builder: Any, field: FieldType, table: Any) -> Any:
     sizes = [_size(context, builder, table, letter) for letter in field.field.dims]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from og_env.actions import apply
 from og_env.binding import LANES
-from og_env.contingency import effective_nodes, write_column, write_losses, write_part
+from og_env.contingency import effective_nodes, list_critical, write_held, write_losses, write_part
 from og_env.jit import kernel
 from og_env.lanes import load, store
 from og_env.latency import finality, lognormal_percentiles, model_latency, write_delays
@@ -98,7 +98,7 @@ def route_model(t, b, c, m):
     latency_s, variance = model_latency(t, b, c, m, count, served, late)
     verified, final_s = finality(t, b, c, m, count)
     spare_total, spare_trusted = room(t, c, count)
-    write_column(t, b, c, m, count)
+    write_held(t, b, c, count)
     write_part(t, b, c, m, served, verified, spare_total, spare_trusted)
     for first in range(0, scratch.domain_lost.shape[1], LANES):
         lost = load(scratch.domain_lost, (c, first)) + load(scratch.column_part, (c, first))
@@ -140,6 +140,7 @@ def step(t, b, c, operation):
     listen(t, b, c, row - 1)
     strike(t, b, c, row)
     survey(t, b, c)
+    list_critical(t, b, c)
     list_placed(t, b, c)
     if memo.moving[b] > 0:
         count_fetches(t, b, c)

@@ -11,7 +11,7 @@ import math
 from og_env.binding import LANES
 from og_env.jit import inlined, kernel
 from og_env.lanes import exp, load, log, splat, store, total, where
-from og_env.layout import DOWN, VERIFIER, memo_of, scratch_of, state_of, world_of
+from og_env.layout import VERIFIER, memo_of, scratch_of, state_of, world_of
 from og_env.status import NO_PROOF, quorum_of
 
 Z95 = 1.6448536
@@ -93,15 +93,15 @@ def lognormal_percentiles(mean, variance):
 
 
 @inlined
-def quorum_s(t, b, s, quorum):
+def quorum_s(t, b, c, s, quorum):
     """Seconds until the quorum-th nearest live verifier has the proof of site s; there is a quorum."""
-    world, state, memo = world_of(t), state_of(t), memo_of(t)
+    world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
     if memo.quorum_s[b, s] < 0:
-        k = state.world[b]
+        k = state_of(t).world[b]
         votes, position, v = 0, 0, 0
         while votes < quorum and position < world.near_site.shape[2]:
             v = world.near_site[k, s, position]
-            votes += state.role_ms[b, VERIFIER, v] == 0 and not state.status[b, v] & DOWN
+            votes += scratch.votes[c, v]
             position += 1
         memo.quorum_s[b, s] = world.rtt_ms[k, s, v] / 1000
     return memo.quorum_s[b, s]
@@ -121,6 +121,6 @@ def finality(t, b, c, m, count):
         if rps > 0:
             s = scratch.replicas[c, r]
             verified += rps
-            seconds += rps * (world.busy_s[k, m, s] - world.service_s[k, m, s] + quorum_s(t, b, s, quorum))
+            seconds += rps * (world.busy_s[k, m, s] - world.service_s[k, m, s] + quorum_s(t, b, c, s, quorum))
     seconds += verified * (world.settle_s[k] + world.block_s[k])
     return verified, seconds

@@ -213,6 +213,7 @@ class Scratch(NamedTuple):
     demand: array("f8", "C U M")
     asked: array("f8", "C M")  # demand by model
     slot_of: array("i4", "C N")
+    votes: array("u1", "C N")  # 1 where a verifier runs at a site that is up
     gateway_rps: array("f8", "C N M")  # demand by slot and model
     gateway_ms: array("f8", "C N M")  # sum of demand x ms between user and gateway
     gateway_ms2: array("f8", "C N M")
@@ -255,8 +256,6 @@ class Scratch(NamedTuple):
     domain_role: array("i4", "C 3 F")
     domain_disk: array("i4", "C F M")
     disk_total: array("i4", "C M")
-    column_load: array("f8", "C G")  # served in each domain, of the model at hand
-    column_spare: array("f8", "C G")
     column_plain: array("f8", "C G")  # what would go with its replicas, requests/s
     column_part: array("f8", "C G")  # its loss in all
     domain_lost: array("f8", "C G")  # the same of all models
@@ -265,7 +264,9 @@ class Scratch(NamedTuple):
     trust: array("f8", "C L")  # list: 1 where its work counts as attested
     slot_pull: array("f8", "C X")  # by slot and list position, at slot x L + position
     slot_net_ms: array("f8", "C X")  # between gateway and replica, likewise
-    held: array("f8", "C G")  # limits in each domain, of the model at hand, requests/s
+    held: array(
+        "f8", "C G"
+    )  # what the replicas of the model at hand serve and could serve more in each domain, requests/s
     held_before: array("f8", "C D")  # the same without the trial, in the domains of its site
     untrusting: array("f8", "C G")  # 1 for a domain whose effect is UNTRUSTED
     visible: array("f8", "C G")  # 1 for one that the agent is told of
