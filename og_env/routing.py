@@ -25,10 +25,7 @@ from og_env.layout import (
     tape_of,
     world_of,
 )
-from og_env.status import SLOW_CAPACITY, SLOW_MS, trusted
-
-MOST_TEMPERATURES = 600.0
-"""farther than so many temperatures, all sites attract alike: the exponential ends there"""
+from og_env.status import MOST_TEMPERATURES, SLOW_CAPACITY, SLOW_MS, trusted
 
 
 @kernel
@@ -129,12 +126,16 @@ def host(t, b, c, s):
     k = state.world[b]
     slots, at = memo.slots[b], s * scratch.factor.shape[1]
     slow_ms = SLOW_MS if state.status[b, s] & SLOW else 0.0
-    colder = -1.0 / state.knobs[b, 0]
     for slot in range(slots):
-        scratch.net_ms[c, at + slot] = world.rtt_ms[k, s, memo.gateways[b, slot]] + slow_ms
-    for first in range(at, at + slots, LANES):
-        power = max(load(scratch.net_ms, (c, first)) * splat(colder), splat(-MOST_TEMPERATURES))
-        store(scratch.attraction, (c, first), exp(power))
+        scratch.net_ms[c, at + slot] = world.rtt_ms[k, memo.gateways[b, slot], s] + slow_ms
+    if slow_ms == 0 and state.knobs[b, 0] == world.knobs[k, 0]:
+        for slot in range(slots):
+            scratch.attraction[c, at + slot] = world.attraction[k, memo.gateways[b, slot], s]
+    else:
+        colder = splat(-1.0 / state.knobs[b, 0])
+        for first in range(at, at + slots, LANES):
+            power = max(load(scratch.net_ms, (c, first)) * colder, splat(-MOST_TEMPERATURES))
+            store(scratch.attraction, (c, first), exp(power))
     shared = world.fragile_rate.shape[1]
     alarms, carried = 0.0, 0.0
     for d in range(1, world.site_domain.shape[2]):

@@ -26,6 +26,7 @@ from og_env.layout import (
     Tape,
     World,
 )
+from og_env.world.distances import attraction
 
 NO_DOMAIN = -1
 DAY_STEPS = 12
@@ -180,6 +181,7 @@ def _fill_constants(rng: np.random.Generator, world: World, w: int) -> None:
         rng.uniform(0, 3),
         rng.choice([0, 0.1, 1]),
     ]
+    world.attraction[w] = attraction(world.rtt_ms[w], world.knobs[w, 0])
     world.attack_budget[w] = rng.integers(0, 3)
     world.attack_cooldown[w] = rng.integers(0, 3)
     world.attack_steps[w] = rng.integers(1, 3)
