@@ -73,7 +73,7 @@ class World(NamedTuple):
     hit: array("f4", "W N D")  # hit probability of the site by its d-th domain
     site_domain: array("i4", "W N D")  # its fault domains, its own (index S + site) first; -1 pads
     rtt_ms: array("f4", "W N N")
-    attraction: array("f8", "W N N")  # exp(-rtt / temperature), at the router's default temperature
+    attraction: array("f8", "W N N")  # by site and gateway: exp(-rtt / temperature), at the router's default
     rtt_user_ms: array("f4", "W U N")
     near_site: array("i4", "W N N")  # sites by distance from a site, itself first
     near_user: array("i4", "W U N")  # sites by distance from a user region; padded sites last

@@ -130,7 +130,7 @@ def host(t, b, c, s):
         scratch.net_ms[c, at + slot] = world.rtt_ms[k, memo.gateways[b, slot], s] + slow_ms
     if slow_ms == 0 and state.knobs[b, 0] == world.knobs[k, 0]:
         for slot in range(slots):
-            scratch.attraction[c, at + slot] = world.attraction[k, memo.gateways[b, slot], s]
+            scratch.attraction[c, at + slot] = world.attraction[k, s, memo.gateways[b, slot]]
     else:
         colder = splat(-1.0 / state.knobs[b, 0])
         for first in range(at, at + slots, LANES):

@@ -37,8 +37,8 @@ def user_rtt_ms(regions: Sequence[RegionSpec], sites: Sequence[SiteSpec], networ
 
 
 def attraction(rtt_ms: NDArray[np.floating], temperature_ms: float) -> Floats:
-    """exp(-rtt / temperature), as the router weighs sites by their distance."""
-    return np.exp(-np.minimum(rtt_ms.astype(np.float64) / float(temperature_ms), MOST_TEMPERATURES))
+    """[site, gateway] exp(-rtt / temperature), as the router weighs sites by their distance [gateway, site]."""
+    return np.exp(-np.minimum(rtt_ms.T.astype(np.float64) / float(temperature_ms), MOST_TEMPERATURES))
 
 
 def nearest_first(rtt_ms: Floats, padded: int) -> NDArray[np.int64]:
