@@ -185,8 +185,8 @@ class Memo(NamedTuple):
     registered: array("i4", "B")  # running verifiers, dead ones included
     rent_usd_per_hour: array("f8", "B")  # GPUs, machines, stored weights
     slots: array("i4", "B")  # gateways in use
-    gateways: array("i4", "B N")  # their sites
-    gateway_of: array("i4", "B U")  # slot; -1 none
+    gateways: array("i2", "B N")  # their sites
+    gateway_of: array("i2", "B U")  # slot; -1 none
     gateway_ms: array("f4", "B U")  # between user and gateway
     quorum_s: array("f4", "B N")  # from a site to the quorum; -1 not worked out
     critical: array("u1", "B F")  # bits: without the domain there is no gateway, no quorum, no store
