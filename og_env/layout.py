@@ -251,8 +251,6 @@ class Scratch(NamedTuple):
     latency_s: array("f8", "C M")
     latency_var: array("f8", "C M")
     timeouts: array("f8", "C M")  # served after a timeout
-    spare_total: array("f8", "C M")
-    spare_trusted: array("f8", "C M")
     site_rps: array("f8", "C N")
     domain_role: array("i4", "C 3 F")
     domain_disk: array("i4", "C F M")

@@ -2,8 +2,8 @@
 
 Within a gateway the split does not depend on the user, and the score is a (gateway, site) term plus a (model, site)
 term. So a step needs one exponential per gateway and hosting site and one per replica, never one per user, model and
-site. Of the flow between a gateway and a replica only sums by replica are kept: requests/s and the first two moments
-of the milliseconds from user to replica.
+site; at the router's default temperature the former come with the world. Of the flow between a gateway and a replica
+only sums by replica are kept: requests/s and the first two moments of the milliseconds from user to replica.
 """
 
 from __future__ import annotations
