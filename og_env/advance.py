@@ -60,7 +60,7 @@ def look_ahead(t, b, batch):
     state, tape = state_of(t), tape_of(t)
     if b + 1 < batch:
         row = state.step[b + 1] + 1
-        prefetch(tape.status, (b + 1, row, 0))
+        prefetch(tape.status_pairs, (b + 1, row >> 1, 0))
         prefetch(tape.signal, (b + 1, row, 0))
         prefetch(tape.signal, (b + 1, row, tape.signal.shape[2] - 1))
         prefetch(tape.regional, (b + 1, row, 0))

@@ -28,10 +28,11 @@ from numba.np import numpy_support
 
 from og_env.jit import intrinsic
 
-DIMENSIONS = "WBTYNMUFSDPKQOVCLXG"
+DIMENSIONS = "WBTYNMUFSDPKQOVCLXGR"
 """W worlds, B episodes in the batch, T tape rows, Y steps a day, N sites, M models, U user regions, F fault domains (shared
 ones, then one per site), S shared ones, D memberships of a site, P proposals, K proposal features, Q metrics, O
-observation width, V operations, C scratch slots (one per thread), L sites and G domains rounded up to whole LANES, X = N L"""
+observation width, V operations, C scratch slots (one per thread), L sites and G domains rounded up to whole LANES, X = N L, R
+pairs of tape rows"""
 
 LANES = 8
 """loops over so many elements become single vector instructions; longer ones run in blocks of it"""
@@ -69,7 +70,8 @@ def fields(layout: type) -> tuple[Field, ...]:
 
 def _complete(sizes: dict[str, int]) -> dict[str, int]:
     sites, domains = (-(-sizes.get(letter, 0) // LANES) * LANES for letter in "NF")
-    return sizes | SMALL_DIMENSIONS | {"L": sites, "X": sizes["N"] * sites, "G": domains}
+    pairs = (sizes.get("T", 0) + 1) // 2
+    return sizes | SMALL_DIMENSIONS | {"L": sites, "X": sizes["N"] * sites, "G": domains, "R": pairs}
 
 
 def allocate(layout: type, sizes: dict[str, int]) -> Any:

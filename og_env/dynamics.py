@@ -28,7 +28,7 @@ from og_env.layout import (
     world_of,
 )
 from og_env.named import columns
-from og_env.placement import choose_attack, count_fetches, progress, strike, write_waits
+from og_env.placement import choose_attack, count_fetches, progress, status_in, strike, write_waits
 from og_env.reward import latency_term, unserved_term, weighted
 from og_env.routing import gather, list_placed, list_replicas, listen, room, split, step_demand
 from og_env.status import NO_PROOF, quorum_of
@@ -41,7 +41,7 @@ METRIC = columns("Metric", METRICS)
 @kernel
 def begin(t, b, c):
     """The state before the first step: the starting fleet, and the status of the tape's row 0."""
-    world, state, tape, output, memo = world_of(t), state_of(t), tape_of(t), output_of(t), memo_of(t)
+    world, state, output, memo = world_of(t), state_of(t), output_of(t), memo_of(t)
     models, sites = state.phase.shape[1:]
     k = state.world[b]
     state.step[b] = 0
@@ -53,7 +53,7 @@ def begin(t, b, c):
     for i in range(len(METRICS)):
         output.metrics[b, i] = 0
     for s in range(sites):
-        status = tape.status[b, 0, s]
+        status = status_in(t, b, 0, s)
         state.status[b, s] = status
         state.undetected_ms[b, s] = 0
         state.gpus_used[b, s] = 0

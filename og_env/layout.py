@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from og_env.binding import HEADER, array, fields, viewer
 
 ABSENT, STAGING, ON_DISK, FETCHING, LOADING, WARM = range(6)
@@ -19,6 +21,8 @@ VERIFIER, STORE, GATEWAY = range(3)
 
 DOWN, FROZEN, UNTRUSTED, SLOW = 1, 2, 4, 8
 """status bits of a site"""
+HALF, LOW = 4, 15
+"""bits of them all"""
 WARM_UP_H = 48.0
 """simulated before an episode, so that outages are in progress when it begins; none is older"""
 
@@ -130,11 +134,32 @@ class Tape(NamedTuple):
 
     regional: array("f4", "B T U")  # demand factor with the diurnal curve
     model: array("f4", "B T M")  # demand factor
-    status: array("u1", "B T N")  # status bits
+    status_pairs: array("u1", "B R N")  # status bits of rows 2r (low half) and 2r + 1 (high half)
     signal: array("u1", "B T S")  # noisy error rate, codes 0 .. 255 for -0.25 .. 1.75
     attack: array("u1", "B T")  # 1 where the opponent may strike
     start_step: array("i4", "B")  # step of the UTC day of row 0
     outages: array("u1", "B T")  # shocks active, for the metrics
+
+    @property
+    def status(self) -> np.ndarray:
+        """Status bits uint8 [B, T, N], unpacked and therefore read only; `write_status` changes them."""
+        batch, rows = self.attack.shape
+        status = np.stack([self.status_pairs & LOW, self.status_pairs >> HALF], axis=2).reshape(
+            batch, -1, self.status_pairs.shape[2]
+        )
+        status.flags.writeable = False
+        return status[:, :rows]
+
+    def status_at(self, b: int | np.ndarray, row: np.ndarray) -> np.ndarray:
+        """Status bits [..., N] of rows of environments."""
+        return (self.status_pairs[b, row >> 1] >> ((row & 1) * HALF)[..., None].astype(np.uint8)) & LOW
+
+    def write_status(self, status: np.ndarray, where: slice = slice(None)) -> None:
+        """Pack status bits [B, T, N] (or what can be broadcast to it) of some environments."""
+        batch, rows = self.attack[where].shape
+        padded = np.zeros((batch, 2 * self.status_pairs.shape[1], self.status_pairs.shape[2]), np.uint8)
+        padded[:, :rows] = status
+        self.status_pairs[where] = padded[:, ::2] | (padded[:, 1::2] << HALF)
 
 
 class State(NamedTuple):

@@ -221,7 +221,7 @@ def _fill_tape(rng: np.random.Generator, world: World, tape: Tape) -> None:
     status = (bits * np.array([DOWN, FROZEN, UNTRUSTED, SLOW])).sum(axis=-1)
     for i in range(1, status.shape[1]):  # outages last
         status[:, i] = np.where(rng.random(status.shape[::2]) < 0.5, status[:, i - 1], status[:, i])
-    tape.status[:] = status * world.site_valid[:, None]
+    tape.write_status(status * world.site_valid[:, None])
     tape.regional[:] = rng.uniform(0, 2, tape.regional.shape)
     tape.model[:] = rng.uniform(0.2, 2, tape.model.shape)
     tape.signal[:] = rng.integers(0, 256, tape.signal.shape) * world.domain_visible[:, None, : tape.signal.shape[2]]
