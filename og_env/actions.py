@@ -6,6 +6,7 @@ gateway by site: V = 1 + 3 M N + 6 N in all.
 
 from __future__ import annotations
 
+from og_env.binding import row_of
 from og_env.jit import kernel
 from og_env.layout import (
     ABSENT,
@@ -97,9 +98,9 @@ def write_mask(t, b, c, mask):
     """Into mask [B, V]: 1 where an operation is possible."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     models, sites = state.phase.shape[1:]
-    k = state.world[b]
+    row, k = row_of(mask, b), state.world[b]
     store = store_lives(t, b)
-    mask[b, 0] = 1
+    row[0] = 1
     for s in range(sites):
         scratch.open[c, s] = reachable(t, b, s)
         scratch.free[c, s] = world.gpu_count[k, s] - state.gpus_used[b, s]
@@ -109,15 +110,15 @@ def write_mask(t, b, c, mask):
             phase, gpus, open_ = state.phase[b, m, s], world.replica_gpus[k, m, s], scratch.open[c, s]
             absent, placed = phase == ABSENT, phase >= FETCHING
             fits = (gpus > 0) & (gpus <= scratch.free[c, s])
-            mask[b, launch + s] = open_ & fits & (not placed) & (store | (not absent))
-            mask[b, retire + s] = open_ & placed
-            mask[b, stage + s] = open_ & (gpus > 0) & absent & store
+            row[launch + s] = open_ & fits & (not placed) & (store | (not absent))
+            row[retire + s] = open_ & placed
+            row[stage + s] = open_ & (gpus > 0) & absent & store
     for role in range(3):
         first = 1 + (3 * models + 2 * role) * sites
         for s in range(sites):
             present, open_ = state.role_ms[b, role, s] >= 0, scratch.open[c, s]
-            mask[b, first + s] = open_ & (not present)
-            mask[b, first + sites + s] = open_ & present
+            row[first + s] = open_ & (not present)
+            row[first + sites + s] = open_ & present
 
 
 @kernel

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from og_env.actions import write_mask
-from og_env.binding import opened
+from og_env.binding import opened, prefetch
 from og_env.dynamics import begin, step, tally
 from og_env.jit import entry, kernel
-from og_env.layout import output_of, state_of, world_of
+from og_env.layout import output_of, state_of, tape_of, world_of
 from og_env.observation import observe
 from og_env.proposals import autoscale, propose
+from og_env.routing import list_placed
 
 OPERATIONS, PROPOSALS, AUTOSCALED = range(3)
 """what an action's first number means: an operation, an offer, nothing (the autoscaler acts)"""
@@ -40,6 +41,7 @@ def move(t, b, c, mode, action, levels):
         begin(t, b, c)
         return
     if action == LOOK:
+        list_placed(t, b, c)
         tally(t, b, c)
         return
     operation = action
@@ -52,12 +54,27 @@ def move(t, b, c, mode, action, levels):
     step(t, b, c, operation)
 
 
+@kernel
+def look_ahead(t, b, batch):
+    """Ask for what the tape of the next environment says of its next step: a batch's tapes are too large for a cache."""
+    state, tape = state_of(t), tape_of(t)
+    if b + 1 < batch:
+        row = state.step[b + 1] + 1
+        prefetch(tape.status_pairs, (b + 1, row >> 1, 0))
+        prefetch(tape.signal, (b + 1, row, 0))
+        prefetch(tape.signal, (b + 1, row, tape.signal.shape[2] - 1))
+        prefetch(tape.regional, (b + 1, row, 0))
+        prefetch(tape.regional, (b + 1, row, tape.regional.shape[2] - 1))
+        prefetch(tape.model, (b + 1, row, 0))
+
+
 @entry
 def by_operations(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
     """One step of environments lo .. hi - 1 on scratch slot c: operations [B], or BEGIN; knob levels [B, 5], or [B, 0]
     for the defaults. Then their observations to obs [B, O] at offsets [6] and masks [B, V]; without columns, none."""
     t = opened(table)
     for b in range(lo, hi):
+        look_ahead(t, b, hi)
         move(t, b, c, OPERATIONS, actions[b], levels)
         if mask.shape[1] > 0:
             write_mask(t, b, c, mask)
@@ -72,6 +89,7 @@ def by_offers(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
     t = opened(table)
     output = output_of(t)
     for b in range(lo, hi):
+        look_ahead(t, b, hi)
         move(t, b, c, mode, actions[b], levels)
         propose(t, b, c)
         if mask.shape[1] > 0:

@@ -28,10 +28,11 @@ from numba.np import numpy_support
 
 from og_env.jit import intrinsic
 
-DIMENSIONS = "WBTYNMUFSDPKQOVCLXG"
+DIMENSIONS = "WBTYNMUFSDPKQOVCLXGR"
 """W worlds, B episodes in the batch, T tape rows, Y steps a day, N sites, M models, U user regions, F fault domains (shared
 ones, then one per site), S shared ones, D memberships of a site, P proposals, K proposal features, Q metrics, O
-observation width, V operations, C scratch slots (one per thread), L sites and G domains rounded up to whole LANES, X = N L"""
+observation width, V operations, C scratch slots (one per thread), L sites and G domains rounded up to whole LANES, X = N L, R
+pairs of tape rows"""
 
 LANES = 8
 """loops over so many elements become single vector instructions; longer ones run in blocks of it"""
@@ -69,7 +70,8 @@ def fields(layout: type) -> tuple[Field, ...]:
 
 def _complete(sizes: dict[str, int]) -> dict[str, int]:
     sites, domains = (-(-sizes.get(letter, 0) // LANES) * LANES for letter in "NF")
-    return sizes | SMALL_DIMENSIONS | {"L": sites, "X": sizes["N"] * sites, "G": domains}
+    pairs = (sizes.get("T", 0) + 1) // 2
+    return sizes | SMALL_DIMENSIONS | {"L": sites, "X": sizes["N"] * sites, "G": domains, "R": pairs}
 
 
 def allocate(layout: type, sizes: dict[str, int]) -> Any:
@@ -205,8 +207,8 @@ def element(context: Any, builder: Any, field: FieldType, table: Any, index_type
     return builder.gep(base, [offset], inbounds=True)
 
 
-def mark(builder: Any, field: FieldType, access: Any) -> Any:
-    """Tell the compiler that fields do not overlap."""
+def mark(builder: Any, field: FieldType | RowType, access: Any) -> Any:
+    """Tell the compiler that fields do not overlap, nor rows of the caller's with them."""
     module = builder.module
     root = module.add_metadata(["og_env"])
     kind = module.add_metadata([str(field), root, ZERO])
@@ -230,6 +232,23 @@ def _lower_write(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     value = context.data_model_manager[field.dtype].as_data(builder, args[2])
     mark(builder, field, builder.store(value, address))
     return context.get_dummy_value()
+
+
+@intrinsic
+def prefetch(typingctx: Any, field: Any, index: Any) -> Any:
+    """Ask for the memory around an element [tuple], which will be read soon."""
+    if not isinstance(field, FieldType):
+        raise TypeError(f"{field} is no field")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        address = element(context, builder, field, args[0], signature.args[1], args[1])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(function, [builder.bitcast(address, byte), word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.none(field, index), codegen
 
 
 @lower_getattr(FieldType, "shape")
@@ -278,3 +297,63 @@ def viewer(layout: type, first: int, constant: bool = False) -> Any:
         return view(table), codegen
 
     return intrinsic(typing)
+
+
+class RowType(types.Opaque):
+    """Compile-time type of one row of an array that the caller owns: the address of its first element."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        super().__init__(f"Row({dtype})")
+
+
+register_model(RowType)(models.OpaqueModel)
+
+
+@intrinsic
+def row_of(typingctx: Any, table: Any, b: Any) -> Any:
+    """Row b of a contiguous table [B, X]: read and written like a field, by indices from 0 on, and nowhere near one."""
+    row = RowType(table.dtype)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        _, width = cgutils.unpack_tuple(builder, array.shape)
+        place = context.cast(builder, args[1], signature.args[1], types.intp)
+        first = builder.gep(array.data, [builder.mul(place, width)], inbounds=True)
+        return builder.bitcast(first, context.get_value_type(row))
+
+    return row(table, b), codegen
+
+
+@infer_global(operator.getitem)
+class ReadCell(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(args[0].dtype, *args) if isinstance(args[0], RowType) else None
+
+
+@infer_global(operator.setitem)
+class WriteCell(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        row, index, _ = args
+        return signature(types.none, row, index, row.dtype) if isinstance(row, RowType) else None
+
+
+def _cell(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    row, index = sig.args[:2]
+    pointer = builder.bitcast(args[0], context.get_data_type(row.dtype).as_pointer())
+    return builder.gep(pointer, [context.cast(builder, args[1], index, types.intp)], inbounds=True)
+
+
+@lower_builtin(operator.getitem, RowType, types.Integer)
+def _lower_cell_read(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    row = sig.args[0]
+    value = mark(builder, row, builder.load(_cell(context, builder, sig, args)))
+    return context.data_model_manager[row.dtype].from_data(builder, value)
+
+
+@lower_builtin(operator.setitem, RowType, types.Integer, types.Any)
+def _lower_cell_write(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    row = sig.args[0]
+    value = context.data_model_manager[row.dtype].as_data(builder, args[2])
+    mark(builder, row, builder.store(value, _cell(context, builder, sig, args)))
+    return context.get_dummy_value()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from og_env.binding import LANES
 from og_env.jit import inlined, kernel
+from og_env.lanes import load, splat, store
 from og_env.layout import (
     DOWN,
     FETCHING,
@@ -14,7 +16,7 @@ from og_env.layout import (
     state_of,
     world_of,
 )
-from og_env.status import NO_PROOF, TEE, quorum_of, trusted
+from og_env.status import NO_PROOF, TEE, quorum_of
 
 NO_GATEWAY, NO_QUORUM, NO_STORE = 1, 2, 4
 """what is left without a critical domain"""
@@ -123,48 +125,55 @@ def count_disks(t, b, c):
 
 
 @kernel
-def write_column(t, b, c, m, count):
-    """Loads and spare of model m by domain, from the list of its replicas, to column_load and column_spare.
+def list_critical(t, b, c):
+    """The critical domains, to critical_at, and their number."""
+    scratch, memo = scratch_of(t), memo_of(t)
+    count = 0
+    if memo.criticals[b]:
+        for f in range(memo.critical.shape[1]):
+            scratch.critical_at[c, count] = f  # the next one is written over it, unless it counts
+            count += memo.critical[b, f] != 0
+    scratch.criticals[c] = count
+
+
+@kernel
+def write_held(t, b, c, count):
+    """What the listed replicas in each domain serve and could serve more, requests/s, to held.
 
     Domains whose effect is UNTRUSTED count trusted replicas only."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k = state.world[b]
-    for f in range(world.domain_size.shape[1]):
-        scratch.column_load[c, f] = 0
-        scratch.column_spare[c, f] = 0
+    world, scratch = world_of(t), scratch_of(t)
+    k = state_of(t).world[b]
+    for f in range(scratch.held.shape[1]):
+        scratch.held[c, f] = 0
     for r in range(count):
-        s = scratch.replicas[c, r]
-        load, spare = scratch.total_rps[c, r], scratch.room_rps[c, r]
-        counts = trusted(t, b, m, s, state.status[b, s])
+        s, rps = scratch.replicas[c, r], scratch.total_rps[c, r] + scratch.room_rps[c, r]
+        counts = scratch.trust[c, r] > 0
         for d in range(world.site_domain.shape[2]):
             f = world.site_domain[k, s, d]
             if f < 0:
                 break
-            if counts or world.domain_effect[k, f] != UNTRUSTED:
-                scratch.column_load[c, f] += load
-                scratch.column_spare[c, f] += spare
+            if counts or scratch.untrusting[c, f] == 0:
+                scratch.held[c, f] += rps
 
 
 @kernel
-def write_part(t, b, c, m, served, verified, spare_total, spare_trusted):
-    """Requests/s of model m lost, unverified or unfetchable without each domain, from its columns to
-    column_part; what goes with its replicas alone, to column_plain."""
+def write_part(t, b, c, m, served, verified, spare, spare_trusted):
+    """Requests/s of model m lost, unverified or unfetchable without each domain, to column_part; what goes with its
+    replicas alone, to column_plain: what they serve, less what the others have to spare."""
     world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
-    k = state_of(t).world[b]
-    attested = 1.0 if world.verification[k, m] == TEE else 0.0
-    for f in range(world.domain_size.shape[1]):
-        untrusted = world.domain_effect[k, f] == UNTRUSTED
-        spare = (spare_trusted if untrusted else spare_total) - scratch.column_spare[c, f]
-        lost = max(scratch.column_load[c, f] - spare, 0.0)
-        lost = lost * attested if untrusted else lost
-        scratch.column_plain[c, f] = lost
-        scratch.column_part[c, f] = lost
-    if memo.criticals[b]:
-        for f in range(world.domain_size.shape[1]):
-            bits = memo.critical[b, f]
-            if bits:
-                plain = scratch.column_plain[c, f]
-                scratch.column_part[c, f] = critical_part(t, b, c, f, bits, m, plain, served, verified)
+    nothing, one = splat(0.0), splat(1.0)
+    all_spare, more_spare = splat(spare), splat(spare_trusted - spare)
+    unasked = splat(0.0 if world.verification[state_of(t).world[b], m] == TEE else 1.0)
+    for first in range(0, scratch.held.shape[1], LANES):
+        untrusting = load(scratch.untrusting, (c, first))
+        lost = max(load(scratch.held, (c, first)) - (all_spare + untrusting * more_spare), nothing)
+        lost = lost * (one - untrusting * unasked)
+        store(scratch.column_plain, (c, first), lost)
+        store(scratch.column_part, (c, first), lost)
+    for i in range(scratch.criticals[c]):
+        f = scratch.critical_at[c, i]
+        bits, plain = memo.critical[b, f], scratch.column_plain[c, f]
+        scratch.column_part[c, f] = critical_part(t, b, c, f, bits, m, plain, served, verified)
 
 
 @kernel

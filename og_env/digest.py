@@ -53,10 +53,10 @@ def digest_models(t, b, c):
 
 
 @kernel
-def remember(t, b, c, row):
+def remember(t, b, c):
     """Mean signal of the visible shared domains over the last hour of the episode, so that noise averages out."""
-    world, scratch, tape = world_of(t), scratch_of(t), tape_of(t)
-    k = state_of(t).world[b]
+    world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
+    k, row = state.world[b], state.step[b]
     shared = world.fragile_rate.shape[1]
     first = hour_begins(row, world.step_ms[k])
     for f in range(shared):
@@ -70,12 +70,30 @@ def remember(t, b, c, row):
 
 
 @kernel
+def surroundings(t, b, c, s):
+    """Of the domains of site s: the highest alarm of the last hour and the largest traffic share of visible shared ones,
+    and the largest loss of visible ones."""
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    k, shared = state.world[b], world.fragile_rate.shape[1]
+    hour, share, loss = 0.0, 0.0, 0.0
+    for d in range(world.site_domain.shape[2]):
+        f = world.site_domain[k, s, d]
+        if f < 0:
+            break
+        if world.domain_visible[k, f]:
+            loss = max(loss, state.domain_loss[b, f])
+        if f < shared:
+            hour = max(hour, scratch.alarm_hour[c, f])
+            share = max(share, scratch.carried[c, f])
+    return hour, share, loss
+
+
+@kernel
 def digest_sites(t, b, c):
-    """Distance, highest alarm, largest domain share and loss of every site and the highest alarm of its last hour, to the
-    scratch; returns the highest alarm."""
+    """Distance from demand and highest alarm of every site, to the scratch; returns the highest alarm."""
     world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
     k, row = state.world[b], state.step[b]
-    shared, sites = world.fragile_rate.shape[1], state.status.shape[1]
+    sites = state.status.shape[1]
     weights = 1e-9
     for s in range(sites):
         scratch.path_ms[c, s] = 0
@@ -84,25 +102,15 @@ def digest_sites(t, b, c):
         weights += rps
         for s in range(sites):
             scratch.path_ms[c, s] += rps * world.rtt_user_ms[k, u, s]
+    for s in range(sites):
+        scratch.path_ms[c, s] /= weights
     listen(t, b, c, row)
-    remember(t, b, c, row)
     top = 0.0
     for s in range(sites):
-        highest, hour, share, loss = 0.0, 0.0, 0.0, 0.0
-        for d in range(world.site_domain.shape[2]):
+        highest = 0.0
+        for d in range(1, world.site_domain.shape[2]):
             f = world.site_domain[k, s, d]
-            if f < 0:
-                break
-            if world.domain_visible[k, f]:
-                loss = max(loss, state.domain_loss[b, f])
-            if f < shared:
-                highest = max(highest, scratch.alarm[c, f])
-                hour = max(hour, scratch.alarm_hour[c, f])
-                share = max(share, scratch.carried[c, f])
-        scratch.site_digest[c, s, 0] = scratch.path_ms[c, s] / weights
-        scratch.site_digest[c, s, 1] = highest
-        scratch.site_digest[c, s, 2] = share
-        scratch.site_digest[c, s, 3] = loss
-        scratch.site_digest[c, s, 4] = hour
+            highest = max(highest, scratch.alarm[c, f] if f >= 0 else 0.0)
+        scratch.site_alarm[c, s] = highest
         top = max(top, highest)
     return top

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from og_env.actions import apply
-from og_env.contingency import effective_nodes, write_column, write_losses, write_part
+from og_env.binding import LANES
+from og_env.contingency import effective_nodes, list_critical, write_held, write_losses, write_part
 from og_env.jit import kernel
+from og_env.lanes import load, store
 from og_env.latency import finality, lognormal_percentiles, model_latency, write_delays
 from og_env.layout import (
     DOWN,
@@ -26,9 +28,9 @@ from og_env.layout import (
     world_of,
 )
 from og_env.named import columns
-from og_env.placement import choose_attack, count_fetches, progress, strike, write_waits
+from og_env.placement import choose_attack, count_fetches, progress, status_in, strike, write_waits
 from og_env.reward import latency_term, unserved_term, weighted
-from og_env.routing import gather, list_replicas, listen, room, split, step_demand
+from og_env.routing import gather, list_placed, list_replicas, listen, room, split, step_demand
 from og_env.status import NO_PROOF, quorum_of
 from og_env.survey import survey
 
@@ -39,7 +41,7 @@ METRIC = columns("Metric", METRICS)
 @kernel
 def begin(t, b, c):
     """The state before the first step: the starting fleet, and the status of the tape's row 0."""
-    world, state, tape, output, memo = world_of(t), state_of(t), tape_of(t), output_of(t), memo_of(t)
+    world, state, output, memo = world_of(t), state_of(t), output_of(t), memo_of(t)
     models, sites = state.phase.shape[1:]
     k = state.world[b]
     state.step[b] = 0
@@ -51,7 +53,7 @@ def begin(t, b, c):
     for i in range(len(METRICS)):
         output.metrics[b, i] = 0
     for s in range(sites):
-        status = tape.status[b, 0, s]
+        status = status_in(t, b, 0, s)
         state.status[b, s] = status
         state.undetected_ms[b, s] = 0
         state.gpus_used[b, s] = 0
@@ -82,6 +84,7 @@ def begin(t, b, c):
     state.attacks_left[b] = world.attack_budget[k]
     memo.known[b] = 0
     memo.dying[b] = 0
+    list_placed(t, b, c)
     tally(t, b, c)
 
 
@@ -94,11 +97,12 @@ def route_model(t, b, c, m):
     write_delays(t, b, c, m, count)
     latency_s, variance = model_latency(t, b, c, m, count, served, late)
     verified, final_s = finality(t, b, c, m, count)
-    spare_total, spare_trusted = room(t, b, c, m, count)
-    write_column(t, b, c, m, count)
+    spare_total, spare_trusted = room(t, c, count)
+    write_held(t, b, c, count)
     write_part(t, b, c, m, served, verified, spare_total, spare_trusted)
-    for f in range(scratch.domain_lost.shape[1]):
-        scratch.domain_lost[c, f] += scratch.column_part[c, f]
+    for first in range(0, scratch.domain_lost.shape[1], LANES):
+        lost = load(scratch.domain_lost, (c, first)) + load(scratch.column_part, (c, first))
+        store(scratch.domain_lost, (c, first), lost)
     scratch.served[c, m] = served
     scratch.verified[c, m] = verified
     scratch.latency_s[c, m] = latency_s
@@ -110,12 +114,12 @@ def route_model(t, b, c, m):
     capacities, waits, egress = 0.0, 0.0, 0.0
     for r in range(count):
         s = scratch.replicas[c, r]
-        load, capacity, wait_s = scratch.total_rps[c, r], scratch.cap_rps[c, r], scratch.replica_wait_s[c, r]
-        state.load_rps[b, m, s] = load
-        scratch.site_rps[c, s] += load
-        capacities += capacity
-        waits += load * wait_s * wait_s
-        egress += load * world.egress_usd_per_gb[k, s]
+        rps, wait_s = scratch.total_rps[c, r], scratch.replica_wait_s[c, r]
+        state.load_rps[b, m, s] = rps
+        scratch.site_rps[c, s] += rps
+        capacities += scratch.cap_rps[c, r]
+        waits += rps * wait_s * wait_s
+        egress += rps * world.egress_usd_per_gb[k, s]
     scratch.sums[c, 0] += capacities
     scratch.sums[c, 1] += waits * 500 / world.step_ms[k]
     scratch.sums[c, 2] += egress * world.request_gb[k, m]
@@ -136,6 +140,8 @@ def step(t, b, c, operation):
     listen(t, b, c, row - 1)
     strike(t, b, c, row)
     survey(t, b, c)
+    list_critical(t, b, c)
+    list_placed(t, b, c)
     if memo.moving[b] > 0:
         count_fetches(t, b, c)
         write_waits(t, b, c)
@@ -233,36 +239,36 @@ def account(t, b, c, usd_per_hour, final_s):
 @kernel
 def tally(t, b, c):
     """Count, at the end of the step, sites that are down, replicas that are warm or under way, by model and by site,
-    and add up the capacity of the warm ones that are up; whoever served is one of them."""
+    and add up the capacity of the warm ones that are up; whoever served is one of them. The lists of the placed hold."""
     world, state, scratch, values = world_of(t), state_of(t), scratch_of(t), output_of(t).metrics
     models, sites = state.phase.shape[1:]
     k = state.world[b]
     down = 0
     for s in range(sites):
-        down += (state.status[b, s] & DOWN) != 0
+        down += state.status[b, s] & DOWN
         scratch.site_warm[c, s] = 0
         scratch.site_loading[c, s] = 0
     all_warm, all_loading = 0, 0
     for m in range(models):
         warm, loading, capacity = 0, 0, 0.0
-        for s in range(sites):
-            phase = state.phase[b, m, s]
-            if phase < FETCHING:
-                continue
-            is_warm = phase == WARM
-            all_warm += is_warm
-            all_loading += not is_warm
+        for i in range(scratch.placed_count[c, m]):
+            s = scratch.placed[c, m, i]
+            is_warm, up = state.phase[b, m, s] == WARM, not state.status[b, s] & DOWN
             scratch.site_warm[c, s] += is_warm
-            scratch.site_loading[c, s] += not is_warm
-            if not state.status[b, s] & DOWN:
-                warm += is_warm
-                loading += not is_warm
-                if is_warm:
-                    capacity += world.capacity_rps[k, m, s]
+            all_warm += is_warm
+            warm += is_warm & up
+            loading += (not is_warm) & up
+            capacity += world.capacity_rps[k, m, s] if is_warm & up else 0.0
+        for i in range(scratch.placed_count[c, m]):
+            scratch.site_loading[c, scratch.placed[c, m, i]] += 1
+        all_loading += scratch.placed_count[c, m]
         scratch.tally[c, m, 0] = warm
         scratch.tally[c, m, 1] = loading
         scratch.tally[c, m, 2] = capacity
         scratch.tally[c, m, 3] = state.model_served_rps[b, m]
+    all_loading -= all_warm
+    for s in range(sites):
+        scratch.site_loading[c, s] -= scratch.site_warm[c, s]
     values[b, METRIC.sites_down] = down
     values[b, METRIC.replicas_warm] = all_warm
     values[b, METRIC.replicas_loading] = all_loading

@@ -11,11 +11,13 @@ from og_env import actions as operations
 from og_env.layout import METRICS, TERMS
 from og_env.lookahead import Outlook
 from og_env.options import incident_facts, scripted_of
+from og_env.sheets import Sheet
 from og_env.simulator import Follow, Interface, Settings, Simulator, Split, Task, simulate
 from og_env.spaces import action_space, full_mask, observation_space, reward_space, split_actions
 from og_env.truth import truth_of
 
 INFO_NAMES = (*METRICS, *(f"term_{name}" for name in TERMS))
+INTEGERS = (int, np.integer)
 
 
 class NetworkEnv(gym.Env[Any, Any]):
@@ -77,7 +79,7 @@ class NetworkEnv(gym.Env[Any, Any]):
             raise ValueError(f"render_mode is {render_mode!r}; valid are {', '.join(self.metadata['render_modes'])}")
         settings = Settings(task, interface, flatten, proposals, split, risk_weight)
         rewards = reward_space(reward)
-        self.simulator = Simulator(scenario, 1, settings)
+        self.simulator = Simulator(scenario, 1, settings, single=True)
         self.task, self.render_mode = task, render_mode
         self.observation_space = observation_space(self.simulator)
         self.action_space = action_space(settings, knobs, self.simulator.sizes)
@@ -86,12 +88,11 @@ class NetworkEnv(gym.Env[Any, Any]):
         if rewards is not None:
             self.reward_space, self.reward_dim = rewards, rewards.shape[0]
         self._rows = np.zeros(1, np.int64)
-        self._cuts = self.simulator.cuts
         self._chosen = np.zeros(1, np.int64)
         self._choices = int(self.action_space.n) if isinstance(self.action_space, gym.spaces.Discrete) else 0
         output = self.simulator.output
         self._metrics, self._terms = output.metrics[0], output.terms[0]
-        self._flat, self._mask = self.simulator.observation[0], self.simulator.mask[0]
+        self._reward, self._truncated = output.reward, output.truncated
         self._flatten, self._hides = flatten, bool(self.simulator.spec.failures.hidden)
         self._started = False
 
@@ -102,37 +103,35 @@ class NetworkEnv(gym.Env[Any, Any]):
         scripted = scripted_of(options, self.simulator)
         self.simulator.load_episode(0, self.simulator.tape_seed(self.np_random), scripted)
         facts = incident_facts(scripted, self.simulator, self._rows)
+        sheet = self.simulator.renew()
         self.simulator.start(self._rows)
         self._started = True
-        return self._observation(), self._info() | ({"incident": facts[0]} if facts else {})
+        return self._observation(sheet), self._info(sheet) | ({"incident": facts[0]} if facts else {})
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """One step; ValueError for an action outside the space, or before reset."""
         if not self._started:
             raise ValueError("step before reset: call reset() first, and again after an episode has ended")
-        simulator = self.simulator
-        if isinstance(action, int | np.integer) and 0 <= action < self._choices:
-            self._chosen[0] = action
-            simulator.advance(self._chosen)
+        simulator, levels = self.simulator, None
+        if isinstance(action, INTEGERS) and 0 <= action < self._choices:
+            chosen = self._chosen
+            chosen[0] = action
         else:
             chosen, levels = split_actions(np.asarray(action)[None], self.task, self.action_space, 1)
-            simulator.advance(chosen, levels)
-        truncated = simulator.output.truncated.item(0) == 1
+        sheet = simulator.renew()
+        simulator.advance(chosen, levels)
+        truncated = self._truncated.item(0) == 1
         self._started = not truncated
-        reward = -self._terms if self._vector else simulator.output.reward.item(0)
-        return self._observation(), reward, False, truncated, self._info()
+        reward = -self._terms if self._vector else self._reward.item(0)
+        return self._observation(sheet), reward, False, truncated, self._info(sheet)
 
-    def _observation(self) -> Any:
-        flat = self._flat.copy()
-        if self._flatten:
-            return flat
-        return {name: flat[first:last].reshape(shape) for name, first, last, shape in self._cuts}
+    def _observation(self, sheet: Sheet) -> Any:
+        return sheet.flat if self._flatten else dict(sheet.tables)
 
-    def _info(self) -> dict[str, Any]:
+    def _info(self, sheet: Sheet) -> dict[str, Any]:
         info: dict[str, Any] = dict(zip(INFO_NAMES, self._metrics.tolist() + self._terms.tolist(), strict=True))
-        if len(self._mask):
-            mask = self._mask.copy()
-            info["action_mask"] = full_mask(mask, self.task) if self.task == "joint" else mask
+        if len(sheet.possible):
+            info["action_mask"] = full_mask(sheet.possible, self.task)
         if self._hides:
             info["truth"] = truth_of(self.simulator, 0)
         return info

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from og_env.jit import kernel
-from og_env.layout import DOWN, FROZEN, WARM_UP_H
+from og_env.layout import DOWN, FROZEN, HALF, WARM_UP_H
 from og_env.rng import exponential, lognormal, normal, uniform
 from og_env.trust.model import FACILITATOR_H
 
@@ -45,8 +45,8 @@ class ShockProcess(NamedTuple):
 class Outages(NamedTuple):
     """What shocks write: one row of a tape and the error levels behind its signal."""
 
-    status: np.ndarray
-    """uint8 [T, N] status bits"""
+    pairs: np.ndarray
+    """uint8 [R, N] status bits of pairs of rows, see layout.Tape"""
     active: np.ndarray
     """uint8 [T] shocks that hit a site"""
     level: np.ndarray
@@ -65,24 +65,24 @@ def touched(start_h, stop_h, step_h, rows):
 
 
 @kernel
-def mark(status, site, start_h, stop_h, step_h, bit):
+def mark(outages, site, start_h, stop_h, step_h, bit):
     """Set a status bit in the rows that a time span touches."""
-    first, last = touched(start_h, stop_h, step_h, status.shape[0])
+    first, last = touched(start_h, stop_h, step_h, len(outages.active))
     for i in range(first, last):
-        status[i, site] |= np.uint8(bit)
+        outages.pairs[i >> 1, site] |= np.uint8(bit << ((i & 1) * HALF))
 
 
 @kernel
-def hit(status, site, start_h, stop_h, step_h, bit, is_facilitator):
+def hit(outages, site, start_h, stop_h, step_h, bit, is_facilitator):
     """One site under one shock. A registry that breaks freezes its clients and, when their entries lapse, takes them
     down."""
     if is_facilitator and (bit == FROZEN or bit == DOWN):
         lapse_h = min(stop_h, start_h + FACILITATOR_H)
-        mark(status, site, start_h, lapse_h, step_h, FROZEN)
+        mark(outages, site, start_h, lapse_h, step_h, FROZEN)
         if lapse_h < stop_h:
-            mark(status, site, lapse_h, stop_h, step_h, DOWN)
+            mark(outages, site, lapse_h, stop_h, step_h, DOWN)
     else:
-        mark(status, site, start_h, stop_h, step_h, bit)
+        mark(outages, site, start_h, stop_h, step_h, bit)
 
 
 @kernel
@@ -135,7 +135,7 @@ def strike(outages, state, sources, r, start_h, process, weight):
     hits = 0
     for j in range(sources.member_start[r], sources.member_start[r + 1]):
         if uniform(state) < sources.member_hit[j]:
-            hit(outages.status, sources.member_site[j], start_h, stop_h, process.step_h, bit, is_facilitator)
+            hit(outages, sources.member_site[j], start_h, stop_h, process.step_h, bit, is_facilitator)
             hits += 1
     if hits > 0:
         count(outages, start_h, stop_h, process.step_h)

@@ -131,6 +131,17 @@ def _wide(builder: Any, address: Any) -> Any:
 
 
 @intrinsic
+def where(typingctx: Any, test: Any, a: Any, b: Any) -> Any:
+    """Lane by lane, a where the test is above 0, else b."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        above = builder.fcmp_ordered(">", args[0], _same(args[0], 0.0))
+        return builder.select(above, args[1], args[2])
+
+    return LANES_TYPE(LANES_TYPE, LANES_TYPE, LANES_TYPE), codegen
+
+
+@intrinsic
 def total(typingctx: Any, value: Any) -> Any:
     """Sum of the lanes: halves added to halves, always in the same order."""
     return _folded(lambda builder, low, high: builder.fadd(low, high))

@@ -10,9 +10,9 @@ import math
 
 from og_env.binding import LANES
 from og_env.jit import inlined, kernel
-from og_env.lanes import exp, load, log, splat, store
-from og_env.layout import DOWN, SLOW, VERIFIER, memo_of, scratch_of, state_of, world_of
-from og_env.status import NO_PROOF, SLOW_CAPACITY, quorum_of, trusted
+from og_env.lanes import exp, load, log, splat, store, total, where
+from og_env.layout import VERIFIER, memo_of, scratch_of, state_of, world_of
+from og_env.status import NO_PROOF, quorum_of
 
 Z95 = 1.6448536
 Z99 = 2.3263479
@@ -34,35 +34,24 @@ def wait_probability(rho, idle, exponent, bend):
 
 
 @inlined
-def write_service(t, b, c, m, r):
-    """Mean service and, of those who wait, mean wait without load at the replica at position r of the list."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k, s = state.world[b], scratch.replicas[c, r]
-    stretch = 1 / SLOW_CAPACITY if state.status[b, s] & SLOW else 1.0
-    scratch.service_s[c, r] = world.service_s[k, m, s] * stretch
-    scratch.queue_s[c, r] = world.busy_s[k, m, s] * stretch * (world.queue_factor[k] / world.streams[k, m])
-
-
-@inlined
 def write_delays(t, b, c, m, count):
     """Mean and variance of service, queue and cold wait at each listed replica, at the load that it serves."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     k = state.world[b]
-    variation = world.service_cv[k] * world.service_cv[k]
-    for r in range(count):
-        capacity = scratch.cap_rps[c, r]
-        scratch.rho[c, r] = scratch.total_rps[c, r] / capacity if capacity > 0 else 0.0
-        write_service(t, b, c, m, r)
-    one, two, least = splat(1.0), splat(2.0), splat(LEAST_LOAD)
+    variation, two = splat(world.service_cv[k] * world.service_cv[k]), splat(2.0)
+    nothing, one, least = splat(0.0), splat(1.0), splat(LEAST_LOAD)
     exponent, bend = splat(world.queue_exponent[k, m]), splat(QUEUE_BEND * (world.streams[k, m] - 1))
     for first in range(0, count, LANES):
-        service, rho = load(scratch.service_s, (c, first)), load(scratch.rho, (c, first))
+        service, capacity = load(scratch.service_s, (c, first)), load(scratch.cap_rps, (c, first))
+        rho = where(capacity, load(scratch.total_rps, (c, first)) / capacity, nothing)
         idle = one - rho
         waits = wait_probability(max(rho, least), idle, exponent, bend)
         queue = load(scratch.queue_s, (c, first)) / idle
         store(scratch.delay_s, (c, first), service + waits * queue)
-        spread = splat(variation) * service * service
+        spread = variation * service * service
         store(scratch.delay_var, (c, first), spread + (two - waits) * waits * queue * queue)
+    if memo_of(t).moving[b] == 0:
+        return
     step_s = world.step_ms[k] / 1000
     for r in range(count):
         wait_s = scratch.replica_wait_s[c, r]
@@ -78,14 +67,15 @@ def model_latency(t, b, c, m, count, served, late):
     scratch = scratch_of(t)
     if served <= 0:
         return 0.0, 0.0
-    first, second = 0.0, 0.0
-    for r in range(count):
-        path, delay = scratch.path_first[c, r] * 0.001, scratch.delay_s[c, r]
-        first += path + scratch.total_rps[c, r] * delay
-        second += scratch.path_second[c, r] * 1e-6 + 2 * path * delay
-        second += scratch.total_rps[c, r] * (delay * delay + scratch.delay_var[c, r])
-    mean = first / served
-    variance = max(second / served - mean * mean, 0.0)
+    firsts, seconds, milli, two = splat(0.0), splat(0.0), splat(0.001), splat(2.0)
+    for first in range(0, count, LANES):
+        path, delay = load(scratch.path_first, (c, first)) * milli, load(scratch.delay_s, (c, first))
+        rps = load(scratch.total_rps, (c, first))
+        firsts += path + rps * delay
+        seconds += load(scratch.path_second, (c, first)) * milli * milli + two * path * delay
+        seconds += rps * (delay * delay + load(scratch.delay_var, (c, first)))
+    mean = total(firsts) / served
+    variance = max(total(seconds) / served - mean * mean, 0.0)
     share = late / served
     timeout_s = world_of(t).timeout_ms[state_of(t).world[b]] / 1000
     return mean + share * timeout_s, variance + share * (1 - share) * timeout_s * timeout_s
@@ -103,15 +93,15 @@ def lognormal_percentiles(mean, variance):
 
 
 @inlined
-def quorum_s(t, b, s, quorum):
+def quorum_s(t, b, c, s, quorum):
     """Seconds until the quorum-th nearest live verifier has the proof of site s; there is a quorum."""
-    world, state, memo = world_of(t), state_of(t), memo_of(t)
+    world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
     if memo.quorum_s[b, s] < 0:
-        k = state.world[b]
+        k = state_of(t).world[b]
         votes, position, v = 0, 0, 0
         while votes < quorum and position < world.near_site.shape[2]:
             v = world.near_site[k, s, position]
-            votes += state.role_ms[b, VERIFIER, v] == 0 and not state.status[b, v] & DOWN
+            votes += scratch.votes[c, v]
             position += 1
         memo.quorum_s[b, s] = world.rtt_ms[k, s, v] / 1000
     return memo.quorum_s[b, s]
@@ -127,10 +117,10 @@ def finality(t, b, c, m, count):
         return 0.0, 0.0
     verified, seconds = 0.0, 0.0
     for r in range(count):
-        s = scratch.replicas[c, r]
-        load = scratch.total_rps[c, r]
-        if load > 0 and trusted(t, b, m, s, state.status[b, s]):
-            proof = world.busy_s[k, m, s] - world.service_s[k, m, s]
-            verified += load
-            seconds += load * (proof + quorum_s(t, b, s, quorum) + world.settle_s[k] + world.block_s[k])
+        rps = scratch.total_rps[c, r] * scratch.trust[c, r]
+        if rps > 0:
+            s = scratch.replicas[c, r]
+            verified += rps
+            seconds += rps * (world.busy_s[k, m, s] - world.service_s[k, m, s] + quorum_s(t, b, c, s, quorum))
+    seconds += verified * (world.settle_s[k] + world.block_s[k])
     return verified, seconds

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from og_env.binding import HEADER, array, fields, viewer
 
 ABSENT, STAGING, ON_DISK, FETCHING, LOADING, WARM = range(6)
@@ -19,6 +21,8 @@ VERIFIER, STORE, GATEWAY = range(3)
 
 DOWN, FROZEN, UNTRUSTED, SLOW = 1, 2, 4, 8
 """status bits of a site"""
+HALF, LOW = 4, 15
+"""bits of them all"""
 WARM_UP_H = 48.0
 """simulated before an episode, so that outages are in progress when it begins; none is older"""
 
@@ -73,6 +77,7 @@ class World(NamedTuple):
     hit: array("f4", "W N D")  # hit probability of the site by its d-th domain
     site_domain: array("i4", "W N D")  # its fault domains, its own (index S + site) first; -1 pads
     rtt_ms: array("f4", "W N N")
+    attraction: array("f8", "W N N")  # by site and gateway: exp(-rtt / temperature), at the router's default
     rtt_user_ms: array("f4", "W U N")
     near_site: array("i4", "W N N")  # sites by distance from a site, itself first
     near_user: array("i4", "W U N")  # sites by distance from a user region; padded sites last
@@ -129,11 +134,32 @@ class Tape(NamedTuple):
 
     regional: array("f4", "B T U")  # demand factor with the diurnal curve
     model: array("f4", "B T M")  # demand factor
-    status: array("u1", "B T N")  # status bits
+    status_pairs: array("u1", "B R N")  # status bits of rows 2r (low half) and 2r + 1 (high half)
     signal: array("u1", "B T S")  # noisy error rate, codes 0 .. 255 for -0.25 .. 1.75
     attack: array("u1", "B T")  # 1 where the opponent may strike
     start_step: array("i4", "B")  # step of the UTC day of row 0
     outages: array("u1", "B T")  # shocks active, for the metrics
+
+    @property
+    def status(self) -> np.ndarray:
+        """Status bits uint8 [B, T, N], unpacked and therefore read only; `write_status` changes them."""
+        batch, rows = self.attack.shape
+        status = np.stack([self.status_pairs & LOW, self.status_pairs >> HALF], axis=2).reshape(
+            batch, -1, self.status_pairs.shape[2]
+        )
+        status.flags.writeable = False
+        return status[:, :rows]
+
+    def status_at(self, b: int | np.ndarray, row: np.ndarray) -> np.ndarray:
+        """Status bits [..., N] of rows of environments."""
+        return (self.status_pairs[b, row >> 1] >> ((row & 1) * HALF)[..., None].astype(np.uint8)) & LOW
+
+    def write_status(self, status: np.ndarray, where: slice = slice(None)) -> None:
+        """Pack status bits [B, T, N] (or what can be broadcast to it) of some environments."""
+        batch, rows = self.attack[where].shape
+        padded = np.zeros((batch, 2 * self.status_pairs.shape[1], self.status_pairs.shape[2]), np.uint8)
+        padded[:, :rows] = status
+        self.status_pairs[where] = padded[:, ::2] | (padded[:, 1::2] << HALF)
 
 
 class State(NamedTuple):
@@ -184,8 +210,8 @@ class Memo(NamedTuple):
     registered: array("i4", "B")  # running verifiers, dead ones included
     rent_usd_per_hour: array("f8", "B")  # GPUs, machines, stored weights
     slots: array("i4", "B")  # gateways in use
-    gateways: array("i4", "B N")  # their sites
-    gateway_of: array("i4", "B U")  # slot; -1 none
+    gateways: array("i2", "B N")  # their sites
+    gateway_of: array("i2", "B U")  # slot; -1 none
     gateway_ms: array("f4", "B U")  # between user and gateway
     quorum_s: array("f4", "B N")  # from a site to the quorum; -1 not worked out
     critical: array("u1", "B F")  # bits: without the domain there is no gateway, no quorum, no store
@@ -213,19 +239,25 @@ class Scratch(NamedTuple):
     demand: array("f8", "C U M")
     asked: array("f8", "C M")  # demand by model
     slot_of: array("i4", "C N")
+    votes: array("u1", "C N")  # 1 where a verifier runs at a site that is up
     gateway_rps: array("f8", "C N M")  # demand by slot and model
     gateway_ms: array("f8", "C N M")  # sum of demand x ms between user and gateway
     gateway_ms2: array("f8", "C N M")
     net_ms: array("f8", "C X")  # by site and slot, at site x L + slot
     attraction: array("f8", "C X")  # exp(-ms / temperature), likewise
     pull: array("f8", "C X")  # of the model at hand, by list position and slot, at position x L + slot
+    slot_rps: array("f8", "C L")  # by slot: demand for the model at hand
     slot_soft: array("f8", "C L")  # by slot: requests/s per pull, and per factor
     slot_even: array("f8", "C L")
     slot_ms: array("f8", "C L")  # by slot: mean and variance of the ms between user and gateway
     slot_var: array("f8", "C L")
+    placed: array("i4", "C M L")  # sites that hold GPUs for a model, in order
+    placed_count: array("i4", "C M")
     replicas: array("i4", "C L")  # list: sites of the model at hand
     factor: array("f8", "C L")  # list: share of the step in which the router uses it
-    weight: array("f8", "C L")  # list: before distance; its logarithm until `weigh`
+    burden: array("f8", "C L")  # list: load of the last step over capacity, as the router sees it
+    risk: array("f8", "C L")  # list: of its domains, and 1 where its work does not count as attested
+    weight: array("f8", "C L")  # list: before distance
     replica_wait_s: array("f8", "C L")  # list
     cap_rps: array("f8", "C L")  # list
     offered_rps: array("f8", "C L")  # list
@@ -235,7 +267,6 @@ class Scratch(NamedTuple):
     path_second: array("f8", "C L")  # list: sum of flow x its second moment
     total_rps: array("f8", "C L")  # list: served
     room_rps: array("f8", "C L")  # list: what a warm replica could serve more, below its limit
-    rho: array("f8", "C L")  # list: utilisation
     service_s: array("f8", "C L")  # list
     queue_s: array("f8", "C L")  # list: mean wait of those who wait, without load
     delay_s: array("f8", "C L")  # list: service, queue and cold wait
@@ -245,14 +276,10 @@ class Scratch(NamedTuple):
     latency_s: array("f8", "C M")
     latency_var: array("f8", "C M")
     timeouts: array("f8", "C M")  # served after a timeout
-    spare_total: array("f8", "C M")
-    spare_trusted: array("f8", "C M")
     site_rps: array("f8", "C N")
     domain_role: array("i4", "C 3 F")
     domain_disk: array("i4", "C F M")
     disk_total: array("i4", "C M")
-    column_load: array("f8", "C F")  # served in each domain, of the model at hand
-    column_spare: array("f8", "C F")
     column_plain: array("f8", "C G")  # what would go with its replicas, requests/s
     column_part: array("f8", "C G")  # its loss in all
     domain_lost: array("f8", "C G")  # the same of all models
@@ -261,7 +288,9 @@ class Scratch(NamedTuple):
     trust: array("f8", "C L")  # list: 1 where its work counts as attested
     slot_pull: array("f8", "C X")  # by slot and list position, at slot x L + position
     slot_net_ms: array("f8", "C X")  # between gateway and replica, likewise
-    held: array("f8", "C G")  # limits in each domain, of the model at hand, requests/s
+    held: array(
+        "f8", "C G"
+    )  # what the replicas of the model at hand serve and could serve more in each domain, requests/s
     held_before: array("f8", "C D")  # the same without the trial, in the domains of its site
     untrusting: array("f8", "C G")  # 1 for a domain whose effect is UNTRUSTED
     visible: array("f8", "C G")  # 1 for one that the agent is told of
@@ -290,7 +319,9 @@ class Scratch(NamedTuple):
     site_warm: array("i4", "C N")  # models warm, and under way, by site
     site_loading: array("i4", "C N")
     digest: array("f8", "C M 8")  # of the observation, by model
-    site_digest: array("f8", "C N 5")
+    site_alarm: array("f8", "C N")  # highest signal among its visible shared domains
+    free_share: array("f8", "C N")  # of its GPUs
+    distance: array("f8", "C N")  # demand-weighted, as the observation has it
     growth: array("f8", "C U")  # expected demand after the look-ahead over the present one
 
 

@@ -120,9 +120,11 @@ class Copies:
 
     def _true(self, rows: npt.NDArray[np.integer], ahead: npt.NDArray[np.integer]) -> None:
         """Rows [E, H + 1] of the source's tape, the last one again beyond the end of the episode."""
-        for name in ("regional", "model", "status", "signal", "attack", "outages"):
+        for name in ("regional", "model", "signal", "attack", "outages"):
             values = getattr(self.source.tape, name)[rows[:, None], ahead]
             getattr(self.tape, name)[: self.batch] = np.repeat(values, self.copies, axis=0)
+        status = self.source.tape.status_at(rows[:, None], ahead)
+        self.tape.write_status(np.repeat(status, self.copies, axis=0), slice(self.batch))
 
     def _forecast(self, rows: npt.NDArray[np.integer]) -> None:
         """Expected demand from the present one on, status as it is."""
@@ -135,7 +137,8 @@ class Copies:
         for name in ("model", "signal", "outages"):
             present = getattr(tape, name)[rows, step]
             getattr(self.tape, name)[:count] = np.repeat(present, self.copies, axis=0)[:, None]
-        self.tape.status[:count] = np.repeat(source.state.status[rows], self.copies, axis=0)[:, None]
+        status = np.repeat(source.state.status[rows], self.copies, axis=0)
+        self.tape.write_status(status[:, None], slice(count))
         self.tape.attack[:count] = 0
 
     def greedy(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices:

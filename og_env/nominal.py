@@ -7,16 +7,24 @@ others' routing, and only its column of the losses, to redo.
 from __future__ import annotations
 
 from og_env.binding import LANES
-from og_env.contingency import bits_of, changed_bits, count_disks, count_roles, critical_part
+from og_env.contingency import (
+    bits_of,
+    changed_bits,
+    count_disks,
+    count_roles,
+    critical_part,
+    list_critical,
+    write_part,
+)
 from og_env.dynamics import TERM
 from og_env.jit import inlined, kernel
 from og_env.lanes import largest, load, splat, store, total
-from og_env.layout import UNTRUSTED, VERIFIER, memo_of, scratch_of, state_of, tape_of, world_of
+from og_env.layout import VERIFIER, memo_of, scratch_of, state_of, tape_of, world_of
 from og_env.nominal_flow import flow, list_nominal
 from og_env.placement import count_fetches
 from og_env.reward import latency_term, unserved_term
-from og_env.routing import gather, listen
-from og_env.status import NO_PROOF, TEE, quorum_of
+from og_env.routing import gather, list_placed, listen
+from og_env.status import NO_PROOF, quorum_of
 from og_env.survey import survey
 
 LOOKAHEAD, HORIZON, HEDGE, THRESHOLD, SHORTLIST, RISK = range(6)
@@ -61,12 +69,11 @@ def priced(t, b, c, unserved_share):
 @kernel
 def describe_domains(t, b, c):
     """Of every domain, the expected share of the horizon that it is broken for, as its signal has it (0 where it is not
-    visible), whether it is visible and whether it takes trust away; the list of critical ones."""
-    world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
+    visible) and whether it is visible; the list of critical ones."""
+    world, scratch = world_of(t), scratch_of(t)
     k = state_of(t).world[b]
     shared = world.fragile_rate.shape[1]
     horizon_h = world.planner[k, HORIZON] * world.step_ms[k] / 3_600_000
-    critical = 0
     for f in range(world.domain_size.shape[1]):
         rate = world.domain_rate[k, f]
         if f < shared:
@@ -75,11 +82,7 @@ def describe_domains(t, b, c):
         scratch.domain_risk[c, f] = min(risk, 1.0) if world.domain_visible[k, f] else 0.0
         scratch.outside[c, f] = 1
         scratch.visible[c, f] = 1.0 if world.domain_visible[k, f] else 0.0
-        scratch.untrusting[c, f] = 1.0 if world.domain_effect[k, f] == UNTRUSTED else 0.0
-        if memo.critical[b, f]:
-            scratch.critical_at[c, critical] = f
-            critical += 1
-    scratch.criticals[c] = critical
+    list_critical(t, b, c)
 
 
 @kernel
@@ -125,6 +128,7 @@ def evaluate(t, b, c, row):
     count_roles(t, b, c)
     count_disks(t, b, c)
     count_fetches(t, b, c)
+    list_placed(t, b, c)
     gather(t, b, c)
     demand, served = 1e-9, 0.0
     for f in range(scratch.domain_base.shape[1]):
@@ -133,7 +137,7 @@ def evaluate(t, b, c, row):
         count = list_nominal(t, b, c, m)
         served_m, attested, latency_s, spare, spare_trusted = flow(t, b, c, m, count)
         verified = verified_of(t, b, m, attested)
-        write_nominal_part(t, b, c, m, served_m, verified, spare, spare_trusted)
+        write_part(t, b, c, m, served_m, verified, spare, spare_trusted)
         for f in range(scratch.domain_base.shape[1]):
             scratch.domain_plain[c, m, f] = scratch.column_plain[c, f]
             scratch.domain_part[c, m, f] = scratch.column_part[c, f]
@@ -153,26 +157,6 @@ def evaluate(t, b, c, row):
 
 
 @kernel
-def write_nominal_part(t, b, c, m, served, verified, spare, spare_trusted):
-    """Requests/s of model m lost, unverified or unfetchable without each domain, to column_part; what goes with its
-    replicas alone, to column_plain: their limits less what the others have to spare."""
-    world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
-    nothing, one = splat(0.0), splat(1.0)
-    all_spare, more_spare = splat(spare), splat(spare_trusted - spare)
-    unasked = splat(0.0 if world.verification[state_of(t).world[b], m] == TEE else 1.0)
-    for first in range(0, scratch.held.shape[1], LANES):
-        untrusting = load(scratch.untrusting, (c, first))
-        lost = max(load(scratch.held, (c, first)) - (all_spare + untrusting * more_spare), nothing)
-        lost = lost * (one - untrusting * unasked)
-        store(scratch.column_plain, (c, first), lost)
-        store(scratch.column_part, (c, first), lost)
-    for i in range(scratch.criticals[c]):
-        f = scratch.critical_at[c, i]
-        bits, plain = memo.critical[b, f], scratch.column_plain[c, f]
-        scratch.column_part[c, f] = critical_part(t, b, c, f, bits, m, plain, served, verified)
-
-
-@kernel
 def begin_trials(t, b, c, m):
     """List model m's replicas, and the losses of all other models; returns the number of replicas."""
     scratch = scratch_of(t)
@@ -188,7 +172,7 @@ def trial(t, b, c, m, count):
     demand = scratch.base[c, 0]
     served, attested, latency_s, spare, spare_trusted = flow(t, b, c, m, count)
     verified = verified_of(t, b, m, attested)
-    write_nominal_part(t, b, c, m, served, verified, spare, spare_trusted)
+    write_part(t, b, c, m, served, verified, spare, spare_trusted)
     for first in range(0, scratch.domain_lost.shape[1], LANES):
         lost = load(scratch.domain_others, (c, first)) + load(scratch.column_part, (c, first))
         store(scratch.domain_lost, (c, first), lost)

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from og_env.binding import LANES
 from og_env.jit import kernel
-from og_env.lanes import exp, load, splat, store, total
-from og_env.latency import LEAST_LOAD, QUEUE_BEND, wait_probability, write_service
-from og_env.layout import DOWN, FETCHING, UNTRUSTED, memo_of, scratch_of, state_of, world_of
+from og_env.lanes import load, splat, store, total
+from og_env.latency import LEAST_LOAD, QUEUE_BEND, wait_probability
+from og_env.layout import DOWN, UNTRUSTED, memo_of, scratch_of, state_of, world_of
 from og_env.routing import add_replica, weigh
-from og_env.status import trusted
 
 LEAST_RPS = 1e-300
 """divides in place of nothing"""
@@ -27,11 +26,12 @@ def list_nominal(t, b, c, m):
     """List the replicas of model m that are or will be warm at sites that are up; returns their number."""
     state, scratch, memo = state_of(t), scratch_of(t), memo_of(t)
     count = 0
-    for s in range(state.status.shape[1]):
-        if state.phase[b, m, s] >= FETCHING and not state.status[b, s] & DOWN:
+    for i in range(scratch.placed_count[c, m]):
+        s = scratch.placed[c, m, i]
+        if not state.status[b, s] & DOWN:
             add_replica(t, b, c, m, s, count, 0, 1.0, scratch.seen[c, s])
             count += 1
-    weigh(t, c, count)
+    weigh(t, b, c, 0, count)
     for f in range(scratch.held.shape[1]):
         scratch.held[c, f] = 0
     for r in range(count):
@@ -50,7 +50,7 @@ def add_nominal(t, b, c, m, s, r):
     """Put a replica at site s at position r, the end of the list, and hold its limit."""
     scratch = scratch_of(t)
     add_replica(t, b, c, m, s, r, 0, 1.0, scratch.seen[c, s])
-    scratch.weight[c, r] = exp(scratch.weight[c, r])
+    weigh(t, b, c, r // LANES * LANES, r + 1)
     complete(t, b, c, m, r)
     hold(t, b, c, r, 1.0)
 
@@ -63,8 +63,6 @@ def complete(t, b, c, m, r):
     capacity = scratch.cap_rps[c, r]
     scratch.limit_rps[c, r] = world.utilisation_limit[k] * capacity
     scratch.per_cap[c, r] = 1 / capacity if capacity > 0 else 0.0
-    scratch.trust[c, r] = 1.0 if trusted(t, b, m, s, state.status[b, s]) else 0.0
-    write_service(t, b, c, m, r)
     weight = scratch.weight[c, r]
     for slot in range(memo_of(t).slots[b]):
         scratch.slot_pull[c, slot * width + r] = scratch.attraction[c, s * width + slot] * weight

@@ -6,12 +6,14 @@ is in integers (MB, kB/s, ms), so that traces of events are identical everywhere
 
 from __future__ import annotations
 
-from og_env.jit import kernel
+from og_env.jit import inlined, kernel
 from og_env.layout import (
     ABSENT,
     DOWN,
     FETCHING,
+    HALF,
     LOADING,
+    LOW,
     ON_DISK,
     ROLES,
     STAGING,
@@ -43,16 +45,41 @@ def choose_attack(t, b, row):
         state.attacks_left[b] -= 1
 
 
+@inlined
+def status_in(t, b, row, s):
+    """Status bits of a site in a row of the tape."""
+    return (tape_of(t).status_pairs[b, row >> 1, s] >> ((row & 1) * HALF)) & LOW
+
+
+@kernel
+def calm(t, b, c):
+    """What a strike leaves where no status changes and no site is down."""
+    state, scratch, memo = state_of(t), scratch_of(t), memo_of(t)
+    for s in range(state.status.shape[1]):
+        scratch.seen[c, s] = state.status[b, s]
+        scratch.dead_share[c, s] = 0
+        state.undetected_ms[b, s] = 0
+    memo.known[b] = 0 if memo.dying[b] else memo.known[b]
+    memo.dying[b] = 0
+
+
 @kernel
 def strike(t, b, c, row):
     """Read the tape's status of this step; a struck site loses what its GPUs hold and keeps its disk."""
-    world, state, scratch, memo, tape = world_of(t), state_of(t), scratch_of(t), memo_of(t), tape_of(t)
+    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
     models, sites = state.phase.shape[1:]
     k = state.world[b]
     attacked = state.attack_domain[b] if row <= state.attack_until[b] else -1
-    changed, dying = False, False
+    differs, down, changed, dying = attacked >= 0, 0, False, False
     for s in range(sites):
-        before, status = state.status[b, s], tape.status[b, row, s]
+        before, status = state.status[b, s], status_in(t, b, row, s)
+        differs |= before != status
+        down |= (before | status) & DOWN
+    if not differs and not down:
+        calm(t, b, c)
+        return
+    for s in range(sites):
+        before, status = state.status[b, s], status_in(t, b, row, s)
         if attacked >= 0 and inside(t, b, s, attacked):
             status |= DOWN
         scratch.seen[c, s] = before

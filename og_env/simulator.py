@@ -16,6 +16,7 @@ from og_env.jit import announce
 from og_env.layout import GROUPS, METRICS, Memo, Output, Scratch, State, Tape, World
 from og_env.lookahead import Copies, Outlook, Source, idle, outlook
 from og_env.preferences import drawn_weights
+from og_env.sheets import Sheet, Sheets
 from og_env.specs import ScenarioSpec
 from og_env.tape import NOTHING, Scripted, draw, draw_row, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
@@ -68,7 +69,10 @@ def check_settings(settings: Settings) -> None:
 class Simulator:
     """B environments of one scenario. Arrays are allocated once; `table` is what kernels take."""
 
-    def __init__(self, scenario: Any, batch: int, settings: Settings, threads: int = 1) -> None:
+    def __init__(
+        self, scenario: Any, batch: int, settings: Settings, threads: int = 1, *, single: bool = False
+    ) -> None:
+        """single: hand out the one row of observation and mask, not a batch."""
         check_settings(settings)
         self.spec: ScenarioSpec = config.load(scenario)
         self.batch, self.settings, self.threads = batch, settings, threads
@@ -90,7 +94,7 @@ class Simulator:
         self.entry = advance.ENTRIES[self.mode]
         self.slices = self._slices()
         self.cuts = self._cuts()
-        self._allocate()
+        self._allocate(single)
         if not self.random_fleet:
             for index in range(len(self.compiled)):
                 self._place_world(index, compiled)
@@ -120,7 +124,7 @@ class Simulator:
             first = last
         return result
 
-    def _allocate(self) -> None:
+    def _allocate(self, single: bool) -> None:
         groups = [allocate(layout, self.sizes) for layout in GROUPS]
         self.world: World = groups[0]
         self.tape: Tape = groups[1]
@@ -130,9 +134,10 @@ class Simulator:
         self._scratches: list[Scratch] = [allocate(Scratch, self.sizes) for _ in range(self.threads)]
         self.thread_tables = [bind(self.sizes, *groups[:4], scratch, self.memo) for scratch in self._scratches]
         self.table = self.thread_tables[0]
-        self.observation = np.zeros((self.batch, self.slices.width), np.float32)
         masked = {advance.OPERATIONS: self.sizes["V"], advance.PROPOSALS: 1 + self.settings.proposals}
-        self.mask = np.zeros((self.batch, masked.get(self.mode, 0)), np.int8)
+        choices = masked.get(self.mode, 0)
+        self.sheets = Sheets(self.batch, self.slices.width, choices, self.slices.shapes, single=single)
+        self.observation, self.mask = self.sheets.current.observation, self.sheets.current.mask
         self.no_levels = np.zeros((self.batch, 0), np.float32)
         if self.own_worlds:
             self.state.world[:] = np.arange(self.batch)
@@ -173,10 +178,11 @@ class Simulator:
         for call in calls:
             call.result()
 
-    def renew(self, *, keep: bool = False) -> None:
-        """New arrays for observations and masks: those handed out are never written again. keep: with their values."""
-        make = np.copy if keep else np.empty_like
-        self.observation, self.mask = make(self.observation), make(self.mask)
+    def renew(self, *, keep: bool = False) -> Sheet:
+        """Other arrays for observations and masks, which nobody else holds. keep: with the values of the last ones."""
+        sheet = self.sheets.renew(keep=keep)
+        self.observation, self.mask = sheet.observation, sheet.mask
+        return sheet
 
     def start(self, rows: np.ndarray) -> None:
         """Begin the loaded episodes of these environments."""

@@ -6,6 +6,8 @@ from og_env.jit import inlined
 from og_env.layout import UNTRUSTED, state_of, world_of
 
 HOUR_MS = 3_600_000
+MOST_TEMPERATURES = 600.0
+"""farther than so many temperatures, all sites attract alike: the exponential ends there"""
 SLOW_MS = 100.0
 SLOW_CAPACITY = 0.5
 NO_PROOF, TEE, ZKML = range(3)

@@ -13,7 +13,9 @@ from og_env.layout import (
     ROLES,
     STAGING,
     STORE,
+    VERIFIER,
     memo_of,
+    scratch_of,
     state_of,
     world_of,
 )
@@ -77,5 +79,8 @@ def survey(t, b, c):
         for s in range(memo.quorum_s.shape[1]):
             memo.quorum_s[b, s] = -1
     memo.known[b] = PLACES | ROLES
+    state, scratch = state_of(t), scratch_of(t)
+    for s in range(state.status.shape[1]):
+        scratch.votes[c, s] = (state.role_ms[b, VERIFIER, s] == 0) & ((state.status[b, s] & DOWN) == 0)
     if memo.criticals[b] & NO_STORE:
         count_disks(t, b, c)

@@ -180,9 +180,11 @@ def draw_row(tape, b, seed, drawing, scripts):
     tape.start_step[b] = start_step
     state[0] = stream(seed, DEMAND)
     draw_demand(tape.regional[b], tape.model[b], state, drawing.diurnal, drawing.trace, start_step, drawing.demand)
-    tape.status[b] = 0
+    tape.status_pairs[b] = 0
     tape.outages[b] = 0
-    outages = Outages(tape.status[b], tape.outages[b], np.zeros((rows, shared)), np.zeros((rows, shared), np.int32))
+    outages = Outages(
+        tape.status_pairs[b], tape.outages[b], np.zeros((rows, shared)), np.zeros((rows, shared), np.int32)
+    )
     state[0] = stream(seed, FAILURES)
     for r in range(len(drawing.weights)):
         draw_source(outages, state, drawing.sources, r, process, drawing.weights[r])
@@ -190,7 +192,7 @@ def draw_row(tape, b, seed, drawing, scripts):
         start_h, stop_h = scripts.start_h[k], scripts.stop_h[k]
         for j in range(scripts.member_start[k], scripts.member_start[k + 1]):
             registry = scripts.kind[k] == process.facilitator
-            hit(outages.status, scripts.member_site[j], start_h, stop_h, process.step_h, scripts.bit[k], registry)
+            hit(outages, scripts.member_site[j], start_h, stop_h, process.step_h, scripts.bit[k], registry)
         count(outages, start_h, stop_h, process.step_h)
         show(outages, scripts.shared[k], start_h, stop_h, process.step_h, len(drawing.weights) + k, 1.0)
     state[0] = stream(seed, SIGNAL)

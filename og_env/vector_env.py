@@ -134,8 +134,8 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         return self._observations(), rewards, self._nobody.copy(), truncated, infos
 
     def _observations(self) -> Any:
-        flat = self.simulator.observation
-        return flat if self.simulator.settings.flatten else self.simulator.tables(flat)
+        sheet = self.simulator.sheets.current
+        return sheet.flat if self.simulator.settings.flatten else dict(sheet.tables)
 
     def _infos(self, rows: np.ndarray) -> dict[str, Any]:
         """Every metric and term as an array [n], with the mask of rows that it holds for."""

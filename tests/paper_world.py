@@ -99,6 +99,13 @@ def paper(**changes: Any) -> Paper:
     return Paper(world, tape, state)
 
 
+def strikes(world: Paper, where: tuple[Any, ...], bits: int) -> None:
+    """Set the status bits of the tape at an index [b, row, site]."""
+    status = world.tape.status.copy()
+    status[where] = bits
+    world.tape.write_status(status)
+
+
 def put(paper: Paper, site: int, phase: int, left: int = 0) -> None:
     """Place the model at a site."""
     paper.state.phase[0, 0, site] = phase

@@ -26,6 +26,7 @@ from og_env.layout import (
     Tape,
     World,
 )
+from og_env.world.distances import attraction
 
 NO_DOMAIN = -1
 DAY_STEPS = 12
@@ -180,6 +181,7 @@ def _fill_constants(rng: np.random.Generator, world: World, w: int) -> None:
         rng.uniform(0, 3),
         rng.choice([0, 0.1, 1]),
     ]
+    world.attraction[w] = attraction(world.rtt_ms[w], world.knobs[w, 0])
     world.attack_budget[w] = rng.integers(0, 3)
     world.attack_cooldown[w] = rng.integers(0, 3)
     world.attack_steps[w] = rng.integers(1, 3)
@@ -219,7 +221,7 @@ def _fill_tape(rng: np.random.Generator, world: World, tape: Tape) -> None:
     status = (bits * np.array([DOWN, FROZEN, UNTRUSTED, SLOW])).sum(axis=-1)
     for i in range(1, status.shape[1]):  # outages last
         status[:, i] = np.where(rng.random(status.shape[::2]) < 0.5, status[:, i - 1], status[:, i])
-    tape.status[:] = status * world.site_valid[:, None]
+    tape.write_status(status * world.site_valid[:, None])
     tape.regional[:] = rng.uniform(0, 2, tape.regional.shape)
     tape.model[:] = rng.uniform(0.2, 2, tape.model.shape)
     tape.signal[:] = rng.integers(0, 256, tape.signal.shape) * world.domain_visible[:, None, : tape.signal.shape[2]]

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("network", "jit", "requirements"),
+    ("network", "jit", "requirements", "sheets"),
     ("specs", "traces", "land", "binding", "named", "command_line"),
     ("layout", "rng", "parsing", "catalog", "reward", "trust", "fields"),
     ("fleets", "node_table", "status", "preferences"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from og_env import lanes
-from og_env.binding import HEADER, LANES, allocate, bind, opened, viewer
+from og_env.binding import HEADER, LANES, allocate, bind, opened, row_of, viewer
 from og_env.jit import njit
 from og_env.layout import Scratch
 
@@ -48,6 +48,7 @@ def work(table, view):
     two = lanes.splat(2.0)
     a, b = lanes.load(t.weight, (0, 0)), lanes.load(t.factor, (0, 0))
     lanes.store(t.kept, (0, 0), lanes.exp(lanes.log(a)) * two - b / a + max(a, b) * min(a, two))
+    lanes.store(t.burden, (0, 0), lanes.where(a - b, a, two))
     return lanes.total(a), lanes.largest(b)
 
 
@@ -64,9 +65,23 @@ def test_lanes_do_what_numpy_does() -> None:
 
     summed, most = work(bind(SIZES, scratch), view)
     assert scratch.kept[0, :LANES] == pytest.approx(a * 2 - b / a + np.maximum(a, b) * np.minimum(a, 2), rel=1e-12)
+    assert (scratch.burden[0, :LANES] == np.where(a > b, a, 2)).all() and 0 < (a > b).sum() < LANES
     assert most == b.max()
     assert summed == pytest.approx(a.sum(), rel=1e-15)
     assert (scratch.kept[0, LANES:] == 0).all()
+
+
+@njit
+def count_up(rows, b):
+    row = row_of(rows, b)
+    for i in range(rows.shape[1]):
+        row[i] = i + row[0]
+
+
+def test_a_row_of_the_callers_is_written_and_no_other() -> None:
+    rows = np.full((3, 5), 7, np.float32)
+    count_up(rows, 1)
+    assert rows[1].tolist() == [7, 8, 9, 10, 11] and (rows[[0, 2]] == 7).all()
 
 
 def test_only_float64_fields_are_read_in_lanes() -> None:

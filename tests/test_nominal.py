@@ -10,7 +10,7 @@ from random_worlds import arrays_for_kernel, random_episodes, random_operations
 
 from og_env import advance
 from og_env.binding import bind, opened
-from og_env.contingency import count_roles, critical_part, mark_critical, write_column, write_part
+from og_env.contingency import count_roles, critical_part, mark_critical, write_held, write_part
 from og_env.jit import njit
 from og_env.latency import finality, model_latency, write_delays
 from og_env.layout import DOWN, FETCHING, memo_of, scratch_of, state_of, world_of
@@ -22,7 +22,6 @@ from og_env.nominal import (
     role_trial,
     trial,
     verified_of,
-    write_nominal_part,
 )
 from og_env.nominal_flow import add_nominal, flow, hold, release
 from og_env.oracle import possible
@@ -48,7 +47,7 @@ def by_trial(t, b, m, position, s, found):
         count += 1
     served, attested, latency_s, spare, spare_trusted = flow(t, b, 0, m, count)
     verified = verified_of(t, b, m, attested)
-    write_nominal_part(t, b, 0, m, served, verified, spare, spare_trusted)
+    write_part(t, b, 0, m, served, verified, spare, spare_trusted)
     write_figures(t, served, verified, latency_s, found)
     service, resilience = trial(t, b, 0, m, count)
     if changed >= 0:
@@ -67,13 +66,13 @@ def by_step(t, b, m, without, s, found):
         if runs or place == s:
             add_replica(t, b, 0, m, place, count, 0, 1.0, scratch.seen[0, place])
             count += 1
-    weigh(t, 0, count)
+    weigh(t, b, 0, 0, count)
     served, late = split(t, b, 0, m, count)
     write_delays(t, b, 0, m, count)
     latency_s, _ = model_latency(t, b, 0, m, count, served, late)
     verified, _ = finality(t, b, 0, m, count)
-    spare_total, spare_trusted = room(t, b, 0, m, count)
-    write_column(t, b, 0, m, count)
+    spare_total, spare_trusted = room(t, 0, count)
+    write_held(t, b, 0, count)
     write_part(t, b, 0, m, served, verified, spare_total, spare_trusted)
     write_figures(t, served, verified, latency_s, found)
 

@@ -23,6 +23,7 @@ from paper_world import (
     paper,
     play,
     put,
+    strikes,
 )
 
 from og_env.layout import (
@@ -141,7 +142,7 @@ def test_a_replica_that_warms_up_within_patience_serves_late() -> None:
 
 def test_an_outage_with_an_undetected_dead_site() -> None:
     world = served_at_a_and_c(verification=TEE)
-    world.tape.status[0, 1, A] = DOWN
+    strikes(world, (0, 1, A), DOWN)
     done = play(world)
     # for 60 of 300 s the router still uses A: it gets 0.2 / 1.2 of 6 requests/s, which time out and go to C
     assert done.state.load_rps[0, 0].tolist() == near([0, 0, 6])
@@ -162,7 +163,7 @@ def test_an_outage_with_an_undetected_dead_site() -> None:
 
 def test_a_detected_dead_site_gets_nothing_and_a_long_detection_lasts() -> None:
     world = served_at_a_and_c(detect_ms=700_000)
-    world.tape.status[0, :, A] = DOWN
+    strikes(world, (0, slice(None), A), DOWN)
     first = play(world)
     assert first.state.undetected_ms[0, A] == 400_000
     assert first.metrics["timeout_share"] == near(1 / 2)
@@ -175,7 +176,7 @@ def test_a_dead_site_beyond_the_gateway_or_without_a_launched_replica_is_no_trap
     world = paper()
     put(world, A, WARM)
     put(world, C, ON_DISK)
-    world.tape.status[0, 1, C] = DOWN
+    strikes(world, (0, 1, C), DOWN)
     done = play(world)
     assert done.metrics["timeout_share"] == 0
     assert done.metrics["latency_mean_ms"] == near(1000 * (0.010 + 2 + 0.6 * 5))
@@ -208,7 +209,7 @@ def test_a_finished_fetch_loads_in_the_time_left(load_ms: int, phase: int, left:
 def test_without_a_live_store_nothing_is_fetched() -> None:
     world = paper()
     put(world, A, FETCHING, 20_000)
-    world.tape.status[0, 1, B] = DOWN
+    strikes(world, (0, 1, B), DOWN)
     done = play(world, ADD_STORE + C)
     assert done.state.left[0, 0, A] == 20_000
     assert done.state.role_ms[0, STORE, C] == 600_000  # a new store needs the weights as well
@@ -222,7 +223,7 @@ def test_the_quorum_is_more_than_two_thirds(verifiers: list[int], down: list[int
     world = served_at_a_and_c(verification=TEE)
     world.state.role_ms[0, VERIFIER] = -1
     world.state.role_ms[0, VERIFIER, verifiers] = 0
-    world.tape.status[0, 1, down] = DOWN
+    strikes(world, (0, 1, down), DOWN)
     done = play(world)
     assert (done.metrics["quorum"], done.metrics["verified_share"]) == (quorum, verified)
     assert done.terms["unverified"] == 1 - verified
@@ -231,7 +232,7 @@ def test_the_quorum_is_more_than_two_thirds(verifiers: list[int], down: list[int
 
 def test_only_attested_answers_of_a_tee_model_are_verified() -> None:
     world = served_at_a_and_c(verification=TEE)
-    world.tape.status[0, 1, C] = UNTRUSTED
+    strikes(world, (0, 1, C), UNTRUSTED)
     done = play(world)
     assert done.metrics["verified_share"] == near(0.5)
     assert done.terms["unverified"] == near(0.5)
@@ -239,7 +240,7 @@ def test_only_attested_answers_of_a_tee_model_are_verified() -> None:
 
 def test_slow_sites_have_half_the_capacity_and_take_longer() -> None:
     world = served_at_a_and_c()
-    world.tape.status[0, 1, :] = SLOW
+    strikes(world, (0, 1, slice(None)), SLOW)
     done = play(world)
     # utilisation 3 of 5; 100 ms more to the gateway and 100 ms more to the replica, half of them 100 ms away
     assert done.state.load_rps[0, 0].tolist() == near([3, 0, 3])
@@ -275,7 +276,7 @@ def test_contingency_of_the_last_gateway_and_the_last_copy() -> None:
 def test_contingency_of_a_broken_attestation_counts_trusted_spare() -> None:
     world = served_at_a_and_c(base_rps=14, verification=TEE, domain_effect=UNTRUSTED)
     assert play(world).terms["exposure"] == near(6 / 14)
-    world.tape.status[0, 1, C] = UNTRUSTED
+    strikes(world, (0, 1, C), UNTRUSTED)
     # nothing trusted is spare outside A; the answers of C do not count as verified in the first place
     assert play(world).state.domain_loss[0].tolist() == near([7 / 14, 7 / 14, 0, 0])
 
@@ -331,7 +332,7 @@ def test_operations_on_replicas(
     before = world.state.phase[0, 0, A]
     can = phase is not None
     assert possible(world.world, world.state)[0, operation] == can
-    world.tape.status[0, 1, A] = DOWN  # keeps what the operation did from moving on
+    strikes(world, (0, 1, A), DOWN)  # keeps what the operation did from moving on
     done = play(world, operation)
     assert done.state.phase[0, 0, A] == (phase if can else max(before - (before == WARM), 0))
     assert done.state.gpus_used[0, A] == gpus

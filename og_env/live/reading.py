@@ -83,10 +83,11 @@ def _write_tape(simulator: Simulator, state: LiveState, b: int, where: str) -> N
     if not tape.regional[b].any():
         fail(where, "demand_rps", "is 0 everywhere: there is nothing to decide on")
     tape.model[b] = mix
-    tape.status[b] = 0
+    bits = np.zeros(len(sites), np.uint8)
     for name, words in state.status.items():
         s = index_of(name, sites, where, ("status", name))
-        tape.status[b, :, s] = sum(BITS[word] for word in set(words))
+        bits[s] = sum(BITS[word] for word in set(words))
+    tape.write_status(bits, slice(b, b + 1))
     _write_signal(simulator, state, b, where)
     tape.attack[b] = 0
     tape.outages[b] = 0
@@ -135,7 +136,7 @@ def _begin(simulator: Simulator, state: LiveState, b: int) -> None:
     simulator.state.attack_domain[b] = -1
     simulator.state.attack_until[b] = -1
     simulator.state.step[b] = state.steps_done
-    simulator.state.status[b] = simulator.tape.status[b, 0]
+    simulator.state.status[b] = simulator.tape.status_at(b, np.zeros((), np.int64))
     simulator.state.role_ms[b] = -1
 
 

@@ -78,7 +78,7 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
         reward=reward,
         terms=term_values,
         metrics=np.stack([np.asarray(metrics[name], np.float64) for name in METRICS], axis=1),
-        truncated=(ended.step == tape.status.shape[1] - 1).astype(np.uint8),
+        truncated=(ended.step == tape.attack.shape[1] - 1).astype(np.uint8),
         operation=done.astype(np.int32),
         offer=np.zeros((batch, 0), np.int32),
         offer_gain=np.zeros((batch, 0, 5)),
@@ -93,7 +93,7 @@ def _check(tape: Tape, state: State, operation: np.ndarray) -> None:
         raise ValueError(f"operation has shape {operation.shape}; the batch has {(batch,)}")
     if ((operation < 0) | (operation >= count)).any():
         raise ValueError(f"operation {operation.min()} .. {operation.max()} is outside 0 .. {count - 1}")
-    last = tape.status.shape[1] - 1
+    last = tape.attack.shape[1] - 1
     if (state.step >= last).any():
         raise ValueError(f"step {state.step.max()} is past the episode's end; its last step is {last}")
 

@@ -94,7 +94,7 @@ def strike(facts: Facts, tape: Tape, state: State) -> State:
     state = _attack(facts, tape, state)
     attacked = (state.attack_domain >= 0) & (now <= state.attack_until)
     members = facts.member[b, np.maximum(state.attack_domain, 0)] & attacked[:, None]
-    status = tape.status[b, now].astype(np.int64) | np.where(members, DOWN, 0)
+    status = tape.status_at(b, now).astype(np.int64) | np.where(members, DOWN, 0)
 
     dead, was_dead = down(status), down(state.status)
     undetected_ms = np.where(dead, np.where(was_dead, state.undetected_ms, world.detect_ms[:, None]), 0)

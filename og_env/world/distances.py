@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from og_env.network import continent_of, load_rtt_csv, rtt_matrix_ms
 from og_env.specs import NetworkSpec, RegionSpec, SiteSpec
+from og_env.status import MOST_TEMPERATURES
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +34,11 @@ def user_rtt_ms(regions: Sequence[RegionSpec], sites: Sequence[SiteSpec], networ
     if network.rtt_csv is not None:
         _overlay(result, [region.name for region in regions], [site.name for site in sites], network.rtt_csv)
     return result
+
+
+def attraction(rtt_ms: NDArray[np.floating], temperature_ms: float) -> Floats:
+    """[site, gateway] exp(-rtt / temperature), as the router weighs sites by their distance [gateway, site]."""
+    return np.exp(-np.minimum(rtt_ms.T.astype(np.float64) / float(temperature_ms), MOST_TEMPERATURES))
 
 
 def nearest_first(rtt_ms: Floats, padded: int) -> NDArray[np.int64]:

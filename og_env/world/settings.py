@@ -10,6 +10,7 @@ from og_env.config import ResolvedScenario
 from og_env.layout import KNOBS, TERMS, WARM, World
 from og_env.specs import FailureSpec, NetworkSpec
 from og_env.trust.model import HOURS_PER_YEAR
+from og_env.world.distances import attraction
 from og_env.world.places import LARGEST, MB_PER_S_PER_GBPS, VERIFICATIONS, population_share, whole
 from og_env.world.start import Offer, start_replicas, start_roles
 
@@ -45,6 +46,7 @@ def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) 
     # a fleet that costs nothing has no scale of its own: a dollar an hour
     world.budget_usd_per_hour[0] = reward.budget_usd_per_hour or rent_usd_per_hour or 1.0
     world.knobs[0] = [getattr(spec.router, knob) for knob in KNOBS]
+    world.attraction[0] = attraction(world.rtt_ms[0], world.knobs[0, 0])
     world.planner[0] = list((PLANNER_DEFAULTS | {"risk_weight": risk_weight}).values())
     _fill_clocks(world, network, failures, spec.episode.step_s / 3600)
 
