@@ -161,7 +161,8 @@ def test_other_spaces_are_refused_in_one_line(kwargs, message):
 
 
 def test_the_tuned_prior_is_what_the_tuned_planner_does():
-    constants = dict(zip(START["greedy_tuned"], (0.9, 1.4, -0.001, 0.002, 0.01, 0.02, 0.05, 0.6, 0.02), strict=True))
+    values = (0.9, 1.4, -0.001, 0.002, 0.01, 0.02, 0.05, 0.6, 0.8, 0.5, 0.02)
+    constants = dict(zip(START["greedy_tuned"], values, strict=True))
     prior = PlannerPrior(constants)
     env = NetworkVectorEnv(16, "placement", "global-24", threads=1)
     observation, _ = env.reset(seed=3)
