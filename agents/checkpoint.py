@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
 from agents.networks import READ, policy_class
 from agents.worlds import DAMAGED, describe_space, fitted, space_of, spaces_of
@@ -36,8 +37,8 @@ class LearnedPolicy:
         self.env_kwargs: dict[str, Any] = dict(meta["env_kwargs"])
         self.overrides: dict[str, Any] = {}
         self._flat = isinstance(network.observation_space, gym.spaces.Box)
-        self._recurrent = meta.get("policy") == "lstm"
-        self._masked = meta["task"] != "routing" and not self._recurrent
+        self.recurrent = isinstance(network, RecurrentActorCriticPolicy)
+        self._masked = meta["task"] != "routing" and not self.recurrent
 
     def predict(
         self,
@@ -53,7 +54,7 @@ class LearnedPolicy:
             tables = [np.asarray(observation[name]) for name in READ if name in observation]
             lead = tables[0].shape[:-1]
             observation = np.concatenate([table.reshape(*lead, -1) for table in tables], axis=-1)
-        if self._recurrent:
+        if self.recurrent:
             return self.network.predict(observation, state, episode_start, deterministic)
         extra = {"action_masks": action_masks} if self._masked else {}
         actions, _ = self.network.predict(observation, deterministic=deterministic, **extra)

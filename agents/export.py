@@ -52,7 +52,7 @@ class PolicyGraph(nn.Module):
 def graph_of(learned: LearnedPolicy) -> PolicyGraph:
     """The graph of a policy that reads a flat observation; ValueError for another."""
     policy = learned.network
-    if learned.meta.get("policy") == "lstm":
+    if learned.recurrent:
         raise ValueError(f"{learned.name}: a network with a memory cannot be exported: take --policy shared or mlp")
     if not isinstance(policy, SharedScorerPolicy) and not isinstance(policy.observation_space, gym.spaces.Box):
         raise ValueError(f"{learned.name}: only a policy on flat observations can be exported: train with flatten=True")

@@ -49,7 +49,7 @@ VARIANTS: Mapping[str, Variant] = {
     "no-prior": Variant("the planner's value of an offer has weight 0 at the start", "no-prior"),
     "gain-prior": Variant("the prior is the nominal gain, not the tuned planner's value", "gain-prior"),
     "mlp": Variant("a plain network on the flat observation, without prior and exploration", "mlp"),
-    "lstm": Variant("the same with a memory (RecurrentPPO), without masks", "lstm"),
+    "lstm": Variant("a plain network with a memory (RecurrentPPO), without masks", "lstm"),
     "no-exploration": Variant("no share of the actions is drawn from flat logits", "no-exploration"),
     "unshaped": Variant("plain rewards in training", "unshaped"),
     "rpi": Variant("rollout policy iteration in place of PPO", algorithm="rpi"),

@@ -6,7 +6,7 @@ Coordinate search for the heuristics, cross-entropy search for the planners, who
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -100,14 +100,32 @@ def descend(
     return best, len(seen)
 
 
-def tune_planner(name: str, scenario: str | ScenarioSpec, *, episodes: int = 12, seed: int = 0) -> Tuned:
-    """Search the constants of a planner by cross-entropy from its present ones; every rank in turn for the constant one.
+def tune_planner(
+    name: str,
+    scenario: str | ScenarioSpec,
+    *,
+    episodes: int = 12,
+    seed: int = 0,
+    population: int = 12,
+    rounds: int = 6,
+    begin: Mapping[str, Any] | None = None,
+) -> Tuned:
+    """Search the constants of a planner by cross-entropy from its present ones, some of them as `begin` has them; every
+    rank in turn for the constant one. Validation is against the present ones.
 
-    Raises ValueError for a planner without constants.
+    Raises ValueError for a planner without constants, an unknown constant in `begin`, or a population below 3.
     """
     if name not in START:
         raise ValueError(f"{name} is no planner with constants{nearest_valid(name, START)}")
     spec = config.load(scenario)
+    start = constants_of(spec.name, name)
+    for key, value in (begin or {}).items():
+        if key not in start:
+            raise ValueError(f"{name} has no constant {key!r}{nearest_valid(key, start)}")
+        if not isinstance(value, int | float):
+            raise ValueError(f"{key} of {name} is {value!r}; it must be a number")
+    if population < 3 or rounds < 1:
+        raise ValueError(f"population {population} and rounds {rounds}: valid are 3 and 1 or more")
 
     def returns(constants: Constants, split: str):
         policy = planners.make(name, spec, constants=constants)
@@ -116,11 +134,11 @@ def tune_planner(name: str, scenario: str | ScenarioSpec, *, episodes: int = 12,
     def score(constants: Constants) -> float:
         return float(returns(constants, "train").mean())
 
-    start = constants_of(spec.name, name)
     if name == "constant":
         found, trials = descend(score, {"rank": range(RANKS)}, start, rounds=1)
     else:
-        found, trials = cross_entropy(score, start, seed=seed)
+        first = {**start, **(begin or {})}
+        found, trials = cross_entropy(score, first, population=population, rounds=rounds, seed=seed)
     validation = statistics.paired(returns(found, "validation"), returns(start, "validation"))
     return Tuned(found if validation.difference.value > 0 else start, trials, validation)
 
@@ -130,12 +148,11 @@ def cross_entropy(
     start: Constants,
     *,
     population: int = 12,
-    elite: int = 4,
     rounds: int = 6,
     seed: int = 0,
 ) -> tuple[dict[str, float], int]:
     """Cross-entropy search for the highest score (Rubinstein 1999): populations from a normal distribution that moves
-    to the mean and the spread of its best `elite`. The distribution's mean takes part in every round.
+    to the mean and the spread of its best third. The distribution's mean takes part in every round.
 
     Returns the best constants and how many were scored.
     """
@@ -147,7 +164,7 @@ def cross_entropy(
         drawn = rng.normal(mean, spread, (population - 1, len(names)))
         points = np.clip(np.vstack([mean, drawn]), low, high)
         scores = np.array([score(dict(zip(names, point.tolist(), strict=True))) for point in points])
-        order = np.argsort(-scores, kind="stable")[:elite]
+        order = np.argsort(-scores, kind="stable")[: population // 3]
         mean, spread = points[order].mean(axis=0), points[order].std(axis=0) + 0.1 * spread
         if scores[order[0]] > best_score:
             best, best_score = points[order[0]], scores[order[0]]

@@ -152,6 +152,8 @@ def _parts(index: Any) -> tuple[Any, ...]:
 
 
 def _fits(field: Any, index: Any) -> bool:
+    if isinstance(field, RowType):
+        return isinstance(index, types.Integer)
     if not isinstance(field, FieldType):
         return False
     parts = _parts(index)
@@ -323,19 +325,6 @@ def row_of(typingctx: Any, table: Any, b: Any) -> Any:
         return builder.bitcast(first, context.get_value_type(row))
 
     return row(table, b), codegen
-
-
-@infer_global(operator.getitem)
-class ReadCell(AbstractTemplate):
-    def generic(self, args: Any, kws: Any) -> Any:
-        return signature(args[0].dtype, *args) if isinstance(args[0], RowType) else None
-
-
-@infer_global(operator.setitem)
-class WriteCell(AbstractTemplate):
-    def generic(self, args: Any, kws: Any) -> Any:
-        row, index, _ = args
-        return signature(types.none, row, index, row.dtype) if isinstance(row, RowType) else None
 
 
 def _cell(context: Any, builder: Any, sig: Any, args: Any) -> Any:

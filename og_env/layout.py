@@ -288,9 +288,7 @@ class Scratch(NamedTuple):
     trust: array("f8", "C L")  # list: 1 where its work counts as attested
     slot_pull: array("f8", "C X")  # by slot and list position, at slot x L + position
     slot_net_ms: array("f8", "C X")  # between gateway and replica, likewise
-    held: array(
-        "f8", "C G"
-    )  # what the replicas of the model at hand serve and could serve more in each domain, requests/s
+    held: array("f8", "C G")  # what the listed replicas in each domain serve and could serve more, requests/s
     held_before: array("f8", "C D")  # the same without the trial, in the domains of its site
     untrusting: array("f8", "C G")  # 1 for a domain whose effect is UNTRUSTED
     visible: array("f8", "C G")  # 1 for one that the agent is told of

@@ -3,6 +3,7 @@ agents/planners/tuned.py.
 
 python scripts/tune.py --scenario global-24 --policies autoscaler,greedy --episodes 64
 python scripts/tune.py --scenario one-cloud --policies planners --episodes 12
+python scripts/tune.py --scenario grid-blackout --policies greedy_tuned --begin backlog=1 --begin arriving=0.8
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no install
 from agents import heuristics, tuning
 from agents.planners.tuned import START
 from og_env.command_line import Parser, guarded
+from og_env.parsing import changes_of
 
 WHICH = f"heuristics (default: all with constants), planners: {', '.join(START)}"
 
@@ -33,6 +35,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--constants", metavar="a,b", help="tune only these (default: all)")
     parser.add_argument("--episodes", type=int, default=64, metavar="N", help="episodes for each trial (default: 64)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
+    parser.add_argument(
+        "--population", type=int, default=12, metavar="N", help="trials of a planner's round (default: 12)"
+    )
+    parser.add_argument("--rounds", type=int, default=6, metavar="N", help="of a planner's search (default: 6)")
+    parser.add_argument(
+        "--begin",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a planner's search begins with this constant instead of the present one",
+    )
     return parser.parse_args(arguments)
 
 
@@ -40,9 +53,14 @@ def run(options: argparse.Namespace) -> None:
     groups = {"all": list(heuristics.CONSTANTS), "planners": list(START)}
     names = groups.get(options.policies) or options.policies.split(",")
     keys = options.constants.split(",") if options.constants else None
+    search = {
+        "population": options.population,
+        "rounds": options.rounds,
+        "begin": changes_of(options.begin),
+    }
     for name in names:
         if name in START:
-            found = tuning.tune_planner(name, options.scenario, episodes=options.episodes, seed=options.seed)
+            found = tuning.tune_planner(name, options.scenario, episodes=options.episodes, seed=options.seed, **search)
         else:
             found = tuning.tune(name, options.scenario, keys=keys, episodes=options.episodes, seed=options.seed)
         gain = found.validation.difference

@@ -15,7 +15,7 @@ def test_cross_entropy_climbs_to_the_summit_and_keeps_its_bounds():
         return -((constants["risk"] - 2.0) ** 2) - (100 * (constants["add"] - 0.004)) ** 2
 
     start = {"risk": 0.5, "add": 0.0}
-    best, trials = tuning.cross_entropy(score, start, population=20, elite=5, rounds=12)
+    best, trials = tuning.cross_entropy(score, start, population=20, rounds=12)
     assert seen[0] == start and trials == len(seen) == 240
     assert best["risk"] == pytest.approx(2.0, abs=0.5)
     assert best["add"] == pytest.approx(0.004, abs=0.002)
@@ -37,3 +37,15 @@ def test_the_script_prints_what_goes_into_the_file(capsys):
     assert [line.split(":")[0].strip('"') for line in lines[::2]] == list(START)
     assert all("trials; validation" in line for line in lines[1::2])
     assert tune.main(["--scenario", "toy-3", "--policies", "greedi"]) == 2
+
+
+def test_a_planner_s_search_can_begin_elsewhere_and_checks_what_it_is_given():
+    found = tuning.tune_planner(
+        "greedy_tuned", "toy-3", episodes=2, population=3, rounds=1, begin={"backlog": 1.0, "arriving": 0.8}
+    )
+    assert found.trials == 3
+    for begin, message in (({"backlg": 1.0}, "nearest valid: backlog"), ({"backlog": "much"}, "must be a number")):
+        with pytest.raises(ValueError, match=message):
+            tuning.tune_planner("greedy_tuned", "toy-3", begin=begin)
+    with pytest.raises(ValueError, match="population 2"):
+        tuning.tune_planner("greedy_tuned", "toy-3", population=2)

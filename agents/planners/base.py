@@ -111,8 +111,7 @@ class TunedGreedy:
         up = ((state.status & DOWN) == 0)[:, None]
         warm = (state.phase == WARM) & up
         loading = ((state.phase == FETCHING) | (state.phase == LOADING)) & up
-        coming = loading.sum(axis=2)
-        coming = coming / (warm.sum(axis=2) + coming + TINY)
+        coming = loading.sum(axis=2) / ((warm | loading).sum(axis=2) + TINY)
         capacity = (self.world.capacity_rps[state.world] * warm).sum(axis=2)
         busy = np.where(capacity > 0, state.model_served_rps / np.maximum(capacity, 1e-6), 0.0)
         demand = state.model_demand_rps

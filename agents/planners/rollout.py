@@ -122,5 +122,6 @@ class Rollout:
                 draw(self._future, 0, int(self._rng.integers(1 << SPLIT_SHIFT)), unscripted)
                 drawn[b, 0, f] = self._future.status[0, window]
         drawn &= ~drawn[..., :1, :]  # what is broken already does not begin
-        status = copies.tape.status.reshape(batch, self.candidates, *drawn.shape[2:]) | drawn
-        copies.tape.write_status(status.reshape(copies.tape.status.shape))
+        status = copies.tape.status
+        both = status.reshape(batch, self.candidates, *drawn.shape[2:]) | drawn
+        copies.tape.write_status(both.reshape(status.shape))
