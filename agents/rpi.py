@@ -3,8 +3,8 @@
 The policy plays training episodes; in every few steps each action is tried in a copy of the episode, with the tuned
 greedy planner afterwards, and the network is fitted to what the actions brought, by least squares on the differences
 between the actions of a state (Bertsekas 2013, "Rollout algorithms"; Lagoudakis and Parr 2003 for classification). A
-rollout's noise is mostly rare and large, so returns are cut at `branch_clip` from their median. What is kept is an
-average of the weights along the way.
+rollout's noise is mostly rare and large, so what a return differs from the median one by is `bent` beyond `branch_bend`.
+What is kept is an average of the weights along the way.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from agents.networks import IMPOSSIBLE, policy_class
 from agents.ppo import clear, make_meta
 from agents.run_record import describe_run
 from agents.train_settings import TrainSettings
+from agents.training_reward import bent
 from agents.watch import Clock, MetricsFile, validation
 from og_env import config
 from og_env.specs import ScenarioSpec
@@ -37,8 +38,8 @@ the prior's logits of 800 per unit of a step's gain a fitted number means what t
 the horizon's steps"""
 RANDOM = 0.05
 """share of actions played at random, so that unlikely states are seen too"""
-UPDATES = 4
-"""minibatches after every batch of branches"""
+UPDATES = 16
+"""minibatches after every batch of branches: four leave most of what the branches say unlearned (default.toml)"""
 AVERAGE = 0.98
 """what is left of the averaged weights after an update"""
 
@@ -75,10 +76,10 @@ class Learner:
         """Keep branches as centred targets."""
         masks, returns = torch.as_tensor(tried.masks), torch.as_tensor(tried.returns)
         middle = torch.where(masks, returns, torch.nan).nanmedian(dim=1, keepdim=True).values
-        limit = self.settings.branch_clip
+        differences = torch.as_tensor(bent((returns - middle).numpy(), self.settings.branch_bend))
         self.observations.append(torch.as_tensor(tried.observations))
         self.masks.append(masks)
-        self.targets.append(_centred((returns - middle).clamp(-limit, limit) * SCALE, masks))
+        self.targets.append(_centred(differences * SCALE, masks))
 
     def update(self, left: float) -> None:
         """A few steps of gradient descent; `left` of the run scales the learning rate."""

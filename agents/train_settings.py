@@ -75,8 +75,8 @@ class TrainSettings(Spec):
     """branches run on the tape; otherwise on the forecast"""
     branch_spacing: Annotated[int, Field(ge=1, le=2016)]
     """steps of an episode between two branched states"""
-    branch_clip: Positive
-    """what an action can bring more or less than the median one, in reward"""
+    branch_bend: Positive
+    """reward that an action brings more or less than the median one, from where on about its logarithm is learned"""
 
     @property
     def minibatch(self) -> int:

@@ -89,6 +89,18 @@ def test_the_learner_finds_the_action_that_brings_most():
     assert (found == last).mean() > 0.7
 
 
+def test_large_losses_stay_larger_than_small_ones():
+    settings = small_settings()
+    env = made(1)
+    observation, _ = env.reset(seed=0)
+    learner = rpi.Learner(rpi.untrained(env, settings, WORLD), settings, 0)
+    masks = np.ones((1, 11), np.bool_)
+    returns = np.array([[0.0] * 8 + [-1.0, -10.0, -20.0]], np.float32)
+    learner.add(rpi.Branches(np.array(observation), masks, returns))
+    none, one, ten, twenty = learner.targets[0][0, 7:].tolist()
+    assert none > one > ten > twenty and none - one < 25 and ten - twenty > 0.05 * 25
+
+
 def test_the_prior_alone_is_the_tuned_planner():
     settings = small_settings()
     env = NetworkVectorEnv(4, "placement", WORLD, flatten=True)
