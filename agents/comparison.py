@@ -160,7 +160,7 @@ def verdict_line(summary: Json) -> str:
     if best is None:
         return f"{learned} played alone: no heuristic to compare it with."
     pair = summary["paired"][learned]
-    who = "PPO" if learned.lower() == "ppo" else f"PPO ({learned})"
+    who = "PPO" if learned.lower() == "ppo" else learned
     return (
         f"{who} {WORDS[summary['verdict']]} {best}, the best baseline: "
         f"{pair['mean_diff']:+.2f} an episode [{pair['ci_low']:+.2f}, {pair['ci_high']:+.2f}], "

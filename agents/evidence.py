@@ -1,4 +1,4 @@
-"""What PPO is worth, scenario by scenario: the rows of a table, from the summaries of two benchmarks of each.
+"""What learning is worth, scenario by scenario: the rows of a table, from the summaries of two benchmarks of each.
 
 One benchmark has many episodes and every policy that decides fast; the other fewer, with the planners that look ahead.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.leaderboard import read_summary
+from agents.recipes import RECIPES, RUN
 
 Json = dict[str, Any]
 FAST, AHEAD = "fast", "ahead"
@@ -16,11 +17,11 @@ FAST, AHEAD = "fast", "ahead"
 HEADER = (
     "scenario",
     "best baseline",
-    "PPO, each training seed",
-    "all seeds, 95 %",
+    *RECIPES,
     "headroom, %",
+    "best on validation",
     "closed, %",
-    "PPO above rollout",
+    "above rollout",
     "times as fast",
 )
 
@@ -46,22 +47,40 @@ def _ahead(path: Path) -> Json | None:
 
 def row(fast: Json, ahead: Json | None) -> tuple[str, ...]:
     """Cells under HEADER; differences are returns per episode to the best baseline of the same benchmark."""
-    best, group = fast["best_baseline"], fast["seeds"][0]
+    best = fast["best_baseline"]
+    groups = {_recipe(group["policies"][0]): group for group in fast["seeds"]}
     cells = [
         f"`{fast['scenario']}`",
         f"{best} {fast['policies'][best]['return_mean']:.1f}",
-        ", ".join(f"{value:+.2f}" for value in group["mean_diffs"]),
-        f"{group['mean_diff']:+.2f} [{group['ci_low']:+.2f}, {group['ci_high']:+.2f}]",
+        *(_seeds(groups[recipe]) if recipe in groups else "" for recipe in RECIPES),
     ]
     if ahead is None:
-        return (*cells, "", "", "", "")
+        return (*cells, "", "", "", "", "")
     room, learned = ahead["headroom"], ahead["learned"]
     closed, over = room["closed"].get(learned), ahead["learned_against"]["rollout"]
     speed = ahead["policies"][learned]["decisions_per_s"] / ahead["policies"]["rollout"]["decisions_per_s"]
     return (
         *cells,
         f"{room['percent']:.1f} [{room['ci_low']:.1f}, {room['ci_high']:.1f}]",
-        "" if closed is None else f"{100 * closed['share']:.0f}",
+        _recipe(learned),
+        ""
+        if closed is None
+        else f"{100 * closed['share']:.0f} [{100 * closed['ci_low']:.0f}, {100 * closed['ci_high']:.0f}]",
         f"{over['mean_diff']:+.2f} [{over['ci_low']:+.2f}, {over['ci_high']:+.2f}]",
         f"{speed:.0f}",
     )
+
+
+def _seeds(group: Json) -> str:
+    """Median and range of the seeds, and the interval of their mean."""
+    means = group["mean_diffs"]
+    spread = f"{min(means):+.2f} to {max(means):+.2f}"
+    return f"{group['median_diff']:+.2f} ({spread}) [{group['ci_low']:+.2f}, {group['ci_high']:+.2f}]"
+
+
+def _recipe(run: str) -> str:
+    """The recipe of a run folder's name; ValueError for another name."""
+    match = RUN.fullmatch(run)
+    if match is None:
+        raise ValueError(f"{run}: not a run SCENARIO-RECIPE-SEED of scripts/pretrain.py")
+    return match["recipe"]

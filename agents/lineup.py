@@ -10,13 +10,12 @@ from pathlib import Path
 
 from agents import heuristics, planners
 from agents.policy import Policy
+from agents.recipes import RECIPES
 from og_env import IDS
 from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
 
-SHIPPED = "ppo"
-"""name of the trained policy that comes with a scenario"""
-SAME = ("algorithm", "policy", "policy_kwargs", "task", "env_kwargs", "settings", "scenario", "minutes")
+SAME = ("algorithm", "policy", "policy_kwargs", "task", "env_kwargs", "settings", "scenario", "minutes", "begun_from")
 """what the runs of one training have in common"""
 
 
@@ -25,21 +24,22 @@ def load_policies(
 ) -> tuple[dict[str, Policy], list[str]]:
     """Policies by name, in the order given, and the names of the trained ones (their folders' names).
 
-    A word is a heuristic, a planner, a folder, `ppo` for the policy that comes with the scenario, `all` for every
-    heuristic and, where there is one, `ppo`, or `planners` for the quick planners; `option` is what messages call the
-    list. Raises ValueError for an unknown word, a policy trained for another task, or no word.
+    A word is a heuristic, a planner, a folder, a recipe of training for the policy that comes with the scenario, `all`
+    for every heuristic and every policy that comes with the scenario as it is, or `planners` for the quick planners;
+    `option` is what messages call the list. Of the policies that come along the best on validation is first.
+    Raises ValueError for an unknown word, a policy trained for another task, or no word.
     """
     policies: dict[str, Policy] = {}
     learned: list[str] = []
-    shipped: Path | None = None
+    shipped: dict[str, Path] = {}
     for word in filter(None, map(str.strip, words)):
         if word == "all":
             policies |= {name: heuristics.make(name, task=task, seed=seed) for name in heuristics.NAMES}
-            shipped = shipped or _shipped(spec, task)
-        elif word == SHIPPED:
+            shipped |= _shipped(spec, task)
+        elif word in RECIPES:
             from agents import pretrained
 
-            shipped = _shipped(spec, task) or pretrained.folder_of(spec.name)
+            shipped[word] = _shipped(spec, task).get(word) or pretrained.folder_of(word, spec.name)
         elif word in heuristics.NAMES:
             policies[word] = heuristics.make(word, task=task, seed=seed)
         elif word == "planners":
@@ -52,23 +52,23 @@ def load_policies(
             policies[label] = _trained(word, spec, task)
             learned.append(label)
         else:
-            hint = nearest_valid(word, ("all", "planners", SHIPPED, *heuristics.NAMES, *planners.NAMES))
+            hint = nearest_valid(word, ("all", "planners", *RECIPES, *heuristics.NAMES, *planners.NAMES))
             raise ValueError(f"{option}: {word!r} is neither a heuristic, a planner nor a folder{hint}")
-    if shipped is not None:
-        policies[SHIPPED] = _trained(str(shipped), spec, task)
-        learned.append(SHIPPED)
+    for name, folder in shipped.items():
+        policies[name] = _trained(str(folder), spec, task)
+        learned.append(name)
     if not policies:
         raise ValueError(f"{option} names no policy")
     return policies, learned
 
 
-def _shipped(spec: ScenarioSpec, task: str) -> Path | None:
-    """The folder of the policy that comes with the scenario, where the scenario is the one it was trained on."""
+def _shipped(spec: ScenarioSpec, task: str) -> dict[str, Path]:
+    """By recipe, the folders of the policies that come with the scenario, where it is the one they were trained on."""
     if find_spec("torch") is None:
-        return None
+        return {}
     from agents import pretrained
 
-    return pretrained.folder_for(spec, task)
+    return pretrained.folders_for(spec, task)
 
 
 def _trained(folder: str, spec: ScenarioSpec, task: str) -> Policy:
@@ -86,7 +86,7 @@ def seeds_of_one_training(policies: Mapping[str, Policy]) -> list[list[str]]:
     groups: dict[str, list[str]] = {}
     for name, policy in policies.items():
         meta = getattr(policy, "meta", None)
-        if meta is not None and "settings" in meta and name != SHIPPED:
+        if meta is not None and "settings" in meta and name not in RECIPES:
             same = {key: meta[key] for key in SAME if key in meta}
             groups.setdefault(json.dumps(same, sort_keys=True), []).append(name)
     return [names for names in groups.values() if len(names) > 1]

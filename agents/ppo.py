@@ -135,6 +135,8 @@ def train(
     spec = config.load(scenario)
     meta = make_meta(settings, task, spec, seed, minutes)
     tensors, done = checkpoint.read_resume(out) if resume else ({}, None)
+    started = None if begin is None else checkpoint.read_meta(begin).get("algorithm")
+    meta["begun_from"] = started if done is None else done.meta.get("begun_from")
     clock = Clock(settings.timesteps, minutes)
     if done is not None and (done.timesteps >= settings.timesteps or done.elapsed_s >= clock.limit_s):
         so_far = f"{done.timesteps:,} steps in {done.elapsed_s / 60:.1f} minutes"
@@ -152,8 +154,7 @@ def train(
         if begin is not None:
             checkpoint.put_weights(model.policy, checkpoint.read_tensors(begin / checkpoint.WEIGHTS)[0], begin)
         clear(out)
-    started = None if begin is None else checkpoint.read_meta(begin).get("algorithm")
-    record = describe_run(meta, resumed_at=None if done is None else done.timesteps, begun_from=started)
+    record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
     checkpoint.write_json(out / "config.json", record)
     model.set_logger(Logger(None, [TensorBoardOutputFormat(str(out / "tb")), MetricsFile(out / "metrics.csv")]))
     watch = Watch(out, meta, spec, settings, clock, -math.inf if done is None else done.best, quiet)

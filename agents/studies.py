@@ -53,7 +53,7 @@ VARIANTS: Mapping[str, Variant] = {
     "no-exploration": Variant("no share of the actions is drawn from flat logits", "no-exploration"),
     "unshaped": Variant("plain rewards in training", "unshaped"),
     "rpi": Variant("rollout policy iteration in place of PPO", algorithm="rpi"),
-    "ppo-from-rpi": Variant("PPO that begins with the policy of the same seed's rpi", start="rpi"),
+    "ppo-from-rpi": Variant("PPO that begins with the policy of the same seed's rpi", "from-rpi", start="rpi"),
     "more-outages": Variant("trained under twice as many outages", trained_in="more-outages"),
     "curriculum": Variant("PPO that begins with the policy of the same seed's more-outages", start="more-outages"),
     "joint": Variant("placement and the router's knobs", task="joint"),
@@ -154,7 +154,7 @@ class Study(NamedTuple):
         """ValueError in one line for settings that do not fit."""
         what = VARIANTS[variant]
         length = {"branch_states": self.states} if what.algorithm == "rpi" else {"timesteps": self.timesteps}
-        changes = {} if what.settings is None else read_toml(settings_file(what.settings))
+        changes = {} if what.settings is None else read_toml(train_settings.shipped_file(what.settings))
         settings = train_settings.load(self.settings, changes | length)
         settings.policy_kind(what.task)
         return settings
@@ -188,10 +188,6 @@ def runs_of(variant: str) -> str:
 def against_full(variant: str) -> bool:
     """Whether a variant is held against the full recipe: it is tested in the same world."""
     return variant != FULL and VARIANTS[variant].tested_in == AS_IS
-
-
-def settings_file(name: str) -> Path:
-    return train_settings.default_file().with_name(f"{name}.toml")
 
 
 def chosen(words: Iterable[str]) -> tuple[str, ...]:

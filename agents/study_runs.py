@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from agents import checkpoint, ppo, pretrained, rpi
-from agents.studies import VARIANTS, WORLDS, Study, settings_file
+from agents.studies import VARIANTS, WORLDS, Study
 from agents.toml_text import lines, written
+from agents.train_settings import shipped_file
 from og_env import IDS, config
 from og_env.parsing import read_json, read_toml
 
@@ -50,8 +51,8 @@ def _world_words(study: Study, world: str) -> list[str]:
 def _settings_path(study: Study, name: str | None) -> Path | None:
     """The TOML for --config: the variant's own, the study's, or a file with both."""
     if name is None or study.settings is None:
-        return study.settings if name is None else settings_file(name)
-    both = read_toml(study.settings) | read_toml(settings_file(name))
+        return study.settings if name is None else shipped_file(name)
+    both = read_toml(study.settings) | read_toml(shipped_file(name))
     return _put(study.out / "settings" / f"{name}.toml", lines(both) + "\n")
 
 

@@ -98,6 +98,11 @@ def default_file() -> Path:
     return scenarios_folder().parent / "training" / "default.toml"
 
 
+def shipped_file(name: str) -> Path:
+    """Other shipped settings than the default ones: configs/training/NAME.toml."""
+    return default_file().with_name(f"{name}.toml")
+
+
 def load(path: Path | None = None, changes: Mapping[str, Any] | None = None) -> TrainSettings:
     """The shipped settings, with those of a TOML file and then `changes` instead.
 

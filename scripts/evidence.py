@@ -3,15 +3,15 @@
 python scripts/evidence.py --runs runs/pretrained --out runs/evidence
 python scripts/readme_tables.py --evidence runs/evidence
 
-The first benchmark has every training seed and every policy that decides fast; the second, on fewer episodes, the best
-seed on validation, the planners that look ahead and the headroom (an hour and more on two cores).
+The first benchmark has every training seed of every recipe and every policy that decides fast; the second, on fewer
+episodes, the run of each recipe that is best on validation, the planners that look ahead and the headroom (a hundred of
+them take hours on two cores).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.evidence import AHEAD, FAST, filled, rows_of
+from agents.recipes import RUN
 from og_env.command_line import Parser, guarded
 
 BENCHMARK = Path(__file__).resolve().parent / "benchmark.py"
-RUN = re.compile(r"(?P<scenario>.+)-(?P<seed>\d+)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument(
-        "--runs", type=Path, default=Path("runs/pretrained"), metavar="DIR", help="SCENARIO-SEED folders"
+        "--runs", type=Path, default=Path("runs/pretrained"), metavar="DIR", help="SCENARIO-RECIPE-SEED folders"
     )
     parser.add_argument("--out", type=Path, default=Path("runs/evidence"), metavar="DIR", help="where summaries go")
     parser.add_argument("--episodes", type=int, default=400, metavar="N", help="of the first benchmark (default: 400)")
@@ -50,17 +50,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> None:
     from agents.comparison import aligned
-    from agents.pretrained import best_of
+    from agents.pretrained import best_of, by_validation
 
     runs = found(options.runs)
     jobs: list[list[str]] = []
-    for scenario, folders in runs.items():
+    for scenario, recipes in runs.items():
         common = ["--scenario", scenario, "--json", "--out"]
-        names = ",".join(map(str, folders))
+        names = ",".join(str(folder) for folders in recipes.values() for folder in folders)
         fast = ["--policies", f"all,planners,{names}", "--episodes", str(options.episodes)]
         jobs.append([*common, str(options.out / scenario / FAST), *fast])
         if options.ahead:
-            ahead = ["--policies", f"all,planners,rollout,{best_of(folders)}", "--episodes", str(options.ahead)]
+            best = ",".join(map(str, by_validation(best_of(folders) for folders in recipes.values())))
+            ahead = ["--policies", f"all,planners,rollout,{best}", "--episodes", str(options.ahead)]
             jobs.append([*common, str(options.out / scenario / AHEAD), *ahead, "--headroom"])
     with ThreadPoolExecutor(options.side_by_side) as pool:
         codes = list(pool.map(benchmark, jobs))
@@ -70,15 +71,17 @@ def run(options: argparse.Namespace) -> None:
     print(aligned(*filled(rows_of(options.out))))
 
 
-def found(folder: Path) -> dict[str, list[Path]]:
-    """Run folders by scenario, in the order of their seeds; ValueError where there is none."""
-    runs: dict[str, list[Path]] = {}
+def found(folder: Path) -> dict[str, dict[str, list[Path]]]:
+    """Run folders by scenario and recipe, in the order of their seeds; ValueError where there is none."""
+    runs: dict[str, dict[str, list[Path]]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         match = RUN.fullmatch(path.name)
         if match and (path / "policy.json").is_file():
-            runs.setdefault(match["scenario"], []).append(path)
+            runs.setdefault(match["scenario"], {}).setdefault(match["recipe"], []).append(path)
     if not runs:
-        raise ValueError(f"{folder}: no folder SCENARIO-SEED with a trained policy in it: run scripts/pretrain.py")
+        raise ValueError(
+            f"{folder}: no folder SCENARIO-RECIPE-SEED with a trained policy in it: run scripts/pretrain.py"
+        )
     return runs
 
 

@@ -1,15 +1,16 @@
-"""Train the policies that come with the package, and put the best of each scenario's seeds into agents/pretrained.
+"""Train the policies that come with the package, and put the best seed of each into agents/pretrained.
 
 python scripts/pretrain.py
-python scripts/pretrain.py --scenarios one-cloud,store-loss --minutes 5 --seeds 0,1,2 --out runs/pretrained
+python scripts/pretrain.py --scenarios one-cloud,store-loss --recipes rpi --minutes 5 --seeds 0,1 --out runs/pretrained
 
-Without --minutes a run has the steps of configs/training/default.toml, and the same seed gives the same weights.
+Without --minutes a run has the steps of its settings in configs/training, and the same seed gives the same weights.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,8 +20,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from agents.recipes import RECIPES, command, folder_of
 from og_env import config
 from og_env.command_line import Parser, guarded
+from og_env.parsing import nearest_valid
 
 ROOT = Path(__file__).resolve().parents[1]
 SCENARIOS = (
@@ -42,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("--scenarios", default=",".join(SCENARIOS), metavar="A,B", help="default: the eight with one")
+    parser.add_argument("--scenarios", default=",".join(SCENARIOS), metavar="A,B", help="default: the eight with some")
+    parser.add_argument("--recipes", default=",".join(RECIPES), metavar="A,B", help=f"default: {','.join(RECIPES)}")
     parser.add_argument("--seeds", default="0,1,2", metavar="K,L", help="training seeds (default: 0,1,2)")
     parser.add_argument("--minutes", type=float, metavar="M", help="stop each run after so long")
     parser.add_argument("--side-by-side", type=int, default=2, metavar="N", help="runs at a time (default: 2)")
@@ -55,6 +59,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--side-by-side is {options.side_by_side}; it must be 1 or more")
     if not all(seed.isdigit() for seed in options.seeds.split(",")):
         parser.error(f"--seeds is {options.seeds!r}; it must be whole numbers, such as 0,1,2")
+    for recipe in options.recipes.split(","):
+        if recipe not in RECIPES:
+            parser.error(f"--recipes: unknown recipe {recipe!r}{nearest_valid(recipe, RECIPES)}")
     return options
 
 
@@ -62,34 +69,36 @@ def run(options: argparse.Namespace) -> None:
     from agents import pretrained
 
     scenarios, seeds = options.scenarios.split(","), options.seeds.split(",")
+    recipes = [recipe for recipe in RECIPES if recipe in options.recipes.split(",")]
     for scenario in scenarios:
         config.load(scenario)
     if not options.only_pack:
         pairs = [(scenario, seed) for seed in seeds for scenario in scenarios]
         with ThreadPoolExecutor(options.side_by_side) as pool:
-            codes = list(pool.map(lambda pair: train(pair[0], pair[1], options), pairs))
-        if any(codes):
-            scenario, seed = pairs[next(index for index, code in enumerate(codes) if code)]
-            raise ValueError(f"training on {scenario} with seed {seed} did not end well: see its message above")
+            failed = list(pool.map(lambda pair: train_all(recipes, pair[0], pair[1], options), pairs))
+        if any(failed):
+            raise ValueError(f"{next(filter(None, failed))} did not end well: see its message above")
     for scenario in scenarios:
-        best = pretrained.best_of([folder(scenario, seed, options) for seed in seeds])
-        seed = best.name.rpartition("-")[2]
-        print(f"{scenario}: seed {seed} into {pretrained.pack(best, command(scenario, seed, options))}")
+        for recipe in recipes:
+            best = pretrained.best_of([folder_of(options.out, scenario, recipe, seed) for seed in seeds])
+            seed = best.name.rpartition("-")[2]
+            words = shlex.join(command(options.out, scenario, recipe, seed, options.minutes))
+            print(f"{scenario}: {recipe}, seed {seed}, into {pretrained.pack(best, words)}")
 
 
-def folder(scenario: str, seed: str, options: argparse.Namespace) -> Path:
-    return options.out / f"{scenario}-{seed}"
+def train_all(recipes: Sequence[str], scenario: str, seed: str, options: argparse.Namespace) -> str | None:
+    """The recipes of a scenario and seed, one after the other, since one may begin with another's policy; the first that
+    fails, in words."""
+    for recipe in recipes:
+        if train(scenario, recipe, seed, options) != 0:
+            return f"training {recipe} on {scenario} with seed {seed}"
+    return None
 
 
-def command(scenario: str, seed: str, options: argparse.Namespace) -> str:
-    limit = "" if options.minutes is None else f" --minutes {options.minutes:g}"
-    return f"python scripts/train.py --scenario {scenario} --seed {seed}{limit}"
-
-
-def train(scenario: str, seed: str, options: argparse.Namespace) -> int:
+def train(scenario: str, recipe: str, seed: str, options: argparse.Namespace) -> int:
     """One run in a process of its own; its exit code."""
-    words = command(scenario, seed, options).split()[1:]
-    out = folder(scenario, seed, options)
+    words = command(options.out, scenario, recipe, seed, options.minutes)[1:]
+    out = folder_of(options.out, scenario, recipe, seed)
     return subprocess.run([sys.executable, str(ROOT / words[0]), *words[1:], "--out", str(out)], check=False).returncode
 
 

@@ -66,7 +66,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, metavar="K", help="the same seed gives the same weights (default: 0)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/SCENARIO-TASK-SEED)")
     parser.add_argument("--algorithm", choices=("ppo", "rpi"), help="rpi: rollout policy iteration (default: ppo)")
-    parser.add_argument("--start", type=Path, metavar="DIR", help="begin with the weights of a trained policy")
+    parser.add_argument("--start", type=Path, metavar="DIR", help="begin with a trained policy's weights")
     parser.add_argument("--policy", choices=("shared", "mlp", "lstm"), help="network (default: shared where it fits)")
     parser.add_argument("--interface", choices=("proposals", "operations"), help="actions (default: proposals)")
     parser.add_argument("--n-envs", type=int, metavar="B", help="environments side by side")
@@ -114,7 +114,7 @@ def fresh(options: argparse.Namespace) -> Run:
         changes[length] = changes.pop("timesteps")
     if options.minutes is not None:
         changes.setdefault(length, NO_LIMIT)
-    settings, seed = train_settings.load(options.config, changes), options.seed or 0
+    settings, seed = train_settings.load(settings_file(options, algorithm), changes), options.seed or 0
     if settings.policy_kind(task) == "lstm" and (algorithm == "rpi" or options.engine == "rllib"):
         raise ValueError("--policy lstm is trained by PPO with the engine sb3: take shared or mlp")
     if algorithm == "rpi" and (task != "placement" or settings.interface != "proposals"):
@@ -122,11 +122,19 @@ def fresh(options: argparse.Namespace) -> Run:
     out = options.out or Path("runs") / f"{spec.name}-{task}-{seed}"
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: is a file, not a run folder")
-    if options.start is not None:
-        from agents import checkpoint
-
-        checkpoint.read_meta(options.start)
     return Run(spec, task, settings, seed, out, options.minutes, algorithm, options.start)
+
+
+def settings_file(options: argparse.Namespace, algorithm: str) -> Path | None:
+    """--config; without it, for PPO that goes on from rpi, the settings for that."""
+    if options.start is None:
+        return options.config
+    from agents import checkpoint
+
+    begun_from = checkpoint.read_meta(options.start).get("algorithm")
+    if options.config is None and (algorithm, begun_from) == ("ppo", "rpi"):
+        return train_settings.shipped_file("from-rpi")
+    return options.config
 
 
 def resumed(options: argparse.Namespace) -> Run:

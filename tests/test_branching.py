@@ -7,11 +7,13 @@ import pytest
 import torch
 from learning_cases import STEPS, short_world, small_settings
 
-from agents import checkpoint, evaluate, planners, rpi
+from agents import checkpoint, evaluate, planners, ppo, rpi
 from agents.branching import Ahead, branches
 from agents.planners.base import TunedGreedy
 from agents.planners.tuned import constants_of
+from agents.recipes import recipe_of
 from og_env.vector_env import NetworkVectorEnv
+from scripts import train as train_script
 
 WORLD = short_world()
 TINY = {"branch_states": 16, "branch_horizon": 4, "branch_spacing": 3}
@@ -122,3 +124,20 @@ def test_a_run_is_written_repeated_and_gone_on_from(tmp_path):
     assert "validation/return" in (tmp_path / "one" / "metrics.csv").read_text(encoding="utf-8")
     rpi.train(WORLD, settings, seed=2, out=tmp_path / "on", quiet=True, begin=tmp_path / "one")
     assert checkpoint.read_meta(tmp_path / "on")["seed"] == 2
+
+
+def test_ppo_goes_on_gently_from_it_and_says_so(tmp_path):
+    begin = rpi.train(WORLD, small_settings(**TINY), seed=1, out=tmp_path / "rpi", quiet=True)
+    words = ["--scenario", "toy-3", "--start", str(begin)]
+    run = train_script.fresh(train_script.parse(words))
+    assert run.settings.learning_rate == 1e-4 and run.settings.timesteps == 100_000
+    assert train_script.fresh(train_script.parse([*words, "--algorithm", "rpi"])).settings.learning_rate == 3e-3
+    mine = tmp_path / "mine.toml"
+    mine.write_text("learning_rate = 0.002\n", encoding="utf-8")
+    assert train_script.fresh(train_script.parse([*words, "--config", str(mine)])).settings.learning_rate == 0.002
+    settings = small_settings(timesteps=32)
+    out = ppo.train(WORLD, "placement", settings, seed=0, out=tmp_path / "ppo", quiet=True, begin=begin)
+    assert recipe_of(checkpoint.read_meta(out)) == "ppo_from_rpi"
+    more = settings.model_copy(update={"timesteps": 64})
+    ppo.train(WORLD, "placement", more, seed=0, out=out, quiet=True, resume=True)
+    assert checkpoint.read_resume(out)[1].meta["begun_from"] == "rpi"

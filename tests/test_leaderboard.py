@@ -62,7 +62,7 @@ def test_the_page_has_every_scenario_policy_and_verdict(tmp_path: Path, capsys: 
     )
     assert "| global-16, og_env/Placement-v0 | 20 (few) | greedy" in text
     assert "| greedy \\* | -50.00" in text
-    assert "PPO (mine) wins against greedy" in text and "cannot be told apart from greedy" in text
+    assert "mine wins against greedy" in text and "cannot be told apart from greedy" in text
 
 
 def test_a_benchmark_without_a_learned_policy_is_shown(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from learning_cases import short_world, small_settings
 
 from agents import checkpoint, curves, lineup, ppo, pretrained
+from agents.recipes import RECIPES, recipe_of
 from og_env import config
 from scripts import pretrain
 
@@ -31,33 +32,42 @@ def test_the_best_run_on_validation_is_packed_with_its_record(runs, tmp_path):
     assert best == runs[int(np.argmax(returns))]
     folder = pretrained.pack(best, "python scripts/train.py --seed 0", tmp_path)
     card = json.loads((folder / checkpoint.CARD).read_text(encoding="utf-8"))
-    assert folder.name == WORLD.name and card["command"].endswith("--seed 0") and card["versions"]["numpy"]
+    assert (
+        folder == tmp_path / "ppo" / WORLD.name and card["command"].endswith("--seed 0") and card["versions"]["numpy"]
+    )
     assert max(point["validation/return"] for point in card["learning_curve"]) == pytest.approx(
         card["validation_return"]
     )
     assert checkpoint.load(folder, scenario=WORLD).name == WORLD.name
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", pretrain.SCENARIOS)
-def test_every_scenario_of_the_table_has_a_small_policy_of_its_present_world(name):
-    folder = pretrained.folder_of(name)
+def test_every_scenario_of_the_table_has_small_policies_of_its_present_world(name, recipe):
+    folder = pretrained.folder_of(recipe, name)
     assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
-    assert pretrained.folder_for(config.load(name)) == folder, "trained on another world: run scripts/pretrain.py"
+    assert pretrained.folders_for(config.load(name))[recipe] == folder, "another world: run scripts/pretrain.py"
     card = checkpoint.read_meta(folder)
     assert len(card["learning_curve"]) > 2 and card["commit"] and card["command"].startswith("python scripts/train.py")
-    assert checkpoint.load(folder, scenario=name).meta["algorithm"] == "MaskablePPO"
+    assert recipe_of(checkpoint.load(folder, scenario=name).meta) == recipe
+
+
+def test_what_comes_along_is_in_the_order_of_its_validation():
+    folders = pretrained.folders_for(config.load("one-cloud"))
+    returns = [checkpoint.read_meta(folder)["validation_return"] for folder in folders.values()]
+    assert len(returns) == len(RECIPES) and returns == sorted(returns, reverse=True)
 
 
 def test_all_brings_it_along_after_folders_and_only_in_its_own_world(runs):
     spec = config.load("one-cloud")
     policies, learned = lineup.load_policies(["all"], spec, "placement")
-    assert learned == ["ppo"] and "greedy" in policies
+    assert set(learned) == set(RECIPES) and "greedy" in policies
     assert lineup.load_policies(["ppo"], spec, "placement")[1] == ["ppo"]
     other = config.override(spec, {"sites.count": 19})
     assert lineup.load_policies(["all"], other, "placement")[1] == []
     assert lineup.load_policies(["all"], spec, "joint")[1] == []
     assert lineup.load_policies(["all", str(runs[0])], WORLD, "placement")[1] == ["toy-0"]
-    with pytest.raises(ValueError, match="no trained policy comes with the scenario 'toy-3'"):
+    with pytest.raises(ValueError, match="ppo: no trained policy comes with the scenario 'toy-3'"):
         lineup.load_policies(["ppo"], WORLD, "placement")
 
 
@@ -90,6 +100,7 @@ def test_curves_hold_what_the_runs_met_and_the_baselines(runs):
         (["--minutes", "0"], "must be above 0"),
         (["--seeds", "a"], "whole numbers"),
         (["--scenarios", "one-clod"], "nearest valid: one-cloud"),
+        (["--recipes", "pp"], "nearest valid: ppo"),
     ],
 )
 def test_bad_input_of_pretrain_is_one_line(words, message, capsys):

@@ -258,16 +258,16 @@ def test_commands_name_the_shipped_settings(monkeypatch):
     assert words[4:] == ["--timesteps", "1000", "--seed", "3", "--out", "runs/ablations/one-cloud/no-prior-3"]
     assert study_runs.words_of(study, "rpi", 3)[2:6] == ["--algorithm", "rpi", "--timesteps", "50"]
     start = study_runs.words_of(study, "ppo-from-rpi", 3)
-    assert start[2:4] == ["--start", "runs/ablations/one-cloud/rpi-3"]
+    assert start[2:6] == ["--config", "configs/training/from-rpi.toml", "--start", "runs/ablations/one-cloud/rpi-3"]
 
 
-def test_settings_files_change_one_thing_each():
+def test_settings_files_change_what_they_are_named_for():
     shipped = train_settings.load().model_dump()
     names = {path.stem for path in train_settings.default_file().parent.glob("*.toml")} - {"default"}
     assert names == {what.settings for what in VARIANTS.values()} - {None}
     found = {}
     for name in names:
-        settings = train_settings.load(studies.settings_file(name)).model_dump()
+        settings = train_settings.load(train_settings.shipped_file(name)).model_dump()
         found[name] = {key: value for key, value in settings.items() if value != shipped[key]}
     assert found == {
         "no-prior": {"beta": 0.0},
@@ -276,6 +276,7 @@ def test_settings_files_change_one_thing_each():
         "lstm": {"policy": "lstm"},
         "no-exploration": {"exploration": 0.0},
         "unshaped": {"shaped": False},
+        "from-rpi": {"learning_rate": 1e-4, "sharpness": 2.0, "exploration_sharpness": 0.03, "timesteps": 100_000},
     }
 
 

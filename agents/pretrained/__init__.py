@@ -1,4 +1,4 @@
-"""Trained policies that come with the package: one folder per scenario, weights as safetensors, the rest as JSON.
+"""Trained policies that come with the package: RECIPE/SCENARIO, weights as safetensors, the rest as JSON.
 
 policy.json says what the policy is and was trained on, with which versions and command, and holds its learning curve;
 `scripts/pretrain.py` makes the folders anew.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from agents import checkpoint
+from agents.recipes import RECIPES, recipe_of
 from agents.worlds import differences
 from og_env import config
 from og_env.parsing import nearest_valid, read_json
@@ -24,27 +25,29 @@ CURVE = ("timesteps", "time/elapsed_s", "validation/return")
 RECORDED = ("versions", "commit")
 
 
-def names() -> tuple[str, ...]:
-    """Scenarios with a trained policy."""
-    return tuple(sorted(path.parent.name for path in FOLDER.glob(f"*/{checkpoint.CARD}")))
+def names(recipe: str) -> tuple[str, ...]:
+    """Scenarios with a trained policy of a recipe."""
+    return tuple(sorted(path.parent.name for path in (FOLDER / recipe).glob(f"*/{checkpoint.CARD}")))
 
 
-def folder_for(spec: ScenarioSpec, task: str = "placement") -> Path | None:
-    """The folder of the policy that was trained on this world; None where there is none, or for another task."""
-    if spec.name not in names():
-        return None
-    folder = FOLDER / spec.name
-    meta = checkpoint.read_meta(folder)
-    if meta["task"] != task or differences(config.load(meta["scenario"]), spec):
-        return None
-    return folder
+def folders_for(spec: ScenarioSpec, task: str = "placement") -> dict[str, Path]:
+    """By recipe, the folders of the policies that were trained on this world and task; the best on validation first."""
+    folders = {recipe: FOLDER / recipe / spec.name for recipe in RECIPES if spec.name in names(recipe)}
+    metas = {recipe: checkpoint.read_meta(folder) for recipe, folder in folders.items()}
+    fitting = [
+        recipe
+        for recipe, meta in metas.items()
+        if meta["task"] == task and not differences(config.load(meta["scenario"]), spec)
+    ]
+    return {recipe: folders[recipe] for recipe in sorted(fitting, key=lambda name: -metas[name]["validation_return"])}
 
 
-def folder_of(name: str) -> Path:
+def folder_of(recipe: str, scenario: str) -> Path:
     """The folder of a scenario's policy; ValueError in one line where there is none."""
-    if name not in names():
-        raise ValueError(f"no trained policy comes with the scenario {name!r}{nearest_valid(name, names())}")
-    return FOLDER / name
+    if scenario not in names(recipe):
+        hint = nearest_valid(scenario, names(recipe))
+        raise ValueError(f"{recipe}: no trained policy comes with the scenario {scenario!r}{hint}")
+    return FOLDER / recipe / scenario
 
 
 def learning_curve(run: Path) -> list[dict[str, float]]:
@@ -56,17 +59,21 @@ def learning_curve(run: Path) -> list[dict[str, float]]:
 
 def best_of(runs: Sequence[Path]) -> Path:
     """The run whose kept checkpoint was best on the validation episodes; ValueError for runs of several scenarios."""
-    metas = [checkpoint.read_meta(run) for run in runs]
-    if len({meta["scenario"]["name"] for meta in metas}) != 1:
+    if len({checkpoint.read_meta(run)["scenario"]["name"] for run in runs}) != 1:
         raise ValueError("runs of several scenarios: name those of one")
-    return max(zip(runs, metas, strict=True), key=lambda pair: pair[1]["validation_return"])[0]
+    return by_validation(runs)[0]
+
+
+def by_validation(runs: Iterable[Path]) -> list[Path]:
+    """Runs, the one whose kept checkpoint was best on the validation episodes first."""
+    return sorted(runs, key=lambda run: -checkpoint.read_meta(run)["validation_return"])
 
 
 def pack(run: Path, command: str, to: Path | None = None) -> Path:
-    """Copy a run's policy to its scenario's folder, with its record and learning curve; returns the folder."""
+    """Copy a run's policy to the folder of its recipe and scenario, with its record and learning curve; returns that."""
     meta = checkpoint.read_meta(run)
     record: dict[str, Any] = read_json(run / "config.json")
-    folder = (to or FOLDER) / meta["scenario"]["name"]
+    folder = (to or FOLDER) / recipe_of(meta) / meta["scenario"]["name"]
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run / checkpoint.WEIGHTS, folder / checkpoint.WEIGHTS)
     facts = {name: record[name] for name in RECORDED} | {"command": command, "learning_curve": learning_curve(run)}

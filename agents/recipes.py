@@ -1,0 +1,46 @@
+"""How the policies that come with the package are trained: the recipes, their commands and their run folders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Recipe(NamedTuple):
+    doc: str
+    words: tuple[str, ...] = ()
+    """options of scripts/train.py beside the scenario and the seed"""
+    begins_with: str | None = None
+    """the recipe whose policy of the same seed it goes on from"""
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "ppo": Recipe("PPO from the tuned planner as its prior"),
+    "rpi": Recipe("rollout policy iteration", ("--algorithm", "rpi")),
+    "ppo_from_rpi": Recipe("PPO that goes on from rpi", begins_with="rpi"),
+}
+RUN = re.compile(rf"(?P<scenario>.+)-(?P<recipe>{'|'.join(RECIPES)})-(?P<seed>\d+)")
+
+
+def folder_of(runs: Path, scenario: str, recipe: str, seed: str) -> Path:
+    """The run folder below `runs`."""
+    return runs / f"{scenario}-{recipe}-{seed}"
+
+
+def command(runs: Path, scenario: str, recipe: str, seed: str, minutes: float | None = None) -> list[str]:
+    """What trains it, without --out."""
+    what = RECIPES[recipe]
+    words = ["python", "scripts/train.py", "--scenario", scenario, *what.words]
+    if what.begins_with is not None:
+        words += ["--start", str(folder_of(runs, scenario, what.begins_with, seed))]
+    words += ["--seed", seed]
+    return words if minutes is None else [*words, "--minutes", f"{minutes:g}"]
+
+
+def recipe_of(meta: Mapping[str, Any]) -> str:
+    """The recipe of a trained policy, from its policy.json."""
+    if meta["algorithm"] == "rpi":
+        return "rpi"
+    return "ppo_from_rpi" if meta.get("begun_from") == "rpi" else "ppo"
