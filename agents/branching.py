@@ -1,4 +1,4 @@
-"""What happens after an action of a training episode: copies run ahead on its tape with the tuned greedy planner.
+"""What happens after an action of a training episode: copies run ahead on its tape with a policy.
 
 All branches of a state run on the same tape, so their differences are counterfactual advantages with little noise.
 Reading the tape ahead is for training alone.
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from agents.planners.base import TunedGreedy
 from agents.planners.tuned import constants_of
-from og_env.lookahead import Copies
+from og_env.lookahead import Choice, Copies, Indices
 from og_env.simulator import source_of
 from og_env.vector_env import NetworkVectorEnv
 
@@ -26,19 +26,30 @@ Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.
 class Ahead:
     """`copies` copies of every environment of a batch that run `horizon` steps, on the tape or on the forecast.
 
-    The tuned greedy planner acts in every `every`-th step. Raises ValueError for an environment without offers.
+    `act` chooses in them from flat observations and masks; without it, the tuned greedy planner from the raw states. What
+    a copy sees is what the environment would, but for signals of the last hour, which begin anew with the copy.
+    Raises ValueError for an environment without offers.
     """
 
     def __init__(
-        self, env: NetworkVectorEnv, copies: int, *, horizon: int, every: int, truth: bool = True, threads: int = 2
+        self,
+        env: NetworkVectorEnv,
+        copies: int,
+        *,
+        horizon: int,
+        truth: bool = True,
+        threads: int = 2,
+        act: Act | None = None,
     ) -> None:
         settings, simulator = env.simulator.settings, env.simulator
         if settings.task == "routing" or settings.interface != "proposals":
             raise ValueError('the planner of a continuation chooses among offers: take interface="proposals"')
-        self.env, self.count, self.every, self.truth = env, copies, every, truth
+        self.env, self.count, self.truth = env, copies, truth
         constants = constants_of(simulator.spec.name, "greedy_tuned")
         self._shares = np.array_split(np.arange(env.num_envs), min(threads, env.num_envs))
-        self._copies = [Copies(source_of(simulator), len(rows), copies, horizon) for rows in self._shares]
+        observed = None if act is None else simulator.slices
+        self._copies = [Copies(source_of(simulator), len(rows), copies, horizon, observed) for rows in self._shares]
+        self._act = act
         self._follow = [
             TunedGreedy(constants, simulator.world, copied.tape, copied.state, settings.proposals)
             for copied in self._copies
@@ -46,7 +57,7 @@ class Ahead:
         self._pool = ThreadPoolExecutor(len(self._shares))
 
     def rewards(self, first: npt.NDArray[np.integer] | None = None) -> npt.NDArray[np.float64]:
-        """Rewards [B, copies, H] of the actions `first` [B, copies], by default the planner's, and of the planner
+        """Rewards [B, copies, H] of the actions `first` [B, copies], by default the planner's, and of the policy
         afterwards, from the environments as they are now. Steps beyond the end of an episode count 0."""
 
         def run(share: int) -> npt.NDArray[np.float64]:
@@ -57,14 +68,23 @@ class Ahead:
                 if first is None
                 else first[rows].reshape(-1)
             )
-            return copies.run(chosen.astype(np.int64), follow.choose, every=self.every).reshape(
-                len(rows), self.count, -1
-            )
+            choose = follow.choose if self._act is None else acting(self._act, copies)
+            return copies.run(chosen.astype(np.int64), choose).reshape(len(rows), self.count, -1)
 
         return np.concatenate(list(self._pool.map(run, range(len(self._shares)))))
 
     def close(self) -> None:
         self._pool.shutdown()
+
+
+def acting(act: Act, copies: Copies) -> Choice:
+    """The choice of a policy in copies that write what it sees."""
+
+    def choose(offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices:
+        masks = np.concatenate([np.ones((len(offer), 1), np.bool_), offer != 0], axis=1)
+        return act(copies.observation[: len(offer)], masks).astype(np.int64)
+
+    return choose
 
 
 class Branches(NamedTuple):
@@ -79,16 +99,24 @@ class Branches(NamedTuple):
 
 
 def branches(
-    env: NetworkVectorEnv, act: Act, seed: int, *, spacing: int, horizon: int, every: int, truth: bool = True
+    env: NetworkVectorEnv,
+    act: Act,
+    seed: int,
+    *,
+    spacing: int,
+    horizon: int,
+    truth: bool = True,
+    follow: Act | None = None,
 ) -> Generator[Branches, None, None]:
-    """Play episodes of a batch by `act`, trying every action in every `spacing`-th step, without end.
+    """Play episodes of a batch by `act`, trying every action in every `spacing`-th step, without end; afterwards
+    `follow` acts in the copies, or the tuned greedy planner.
 
     Raises ValueError for another task than placement among offers.
     """
     if env.simulator.settings.task != "placement":
         raise ValueError("branches choose among offers alone: take the task placement")
     actions = env.simulator.settings.proposals + 1
-    ahead = Ahead(env, actions, horizon=horizon, every=every, truth=truth)
+    ahead = Ahead(env, actions, horizon=horizon, truth=truth, act=follow)
     first = np.tile(np.arange(actions), (env.num_envs, 1))
     try:
         observation, info = env.reset(seed=seed)

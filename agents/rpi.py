@@ -1,8 +1,9 @@
 """Rollout policy iteration: learns from branches which offer brings most, and sees observations alone.
 
-The policy plays training episodes; in every few steps each action is tried in a copy of the episode, with the tuned
-greedy planner afterwards, and the network is fitted to what the actions brought, by least squares on the differences
-between the actions of a state (Bertsekas 2013, "Rollout algorithms"; Lagoudakis and Parr 2003 for classification). A
+The policy plays training episodes; in every few steps each action is tried in a copy of the episode, with the policy
+so far afterwards, and the network is fitted to what the actions brought, by least squares on the differences between the
+actions of a state (Bertsekas 2013, "Rollout algorithms"; Lagoudakis and Parr 2003 for classification). It begins as the
+tuned greedy planner, and what it improves by, the next branches go on with: optimistic policy iteration. A
 rollout's noise is mostly rare and large, so what a return differs from the median one by is `bent` beyond `branch_bend`.
 What is kept is an average of the weights along the way.
 """
@@ -71,6 +72,12 @@ class Learner:
         wild = self.rng.random(len(logits)) < RANDOM
         logits = np.where(masks & wild[:, None], 0.0, logits)
         return (logits + self.rng.gumbel(size=logits.shape)).argmax(axis=1)
+
+    def follow(self, observations: npt.NDArray[np.float32], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
+        """The likeliest actions [B] of the averaged policy."""
+        with torch.inference_mode():
+            logits = self._logits(self.average, torch.as_tensor(observations), torch.as_tensor(masks))
+        return logits.argmax(dim=1).numpy()
 
     def add(self, tried: Branches) -> None:
         """Keep branches as centred targets."""
@@ -184,8 +191,8 @@ def train(
         seed,
         spacing=settings.branch_spacing,
         horizon=settings.branch_horizon,
-        every=settings.branch_every,
         truth=settings.branch_truth,
+        follow=learner.follow,
     )
     try:
         for tried in states:

@@ -69,8 +69,6 @@ class TrainSettings(Spec):
     """states that rollout policy iteration branches from, where no time limit ends it before"""
     branch_horizon: Annotated[int, Field(ge=1, le=2016)]
     """steps of a branch, and of the planner's continuation that shaped rewards are held against"""
-    branch_every: Annotated[int, Field(ge=1, le=36)]
-    """the tuned planner acts in every so-many-th step of a branch"""
     branch_truth: bool
     """branches run on the tape; otherwise on the forecast"""
     branch_spacing: Annotated[int, Field(ge=1, le=2016)]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from og_env import advance
 from og_env.binding import allocate, bind
+from og_env.fields import Slices, column
 from og_env.layout import METRICS, TERMS, Memo, Output, Scratch, State, Tape, World
 from og_env.nominal import THRESHOLD
 
@@ -25,6 +26,8 @@ NO_LEVELS = np.zeros((0, 0), np.float32)
 NO_MASK = np.zeros((0, 0), np.int8)
 OFFSETS = np.full(16, -1, np.int64)
 """of an observation that is not written"""
+EPISODE_LEFT = column("globals", "episode_left")
+"""a copy's tape ends sooner"""
 
 
 class Outlook(NamedTuple):
@@ -64,7 +67,10 @@ class Copies:
     """K copies each of up to E environments with room for H steps. `load` puts environments in, `run` steps them all;
     `batch` copies are loaded, the first ones in the arrays."""
 
-    def __init__(self, source: Source, environments: int, copies: int, horizon: int) -> None:
+    def __init__(
+        self, source: Source, environments: int, copies: int, horizon: int, observed: Slices | None = None
+    ) -> None:
+        """observed: where a flat observation has what, if `follow` is to read `observation` [B, O]."""
         if horizon < 1:
             raise ValueError(f"horizon is {horizon}; it must be 1 or more")
         self.source, self.environments, self.copies, self.horizon = source, environments, copies, horizon
@@ -76,6 +82,8 @@ class Copies:
         self._scratch: Scratch = allocate(Scratch, sizes)
         self._memo: Memo = allocate(Memo, sizes)
         self.table = bind(sizes, source.world, self.tape, self.state, self.output, self._scratch, self._memo)
+        self.offsets = OFFSETS if observed is None else observed.offsets
+        self.observation = np.zeros((most, 0 if observed is None else observed.width), np.float32)
         self.batch = most
         self._passed = np.zeros(most, np.int32)
         self._left = np.zeros(most, np.int64)
@@ -173,7 +181,11 @@ class Copies:
             proposes = acts_next or (offers_after and i + 1 == steps)
             mode = advance.PROPOSALS if proposes else advance.OPERATIONS
             actions = chosen if proposes else self.operations(chosen)
-            advance.ENTRIES[mode](self.table, 0, count, 0, mode, actions, use, NO_LEVELS, OFFSETS, NO_MASK)
+            seen = self.observation if acts_next else NO_LEVELS
+            advance.ENTRIES[mode](self.table, 0, count, 0, mode, actions, use, seen, self.offsets, NO_MASK)
+            if acts_next and seen.shape[1]:
+                left = self._left[:count] - 1 - i
+                seen[:count, EPISODE_LEFT] = np.maximum(left, 0) / (left + self._passed[:count] + 1 + i)
             rewards[:, i] = self.output.reward[:count]
             if record is not None:
                 record.terms[:, i] = self.output.terms[:count]

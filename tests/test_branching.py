@@ -12,6 +12,7 @@ from agents.branching import Ahead, branches
 from agents.planners.base import TunedGreedy
 from agents.planners.tuned import constants_of
 from agents.recipes import recipe_of
+from og_env.fields import column
 from og_env.vector_env import NetworkVectorEnv
 from scripts import train as train_script
 
@@ -26,11 +27,11 @@ def made(batch: int = 3, **kwargs) -> NetworkVectorEnv:
 def test_what_is_seen_ahead_is_what_the_planner_then_earns():
     env = made()
     env.reset(seed=4)
-    ahead = Ahead(env, 1, horizon=6, every=1, threads=2)
+    ahead = Ahead(env, 1, horizon=6, threads=2)
     simulator = env.simulator
     before = [values.copy() for values in (*simulator.state, *simulator.output)]
     seen = ahead.rewards()[:, 0]
-    blind = Ahead(env, 1, horizon=6, every=1, truth=False).rewards()[:, 0]
+    blind = Ahead(env, 1, horizon=6, truth=False).rewards()[:, 0]
     assert not np.allclose(blind, seen), "the forecast is not the tape"
     after = (*simulator.state, *simulator.output)
     assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
@@ -54,7 +55,7 @@ def test_branches_try_every_action_and_leave_the_episode_alone():
     def nothing(observations, masks):
         return np.zeros(len(observations), np.int64)
 
-    tried = branches(env, nothing, 7, spacing=2, horizon=4, every=1)
+    tried = branches(env, nothing, 7, spacing=2, horizon=4)
     first, second = next(tried), next(tried)
     observation, info = other.reset(seed=7)
     assert (first.observations == observation).all() and (first.masks == info["action_mask"]).all()
@@ -68,9 +69,32 @@ def test_branches_try_every_action_and_leave_the_episode_alone():
     ).all()
     tried.close()
     with pytest.raises(ValueError, match="placement"):
-        next(branches(NetworkVectorEnv(2, "joint", WORLD), nothing, 0, spacing=1, horizon=2, every=1))
+        next(branches(NetworkVectorEnv(2, "joint", WORLD), nothing, 0, spacing=1, horizon=2))
     with pytest.raises(ValueError, match="proposals"):
-        Ahead(NetworkVectorEnv(2, "placement", WORLD, interface="operations"), 1, horizon=2, every=1)
+        Ahead(NetworkVectorEnv(2, "placement", WORLD, interface="operations"), 1, horizon=2)
+
+
+def test_a_policy_acts_in_the_copies_as_it_would_in_the_environment():
+    env = made()
+    observation, info = env.reset(seed=4)
+
+    def last(observations, masks):
+        """The last offer, where the episode is more than half to come."""
+        index = masks.shape[1] - 1 - np.argmax(masks[:, ::-1], axis=1)
+        return np.where(observations[:, column("globals", "episode_left")] > 0.5, index, 0)
+
+    ahead = Ahead(env, 1, horizon=STEPS, threads=2, act=last)
+    first = last(observation, info["action_mask"].astype(np.bool_))
+    seen, planner = ahead.rewards(first[:, None])[:, 0], Ahead(env, 1, horizon=STEPS).rewards(first[:, None])[:, 0]
+    earned, acted = [], 0
+    for _ in range(STEPS):
+        chosen = last(observation, info["action_mask"].astype(np.bool_))
+        acted += (chosen > 0).sum()
+        observation, reward, *_, info = env.step(chosen)
+        earned.append(reward)
+    assert acted > 3 and np.allclose(seen, np.stack(earned, axis=1), atol=1e-5)
+    assert not np.allclose(planner, seen), "the planner does the same"
+    ahead.close()
 
 
 def test_the_learner_finds_the_action_that_brings_most():
@@ -111,6 +135,19 @@ def test_the_prior_alone_is_the_tuned_planner():
     ours = evaluate.run(checkpoint.LearnedPolicy(learner.policy_so_far(), meta, "rpi"), WORLD, episodes=4).returns
     theirs = evaluate.run(planners.make("greedy_tuned", WORLD), WORLD, episodes=4).returns
     assert np.allclose(ours, theirs, atol=0.05)
+
+
+def test_branches_go_on_with_the_policy_so_far():
+    settings = small_settings()
+    env = made(8)
+    observation, info = env.reset(seed=0)
+    masks = info["action_mask"].astype(np.bool_)
+    learner = rpi.Learner(rpi.untrained(env, settings, WORLD), settings, 0)
+    played = learner.policy_so_far().predict(observation, deterministic=True, action_masks=masks)[0]
+    assert (learner.follow(np.array(observation), masks) == played).all()
+    with torch.no_grad():
+        learner.average.mlp_extractor.nothing.bias += 100.0
+    assert (learner.follow(np.array(observation), masks) == 0).all()
 
 
 def test_a_run_is_written_repeated_and_gone_on_from(tmp_path):

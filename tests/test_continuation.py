@@ -25,7 +25,7 @@ def test_paths_extended_are_paths_begun_anew(task, threads, world):
     env = NetworkVectorEnv(BATCH, task, world, split="train", flatten=True)
     env.simulator.threaded_cells = 1 if threads > 1 else env.simulator.threaded_cells
     env.reset(seed=11)
-    kept, anew = Continuation(env, horizon=HORIZON), Ahead(env, 1, horizon=HORIZON, every=1)
+    kept, anew = Continuation(env, horizon=HORIZON), Ahead(env, 1, horizon=HORIZON)
     rng, simulator = np.random.default_rng(3), env.simulator
     planner = TunedGreedy(
         constants_of(world.name, "greedy_tuned"), simulator.world, simulator.tape, simulator.state, 10
