@@ -23,9 +23,6 @@ AS_IS = "as it is"
 """the world of the scenario file"""
 INSTANT_GBPS, INSTANT_GB_PER_S = 1e4, 1e5
 """links and disks that bring 100 GB in a tenth of a second"""
-STATES_PER_TIMESTEP = 1 / 20
-"""states that rollout policy iteration branches from in the time of a shaped step of PPO (configs/training/default.toml:
-10,000 states in 3 minutes, 240,000 steps in 3 to 5)"""
 
 
 class Variant(NamedTuple):
@@ -178,6 +175,12 @@ class Study(NamedTuple):
         ordered = [name for name in VARIANTS if name in runs | starts]
         first = [name for name in ordered if VARIANTS[name].start is None]
         return first, [name for name in ordered if VARIANTS[name].start is not None]
+
+
+def states_for(timesteps: int) -> int:
+    """States of rollout policy iteration beside so many steps of PPO, in the proportion of the shipped settings."""
+    shipped = train_settings.load()
+    return max(1, round(timesteps * shipped.branch_states / shipped.timesteps))
 
 
 def runs_of(variant: str) -> str:

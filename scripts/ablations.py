@@ -22,7 +22,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agents.studies import STATES_PER_TIMESTEP, VARIANTS, Study, chosen
+from agents.studies import VARIANTS, Study, chosen, states_for
 from og_env import config, requirements
 from og_env.command_line import Parser, guarded
 
@@ -42,7 +42,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--variants", default="all", metavar="all|A,B", help=f"of {', '.join(VARIANTS)} (default: all)")
     parser.add_argument("--seeds", default="0,1", metavar="K,L", help="training seeds (default: 0,1)")
     parser.add_argument("--timesteps", type=int, default=200_000, metavar="N", help="of each PPO run (default: 200000)")
-    parser.add_argument("--states", type=int, metavar="N", help="of each rpi run (default: a twentieth: about as long)")
+    parser.add_argument(
+        "--states", type=int, metavar="N", help="of each rpi run (default: in the proportion of the settings)"
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with other settings for every variant")
     parser.add_argument("--episodes", type=int, default=200, metavar="N", help="held-out episodes (default: 200)")
     parser.add_argument("--side-by-side", type=int, default=2, metavar="N", help="trainings at a time (default: 2)")
@@ -101,7 +103,7 @@ def study_of(options: argparse.Namespace) -> Study:
         variants=chosen(options.variants.split(",")),
         seeds=tuple(map(int, options.seeds.split(","))),
         timesteps=options.timesteps,
-        states=options.states or max(1, round(options.timesteps * STATES_PER_TIMESTEP)),
+        states=options.states or states_for(options.timesteps),
         out=options.out / spec.name,
         settings=options.config,
     )
