@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
@@ -35,6 +35,8 @@ DRAWN_BY_ONE = 8
 """episodes so few that one thread draws them"""
 THREADED_CELLS = 6_000
 """environments x sites x models in a call from which on threads pay (about 0.3 ms of work)"""
+PART_CELLS, PARTS = 3_000, 16
+"""fewest of them that a thread takes at a time, and how often it comes for more"""
 FLAT_TABLES = {
     "proposals": ("globals", "models", "proposals"),
     "operations": ("globals", "models", "sites"),
@@ -170,13 +172,13 @@ class Simulator:
             for b, seed in zip(rows, seeds, strict=True):
                 self.load_episode(int(b), seed, scripted)
             return
-        parts = [range(i, len(rows), self.threads) for i in range(self.threads)]
-        calls = [
-            self.pool.submit(lambda part: [self.load_episode(int(rows[i]), seeds[i], scripted) for i in part], part)
-            for part in parts
-        ]
-        for call in calls:
-            call.result()
+        parts = iter(range(len(rows)))
+
+        def work(thread: int) -> None:
+            for i in parts:
+                self.load_episode(int(rows[i]), seeds[i], scripted)
+
+        self._work_together(self.pool, work)
 
     def renew(self, *, keep: bool = False) -> Sheet:
         """Other arrays for observations and masks, which nobody else holds. keep: with the values of the last ones."""
@@ -187,6 +189,9 @@ class Simulator:
     def start(self, rows: np.ndarray) -> None:
         """Begin the loaded episodes of these environments."""
         begin = np.full(self.batch, advance.BEGIN, np.int64)
+        if len(rows) == self.batch:
+            self.advance(begin)
+            return
         for b in rows:
             self._advance(b, b + 1, 0, begin, self.no_levels)
 
@@ -196,14 +201,23 @@ class Simulator:
         if self.pool is None or self.cells < self.threaded_cells:
             self._advance(0, self.batch, 0, operations, levels)
             return
-        edges = np.linspace(0, self.batch, self.threads + 1).astype(int)
-        calls = [
-            self.pool.submit(self._advance, int(edges[i]), int(edges[i + 1]), i, operations, levels)
-            for i in range(1, self.threads)
-        ]
-        self._advance(0, int(edges[1]), 0, operations, levels)
+        size = max(self.batch // (PARTS * self.threads), PART_CELLS * self.batch // self.cells, 1)
+        parts = iter(range(0, self.batch, size))
+
+        def work(thread: int) -> None:
+            for low in parts:
+                self._advance(low, min(low + size, self.batch), thread, operations, levels)
+
+        self._work_together(self.pool, work)
+
+    def _work_together(self, pool: ThreadPoolExecutor, work: Callable[[int], None]) -> None:
+        """Call `work` with its number on every thread, this one included. It takes part after part until none is left, so
+        that a thread which starts late or is held up costs no more than one part."""
+        calls = [pool.submit(work, thread) for thread in range(1, self.threads)]
+        work(0)
         for call in calls:
-            call.result()
+            if not call.cancel():
+                call.result()
 
     def _advance(self, low: int, high: int, thread: int, operations: np.ndarray, levels: np.ndarray) -> None:
         self.entry(
