@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import numba
 import numba.extending
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.compiler_lock import global_compiler_lock
 
 njit: Any = numba.njit
 intrinsic: Any = numba.extending.intrinsic
@@ -91,10 +93,25 @@ def entry(function: Callable[..., Any]) -> Any:
 _told: set[Any] = set()
 
 
+def _load_backend(compiled: Any) -> None:
+    """What numba loads before its first kernel, with the collector off: it would look through 200 modules, of which
+    nothing is ever freed, again and again."""
+    with global_compiler_lock:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            compiled.targetctx.refresh()
+        finally:
+            if collects:
+                gc.enable()
+
+
 def announce(*entries: Any) -> None:
     """Tell on standard error, once, that entries which are neither loaded nor cached will be compiled now."""
     if _told.issuperset(entries):
         return
+    if not _told:
+        _load_backend(entries[0])
     cold = [entry for entry in entries if entry not in _told and not entry.signatures and not _is_cached(entry)]
     _told.update(entries)
     if cold:
