@@ -28,11 +28,11 @@ from numba.np import numpy_support
 
 from og_env.jit import intrinsic
 
-DIMENSIONS = "WBTYNMUFSDPKQOVCLXGR"
+DIMENSIONS = "WBTYNMUFSDPKQOVCLXGRH"
 """W worlds, B episodes in the batch, T tape rows, Y steps a day, N sites, M models, U user regions, F fault domains (shared
 ones, then one per site), S shared ones, D memberships of a site, P proposals, K proposal features, Q metrics, O
 observation width, V operations, C scratch slots (one per thread), L sites and G domains rounded up to whole LANES, X = N L, R
-pairs of tape rows"""
+pairs of tape rows, H domains again where someone asks for their losses, else 0"""
 
 LANES = 8
 """loops over so many elements become single vector instructions; longer ones run in blocks of it"""

@@ -12,6 +12,7 @@ from og_env.layout import (
     UNTRUSTED,
     VERIFIER,
     memo_of,
+    output_of,
     scratch_of,
     state_of,
     world_of,
@@ -190,25 +191,19 @@ def critical_part(t, b, c, f, bits, m, lost, served, verified):
 
 @kernel
 def write_losses(t, b, c, per_demand):
-    """Share of demand lost without each domain, and its share of traffic, to the state; returns the worst loss.
+    """Share of demand lost without each domain, and the worst visible one, to the output; returns the worst of all.
 
     per_demand: one over all demand, 0 where there is none."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k = state.world[b]
-    worst = 0.0
+    world, scratch, output = world_of(t), scratch_of(t), output_of(t)
+    k = state_of(t).world[b]
+    worst, seen = 0.0, 0.0
     for f in range(world.domain_size.shape[1]):
-        state.domain_share[b, f] = 0
         loss = min(scratch.domain_lost[c, f] * per_demand, 1.0)
-        state.domain_loss[b, f] = loss
         worst = max(worst, loss)
-    for s in range(state.status.shape[1]):
-        share = state.site_share[b, s]
-        if share > 0:
-            for d in range(world.site_domain.shape[2]):
-                f = world.site_domain[k, s, d]
-                if f < 0:
-                    break
-                state.domain_share[b, f] += share
+        seen = max(seen, loss if world.domain_visible[k, f] else 0.0)
+    for f in range(output.domain_loss.shape[1]):
+        output.domain_loss[b, f] = min(scratch.domain_lost[c, f] * per_demand, 1.0)
+    output.seen_loss[b] = seen
     return worst
 
 

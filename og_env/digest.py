@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from og_env.jit import kernel
-from og_env.layout import scratch_of, state_of, tape_of, world_of
+from og_env.layout import output_of, scratch_of, state_of, tape_of, world_of
 from og_env.nominal import LOOKAHEAD
 from og_env.routing import listen
 from og_env.status import hour_begins
@@ -73,15 +73,15 @@ def remember(t, b, c):
 def surroundings(t, b, c, s):
     """Of the domains of site s: the highest alarm of the last hour and the largest traffic share of visible shared ones,
     and the largest loss of visible ones."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k, shared = state.world[b], world.fragile_rate.shape[1]
+    world, scratch, output = world_of(t), scratch_of(t), output_of(t)
+    k, shared = state_of(t).world[b], world.fragile_rate.shape[1]
     hour, share, loss = 0.0, 0.0, 0.0
     for d in range(world.site_domain.shape[2]):
         f = world.site_domain[k, s, d]
         if f < 0:
             break
         if world.domain_visible[k, f]:
-            loss = max(loss, state.domain_loss[b, f])
+            loss = max(loss, output.domain_loss[b, f])
         if f < shared:
             hour = max(hour, scratch.alarm_hour[c, f])
             share = max(share, scratch.carried[c, f])

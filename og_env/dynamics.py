@@ -69,9 +69,9 @@ def begin(t, b, c):
             state.load_rps[b, m, s] = 0
             if phase >= FETCHING:
                 state.gpus_used[b, s] += world.replica_gpus[k, m, s]
-    for f in range(state.domain_share.shape[1]):
-        state.domain_share[b, f] = 0
-        state.domain_loss[b, f] = 0
+    output.seen_loss[b] = 0
+    for f in range(output.domain_loss.shape[1]):
+        output.domain_loss[b, f] = 0
     for m in range(models):
         state.model_demand_rps[b, m] = 0
         state.model_served_rps[b, m] = 0
@@ -136,8 +136,8 @@ def step(t, b, c, operation):
     possible = apply(t, b, operation)
     if possible and operation != 0:
         memo.known[b] &= ROLES if operation <= 3 * state.phase.shape[1] * state.phase.shape[2] else 0
-    choose_attack(t, b, row)
     listen(t, b, c, row - 1)
+    choose_attack(t, b, c, row)
     strike(t, b, c, row)
     survey(t, b, c)
     list_critical(t, b, c)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from og_env.binding import LANES
 from og_env.jit import inlined, kernel
 from og_env.lanes import exp, load, log, splat, store, total, where
@@ -96,15 +98,15 @@ def lognormal_percentiles(mean, variance):
 def quorum_s(t, b, c, s, quorum):
     """Seconds until the quorum-th nearest live verifier has the proof of site s; there is a quorum."""
     world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
-    if memo.quorum_s[b, s] < 0:
-        k = state_of(t).world[b]
+    k = state_of(t).world[b]
+    if memo.last_vote[b, s] < 0:
         votes, position, v = 0, 0, 0
         while votes < quorum and position < world.near_site.shape[2]:
             v = world.near_site[k, s, position]
             votes += scratch.votes[c, v]
             position += 1
-        memo.quorum_s[b, s] = world.rtt_ms[k, s, v] / 1000
-    return memo.quorum_s[b, s]
+        memo.last_vote[b, s] = v
+    return np.float32(world.rtt_ms[k, s, memo.last_vote[b, s]] / 1000)
 
 
 @kernel

@@ -170,13 +170,11 @@ class State(NamedTuple):
     phase: array("i1", "B M N")
     left: array("i4", "B M N")  # MB to fetch, or ms to load
     role_ms: array("i4", "B 3 N")  # -1 absent, above 0 provisioning, 0 running
-    gpus_used: array("i4", "B N")
+    gpus_used: array("i2", "B N")
     undetected_ms: array("i4", "B N")  # how long the router will still use a dead site
     status: array("u1", "B N")  # at the end of the last step
     load_rps: array("f4", "B M N")  # served by replica in the last step
     site_share: array("f4", "B N")  # of served traffic
-    domain_share: array("f4", "B F")
-    domain_loss: array("f4", "B F")  # N-1
     model_demand_rps: array("f4", "B M")
     model_served_rps: array("f4", "B M")
     model_latency_s: array("f4", "B M")
@@ -195,6 +193,8 @@ class Output(NamedTuple):
     metrics: array("f4", "B Q")
     truncated: array("u1", "B")
     operation: array("i4", "B")  # index of the operation carried out; 0 none
+    seen_loss: array("f4", "B")  # largest N-1 loss of a visible domain
+    domain_loss: array("f4", "B H")  # N-1
     offer: array("i4", "B P")  # operations proposed for the next step; 0 pads
     offer_gain: array("f4", "B P 5")  # gain per step: total, service, cost, resilience; then seconds until useful
 
@@ -206,14 +206,14 @@ class Memo(NamedTuple):
     dying: array("u1", "B")  # 1 where a dead site was still in use in the last step
     moving: array("i4", "B")  # fetches, loads and roles under way
     fetching: array("i4", "B")  # fetches alone
-    live: array("i4", "B 3")  # running roles at sites that are up
-    registered: array("i4", "B")  # running verifiers, dead ones included
+    live: array("i2", "B 3")  # running roles at sites that are up
+    registered: array("i2", "B")  # running verifiers, dead ones included
     rent_usd_per_hour: array("f8", "B")  # GPUs, machines, stored weights
-    slots: array("i4", "B")  # gateways in use
+    slots: array("i2", "B")  # gateways in use
     gateways: array("i2", "B N")  # their sites
     gateway_of: array("i2", "B U")  # slot; -1 none
     gateway_ms: array("f4", "B U")  # between user and gateway
-    quorum_s: array("f4", "B N")  # from a site to the quorum; -1 not worked out
+    last_vote: array("i2", "B N")  # by site: the verifier that completes its quorum; -1 not looked up
     critical: array("u1", "B F")  # bits: without the domain there is no gateway, no quorum, no store
     criticals: array("u1", "B")  # the bits of all domains
 
@@ -233,7 +233,8 @@ class Scratch(NamedTuple):
     dead_share: array("f4", "C N")  # of the step in which a dead site is still used
     alarm: array("f8", "C S")  # of the visible shared domains
     alarm_hour: array("f8", "C S")  # mean of the last hour
-    carried: array("f8", "C S")  # traffic share of the visible shared domains
+    domain_share: array("f4", "C F")  # of served traffic
+    carried: array("f8", "C S")  # the same of the visible shared domains
     site_risk: array("f8", "C N")
     hosting: array("u1", "C N")  # 1 where attraction and risk are filled in
     demand: array("f8", "C U M")

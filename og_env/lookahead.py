@@ -43,7 +43,7 @@ class Outlook(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What a simulator lends: its arrays and sizes."""
+    """What a simulator lends: its arrays, and sizes with room for offers even where it has none."""
 
     sizes: dict[str, int]
     world: World
@@ -98,8 +98,9 @@ class Copies:
         index = np.repeat(rows, self.copies)
         for target, values in zip(state, source.state, strict=True):
             np.take(values, index, axis=0, out=target[:count])
-        np.take(source.output.offer, index, axis=0, out=self.output.offer[:count])
-        np.take(source.output.offer_gain, index, axis=0, out=self.output.offer_gain[:count])
+        offers = source.output.offer.shape[1]
+        self.output.offer[:count, :offers] = source.output.offer[index]
+        self.output.offer_gain[:count, :offers] = source.output.offer_gain[index]
         self._memo.known[:count] = 0
         self._memo.dying[:count] = 0
         passed = state.step[:count].copy()

@@ -77,7 +77,7 @@ def write_globals(t, b, c, row, o, top):
     row[o + GLOBAL.episode_left] = 1 - step / (tape.attack.shape[1] - 1)
     row[o + GLOBAL.served] = metrics[b, METRIC.served_share]
     row[o + GLOBAL.unverified] = terms[b, TERM.unverified]
-    row[o + GLOBAL.exposure] = visible_exposure(t, b)
+    row[o + GLOBAL.exposure] = output.seen_loss[b]
     row[o + GLOBAL.cost] = clip(terms[b, TERM.cost])
     row[o + GLOBAL.latency] = terms[b, TERM.latency]
     row[o + GLOBAL.demand] = clip(scratch.sums[c, 1])
@@ -96,18 +96,6 @@ def write_globals(t, b, c, row, o, top):
     row[o + GLOBAL.weight_unserved] = magnitude(world.weights[k, TERM.unserved])
     row[o + GLOBAL.weight_unverified] = magnitude(world.weights[k, TERM.unverified])
     row[o + GLOBAL.weight_exposure] = magnitude(world.weights[k, TERM.exposure])
-
-
-@kernel
-def visible_exposure(t, b):
-    """The worst N-1 loss over the domains that the agent is told of."""
-    world, state = world_of(t), state_of(t)
-    k = state.world[b]
-    worst = 0.0
-    for f in range(world.domain_size.shape[1]):
-        if world.domain_visible[k, f]:
-            worst = max(worst, state.domain_loss[b, f])
-    return worst
 
 
 @kernel
@@ -249,9 +237,9 @@ def write_regions(t, b, row, o):
 
 
 @kernel
-def write_domains(t, b, row, o):
+def write_domains(t, b, c, row, o):
     """The rows of all domains from offset o; those of hidden kinds are zero."""
-    world, state = world_of(t), state_of(t)
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     k, step = state.world[b], state.step[b]
     width = len(DOMAIN)
     sites = state.status.shape[1]
@@ -273,8 +261,8 @@ def write_domains(t, b, row, o):
         row[first + DOMAIN.down] = clip(row[first + DOMAIN.down])
         row[first + DOMAIN.valid] = 1
         row[first + DOMAIN.signal] = alarm(t, b, step, f) if f < shared else 0.0
-        row[first + DOMAIN.share] = clip(state.domain_share[b, f])
-        row[first + DOMAIN.loss] = state.domain_loss[b, f]
+        row[first + DOMAIN.share] = clip(scratch.domain_share[c, f])
+        row[first + DOMAIN.loss] = output_of(t).domain_loss[b, f]
         row[first + DOMAIN.size] = world.domain_size[k, f] / sites
         row[first + DOMAIN.hazard] = clip(HAZARD_SCALE * world.domain_rate[k, f] * world.domain_mean_h[k, f])
 
@@ -300,4 +288,4 @@ def observe(t, b, c, obs, offsets):
     if offsets[4] >= 0:
         write_regions(t, b, row, offsets[4])
     if offsets[5] >= 0:
-        write_domains(t, b, row, offsets[5])
+        write_domains(t, b, c, row, offsets[5])

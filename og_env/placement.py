@@ -28,16 +28,16 @@ from og_env.layout import (
 
 
 @kernel
-def choose_attack(t, b, row):
+def choose_attack(t, b, c, row):
     """The opponent strikes, where the tape lets it, the shared domain that carries most served traffic."""
-    world, state = world_of(t), state_of(t)
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     k = state.world[b]
     if not tape_of(t).attack[b, row] or state.attacks_left[b] <= 0 or row < state.attack_ready[b]:
         return
     target, most = -1, 0.0
     for f in range(world.fragile_rate.shape[1]):
-        if world.domain_size[k, f] > 0 and state.domain_share[b, f] > most:
-            target, most = f, state.domain_share[b, f]
+        if world.domain_size[k, f] > 0 and scratch.domain_share[c, f] > most:
+            target, most = f, scratch.domain_share[c, f]
     if target >= 0:
         state.attack_domain[b] = target
         state.attack_until[b] = row + world.attack_steps[k] - 1

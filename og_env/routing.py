@@ -102,15 +102,33 @@ def alarm(t, b, row, f):
 
 
 @kernel
+def carry(t, b, c):
+    """Share of the served traffic that each domain carried in the last step."""
+    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
+    k = state.world[b]
+    for f in range(scratch.domain_share.shape[1]):
+        scratch.domain_share[c, f] = 0
+    for s in range(state.status.shape[1]):
+        share = state.site_share[b, s]
+        if share > 0:
+            for d in range(world.site_domain.shape[2]):
+                f = world.site_domain[k, s, d]
+                if f < 0:
+                    break
+                scratch.domain_share[c, f] += share
+
+
+@kernel
 def listen(t, b, c, row):
     """What the router goes by in this step: alarms of the visible shared domains and the traffic that each carries, as
     seen at the end of the last one; and which domains take trust away. No site's attraction or risk is worked out yet."""
     world, state, scratch = world_of(t), state_of(t), scratch_of(t)
     k = state.world[b]
+    carry(t, b, c)
     for f in range(world.fragile_rate.shape[1]):
         visible = world.domain_visible[k, f] != 0
         scratch.alarm[c, f] = alarm(t, b, row, f) if visible else 0.0
-        scratch.carried[c, f] = state.domain_share[b, f] if visible else 0.0
+        scratch.carried[c, f] = scratch.domain_share[c, f] if visible else 0.0
     for f in range(world.domain_effect.shape[1]):
         scratch.untrusting[c, f] = world.domain_effect[k, f] == UNTRUSTED
     for s in range(state.status.shape[1]):

@@ -84,15 +84,17 @@ class Simulator:
         compiled = compile_world(config.resolve(self.spec), risk_weight=settings.risk_weight, sizes=sizes_of(self.spec))
         self.compiled: list[CompiledWorld] = [compiled] * (batch if self.own_worlds else 1)
         self.tape_worlds = [tape_world(compiled)] * len(self.compiled)
+        self.mode = self._mode()
+        looks = not settings.flatten or self.mode == advance.PROPOSALS or bool(self.spec.failures.hidden)
         self.sizes = compiled.sizes | {
             "W": len(self.compiled),
             "B": batch,
-            "P": settings.proposals,
+            "P": 0 if self.mode == advance.OPERATIONS else settings.proposals,
+            "H": compiled.sizes["F"] if looks else 0,
             "Q": len(METRICS),
             "C": 1,
             "V": actions.count(compiled.sizes["N"], compiled.sizes["M"]),
         }
-        self.mode = self._mode()
         self.entry = advance.ENTRIES[self.mode]
         self.slices = self._slices()
         self.cuts = self._cuts()
@@ -249,7 +251,8 @@ class Simulator:
 
 def source_of(simulator: Simulator) -> Source:
     """The arrays that copies of its environments start from."""
-    return Source(simulator.sizes, simulator.world, simulator.tape, simulator.state, simulator.output)
+    sizes = simulator.sizes | {"P": simulator.settings.proposals}
+    return Source(sizes, simulator.world, simulator.tape, simulator.state, simulator.output)
 
 
 def simulate(

@@ -59,7 +59,8 @@ def write_rent(t, b):
         roles = 0
         for role in range(3):
             roles += state.role_ms[b, role, s] >= 0
-        usd += up * (state.gpus_used[b, s] * world.usd_per_gpu_hour[k, s] + roles * world.usd_per_vm_hour[k, s])
+        gpus = float(state.gpus_used[b, s])  # an int16 times a float32 would be a float32
+        usd += up * (gpus * world.usd_per_gpu_hour[k, s] + roles * world.usd_per_vm_hour[k, s])
         stored_gb += catalogue_gb if state.role_ms[b, STORE, s] >= 0 else 0.0
     memo_of(t).rent_usd_per_hour[b] = usd + stored_gb * world.storage_usd_per_gb_hour[k]
 
@@ -76,8 +77,8 @@ def survey(t, b, c):
         count_roles(t, b, c)
         mark_critical(t, b, c)
         find_gateways(t, b, c)
-        for s in range(memo.quorum_s.shape[1]):
-            memo.quorum_s[b, s] = -1
+        for s in range(memo.last_vote.shape[1]):
+            memo.last_vote[b, s] = -1
     memo.known[b] = PLACES | ROLES
     state, scratch = state_of(t), scratch_of(t)
     for s in range(state.status.shape[1]):

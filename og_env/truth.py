@@ -14,7 +14,7 @@ def truth_of(simulator: Simulator, b: int) -> dict[str, dict[str, Any]]:
     sites: names of the members; down: share of them that is down; traffic: share of served traffic on them; loss: share
     of demand that would be lost if the domain broke now.
     """
-    compiled, state = simulator.world_of(b), simulator.state
+    compiled, state, output = simulator.world_of(b), simulator.state, simulator.output
     hidden = simulator.spec.failures.hidden
     result = {}
     for f, domain in enumerate(compiled.domains[: compiled.sizes["S"]]):
@@ -23,7 +23,7 @@ def truth_of(simulator: Simulator, b: int) -> dict[str, dict[str, Any]]:
             result[f"{domain.kind}:{domain.name}"] = {
                 "sites": tuple(compiled.resolved.sites[s].name for s in members),
                 "down": float(((state.status[b, members] & DOWN) != 0).mean()),
-                "traffic": float(state.domain_share[b, f]),
-                "loss": float(state.domain_loss[b, f]),
+                "traffic": float(state.site_share[b, members].sum()),
+                "loss": float(output.domain_loss[b, f]),
             }
     return result

@@ -17,7 +17,7 @@ from og_env.oracle import step
 A, B, C = range(3)
 SIZES = {
     "W": 1, "B": 1, "T": 4, "Y": 288, "N": 3, "M": 1, "U": 1, "S": 1, "F": 4, "D": 2,
-    "P": 2, "K": 1, "Q": len(METRICS), "O": 0, "V": 28, "C": 1,
+    "P": 2, "K": 1, "Q": len(METRICS), "O": 0, "V": 28, "C": 1, "H": 4,
 }  # fmt: skip
 LAUNCH, RETIRE, STAGE = 1, 4, 7
 """operations at A; add the site"""

@@ -62,6 +62,7 @@ def sizes_of(rng: np.random.Generator, count: int, rows: int) -> dict[str, int]:
         "O": 0,
         "V": 1 + 3 * models * sites + 6 * sites,
         "C": 1,
+        "H": shared + sites,
     }
 
 
@@ -209,7 +210,7 @@ def _fill_state(rng: np.random.Generator, world: World, state: State, w: int) ->
     if rng.random() < 0.1:
         state.role_ms[w, STORE] = -1
     state.load_rps[w] = rng.uniform(0, 1, (models, sites)) * world.capacity_rps[w] * (state.phase[w] == WARM)
-    state.domain_share[w] = rng.uniform(0, 1, state.domain_share.shape[1]) * (world.domain_size[w] > 0)
+    state.site_share[w] = rng.dirichlet(np.ones(sites)) * world.site_valid[w]
     state.knobs[w] = world.knobs[w]
     state.attack_domain[w] = -1
     state.attack_until[w] = -1

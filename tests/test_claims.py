@@ -198,7 +198,8 @@ def test_a_router_that_minimises_latency_alone_raises_the_exposure_of_the_traffi
         infos, worst = [], []
         for _ in range(13):
             infos.append(env.step(0)[4])
-            worst.append(env.simulator.state.domain_share[0, : env.simulator.sizes["S"]].max())
+            shared = env.simulator.world_of(0).domains[: env.simulator.sizes["S"]]
+            worst.append(max(env.simulator.state.site_share[0, list(domain.members)].sum() for domain in shared))
         assert infos[10]["served_share"] == 1 and infos[10]["sites_down"] == 0 and infos[11]["sites_down"] == 2
         figures.append([infos[10][name] for name in ("latency_mean_ms", "exposure", "n_eff")])
         figures[-1] += [worst[10], infos[11]["timeout_share"]]

@@ -25,7 +25,7 @@ def assert_equal(kernel: tuple[State, Output], oracle: tuple[State, Output]) -> 
     """Integers exactly, floats closely; the message names the field, term or metric."""
     for name in State._fields:
         assert_same(name, getattr(kernel[0], name), getattr(oracle[0], name))
-    for name in ("operation", "truncated", "reward"):
+    for name in ("operation", "truncated", "reward", "seen_loss", "domain_loss"):
         assert_same(name, getattr(kernel[1], name), getattr(oracle[1], name))
     for i, name in enumerate(TERMS):
         assert_same(f"term {name}", kernel[1].terms[:, i], oracle[1].terms[:, i])

@@ -33,7 +33,8 @@ def rollout_hash(task: Task) -> str:
         _, rewards, *_ = env.step(rng.integers(0, highs))
         state = env.simulator.state
         total.update(np.round(rewards, 4).tobytes())
-        for events in (state.phase, state.role_ms, state.gpus_used, state.status, state.undetected_ms):
+        gpus_used = state.gpus_used.astype(np.int32)
+        for events in (state.phase, state.role_ms, gpus_used, state.status, state.undetected_ms):
             total.update(events.tobytes())
     return total.hexdigest()[:16]
 

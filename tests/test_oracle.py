@@ -114,7 +114,7 @@ def test_softmax_weighs_network_cold_wait_load_and_risk() -> None:
     world = served_at_a_and_c(base_rps=1)
     world.state.knobs[0] = [40, 0.1, 2, 0.5, 0.2]
     world.state.load_rps[0, 0] = [5, 0, 0]
-    world.state.domain_share[0, 0] = 0.4
+    world.state.site_share[0] = [0.4, 0, 0.6]
     world.tape.signal[0, 0, 0] = 127  # alarm 127 / 127.5 - 0.25
     put(world, C, LOADING, 60_000)
     load = play(world).state.load_rps[0, 0]
@@ -250,8 +250,8 @@ def test_slow_sites_have_half_the_capacity_and_take_longer() -> None:
 def test_contingency_counts_what_spare_capacity_cannot_take() -> None:
     done = play(served_at_a_and_c(base_rps=14))
     # 7 requests/s each with a limit of 8: one of the seven finds room elsewhere
-    assert done.state.domain_loss[0].tolist() == near([6 / 14, 6 / 14, 0, 6 / 14])
-    assert done.state.domain_share[0].tolist() == near([0.5, 0.5, 0, 0.5])
+    assert done.output.domain_loss[0].tolist() == near([6 / 14, 6 / 14, 0, 6 / 14])
+    assert done.state.site_share[0].tolist() == near([0.5, 0, 0.5])
     assert done.terms["exposure"] == near(6 / 14)
 
 
@@ -259,18 +259,18 @@ def test_what_is_not_yet_warm_is_no_reserve() -> None:
     world = served_at_a_and_c(base_rps=6)
     assert play(world).metrics["exposure"] == near(0)
     put(world, C, LOADING, 1)
-    assert play(world).state.domain_loss[0].tolist() == near([0.5, 0.5, 0, 0])
+    assert play(world).output.domain_loss[0].tolist() == near([0.5, 0.5, 0, 0])
 
 
 def test_contingency_of_the_last_gateway_and_the_last_copy() -> None:
     world = served_at_a_and_c(base_rps=2)
     assert play(world).metrics["exposure"] == 0
     world.state.role_ms[0, GATEWAY, C] = -1
-    assert play(world).state.domain_loss[0].tolist() == [1, 1, 0, 0]
+    assert play(world).output.domain_loss[0].tolist() == [1, 1, 0, 0]
     alone = paper()
     put(alone, B, WARM)  # store and only copy
     alone.state.role_ms[0, GATEWAY, B] = 0
-    assert play(alone).state.domain_loss[0].tolist() == [1, 0, 1, 0]
+    assert play(alone).output.domain_loss[0].tolist() == [1, 0, 1, 0]
 
 
 def test_contingency_of_a_broken_attestation_counts_trusted_spare() -> None:
@@ -278,14 +278,14 @@ def test_contingency_of_a_broken_attestation_counts_trusted_spare() -> None:
     assert play(world).terms["exposure"] == near(6 / 14)
     strikes(world, (0, 1, C), UNTRUSTED)
     # nothing trusted is spare outside A; the answers of C do not count as verified in the first place
-    assert play(world).state.domain_loss[0].tolist() == near([7 / 14, 7 / 14, 0, 0])
+    assert play(world).output.domain_loss[0].tolist() == near([7 / 14, 7 / 14, 0, 0])
 
 
 def test_the_opponent_breaks_the_domain_with_most_traffic() -> None:
     world = served_at_a_and_c()
     world.tape.attack[:] = 1
     world.state.attacks_left[:] = 1
-    world.state.domain_share[0] = [0.4, 0.9, 0, 0]  # only shared domains are attacked
+    world.state.site_share[0] = [0.1, 0, 0.9]  # only shared domains are attacked
     done = play(world)
     assert done.state.status[0].tolist() == [DOWN, DOWN, 0]
     assert done.metrics["active_outages"] == 1

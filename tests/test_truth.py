@@ -105,7 +105,7 @@ def test_truth_follows_status_traffic_and_losses():
             assert told["sites"] == tuple(world.resolved.sites[s].name for s in members)
             assert told["down"] == np.mean([state.status[0, s] & DOWN != 0 for s in members])
             assert told["traffic"] == pytest.approx(sum(state.site_share[0, s] for s in members), abs=1e-6)
-            assert told["loss"] == state.domain_loss[0, f]
+            assert told["loss"] == env.simulator.output.domain_loss[0, f]
     assert info["truth"]["facility:equinix-fr2"]["down"] == 0.5
 
 

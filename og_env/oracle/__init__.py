@@ -10,7 +10,6 @@ import numpy as np
 from og_env.layout import FETCHING, GATEWAY, LOADING, METRICS, STORE, TERMS, VERIFIER, WARM, Output, State, Tape, World
 from og_env.oracle.accounts import (
     Bill,
-    Contingency,
     Finality,
     bill,
     contingency,
@@ -48,19 +47,17 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
     fetch = fetches(facts, struck)
     traffic = serve(facts, tape, struck, before.status, fetch)
     final = finalise(facts, struck, traffic)
-    risk = contingency(facts, struck, traffic, final, fetch.wait_ms)
+    loss = contingency(facts, struck, traffic, final, fetch.wait_ms)
     paid = bill(facts, struck, traffic, fetch)
     ended, cold_starts = progress(facts, struck, fetch)
 
-    terms = terms_of(facts, traffic, final, risk.loss.max(axis=1), paid.usd_per_hour, done > 0)
+    terms = terms_of(facts, traffic, final, loss.max(axis=1), paid.usd_per_hour, done > 0)
     term_values = np.stack([terms[name] for name in TERMS], axis=1)
     reward = -(facts.world.weights * term_values).sum(axis=1)
 
     remembered = ended._replace(
         load_rps=traffic.load_rps,
         site_share=_site_share(traffic),
-        domain_share=risk.share,
-        domain_loss=risk.loss,
         model_demand_rps=traffic.users.demand_rps,
         model_served_rps=traffic.served_rps,
         model_latency_s=traffic.latency_s,
@@ -69,7 +66,7 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
 
     metrics = _traffic_metrics(facts, traffic, final)
     metrics |= _fleet_metrics(facts, tape, struck, ended, final)
-    metrics |= _money_metrics(paid, risk, traffic)
+    metrics |= _money_metrics(paid, loss, traffic)
     metrics["cold_starts"] = cold_starts
     metrics["operations"] = done > 0
     metrics["impossible_operations"] = done != operation
@@ -80,6 +77,8 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
         metrics=np.stack([np.asarray(metrics[name], np.float64) for name in METRICS], axis=1),
         truncated=(ended.step == tape.attack.shape[1] - 1).astype(np.uint8),
         operation=done.astype(np.int32),
+        seen_loss=np.where(facts.world.domain_visible == 1, loss, 0).max(axis=1),
+        domain_loss=loss,
         offer=np.zeros((batch, 0), np.int32),
         offer_gain=np.zeros((batch, 0, 5)),
     )
@@ -139,11 +138,11 @@ def _fleet_metrics(facts: Facts, tape: Tape, struck: State, ended: State, final:
     }
 
 
-def _money_metrics(paid: Bill, risk: Contingency, traffic: Traffic) -> dict[str, np.ndarray]:
+def _money_metrics(paid: Bill, loss: np.ndarray, traffic: Traffic) -> dict[str, np.ndarray]:
     served = traffic.served_rps.sum(axis=1)
     return {
         "usd_per_hour": paid.usd_per_hour,
         "usd_per_1000_requests": ratio(paid.usd_per_hour * 1000, served * 3600),
-        "exposure": risk.loss.max(axis=1),
+        "exposure": loss.max(axis=1),
         "fetch_gb": paid.fetch_gb,
     }

@@ -23,11 +23,6 @@ class Finality(NamedTuple):
     finality_s: np.ndarray  # [B]
 
 
-class Contingency(NamedTuple):
-    loss: np.ndarray  # [B, F]: share of demand that is hurt if the domain breaks
-    share: np.ndarray  # [B, F]: share of served traffic
-
-
 class Bill(NamedTuple):
     usd_per_hour: np.ndarray  # [B]
     fetch_gb: np.ndarray  # [B]
@@ -66,8 +61,8 @@ def finalise(facts: Facts, state: State, traffic: Traffic) -> Finality:
     return Finality(live, quorum, verified.sum(axis=2), finality_s)
 
 
-def contingency(facts: Facts, state: State, traffic: Traffic, final: Finality, wait_ms: np.ndarray) -> Contingency:
-    """What would be lost, unverified or unfetchable if one fault domain broke now, for each of them."""
+def contingency(facts: Facts, state: State, traffic: Traffic, final: Finality, wait_ms: np.ndarray) -> np.ndarray:
+    """[B, F]: share of demand that would be lost, unverified or unfetchable if the fault domain broke now."""
     world, demand, served = facts.world, traffic.users.demand_rps, traffic.served_rps
     member = (facts.member & (world.domain_size > 0)[:, :, None]).astype(np.float64)
     up = ~down(state.status)
@@ -101,8 +96,7 @@ def contingency(facts: Facts, state: State, traffic: Traffic, final: Finality, w
     enclaves = (world.verification == TEE)[:, None]
     if_distrusted = np.where(enclaves, beyond_spare(load * trusted, spare * trusted), 0).sum(axis=2)
     hurt = np.where(world.domain_effect == UNTRUSTED, if_distrusted, if_broken) * (world.domain_size > 0)
-    loss = np.minimum(ratio(hurt, demand.sum(axis=1, keepdims=True)), 1)
-    return Contingency(loss, ratio(inside(load).sum(axis=2), served.sum(axis=1, keepdims=True)))
+    return np.minimum(ratio(hurt, demand.sum(axis=1, keepdims=True)), 1)
 
 
 def bill(facts: Facts, state: State, traffic: Traffic, fetch: Fetches) -> Bill:

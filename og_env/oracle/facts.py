@@ -35,6 +35,12 @@ def facts_of(world: World, index: np.ndarray) -> Facts:
     return Facts(World(*(rows(values) for values in world)), rows(belongs.any(axis=-1)), rows(hit), shared)
 
 
+def carried(facts: Facts, site_share: np.ndarray) -> np.ndarray:
+    """[B, S]: share of the traffic that each shared domain carries."""
+    exists = facts.world.domain_size[:, : facts.shared] > 0
+    return np.einsum("bfs,bs->bf", facts.member[:, : facts.shared] & exists[:, :, None], site_share)
+
+
 def wide(values: np.ndarray) -> np.ndarray:
     """Integers as int64 and floats as float64, so that nothing overflows or is rounded."""
     kind = values.dtype.kind

@@ -19,7 +19,7 @@ from og_env.layout import (
     State,
     Tape,
 )
-from og_env.oracle.facts import Facts, down, has
+from og_env.oracle.facts import Facts, carried, down, has
 
 
 class Fetches(NamedTuple):
@@ -112,7 +112,7 @@ def _attack(facts: Facts, tape: Tape, state: State) -> State:
     world, now = facts.world, state.step + 1
     if facts.shared == 0:
         return state
-    share = np.where(world.domain_size[:, : facts.shared] > 0, state.domain_share[:, : facts.shared], 0)
+    share = carried(facts, state.site_share)
     may = tape.attack[np.arange(len(now)), now] == 1
     strikes = may & (state.attacks_left > 0) & (now >= state.attack_ready) & (share.max(axis=1) > 0)
     end = now + world.attack_steps

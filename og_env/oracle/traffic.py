@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from og_env.layout import GATEWAY, KNOBS, LOADING, UNTRUSTED, State, Tape
-from og_env.oracle.facts import Facts, clipped, down, has, ratio, slow
+from og_env.oracle.facts import Facts, carried, clipped, down, has, ratio, slow
 from og_env.oracle.placement import Fetches
 from og_env.status import SLOW_CAPACITY, SLOW_MS, TEE
 
@@ -123,7 +123,7 @@ def _site_risk(facts: Facts, tape: Tape, state: State) -> np.ndarray:
         return np.zeros(state.status.shape)
     error_rate = tape.signal[np.arange(len(state.step)), state.step].astype(np.float64) / 127.5 - 0.25
     alarm = np.where(visible, clipped(error_rate, 0, 1), 0)
-    concentration = np.where(visible, state.domain_share[:, :shared], 0)
+    concentration = np.where(visible, carried(facts, state.site_share), 0)
     member = facts.member[:, :shared]
     return np.einsum("bfs,bf->bs", facts.hit[:, :shared], alarm) + (member * concentration[:, :, None]).max(axis=1)
 
