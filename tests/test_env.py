@@ -12,6 +12,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import og_env
+from agents.speed import bytes_per_env
 from og_env import config, fields
 from og_env.env import NetworkEnv
 from og_env.layout import METRICS
@@ -128,6 +129,39 @@ def test_single_vector_and_threads_agree_bit_for_bit(scenario, interface):
         else:
             assert info["exposure"] == reference[step][2][0][METRICS.index("exposure")]
         assert np.array_equal(single.simulator.observation[0], reference[step][0][0])
+
+
+def test_what_no_interface_shows_is_not_kept():
+    def room(scenario: str, **kwargs) -> tuple[int, int]:
+        output = NetworkEnv("placement", scenario, **kwargs).simulator.output
+        return output.offer.shape[1], output.domain_loss.shape[1]
+
+    domains = NetworkEnv("placement", "global-16").simulator.sizes["F"]
+    assert room("global-16") == (10, domains)
+    assert room("global-16", flatten=True) == (10, domains)
+    assert room("global-16", interface="operations") == (0, domains)
+    assert room("global-16", interface="operations", flatten=True) == (0, 0)
+    assert room("hidden-facility", interface="operations", flatten=True)[1] > 0  # `info["truth"]` has them
+    assert bytes_per_env("global-64")["state"] <= 12_000
+
+
+def test_a_part_that_fails_fails_the_step():
+    env = NetworkVectorEnv(64, "placement", short("global-16"), interface="operations", threads=2)
+    env.simulator.threaded_cells = 0
+    env.reset(seed=0)
+    work, failed = env.simulator._advance, []
+
+    def advance(low: int, *others) -> None:
+        if low >= 32:
+            failed.append(low)
+            raise RuntimeError("no more")
+        work(low, *others)
+
+    env.simulator._advance = advance  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="no more"):
+        env.step(np.zeros(64, np.int64))
+    assert failed
+    env.close()
 
 
 def test_final_observation_is_the_one_of_the_ended_episode():
