@@ -12,6 +12,7 @@ import numpy as np
 
 from agents import checkpoint, evaluate, heuristics, planners, pretrained
 from agents.figures import ACCENT, ALARM, FONT_PT, GREY, SECOND, png
+from agents.recipes import recipe_of
 from og_env import config
 from og_env.specs import ScenarioSpec
 
@@ -23,6 +24,7 @@ class Curve(NamedTuple):
     """One run."""
 
     name: str
+    recipe: str
     rows: list[dict[str, float]]
     """by pretrained.CURVE"""
 
@@ -50,7 +52,10 @@ def read(folders: Sequence[Path], baselines: Sequence[str]) -> Curves:
             raise ValueError(f"{folder}: another scenario or other validation episodes than {folders[0]}")
         if meta["task"] != metas[0]["task"]:
             raise ValueError(f"{folder}: trained for {meta['task']}, not {metas[0]['task']}")
-    runs = [Curve(folder.resolve().name, pretrained.learning_curve(folder)) for folder in folders]
+    runs = [
+        Curve(folder.resolve().name, recipe_of(meta), pretrained.learning_curve(folder))
+        for folder, meta in zip(folders, metas, strict=True)
+    ]
     task = metas[0]["task"]
     returns = {name: _mean(name, spec, task, episodes) for name in baselines}
     return Curves(spec, episodes, runs, returns)
@@ -62,20 +67,33 @@ def _mean(name: str, spec: ScenarioSpec, task: str, episodes: int) -> float:
 
 
 def picture(curves: Curves) -> bytes:
-    """PNG: a line for each run, their mean where there are several, and a dashed line for each baseline."""
+    """PNG: a line for each run, the mean of each recipe's runs, and a dashed line for each baseline; over steps (states of
+    rpi), or the share of the run where recipes differ."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.4), layout="constrained")
     axes = figure.subplots()
+    recipes = list(dict.fromkeys(run.recipe for run in curves.runs))
+    several = len(recipes) > 1
     for at, run in enumerate(curves.runs):
-        steps = [row["timesteps"] / 1000 for row in run.rows]
-        axes.plot(steps, _values(run), "o-", color=COLOURS[at % len(COLOURS)], markersize=3, label=run.name)
-    if len(curves.runs) > 1:
-        grid, mean = average(curves.runs)
-        axes.plot(grid / 1000, mean, color=GREY, linewidth=4, alpha=0.6, zorder=0, label="mean of the runs")
+        colour = COLOURS[(recipes.index(run.recipe) if several else at) % len(COLOURS)]
+        full = 0.01 * run.rows[-1]["timesteps"] if several else 1000
+        steps = [row["timesteps"] / full for row in run.rows]
+        label = None if several else run.name
+        width = 0.8 if several else 1.5
+        axes.plot(steps, _values(run), "o-", color=colour, markersize=3, linewidth=width, label=label)
+    for at, recipe in enumerate(recipes):
+        runs = [run for run in curves.runs if run.recipe == recipe]
+        if several or len(runs) > 1:
+            grid, mean = average(runs)
+            full = 0.01 * grid[-1] if several else 1000
+            label = f"{recipe}, mean of {len(runs)}" if several else "mean of the runs"
+            colour = COLOURS[at % len(COLOURS)] if several else GREY
+            axes.plot(grid / full, mean, color=colour, linewidth=4, alpha=0.6, zorder=0, label=label)
     for at, (name, value) in enumerate(curves.baselines.items()):
         axes.axhline(value, color=GREY, linestyle=("--", ":", "-.")[at % 3], linewidth=1.2, label=name)
-    axes.set_xlabel("environment steps, thousands")
+    unit = "states that were branched from" if recipes == ["rpi"] else "environment steps"
+    axes.set_xlabel("share of the run, %" if several else f"{unit}, thousands")
     axes.set_ylabel("mean return")
     title = f"{curves.spec.name}: {curves.episodes} validation episodes"
     axes.set_title(title, loc="left", fontsize=FONT_PT)

@@ -1,6 +1,6 @@
 """Learning curves of runs as curves.png and curves.csv, with baselines as lines.
 
-python scripts/curves.py runs/pretrained/one-cloud-0 runs/pretrained/one-cloud-1 --out runs/curves/one-cloud
+python scripts/curves.py runs/pretrained/one-cloud-ppo-0 runs/pretrained/one-cloud-ppo-1 --out runs/curves/one-cloud
 """
 
 from __future__ import annotations
