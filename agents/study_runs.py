@@ -13,6 +13,9 @@ from agents.train_settings import shipped_file
 from og_env import IDS, config
 from og_env.parsing import read_json, read_toml
 
+OF_RPI = ("branch_states", "branch_truth", "branch_spacing", "branch_bend")
+"""settings that PPO does not read"""
+
 
 def words_of(study: Study, variant: str, seed: int) -> list[str]:
     """What follows `scripts/train.py` for a training, in the working folder.
@@ -106,7 +109,10 @@ def _difference(record: dict[str, Any], expected: dict[str, Any]) -> str | None:
         if had == value:
             continue
         if key == "settings" and isinstance(had, dict):
-            name = next((name for name in value if had.get(name) != value[name]), "others")
+            idle = () if expected["algorithm"] == "rpi" else OF_RPI
+            name = next((name for name in value if had.get(name) != value[name] and name not in idle), None)
+            if name is None:
+                continue
             return f"{name} = {had.get(name)}"
         return f"another {key.replace('_', ' ')}"
     return None

@@ -195,6 +195,8 @@ def test_a_run_with_other_settings_is_not_taken(study, files):
     assert study_runs.lacking(usual, FULL, 0) is None
     assert study_runs.lacking(usual._replace(timesteps=256), FULL, 0) == "trained with timesteps = 128"
     assert study_runs.lacking(usual._replace(settings=None), FULL, 0) == "trained with n_envs = 4"
+    assert study_runs.lacking(usual._replace(states=9), FULL, 0) is None, "PPO branches from no states"
+    assert study_runs.lacking(usual._replace(states=9), "rpi", 0) == "trained with branch_states = 8"
     assert study_runs.lacking(usual, FULL, 7) == "not trained"
     other = usual._replace(spec=config.override(spec, {"demand.burst_sd": 0.2}))
     assert study_runs.lacking(other, FULL, 0) == "trained with another scenario"
