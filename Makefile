@@ -1,4 +1,4 @@
-# make demo    install, train PPO on global-24 for 2 minutes, benchmark it against every heuristic and quick planner
+# make demo    install, train on global-24 for 3 minutes, benchmark against every heuristic and quick planner
 # make test    lint and the tests that are quick
 # make test-compat  the tests of the interfaces with the oldest and with the newest Gymnasium, in venvs of their own
 # make test-ray     the tests on a Ray cluster, in a venv of its own
@@ -29,7 +29,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	$(RUN) scripts/train.py --scenario global-24 --env og_env/Placement-v0 --minutes $(MINUTES) --seed 0 --out runs/demo
+	$(RUN) scripts/train.py --scenario global-24 --algorithm rpi --minutes $(MINUTES) --seed 0 --out runs/demo-rpi
+	$(RUN) scripts/train.py --scenario global-24 --start runs/demo-rpi --minutes 1 --seed 0 --out runs/demo
 	$(RUN) scripts/benchmark.py --scenario global-24 --policies all,planners,runs/demo --episodes $(EPISODES) --out runs/demo/benchmark
 
 pretrained: $(STAMP)

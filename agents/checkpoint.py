@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
-from agents.networks import READ, policy_class
+from agents.networks import READ, SharedScorerPolicy, masked_logits, policy_class
 from agents.worlds import DAMAGED, describe_space, fitted, space_of, spaces_of
 from og_env import config
 from og_env.parsing import read_json
@@ -39,6 +40,8 @@ class LearnedPolicy:
         self._flat = isinstance(network.observation_space, gym.spaces.Box)
         self.recurrent = isinstance(network, RecurrentActorCriticPolicy)
         self._masked = meta["task"] != "routing" and not self.recurrent
+        plain = type(network) in (SharedScorerPolicy, MaskableActorCriticPolicy) and network.share_features_extractor
+        self._simple = plain and self._flat and isinstance(network.action_space, gym.spaces.Discrete)
 
     def predict(
         self,
@@ -56,9 +59,19 @@ class LearnedPolicy:
             observation = np.concatenate([table.reshape(*lead, -1) for table in tables], axis=-1)
         if self.recurrent:
             return self.network.predict(observation, state, episode_start, deterministic)
+        if deterministic and self._simple and action_masks is not None:
+            return self._likeliest(np.asarray(observation), np.asarray(action_masks)), state
         extra = {"action_masks": action_masks} if self._masked else {}
         actions, _ = self.network.predict(observation, deterministic=deterministic, **extra)
         return actions, state
+
+    def _likeliest(self, observation: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        """Actions [B], or one, of masks [B, A]."""
+        rows = observation.reshape(-1, observation.shape[-1])
+        with torch.inference_mode():
+            possible = torch.as_tensor(masks.reshape(len(rows), -1).astype(np.bool_))
+            actions = masked_logits(self.network, torch.as_tensor(rows), possible).argmax(dim=1).numpy()
+        return actions.reshape(observation.shape[:-1])
 
 
 class Progress(NamedTuple):

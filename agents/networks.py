@@ -246,3 +246,10 @@ def policy_class(kind: str, masked: bool) -> type[MaskableActorCriticPolicy] | t
     if kind == "lstm":
         return RecurrentActorCriticPolicy
     return MaskableActorCriticPolicy if masked else ActorCriticPolicy
+
+
+def masked_logits(policy: Any, observations: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Logits [B, A] of a masked policy with one choice on flat observations [B, O], IMPOSSIBLE where a mask [B, A] is
+    False. SB3's own way to the likeliest action takes four times as long: it builds distributions on the way."""
+    latent = policy.mlp_extractor.forward_actor(policy.extract_features(observations))
+    return policy.action_net(latent).masked_fill(~masks, IMPOSSIBLE)

@@ -21,7 +21,7 @@ import torch
 
 from agents import checkpoint
 from agents.branching import Branches, branches
-from agents.networks import IMPOSSIBLE, policy_class
+from agents.networks import masked_logits, policy_class
 from agents.ppo import clear, make_meta
 from agents.run_record import describe_run
 from agents.train_settings import TrainSettings
@@ -67,7 +67,7 @@ class Learner:
     def act(self, observations: npt.NDArray[np.float32], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
         """Sampled actions [B], some of them at random."""
         with torch.no_grad():
-            logits = self._logits(self.policy, torch.as_tensor(observations), torch.as_tensor(masks)).double().numpy()
+            logits = masked_logits(self.policy, torch.as_tensor(observations), torch.as_tensor(masks)).double().numpy()
         logits *= SHARPNESS
         wild = self.rng.random(len(logits)) < RANDOM
         logits = np.where(masks & wild[:, None], 0.0, logits)
@@ -76,7 +76,7 @@ class Learner:
     def follow(self, observations: npt.NDArray[np.float32], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
         """The likeliest actions [B] of the averaged policy."""
         with torch.inference_mode():
-            logits = self._logits(self.average, torch.as_tensor(observations), torch.as_tensor(masks))
+            logits = masked_logits(self.average, torch.as_tensor(observations), torch.as_tensor(masks))
         return logits.argmax(dim=1).numpy()
 
     def add(self, tried: Branches) -> None:
@@ -98,7 +98,7 @@ class Learner:
         for _ in range(UPDATES):
             index = torch.randint(len(stored[0]), (self.settings.batch_size,), generator=self.generator)
             observations, masks, targets = (rows[index] for rows in stored)
-            error = _centred(self._logits(self.policy, observations, masks), masks) - targets
+            error = _centred(masked_logits(self.policy, observations, masks), masks) - targets
             loss = (error / SCALE).square().sum(1).mean()
             self.optimizer.zero_grad()
             loss.backward()
@@ -118,12 +118,6 @@ class Learner:
         scale_logits(policy, SHARPNESS)
         policy.set_training_mode(False)
         return policy
-
-    @staticmethod
-    def _logits(policy: Any, observations: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Logits [B, A], IMPOSSIBLE where an action is impossible."""
-        latent = policy.mlp_extractor.forward_actor(policy.extract_features(observations))
-        return policy.action_net(latent).masked_fill(~masks, IMPOSSIBLE)
 
 
 def scale_logits(policy: Any, factor: float) -> None:

@@ -175,6 +175,24 @@ def test_another_environment_is_refused_with_both_spaces(saved):
         checkpoint.load(saved, NetworkEnv("joint", WORLD, flatten=True))
 
 
+@pytest.mark.parametrize("changes", [{}, {"policy": "mlp"}, {"interface": "operations"}, {"exploration": 0.0}])
+def test_the_likeliest_action_is_the_one_that_sb3_finds(changes):
+    model, meta = made(**changes)
+    with torch.no_grad():
+        for values in model.policy.parameters():
+            values.add_(torch.randn(values.shape, generator=torch.Generator().manual_seed(values.numel())))
+    policy = LearnedPolicy(model.policy, meta, "learned")
+    rng = np.random.default_rng(0)
+    observations = rng.uniform(-1, 1, (200, *model.observation_space.shape)).astype(np.float32)
+    masks = rng.random((200, model.action_space.n)) < 0.5
+    masks[:, 0] = True
+    found, _ = policy.predict(observations, action_masks=masks)
+    theirs, _ = model.policy.predict(observations, deterministic=True, action_masks=masks)
+    assert (found == theirs).all() and len(np.unique(found)) > 2
+    one, _ = policy.predict(observations[7], action_masks=masks[7])
+    assert one == found[7] and np.shape(one) == ()
+
+
 @pytest.mark.parametrize(("algorithm", "task"), [(MaskablePPO, "placement"), (PPO, "routing")])
 def test_a_pickle_is_loaded_when_asked_for_only(algorithm, task, tmp_path):
     env = make_sb3(task, 2, scenario=WORLD, flatten=True)
