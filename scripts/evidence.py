@@ -49,19 +49,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
+    from agents import heuristics
     from agents.comparison import aligned
     from agents.pretrained import best_of, by_validation
 
-    runs = found(options.runs)
+    runs, baselines = found(options.runs), ",".join((*heuristics.NAMES, "planners"))
     jobs: list[list[str]] = []
     for scenario, recipes in runs.items():
         common = ["--scenario", scenario, "--json", "--out"]
         names = ",".join(str(folder) for folders in recipes.values() for folder in folders)
-        fast = ["--policies", f"all,planners,{names}", "--episodes", str(options.episodes)]
+        fast = ["--policies", f"{baselines},{names}", "--episodes", str(options.episodes)]
         jobs.append([*common, str(options.out / scenario / FAST), *fast])
         if options.ahead:
             best = ",".join(map(str, by_validation(best_of(folders) for folders in recipes.values())))
-            ahead = ["--policies", f"all,planners,rollout,{best}", "--episodes", str(options.ahead)]
+            ahead = ["--policies", f"{baselines},rollout,{best}", "--episodes", str(options.ahead)]
             jobs.append([*common, str(options.out / scenario / AHEAD), *ahead, "--headroom"])
     with ThreadPoolExecutor(options.side_by_side) as pool:
         codes = list(pool.map(benchmark, jobs))
