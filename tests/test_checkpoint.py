@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -181,13 +182,13 @@ def test_the_likeliest_action_is_the_one_that_sb3_finds(changes):
     with torch.no_grad():
         for values in model.policy.parameters():
             values.add_(torch.randn(values.shape, generator=torch.Generator().manual_seed(values.numel())))
-    policy = LearnedPolicy(model.policy, meta, "learned")
+    policy, network = LearnedPolicy(model.policy, meta, "learned"), cast(Any, model.policy)
     rng = np.random.default_rng(0)
-    observations = rng.uniform(-1, 1, (200, *model.observation_space.shape)).astype(np.float32)
-    masks = rng.random((200, model.action_space.n)) < 0.5
+    observations = rng.uniform(-1, 1, (200, *network.observation_space.shape)).astype(np.float32)
+    masks = rng.random((200, network.action_space.n)) < 0.5
     masks[:, 0] = True
     found, _ = policy.predict(observations, action_masks=masks)
-    theirs, _ = model.policy.predict(observations, deterministic=True, action_masks=masks)
+    theirs, _ = network.predict(observations, deterministic=True, action_masks=masks)
     assert (found == theirs).all() and len(np.unique(found)) > 2
     one, _ = policy.predict(observations[7], action_masks=masks[7])
     assert one == found[7] and np.shape(one) == ()
