@@ -11,6 +11,7 @@ What is kept is an average of the weights along the way.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,6 @@ def train(
     checkpoint.write_json(out / "config.json", describe_run(meta))
     metrics, best = MetricsFile(out / "metrics.csv"), -math.inf
     clock, due = Clock(settings.branch_states, minutes), 0.0
-    clock.start()
     states = branches(
         env,
         learner.act,
@@ -189,7 +189,9 @@ def train(
         follow=learner.follow,
     )
     try:
-        for tried in states:
+        first = next(states)  # compiles the kernels, once on a machine: no training time
+        clock.start()
+        for tried in itertools.chain([first], states):
             share = clock.share(learner.states)
             if share >= due or share >= 1:
                 policy = learner.policy_so_far()

@@ -174,6 +174,7 @@ class Simulator:
             for b, seed in zip(rows, seeds, strict=True):
                 self.load_episode(int(b), seed, scripted)
             return
+        announce(self.entry, draw_row)  # not by each thread
         parts = iter(range(len(rows)))
 
         def work(thread: int) -> None:
