@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -288,7 +289,14 @@ def test_wrong_input_is_found_before_torch_is_loaded():
 def test_a_signal_to_the_program_saves(files, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments(files, out, "--timesteps", "100000000")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # what runs behind nohup and & ignores it
+    )
     try:
         deadline = time.monotonic() + 240  # the first start on a machine compiles the kernels
         while not (out / checkpoint.RESUME).is_file() and time.monotonic() < deadline:
