@@ -143,6 +143,11 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
     return meta
 
 
+def algorithm_of(folder: Path | None) -> str | None:
+    """What trained the policy of a folder; None without a folder. ValueError as of `read_meta`."""
+    return None if folder is None else read_meta(folder).get("algorithm")
+
+
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors and header of a safetensors file; ValueError in one line where it is missing or damaged."""
     if not path.is_file():

@@ -250,6 +250,6 @@ def policy_class(kind: str, masked: bool) -> type[MaskableActorCriticPolicy] | t
 
 def masked_logits(policy: Any, observations: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """Logits [B, A] of a masked policy with one choice on flat observations [B, O], IMPOSSIBLE where a mask [B, A] is
-    False. SB3's own way to the likeliest action takes four times as long: it builds distributions on the way."""
+    False. SB3's own way to the likeliest action builds distributions and takes 1.5 to 1.9 times as long."""
     latent = policy.mlp_extractor.forward_actor(policy.extract_features(observations))
     return policy.action_net(latent).masked_fill(~masks, IMPOSSIBLE)

@@ -135,8 +135,7 @@ def train(
     spec = config.load(scenario)
     meta = make_meta(settings, task, spec, seed, minutes)
     tensors, done = checkpoint.read_resume(out) if resume else ({}, None)
-    started = None if begin is None else checkpoint.read_meta(begin).get("algorithm")
-    meta["begun_from"] = started if done is None else done.meta.get("begun_from")
+    meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
     clock = Clock(settings.timesteps, minutes)
     if done is not None and (done.timesteps >= settings.timesteps or done.elapsed_s >= clock.limit_s):
         so_far = f"{done.timesteps:,} steps in {done.elapsed_s / 60:.1f} minutes"

@@ -167,7 +167,7 @@ def train(
     """
     spec = config.load(scenario)
     meta = described(settings, spec, seed, minutes)
-    meta["begun_from"] = None if begin is None else checkpoint.read_meta(begin).get("algorithm")
+    meta["begun_from"] = checkpoint.algorithm_of(begin)
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])

@@ -131,7 +131,7 @@ def settings_file(options: argparse.Namespace, algorithm: str) -> Path | None:
         return options.config
     from agents import checkpoint
 
-    begun_from = checkpoint.read_meta(options.start).get("algorithm")
+    begun_from = checkpoint.algorithm_of(options.start)
     if options.config is None and (algorithm, begun_from) == ("ppo", "rpi"):
         return train_settings.shipped_file("from-rpi")
     return options.config
