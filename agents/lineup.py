@@ -54,7 +54,8 @@ def load_policies(
         else:
             hint = nearest_valid(word, ("all", "planners", *RECIPES, *heuristics.NAMES, *planners.NAMES))
             raise ValueError(f"{option}: {word!r} is neither a heuristic, a planner nor a folder{hint}")
-    for name, folder in shipped.items():
+    for recipe, folder in shipped.items():
+        name = f"shipped {recipe}" if recipe in policies else recipe
         policies[name] = _trained(str(folder), spec, task)
         learned.append(name)
     if not policies:
@@ -86,7 +87,7 @@ def seeds_of_one_training(policies: Mapping[str, Policy]) -> list[list[str]]:
     groups: dict[str, list[str]] = {}
     for name, policy in policies.items():
         meta = getattr(policy, "meta", None)
-        if meta is not None and "settings" in meta and name not in RECIPES:
+        if meta is not None and "settings" in meta and "learning_curve" not in meta:  # which a shipped one's card has
             same = {key: meta[key] for key in SAME if key in meta}
             groups.setdefault(json.dumps(same, sort_keys=True), []).append(name)
     return [names for names in groups.values() if len(names) > 1]

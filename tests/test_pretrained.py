@@ -71,6 +71,17 @@ def test_all_brings_it_along_after_folders_and_only_in_its_own_world(runs):
         lineup.load_policies(["ppo"], WORLD, "placement")
 
 
+def test_a_run_folder_named_like_a_recipe_keeps_its_name(tmp_path):
+    spec = config.load("store-loss")
+    mine = tmp_path / "ppo"
+    mine.mkdir()
+    for file in pretrained.folder_of("rpi", "store-loss").iterdir():
+        (mine / file.name).write_bytes(file.read_bytes())
+    policies, learned = lineup.load_policies([str(mine), "ppo"], spec, "placement")
+    assert learned == ["ppo", "shipped ppo"] and len(policies) == 2
+    assert [recipe_of(policies[name].meta) for name in learned] == ["rpi", "ppo"]  # type: ignore[attr-defined]
+
+
 def test_seeds_of_one_training_are_told_from_other_trainings(runs, tmp_path):
     other = ppo.train(
         WORLD, "placement", small_settings(shaped=False, gamma=0.9), seed=2, out=tmp_path / "x", quiet=True
