@@ -30,7 +30,7 @@ class Variant(NamedTuple):
 
     doc: str
     settings: str | None = None
-    """a file of configs/training, without .toml"""
+    """a file of configs/training, without .toml; where it has a length of its own, in that proportion"""
     algorithm: str = "ppo"
     task: str = "placement"
     start: str | None = None
@@ -49,6 +49,7 @@ VARIANTS: Mapping[str, Variant] = {
     "lstm": Variant("a plain network with a memory (RecurrentPPO), without masks", "lstm"),
     "no-exploration": Variant("no share of the actions is drawn from flat logits", "no-exploration"),
     "unshaped": Variant("plain rewards in training", "unshaped"),
+    "unshaped-long": Variant("plain rewards in training, for 25 times as many steps", "unshaped-long"),
     "rpi": Variant("rollout policy iteration in place of PPO", algorithm="rpi"),
     "ppo-from-rpi": Variant("PPO that begins with the policy of the same seed's rpi", "from-rpi", start="rpi"),
     "more-outages": Variant("trained under twice as many outages", trained_in="more-outages"),
@@ -147,12 +148,18 @@ class Study(NamedTuple):
         """The run that a variant plays."""
         return self.out / f"{runs_of(variant)}-{seed}"
 
+    def length_of(self, variant: str) -> int:
+        """Steps of PPO or states of rollout policy iteration that a variant is trained for."""
+        if VARIANTS[variant].algorithm == "rpi":
+            return self.states
+        usual = train_settings.load().timesteps
+        return max(1, round(self.timesteps * _own(variant).get("timesteps", usual) / usual))
+
     def settings_of(self, variant: str) -> TrainSettings:
         """ValueError in one line for settings that do not fit."""
         what = VARIANTS[variant]
-        length = {"branch_states": self.states} if what.algorithm == "rpi" else {"timesteps": self.timesteps}
-        changes = {} if what.settings is None else read_toml(train_settings.shipped_file(what.settings))
-        settings = train_settings.load(self.settings, changes | length)
+        length = {"branch_states" if what.algorithm == "rpi" else "timesteps": self.length_of(variant)}
+        settings = train_settings.load(self.settings, _own(variant) | length)
         settings.policy_kind(what.task)
         return settings
 
@@ -175,6 +182,12 @@ class Study(NamedTuple):
         ordered = [name for name in VARIANTS if name in runs | starts]
         first = [name for name in ordered if VARIANTS[name].start is None]
         return first, [name for name in ordered if VARIANTS[name].start is not None]
+
+
+def _own(variant: str) -> dict[str, Any]:
+    """The settings of a variant that differ from the shipped ones."""
+    name = VARIANTS[variant].settings
+    return {} if name is None else read_toml(train_settings.shipped_file(name))
 
 
 def states_for(timesteps: int) -> int:

@@ -32,7 +32,7 @@ def words_of(study: Study, variant: str, seed: int) -> list[str]:
         words += ["--config", _here(path)]
     if what.start is not None:
         words += ["--start", _here(study.folder(what.start, seed))]
-    length = study.states if what.algorithm == "rpi" else study.timesteps
+    length = study.length_of(variant)
     return [*words, "--timesteps", str(length), "--seed", str(seed), "--out", _here(study.folder(variant, seed))]
 
 
@@ -82,7 +82,7 @@ def lacking(study: Study, variant: str, seed: int) -> str | None:
         return "not trained to the end"
     if differs := _difference(record, wanted(study, variant, seed)):
         return f"trained with {differs}"
-    length = study.states if what.algorithm == "rpi" else study.timesteps
+    length = study.length_of(variant)
     best = max((row["validation/return"] for row in curve), default=None)
     if not curve or curve[-1]["timesteps"] < length or card.get("validation_return") != best:
         return "not trained to the end"

@@ -261,6 +261,8 @@ def test_commands_name_the_shipped_settings(monkeypatch):
     assert study_runs.words_of(study, "rpi", 3)[2:6] == ["--algorithm", "rpi", "--timesteps", "50"]
     start = study_runs.words_of(study, "ppo-from-rpi", 3)
     assert start[2:6] == ["--config", "configs/training/from-rpi.toml", "--start", "runs/ablations/one-cloud/rpi-3"]
+    steps = {name: study.settings_of(name).timesteps for name in ("full", "ppo-from-rpi", "unshaped-long")}
+    assert steps == {"full": 1000, "ppo-from-rpi": 500, "unshaped-long": 25_000}, "each in its own proportion"
 
 
 def test_settings_files_change_what_they_are_named_for():
@@ -278,6 +280,7 @@ def test_settings_files_change_what_they_are_named_for():
         "lstm": {"policy": "lstm"},
         "no-exploration": {"exploration": 0.0},
         "unshaped": {"shaped": False},
+        "unshaped-long": {"shaped": False, "timesteps": 5_000_000, "evaluations": 25},
         "from-rpi": {"learning_rate": 1e-4, "sharpness": 2.0, "exploration_sharpness": 0.03, "timesteps": 100_000},
     }
 
