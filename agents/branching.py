@@ -6,21 +6,18 @@ Reading the tape ahead is for training alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from agents.planners.base import TunedGreedy
+from agents.planners.base import Act, TunedGreedy, acting
 from agents.planners.tuned import constants_of
-from og_env.lookahead import Choice, Copies, Indices
+from og_env.lookahead import Copies
 from og_env.simulator import source_of
 from og_env.vector_env import NetworkVectorEnv
-
-Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.integer]]
-"""from observations [B, W] and masks [B, A] to actions [B]"""
 
 
 class Ahead:
@@ -75,16 +72,6 @@ class Ahead:
 
     def close(self) -> None:
         self._pool.shutdown()
-
-
-def acting(act: Act, copies: Copies) -> Choice:
-    """The choice of a policy in copies that write what it sees."""
-
-    def choose(offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices:
-        masks = np.concatenate([np.ones((len(offer), 1), np.bool_), offer != 0], axis=1)
-        return act(copies.observation[: len(offer)], masks).astype(np.int64)
-
-    return choose
 
 
 class Branches(NamedTuple):

@@ -1,6 +1,7 @@
 """Baselines and references: what each does in worlds small enough to know the answer."""
 
 import dataclasses
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -222,3 +223,51 @@ def test_joint_decisions_leave_the_router_alone_and_misuse_is_one_sentence():
         planner.attach(NetworkEnv("placement", "toy-3", interface="operations"))
     with pytest.raises(ValueError, match="valid are 2, 1 and 0 or more"):
         Rollout("thin", candidates=1)
+
+
+class FirstOffer:
+    """Takes the first offer in every step, and keeps how many environments it chose for."""
+
+    name = "first"
+    env_kwargs: ClassVar = {"flatten": True, "interface": "proposals", "proposals": 10}
+
+    def __init__(self) -> None:
+        self.asked: set[int] = set()
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+        action_masks: Any = None,
+    ) -> Any:
+        assert observation.ndim == 2 and action_masks.shape == (len(observation), 11)
+        self.asked.add(len(observation))
+        return action_masks[:, 1].astype(np.int64), state
+
+
+def test_who_knows_the_tape_does_at_least_as_well_as_what_it_goes_on_with():
+    spec = short("one-cloud")
+
+    def returns(policy):
+        return evaluate.run(policy, spec, episodes=6, split="validation").returns
+
+    def knowing(margin, base):
+        return Rollout("knowing", truth=True, horizon=24, candidates=11, every=1, margin=margin, follow=base)
+
+    alone, base = returns(FirstOffer()), FirstOffer()
+    better = returns(knowing(1e-4, base))
+    assert base.asked == {6, 6 * 11}  # in the episodes, and in their copies
+    assert (better > alone + 0.1).all()
+    assert returns(knowing(1e9, FirstOffer())) == pytest.approx(alone), "what it goes on with is the first candidate"
+
+
+def test_the_clairvoyant_planner_goes_on_with_what_comes_along():
+    pytest.importorskip("torch")
+    followed: Any = planners.make("clairvoyant", "one-cloud")
+    assert followed.follow.meta["scenario"]["name"] == "one-cloud"
+    other = config.override(config.load("one-cloud"), {"sites.count": 19})
+    for spec, task in ((TOY, "placement"), (other, "placement"), ("one-cloud", "joint")):
+        planner: Any = planners.make("clairvoyant", spec, task)
+        assert planner.follow is None

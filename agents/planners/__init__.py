@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ PLACEMENTS: Mapping[str, tuple[Callable[[ScenarioSpec], Target], str]] = {
 }
 LOOKING_AHEAD: Mapping[str, str] = {
     "rollout": "looks 36 steps ahead on the forecast: strong and slow",
-    "clairvoyant": "looks 72 steps ahead on the tape: a reference, not a policy",
+    "clairvoyant": "looks 72 steps ahead on the tape, with a trained policy where one comes along: a reference",
 }
 DOCS: Mapping[str, str] = {
     **{name: doc for name, (_, doc) in offers.RULES.items()},
@@ -93,7 +94,19 @@ def make(
     if name in PLACEMENTS:
         return StaticPlacement(name, PLACEMENTS[name][0](spec))
     base = constants_of(spec.name, "greedy_tuned")
-    return Rollout(name, task, seed=seed, base=base, **(CLAIRVOYANT if name in ORACLES else {}))
+    if name not in ORACLES:
+        return Rollout(name, task, seed=seed, base=base)
+    return Rollout(name, task, seed=seed, base=base, follow=_trained(spec, task), **CLAIRVOYANT)
+
+
+def _trained(spec: ScenarioSpec, task: str) -> Policy | None:
+    """The policy that comes with a scenario and was best on validation; None without one, or without torch."""
+    if find_spec("torch") is None:
+        return None
+    from agents import checkpoint, pretrained
+
+    folder = next(iter(pretrained.folders_for(spec, task).values()), None)
+    return None if folder is None else checkpoint.load(folder, scenario=spec)
 
 
 __all__ = ["DOCS", "NAMES", "ORACLES", "QUICK", "REFERENCES", "make"]

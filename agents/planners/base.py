@@ -1,8 +1,9 @@
-"""The base policy of rollouts: `greedy_tuned` on the raw gains of offers, for all copies in a few array operations."""
+"""The base policies of rollouts: `greedy_tuned` on the raw gains of offers, for all copies in a few array operations, or
+whatever chooses from observations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import numpy.typing as npt
 from agents.planners.value import TINY, Offers, tuned_value
 from og_env.actions import LAUNCH, RETIRE, STAGE, VERBS
 from og_env.layout import ABSENT, DOWN, FETCHING, KNOBS, LOADING, STAGING, STORE, VERIFIER, WARM, State, Tape, World
-from og_env.lookahead import Indices
+from og_env.lookahead import Choice, Copies, Indices
 from og_env.proposals import REMOVALS
 from og_env.status import quorum_of
 
+Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.integer]]
+"""from flat observations [B, W] and masks [B, A] to actions [B]"""
 ADD_VERIFIER = len(VERBS)
 """first of the changes of roles, which follow those of models"""
 MIDDLE_LEVEL = 2
@@ -26,6 +29,20 @@ def with_usual_knobs(actions: npt.NDArray[Any], task: str) -> npt.NDArray[Any]:
     if task != "joint":
         return actions
     return np.concatenate([actions[:, None], np.full((len(actions), len(KNOBS)), MIDDLE_LEVEL, np.int64)], axis=1)
+
+
+def masks_of(offer: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Masks [B, 1 + P] of offers [B, P]: doing nothing is always possible."""
+    return np.concatenate([np.ones((len(offer), 1), np.bool_), offer != 0], axis=1)
+
+
+def acting(act: Act, copies: Copies) -> Choice:
+    """The choice of a policy in copies that write what it sees."""
+
+    def choose(offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices:
+        return act(copies.observation[: len(offer)], masks_of(offer)).astype(np.int64)
+
+    return choose
 
 
 class TunedGreedy:

@@ -1,8 +1,9 @@
-"""Planners that look ahead in copies of the environment: every candidate, then the tuned greedy planner for H steps.
+"""Planners that look ahead in copies of the environment: every candidate, then a base policy for H steps.
 
-`rollout` sees what a policy may see, the nominal forecast or futures drawn from the scenario's failure process;
-`clairvoyant` reads the tape. The latter is a planner and no optimum: the best policy that knows the future earns at
-least as much, so the gap to it is a lower bound on the headroom.
+`rollout` sees what a policy may see, the nominal forecast or futures drawn from the scenario's failure process, and goes
+on with the tuned greedy planner; `clairvoyant` reads the tape, and goes on with a trained policy where one comes with the
+scenario. It is a planner and no optimum: the best policy that knows the future earns at least as much, so the gap to it
+is a lower bound on the headroom.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.planners.base import TunedGreedy, with_usual_knobs
+from agents.planners.base import TunedGreedy, acting, masks_of, with_usual_knobs
 from agents.planners.tuned import START
+from agents.policy import Policy, wishes
 from og_env.binding import allocate
 from og_env.layout import Tape
 from og_env.lookahead import Copies
@@ -29,9 +31,10 @@ Floats = npt.NDArray[np.floating]
 class Rollout:
     """Tries doing nothing and the best `candidates` - 1 offers; takes what earns most over `horizon` steps.
 
-    The first candidate is the base's choice, so that a tie is decided for it. The greedy planner acts in every
-    `every`-th step of a rollout: proposals are what a step costs most. `futures` above 0 averages over that many drawn
-    futures, the same ones for every candidate. `attach` before the first prediction.
+    The first candidate is the base's choice, so that a tie is decided for it. The base acts in every `every`-th step of a
+    rollout: proposals are what a step costs most. It is the tuned greedy planner or, from the observation, `follow`, whose
+    signals of the last hour begin anew with a copy. `futures` above 0 averages over that many drawn futures, the same
+    ones for every candidate. `attach` before the first prediction.
     """
 
     name: str
@@ -45,7 +48,9 @@ class Rollout:
     """reward by which another candidate must beat the base's choice: what that one is good for after the horizon"""
     seed: int = 0
     base: Mapping[str, float] = field(default_factory=lambda: START["greedy_tuned"])
-    """constants of the greedy planner that follows"""
+    """constants of the greedy planner that follows, and ranks the candidates"""
+    follow: Policy | None = None
+    """a policy of placement on flat observations that follows in its place"""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -55,6 +60,8 @@ class Rollout:
                 f"{self.name}: candidates {self.candidates}, every {self.every}, futures {self.futures}; "
                 "valid are 2, 1 and 0 or more"
             )
+        if self.follow is not None:
+            self.env_kwargs = wishes(self.follow).env_kwargs
         self._simulator: Simulator | None = None
         self._copies: Copies | None = None
 
@@ -65,9 +72,11 @@ class Rollout:
             raise ValueError(f'{self.name} chooses among offers: make the environment with interface="proposals"')
         self._simulator = simulator
         copies = self.candidates * max(self.futures, 1)
-        self._copies = Copies(source_of(simulator), simulator.batch, copies, self.horizon)
+        observed = None if self.follow is None else simulator.slices
+        self._copies = Copies(source_of(simulator), simulator.batch, copies, self.horizon, observed)
         size, copied = simulator.settings.proposals, self._copies
-        self._follow = TunedGreedy(self.base, simulator.world, copied.tape, copied.state, size)
+        tuned = TunedGreedy(self.base, simulator.world, copied.tape, copied.state, size)
+        self._choose = tuned.choose if self.follow is None else acting(self._act, copied)
         self._now = TunedGreedy(self.base, simulator.world, simulator.tape, simulator.state, size)
         self._future: Tape = allocate(Tape, simulator.sizes | {"B": 1})
         self._rng = np.random.default_rng(self.seed)
@@ -80,17 +89,17 @@ class Rollout:
         deterministic: bool = True,
         action_masks: Any = None,
     ) -> tuple[npt.NDArray[Any], Any]:
-        """Actions [B] for the environments as they are now; the observation is not read."""
+        """Actions [B] for the environments as they are now; the observation is read by `follow` alone."""
         simulator, copies = self._simulator, self._copies
         if simulator is None or copies is None:
             raise ValueError(f"{self.name} plans in copies of an environment: attach(env) first")
         rows = np.arange(simulator.batch)
-        first = self._first(simulator)
+        first = self._first(simulator, observation)
         copies.load(rows, truth=self.truth)
         if self.futures:
             self._imagine(simulator, copies)
         trials = np.repeat(first, max(self.futures, 1), axis=1).reshape(-1)
-        returns = copies.run(trials, self._follow.choose, every=self.every).sum(axis=1)
+        returns = copies.run(trials, self._choose, every=self.every).sum(axis=1)
         means = returns.reshape(simulator.batch, self.candidates, -1).mean(axis=2)
         means[:, 0] += self.margin
         actions = first[rows, means.argmax(axis=1)]
@@ -98,17 +107,27 @@ class Rollout:
         shape = np.shape(observation["globals"] if isinstance(observation, Mapping) else observation)
         return (actions[0] if len(shape) == 1 else actions), state
 
-    def _first(self, simulator: Simulator) -> npt.NDArray[np.int64]:
+    def _act(self, observation: Any, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """What `follow` does [B]."""
+        assert self.follow is not None
+        return self.follow.predict(observation, deterministic=True, action_masks=masks)[0]
+
+    def _first(self, simulator: Simulator, observation: Any) -> npt.NDArray[np.int64]:
         """Candidates [B, K]: the base's choice, nothing, then the other offers by value; nothing again where none is."""
-        values = self._now.values(simulator.output.offer, simulator.output.offer_gain)
-        order = np.argsort(-values, axis=1, kind="stable") + 1
-        ordered = np.take_along_axis(values, order - 1, axis=1)
-        order = np.where(ordered > -np.inf, order, 0)
-        takes = ordered[:, :1] > 0
-        pair = np.concatenate([np.where(takes, order[:, :1], 0), np.where(takes, 0, order[:, :1])], axis=1)
-        rest = order[:, 1 : self.candidates - 1]
-        padding = np.zeros((len(order), self.candidates - 2 - rest.shape[1]), np.int64)
-        return np.concatenate([pair, rest, padding], axis=1)
+        offer = simulator.output.offer
+        values = self._now.values(offer, simulator.output.offer_gain)
+        order = np.argsort(-values, axis=1, kind="stable")
+        possible = np.take_along_axis(values, order, axis=1) > -np.inf
+        order = np.where(possible, order + 1, 0)
+        if self.follow is None:
+            choice = np.where(values.max(axis=1) > 0, order[:, 0], 0)
+        else:
+            choice = self._act(np.reshape(observation, (simulator.batch, -1)), masks_of(offer))
+        order = np.concatenate([np.zeros((len(order), 1), np.int64), order], axis=1)
+        rank = np.arange(order.shape[1]) * np.ones((len(order), 1))
+        rank[np.arange(len(order)), (order == choice[:, None]).argmax(axis=1)] = -1
+        order = np.take_along_axis(order, np.argsort(rank, axis=1), axis=1)[:, : self.candidates]
+        return np.pad(order, ((0, 0), (0, self.candidates - order.shape[1])))
 
     def _imagine(self, simulator: Simulator, copies: Copies) -> None:
         """Add drawn outages to the forecasts, the same for all candidates of a future; scripted ones are not known."""
