@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
@@ -11,12 +10,10 @@ from pathlib import Path
 from agents import heuristics, planners
 from agents.policy import Policy
 from agents.recipes import RECIPES
+from agents.run_record import training_of
 from og_env import IDS
 from og_env.parsing import nearest_valid
 from og_env.specs import ScenarioSpec
-
-SAME = ("algorithm", "policy", "policy_kwargs", "task", "env_kwargs", "settings", "scenario", "minutes", "begun_from")
-"""what the runs of one training have in common"""
 
 
 def load_policies(
@@ -88,6 +85,5 @@ def seeds_of_one_training(policies: Mapping[str, Policy]) -> list[list[str]]:
     for name, policy in policies.items():
         meta = getattr(policy, "meta", None)
         if meta is not None and "settings" in meta and "learning_curve" not in meta:  # which a shipped one's card has
-            same = {key: meta[key] for key in SAME if key in meta}
-            groups.setdefault(json.dumps(same, sort_keys=True), []).append(name)
+            groups.setdefault(training_of(meta), []).append(name)
     return [names for names in groups.values() if len(names) > 1]

@@ -3,7 +3,8 @@
 python scripts/pretrain.py
 python scripts/pretrain.py --scenarios one-cloud,store-loss --recipes rpi --minutes 5 --seeds 0,1 --out runs/pretrained
 
-Without --minutes a run has the steps of its settings in configs/training, and the same seed gives the same weights.
+Without --minutes a run has the steps of its settings in configs/training, and the same seed gives the same weights. A
+packed policy of the same training stays where no new seed is better on validation.
 """
 
 from __future__ import annotations
@@ -82,6 +83,9 @@ def run(options: argparse.Namespace) -> None:
         for recipe in recipes:
             best = pretrained.best_of([folder_of(options.out, scenario, recipe, seed) for seed in seeds])
             seed = best.name.rpartition("-")[2]
+            if (kept := pretrained.surpassing(best)) is not None:
+                print(f"{scenario}: {recipe}, seed {seed} is best of these, no better than what {kept} holds")
+                continue
             words = shlex.join(command(options.out, scenario, recipe, seed, options.minutes))
             print(f"{scenario}: {recipe}, seed {seed}, into {pretrained.pack(best, words)}")
 

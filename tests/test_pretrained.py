@@ -41,6 +41,21 @@ def test_the_best_run_on_validation_is_packed_with_its_record(runs, tmp_path):
     assert checkpoint.load(folder, scenario=WORLD).name == WORLD.name
 
 
+def test_a_packed_policy_stays_where_no_new_seed_is_better(runs, tmp_path):
+    def says(folder: Path, **changes: object) -> None:
+        checkpoint.write_json(folder / checkpoint.CARD, checkpoint.read_meta(folder) | changes)
+
+    run = runs[0]
+    assert pretrained.surpassing(run, tmp_path) is None, "nothing is packed yet"
+    folder = pretrained.pack(run, "python scripts/train.py", tmp_path)
+    mean = checkpoint.read_meta(run)["validation_return"]
+    for validation_return, stays in ((mean + 1, True), (mean, True), (mean - 1, False)):
+        says(folder, validation_return=validation_return, seed=7)
+        assert (pretrained.surpassing(run, tmp_path) == folder) is stays
+    says(folder, validation_return=mean + 1, minutes=3.0)
+    assert pretrained.surpassing(run, tmp_path) is None, "another training"
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", pretrain.SCENARIOS)
 def test_every_scenario_of_the_table_has_small_policies_of_its_present_world(name, recipe):

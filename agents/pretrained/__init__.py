@@ -15,6 +15,7 @@ from typing import Any
 
 from agents import checkpoint
 from agents.recipes import RECIPES, recipe_of
+from agents.run_record import training_of
 from agents.worlds import differences
 from og_env import config
 from og_env.parsing import nearest_valid, read_json
@@ -67,6 +68,18 @@ def best_of(runs: Sequence[Path]) -> Path:
 def by_validation(runs: Iterable[Path]) -> list[Path]:
     """Runs, the one whose kept checkpoint was best on the validation episodes first."""
     return sorted(runs, key=lambda run: -checkpoint.read_meta(run)["validation_return"])
+
+
+def surpassing(run: Path, to: Path | None = None) -> Path | None:
+    """The folder that a run would be packed into, where it holds a policy of the same training, another seed apart, that
+    was at least as good on validation; None otherwise."""
+    meta = checkpoint.read_meta(run)
+    folder = (to or FOLDER) / recipe_of(meta) / meta["scenario"]["name"]
+    if not (folder / checkpoint.CARD).is_file():
+        return None
+    packed = checkpoint.read_meta(folder)
+    same = training_of(packed) == training_of(meta)
+    return folder if same and packed["validation_return"] >= meta["validation_return"] else None
 
 
 def pack(run: Path, command: str, to: Path | None = None) -> Path:
