@@ -1,11 +1,12 @@
 """Hold trained policies against everything, on held-out episodes of every scenario: two benchmarks of each.
 
 python scripts/evidence.py --runs runs/pretrained --out runs/evidence
-python scripts/readme_tables.py --evidence runs/evidence
+python scripts/readme_tables.py
 
-The first benchmark has every training seed of every recipe and every policy that decides fast; the second, on fewer
-episodes, the run of each recipe that is best on validation, the planners that look ahead and the headroom (a hundred of
-them take hours on two cores).
+The first benchmark has every training seed of every recipe, the shipped policies and every policy that decides fast; the
+second, on fewer episodes, the shipped policy that is best on validation and the planners that look ahead (a hundred
+episodes of them take hours on two cores). What they say goes into agents/pretrained/evidence.json, beside what other
+training seeds measured on the same episodes before.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agents.evidence import AHEAD, FAST, filled, rows_of
+from agents import evidence
+from agents.evidence import AHEAD, FAST
 from agents.recipes import RUN
 from og_env.command_line import Parser, guarded
 
 BENCHMARK = Path(__file__).resolve().parent / "benchmark.py"
+RECORD = Path(__file__).resolve().parents[1] / "agents" / "pretrained" / "evidence.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +44,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/evidence"), metavar="DIR", help="where summaries go")
     parser.add_argument("--episodes", type=int, default=400, metavar="N", help="of the first benchmark (default: 400)")
     parser.add_argument("--ahead", type=int, default=100, metavar="N", help="of the second (default: 100); 0 for none")
+    parser.add_argument("--record", type=Path, default=RECORD, metavar="FILE", help="where what they say is added")
     parser.add_argument("--side-by-side", type=int, default=2, metavar="N", help="benchmarks at a time (default: 2)")
     options = parser.parse_args(arguments)
     if options.episodes < 1 or options.ahead < 0 or options.side_by_side < 1:
@@ -50,35 +54,43 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> None:
     from agents import heuristics
+    from agents.checkpoint import write_json
     from agents.comparison import aligned
-    from agents.pretrained import best_of, by_validation
+    from agents.pretrained import folders_for
+    from og_env import config
 
+    record = evidence.read(options.record) if options.record.exists() else {}
     runs, baselines = found(options.runs), ",".join((*heuristics.NAMES, "planners"))
     jobs: list[list[str]] = []
-    for scenario, recipes in runs.items():
+    for scenario, folders in runs.items():
         common = ["--scenario", scenario, "--json", "--out"]
-        names = ",".join(str(folder) for folders in recipes.values() for folder in folders)
-        fast = ["--policies", f"{baselines},{names}", "--episodes", str(options.episodes)]
-        jobs.append([*common, str(options.out / scenario / FAST), *fast])
-        if options.ahead:
-            best = ",".join(map(str, by_validation(best_of(folders) for folders in recipes.values())))
-            ahead = ["--policies", f"{baselines},rollout,{best}", "--episodes", str(options.ahead)]
-            jobs.append([*common, str(options.out / scenario / AHEAD), *ahead, "--headroom"])
+        shipped = list(folders_for(config.load(scenario)))
+        fast = ",".join((baselines, *map(str, folders), *shipped))
+        jobs.append(
+            [*common, str(options.out / scenario / FAST), "--policies", fast, "--episodes", str(options.episodes)]
+        )
+        if options.ahead and shipped:
+            ahead = ",".join((evidence.ROLLOUT, evidence.CLAIRVOYANT, shipped[0]))
+            count = str(options.ahead)
+            jobs.append([*common, str(options.out / scenario / AHEAD), "--policies", ahead, "--episodes", count])
     with ThreadPoolExecutor(options.side_by_side) as pool:
         codes = list(pool.map(benchmark, jobs))
     if any(codes):
         words = " ".join(jobs[next(index for index, code in enumerate(codes) if code)])
         raise ValueError(f"scripts/benchmark.py {words} did not end well: see its message above")
-    print(aligned(*filled(rows_of(options.out))))
+    new = {name: made for name, made in evidence.measured(options.out).items() if name in runs}
+    record = evidence.merged(record, new)
+    write_json(options.record, record)
+    print(aligned(*evidence.filled(evidence.rows_of({name: record[name] for name in new}))))
 
 
-def found(folder: Path) -> dict[str, dict[str, list[Path]]]:
-    """Run folders by scenario and recipe, in the order of their seeds; ValueError where there is none."""
-    runs: dict[str, dict[str, list[Path]]] = {}
+def found(folder: Path) -> dict[str, list[Path]]:
+    """Run folders by scenario, in the order of recipes and seeds; ValueError where there is none."""
+    runs: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         match = RUN.fullmatch(path.name)
         if match and (path / "policy.json").is_file():
-            runs.setdefault(match["scenario"], {}).setdefault(match["recipe"], []).append(path)
+            runs.setdefault(match["scenario"], []).append(path)
     if not runs:
         raise ValueError(
             f"{folder}: no folder SCENARIO-RECIPE-SEED with a trained policy in it: run scripts/pretrain.py"

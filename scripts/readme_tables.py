@@ -1,8 +1,7 @@
-"""Rewrite the generated tables of README.md from the code, and the benchmark table from a summary.
+"""Rewrite the generated tables of README.md from the code and its records, and the benchmark table from a summary.
 
 python scripts/readme_tables.py
 python scripts/readme_tables.py --benchmark runs/demo/benchmark/summary.json
-python scripts/readme_tables.py --evidence runs/evidence
 python scripts/readme_tables.py --picture
 
 The table of real fleets needs their files (see FLEETS); where they are absent it stays as it is.
@@ -25,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
 
-from agents.evidence import filled, rows_of
+from agents.evidence import filled, read, rows_of
 from agents.leaderboard import markdown_table as table
 from agents.leaderboard import read_summary
 from og_env import IDS, config
@@ -46,13 +45,13 @@ FLEET_FILES = {
 }
 FLEET_PICTURE = ROOT / ".github" / "audit-ethereum.png"
 AUDITED = ("--scenario", "global-512", "--top", "3")
+RECORD = ROOT / "agents" / "pretrained" / "evidence.json"
 DIMENSIONS = {"": "one row", "M": "models", "P": "proposals", "N": "sites", "U": "user regions", "F": "shared domains"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(__doc__)
     parser.add_argument("--benchmark", metavar="SUMMARY.json", help="fill the benchmark table from this file")
-    parser.add_argument("--evidence", metavar="DIR", type=Path, help="fill the table of PPO from scripts/evidence.py")
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a table is not current")
     parser.add_argument("--picture", action="store_true", help=f"draw {FLEET_PICTURE.name} anew")
     parser.add_argument("--fleets", metavar="DIR", type=Path, default=FLEETS, help="measured fleets, for their table")
@@ -68,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         draw_fleet_picture(options.fleets)
     old = README.read_text(encoding="utf-8")
     summary = read_summary(options.benchmark) if options.benchmark else None
-    new = rewritten(old, summary, options.fleets if has_fleets else None, options.evidence)
+    new = rewritten(old, summary, options.fleets if has_fleets else None)
     if options.check:
         print("current" if old == new else "not current: run python scripts/readme_tables.py")
         return int(old != new)
@@ -76,10 +75,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def rewritten(
-    text: str, summary: Mapping[str, Any] | None = None, fleets: Path | None = None, evidence: Path | None = None
-) -> str:
-    """The text with every generated block made anew; benchmark, fleets and evidence stay without their files."""
+def rewritten(text: str, summary: Mapping[str, Any] | None = None, fleets: Path | None = None) -> str:
+    """The text with every generated block made anew; benchmark and fleets stay without their files."""
     blocks: dict[str, Callable[[], str]] = {
         "scenarios": scenarios,
         "actions": actions,
@@ -91,13 +88,12 @@ def rewritten(
         "info": info,
         "versions": versions,
         "audit": audit,
+        "evidence": evidence,
     }
     if fleets is not None:
         blocks["fleets"] = lambda: fleet_table(fleets)
     if summary is not None:
         blocks["benchmark"] = lambda: benchmark(summary)
-    if evidence is not None:
-        blocks["evidence"] = lambda: table(*filled(rows_of(evidence)))
     for name, make in blocks.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if len(pattern.findall(text)) != 1:
@@ -212,6 +208,11 @@ def benchmark(summary: Mapping[str, Any]) -> str:
     head = f"{summary['episodes']} held-out episodes of {summary['scenario']}."
     rows = table(TABLE_HEADER, table_rows(dict(summary)))
     return f"{head}\n\n{rows}\n\n{verdict_line(dict(summary))}."
+
+
+def evidence() -> str:
+    """What training seeds measured, from the record."""
+    return table(*filled(rows_of(read(RECORD))))
 
 
 def run_audit(*arguments: str) -> str:

@@ -10,8 +10,10 @@ import pytest
 
 from agents import comparison, evidence
 from agents.episodes import TRACED, Episodes
+from agents.recipes import RECIPES
 from og_env.layout import METRICS, TERMS
 from scripts import evidence as script
+from scripts import pretrain
 
 
 def played(name: str, returns: np.ndarray) -> Episodes:
@@ -27,14 +29,13 @@ def folder(tmp_path):
     base = rng.normal(-100, 20, 200)
     runs = [played("greedy", base), played("random", base - 30)]
     seeds = [f"toy-ppo-{seed}" for seed in range(3)]
-    shifts = zip(seeds, (1.0, 2.0, 6.0), strict=True)
+    shifts = zip([*seeds, "ppo"], (1.0, 2.0, 6.0, 5.0), strict=True)
     runs += [played(name, base + shift + rng.normal(0, 1, 200)) for name, shift in shifts]
-    common = {"scenario": "toy", "env": "og_env/Placement-v0", "split": "test", "episodes": 200, "seed": 0}
-    fast = common | comparison.compare(runs, seeds, trainings=[seeds])
-    rollout, oracle = played("rollout", base + 1), played("clairvoyant", base + 10)
-    some = [runs[0], runs[3], rollout]
-    ahead = common | comparison.compare(some, ["toy-ppo-1"], references=("rollout", "clairvoyant"))
-    ahead["headroom"] = comparison.headroom(oracle, runs[0], some)
+    common = {"scenario": "toy", "env": "og_env/Placement-v0", "split": "test", "seed": 0}
+    fast = common | {"episodes": 200} | comparison.compare(runs, [*seeds, "ppo"], trainings=[seeds])
+    few = [played("ppo", runs[5].returns[:20])]
+    few += [played("rollout", base[:20] + 1), played("clairvoyant", runs[5].returns[:20] + 5 + rng.normal(0, 1, 20))]
+    ahead = common | {"episodes": 20} | comparison.compare(few, ["ppo"], references=("rollout", "clairvoyant"))
     for name, summary in ((evidence.FAST, fast), (evidence.AHEAD, ahead)):
         (tmp_path / "toy" / name).mkdir(parents=True)
         (tmp_path / "toy" / name / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
@@ -51,19 +52,86 @@ def test_seeds_together_have_an_interval_that_knows_of_their_spread(folder):
     assert alone["ci_high"] - alone["ci_low"] < 0.5
 
 
+def numbers(cell: str) -> list[float]:
+    return [float(word) for word in re.findall(r"[+-]?\d+\.?\d*", cell)]
+
+
 def test_a_row_holds_seeds_headroom_and_the_rollout(folder):
     path, _ = folder
-    (row,) = evidence.rows_of(path)
+    record = evidence.measured(path)
+    (row,) = evidence.rows_of(record)
     cells = dict(zip(evidence.HEADER, row, strict=True))
     assert cells["scenario"] == "`toy`" and cells["best baseline"].startswith("greedy -")
-    median, low, high = (float(word) for word in re.findall(r"[+-]\d+\.\d+", cells["ppo"])[:3])
+    median, low, high = numbers(cells["ppo"])[:3]
     assert (low, median, high) == pytest.approx((1.0, 2.0, 6.0), abs=0.3)
-    assert cells["rpi"] == cells["ppo_from_rpi"] == "" and cells["best on validation"] == "ppo"
-    assert cells["headroom, %"].startswith("10.") or cells["headroom, %"].startswith("9.")
-    assert int(cells["closed, %"].split()[0]) == pytest.approx(20, abs=3)
-    assert cells["above rollout"].startswith("+1.") or cells["above rollout"].startswith("+0.9")
+    assert cells["rpi"] == cells["ppo_from_rpi"] == "" and cells["shipped"] == "ppo"
+    assert numbers(cells["above best baseline"])[0] == pytest.approx(5.0, abs=0.3)
+    assert numbers(cells["closed, %"])[0] == pytest.approx(50, abs=3)
+    assert numbers(cells["above rollout"])[0] == pytest.approx(4.0, abs=0.6)
     (path / "toy" / evidence.AHEAD / "summary.json").unlink()
-    assert evidence.rows_of(path)[0][5:] == ("",) * 5
+    assert evidence.rows_of(evidence.measured(path))[0][7:] == ("",) * 4
+
+
+def test_headroom_of_few_episodes_rests_on_the_policy_in_many(folder):
+    path, fast = folder
+    (room,) = (made["ahead"]["headroom_percent"] for made in evidence.measured(path).values())
+    scale = 100 / abs(fast["policies"]["greedy"]["return_mean"])
+    assert room["mean_diff"] == pytest.approx(10 * scale, abs=0.6)
+    # twenty episodes alone say no more of a mean than 20 / sqrt(20)
+    assert room["ci_low"] > 9 * scale and room["ci_high"] < 11 * scale
+
+
+def test_two_benchmarks_of_different_policies_make_no_row(folder):
+    path, _ = folder
+    file = path / "toy" / evidence.AHEAD / "summary.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"ppo"', '"rpi"'), encoding="utf-8")
+    with pytest.raises(ValueError, match="toy: ahead is of rpi, fast of ppo: run both anew"):
+        evidence.measured(path)
+
+
+def test_independent_differences_add():
+    one, other = {"mean_diff": 1.0, "ci_low": -2.0, "ci_high": 5.0}, {"mean_diff": 2.0, "ci_low": -2.0, "ci_high": 5.0}
+    assert evidence.added(one, other) == {"mean_diff": 3.0, "ci_low": -2.0, "ci_high": 8.0}
+
+
+def group(seeds, diffs, low, high):
+    return {"seeds": seeds, "mean_diffs": diffs, "ci_low": low, "ci_high": high}
+
+
+def made(groups, mean=-100.0):
+    same = {"episodes": 300, "seed": 0, "best_baseline": "greedy", "best_mean": mean}
+    return {"toy": same | {"recipes": groups, "shipped": None, "ahead": None}}
+
+
+def test_a_record_keeps_other_seeds_of_the_same_world():
+    old = made({"ppo": [group([0, 1], [1.0, 2.0], 0.5, 2.5)], "rpi": [group([0], [3.0], 2.0, 4.0)]})
+    new = made({"ppo": [group([2], [4.0], 3.0, 5.0)]}, mean=-100.04)
+    recipes = evidence.merged(old, new)["toy"]["recipes"]
+    assert recipes["rpi"] == old["toy"]["recipes"]["rpi"]
+    all_seeds = evidence.pooled(recipes["ppo"])
+    assert all_seeds == pytest.approx((3, 2.0, 1.0, 4.0, (2 * 0.5 + 3.0) / 3, (2 * 2.5 + 5.0) / 3))
+    again = evidence.merged(old, made({"ppo": [group([1, 2], [2.5, 4.0], 1.0, 5.0)]}))["toy"]["recipes"]["ppo"]
+    assert [of["seeds"] for of in again] == [[1, 2]], "a seed that is measured anew counts once"
+    other = evidence.merged(old, made({"ppo": [group([2], [4.0], 3.0, 5.0)]}, mean=-98.0))["toy"]["recipes"]
+    assert set(other) == {"ppo"} and len(other["ppo"]) == 1, "the world is another"
+
+
+def test_a_group_alone_may_lack_its_seeds_own_differences():
+    alone = {"seeds": [0, 1, 2, 3], "median": 2.0, "least": 1.0, "most": 4.0, "ci_low": 0.5, "ci_high": 3.0}
+    assert evidence.pooled([alone]) == (4, 2.0, 1.0, 4.0, 0.5, 3.0)
+
+
+def test_the_record_that_comes_along_is_complete(tmp_path):
+    record = evidence.read(script.RECORD)
+    assert set(record) == set(pretrain.SCENARIOS)
+    for entry in record.values():
+        assert set(entry["recipes"]) == set(RECIPES)
+        for groups in entry["recipes"].values():
+            seeds = [seed for of in groups for seed in of["seeds"]]
+            assert len(seeds) == len(set(seeds)) >= 3
+    (tmp_path / "record.json").write_text('{"toy": {"episodes": 3}}', encoding="utf-8")
+    with pytest.raises(ValueError, match="toy is not complete"):
+        evidence.read(tmp_path / "record.json")
 
 
 def test_runs_are_found_by_scenario_and_seed(tmp_path, capsys):
@@ -79,11 +147,9 @@ def test_runs_are_found_by_scenario_and_seed(tmp_path, capsys):
         (tmp_path / name).mkdir()
         (tmp_path / name / "policy.json").write_text("{}", encoding="utf-8")
     runs = script.found(tmp_path)
-    assert {
-        key: {recipe: [path.name for path in paths] for recipe, paths in of.items()} for key, of in runs.items()
-    } == {
-        "global-24": {"rpi": ["global-24-rpi-0"]},
-        "one-cloud": {"ppo": ["one-cloud-ppo-0", "one-cloud-ppo-1"], "ppo_from_rpi": ["one-cloud-ppo_from_rpi-0"]},
+    assert {key: [path.name for path in paths] for key, paths in runs.items()} == {
+        "global-24": ["global-24-rpi-0"],
+        "one-cloud": ["one-cloud-ppo-0", "one-cloud-ppo-1", "one-cloud-ppo_from_rpi-0"],
     }
     assert script.main(["--runs", str(tmp_path / "none")]) == 2
     assert "run scripts/pretrain.py" in capsys.readouterr().err
@@ -91,6 +157,6 @@ def test_runs_are_found_by_scenario_and_seed(tmp_path, capsys):
 
 def test_columns_that_no_row_has_are_left_out():
     full = evidence.HEADER
-    bare = (*full[:5], "", "", "", "", "")
+    bare = (*full[:5], *[""] * 6)
     assert evidence.filled([bare, bare]) == (evidence.HEADER[:5], [full[:5], full[:5]])
     assert evidence.filled([bare, full]) == (evidence.HEADER, [bare, full])
