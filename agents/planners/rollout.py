@@ -124,7 +124,7 @@ class Rollout:
         else:
             choice = self._act(np.reshape(observation, (simulator.batch, -1)), masks_of(offer))
         order = np.concatenate([np.zeros((len(order), 1), np.int64), order], axis=1)
-        rank = np.arange(order.shape[1]) * np.ones((len(order), 1))
+        rank = np.tile(np.arange(order.shape[1]), (len(order), 1))
         rank[np.arange(len(order)), (order == choice[:, None]).argmax(axis=1)] = -1
         order = np.take_along_axis(order, np.argsort(rank, axis=1), axis=1)[:, : self.candidates]
         return np.pad(order, ((0, 0), (0, self.candidates - order.shape[1])))
