@@ -166,7 +166,9 @@ class Study(NamedTuple):
     def obstacle(self, variant: str) -> str | None:
         """Why the scenario has no such variant; None where it has."""
         what = VARIANTS[variant]
-        reasons = (WORLDS[world].obstacle(self.spec) for world in (what.trained_in, what.tested_in))
+        reasons = [WORLDS[world].obstacle(self.spec) for world in (what.trained_in, what.tested_in)]
+        if what.start is not None:
+            reasons.append(self.obstacle(what.start))
         return next(filter(None, reasons), None)
 
     def shown(self) -> list[str]:

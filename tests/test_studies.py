@@ -212,6 +212,8 @@ def test_rows_say_why_they_are_left_out(tmp_path, capsys):
     spec = config.load("toy-3")
     study = Study("toy-3", spec, chosen(["all"]), (0,), 1, 1, tmp_path)
     assert "independent" not in study.waves()[0], "what has no such world is not trained"
+    assert study.obstacle("curriculum") == study.obstacle("more-outages") == "no random failures"
+    assert study.waves()[1] == ["ppo-from-rpi"], "nor what would begin there"
     silent = study._replace(spec=config.override(spec, {"reward.exposure": 0.0}))
     assert silent.obstacle("no-exposure") == "exposure weighs 0 as it is" and study.obstacle("no-exposure") is None
     fleets = study._replace(spec=config.load("random-24"))
