@@ -1,7 +1,8 @@
 """What learning is worth, scenario by scenario: a record of what training seeds measured, and the rows of its table.
 
 One benchmark of a scenario has many episodes and every policy that decides fast; the other fewer, with the planners that
-look ahead. A record takes up both, and keeps what other training seeds measured on the same episodes before.
+look ahead. A record takes up both, and keeps what other training seeds measured on the same episodes before; the
+differences of a group of seeds stand in any order.
 """
 
 from __future__ import annotations
