@@ -19,6 +19,8 @@ from agents.recipes import RECIPES, RUN
 from og_env.parsing import read_json
 
 Json = dict[str, Any]
+RECORD = Path(__file__).parent / "pretrained" / "evidence.json"
+"""what came of the seeds that were trained so far"""
 FAST, AHEAD = "fast", "ahead"
 """folders of a scenario's two benchmarks"""
 ROLLOUT, CLAIRVOYANT = "rollout", "clairvoyant"
@@ -116,16 +118,17 @@ def added(one: Json, other: Json) -> Json:
 
 def merged(old: Json, new: Json) -> Json:
     """A record with new entries in it. Old groups of seeds stay where they were measured on the same episodes, against
-    the same best baseline, and share no seed with a new group."""
+    the same best baseline, share no seed with a new group, and have their seeds' own differences where there is one."""
     result = dict(old)
     for name, made in new.items():
         before = old.get(name)
         groups = {recipe: list(of) for recipe, of in made["recipes"].items()}
         if before is not None and _same(before, made):
             for recipe, of in before["recipes"].items():
-                fresh = {seed for group in groups.get(recipe, ()) for seed in group["seeds"]}
-                kept = [group for group in of if not fresh & set(group["seeds"])]
-                groups[recipe] = kept + groups.get(recipe, [])
+                new_ones = groups.get(recipe, [])
+                fresh = {seed for group in new_ones for seed in group["seeds"]}
+                apart = [group for group in of if not fresh & set(group["seeds"])]
+                groups[recipe] = [group for group in apart if "mean_diffs" in group or not new_ones] + new_ones
         ordered = {recipe: groups[recipe] for recipe in RECIPES if groups.get(recipe)}
         result[name] = made | {"recipes": ordered}
     return dict(sorted(result.items()))
@@ -204,9 +207,11 @@ def _difference(pair: Json) -> str:
 
 def _recipe_and_seeds(runs: Sequence[str]) -> tuple[str, list[int]]:
     """Of the names of run folders; ValueError for another name."""
-    found = [(name, RUN.fullmatch(name)) for name in runs]
-    for name, match in found:
+    recipe, seeds = "", []
+    for name in runs:
+        match = RUN.fullmatch(name)
         if match is None:
             raise ValueError(f"{name}: not a run SCENARIO-RECIPE-SEED of scripts/pretrain.py")
-    matches = [match for _, match in found if match is not None]
-    return matches[0]["recipe"], [int(match["seed"]) for match in matches]
+        recipe = match["recipe"]
+        seeds.append(int(match["seed"]))
+    return recipe, seeds

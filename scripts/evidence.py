@@ -28,7 +28,6 @@ from agents.recipes import RUN
 from og_env.command_line import Parser, guarded
 
 BENCHMARK = Path(__file__).resolve().parent / "benchmark.py"
-RECORD = Path(__file__).resolve().parents[1] / "agents" / "pretrained" / "evidence.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +43,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/evidence"), metavar="DIR", help="where summaries go")
     parser.add_argument("--episodes", type=int, default=400, metavar="N", help="of the first benchmark (default: 400)")
     parser.add_argument("--ahead", type=int, default=100, metavar="N", help="of the second (default: 100); 0 for none")
-    parser.add_argument("--record", type=Path, default=RECORD, metavar="FILE", help="where what they say is added")
+    parser.add_argument(
+        "--record", type=Path, default=evidence.RECORD, metavar="FILE", help="where what they say is added"
+    )
     parser.add_argument("--side-by-side", type=int, default=2, metavar="N", help="benchmarks at a time (default: 2)")
     options = parser.parse_args(arguments)
     if options.episodes < 1 or options.ahead < 0 or options.side_by_side < 1:

@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
 
-from agents.evidence import filled, read, rows_of
+from agents.evidence import RECORD, filled, read, rows_of
 from agents.leaderboard import markdown_table as table
 from agents.leaderboard import read_summary
 from og_env import IDS, config
@@ -45,7 +45,6 @@ FLEET_FILES = {
 }
 FLEET_PICTURE = ROOT / ".github" / "audit-ethereum.png"
 AUDITED = ("--scenario", "global-512", "--top", "3")
-RECORD = ROOT / "agents" / "pretrained" / "evidence.json"
 DIMENSIONS = {"": "one row", "M": "models", "P": "proposals", "N": "sites", "U": "user regions", "F": "shared domains"}
 
 

@@ -119,10 +119,13 @@ def test_a_record_keeps_other_seeds_of_the_same_world():
 def test_a_group_alone_may_lack_its_seeds_own_differences():
     alone = {"seeds": [0, 1, 2, 3], "median": 2.0, "least": 1.0, "most": 4.0, "ci_low": 0.5, "ci_high": 3.0}
     assert evidence.pooled([alone]) == (4, 2.0, 1.0, 4.0, 0.5, 3.0)
+    fresh = group([4], [4.0], 3.0, 5.0)
+    both = evidence.merged(made({"ppo": [alone], "rpi": [alone]}), made({"ppo": [fresh]}))["toy"]["recipes"]
+    assert both == {"ppo": [fresh], "rpi": [alone]}, "it cannot be pooled with others"
 
 
 def test_the_record_that_comes_along_is_complete(tmp_path):
-    record = evidence.read(script.RECORD)
+    record = evidence.read(evidence.RECORD)
     assert set(record) == set(pretrain.SCENARIOS)
     for entry in record.values():
         assert set(entry["recipes"]) == set(RECIPES)
