@@ -17,9 +17,6 @@ from og_env.layout import (
     ON_DISK,
     STAGING,
     STORE,
-    scratch_of,
-    state_of,
-    world_of,
 )
 
 LAUNCH, RETIRE, STAGE = range(3)
@@ -47,119 +44,116 @@ def describe(operation: int, site_names: list[str], model_names: list[str]) -> s
 
 
 @kernel
-def model_operation(t, b, verb, m, s):
+def model_operation(env, verb, model, site):
     """Number of launching, retiring or staging model m at site s."""
-    models, sites = state_of(t).phase.shape[1:]
-    return 1 + verb * models * sites + m * sites + s
+    models, sites = env.state.phase.shape
+    return 1 + verb * models * sites + model * sites + site
 
 
 @kernel
-def role_operation(t, b, role, remove, s):
+def role_operation(env, role, remove, site):
     """Number of adding or removing a role at site s."""
-    models, sites = state_of(t).phase.shape[1:]
-    return 1 + 3 * models * sites + (2 * role + remove) * sites + s
+    models, sites = env.state.phase.shape
+    return 1 + 3 * models * sites + (2 * role + remove) * sites + site
 
 
 @kernel
-def store_lives(t, b):
+def store_lives(env):
     """Whether a store runs at a site that is not seen down."""
-    state = state_of(t)
-    for s in range(state.status.shape[1]):
-        if state.role_ms[b, STORE, s] == 0 and not state.status[b, s] & DOWN:
+    for site in range(env.state.status.shape[0]):
+        if env.state.role_ms[STORE, site] == 0 and not env.state.status[site] & DOWN:
             return True
     return False
 
 
 @kernel
-def model_possible(t, b, verb, m, s, store):
+def model_possible(env, verb, model, site, store):
     """Whether launching, retiring or staging is possible at a site that can be reached."""
-    world, state = world_of(t), state_of(t)
-    k = state.world[b]
-    gpus = world.replica_gpus[k, m, s]
-    phase = state.phase[b, m, s]
+    gpus = env.world.replica_gpus[model, site]
+    phase = env.state.phase[model, site]
     if verb == RETIRE:
         return phase >= FETCHING
     if gpus == 0 or (phase == ABSENT and not store):
         return False
     if verb == STAGE:
         return phase == ABSENT
-    return phase < FETCHING and state.gpus_used[b, s] + gpus <= world.gpu_count[k, s]
+    return phase < FETCHING and env.state.gpus_used[site] + gpus <= env.world.gpu_count[site]
 
 
 @kernel
-def reachable(t, b, s):
+def reachable(env, site):
     """Whether the site exists and can be told to change anything."""
-    state = state_of(t)
-    return world_of(t).site_valid[state.world[b], s] == 1 and not state.status[b, s] & (DOWN | FROZEN)
+    return env.world.site_valid[site] == 1 and not env.state.status[site] & (DOWN | FROZEN)
 
 
 @kernel
-def write_mask(t, b, c, mask):
+def write_mask(env, mask):
     """Into mask [B, V]: 1 where an operation is possible."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    models, sites = state.phase.shape[1:]
-    row, k = row_of(mask, b), state.world[b]
-    store = store_lives(t, b)
+    models, sites = env.state.phase.shape
+    row = row_of(mask, env.b)
+    store = store_lives(env)
     row[0] = 1
-    for s in range(sites):
-        scratch.open[c, s] = reachable(t, b, s)
-        scratch.free[c, s] = world.gpu_count[k, s] - state.gpus_used[b, s]
-    for m in range(models):
-        launch, retire, stage = 1 + m * sites, 1 + (models + m) * sites, 1 + (2 * models + m) * sites
-        for s in range(sites):
-            phase, gpus, open_ = state.phase[b, m, s], world.replica_gpus[k, m, s], scratch.open[c, s]
+    for site in range(sites):
+        env.scratch.open[site] = reachable(env, site)
+        env.scratch.free[site] = env.world.gpu_count[site] - env.state.gpus_used[site]
+    for model in range(models):
+        launch, retire, stage = 1 + model * sites, 1 + (models + model) * sites, 1 + (2 * models + model) * sites
+        for site in range(sites):
+            phase, gpus, open_ = (
+                env.state.phase[model, site],
+                env.world.replica_gpus[model, site],
+                env.scratch.open[site],
+            )
             absent, placed = phase == ABSENT, phase >= FETCHING
-            fits = (gpus > 0) & (gpus <= scratch.free[c, s])
-            row[launch + s] = open_ & fits & (not placed) & (store | (not absent))
-            row[retire + s] = open_ & placed
-            row[stage + s] = open_ & (gpus > 0) & absent & store
+            fits = (gpus > 0) & (gpus <= env.scratch.free[site])
+            row[launch + site] = open_ & fits & (not placed) & (store | (not absent))
+            row[retire + site] = open_ & placed
+            row[stage + site] = open_ & (gpus > 0) & absent & store
     for role in range(3):
         first = 1 + (3 * models + 2 * role) * sites
-        for s in range(sites):
-            present, open_ = state.role_ms[b, role, s] >= 0, scratch.open[c, s]
-            row[first + s] = open_ & (not present)
-            row[first + sites + s] = open_ & present
+        for site in range(sites):
+            present, open_ = env.state.role_ms[role, site] >= 0, env.scratch.open[site]
+            row[first + site] = open_ & (not present)
+            row[first + sites + site] = open_ & present
 
 
 @kernel
-def apply(t, b, operation):
+def apply(env, operation):
     """Carry an operation out; returns whether it was possible (0 changes nothing and is)."""
-    world, state = world_of(t), state_of(t)
-    models, sites = state.phase.shape[1:]
-    k = state.world[b]
+    models, sites = env.state.phase.shape
     if operation == 0:
         return True
     index = operation - 1
-    s = index % sites
-    if not reachable(t, b, s):
+    site = index % sites
+    if not reachable(env, site):
         return False
     if index >= 3 * models * sites:
         verb = (index - 3 * models * sites) // sites
         role, remove = verb // 2, verb % 2
-        present = state.role_ms[b, role, s] >= 0
+        present = env.state.role_ms[role, site] >= 0
         if present != (remove == 1):
             return False
-        state.role_ms[b, role, s] = -1 if remove else world.provision_ms[k]
+        env.state.role_ms[role, site] = -1 if remove else env.world.provision_ms
         return True
     verb = index // (models * sites)
-    m = index // sites % models
-    if not model_possible(t, b, verb, m, s, store_lives(t, b)):
+    model = index // sites % models
+    if not model_possible(env, verb, model, site, store_lives(env)):
         return False
-    phase = state.phase[b, m, s]
+    phase = env.state.phase[model, site]
     if verb == RETIRE:
-        state.phase[b, m, s] = ABSENT if phase == FETCHING else ON_DISK
-        state.left[b, m, s] = 0
-        state.gpus_used[b, s] -= world.replica_gpus[k, m, s]
+        env.state.phase[model, site] = ABSENT if phase == FETCHING else ON_DISK
+        env.state.left[model, site] = 0
+        env.state.gpus_used[site] -= env.world.replica_gpus[model, site]
         return True
     if phase == ABSENT:
-        state.left[b, m, s] = world.weights_mb[k, m]
+        env.state.left[model, site] = env.world.weights_mb[model]
     if verb == STAGE:
-        state.phase[b, m, s] = STAGING
+        env.state.phase[model, site] = STAGING
         return True
     if phase == ON_DISK:
-        state.phase[b, m, s] = LOADING
-        state.left[b, m, s] = world.load_ms[k, m, s]
+        env.state.phase[model, site] = LOADING
+        env.state.left[model, site] = env.world.load_ms[model, site]
     else:
-        state.phase[b, m, s] = FETCHING
-    state.gpus_used[b, s] += world.replica_gpus[k, m, s]
+        env.state.phase[model, site] = FETCHING
+    env.state.gpus_used[site] += env.world.replica_gpus[model, site]
     return True

@@ -6,7 +6,7 @@ from og_env.actions import write_mask
 from og_env.binding import opened, prefetch
 from og_env.dynamics import begin, step, tally
 from og_env.jit import entry, kernel
-from og_env.layout import output_of, state_of, tape_of, world_of
+from og_env.layout import environment, state_of, tape_of
 from og_env.observation import observe
 from og_env.proposals import autoscale, propose
 from og_env.routing import list_placed
@@ -23,35 +23,32 @@ KNOB_RANGE = 4.0
 
 
 @kernel
-def set_knobs(t, b, levels):
+def set_knobs(env, levels):
     """Put the router's knobs [B, 5] into effect: levels in [-1, 1], 0 being the scenario's defaults."""
-    world, state = world_of(t), state_of(t)
-    k = state.world[b]
     for i in range(4):
-        state.knobs[b, i] = world.knobs[k, i] * KNOB_RANGE ** levels[b, i]
-    level, spread = levels[b, 4], world.knobs[k, 4]
-    state.knobs[b, 4] = spread * (1 + level) if level < 0 else spread + (1 - spread) * level
+        env.state.knobs[i] = env.world.knobs[i] * KNOB_RANGE ** levels[env.b, i]
+    level, spread = levels[env.b, 4], env.world.knobs[4]
+    env.state.knobs[4] = spread * (1 + level) if level < 0 else spread + (1 - spread) * level
 
 
 @kernel
-def move(t, b, c, mode, action, levels):
-    """Begin environment b's episode, look at it, or carry out its action and step."""
-    output = output_of(t)
+def move(env, mode, action, levels):
+    """Begin an environment's episode, look at it, or carry out its action and step."""
     if action == BEGIN:
-        begin(t, b, c)
+        begin(env)
         return
     if action == LOOK:
-        list_placed(t, b, c)
-        tally(t, b, c)
+        list_placed(env)
+        tally(env)
         return
     operation = action
     if mode == PROPOSALS:
-        operation = output.offer[b, action - 1] if action > 0 else 0
+        operation = env.output.offer[action - 1] if action > 0 else 0
     elif mode == AUTOSCALED:
-        operation = autoscale(t, b)
+        operation = autoscale(env)
     if levels.shape[1] > 0:
-        set_knobs(t, b, levels)
-    step(t, b, c, operation)
+        set_knobs(env, levels)
+    step(env, operation)
 
 
 @kernel
@@ -75,11 +72,12 @@ def by_operations(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
     t = opened(table)
     for b in range(lo, hi):
         look_ahead(t, b, hi)
-        move(t, b, c, OPERATIONS, actions[b], levels)
+        env = environment(t, b, c)
+        move(env, OPERATIONS, actions[b], levels)
         if mask.shape[1] > 0:
-            write_mask(t, b, c, mask)
+            write_mask(env, mask)
         if obs.shape[1] > 0:
-            observe(t, b, c, obs, offsets)
+            observe(env, obs, offsets)
 
 
 @entry
@@ -87,17 +85,17 @@ def by_offers(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
     """The same with offers as actions, or with the autoscaler in their place, by mode; masks [B, 1 + P] or [B, 0].
     Offers for the next step are found in any case."""
     t = opened(table)
-    output = output_of(t)
     for b in range(lo, hi):
         look_ahead(t, b, hi)
-        move(t, b, c, mode, actions[b], levels)
-        propose(t, b, c)
+        env = environment(t, b, c)
+        move(env, mode, actions[b], levels)
+        propose(env)
         if mask.shape[1] > 0:
             mask[b, 0] = 1
-            for i in range(output.offer.shape[1]):
-                mask[b, 1 + i] = output.offer[b, i] != 0
+            for i in range(env.output.offer.shape[0]):
+                mask[b, 1 + i] = env.output.offer[i] != 0
         if obs.shape[1] > 0:
-            observe(t, b, c, obs, offsets)
+            observe(env, obs, offsets)
 
 
 ENTRIES = {OPERATIONS: by_operations, PROPOSALS: by_offers, AUTOSCALED: by_offers}

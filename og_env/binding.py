@@ -175,7 +175,7 @@ class WriteElement(AbstractTemplate):
         return signature(types.none, field, index, field.dtype) if _fits(field, index) else None
 
 
-def _size(context: Any, builder: Any, table: Any, letter: str) -> Any:
+def size_of(context: Any, builder: Any, table: Any, letter: str) -> Any:
     if letter in SMALL_DIMENSIONS:
         return context.get_constant(types.intp, SMALL_DIMENSIONS[letter])
     return _word(context, builder, table, DIMENSIONS.index(letter))
@@ -202,7 +202,7 @@ def element(context: Any, builder: Any, field: FieldType, table: Any, index_type
         if offset is None:
             offset = place
         else:
-            size = _size(context, builder, table, letter)
+            size = size_of(context, builder, table, letter)
             offset = builder.add(builder.mul(offset, size, flags=("nsw",)), place, flags=("nsw",))
     pointer = context.get_data_type(field.dtype).as_pointer()
     base = builder.inttoptr(_word(context, builder, table, field.position), pointer)
@@ -220,8 +220,12 @@ def mark(builder: Any, field: FieldType | RowType, access: Any) -> Any:
 
 @lower_builtin(operator.getitem, FieldType, types.Any)
 def _lower_read(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    field = sig.args[0]
-    value = mark(builder, field, builder.load(element(context, builder, field, args[0], sig.args[1], args[1])))
+    return read(context, builder, sig.args[0], args[0], sig.args[1], args[1])
+
+
+def read(context: Any, builder: Any, field: FieldType, table: Any, index_type: Any, index: Any) -> Any:
+    """The value of an element."""
+    value = mark(builder, field, builder.load(element(context, builder, field, table, index_type, index)))
     if field.constant:
         value.set_metadata("invariant.load", builder.module.add_metadata([]))
     return context.data_model_manager[field.dtype].from_data(builder, value)
@@ -255,7 +259,7 @@ def prefetch(typingctx: Any, field: Any, index: Any) -> Any:
 
 @lower_getattr(FieldType, "shape")
 def _lower_shape(context: Any, builder: Any, field: FieldType, table: Any) -> Any:
-    sizes = [_size(context, builder, table, letter) for letter in field.field.dims]
+    sizes = [size_of(context, builder, table, letter) for letter in field.field.dims]
     return context.make_tuple(builder, types.UniTuple(types.intp, len(sizes)), sizes)
 
 
@@ -298,7 +302,9 @@ def viewer(layout: type, first: int, constant: bool = False) -> Any:
     def typing(typingctx: Any, table: Any) -> Any:
         return view(table), codegen
 
-    return intrinsic(typing)
+    function = intrinsic(typing)
+    function.view = view
+    return function
 
 
 class RowType(types.Opaque):

@@ -11,11 +11,6 @@ from og_env.layout import (
     ON_DISK,
     UNTRUSTED,
     VERIFIER,
-    memo_of,
-    output_of,
-    scratch_of,
-    state_of,
-    world_of,
 )
 from og_env.status import NO_PROOF, TEE, quorum_of
 
@@ -26,202 +21,186 @@ LEFT_WITHOUT = (NO_QUORUM, NO_STORE, NO_GATEWAY)
 
 
 @kernel
-def count_roles(t, b, c):
+def count_roles(env):
     """Live roles, in all and by domain, and registered verifiers."""
-    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
-    k = state.world[b]
     for role in range(3):
-        for f in range(world.domain_size.shape[1]):
-            scratch.domain_role[c, role, f] = 0
+        for domain in range(env.world.domain_size.shape[0]):
+            env.scratch.domain_role[role, domain] = 0
     for role in range(3):
-        memo.live[b, role] = 0
-    memo.registered[b] = 0
+        env.memo.live[role] = 0
+    env.memo.registered = 0
     for role in range(3):
-        for s in range(state.status.shape[1]):
-            if state.role_ms[b, role, s] != 0:
+        for site in range(env.state.status.shape[0]):
+            if env.state.role_ms[role, site] != 0:
                 continue
-            memo.registered[b] += role == VERIFIER
-            if state.status[b, s] & DOWN:
+            env.memo.registered += role == VERIFIER
+            if env.state.status[site] & DOWN:
                 continue
-            memo.live[b, role] += 1
-            for d in range(world.site_domain.shape[2]):
-                f = world.site_domain[k, s, d]
-                if f < 0:
+            env.memo.live[role] += 1
+            for d in range(env.world.site_domain.shape[1]):
+                domain = env.world.site_domain[site, d]
+                if domain < 0:
                     break
-                scratch.domain_role[c, role, f] += 1
+                env.scratch.domain_role[role, domain] += 1
 
 
 @inlined
-def critical_from(t, b, role):
+def critical_from(env, role):
     """How many of a role's live sites a domain must hold for the rest not to do: all, or more than the votes to spare."""
-    memo = memo_of(t)
-    live = memo.live[b, role]
-    return live - quorum_of(memo.registered[b]) + 1 if role == VERIFIER else live
+    live = env.memo.live[role]
+    return live - quorum_of(env.memo.registered) + 1 if role == VERIFIER else live
 
 
 @kernel
-def mark_critical(t, b, c):
+def mark_critical(env):
     """Which domains hold all gateways, all stores or so many verifiers that the rest is no quorum. Those that only take
     trust away do not break roles."""
-    memo = memo_of(t)
-    domains = memo.critical.shape[1]
-    for f in range(domains):
-        memo.critical[b, f] = 0
+    domains = env.memo.critical.shape[0]
+    for domain in range(domains):
+        env.memo.critical[domain] = 0
     for role in range(3):
-        least, bit = critical_from(t, b, role), LEFT_WITHOUT[role]
-        for f in range(domains):
-            memo.critical[b, f] |= bit if breaks(t, b, c, role, f, least) else 0
-    memo.criticals[b] = 0
-    for f in range(domains):
-        memo.criticals[b] |= memo.critical[b, f]
+        least, bit = critical_from(env, role), LEFT_WITHOUT[role]
+        for domain in range(domains):
+            env.memo.critical[domain] |= bit if breaks(env, role, domain, least) else 0
+    env.memo.criticals = 0
+    for domain in range(domains):
+        env.memo.criticals |= env.memo.critical[domain]
 
 
 @inlined
-def breaks(t, b, c, role, f, least):
+def breaks(env, role, domain, least):
     """Whether domain f exists, takes sites down and holds at least so many live sites of a role."""
-    world, k = world_of(t), state_of(t).world[b]
-    breaking = (world.domain_size[k, f] > 0) & (world.domain_effect[k, f] != UNTRUSTED)
-    return breaking & (scratch_of(t).domain_role[c, role, f] >= least)
+    breaking = (env.world.domain_size[domain] > 0) & (env.world.domain_effect[domain] != UNTRUSTED)
+    return breaking & (env.scratch.domain_role[role, domain] >= least)
 
 
 @kernel
-def changed_bits(t, b, c, role):
+def changed_bits(env, role):
     """Whether any domain's bit of a role is another than the memo has it, by the counts of its live sites."""
-    memo, bit = memo_of(t), LEFT_WITHOUT[role]
-    least, changed = critical_from(t, b, role), 0
-    for f in range(memo.critical.shape[1]):
-        changed |= breaks(t, b, c, role, f, least) != ((memo.critical[b, f] & bit) != 0)
+    bit = LEFT_WITHOUT[role]
+    least, changed = critical_from(env, role), 0
+    for domain in range(env.memo.critical.shape[0]):
+        changed |= breaks(env, role, domain, least) != ((env.memo.critical[domain] & bit) != 0)
     return changed != 0
 
 
 @inlined
-def bits_of(t, b, c, role, f):
+def bits_of(env, role, domain):
     """Domain f's bits, that of a role by the counts of its live sites and the others as the memo has them."""
     bit = LEFT_WITHOUT[role]
-    others = memo_of(t).critical[b, f] & ~bit
-    return others | bit if breaks(t, b, c, role, f, critical_from(t, b, role)) else others
+    others = env.memo.critical[domain] & ~bit
+    return others | bit if breaks(env, role, domain, critical_from(env, role)) else others
 
 
 @kernel
-def count_disks(t, b, c):
+def count_disks(env):
     """Copies of every model on disk, in all and by domain: asked for only where a domain holds all stores."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    models, sites = state.phase.shape[1:]
-    k = state.world[b]
-    for f in range(world.domain_size.shape[1]):
-        for m in range(models):
-            scratch.domain_disk[c, f, m] = 0
-    for m in range(models):
-        scratch.disk_total[c, m] = 0
-        for s in range(sites):
-            phase = state.phase[b, m, s]
-            if phase < ON_DISK or phase == FETCHING or state.status[b, s] & DOWN:
+    models, sites = env.state.phase.shape
+    for domain in range(env.world.domain_size.shape[0]):
+        for model in range(models):
+            env.scratch.domain_disk[domain, model] = 0
+    for model in range(models):
+        env.scratch.disk_total[model] = 0
+        for site in range(sites):
+            phase = env.state.phase[model, site]
+            if phase < ON_DISK or phase == FETCHING or env.state.status[site] & DOWN:
                 continue
-            scratch.disk_total[c, m] += 1
-            for d in range(world.site_domain.shape[2]):
-                f = world.site_domain[k, s, d]
-                if f < 0:
+            env.scratch.disk_total[model] += 1
+            for d in range(env.world.site_domain.shape[1]):
+                domain = env.world.site_domain[site, d]
+                if domain < 0:
                     break
-                scratch.domain_disk[c, f, m] += 1
+                env.scratch.domain_disk[domain, model] += 1
 
 
 @kernel
-def list_critical(t, b, c):
+def list_critical(env):
     """The critical domains, to critical_at, and their number."""
-    scratch, memo = scratch_of(t), memo_of(t)
     count = 0
-    if memo.criticals[b]:
-        for f in range(memo.critical.shape[1]):
-            scratch.critical_at[c, count] = f  # the next one is written over it, unless it counts
-            count += memo.critical[b, f] != 0
-    scratch.criticals[c] = count
+    if env.memo.criticals:
+        for domain in range(env.memo.critical.shape[0]):
+            env.scratch.critical_at[count] = domain  # the next one is written over it, unless it counts
+            count += env.memo.critical[domain] != 0
+    env.scratch.criticals = count
 
 
 @kernel
-def write_held(t, b, c, count):
+def write_held(env, count):
     """What the listed replicas in each domain serve and could serve more, requests/s, to held.
 
     Domains whose effect is UNTRUSTED count trusted replicas only."""
-    world, scratch = world_of(t), scratch_of(t)
-    k = state_of(t).world[b]
-    for f in range(scratch.held.shape[1]):
-        scratch.held[c, f] = 0
+    for domain in range(env.scratch.held.shape[0]):
+        env.scratch.held[domain] = 0
     for r in range(count):
-        s, rps = scratch.replicas[c, r], scratch.total_rps[c, r] + scratch.room_rps[c, r]
-        counts = scratch.trust[c, r] > 0
-        for d in range(world.site_domain.shape[2]):
-            f = world.site_domain[k, s, d]
-            if f < 0:
+        site, rps = env.scratch.replicas[r], env.scratch.total_rps[r] + env.scratch.room_rps[r]
+        counts = env.scratch.trust[r] > 0
+        for d in range(env.world.site_domain.shape[1]):
+            domain = env.world.site_domain[site, d]
+            if domain < 0:
                 break
-            if counts or scratch.untrusting[c, f] == 0:
-                scratch.held[c, f] += rps
+            if counts or env.scratch.untrusting[domain] == 0:
+                env.scratch.held[domain] += rps
 
 
 @kernel
-def write_part(t, b, c, m, served, verified, spare, spare_trusted):
+def write_part(env, model, served, verified, spare, spare_trusted):
     """Requests/s of model m lost, unverified or unfetchable without each domain, to column_part; what goes with its
     replicas alone, to column_plain: what they serve, less what the others have to spare."""
-    world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
     nothing, one = splat(0.0), splat(1.0)
     all_spare, more_spare = splat(spare), splat(spare_trusted - spare)
-    unasked = splat(0.0 if world.verification[state_of(t).world[b], m] == TEE else 1.0)
-    for first in range(0, scratch.held.shape[1], LANES):
-        untrusting = load(scratch.untrusting, (c, first))
-        lost = max(load(scratch.held, (c, first)) - (all_spare + untrusting * more_spare), nothing)
+    unasked = splat(0.0 if env.world.verification[model] == TEE else 1.0)
+    for first in range(0, env.scratch.held.shape[0], LANES):
+        untrusting = load(env.scratch.untrusting, first)
+        lost = max(load(env.scratch.held, first) - (all_spare + untrusting * more_spare), nothing)
         lost = lost * (one - untrusting * unasked)
-        store(scratch.column_plain, (c, first), lost)
-        store(scratch.column_part, (c, first), lost)
-    for i in range(scratch.criticals[c]):
-        f = scratch.critical_at[c, i]
-        bits, plain = memo.critical[b, f], scratch.column_plain[c, f]
-        scratch.column_part[c, f] = critical_part(t, b, c, f, bits, m, plain, served, verified)
+        store(env.scratch.column_plain, first, lost)
+        store(env.scratch.column_part, first, lost)
+    for i in range(env.scratch.criticals):
+        domain = env.scratch.critical_at[i]
+        bits, plain = env.memo.critical[domain], env.scratch.column_plain[domain]
+        env.scratch.column_part[domain] = critical_part(env, domain, bits, model, plain, served, verified)
 
 
 @kernel
-def critical_part(t, b, c, f, bits, m, lost, served, verified):
+def critical_part(env, domain, bits, model, lost, served, verified):
     """The same of one domain, critical by its bits, `lost` being what goes with its replicas."""
-    world, scratch = world_of(t), scratch_of(t)
     lost = served if bits & NO_GATEWAY else lost
-    if bits & NO_QUORUM and world.verification[state_of(t).world[b], m] != NO_PROOF:
+    if bits & NO_QUORUM and env.world.verification[model] != NO_PROOF:
         lost += max(verified - lost, 0.0)
-    if bits & NO_STORE and scratch.disk_total[c, m] <= scratch.domain_disk[c, f, m]:
-        lost = max(lost, scratch.asked[c, m])
+    if bits & NO_STORE and env.scratch.disk_total[model] <= env.scratch.domain_disk[domain, model]:
+        lost = max(lost, env.scratch.asked[model])
     return lost
 
 
 @kernel
-def write_losses(t, b, c, per_demand):
+def write_losses(env, per_demand):
     """Share of demand lost without each domain, and the worst visible one, to the output; returns the worst of all.
 
     per_demand: one over all demand, 0 where there is none."""
-    world, scratch, output = world_of(t), scratch_of(t), output_of(t)
-    k = state_of(t).world[b]
     worst, seen = 0.0, 0.0
-    for f in range(world.domain_size.shape[1]):
-        loss = min(scratch.domain_lost[c, f] * per_demand, 1.0)
+    for domain in range(env.world.domain_size.shape[0]):
+        loss = min(env.scratch.domain_lost[domain] * per_demand, 1.0)
         worst = max(worst, loss)
-        seen = max(seen, loss if world.domain_visible[k, f] else 0.0)
-    for f in range(output.domain_loss.shape[1]):
-        output.domain_loss[b, f] = min(scratch.domain_lost[c, f] * per_demand, 1.0)
-    output.seen_loss[b] = seen
+        seen = max(seen, loss if env.world.domain_visible[domain] else 0.0)
+    for domain in range(env.output.domain_loss.shape[0]):
+        env.output.domain_loss[domain] = min(env.scratch.domain_lost[domain] * per_demand, 1.0)
+    env.output.seen_loss = seen
     return worst
 
 
 @kernel
-def effective_nodes(t, b, c):
+def effective_nodes(env):
     """Effective independent nodes of the traffic: (sum w)^2 / sum_ij w_i rho_ij w_j over sites with traffic."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    sites = state.site_share.shape[1]
-    k = state.world[b]
+    sites = env.state.site_share.shape[0]
     for j in range(sites):
-        scratch.related[c, j] = 0
+        env.scratch.related[j] = 0
     for i in range(sites):
-        share = state.site_share[b, i]
+        share = env.state.site_share[i]
         if share > 0:
             for j in range(sites):
-                scratch.related[c, j] += share * world.correlation[k, i, j]
+                env.scratch.related[j] += share * env.world.correlation[i, j]
     total, joint = 0.0, 0.0
     for j in range(sites):
-        total += state.site_share[b, j]
-        joint += state.site_share[b, j] * scratch.related[c, j]
+        total += env.state.site_share[j]
+        joint += env.state.site_share[j] * env.scratch.related[j]
     return total * total / joint if joint > 0 else 0.0

@@ -3,114 +3,109 @@
 from __future__ import annotations
 
 from og_env.jit import kernel
-from og_env.layout import output_of, scratch_of, state_of, tape_of, world_of
 from og_env.nominal import LOOKAHEAD
 from og_env.routing import listen
 from og_env.status import hour_begins
 
 
 @kernel
-def digest_models(t, b, c):
+def digest_models(env):
     """Demand, its mean and its forecast, load and replicas by model, and demand in all (sums 0 to 2)."""
-    world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
-    regions, models = world.base_rps.shape[1:]
-    k, row = state.world[b], state.step[b]
-    day = world.diurnal.shape[1]
-    now = (tape.start_step[b] + row) % day
-    then = (now + int(world.planner[k, LOOKAHEAD])) % day
-    for u in range(regions):
-        scratch.growth[c, u] = world.diurnal[k, then, u] / max(world.diurnal[k, now, u], 1e-3)
-    for m in range(models):
+    regions, models = env.world.base_rps.shape
+    row = env.state.step
+    day = env.world.diurnal.shape[0]
+    now = (env.tape.start_step + row) % day
+    then = (now + int(env.world.planner[LOOKAHEAD])) % day
+    for region in range(regions):
+        env.scratch.growth[region] = env.world.diurnal[then, region] / max(env.world.diurnal[now, region], 1e-3)
+    for model in range(models):
         for i in range(3):
-            scratch.digest[c, m, i] = 0
-    for u in range(regions):
-        growth = scratch.growth[c, u]
-        for m in range(models):
-            base = world.base_rps[k, u, m]
-            present = base * tape.regional[b, row, u] * tape.model[b, row, m]
-            scratch.digest[c, m, 0] += present
-            scratch.digest[c, m, 1] += base
-            scratch.digest[c, m, 2] += present * growth
+            env.scratch.digest[model, i] = 0
+    for region in range(regions):
+        growth = env.scratch.growth[region]
+        for model in range(models):
+            base = env.world.base_rps[region, model]
+            present = base * env.tape.regional[row, region] * env.tape.model[row, model]
+            env.scratch.digest[model, 0] += present
+            env.scratch.digest[model, 1] += base
+            env.scratch.digest[model, 2] += present * growth
     total, mean_total, later_total = 1e-9, 1e-9, 0.0
-    for m in range(models):
-        rps = scratch.digest[c, m, 0] + 1e-9
-        mean_rps, later_rps = scratch.digest[c, m, 1] + 1e-9, scratch.digest[c, m, 2]
-        capacity, load = scratch.tally[c, m, 2] + 1e-9, scratch.tally[c, m, 3]
-        scratch.digest[c, m, 0] = rps
-        scratch.digest[c, m, 1] = rps / mean_rps - 1
-        scratch.digest[c, m, 2] = later_rps / rps - 1
-        scratch.digest[c, m, 3] = load / capacity
-        scratch.digest[c, m, 4] = scratch.tally[c, m, 0]
-        scratch.digest[c, m, 5] = scratch.tally[c, m, 1]
-        scratch.digest[c, m, 6] = (capacity - load) / rps
-        scratch.digest[c, m, 7] = world.mean_load_ms[k, m]
+    for model in range(models):
+        rps = env.scratch.digest[model, 0] + 1e-9
+        mean_rps, later_rps = env.scratch.digest[model, 1] + 1e-9, env.scratch.digest[model, 2]
+        capacity, load = env.scratch.tally[model, 2] + 1e-9, env.scratch.tally[model, 3]
+        env.scratch.digest[model, 0] = rps
+        env.scratch.digest[model, 1] = rps / mean_rps - 1
+        env.scratch.digest[model, 2] = later_rps / rps - 1
+        env.scratch.digest[model, 3] = load / capacity
+        env.scratch.digest[model, 4] = env.scratch.tally[model, 0]
+        env.scratch.digest[model, 5] = env.scratch.tally[model, 1]
+        env.scratch.digest[model, 6] = (capacity - load) / rps
+        env.scratch.digest[model, 7] = env.world.mean_load_ms[model]
         total += rps
         mean_total += mean_rps
         later_total += later_rps
-    scratch.sums[c, 0] = total
-    scratch.sums[c, 1] = total / mean_total - 1
-    scratch.sums[c, 2] = later_total / total - 1
+    env.scratch.sums[0] = total
+    env.scratch.sums[1] = total / mean_total - 1
+    env.scratch.sums[2] = later_total / total - 1
 
 
 @kernel
-def remember(t, b, c):
+def remember(env):
     """Mean signal of the visible shared domains over the last hour of the episode, so that noise averages out."""
-    world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
-    k, row = state.world[b], state.step[b]
-    shared = world.fragile_rate.shape[1]
-    first = hour_begins(row, world.step_ms[k])
-    for f in range(shared):
-        scratch.alarm_hour[c, f] = 0
+    row = env.state.step
+    shared = env.world.fragile_rate.shape[0]
+    first = hour_begins(row, env.world.step_ms)
+    for domain in range(shared):
+        env.scratch.alarm_hour[domain] = 0
     for i in range(first, row + 1):
-        for f in range(shared):
-            scratch.alarm_hour[c, f] += tape.signal[b, i, f]
-    for f in range(shared):
-        mean = scratch.alarm_hour[c, f] / (127.5 * (row + 1 - first)) - 0.25
-        scratch.alarm_hour[c, f] = min(max(mean, 0.0), 1.0) if world.domain_visible[k, f] else 0.0
+        for domain in range(shared):
+            env.scratch.alarm_hour[domain] += env.tape.signal[i, domain]
+    for domain in range(shared):
+        mean = env.scratch.alarm_hour[domain] / (127.5 * (row + 1 - first)) - 0.25
+        env.scratch.alarm_hour[domain] = min(max(mean, 0.0), 1.0) if env.world.domain_visible[domain] else 0.0
 
 
 @kernel
-def surroundings(t, b, c, s):
+def surroundings(env, site):
     """Of the domains of site s: the highest alarm of the last hour and the largest traffic share of visible shared ones,
     and the largest loss of visible ones."""
-    world, scratch, output = world_of(t), scratch_of(t), output_of(t)
-    k, shared = state_of(t).world[b], world.fragile_rate.shape[1]
+    shared = env.world.fragile_rate.shape[0]
     hour, share, loss = 0.0, 0.0, 0.0
-    for d in range(world.site_domain.shape[2]):
-        f = world.site_domain[k, s, d]
-        if f < 0:
+    for d in range(env.world.site_domain.shape[1]):
+        domain = env.world.site_domain[site, d]
+        if domain < 0:
             break
-        if world.domain_visible[k, f]:
-            loss = max(loss, output.domain_loss[b, f])
-        if f < shared:
-            hour = max(hour, scratch.alarm_hour[c, f])
-            share = max(share, scratch.carried[c, f])
+        if env.world.domain_visible[domain]:
+            loss = max(loss, env.output.domain_loss[domain])
+        if domain < shared:
+            hour = max(hour, env.scratch.alarm_hour[domain])
+            share = max(share, env.scratch.carried[domain])
     return hour, share, loss
 
 
 @kernel
-def digest_sites(t, b, c):
+def digest_sites(env):
     """Distance from demand and highest alarm of every site, to the scratch; returns the highest alarm."""
-    world, state, scratch, tape = world_of(t), state_of(t), scratch_of(t), tape_of(t)
-    k, row = state.world[b], state.step[b]
-    sites = state.status.shape[1]
+    row = env.state.step
+    sites = env.state.status.shape[0]
     weights = 1e-9
-    for s in range(sites):
-        scratch.path_ms[c, s] = 0
-    for u in range(world.region_rps.shape[1]):
-        rps = world.region_rps[k, u] * tape.regional[b, row, u]
+    for site in range(sites):
+        env.scratch.path_ms[site] = 0
+    for region in range(env.world.region_rps.shape[0]):
+        rps = env.world.region_rps[region] * env.tape.regional[row, region]
         weights += rps
-        for s in range(sites):
-            scratch.path_ms[c, s] += rps * world.rtt_user_ms[k, u, s]
-    for s in range(sites):
-        scratch.path_ms[c, s] /= weights
-    listen(t, b, c, row)
+        for site in range(sites):
+            env.scratch.path_ms[site] += rps * env.world.rtt_user_ms[region, site]
+    for site in range(sites):
+        env.scratch.path_ms[site] /= weights
+    listen(env, row)
     top = 0.0
-    for s in range(sites):
+    for site in range(sites):
         highest = 0.0
-        for d in range(1, world.site_domain.shape[2]):
-            f = world.site_domain[k, s, d]
-            highest = max(highest, scratch.alarm[c, f] if f >= 0 else 0.0)
-        scratch.site_alarm[c, s] = highest
+        for d in range(1, env.world.site_domain.shape[1]):
+            domain = env.world.site_domain[site, d]
+            highest = max(highest, env.scratch.alarm[domain] if domain >= 0 else 0.0)
+        env.scratch.site_alarm[site] = highest
         top = max(top, highest)
     return top

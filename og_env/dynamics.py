@@ -20,12 +20,6 @@ from og_env.layout import (
     TERMS,
     VERIFIER,
     WARM,
-    memo_of,
-    output_of,
-    scratch_of,
-    state_of,
-    tape_of,
-    world_of,
 )
 from og_env.named import columns
 from og_env.placement import choose_attack, count_fetches, progress, status_in, strike, write_waits
@@ -39,236 +33,227 @@ METRIC = columns("Metric", METRICS)
 
 
 @kernel
-def begin(t, b, c):
+def begin(env):
     """The state before the first step: the starting fleet, and the status of the tape's row 0."""
-    world, state, output, memo = world_of(t), state_of(t), output_of(t), memo_of(t)
-    models, sites = state.phase.shape[1:]
-    k = state.world[b]
-    state.step[b] = 0
-    output.reward[b] = 0
-    output.truncated[b] = 0
-    output.operation[b] = 0
+    models, sites = env.state.phase.shape
+    env.state.step = 0
+    env.output.reward = 0
+    env.output.truncated = 0
+    env.output.operation = 0
     for i in range(len(TERMS)):
-        output.terms[b, i] = 0
+        env.output.terms[i] = 0
     for i in range(len(METRICS)):
-        output.metrics[b, i] = 0
-    for s in range(sites):
-        status = status_in(t, b, 0, s)
-        state.status[b, s] = status
-        state.undetected_ms[b, s] = 0
-        state.gpus_used[b, s] = 0
-        state.site_share[b, s] = 0
+        env.output.metrics[i] = 0
+    for site in range(sites):
+        status = status_in(env, 0, site)
+        env.state.status[site] = status
+        env.state.undetected_ms[site] = 0
+        env.state.gpus_used[site] = 0
+        env.state.site_share[site] = 0
         for role in range(3):
-            state.role_ms[b, role, s] = world.start_role[k, role, s]
-        for m in range(models):
-            phase = world.start_phase[k, m, s]
+            env.state.role_ms[role, site] = env.world.start_role[role, site]
+        for model in range(models):
+            phase = env.world.start_phase[model, site]
             if phase >= LOADING and status & DOWN:
                 phase = LOADING
-            state.phase[b, m, s] = phase
-            state.left[b, m, s] = world.load_ms[k, m, s] if phase == LOADING else 0
-            state.load_rps[b, m, s] = 0
+            env.state.phase[model, site] = phase
+            env.state.left[model, site] = env.world.load_ms[model, site] if phase == LOADING else 0
+            env.state.load_rps[model, site] = 0
             if phase >= FETCHING:
-                state.gpus_used[b, s] += world.replica_gpus[k, m, s]
-    output.seen_loss[b] = 0
-    for f in range(output.domain_loss.shape[1]):
-        output.domain_loss[b, f] = 0
-    for m in range(models):
-        state.model_demand_rps[b, m] = 0
-        state.model_served_rps[b, m] = 0
-        state.model_latency_s[b, m] = 0
+                env.state.gpus_used[site] += env.world.replica_gpus[model, site]
+    env.output.seen_loss = 0
+    for domain in range(env.output.domain_loss.shape[0]):
+        env.output.domain_loss[domain] = 0
+    for model in range(models):
+        env.state.model_demand_rps[model] = 0
+        env.state.model_served_rps[model] = 0
+        env.state.model_latency_s[model] = 0
     for i in range(len(KNOBS)):
-        state.knobs[b, i] = world.knobs[k, i]
-    state.attack_domain[b] = -1
-    state.attack_until[b] = -1
-    state.attack_ready[b] = 0
-    state.attacks_left[b] = world.attack_budget[k]
-    memo.known[b] = 0
-    memo.dying[b] = 0
-    list_placed(t, b, c)
-    tally(t, b, c)
+        env.state.knobs[i] = env.world.knobs[i]
+    env.state.attack_domain = -1
+    env.state.attack_until = -1
+    env.state.attack_ready = 0
+    env.state.attacks_left = env.world.attack_budget
+    env.memo.known = 0
+    env.memo.dying = 0
+    list_placed(env)
+    tally(env)
 
 
 @kernel
-def route_model(t, b, c, m):
+def route_model(env, model):
     """Route, delay and verify model m; fills its figures and returns its seconds to finality summed over requests/s."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    count = list_replicas(t, b, c, m)
-    served, late = split(t, b, c, m, count)
-    write_delays(t, b, c, m, count)
-    latency_s, variance = model_latency(t, b, c, m, count, served, late)
-    verified, final_s = finality(t, b, c, m, count)
-    spare_total, spare_trusted = room(t, c, count)
-    write_held(t, b, c, count)
-    write_part(t, b, c, m, served, verified, spare_total, spare_trusted)
-    for first in range(0, scratch.domain_lost.shape[1], LANES):
-        lost = load(scratch.domain_lost, (c, first)) + load(scratch.column_part, (c, first))
-        store(scratch.domain_lost, (c, first), lost)
-    scratch.served[c, m] = served
-    scratch.verified[c, m] = verified
-    scratch.latency_s[c, m] = latency_s
-    scratch.latency_var[c, m] = variance
-    scratch.timeouts[c, m] = late
-    k = state.world[b]
-    for s in range(state.status.shape[1]):
-        state.load_rps[b, m, s] = 0
+    count = list_replicas(env, model)
+    served, late = split(env, model, count)
+    write_delays(env, model, count)
+    latency_s, variance = model_latency(env, model, count, served, late)
+    verified, final_s = finality(env, model, count)
+    spare_total, spare_trusted = room(env, count)
+    write_held(env, count)
+    write_part(env, model, served, verified, spare_total, spare_trusted)
+    for first in range(0, env.scratch.domain_lost.shape[0], LANES):
+        lost = load(env.scratch.domain_lost, first) + load(env.scratch.column_part, first)
+        store(env.scratch.domain_lost, first, lost)
+    env.scratch.served[model] = served
+    env.scratch.verified[model] = verified
+    env.scratch.latency_s[model] = latency_s
+    env.scratch.latency_var[model] = variance
+    env.scratch.timeouts[model] = late
+    for site in range(env.state.status.shape[0]):
+        env.state.load_rps[model, site] = 0
     capacities, waits, egress = 0.0, 0.0, 0.0
     for r in range(count):
-        s = scratch.replicas[c, r]
-        rps, wait_s = scratch.total_rps[c, r], scratch.replica_wait_s[c, r]
-        state.load_rps[b, m, s] = rps
-        scratch.site_rps[c, s] += rps
-        capacities += scratch.cap_rps[c, r]
+        site = env.scratch.replicas[r]
+        rps, wait_s = env.scratch.total_rps[r], env.scratch.replica_wait_s[r]
+        env.state.load_rps[model, site] = rps
+        env.scratch.site_rps[site] += rps
+        capacities += env.scratch.cap_rps[r]
         waits += rps * wait_s * wait_s
-        egress += rps * world.egress_usd_per_gb[k, s]
-    scratch.sums[c, 0] += capacities
-    scratch.sums[c, 1] += waits * 500 / world.step_ms[k]
-    scratch.sums[c, 2] += egress * world.request_gb[k, m]
+        egress += rps * env.world.egress_usd_per_gb[site]
+    env.scratch.sums[0] += capacities
+    env.scratch.sums[1] += waits * 500 / env.world.step_ms
+    env.scratch.sums[2] += egress * env.world.request_gb[model]
     return final_s + verified * latency_s
 
 
 @kernel
-def step(t, b, c, operation):
+def step(env, operation):
     """Advance environment b by one step with one placement operation and the knobs in its state."""
-    world, state, scratch, output, memo = world_of(t), state_of(t), scratch_of(t), output_of(t), memo_of(t)
-    k = state.world[b]
-    row = state.step[b] + 1
+    row = env.state.step + 1
 
-    possible = apply(t, b, operation)
+    possible = apply(env, operation)
     if possible and operation != 0:
-        memo.known[b] &= ROLES if operation <= 3 * state.phase.shape[1] * state.phase.shape[2] else 0
-    listen(t, b, c, row - 1)
-    choose_attack(t, b, c, row)
-    strike(t, b, c, row)
-    survey(t, b, c)
-    list_critical(t, b, c)
-    list_placed(t, b, c)
-    if memo.moving[b] > 0:
-        count_fetches(t, b, c)
-        write_waits(t, b, c)
-    step_demand(t, b, c, row)
-    gather(t, b, c)
+        env.memo.known &= ROLES if operation <= 3 * env.state.phase.shape[0] * env.state.phase.shape[1] else 0
+    listen(env, row - 1)
+    choose_attack(env, row)
+    strike(env, row)
+    survey(env)
+    list_critical(env)
+    list_placed(env)
+    if env.memo.moving > 0:
+        count_fetches(env)
+        write_waits(env)
+    step_demand(env, row)
+    gather(env)
     for i in range(3):
-        scratch.sums[c, i] = 0
-    for s in range(state.status.shape[1]):
-        scratch.site_rps[c, s] = 0
-    for f in range(scratch.domain_lost.shape[1]):
-        scratch.domain_lost[c, f] = 0
+        env.scratch.sums[i] = 0
+    for site in range(env.state.status.shape[0]):
+        env.scratch.site_rps[site] = 0
+    for domain in range(env.scratch.domain_lost.shape[0]):
+        env.scratch.domain_lost[domain] = 0
     final_s = 0.0
-    for m in range(state.phase.shape[1]):
-        final_s += route_model(t, b, c, m)
-    usd_per_hour = memo.rent_usd_per_hour[b]
+    for model in range(env.state.phase.shape[0]):
+        final_s += route_model(env, model)
+    usd_per_hour = env.memo.rent_usd_per_hour
     cold_starts, fetched_gb, egress_usd = 0, 0.0, 0.0
-    if memo.moving[b] > 0:
-        cold_starts, fetched_gb, egress_usd = progress(t, b, c)
-    usd_per_hour += (scratch.sums[c, 2] + egress_usd * 1000 / world.step_ms[k]) * 3600
+    if env.memo.moving > 0:
+        cold_starts, fetched_gb, egress_usd = progress(env)
+    usd_per_hour += (env.scratch.sums[2] + egress_usd * 1000 / env.world.step_ms) * 3600
 
-    values = output.metrics
-    values[b, METRIC.cold_starts] = cold_starts
-    values[b, METRIC.fetch_gb] = fetched_gb
-    values[b, METRIC.active_outages] = tape_of(t).outages[b, row] + (1 if row <= state.attack_until[b] else 0)
-    values[b, METRIC.operations] = 1 if possible and operation != 0 else 0
-    values[b, METRIC.impossible_operations] = 0 if possible else 1
-    output.operation[b] = operation if possible else 0
-    account(t, b, c, usd_per_hour, final_s)
-    tally(t, b, c)
-    state.step[b] = row
-    output.truncated[b] = 1 if row == tape_of(t).attack.shape[1] - 1 else 0
+    values = env.output.metrics
+    values[METRIC.cold_starts] = cold_starts
+    values[METRIC.fetch_gb] = fetched_gb
+    values[METRIC.active_outages] = env.tape.outages[row] + (1 if row <= env.state.attack_until else 0)
+    values[METRIC.operations] = 1 if possible and operation != 0 else 0
+    values[METRIC.impossible_operations] = 0 if possible else 1
+    env.output.operation = operation if possible else 0
+    account(env, usd_per_hour, final_s)
+    tally(env)
+    env.state.step = row
+    env.output.truncated = 1 if row == env.tape.attack.shape[0] - 1 else 0
 
 
 @kernel
-def account(t, b, c, usd_per_hour, final_s):
+def account(env, usd_per_hour, final_s):
     """Terms, reward and metrics of a step from the figures of all models."""
-    world, state, scratch, output, memo = world_of(t), state_of(t), scratch_of(t), output_of(t), memo_of(t)
-    k = state.world[b]
     demand, served, verified, asked, late, mean, second, latency = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for m in range(state.phase.shape[1]):
-        served_m, latency_m = scratch.served[c, m], scratch.latency_s[c, m]
-        demand += scratch.asked[c, m]
+    for model in range(env.state.phase.shape[0]):
+        served_m, latency_m = env.scratch.served[model], env.scratch.latency_s[model]
+        demand += env.scratch.asked[model]
         served += served_m
-        late += scratch.timeouts[c, m]
-        if world.verification[k, m] != NO_PROOF:
+        late += env.scratch.timeouts[model]
+        if env.world.verification[model] != NO_PROOF:
             asked += served_m
-            verified += scratch.verified[c, m]
+            verified += env.scratch.verified[model]
         mean += served_m * latency_m
-        second += served_m * (latency_m * latency_m + scratch.latency_var[c, m])
-        latency += served_m * latency_term(latency_m, world.slo_s[k, m])
-        state.model_demand_rps[b, m] = scratch.asked[c, m]
-        state.model_served_rps[b, m] = served_m
-        state.model_latency_s[b, m] = latency_m
+        second += served_m * (latency_m * latency_m + env.scratch.latency_var[model])
+        latency += served_m * latency_term(latency_m, env.world.slo_s[model])
+        env.state.model_demand_rps[model] = env.scratch.asked[model]
+        env.state.model_served_rps[model] = served_m
+        env.state.model_latency_s[model] = latency_m
     per_served = 1 / served if served > 0 else 0.0
     per_demand = 1 / demand if demand > 0 else 0.0
-    for s in range(state.status.shape[1]):
-        state.site_share[b, s] = scratch.site_rps[c, s] * per_served
-    exposure = write_losses(t, b, c, per_demand)
+    for site in range(env.state.status.shape[0]):
+        env.state.site_share[site] = env.scratch.site_rps[site] * per_served
+    exposure = write_losses(env, per_demand)
 
     unserved = max(1 - served * per_demand, 0.0) if demand > 0 else 0.0
-    output.terms[b, TERM.latency] = latency * per_demand
-    output.terms[b, TERM.cost] = usd_per_hour / world.budget_usd_per_hour[k]
-    output.terms[b, TERM.unserved] = unserved_term(unserved, world.convexity[k])
-    output.terms[b, TERM.unverified] = max(asked - verified, 0.0) * per_demand
-    output.terms[b, TERM.exposure] = exposure
-    output.terms[b, TERM.churn] = 1 if output.operation[b] != 0 else 0
-    output.reward[b] = weighted(output.terms, world.weights, b, k)
+    env.output.terms[TERM.latency] = latency * per_demand
+    env.output.terms[TERM.cost] = usd_per_hour / env.world.budget_usd_per_hour
+    env.output.terms[TERM.unserved] = unserved_term(unserved, env.world.convexity)
+    env.output.terms[TERM.unverified] = max(asked - verified, 0.0) * per_demand
+    env.output.terms[TERM.exposure] = exposure
+    env.output.terms[TERM.churn] = 1 if env.output.operation != 0 else 0
+    env.output.reward = weighted(env.output.terms, env.world.weights)
 
     mean *= per_served
     second = max(second * per_served - mean * mean, 0.0)
     p50, p95, p99 = lognormal_percentiles(mean, second)
-    values = output.metrics
-    values[b, METRIC.latency_mean_ms] = mean * 1000
-    values[b, METRIC.latency_p50_ms] = p50 * 1000
-    values[b, METRIC.latency_p95_ms] = p95 * 1000
-    values[b, METRIC.latency_p99_ms] = p99 * 1000
-    values[b, METRIC.finality_s] = final_s / verified if verified > 0 else 0.0
-    values[b, METRIC.demand_rps] = demand
-    values[b, METRIC.served_rps] = served
-    values[b, METRIC.served_share] = 1 - unserved
-    values[b, METRIC.verified_share] = verified / asked if asked > 0 else 1.0
-    values[b, METRIC.usd_per_hour] = usd_per_hour
-    values[b, METRIC.usd_per_1000_requests] = usd_per_hour * per_served / 3.6
-    values[b, METRIC.cold_wait_s] = scratch.sums[c, 1] * per_served
-    values[b, METRIC.timeout_share] = late * per_served
-    values[b, METRIC.utilisation] = served / scratch.sums[c, 0] if scratch.sums[c, 0] > 0 else 0.0
-    values[b, METRIC.exposure] = exposure
-    values[b, METRIC.n_eff] = effective_nodes(t, b, c)
-    values[b, METRIC.verifiers_live] = memo.live[b, VERIFIER]
-    values[b, METRIC.stores_live] = memo.live[b, STORE]
-    values[b, METRIC.gateways_live] = memo.live[b, GATEWAY]
-    values[b, METRIC.quorum] = quorum_of(memo.registered[b]) if memo.registered[b] > 0 else 0
+    values = env.output.metrics
+    values[METRIC.latency_mean_ms] = mean * 1000
+    values[METRIC.latency_p50_ms] = p50 * 1000
+    values[METRIC.latency_p95_ms] = p95 * 1000
+    values[METRIC.latency_p99_ms] = p99 * 1000
+    values[METRIC.finality_s] = final_s / verified if verified > 0 else 0.0
+    values[METRIC.demand_rps] = demand
+    values[METRIC.served_rps] = served
+    values[METRIC.served_share] = 1 - unserved
+    values[METRIC.verified_share] = verified / asked if asked > 0 else 1.0
+    values[METRIC.usd_per_hour] = usd_per_hour
+    values[METRIC.usd_per_1000_requests] = usd_per_hour * per_served / 3.6
+    values[METRIC.cold_wait_s] = env.scratch.sums[1] * per_served
+    values[METRIC.timeout_share] = late * per_served
+    values[METRIC.utilisation] = served / env.scratch.sums[0] if env.scratch.sums[0] > 0 else 0.0
+    values[METRIC.exposure] = exposure
+    values[METRIC.n_eff] = effective_nodes(env)
+    values[METRIC.verifiers_live] = env.memo.live[VERIFIER]
+    values[METRIC.stores_live] = env.memo.live[STORE]
+    values[METRIC.gateways_live] = env.memo.live[GATEWAY]
+    values[METRIC.quorum] = quorum_of(env.memo.registered) if env.memo.registered > 0 else 0
 
 
 @kernel
-def tally(t, b, c):
+def tally(env):
     """Count, at the end of the step, sites that are down, replicas that are warm or under way, by model and by site,
     and add up the capacity of the warm ones that are up; whoever served is one of them. The lists of the placed hold."""
-    world, state, scratch, values = world_of(t), state_of(t), scratch_of(t), output_of(t).metrics
-    models, sites = state.phase.shape[1:]
-    k = state.world[b]
+    values = env.output.metrics
+    models, sites = env.state.phase.shape
     down = 0
-    for s in range(sites):
-        down += state.status[b, s] & DOWN
-        scratch.site_warm[c, s] = 0
-        scratch.site_loading[c, s] = 0
+    for site in range(sites):
+        down += env.state.status[site] & DOWN
+        env.scratch.site_warm[site] = 0
+        env.scratch.site_loading[site] = 0
     all_warm, all_loading = 0, 0
-    for m in range(models):
+    for model in range(models):
         warm, loading, capacity = 0, 0, 0.0
-        for i in range(scratch.placed_count[c, m]):
-            s = scratch.placed[c, m, i]
-            is_warm, up = state.phase[b, m, s] == WARM, not state.status[b, s] & DOWN
-            scratch.site_warm[c, s] += is_warm
+        for i in range(env.scratch.placed_count[model]):
+            site = env.scratch.placed[model, i]
+            is_warm, up = env.state.phase[model, site] == WARM, not env.state.status[site] & DOWN
+            env.scratch.site_warm[site] += is_warm
             all_warm += is_warm
             warm += is_warm & up
             loading += (not is_warm) & up
-            capacity += world.capacity_rps[k, m, s] if is_warm & up else 0.0
-        for i in range(scratch.placed_count[c, m]):
-            scratch.site_loading[c, scratch.placed[c, m, i]] += 1
-        all_loading += scratch.placed_count[c, m]
-        scratch.tally[c, m, 0] = warm
-        scratch.tally[c, m, 1] = loading
-        scratch.tally[c, m, 2] = capacity
-        scratch.tally[c, m, 3] = state.model_served_rps[b, m]
+            capacity += env.world.capacity_rps[model, site] if is_warm & up else 0.0
+        for i in range(env.scratch.placed_count[model]):
+            env.scratch.site_loading[env.scratch.placed[model, i]] += 1
+        all_loading += env.scratch.placed_count[model]
+        env.scratch.tally[model, 0] = warm
+        env.scratch.tally[model, 1] = loading
+        env.scratch.tally[model, 2] = capacity
+        env.scratch.tally[model, 3] = env.state.model_served_rps[model]
     all_loading -= all_warm
-    for s in range(sites):
-        scratch.site_loading[c, s] -= scratch.site_warm[c, s]
-    values[b, METRIC.sites_down] = down
-    values[b, METRIC.replicas_warm] = all_warm
-    values[b, METRIC.replicas_loading] = all_loading
+    for site in range(sites):
+        env.scratch.site_loading[site] -= env.scratch.site_warm[site]
+    values[METRIC.sites_down] = down
+    values[METRIC.replicas_warm] = all_warm
+    values[METRIC.replicas_loading] = all_loading

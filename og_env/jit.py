@@ -27,7 +27,7 @@ OPTIONS: dict[str, Any] = {
 def _package_stamp() -> tuple[float, int]:
     """Newest modification time and total size of the sources that kernels are made of."""
     sources = [path for path in Path(__file__).parent.glob("*.py") if b"og_env.jit import" in path.read_bytes()]
-    sources += [Path(__file__).with_name(name) for name in ("binding.py", "layout.py", "jit.py")]
+    sources += [Path(__file__).with_name(name) for name in ("binding.py", "bound.py", "layout.py", "jit.py")]
     stats = [path.stat() for path in sources]
     return max(stat.st_mtime for stat in stats), sum(stat.st_size for stat in stats)
 

@@ -19,6 +19,7 @@ from numba.core.typing.templates import ConcreteTemplate, signature
 from numba.extending import models, register_model
 
 from og_env.binding import LANES, FieldType, element, infer_global, mark
+from og_env.bound import BoundField, whole
 from og_env.jit import intrinsic
 
 LOWEST, HIGHEST = -700.0, 700.0
@@ -102,8 +103,9 @@ def load(typingctx: Any, field: FieldType, index: Any) -> Any:
     _check(field)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        address = element(context, builder, field, args[0], signature.args[1], args[1])
-        return mark(builder, field, builder.load(_wide(builder, address), align=8))
+        own, place = _located(context, builder, signature, args)
+        address = element(context, builder, own, *place)
+        return mark(builder, own, builder.load(_wide(builder, address), align=8))
 
     return LANES_TYPE(field, index), codegen
 
@@ -114,15 +116,24 @@ def store(typingctx: Any, field: FieldType, index: Any, value: Any) -> Any:
     _check(field)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        address = element(context, builder, field, args[0], signature.args[1], args[1])
-        mark(builder, field, builder.store(args[2], _wide(builder, address), align=8))
+        own, place = _located(context, builder, signature, args)
+        address = element(context, builder, own, *place)
+        mark(builder, own, builder.store(args[2], _wide(builder, address), align=8))
         return context.get_dummy_value()
 
     return types.none(field, index, LANES_TYPE), codegen
 
 
+def _located(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    """The field, and where in it an element stands."""
+    field = signature.args[0]
+    if isinstance(field, BoundField):
+        return field.field, whole(context, builder, field, args[0], signature.args[1], args[1])
+    return field, (args[0], signature.args[1], args[1])
+
+
 def _check(field: Any) -> None:
-    if not isinstance(field, FieldType) or field.dtype != types.float64:
+    if not isinstance(field, FieldType | BoundField) or field.dtype != types.float64:
         raise TypeError(f"lanes are read from and written to float64 fields, not {field}")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from og_env.binding import LANES
 from og_env.jit import inlined, kernel
 from og_env.lanes import exp, load, log, splat, store, total, where
-from og_env.layout import VERIFIER, memo_of, scratch_of, state_of, world_of
+from og_env.layout import VERIFIER
 from og_env.status import NO_PROOF, quorum_of
 
 Z95 = 1.6448536
@@ -36,50 +36,47 @@ def wait_probability(rho, idle, exponent, bend):
 
 
 @inlined
-def write_delays(t, b, c, m, count):
+def write_delays(env, model, count):
     """Mean and variance of service, queue and cold wait at each listed replica, at the load that it serves."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k = state.world[b]
-    variation, two = splat(world.service_cv[k] * world.service_cv[k]), splat(2.0)
+    variation, two = splat(env.world.service_cv * env.world.service_cv), splat(2.0)
     nothing, one, least = splat(0.0), splat(1.0), splat(LEAST_LOAD)
-    exponent, bend = splat(world.queue_exponent[k, m]), splat(QUEUE_BEND * (world.streams[k, m] - 1))
+    exponent, bend = splat(env.world.queue_exponent[model]), splat(QUEUE_BEND * (env.world.streams[model] - 1))
     for first in range(0, count, LANES):
-        service, capacity = load(scratch.service_s, (c, first)), load(scratch.cap_rps, (c, first))
-        rho = where(capacity, load(scratch.total_rps, (c, first)) / capacity, nothing)
+        service, capacity = load(env.scratch.service_s, first), load(env.scratch.cap_rps, first)
+        rho = where(capacity, load(env.scratch.total_rps, first) / capacity, nothing)
         idle = one - rho
         waits = wait_probability(max(rho, least), idle, exponent, bend)
-        queue = load(scratch.queue_s, (c, first)) / idle
-        store(scratch.delay_s, (c, first), service + waits * queue)
+        queue = load(env.scratch.queue_s, first) / idle
+        store(env.scratch.delay_s, first, service + waits * queue)
         spread = variation * service * service
-        store(scratch.delay_var, (c, first), spread + (two - waits) * waits * queue * queue)
-    if memo_of(t).moving[b] == 0:
+        store(env.scratch.delay_var, first, spread + (two - waits) * waits * queue * queue)
+    if env.memo.moving == 0:
         return
-    step_s = world.step_ms[k] / 1000
+    step_s = env.world.step_ms / 1000
     for r in range(count):
-        wait_s = scratch.replica_wait_s[c, r]
+        wait_s = env.scratch.replica_wait_s[r]
         if wait_s > 0:
             cold = wait_s * wait_s / (2 * step_s)
-            scratch.delay_s[c, r] += cold
-            scratch.delay_var[c, r] += wait_s * wait_s * wait_s / (3 * step_s) - cold * cold
+            env.scratch.delay_s[r] += cold
+            env.scratch.delay_var[r] += wait_s * wait_s * wait_s / (3 * step_s) - cold * cold
 
 
 @inlined
-def model_latency(t, b, c, m, count, served, late):
+def model_latency(env, model, count, served, late):
     """Mean [s] and variance [s^2] of model m's answers over users, gateways and replicas; late: served after a timeout."""
-    scratch = scratch_of(t)
     if served <= 0:
         return 0.0, 0.0
     firsts, seconds, milli, two = splat(0.0), splat(0.0), splat(0.001), splat(2.0)
     for first in range(0, count, LANES):
-        path, delay = load(scratch.path_first, (c, first)) * milli, load(scratch.delay_s, (c, first))
-        rps = load(scratch.total_rps, (c, first))
+        path, delay = load(env.scratch.path_first, first) * milli, load(env.scratch.delay_s, first)
+        rps = load(env.scratch.total_rps, first)
         firsts += path + rps * delay
-        seconds += load(scratch.path_second, (c, first)) * milli * milli + two * path * delay
-        seconds += rps * (delay * delay + load(scratch.delay_var, (c, first)))
+        seconds += load(env.scratch.path_second, first) * milli * milli + two * path * delay
+        seconds += rps * (delay * delay + load(env.scratch.delay_var, first))
     mean = total(firsts) / served
     variance = max(total(seconds) / served - mean * mean, 0.0)
     share = late / served
-    timeout_s = world_of(t).timeout_ms[state_of(t).world[b]] / 1000
+    timeout_s = env.world.timeout_ms / 1000
     return mean + share * timeout_s, variance + share * (1 - share) * timeout_s * timeout_s
 
 
@@ -95,34 +92,32 @@ def lognormal_percentiles(mean, variance):
 
 
 @inlined
-def quorum_s(t, b, c, s, quorum):
+def quorum_s(env, site, quorum):
     """Seconds until the quorum-th nearest live verifier has the proof of site s; there is a quorum."""
-    world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
-    k = state_of(t).world[b]
-    if memo.last_vote[b, s] < 0:
+    if env.memo.last_vote[site] < 0:
         votes, position, v = 0, 0, 0
-        while votes < quorum and position < world.near_site.shape[2]:
-            v = world.near_site[k, s, position]
-            votes += scratch.votes[c, v]
+        while votes < quorum and position < env.world.near_site.shape[1]:
+            v = env.world.near_site[site, position]
+            votes += env.scratch.votes[v]
             position += 1
-        memo.last_vote[b, s] = v
-    return np.float32(world.rtt_ms[k, s, memo.last_vote[b, s]] / 1000)
+        env.memo.last_vote[site] = v
+    return np.float32(env.world.rtt_ms[site, env.memo.last_vote[site]] / 1000)
 
 
 @kernel
-def finality(t, b, c, m, count):
+def finality(env, model, count):
     """Verified requests/s of model m, and their sum of seconds to finality beyond the answer's own latency."""
-    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
-    k = state.world[b]
-    quorum = quorum_of(memo.registered[b])
-    if world.verification[k, m] == NO_PROOF or memo.registered[b] == 0 or memo.live[b, VERIFIER] < quorum:
+    quorum = quorum_of(env.memo.registered)
+    if env.world.verification[model] == NO_PROOF or env.memo.registered == 0 or env.memo.live[VERIFIER] < quorum:
         return 0.0, 0.0
     verified, seconds = 0.0, 0.0
     for r in range(count):
-        rps = scratch.total_rps[c, r] * scratch.trust[c, r]
+        rps = env.scratch.total_rps[r] * env.scratch.trust[r]
         if rps > 0:
-            s = scratch.replicas[c, r]
+            site = env.scratch.replicas[r]
             verified += rps
-            seconds += rps * (world.busy_s[k, m, s] - world.service_s[k, m, s] + quorum_s(t, b, c, s, quorum))
-    seconds += verified * (world.settle_s[k] + world.block_s[k])
+            seconds += rps * (
+                env.world.busy_s[model, site] - env.world.service_s[model, site] + quorum_s(env, site, quorum)
+            )
+    seconds += verified * (env.world.settle_s + env.world.block_s)
     return verified, seconds

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from og_env.binding import HEADER, array, fields, viewer
+from og_env.bound import EnvType, binder
 
 ABSENT, STAGING, ON_DISK, FETCHING, LOADING, WARM = range(6)
 """a model at a site: STAGING fetches to disk only; FETCHING, LOADING and WARM hold GPUs"""
@@ -337,3 +338,14 @@ state_of = viewer(State, _FIRST[State])
 output_of = viewer(Output, _FIRST[Output])
 scratch_of = viewer(Scratch, _FIRST[Scratch])
 memo_of = viewer(Memo, _FIRST[Memo])
+
+_VIEWS = {
+    "world": world_of.view,
+    "tape": tape_of.view,
+    "state": state_of.view,
+    "output": output_of.view,
+    "scratch": scratch_of.view,
+    "memo": memo_of.view,
+}
+environment = binder(EnvType(_VIEWS), state_of.view.fields["world"])
+"""the compiled function (table, b, c) -> one environment, from which kernels read and write"""

@@ -19,7 +19,7 @@ from og_env.contingency import (
 from og_env.dynamics import TERM
 from og_env.jit import inlined, kernel
 from og_env.lanes import largest, load, splat, store, total
-from og_env.layout import VERIFIER, memo_of, scratch_of, state_of, tape_of, world_of
+from og_env.layout import VERIFIER
 from og_env.nominal_flow import flow, list_nominal
 from og_env.placement import count_fetches
 from og_env.reward import latency_term, unserved_term
@@ -32,191 +32,175 @@ LOOKAHEAD, HORIZON, HEDGE, THRESHOLD, SHORTLIST, RISK = range(6)
 
 
 @kernel
-def forecast(t, b, c, row):
+def forecast(env, row):
     """Nominal demand [U, M]: the larger of the present rate and the one expected after the look-ahead."""
-    world, tape, scratch = world_of(t), tape_of(t), scratch_of(t)
-    k = state_of(t).world[b]
-    day = world.diurnal.shape[1]
-    now = (tape.start_step[b] + row) % day
-    then = (now + int(world.planner[k, LOOKAHEAD])) % day
-    for u in range(scratch.demand.shape[1]):
-        present = tape.regional[b, row, u]
-        later = present * world.diurnal[k, then, u] / max(world.diurnal[k, now, u], 1e-3)
-        factor = max(present, min(later, 4.0 * world.diurnal[k, then, u]))
-        for m in range(scratch.demand.shape[2]):
-            scratch.demand[c, u, m] = world.base_rps[k, u, m] * factor * tape.model[b, row, m]
+    day = env.world.diurnal.shape[0]
+    now = (env.tape.start_step + row) % day
+    then = (now + int(env.world.planner[LOOKAHEAD])) % day
+    for region in range(env.scratch.demand.shape[0]):
+        present = env.tape.regional[row, region]
+        later = present * env.world.diurnal[then, region] / max(env.world.diurnal[now, region], 1e-3)
+        factor = max(present, min(later, 4.0 * env.world.diurnal[then, region]))
+        for model in range(env.scratch.demand.shape[1]):
+            env.scratch.demand[region, model] = env.world.base_rps[region, model] * factor * env.tape.model[row, model]
 
 
 @kernel
-def service_cost(t, b, c, m, served, verified, latency_s):
+def service_cost(env, model, served, verified, latency_s):
     """Model m's part of the weighted latency and unverified terms, times total demand."""
-    world = world_of(t)
-    k = state_of(t).world[b]
-    cost = world.weights[k, TERM.latency] * served * latency_term(latency_s, world.slo_s[k, m])
-    if world.verification[k, m] != NO_PROOF:
-        cost += world.weights[k, TERM.unverified] * (served - verified)
+    cost = env.world.weights[TERM.latency] * served * latency_term(latency_s, env.world.slo_s[model])
+    if env.world.verification[model] != NO_PROOF:
+        cost += env.world.weights[TERM.unverified] * (served - verified)
     return cost
 
 
 @kernel
-def priced(t, b, c, unserved_share):
+def priced(env, unserved_share):
     """Weighted unserved term."""
-    world = world_of(t)
-    k = state_of(t).world[b]
-    return world.weights[k, TERM.unserved] * unserved_term(max(unserved_share, 0.0), world.convexity[k])
+    return env.world.weights[TERM.unserved] * unserved_term(max(unserved_share, 0.0), env.world.convexity)
 
 
 @kernel
-def describe_domains(t, b, c):
+def describe_domains(env):
     """Of every domain, the expected share of the horizon that it is broken for, as its signal has it (0 where it is not
     visible) and whether it is visible; the list of critical ones."""
-    world, scratch = world_of(t), scratch_of(t)
-    k = state_of(t).world[b]
-    shared = world.fragile_rate.shape[1]
-    horizon_h = world.planner[k, HORIZON] * world.step_ms[k] / 3_600_000
-    for f in range(world.domain_size.shape[1]):
-        rate = world.domain_rate[k, f]
-        if f < shared:
-            rate += scratch.alarm[c, f] * max(world.fragile_rate[k, f] - rate, 0.0)
-        risk = rate * min(world.domain_mean_h[k, f], horizon_h)
-        scratch.domain_risk[c, f] = min(risk, 1.0) if world.domain_visible[k, f] else 0.0
-        scratch.outside[c, f] = 1
-        scratch.visible[c, f] = 1.0 if world.domain_visible[k, f] else 0.0
-    list_critical(t, b, c)
+    shared = env.world.fragile_rate.shape[0]
+    horizon_h = env.world.planner[HORIZON] * env.world.step_ms / 3_600_000
+    for domain in range(env.world.domain_size.shape[0]):
+        rate = env.world.domain_rate[domain]
+        if domain < shared:
+            rate += env.scratch.alarm[domain] * max(env.world.fragile_rate[domain] - rate, 0.0)
+        risk = rate * min(env.world.domain_mean_h[domain], horizon_h)
+        env.scratch.domain_risk[domain] = min(risk, 1.0) if env.world.domain_visible[domain] else 0.0
+        env.scratch.outside[domain] = 1
+        env.scratch.visible[domain] = 1.0 if env.world.domain_visible[domain] else 0.0
+    list_critical(env)
 
 
 @kernel
-def priced_losses(t, b, c, demand):
+def priced_losses(env, demand):
     """Weighted worst loss plus the hedge, the expected price of losing each visible domain soon; losses in requests/s
     stand in domain_lost."""
-    world, scratch = world_of(t), scratch_of(t)
-    k = state_of(t).world[b]
     nothing, one, per_demand = splat(0.0), splat(1.0), splat(1 / demand)
     worst, hedge = nothing, nothing
-    for first in range(0, scratch.domain_lost.shape[1], LANES):
-        loss = min(max(load(scratch.domain_lost, (c, first)) * per_demand, nothing), one)
-        loss = loss * load(scratch.visible, (c, first))
+    for first in range(0, env.scratch.domain_lost.shape[0], LANES):
+        loss = min(max(load(env.scratch.domain_lost, first) * per_demand, nothing), one)
+        loss = loss * load(env.scratch.visible, first)
         worst = max(worst, loss)
-        convex = one + splat(world.convexity[k]) * loss
-        hedge += load(scratch.domain_risk, (c, first)) * loss * convex
-    hedged = world.weights[k, TERM.unserved] * total(hedge) / (1 + world.convexity[k])
-    exposed = world.weights[k, TERM.exposure] * largest(worst)
-    return world.planner[k, RISK] * (exposed + world.planner[k, HEDGE] * hedged)
+        convex = one + splat(env.world.convexity) * loss
+        hedge += load(env.scratch.domain_risk, first) * loss * convex
+    hedged = env.world.weights[TERM.unserved] * total(hedge) / (1 + env.world.convexity)
+    exposed = env.world.weights[TERM.exposure] * largest(worst)
+    return env.world.planner[RISK] * (exposed + env.world.planner[HEDGE] * hedged)
 
 
 @inlined
-def verified_of(t, b, m, attested):
+def verified_of(env, model, attested):
     """Requests/s verified of those served at trusted replicas."""
-    memo, verification = memo_of(t), world_of(t).verification[state_of(t).world[b], m]
-    quorate = memo.registered[b] > 0 and memo.live[b, VERIFIER] >= quorum_of(memo.registered[b])
+    verification = env.world.verification[model]
+    quorate = env.memo.registered > 0 and env.memo.live[VERIFIER] >= quorum_of(env.memo.registered)
     return attested if quorate and verification != NO_PROOF else 0.0
 
 
 @kernel
-def evaluate(t, b, c, row):
+def evaluate(env, row):
     """Price the fleet as it is; fills the tables that `trial` builds on."""
-    state, scratch, memo = state_of(t), scratch_of(t), memo_of(t)
-    for s in range(state.status.shape[1]):
-        scratch.dead_share[c, s] = 0
-        scratch.seen[c, s] = state.status[b, s]
-    forecast(t, b, c, row)
-    listen(t, b, c, row)
-    if memo.dying[b]:
-        memo.known[b] = 0
-    survey(t, b, c)
-    describe_domains(t, b, c)
-    count_roles(t, b, c)
-    count_disks(t, b, c)
-    count_fetches(t, b, c)
-    list_placed(t, b, c)
-    gather(t, b, c)
+    for site in range(env.state.status.shape[0]):
+        env.scratch.dead_share[site] = 0
+        env.scratch.seen[site] = env.state.status[site]
+    forecast(env, row)
+    listen(env, row)
+    if env.memo.dying:
+        env.memo.known = 0
+    survey(env)
+    describe_domains(env)
+    count_roles(env)
+    count_disks(env)
+    count_fetches(env)
+    list_placed(env)
+    gather(env)
     demand, served = 1e-9, 0.0
-    for f in range(scratch.domain_base.shape[1]):
-        scratch.domain_base[c, f] = 0
-    for m in range(state.phase.shape[1]):
-        count = list_nominal(t, b, c, m)
-        served_m, attested, latency_s, spare, spare_trusted = flow(t, b, c, m, count)
-        verified = verified_of(t, b, m, attested)
-        write_part(t, b, c, m, served_m, verified, spare, spare_trusted)
-        for f in range(scratch.domain_base.shape[1]):
-            scratch.domain_plain[c, m, f] = scratch.column_plain[c, f]
-            scratch.domain_part[c, m, f] = scratch.column_part[c, f]
-            scratch.domain_base[c, f] += scratch.column_part[c, f]
-        scratch.served[c, m] = served_m
-        scratch.verified[c, m] = verified
-        scratch.latency_s[c, m] = latency_s
-        scratch.service[c, m] = service_cost(t, b, c, m, served_m, verified, latency_s)
-        demand += scratch.asked[c, m]
+    for domain in range(env.scratch.domain_base.shape[0]):
+        env.scratch.domain_base[domain] = 0
+    for model in range(env.state.phase.shape[0]):
+        count = list_nominal(env, model)
+        served_m, attested, latency_s, spare, spare_trusted = flow(env, model, count)
+        verified = verified_of(env, model, attested)
+        write_part(env, model, served_m, verified, spare, spare_trusted)
+        for domain in range(env.scratch.domain_base.shape[0]):
+            env.scratch.domain_plain[model, domain] = env.scratch.column_plain[domain]
+            env.scratch.domain_part[model, domain] = env.scratch.column_part[domain]
+            env.scratch.domain_base[domain] += env.scratch.column_part[domain]
+        env.scratch.served[model] = served_m
+        env.scratch.verified[model] = verified
+        env.scratch.latency_s[model] = latency_s
+        env.scratch.service[model] = service_cost(env, model, served_m, verified, latency_s)
+        demand += env.scratch.asked[model]
         served += served_m
-    scratch.base[c, 0] = demand
-    scratch.base[c, 1] = served
-    scratch.base[c, 2] = priced(t, b, c, 1 - served / demand)
-    for f in range(scratch.domain_base.shape[1]):
-        scratch.domain_lost[c, f] = scratch.domain_base[c, f]
-    scratch.base[c, 3] = priced_losses(t, b, c, demand)
+    env.scratch.base[0] = demand
+    env.scratch.base[1] = served
+    env.scratch.base[2] = priced(env, 1 - served / demand)
+    for domain in range(env.scratch.domain_base.shape[0]):
+        env.scratch.domain_lost[domain] = env.scratch.domain_base[domain]
+    env.scratch.base[3] = priced_losses(env, demand)
 
 
 @kernel
-def begin_trials(t, b, c, m):
+def begin_trials(env, model):
     """List model m's replicas, and the losses of all other models; returns the number of replicas."""
-    scratch = scratch_of(t)
-    for f in range(scratch.domain_base.shape[1]):
-        scratch.domain_others[c, f] = scratch.domain_base[c, f] - scratch.domain_part[c, m, f]
-    return list_nominal(t, b, c, m)
+    for domain in range(env.scratch.domain_base.shape[0]):
+        env.scratch.domain_others[domain] = env.scratch.domain_base[domain] - env.scratch.domain_part[model, domain]
+    return list_nominal(env, model)
 
 
 @kernel
-def trial(t, b, c, m, count):
+def trial(env, model, count):
     """Nominal gain per step, in service and in resilience, of model m having the `count` replicas on the list."""
-    scratch = scratch_of(t)
-    demand = scratch.base[c, 0]
-    served, attested, latency_s, spare, spare_trusted = flow(t, b, c, m, count)
-    verified = verified_of(t, b, m, attested)
-    write_part(t, b, c, m, served, verified, spare, spare_trusted)
-    for first in range(0, scratch.domain_lost.shape[1], LANES):
-        lost = load(scratch.domain_others, (c, first)) + load(scratch.column_part, (c, first))
-        store(scratch.domain_lost, (c, first), lost)
-    all_served = scratch.base[c, 1] - scratch.served[c, m] + served
-    service = scratch.base[c, 2] - priced(t, b, c, 1 - all_served / demand)
-    service += (scratch.service[c, m] - service_cost(t, b, c, m, served, verified, latency_s)) / demand
-    return service, scratch.base[c, 3] - priced_losses(t, b, c, demand)
+    demand = env.scratch.base[0]
+    served, attested, latency_s, spare, spare_trusted = flow(env, model, count)
+    verified = verified_of(env, model, attested)
+    write_part(env, model, served, verified, spare, spare_trusted)
+    for first in range(0, env.scratch.domain_lost.shape[0], LANES):
+        lost = load(env.scratch.domain_others, first) + load(env.scratch.column_part, first)
+        store(env.scratch.domain_lost, first, lost)
+    all_served = env.scratch.base[1] - env.scratch.served[model] + served
+    service = env.scratch.base[2] - priced(env, 1 - all_served / demand)
+    service += (env.scratch.service[model] - service_cost(env, model, served, verified, latency_s)) / demand
+    return service, env.scratch.base[3] - priced_losses(env, demand)
 
 
 @kernel
-def role_trial(t, b, c, role, s, change):
+def role_trial(env, role, site, change):
     """Nominal gain per step in resilience of one more (change 1) or one less (-1) running role at site s: that of the
     domains that become critical, or are no longer."""
-    scratch, memo = scratch_of(t), memo_of(t)
-    count_role(t, b, c, role, s, change)
-    cost = scratch.base[c, 3]
-    if changed_bits(t, b, c, role):
-        for f in range(scratch.domain_base.shape[1]):
-            bits, lost = bits_of(t, b, c, role, f), scratch.domain_base[c, f]
-            if bits != memo.critical[b, f]:
+    count_role(env, role, site, change)
+    cost = env.scratch.base[3]
+    if changed_bits(env, role):
+        for domain in range(env.scratch.domain_base.shape[0]):
+            bits, lost = bits_of(env, role, domain), env.scratch.domain_base[domain]
+            if bits != env.memo.critical[domain]:
                 lost = 0.0
-                for m in range(scratch.served.shape[1]):
+                for model in range(env.scratch.served.shape[0]):
                     plain, served, verified = (
-                        scratch.domain_plain[c, m, f],
-                        scratch.served[c, m],
-                        scratch.verified[c, m],
+                        env.scratch.domain_plain[model, domain],
+                        env.scratch.served[model],
+                        env.scratch.verified[model],
                     )
-                    lost += critical_part(t, b, c, f, bits, m, plain, served, verified)
-            scratch.domain_lost[c, f] = lost
-        cost = priced_losses(t, b, c, scratch.base[c, 0])
-    count_role(t, b, c, role, s, -change)
-    return scratch.base[c, 3] - cost
+                    lost += critical_part(env, domain, bits, model, plain, served, verified)
+            env.scratch.domain_lost[domain] = lost
+        cost = priced_losses(env, env.scratch.base[0])
+    count_role(env, role, site, -change)
+    return env.scratch.base[3] - cost
 
 
 @kernel
-def count_role(t, b, c, role, s, change):
+def count_role(env, role, site, change):
     """Change the counts of live roles as if one more or one less ran at site s."""
-    world, scratch, memo = world_of(t), scratch_of(t), memo_of(t)
-    k = state_of(t).world[b]
-    memo.live[b, role] += change
+    env.memo.live[role] += change
     if role == VERIFIER:
-        memo.registered[b] += change
-    for d in range(world.site_domain.shape[2]):
-        f = world.site_domain[k, s, d]
-        if f < 0:
+        env.memo.registered += change
+    for d in range(env.world.site_domain.shape[1]):
+        domain = env.world.site_domain[site, d]
+        if domain < 0:
             break
-        scratch.domain_role[c, role, f] += change
+        env.scratch.domain_role[role, domain] += change

@@ -29,11 +29,6 @@ from og_env.layout import (
     ON_DISK,
     STORE,
     VERIFIER,
-    memo_of,
-    output_of,
-    scratch_of,
-    state_of,
-    world_of,
 )
 from og_env.nominal import HORIZON, SHORTLIST, THRESHOLD, begin_trials, evaluate, priced, role_trial, trial
 from og_env.nominal_flow import add_nominal, hold, release
@@ -45,350 +40,322 @@ REMOVALS = 0.4
 
 
 @kernel
-def offer(t, b, operation, removal, service, cost, resilience, once, ready_s):
+def offer(env, operation, removal, service, cost, resilience, once, ready_s):
     """Put a candidate into the ordered list of additions or of removals, if it belongs among the best.
 
     cost: gain per step from rent saved (negative for rent added); once: reward lost once, spread over the horizon."""
-    world, output = world_of(t), output_of(t)
-    k = state_of(t).world[b]
-    size = output.offer.shape[1]
-    horizon_s = world.planner[k, HORIZON] * world.step_ms[k] / 1000
+    size = env.output.offer.shape[0]
+    horizon_s = env.world.planner[HORIZON] * env.world.step_ms / 1000
     useful = max(1 - ready_s / horizon_s, 0.0)
     service *= useful
     resilience *= useful
-    cost -= once / world.planner[k, HORIZON]
+    cost -= once / env.world.planner[HORIZON]
     gain = service + cost + resilience
     first = size - int(size * REMOVALS) if removal else 0
     last = size if removal else size - int(size * REMOVALS)
     place = last
-    while place > first and (output.offer[b, place - 1] == 0 or output.offer_gain[b, place - 1, 0] < gain):
+    while place > first and (env.output.offer[place - 1] == 0 or env.output.offer_gain[place - 1, 0] < gain):
         place -= 1
     if place == last:
         return
     for i in range(last - 1, place, -1):
-        output.offer[b, i] = output.offer[b, i - 1]
+        env.output.offer[i] = env.output.offer[i - 1]
         for j in range(5):
-            output.offer_gain[b, i, j] = output.offer_gain[b, i - 1, j]
-    output.offer[b, place] = operation
-    output.offer_gain[b, place, 0] = gain
-    output.offer_gain[b, place, 1] = service
-    output.offer_gain[b, place, 2] = cost
-    output.offer_gain[b, place, 3] = resilience
-    output.offer_gain[b, place, 4] = ready_s
+            env.output.offer_gain[i, j] = env.output.offer_gain[i - 1, j]
+    env.output.offer[place] = operation
+    env.output.offer_gain[place, 0] = gain
+    env.output.offer_gain[place, 1] = service
+    env.output.offer_gain[place, 2] = cost
+    env.output.offer_gain[place, 3] = resilience
+    env.output.offer_gain[place, 4] = ready_s
 
 
 @kernel
-def rent_gain(t, b, usd_per_hour):
+def rent_gain(env, usd_per_hour):
     """Reward per step of not paying this much."""
-    world = world_of(t)
-    k = state_of(t).world[b]
-    return world.weights[k, TERM.cost] * usd_per_hour / world.budget_usd_per_hour[k]
+    return env.world.weights[TERM.cost] * usd_per_hour / env.world.budget_usd_per_hour
 
 
 @kernel
-def fetch_cost(t, b, c, m, s):
+def fetch_cost(env, model, site):
     """Reward lost once for the egress of model m's weights to site s."""
-    world = world_of(t)
-    k = state_of(t).world[b]
-    source = source_of(t, b, c, s)
+    source = source_of(env, site)
     if source < 0:
         return 0.0
-    usd = world.weights_gb[k, m] * world.egress_usd_per_gb[k, source]
-    return rent_gain(t, b, usd) * 3_600_000 / world.step_ms[k]
+    usd = env.world.weights_gb[model] * env.world.egress_usd_per_gb[source]
+    return rent_gain(env, usd) * 3_600_000 / env.world.step_ms
 
 
 @inlined
-def ready_in_s(t, b, c, m, s, loading):
+def ready_in_s(env, model, site, loading):
     """Seconds until a replica launched now would be warm (or on disk, without the load), the store's queue included."""
-    world, state = world_of(t), state_of(t)
-    k = state.world[b]
-    seconds = world.load_ms[k, m, s] / 1000 if loading else 0.0
-    if state.phase[b, m, s] < ON_DISK:
-        rate = scratch_of(t).fetch_kb_per_s[c, s]
-        left = world.weights_mb[k, m] if state.phase[b, m, s] == ABSENT else state.left[b, m, s]
+    seconds = env.world.load_ms[model, site] / 1000 if loading else 0.0
+    if env.state.phase[model, site] < ON_DISK:
+        rate = env.scratch.fetch_kb_per_s[site]
+        left = env.world.weights_mb[model] if env.state.phase[model, site] == ABSENT else env.state.left[model, site]
         seconds += left * 1000 / rate if rate > 0 else 1e6
     return seconds
 
 
 @kernel
-def score_sites(t, b, c):
+def score_sites(env):
     """Cheap score of every site as a place for more work: near to demand, outside domains whose loss is large or near;
     whether it can be reached, and the kB/s of one more fetch to it."""
-    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
-    k = state.world[b]
-    demand = scratch.base[c, 0]
-    for s in range(state.status.shape[1]):
-        scratch.path_ms[c, s] = 0
-    for slot in range(memo.slots[b]):
-        share, gateway = 0.0, memo.gateways[b, slot]
-        for m in range(scratch.served.shape[1]):
-            share += scratch.gateway_rps[c, slot, m] / demand
-        for s in range(state.status.shape[1]):
-            scratch.path_ms[c, s] += share * world.rtt_ms[k, gateway, s]
-    for s in range(state.status.shape[1]):
-        scratch.open[c, s] = reachable(t, b, s)
-        if not scratch.open[c, s]:
+    demand = env.scratch.base[0]
+    for site in range(env.state.status.shape[0]):
+        env.scratch.path_ms[site] = 0
+    for slot in range(env.memo.slots):
+        share, gateway = 0.0, env.memo.gateways[slot]
+        for model in range(env.scratch.served.shape[0]):
+            share += env.scratch.gateway_rps[slot, model] / demand
+        for site in range(env.state.status.shape[0]):
+            env.scratch.path_ms[site] += share * env.world.rtt_ms[gateway, site]
+    for site in range(env.state.status.shape[0]):
+        env.scratch.open[site] = reachable(env, site)
+        if not env.scratch.open[site]:
             continue
-        scratch.fetch_kb_per_s[c, s] = fetch_rate(t, b, c, s, 1)
+        env.scratch.fetch_kb_per_s[site] = fetch_rate(env, site, 1)
         danger, worst = 0.0, 0.0
-        for d in range(world.site_domain.shape[2]):
-            f = world.site_domain[k, s, d]
-            if f < 0:
+        for d in range(env.world.site_domain.shape[1]):
+            domain = env.world.site_domain[site, d]
+            if domain < 0:
                 break
-            if world.domain_visible[k, f]:
-                danger += scratch.domain_risk[c, f] * world.hit[k, s, d]
-                worst = max(worst, min(scratch.domain_base[c, f] / demand, 1.0))
-        scratch.site_score[c, s] = -world.weights[k, TERM.exposure] * worst - world.weights[k, TERM.unserved] * danger
+            if env.world.domain_visible[domain]:
+                danger += env.scratch.domain_risk[domain] * env.world.hit[site, d]
+                worst = max(worst, min(env.scratch.domain_base[domain] / demand, 1.0))
+        env.scratch.site_score[site] = (
+            -env.world.weights[TERM.exposure] * worst - env.world.weights[TERM.unserved] * danger
+        )
 
 
 @kernel
-def propose_launches(t, b, c, m, count, store):
+def propose_launches(env, model, count, store):
     """Offer the launches of model m that the shortlist holds, and the best stage; `count` replicas stand on the list."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    sites = state.status.shape[1]
-    k = state.world[b]
-    demand = scratch.base[c, 0]
-    horizon_s = world.planner[k, HORIZON] * world.step_ms[k] / 1000
-    asked = scratch.asked[c, m]
-    wanted = max(asked - scratch.served[c, m], 0.0) + 0.5 * asked
-    per_usd, latency = rent_gain(t, b, 1.0), world.weights[k, TERM.latency]
-    more_per_rps, share = world.weights[k, TERM.unserved] / demand, asked / demand
+    sites = env.state.status.shape[0]
+    demand = env.scratch.base[0]
+    horizon_s = env.world.planner[HORIZON] * env.world.step_ms / 1000
+    asked = env.scratch.asked[model]
+    wanted = max(asked - env.scratch.served[model], 0.0) + 0.5 * asked
+    per_usd, latency = rent_gain(env, 1.0), env.world.weights[TERM.latency]
+    more_per_rps, share = env.world.weights[TERM.unserved] / demand, asked / demand
     candidates = 0
-    for s in range(sites):
-        if scratch.open[c, s] and model_possible(t, b, LAUNCH, m, s, store):
-            delay = scratch.path_ms[c, s] * 0.001 + world.service_s[k, m, s]
-            slow = latency * share * delay / (delay + world.slo_s[k, m])
-            more = more_per_rps * min(world.capacity_rps[k, m, s], wanted)
-            rent = per_usd * (world.replica_gpus[k, m, s] * world.usd_per_gpu_hour[k, s])
-            useful = max(1 - ready_in_s(t, b, c, m, s, True) / horizon_s, 0.0)
-            scratch.candidate[c, candidates] = (more - slow + scratch.site_score[c, s] * share) * useful - rent
-            scratch.candidate_site[c, candidates] = s
+    for site in range(sites):
+        if env.scratch.open[site] and model_possible(env, LAUNCH, model, site, store):
+            delay = env.scratch.path_ms[site] * 0.001 + env.world.service_s[model, site]
+            slow = latency * share * delay / (delay + env.world.slo_s[model])
+            more = more_per_rps * min(env.world.capacity_rps[model, site], wanted)
+            rent = per_usd * (env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
+            useful = max(1 - ready_in_s(env, model, site, True) / horizon_s, 0.0)
+            env.scratch.candidate[candidates] = (more - slow + env.scratch.site_score[site] * share) * useful - rent
+            env.scratch.candidate_site[candidates] = site
             candidates += 1
     stage_from = -1
-    for _ in range(min(int(world.planner[k, SHORTLIST]), candidates)):
+    for _ in range(min(int(env.world.planner[SHORTLIST]), candidates)):
         place = 0
         for i in range(1, candidates):
-            place = i if scratch.candidate[c, i] > scratch.candidate[c, place] else place
-        best = scratch.candidate_site[c, place]
-        scratch.candidate[c, place] = -1e30
-        if stage_from < 0 and state.phase[b, m, best] == ABSENT:
+            place = i if env.scratch.candidate[i] > env.scratch.candidate[place] else place
+        best = env.scratch.candidate_site[place]
+        env.scratch.candidate[place] = -1e30
+        if stage_from < 0 and env.state.phase[model, best] == ABSENT:
             stage_from = best
-        add_nominal(t, b, c, m, best, count)
-        service, resilience = trial(t, b, c, m, count + 1)
-        release(t, b, c, count)
-        scratch.factor[c, count] = 0
-        rent = -rent_gain(t, b, world.replica_gpus[k, m, best] * world.usd_per_gpu_hour[k, best])
-        once = world.weights[k, TERM.churn]
-        once += fetch_cost(t, b, c, m, best) if state.phase[b, m, best] == ABSENT else 0.0
-        ready_s = ready_in_s(t, b, c, m, best, True)
-        offer(t, b, model_operation(t, b, LAUNCH, m, best), False, service, rent, resilience, once, ready_s)
+        add_nominal(env, model, best, count)
+        service, resilience = trial(env, model, count + 1)
+        release(env, count)
+        env.scratch.factor[count] = 0
+        rent = -rent_gain(env, env.world.replica_gpus[model, best] * env.world.usd_per_gpu_hour[best])
+        once = env.world.weights[TERM.churn]
+        once += fetch_cost(env, model, best) if env.state.phase[model, best] == ABSENT else 0.0
+        ready_s = ready_in_s(env, model, best, True)
+        offer(env, model_operation(env, LAUNCH, model, best), False, service, rent, resilience, once, ready_s)
     if stage_from >= 0 and store:
-        propose_stage(t, b, c, m, stage_from)
+        propose_stage(env, model, stage_from)
 
 
 @kernel
-def propose_stage(t, b, c, m, s):
+def propose_stage(env, model, site):
     """Offer to put model m's weights on the disk of site s: what they would save after an outage elsewhere."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k = state.world[b]
-    horizon_s = world.planner[k, HORIZON] * world.step_ms[k] / 1000
-    fetch_s = ready_in_s(t, b, c, m, s, False)
+    horizon_s = env.world.planner[HORIZON] * env.world.step_ms / 1000
+    fetch_s = ready_in_s(env, model, site, False)
     saved = min(fetch_s / horizon_s, 1.0)
-    mark_domains(t, b, c, s, 0.0)
-    capacity, lost = splat(world.capacity_rps[k, m, s]), splat(0.0)
-    for first in range(0, scratch.outside.shape[1], LANES):
-        part = min(load(scratch.domain_part, (c, m, first)), capacity)
-        lost += load(scratch.domain_risk, (c, first)) * part * load(scratch.outside, (c, first))
-    mark_domains(t, b, c, s, 1.0)
-    gain = world.weights[k, TERM.unserved] * total(lost) / scratch.base[c, 0] * saved
-    rent = -rent_gain(t, b, world.weights_gb[k, m] * world.storage_usd_per_gb_hour[k])
-    once = world.weights[k, TERM.churn] + fetch_cost(t, b, c, m, s)
-    offer(t, b, model_operation(t, b, STAGE, m, s), False, 0.0, rent, gain, once, fetch_s)
+    mark_domains(env, site, 0.0)
+    capacity, lost = splat(env.world.capacity_rps[model, site]), splat(0.0)
+    for first in range(0, env.scratch.outside.shape[0], LANES):
+        part = min(load(env.scratch.domain_part, (model, first)), capacity)
+        lost += load(env.scratch.domain_risk, first) * part * load(env.scratch.outside, first)
+    mark_domains(env, site, 1.0)
+    gain = env.world.weights[TERM.unserved] * total(lost) / env.scratch.base[0] * saved
+    rent = -rent_gain(env, env.world.weights_gb[model] * env.world.storage_usd_per_gb_hour)
+    once = env.world.weights[TERM.churn] + fetch_cost(env, model, site)
+    offer(env, model_operation(env, STAGE, model, site), False, 0.0, rent, gain, once, fetch_s)
 
 
 @inlined
-def mark_domains(t, b, c, s, outside):
+def mark_domains(env, site, outside):
     """Note site s's domains: it is not outside them (0), or no longer looked at (1)."""
-    world, scratch = world_of(t), scratch_of(t)
-    k = state_of(t).world[b]
-    for d in range(world.site_domain.shape[2]):
-        f = world.site_domain[k, s, d]
-        if f < 0:
+    for d in range(env.world.site_domain.shape[1]):
+        domain = env.world.site_domain[site, d]
+        if domain < 0:
             break
-        scratch.outside[c, f] = outside
+        env.scratch.outside[domain] = outside
 
 
 @kernel
-def propose_retirements(t, b, c, m, count):
+def propose_retirements(env, model, count):
     """Offer to retire each replica of model m; the `count` at sites that are up stand on the list."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k = state.world[b]
     place = 0
-    for s in range(state.status.shape[1]):
-        if state.phase[b, m, s] < FETCHING or state.status[b, s] & DOWN:
+    for site in range(env.state.status.shape[0]):
+        if env.state.phase[model, site] < FETCHING or env.state.status[site] & DOWN:
             continue
-        if scratch.open[c, s]:
-            scratch.factor[c, place] = 0
-            hold(t, b, c, place, -1.0)
-            service, resilience = trial(t, b, c, m, count)
-            release(t, b, c, place)
-            scratch.factor[c, place] = 1
-            rent = rent_gain(t, b, world.replica_gpus[k, m, s] * world.usd_per_gpu_hour[k, s])
-            once = world.weights[k, TERM.churn]
-            offer(t, b, model_operation(t, b, RETIRE, m, s), True, service, rent, resilience, once, 0.0)
+        if env.scratch.open[site]:
+            env.scratch.factor[place] = 0
+            hold(env, place, -1.0)
+            service, resilience = trial(env, model, count)
+            release(env, place)
+            env.scratch.factor[place] = 1
+            rent = rent_gain(env, env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
+            once = env.world.weights[TERM.churn]
+            offer(env, model_operation(env, RETIRE, model, site), True, service, rent, resilience, once, 0.0)
         place += 1
 
 
 @kernel
-def role_service(t, b, c, role, s, change):
+def role_service(env, role, site, change):
     """Nominal gain per step in service of one more or one less role at site s."""
-    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
-    k = state.world[b]
-    models = scratch.served.shape[1]
-    demand = scratch.base[c, 0]
+    models = env.scratch.served.shape[0]
+    demand = env.scratch.base[0]
     if role == VERIFIER:
-        registered = memo.registered[b] + change
-        final = registered > 0 and memo.live[b, VERIFIER] + change >= quorum_of(registered)
-        now = memo.registered[b] > 0 and memo.live[b, VERIFIER] >= quorum_of(memo.registered[b])
+        registered = env.memo.registered + change
+        final = registered > 0 and env.memo.live[VERIFIER] + change >= quorum_of(registered)
+        now = env.memo.registered > 0 and env.memo.live[VERIFIER] >= quorum_of(env.memo.registered)
         if final == now:
             return 0.0
         provable = 0.0
-        for m in range(models):
-            provable += scratch.served[c, m] if world.verification[k, m] != NO_PROOF else 0.0
-        return (1.0 if final else -1.0) * world.weights[k, TERM.unverified] * provable / demand
+        for model in range(models):
+            provable += env.scratch.served[model] if env.world.verification[model] != NO_PROOF else 0.0
+        return (1.0 if final else -1.0) * env.world.weights[TERM.unverified] * provable / demand
     if role == STORE:
-        waiting = 1 - scratch.base[c, 1] / demand
-        stores = memo.live[b, STORE]
+        waiting = 1 - env.scratch.base[1] / demand
+        stores = env.memo.live[STORE]
         busy = 0
-        for other in range(state.status.shape[1]):
-            busy += scratch.store_fetches[c, other]
-        queue = max(busy / (world.store_streams[k] * max(stores, 1)) - 1, 0.0)
-        relief = world.weights[k, TERM.unserved] * waiting * min(queue, 1.0) / max(stores + (change > 0), 1)
+        for other in range(env.state.status.shape[0]):
+            busy += env.scratch.store_fetches[other]
+        queue = max(busy / (env.world.store_streams * max(stores, 1)) - 1, 0.0)
+        relief = env.world.weights[TERM.unserved] * waiting * min(queue, 1.0) / max(stores + (change > 0), 1)
         return relief * change
-    if memo.slots[b] == 0:
-        return priced(t, b, c, 1.0) if change > 0 else 0.0
-    return gateway_service(t, b, c, s, change)
+    if env.memo.slots == 0:
+        return priced(env, 1.0) if change > 0 else 0.0
+    return gateway_service(env, site, change)
 
 
 @kernel
-def gateway_service(t, b, c, s, change):
+def gateway_service(env, site, change):
     """Latency gain per step of one more or one less gateway at site s, replicas and loads as they are."""
-    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
-    k = state.world[b]
-    if change < 0 and memo.slots[b] == 1:
-        return scratch.base[c, 2] - priced(t, b, c, 1.0)
+    if change < 0 and env.memo.slots == 1:
+        return env.scratch.base[2] - priced(env, 1.0)
     gained_ms = 0.0
-    for u in range(world.near_user.shape[1]):
-        rps = scratch.user_rps[c, u]
-        slot = memo.gateway_of[b, u]
+    for region in range(env.world.near_user.shape[0]):
+        rps = env.scratch.user_rps[region]
+        slot = env.memo.gateway_of[region]
         if slot < 0:
             continue
-        now_ms = world.rtt_user_ms[k, u, memo.gateways[b, slot]]
+        now_ms = env.world.rtt_user_ms[region, env.memo.gateways[slot]]
         if change > 0:
-            gained_ms += rps * max(now_ms - world.rtt_user_ms[k, u, s], 0.0)
-        elif memo.gateways[b, slot] == s:
+            gained_ms += rps * max(now_ms - env.world.rtt_user_ms[region, site], 0.0)
+        elif env.memo.gateways[slot] == site:
             next_ms = 1e9
-            for other in range(memo.slots[b]):
+            for other in range(env.memo.slots):
                 if other != slot:
-                    next_ms = min(next_ms, world.rtt_user_ms[k, u, memo.gateways[b, other]])
+                    next_ms = min(next_ms, env.world.rtt_user_ms[region, env.memo.gateways[other]])
             gained_ms += rps * (now_ms - next_ms)
-    return scratch.gain_per_ms[c] * gained_ms
+    return env.scratch.gain_per_ms * gained_ms
 
 
 @kernel
-def weigh_users(t, b, c):
+def weigh_users(env):
     """Demand of every user region, and the latency gain per step of each requests/s that saves a millisecond."""
-    world, scratch = world_of(t), scratch_of(t)
-    k = state_of(t).world[b]
     slope, total_rps = 0.0, 1e-9
-    for m in range(scratch.served.shape[1]):
-        total_s = scratch.latency_s[c, m] + world.slo_s[k, m]
-        slope += scratch.served[c, m] / scratch.base[c, 0] * world.slo_s[k, m] / (total_s * total_s)
-    for u in range(scratch.demand.shape[1]):
+    for model in range(env.scratch.served.shape[0]):
+        total_s = env.scratch.latency_s[model] + env.world.slo_s[model]
+        slope += env.scratch.served[model] / env.scratch.base[0] * env.world.slo_s[model] / (total_s * total_s)
+    for region in range(env.scratch.demand.shape[0]):
         rps = 0.0
-        for m in range(scratch.demand.shape[2]):
-            rps += scratch.demand[c, u, m]
-        scratch.user_rps[c, u] = rps
+        for model in range(env.scratch.demand.shape[1]):
+            rps += env.scratch.demand[region, model]
+        env.scratch.user_rps[region] = rps
         total_rps += rps
-    scratch.gain_per_ms[c] = world.weights[k, TERM.latency] * slope / total_rps / 1000
+    env.scratch.gain_per_ms = env.world.weights[TERM.latency] * slope / total_rps / 1000
 
 
 @kernel
-def propose_role(t, b, c, role):
+def propose_role(env, role):
     """Offer the best two sites to add a role to, and every running one to take it from."""
-    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
-    sites = state.status.shape[1]
-    k = state.world[b]
-    live = max(memo.live[b, role], 1)
-    for s in range(sites):
-        scratch.candidate[c, s] = -1e30
-        if not scratch.open[c, s]:
+    sites = env.state.status.shape[0]
+    live = max(env.memo.live[role], 1)
+    for site in range(sites):
+        env.scratch.candidate[site] = -1e30
+        if not env.scratch.open[site]:
             continue
-        if state.role_ms[b, role, s] == 0:
-            price_role(t, b, c, role, s, -1)
-        elif state.role_ms[b, role, s] < 0:
+        if env.state.role_ms[role, site] == 0:
+            price_role(env, role, site, -1)
+        elif env.state.role_ms[role, site] < 0:
             crowd = 0
-            for d in range(1, world.site_domain.shape[2]):
-                f = world.site_domain[k, s, d]
-                if f >= 0 and world.domain_visible[k, f]:
-                    crowd = max(crowd, scratch.domain_role[c, role, f])
-            value = 0.1 * scratch.site_score[c, s] - 0.2 * crowd / live
-            value -= rent_gain(t, b, world.usd_per_vm_hour[k, s])
-            scratch.candidate[c, s] = value + 5 * role_service(t, b, c, role, s, 1) if role == GATEWAY else value
+            for d in range(1, env.world.site_domain.shape[1]):
+                domain = env.world.site_domain[site, d]
+                if domain >= 0 and env.world.domain_visible[domain]:
+                    crowd = max(crowd, env.scratch.domain_role[role, domain])
+            value = 0.1 * env.scratch.site_score[site] - 0.2 * crowd / live
+            value -= rent_gain(env, env.world.usd_per_vm_hour[site])
+            env.scratch.candidate[site] = value + 5 * role_service(env, role, site, 1) if role == GATEWAY else value
     for _ in range(2):
         best, value = -1, -1e29
-        for s in range(sites):
-            if scratch.candidate[c, s] > value:
-                best, value = s, scratch.candidate[c, s]
+        for site in range(sites):
+            if env.scratch.candidate[site] > value:
+                best, value = site, env.scratch.candidate[site]
         if best < 0:
             break
-        scratch.candidate[c, best] = -1e30
-        price_role(t, b, c, role, best, 1)
+        env.scratch.candidate[best] = -1e30
+        price_role(env, role, best, 1)
 
 
 @kernel
-def price_role(t, b, c, role, s, change):
+def price_role(env, role, site, change):
     """Price one role change and offer it."""
-    world = world_of(t)
-    k = state_of(t).world[b]
-    resilience = role_trial(t, b, c, role, s, change)
-    service = role_service(t, b, c, role, s, change)
-    usd_per_hour = world.usd_per_vm_hour[k, s]
+    resilience = role_trial(env, role, site, change)
+    service = role_service(env, role, site, change)
+    usd_per_hour = env.world.usd_per_vm_hour[site]
     if role == STORE:
-        for m in range(world.weights_gb.shape[1]):
-            usd_per_hour += world.weights_gb[k, m] * world.storage_usd_per_gb_hour[k]
-    rent = -change * rent_gain(t, b, usd_per_hour)
-    ready_s = world.provision_ms[k] / 1000 if change > 0 else 0.0
-    operation = role_operation(t, b, role, 1 if change < 0 else 0, s)
-    offer(t, b, operation, change < 0, service, rent, resilience, world.weights[k, TERM.churn], ready_s)
+        for model in range(env.world.weights_gb.shape[0]):
+            usd_per_hour += env.world.weights_gb[model] * env.world.storage_usd_per_gb_hour
+    rent = -change * rent_gain(env, usd_per_hour)
+    ready_s = env.world.provision_ms / 1000 if change > 0 else 0.0
+    operation = role_operation(env, role, 1 if change < 0 else 0, site)
+    offer(env, operation, change < 0, service, rent, resilience, env.world.weights[TERM.churn], ready_s)
 
 
 @kernel
-def propose(t, b, c):
+def propose(env):
     """Fill the environment's offers for its next step."""
-    state, output = state_of(t), output_of(t)
-    for i in range(output.offer.shape[1]):
-        output.offer[b, i] = 0
+    for i in range(env.output.offer.shape[0]):
+        env.output.offer[i] = 0
         for j in range(5):
-            output.offer_gain[b, i, j] = 0
-    evaluate(t, b, c, state.step[b])
-    score_sites(t, b, c)
-    store = store_lives(t, b)
-    for m in range(state.phase.shape[1]):
-        count = begin_trials(t, b, c, m)
-        propose_launches(t, b, c, m, count, store)
-        propose_retirements(t, b, c, m, count)
-    weigh_users(t, b, c)
+            env.output.offer_gain[i, j] = 0
+    evaluate(env, env.state.step)
+    score_sites(env)
+    store = store_lives(env)
+    for model in range(env.state.phase.shape[0]):
+        count = begin_trials(env, model)
+        propose_launches(env, model, count, store)
+        propose_retirements(env, model, count)
+    weigh_users(env)
     for role in range(3):
-        propose_role(t, b, c, role)
+        propose_role(env, role)
 
 
 @kernel
-def autoscale(t, b):
+def autoscale(env):
     """The built-in autoscaler: the best offer, where it gains more than the threshold; else nothing."""
-    output = output_of(t)
-    best, gain = 0, world_of(t).planner[state_of(t).world[b], THRESHOLD]
-    for i in range(output.offer.shape[1]):
-        if output.offer[b, i] != 0 and output.offer_gain[b, i, 0] > gain:
-            best, gain = output.offer[b, i], output.offer_gain[b, i, 0]
+    best, gain = 0, env.world.planner[THRESHOLD]
+    for i in range(env.output.offer.shape[0]):
+        if env.output.offer[i] != 0 and env.output.offer_gain[i, 0] > gain:
+            best, gain = env.output.offer[i], env.output.offer_gain[i, 0]
     return best

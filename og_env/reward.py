@@ -18,9 +18,9 @@ def latency_term(latency_s, slo_s):
 
 
 @kernel
-def weighted(terms, weights, b, k):
-    """Minus the weighted sum of terms [B, 6] by weights [W, 6]."""
+def weighted(terms, weights):
+    """Minus the weighted sum of terms by weights."""
     total = 0.0
-    for i in range(weights.shape[1]):
-        total -= weights[k, i] * terms[b, i]
+    for i in range(weights.shape[0]):
+        total -= weights[i] * terms[i]
     return total

@@ -19,367 +19,345 @@ from og_env.layout import (
     SLOW,
     UNTRUSTED,
     WARM,
-    memo_of,
-    scratch_of,
-    state_of,
-    tape_of,
-    world_of,
 )
 from og_env.status import MOST_TEMPERATURES, SLOW_CAPACITY, SLOW_MS, trusted
 
 
 @kernel
-def step_demand(t, b, c, row):
+def step_demand(env, row):
     """Demand [U, M] of a tape row, requests/s."""
-    world, tape, scratch = world_of(t), tape_of(t), scratch_of(t)
-    regions, models = scratch.demand.shape[1:]
-    k = state_of(t).world[b]
-    for u in range(regions):
-        factor = tape.regional[b, row, u]
-        for m in range(models):
-            scratch.demand[c, u, m] = world.base_rps[k, u, m] * factor * tape.model[b, row, m]
+    regions, models = env.scratch.demand.shape
+    for region in range(regions):
+        factor = env.tape.regional[row, region]
+        for model in range(models):
+            env.scratch.demand[region, model] = env.world.base_rps[region, model] * factor * env.tape.model[row, model]
 
 
 @kernel
-def find_gateways(t, b, c):
+def find_gateways(env):
     """List the live gateways, and the nearest of them to every user region with the ms to it; a nearer dead one that
     the router does not know of yet adds its mean timeout."""
-    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
-    k = state.world[b]
     slots = 0
-    for s in range(state.status.shape[1]):
-        if state.role_ms[b, GATEWAY, s] == 0 and not state.status[b, s] & DOWN:
-            memo.gateways[b, slots] = s
-            scratch.slot_of[c, s] = slots
+    for site in range(env.state.status.shape[0]):
+        if env.state.role_ms[GATEWAY, site] == 0 and not env.state.status[site] & DOWN:
+            env.memo.gateways[slots] = site
+            env.scratch.slot_of[site] = slots
             slots += 1
-    memo.slots[b] = slots
-    for u in range(world.near_user.shape[1]):
-        memo.gateway_of[b, u] = -1
-        memo.gateway_ms[b, u] = 0
+    env.memo.slots = slots
+    for region in range(env.world.near_user.shape[0]):
+        env.memo.gateway_of[region] = -1
+        env.memo.gateway_ms[region] = 0
         late_ms = -1.0
-        for position in range(world.near_user.shape[2]):
-            s = world.near_user[k, u, position]
-            if state.role_ms[b, GATEWAY, s] != 0:
+        for position in range(env.world.near_user.shape[1]):
+            site = env.world.near_user[region, position]
+            if env.state.role_ms[GATEWAY, site] != 0:
                 continue
-            if state.status[b, s] & DOWN:
-                if late_ms < 0 and scratch.dead_share[c, s] > 0:
-                    late_ms = scratch.dead_share[c, s] * world.timeout_ms[k]
+            if env.state.status[site] & DOWN:
+                if late_ms < 0 and env.scratch.dead_share[site] > 0:
+                    late_ms = env.scratch.dead_share[site] * env.world.timeout_ms
                 continue
-            slow_ms = SLOW_MS if state.status[b, s] & SLOW else 0.0
-            memo.gateway_of[b, u] = scratch.slot_of[c, s]
-            memo.gateway_ms[b, u] = world.rtt_user_ms[k, u, s] + max(late_ms, 0.0) + slow_ms
+            slow_ms = SLOW_MS if env.state.status[site] & SLOW else 0.0
+            env.memo.gateway_of[region] = env.scratch.slot_of[site]
+            env.memo.gateway_ms[region] = env.world.rtt_user_ms[region, site] + max(late_ms, 0.0) + slow_ms
             break
 
 
 @kernel
-def gather(t, b, c):
+def gather(env):
     """Demand by model and by gateway, with the demand-weighted moments of the ms between users and gateway."""
-    scratch, memo = scratch_of(t), memo_of(t)
-    regions, models = scratch.demand.shape[1:]
-    for m in range(models):
-        scratch.asked[c, m] = 0
-    for slot in range(memo.slots[b]):
-        for m in range(models):
-            scratch.gateway_rps[c, slot, m] = 0
-            scratch.gateway_ms[c, slot, m] = 0
-            scratch.gateway_ms2[c, slot, m] = 0
-    for u in range(regions):
-        slot, ms = memo.gateway_of[b, u], memo.gateway_ms[b, u]
-        for m in range(models):
-            scratch.asked[c, m] += scratch.demand[c, u, m]
+    regions, models = env.scratch.demand.shape
+    for model in range(models):
+        env.scratch.asked[model] = 0
+    for slot in range(env.memo.slots):
+        for model in range(models):
+            env.scratch.gateway_rps[slot, model] = 0
+            env.scratch.gateway_ms[slot, model] = 0
+            env.scratch.gateway_ms2[slot, model] = 0
+    for region in range(regions):
+        slot, ms = env.memo.gateway_of[region], env.memo.gateway_ms[region]
+        for model in range(models):
+            env.scratch.asked[model] += env.scratch.demand[region, model]
         if slot >= 0:
-            for m in range(models):
-                demand = scratch.demand[c, u, m]
-                scratch.gateway_rps[c, slot, m] += demand
-                scratch.gateway_ms[c, slot, m] += demand * ms
-                scratch.gateway_ms2[c, slot, m] += demand * ms * ms
+            for model in range(models):
+                demand = env.scratch.demand[region, model]
+                env.scratch.gateway_rps[slot, model] += demand
+                env.scratch.gateway_ms[slot, model] += demand * ms
+                env.scratch.gateway_ms2[slot, model] += demand * ms * ms
 
 
 @inlined
-def alarm(t, b, row, f):
+def alarm(env, row, domain):
     """The error-rate signal of a shared domain, clipped to 0 (calm) .. 1 (fragile)."""
-    return min(max(tape_of(t).signal[b, row, f] / 127.5 - 0.25, 0.0), 1.0)
+    return min(max(env.tape.signal[row, domain] / 127.5 - 0.25, 0.0), 1.0)
 
 
 @kernel
-def carry(t, b, c):
+def carry(env):
     """Share of the served traffic that each domain carried in the last step."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k = state.world[b]
-    for f in range(scratch.domain_share.shape[1]):
-        scratch.domain_share[c, f] = 0
-    for s in range(state.status.shape[1]):
-        share = state.site_share[b, s]
+    for domain in range(env.scratch.domain_share.shape[0]):
+        env.scratch.domain_share[domain] = 0
+    for site in range(env.state.status.shape[0]):
+        share = env.state.site_share[site]
         if share > 0:
-            for d in range(world.site_domain.shape[2]):
-                f = world.site_domain[k, s, d]
-                if f < 0:
+            for d in range(env.world.site_domain.shape[1]):
+                domain = env.world.site_domain[site, d]
+                if domain < 0:
                     break
-                scratch.domain_share[c, f] += share
+                env.scratch.domain_share[domain] += share
 
 
 @kernel
-def listen(t, b, c, row):
+def listen(env, row):
     """What the router goes by in this step: alarms of the visible shared domains and the traffic that each carries, as
     seen at the end of the last one; and which domains take trust away. No site's attraction or risk is worked out yet."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k = state.world[b]
-    carry(t, b, c)
-    for f in range(world.fragile_rate.shape[1]):
-        visible = world.domain_visible[k, f] != 0
-        scratch.alarm[c, f] = alarm(t, b, row, f) if visible else 0.0
-        scratch.carried[c, f] = scratch.domain_share[c, f] if visible else 0.0
-    for f in range(world.domain_effect.shape[1]):
-        scratch.untrusting[c, f] = world.domain_effect[k, f] == UNTRUSTED
-    for s in range(state.status.shape[1]):
-        scratch.hosting[c, s] = 0
+    carry(env)
+    for domain in range(env.world.fragile_rate.shape[0]):
+        visible = env.world.domain_visible[domain] != 0
+        env.scratch.alarm[domain] = alarm(env, row, domain) if visible else 0.0
+        env.scratch.carried[domain] = env.scratch.domain_share[domain] if visible else 0.0
+    for domain in range(env.world.domain_effect.shape[0]):
+        env.scratch.untrusting[domain] = env.world.domain_effect[domain] == UNTRUSTED
+    for site in range(env.state.status.shape[0]):
+        env.scratch.hosting[site] = 0
 
 
 @inlined
-def host(t, b, c, s):
+def host(env, site):
     """Milliseconds from every gateway to site s, the attraction that falls with them, and the site's dependency risk:
     alarms of its domains, by hit probability, plus the traffic share of the one that carries most. Once a step."""
-    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
-    scratch.hosting[c, s] = 1
-    k = state.world[b]
-    slots, at = memo.slots[b], s * scratch.factor.shape[1]
-    slow_ms = SLOW_MS if state.status[b, s] & SLOW else 0.0
+    env.scratch.hosting[site] = 1
+    slots, at = env.memo.slots, site * env.scratch.factor.shape[0]
+    slow_ms = SLOW_MS if env.state.status[site] & SLOW else 0.0
     for slot in range(slots):
-        scratch.net_ms[c, at + slot] = world.rtt_ms[k, memo.gateways[b, slot], s] + slow_ms
-    if slow_ms == 0 and state.knobs[b, 0] == world.knobs[k, 0]:
+        env.scratch.net_ms[at + slot] = env.world.rtt_ms[env.memo.gateways[slot], site] + slow_ms
+    if slow_ms == 0 and env.state.knobs[0] == env.world.knobs[0]:
         for slot in range(slots):
-            scratch.attraction[c, at + slot] = world.attraction[k, s, memo.gateways[b, slot]]
+            env.scratch.attraction[at + slot] = env.world.attraction[site, env.memo.gateways[slot]]
     else:
-        colder = splat(-1.0 / state.knobs[b, 0])
+        colder = splat(-1.0 / env.state.knobs[0])
         for first in range(at, at + slots, LANES):
-            power = max(load(scratch.net_ms, (c, first)) * colder, splat(-MOST_TEMPERATURES))
-            store(scratch.attraction, (c, first), exp(power))
-    shared = world.fragile_rate.shape[1]
+            power = max(load(env.scratch.net_ms, first) * colder, splat(-MOST_TEMPERATURES))
+            store(env.scratch.attraction, first, exp(power))
+    shared = env.world.fragile_rate.shape[0]
     alarms, carried = 0.0, 0.0
-    for d in range(1, world.site_domain.shape[2]):
-        f = world.site_domain[k, s, d]
-        if f < 0:
+    for d in range(1, env.world.site_domain.shape[1]):
+        domain = env.world.site_domain[site, d]
+        if domain < 0:
             break
-        if f < shared:
-            alarms += world.hit[k, s, d] * scratch.alarm[c, f]
-            carried = max(carried, scratch.carried[c, f])
-    scratch.site_risk[c, s] = alarms + carried
+        if domain < shared:
+            alarms += env.world.hit[site, d] * env.scratch.alarm[domain]
+            carried = max(carried, env.scratch.carried[domain])
+    env.scratch.site_risk[site] = alarms + carried
 
 
 @inlined
-def add_replica(t, b, c, m, s, position, wait_ms, factor, seen):
+def add_replica(env, model, site, position, wait_ms, factor, seen):
     """Put a replica on the list of model m: what its weight before distance comes from, its capacity and speed.
 
     factor is the share of the step in which the router uses it; it stands below 1 only at dead sites, which serve
     nothing. seen: the status that the router goes by."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k = state.world[b]
-    if scratch.hosting[c, s] == 0:
-        host(t, b, c, s)
-    whole, status = world.capacity_rps[k, m, s], state.status[b, s]
-    scratch.replicas[c, position] = s
-    scratch.factor[c, position] = factor
-    scratch.replica_wait_s[c, position] = wait_ms * 0.001
-    scratch.burden[c, position] = state.load_rps[b, m, s] / (whole * SLOW_CAPACITY if seen & SLOW else whole)
-    scratch.risk[c, position] = scratch.site_risk[c, s] + (0.0 if trusted(t, b, m, s, seen) else 1.0)
-    scratch.trust[c, position] = 1.0 if trusted(t, b, m, s, status) else 0.0
+    if env.scratch.hosting[site] == 0:
+        host(env, site)
+    whole, status = env.world.capacity_rps[model, site], env.state.status[site]
+    env.scratch.replicas[position] = site
+    env.scratch.factor[position] = factor
+    env.scratch.replica_wait_s[position] = wait_ms * 0.001
+    env.scratch.burden[position] = env.state.load_rps[model, site] / (whole * SLOW_CAPACITY if seen & SLOW else whole)
+    env.scratch.risk[position] = env.scratch.site_risk[site] + (0.0 if trusted(env, model, site, seen) else 1.0)
+    env.scratch.trust[position] = 1.0 if trusted(env, model, site, status) else 0.0
     stretch = 1 / SLOW_CAPACITY if status & SLOW else 1.0
-    scratch.service_s[c, position] = world.service_s[k, m, s] * stretch
-    scratch.queue_s[c, position] = world.busy_s[k, m, s] * stretch * (world.queue_factor[k] / world.streams[k, m])
+    env.scratch.service_s[position] = env.world.service_s[model, site] * stretch
+    env.scratch.queue_s[position] = (
+        env.world.busy_s[model, site] * stretch * (env.world.queue_factor / env.world.streams[model])
+    )
     capacity = 0.0 if status & DOWN else (whole * SLOW_CAPACITY if status & SLOW else whole)
-    scratch.cap_rps[c, position] = capacity * (1 - wait_ms / world.step_ms[k]) if wait_ms > 0 else capacity
+    env.scratch.cap_rps[position] = capacity * (1 - wait_ms / env.world.step_ms) if wait_ms > 0 else capacity
 
 
 @inlined
-def weigh(t, b, c, start, count):
+def weigh(env, start, count):
     """The weights before distance of the listed replicas from position `start`, a multiple of LANES, on."""
-    state, scratch = state_of(t), scratch_of(t)
-    colder, busier, riskier = splat(-state.knobs[b, 1]), splat(-state.knobs[b, 2]), splat(-state.knobs[b, 3])
+    colder, busier, riskier = splat(-env.state.knobs[1]), splat(-env.state.knobs[2]), splat(-env.state.knobs[3])
     for first in range(start, count, LANES):
-        power = colder * load(scratch.replica_wait_s, (c, first)) + busier * load(scratch.burden, (c, first))
-        power += riskier * load(scratch.risk, (c, first))
-        store(scratch.weight, (c, first), exp(power) * load(scratch.factor, (c, first)))
+        power = colder * load(env.scratch.replica_wait_s, first) + busier * load(env.scratch.burden, first)
+        power += riskier * load(env.scratch.risk, first)
+        store(env.scratch.weight, first, exp(power) * load(env.scratch.factor, first))
 
 
 @kernel
-def list_placed(t, b, c):
+def list_placed(env):
     """The sites that hold GPUs for each model."""
-    state, scratch = state_of(t), scratch_of(t)
-    models, sites = state.phase.shape[1:]
-    for m in range(models):
+    models, sites = env.state.phase.shape
+    for model in range(models):
         count = 0
-        for s in range(sites):
-            scratch.placed[c, m, count] = s  # the next one is written over it, unless it counts
-            count += state.phase[b, m, s] >= FETCHING
-        scratch.placed_count[c, m] = count
+        for site in range(sites):
+            env.scratch.placed[model, count] = site  # the next one is written over it, unless it counts
+            count += env.state.phase[model, site] >= FETCHING
+        env.scratch.placed_count[model] = count
 
 
 @kernel
-def list_replicas(t, b, c, m):
+def list_replicas(env, model):
     """List the replicas of model m that the router uses in this step; returns their number."""
-    world, state, scratch = world_of(t), state_of(t), scratch_of(t)
-    k = state.world[b]
-    longest_ms = min(world.patience_ms[k], world.step_ms[k] - 1)
+    longest_ms = min(env.world.patience_ms, env.world.step_ms - 1)
     count = 0
-    for i in range(scratch.placed_count[c, m]):
-        s = scratch.placed[c, m, i]
-        phase, factor, wait_ms = state.phase[b, m, s], 1.0, 0
-        if state.status[b, s] & DOWN:
-            factor = scratch.dead_share[c, s]
+    for i in range(env.scratch.placed_count[model]):
+        site = env.scratch.placed[model, i]
+        phase, factor, wait_ms = env.state.phase[model, site], 1.0, 0
+        if env.state.status[site] & DOWN:
+            factor = env.scratch.dead_share[site]
             if phase < LOADING or factor == 0:
                 continue
         elif phase != WARM:
-            wait_ms = scratch.wait_ms[c, m, s]
+            wait_ms = env.scratch.wait_ms[model, site]
             if wait_ms < 0 or wait_ms > longest_ms:
                 continue
-        add_replica(t, b, c, m, s, count, wait_ms, factor, scratch.seen[c, s])
+        add_replica(env, model, site, count, wait_ms, factor, env.scratch.seen[site])
         count += 1
-    weigh(t, b, c, 0, count)
+    weigh(env, 0, count)
     return count
 
 
 @kernel
-def split(t, b, c, m, count):
+def split(env, model, count):
     """Divide model m's demand over its listed replicas: softmax, then overflow once over spare capacity.
 
     Fills total_rps, room_rps and the moments of the path; returns requests/s served, and those of them served after a
     timeout."""
-    world, state, scratch, memo = world_of(t), state_of(t), scratch_of(t), memo_of(t)
-    limit_share = splat(world.utilisation_limit[state.world[b]])
-    offer(t, b, c, m, count)
+    limit_share = splat(env.world.utilisation_limit)
+    offer(env, model, count)
     nothing = splat(0.0)
     all_over, all_spare, all_direct = nothing, nothing, nothing
     for first in range(0, count, LANES):
-        offered, limit = load(scratch.offered_rps, (c, first)), limit_share * load(scratch.cap_rps, (c, first))
+        offered, limit = load(env.scratch.offered_rps, first), limit_share * load(env.scratch.cap_rps, first)
         direct, spare = min(offered, limit), max(limit - offered, nothing)
-        store(scratch.spare_rps, (c, first), spare)
-        store(scratch.total_rps, (c, first), direct)
+        store(env.scratch.spare_rps, first, spare)
+        store(env.scratch.total_rps, first, direct)
         all_over += offered - direct
         all_spare += spare
         all_direct += direct
     over, spare_rps, moved, fill, late = total(all_over), total(all_spare), 0.0, 0.0, 0.0
     if over > 0:
         moved = min(over, spare_rps)
-        move(t, b, c, m, count, moved / over, spare_rps)
+        move(env, model, count, moved / over, spare_rps)
     if moved > 0:
         fill = moved / spare_rps
-        late = moved * dead_rps(t, c, count) / over if memo.dying[b] else 0.0
+        late = moved * dead_rps(env, count) / over if env.memo.dying else 0.0
     filled = splat(fill)
     for first in range(0, count, LANES):
-        rps = load(scratch.total_rps, (c, first)) + filled * load(scratch.spare_rps, (c, first))
-        store(scratch.total_rps, (c, first), rps)
-        room_rps = max(limit_share * load(scratch.cap_rps, (c, first)) - rps, nothing)
-        store(scratch.room_rps, (c, first), where(load(scratch.replica_wait_s, (c, first)), nothing, room_rps))
+        rps = load(env.scratch.total_rps, first) + filled * load(env.scratch.spare_rps, first)
+        store(env.scratch.total_rps, first, rps)
+        room_rps = max(limit_share * load(env.scratch.cap_rps, first) - rps, nothing)
+        store(env.scratch.room_rps, first, where(load(env.scratch.replica_wait_s, first), nothing, room_rps))
     return total(all_direct) + moved, late
 
 
 @inlined
-def dead_rps(t, c, count):
+def dead_rps(env, count):
     """What is offered to listed replicas at dead sites."""
-    scratch, dead = scratch_of(t), 0.0
+    dead = 0.0
     for r in range(count):
-        dead += scratch.offered_rps[c, r] if scratch.cap_rps[c, r] == 0 else 0.0
+        dead += env.scratch.offered_rps[r] if env.scratch.cap_rps[r] == 0 else 0.0
     return dead
 
 
 @inlined
-def divide(t, b, c, m, count):
+def divide(env, model, count):
     """What every gateway sends a listed replica: per pull (slot_soft), and in any case (slot_even)."""
-    state, scratch, slots = state_of(t), scratch_of(t), memo_of(t).slots[b]
-    spread, width = state.knobs[b, 4], scratch.factor.shape[1]
+    slots = env.memo.slots
+    spread, width = env.state.knobs[4], env.scratch.factor.shape[0]
     factors = 0.0
     for r in range(count):
-        factors += scratch.factor[c, r]
+        factors += env.scratch.factor[r]
     even, soft, nothing = splat(1 / factors if factors > 0 else 0.0), splat(1 - spread), splat(0.0)
     for slot in range(slots):
-        scratch.slot_rps[c, slot] = scratch.gateway_rps[c, slot, m]
+        env.scratch.slot_rps[slot] = env.scratch.gateway_rps[slot, model]
     for slot in range(slots, -(-slots // LANES) * LANES):
-        scratch.slot_rps[c, slot] = 0
+        env.scratch.slot_rps[slot] = 0
     for first in range(0, slots, LANES):
-        demand, whole = load(scratch.slot_rps, (c, first)), nothing
+        demand, whole = load(env.scratch.slot_rps, first), nothing
         for r in range(count):
-            pull = load(scratch.attraction, (c, scratch.replicas[c, r] * width + first)) * splat(scratch.weight[c, r])
-            store(scratch.pull, (c, r * width + first), pull)
+            pull = load(env.scratch.attraction, env.scratch.replicas[r] * width + first) * splat(env.scratch.weight[r])
+            store(env.scratch.pull, r * width + first, pull)
             whole += pull
-        store(scratch.slot_soft, (c, first), where(whole, demand * soft / whole, nothing))
-        store(scratch.slot_even, (c, first), where(whole, demand * splat(spread), demand) * even)
+        store(env.scratch.slot_soft, first, where(whole, demand * soft / whole, nothing))
+        store(env.scratch.slot_even, first, where(whole, demand * splat(spread), demand) * even)
 
 
 @inlined
-def offer(t, b, c, m, count):
+def offer(env, model, count):
     """What the softmax and the even spread offer to every listed replica, with the moments of its path."""
-    scratch, slots, width = scratch_of(t), memo_of(t).slots[b], scratch_of(t).factor.shape[1]
-    divide(t, b, c, m, count)
+    slots, width = env.memo.slots, env.scratch.factor.shape[0]
+    divide(env, model, count)
     for slot in range(slots):
-        scratch.slot_ms[c, slot] = scratch.gateway_ms[c, slot, m]
-        scratch.slot_var[c, slot] = scratch.gateway_ms2[c, slot, m]
+        env.scratch.slot_ms[slot] = env.scratch.gateway_ms[slot, model]
+        env.scratch.slot_var[slot] = env.scratch.gateway_ms2[slot, model]
     nothing, one = splat(0.0), splat(1.0)
     for first in range(0, slots, LANES):
-        demand = load(scratch.slot_rps, (c, first))
+        demand = load(env.scratch.slot_rps, first)
         per_demand = where(demand, one / demand, nothing)
-        mean = load(scratch.slot_ms, (c, first)) * per_demand
-        store(scratch.slot_ms, (c, first), mean)
-        store(scratch.slot_var, (c, first), load(scratch.slot_var, (c, first)) * per_demand - mean * mean)
+        mean = load(env.scratch.slot_ms, first) * per_demand
+        store(env.scratch.slot_ms, first, mean)
+        store(env.scratch.slot_var, first, load(env.scratch.slot_var, first) * per_demand - mean * mean)
     for r in range(count):
-        place, at, factor = r * width, scratch.replicas[c, r] * width, splat(scratch.factor[c, r])
+        place, at, factor = r * width, env.scratch.replicas[r] * width, splat(env.scratch.factor[r])
         offered, path_first, path_second = nothing, nothing, nothing
         for first in range(0, slots, LANES):
-            soft = load(scratch.slot_soft, (c, first)) * load(scratch.pull, (c, place + first))
-            flow = soft + load(scratch.slot_even, (c, first)) * factor
-            ms = load(scratch.slot_ms, (c, first)) + load(scratch.net_ms, (c, at + first))
+            soft = load(env.scratch.slot_soft, first) * load(env.scratch.pull, place + first)
+            flow = soft + load(env.scratch.slot_even, first) * factor
+            ms = load(env.scratch.slot_ms, first) + load(env.scratch.net_ms, at + first)
             flow_ms = flow * ms
             offered += flow
             path_first += flow_ms
-            path_second += flow_ms * ms + flow * load(scratch.slot_var, (c, first))
-        scratch.offered_rps[c, r] = total(offered)
-        scratch.path_first[c, r] = total(path_first)
-        scratch.path_second[c, r] = total(path_second)
+            path_second += flow_ms * ms + flow * load(env.scratch.slot_var, first)
+        env.scratch.offered_rps[r] = total(offered)
+        env.scratch.path_first[r] = total(path_first)
+        env.scratch.path_second[r] = total(path_second)
     for r in range(count, -(-count // LANES) * LANES):  # the rest of the last lanes takes part in nothing
-        scratch.offered_rps[c, r] = 0
-        scratch.path_first[c, r] = 0
-        scratch.path_second[c, r] = 0
-        scratch.cap_rps[c, r] = 0
+        env.scratch.offered_rps[r] = 0
+        env.scratch.path_first[r] = 0
+        env.scratch.path_second[r] = 0
+        env.scratch.cap_rps[r] = 0
 
 
 @kernel
-def move(t, b, c, m, count, moved_share, spare):
+def move(env, model, count, moved_share, spare):
     """Take the overflow off the full replicas and add `moved_share` of it to the others, in proportion to their spare
     capacity, `spare` in all; only the moments of the paths change here."""
-    scratch, slots = scratch_of(t), memo_of(t).slots[b]
-    width, nothing, one = scratch.factor.shape[1], splat(0.0), splat(1.0)
+    slots = env.memo.slots
+    width, nothing, one = env.scratch.factor.shape[0], splat(0.0), splat(1.0)
     for first in range(0, count, LANES):
-        offered, direct = load(scratch.offered_rps, (c, first)), load(scratch.total_rps, (c, first))
-        store(scratch.kept, (c, first), where(offered - direct, direct / offered, one))
+        offered, direct = load(env.scratch.offered_rps, first), load(env.scratch.total_rps, first)
+        store(env.scratch.kept, first, where(offered - direct, direct / offered, one))
     moves = splat(moved_share / spare if spare > 0 else 0.0)
     for first in range(0, slots, LANES):
-        over, soft = nothing, load(scratch.slot_soft, (c, first))
-        even = load(scratch.slot_even, (c, first))
+        over, soft = nothing, load(env.scratch.slot_soft, first)
+        even = load(env.scratch.slot_even, first)
         for r in range(count):
-            flow = soft * load(scratch.pull, (c, r * width + first)) + even * splat(scratch.factor[c, r])
-            over += flow * splat(1 - scratch.kept[c, r])
-        store(scratch.slot_soft, (c, first), over * moves)
+            flow = soft * load(env.scratch.pull, r * width + first) + even * splat(env.scratch.factor[r])
+            over += flow * splat(1 - env.scratch.kept[r])
+        store(env.scratch.slot_soft, first, over * moves)
     for r in range(count):
-        at, kept, extra = scratch.replicas[c, r] * width, scratch.kept[c, r], scratch.spare_rps[c, r]
-        scratch.path_first[c, r] *= kept
-        scratch.path_second[c, r] *= kept
+        at, kept, extra = env.scratch.replicas[r] * width, env.scratch.kept[r], env.scratch.spare_rps[r]
+        env.scratch.path_first[r] *= kept
+        env.scratch.path_second[r] *= kept
         if extra > 0:
             path_first, path_second = nothing, nothing
             for first in range(0, slots, LANES):
-                ms = load(scratch.slot_ms, (c, first)) + load(scratch.net_ms, (c, at + first))
-                flow_ms = load(scratch.slot_soft, (c, first)) * ms
+                ms = load(env.scratch.slot_ms, first) + load(env.scratch.net_ms, at + first)
+                flow_ms = load(env.scratch.slot_soft, first) * ms
                 path_first += flow_ms
-                path_second += flow_ms * ms + load(scratch.slot_soft, (c, first)) * load(scratch.slot_var, (c, first))
-            scratch.path_first[c, r] += extra * total(path_first)
-            scratch.path_second[c, r] += extra * total(path_second)
+                path_second += flow_ms * ms + load(env.scratch.slot_soft, first) * load(env.scratch.slot_var, first)
+            env.scratch.path_first[r] += extra * total(path_first)
+            env.scratch.path_second[r] += extra * total(path_second)
 
 
 @inlined
-def room(t, c, count):
+def room(env, count):
     """What the listed replicas could serve more, requests/s: all of them, and those that are trusted."""
-    scratch = scratch_of(t)
     more, attested = splat(0.0), splat(0.0)
     for first in range(0, count, LANES):
-        room_rps = load(scratch.room_rps, (c, first))
+        room_rps = load(env.scratch.room_rps, first)
         more += room_rps
-        attested += room_rps * load(scratch.trust, (c, first))
+        attested += room_rps * load(env.scratch.trust, first)
     return total(more), total(attested)

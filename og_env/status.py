@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from og_env.jit import inlined
-from og_env.layout import UNTRUSTED, state_of, world_of
+from og_env.layout import UNTRUSTED
 
 HOUR_MS = 3_600_000
 MOST_TEMPERATURES = 600.0
@@ -15,11 +15,9 @@ NO_PROOF, TEE, ZKML = range(3)
 
 
 @inlined
-def trusted(t, b, m, s, status):
+def trusted(env, model, site, status):
     """Whether work of model m at site s counts as attested, given the site's status bits."""
-    world = world_of(t)
-    k = state_of(t).world[b]
-    return world.verification[k, m] != TEE or (world.tee[k, s] == 1 and not status & UNTRUSTED)
+    return env.world.verification[model] != TEE or (env.world.tee[site] == 1 and not status & UNTRUSTED)
 
 
 @inlined

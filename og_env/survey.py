@@ -14,74 +14,65 @@ from og_env.layout import (
     STAGING,
     STORE,
     VERIFIER,
-    memo_of,
-    scratch_of,
-    state_of,
-    world_of,
 )
 from og_env.routing import find_gateways
 
 
 @kernel
-def count_moving(t, b):
+def count_moving(env):
     """Fetches, loads and roles under way."""
-    state, memo = state_of(t), memo_of(t)
-    models, sites = state.phase.shape[1:]
+    models, sites = env.state.phase.shape
     loading, fetching, provisioning = 0, 0, 0
-    for m in range(models):
-        for s in range(sites):
-            phase = state.phase[b, m, s]
+    for model in range(models):
+        for site in range(sites):
+            phase = env.state.phase[model, site]
             fetching += (phase == STAGING) | (phase == FETCHING)
             loading += phase == LOADING
     for role in range(3):
-        for s in range(sites):
-            provisioning += state.role_ms[b, role, s] > 0
-    memo.fetching[b] = fetching
-    memo.moving[b] = loading + fetching + provisioning
+        for site in range(sites):
+            provisioning += env.state.role_ms[role, site] > 0
+    env.memo.fetching = fetching
+    env.memo.moving = loading + fetching + provisioning
 
 
 @kernel
-def write_rent(t, b):
+def write_rent(env):
     """Dollars an hour for GPUs, machines and stored weights. Down sites bill no machines; disks are paid for."""
-    world, state = world_of(t), state_of(t)
-    models, sites = state.phase.shape[1:]
-    k = state.world[b]
+    models, sites = env.state.phase.shape
     usd, stored_gb, catalogue_gb = 0.0, 0.0, 0.0
-    for m in range(models):
-        catalogue_gb += world.weights_gb[k, m]
+    for model in range(models):
+        catalogue_gb += env.world.weights_gb[model]
         copies = 0
-        for s in range(sites):
-            phase = state.phase[b, m, s]
+        for site in range(sites):
+            phase = env.state.phase[model, site]
             copies += (phase >= ON_DISK) & (phase != FETCHING)
-        stored_gb += copies * world.weights_gb[k, m]
-    for s in range(sites):
-        up = 0.0 if state.status[b, s] & DOWN else 1.0
+        stored_gb += copies * env.world.weights_gb[model]
+    for site in range(sites):
+        up = 0.0 if env.state.status[site] & DOWN else 1.0
         roles = 0
         for role in range(3):
-            roles += state.role_ms[b, role, s] >= 0
-        gpus = float(state.gpus_used[b, s])  # an int16 times a float32 would be a float32
-        usd += up * (gpus * world.usd_per_gpu_hour[k, s] + roles * world.usd_per_vm_hour[k, s])
-        stored_gb += catalogue_gb if state.role_ms[b, STORE, s] >= 0 else 0.0
-    memo_of(t).rent_usd_per_hour[b] = usd + stored_gb * world.storage_usd_per_gb_hour[k]
+            roles += env.state.role_ms[role, site] >= 0
+        gpus = float(env.state.gpus_used[site])  # an int16 times a float32 would be a float32
+        usd += up * (gpus * env.world.usd_per_gpu_hour[site] + roles * env.world.usd_per_vm_hour[site])
+        stored_gb += catalogue_gb if env.state.role_ms[STORE, site] >= 0 else 0.0
+    env.memo.rent_usd_per_hour = usd + stored_gb * env.world.storage_usd_per_gb_hour
 
 
 @kernel
-def survey(t, b, c):
+def survey(env):
     """Bring the memo up to date, where something has changed. Copies on disk are counted where they matter."""
-    memo = memo_of(t)
-    known = memo.known[b]
+    known = env.memo.known
     if known & (PLACES | ROLES) != PLACES | ROLES:
-        count_moving(t, b)
-        write_rent(t, b)
+        count_moving(env)
+        write_rent(env)
     if not known & ROLES:
-        count_roles(t, b, c)
-        mark_critical(t, b, c)
-        find_gateways(t, b, c)
-        for s in range(memo.last_vote.shape[1]):
-            memo.last_vote[b, s] = -1
-    memo.known[b] = PLACES | ROLES
-    state, scratch = state_of(t), scratch_of(t)
-    for s in range(state.status.shape[1]):
-        scratch.votes[c, s] = (state.role_ms[b, VERIFIER, s] == 0) & ((state.status[b, s] & DOWN) == 0)
-    if memo.criticals[b] & NO_STORE:
-        count_disks(t, b, c)
+        count_roles(env)
+        mark_critical(env)
+        find_gateways(env)
+        for site in range(env.memo.last_vote.shape[0]):
+            env.memo.last_vote[site] = -1
+    env.memo.known = PLACES | ROLES
+    for site in range(env.state.status.shape[0]):
+        env.scratch.votes[site] = (env.state.role_ms[VERIFIER, site] == 0) & ((env.state.status[site] & DOWN) == 0)
+    if env.memo.criticals & NO_STORE:
+        count_disks(env)
