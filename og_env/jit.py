@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,15 +25,15 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def _package_stamp() -> tuple[float, int]:
-    """Newest modification time and total size of the sources that kernels are made of."""
-    sources = [path for path in Path(__file__).parent.glob("*.py") if b"og_env.jit import" in path.read_bytes()]
-    sources += [Path(__file__).with_name(name) for name in ("binding.py", "bound.py", "layout.py", "jit.py")]
-    stats = [path.stat() for path in sources]
-    return max(stat.st_mtime for stat in stats), sum(stat.st_size for stat in stats)
+def package_stamp(folder: Path) -> str:
+    """Hash of all Python sources in a folder and the folders in it: names and contents, whatever their dates."""
+    sources = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        sources.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes() + b"\0")
+    return sources.hexdigest()
 
 
-_STAMP = _package_stamp()
+_STAMP = package_stamp(Path(__file__).parent)
 
 
 class KernelLibrary(JITCodeLibrary):
@@ -80,8 +81,8 @@ def inlined(function: Callable[..., Any]) -> Any:
 def entry(function: Callable[..., Any]) -> Any:
     """A compiled function that Python calls, cached on disk.
 
-    Numba's cache knows only the file that a function stands in; an entry also depends on the kernels that it calls, so
-    its cache carries the stamp of them all.
+    Numba's cache knows only the file that a function stands in. An entry also depends on the kernels that it calls and
+    on the constants that they read, so its cache carries the stamp of the whole package.
     """
     compiled = njit(**OPTIONS, cache=True)(function)
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
