@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents import checkpoint, evaluate, heuristics, planners, pretrained
+from agents import checkpoint, evaluate, heuristics, pretrained
 from agents.figures import ACCENT, ALARM, FONT_PT, GREY, SECOND, png
+from agents.lineup import make_planner
 from agents.recipes import recipe_of
 from og_env import config
 from og_env.specs import ScenarioSpec
@@ -62,7 +63,7 @@ def read(folders: Sequence[Path], baselines: Sequence[str]) -> Curves:
 
 
 def _mean(name: str, spec: ScenarioSpec, task: str, episodes: int) -> float:
-    source = heuristics.make(name, task=task) if name in heuristics.NAMES else planners.make(name, spec, task)
+    source = heuristics.make(name, task=task) if name in heuristics.NAMES else make_planner(name, spec, task)
     return float(evaluate.run(source, spec, task, episodes, 0, split="validation").returns.mean())
 
 

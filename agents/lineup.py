@@ -40,9 +40,9 @@ def load_policies(
         elif word in heuristics.NAMES:
             policies[word] = heuristics.make(word, task=task, seed=seed)
         elif word == "planners":
-            policies |= {name: planners.make(name, spec, task, seed=seed) for name in planners.QUICK}
+            policies |= {name: make_planner(name, spec, task, seed=seed) for name in planners.QUICK}
         elif word in planners.NAMES:
-            policies[word] = planners.make(word, spec, task, seed=seed)
+            policies[word] = make_planner(word, spec, task, seed=seed)
         elif os.sep in word or Path(word).exists():
             label = Path(word).resolve().name
             label = word if label in policies or label in (*heuristics.NAMES, *planners.NAMES) else label
@@ -58,6 +58,16 @@ def load_policies(
     if not policies:
         raise ValueError(f"{option} names no policy")
     return policies, learned
+
+
+def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed: int = 0) -> Policy:
+    """A planner by name. `clairvoyant` goes on with the policy that comes with the scenario and was best on validation,
+    where there is one and torch is installed. ValueError as of `planners.make`."""
+    follow = None
+    if name in planners.ORACLES:
+        folder = next(iter(_shipped(spec, task).values()), None)
+        follow = None if folder is None else _trained(str(folder), spec, task)
+    return planners.make(name, spec, task, seed=seed, follow=follow)
 
 
 def _shipped(spec: ScenarioSpec, task: str) -> dict[str, Path]:

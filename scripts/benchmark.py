@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents import comparison, evaluate, heuristics, planners, report, statistics
 from agents.episodes import Episodes
-from agents.lineup import load_policies, seeds_of_one_training
+from agents.lineup import load_policies, make_planner, seeds_of_one_training
 from agents.policy import Policy
 from og_env import TASKS, config, task_of
 from og_env.command_line import Parser, guarded
@@ -153,7 +153,7 @@ def headroom(
         return None
     by_name = {run.policy: run for run in runs}
     name = planners.ORACLES[0]
-    oracle = by_name.get(name) or play(planners.make(name, spec, task, seed=options.seed), name, spec, task, options)
+    oracle = by_name.get(name) or play(make_planner(name, spec, task, seed=options.seed), name, spec, task, options)
     return {
         "reference": name,
         "reference_mean": float(oracle.returns.mean()),

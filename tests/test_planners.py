@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from agents import evaluate, heuristics, planners
+from agents.lineup import make_planner
 from agents.planners import median, search
 from agents.planners.base import TunedGreedy
 from agents.planners.rollout import Rollout
@@ -265,9 +266,9 @@ def test_who_knows_the_tape_does_at_least_as_well_as_what_it_goes_on_with():
 
 def test_the_clairvoyant_planner_goes_on_with_what_comes_along():
     pytest.importorskip("torch")
-    followed: Any = planners.make("clairvoyant", "one-cloud")
+    followed: Any = make_planner("clairvoyant", config.load("one-cloud"))
     assert followed.follow.meta["scenario"]["name"] == "one-cloud"
     other = config.override(config.load("one-cloud"), {"sites.count": 19})
-    for spec, task in ((TOY, "placement"), (other, "placement"), ("one-cloud", "joint")):
-        planner: Any = planners.make("clairvoyant", spec, task)
+    for spec, task in ((TOY, "placement"), (other, "placement"), (config.load("one-cloud"), "joint")):
+        planner: Any = make_planner("clairvoyant", spec, task)
         assert planner.follow is None

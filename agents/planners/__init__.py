@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -72,8 +71,11 @@ def make(
     *,
     seed: int = 0,
     constants: Mapping[str, float] | None = None,
+    follow: Policy | None = None,
 ) -> Policy:
     """A planner by name, fitted to a scenario; static placements are searched for here (seconds).
+
+    `follow` is the policy with which `clairvoyant` goes on after a candidate; None is the tuned greedy planner.
 
     Raises ValueError for an unknown name or constant, a task that it does not know, or a scenario whose fleet changes
     under a static placement.
@@ -96,17 +98,7 @@ def make(
     base = constants_of(spec.name, "greedy_tuned")
     if name not in ORACLES:
         return Rollout(name, task, seed=seed, base=base)
-    return Rollout(name, task, seed=seed, base=base, follow=_trained(spec, task), **CLAIRVOYANT)
-
-
-def _trained(spec: ScenarioSpec, task: str) -> Policy | None:
-    """The policy that comes with a scenario and was best on validation; None without one, or without torch."""
-    if find_spec("torch") is None:
-        return None
-    from agents import checkpoint, pretrained
-
-    folder = next(iter(pretrained.folders_for(spec, task).values()), None)
-    return None if folder is None else checkpoint.load(folder, scenario=spec)
+    return Rollout(name, task, seed=seed, base=base, follow=follow, **CLAIRVOYANT)
 
 
 __all__ = ["DOCS", "NAMES", "ORACLES", "QUICK", "REFERENCES", "make"]
