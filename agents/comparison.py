@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from agents import statistics
 from agents.episodes import Episodes
-from og_env.layout import METRICS, TERMS
+from og_env.kernel.arrays import METRICS, TERMS
 
 Json = dict[str, Any]
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from agents.planners.base import TunedGreedy
 from agents.planners.tuned import constants_of
 from og_env import advance
-from og_env.binding import allocate, bind
-from og_env.layout import Memo, Output, Scratch, State, Tape
+from og_env.kernel.arrays import Memo, Output, Scratch, State, Tape
+from og_env.kernel.views import allocate, bind
 from og_env.lookahead import NO_LEVELS, NO_MASK, OFFSETS, Copies, operations_of
 from og_env.simulator import source_of
 from og_env.vector_env import NetworkVectorEnv

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from agents.exploration import random_actions
 from agents.policy import Policy, attach, wishes
 from og_env import IDS, config
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 from og_env.simulator import FLAT_TABLES
 from og_env.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv

@@ -29,7 +29,7 @@ from agents import evaluate, heuristics, lineup
 from agents.policy import Policy, attach
 from og_env import IDS, TASKS, actions, advance, config
 from og_env.command_line import Parser, guarded
-from og_env.layout import KNOBS, TERMS
+from og_env.kernel.arrays import KNOBS, TERMS
 from og_env.live import LiveState, describe, place
 from og_env.lookahead import Copies, idle, outlook
 from og_env.parsing import nearest_valid

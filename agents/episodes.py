@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_env.layout import METRICS
+from og_env.kernel.arrays import METRICS
 
 Floats = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import numpy as np
 from agents.episodes import TRACED, Episodes
 from agents.policy import Policy, attach, wishes
 from og_env import config
-from og_env.layout import METRICS, TERMS
+from og_env.kernel.arrays import METRICS, TERMS
 from og_env.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
 

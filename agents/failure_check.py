@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from og_env import catalog, config
-from og_env.binding import allocate
-from og_env.layout import DOWN, Tape
+from og_env.kernel.arrays import DOWN, Tape
+from og_env.kernel.views import allocate
 from og_env.specs import ScenarioSpec
 from og_env.tape import draw, tape_world
 from og_env.trust import availability

@@ -11,7 +11,7 @@ import numpy as np
 from agents.comparison import ranked
 from agents.episodes import Episodes
 from agents.hypervolume import non_dominated
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 
 Json = dict[str, Any]
 

@@ -22,7 +22,7 @@ from agents.episodes import Episodes
 from agents.hypervolume import hypervolume, non_dominated
 from agents.policy import Policy
 from og_env import config, preferences
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 from og_env.specs import RewardWeights, ScenarioSpec
 
 Floats = npt.NDArray[np.float64]

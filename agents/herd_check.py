@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from og_env import config
-from og_env.layout import FETCHING, LOADING
+from og_env.kernel.arrays import FETCHING, LOADING
 from og_env.simulator import Settings, Simulator
 
 FETCHES = 20

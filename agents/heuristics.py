@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.fields import column
-from og_env.layout import KNOBS
+from og_env.kernel.arrays import KNOBS
 from og_env.parsing import nearest_valid
 
 Floats = npt.NDArray[np.floating]

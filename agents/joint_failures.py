@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from og_env import config
-from og_env.binding import allocate
-from og_env.layout import DOWN, WARM_UP_H, Tape
+from og_env.kernel.arrays import DOWN, WARM_UP_H, Tape
+from og_env.kernel.views import allocate
 from og_env.specs import ScenarioSpec
 from og_env.tape import draw, tape_world
 from og_env.trust import joint_down

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from agents.demand_fit import STEP_S, dispersion_cv, operational_time
 from agents.queue_simulation import Waits, simulate, summary
 from og_env import config
-from og_env.layout import METRICS
+from og_env.kernel.arrays import METRICS
 from og_env.simulator import Settings, Simulator
 from og_env.traces import Trace
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from agents.page import Camera, Film, page, payload
 from agents.replay import Cases, Played, plain
-from og_env.layout import METRICS, TERMS
+from og_env.kernel.arrays import METRICS, TERMS
 
 Json = dict[str, Any]
 Many = Mapping[str, Mapping[str, Played]]

@@ -11,7 +11,7 @@ from agents import figures
 from agents.comparison import TABLE_HEADER, ranked, table_rows, verdict_line
 from agents.episodes import Episodes
 from agents.statistics import RESAMPLES
-from og_env.layout import METRICS
+from og_env.kernel.arrays import METRICS
 from og_env.specs import RewardWeights
 
 Json = dict[str, Any]

@@ -26,7 +26,7 @@ from agents.ppo import mixed
 from agents.rllib_module import packed_space
 from agents.watch import METRICS
 from og_env import config
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 
 WATCHED = (*(f"term_{term}" for term in TERMS), *METRICS)
 

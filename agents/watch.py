@@ -17,7 +17,7 @@ from tqdm import tqdm
 from agents import checkpoint, evaluate
 from agents.checkpoint import LearnedPolicy, Progress, write_atomically
 from agents.train_settings import TrainSettings
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 from og_env.specs import ScenarioSpec
 
 METRICS = (

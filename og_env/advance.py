@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from og_env.actions import write_mask
-from og_env.binding import opened, prefetch
 from og_env.dynamics import begin, step, tally
-from og_env.jit import entry, kernel
-from og_env.layout import environment, state_of, tape_of
+from og_env.kernel.arrays import environment, state_of, tape_of
+from og_env.kernel.compile import entry, kernel
+from og_env.kernel.views import opened, prefetch
 from og_env.observation import observe
 from og_env.proposals import autoscale, propose
 from og_env.routing import list_placed

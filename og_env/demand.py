@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.jit import kernel
-from og_env.rng import exponential, normal, uniform
+from og_env.kernel.compile import kernel
+from og_env.kernel.random_streams import exponential, normal, uniform
 
 FLASHES_BEFORE = 10.0
 """mean lengths before the episode from which flash crowds are drawn: one in 22,000 outlasts them"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from og_env.jit import kernel
+from og_env.kernel.compile import kernel
 from og_env.nominal import LOOKAHEAD
 from og_env.routing import listen
 from og_env.status import hour_begins

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from og_env import actions as operations
-from og_env.layout import METRICS, TERMS
+from og_env.kernel.arrays import METRICS, TERMS
 from og_env.lookahead import Outlook
 from og_env.options import incident_facts, scripted_of
 from og_env.sheets import Sheet

@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.jit import kernel
-from og_env.layout import DOWN, FROZEN, HALF, WARM_UP_H
-from og_env.rng import exponential, lognormal, normal, uniform
+from og_env.kernel.arrays import DOWN, FROZEN, HALF, WARM_UP_H
+from og_env.kernel.compile import kernel
+from og_env.kernel.random_streams import exponential, lognormal, normal, uniform
 from og_env.trust.model import FACILITATOR_H
 
 SLACK = 1e-9

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from og_env.named import columns
+from og_env.kernel.columns import columns
 
 
 class Field(NamedTuple):

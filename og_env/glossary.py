@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from og_env.actions import ROLE_VERBS, VERBS
-from og_env.layout import KNOBS, METRICS, TERMS
+from og_env.kernel.arrays import KNOBS, METRICS, TERMS
 
 
 def _glossary(names: tuple[str, ...], text: str) -> Mapping[str, str]:

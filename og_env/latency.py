@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from og_env.binding import LANES
-from og_env.jit import inlined, kernel
-from og_env.lanes import exp, load, log, splat, store, total, where
-from og_env.layout import VERIFIER
+from og_env.kernel.arrays import VERIFIER
+from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.simd import exp, load, log, splat, store, total, where
+from og_env.kernel.views import LANES
 from og_env.status import NO_PROOF, quorum_of
 
 Z95 = 1.6448536

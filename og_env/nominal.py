@@ -6,7 +6,6 @@ others' routing, and only its column of the losses, to redo.
 
 from __future__ import annotations
 
-from og_env.binding import LANES
 from og_env.contingency import (
     bits_of,
     changed_bits,
@@ -17,9 +16,10 @@ from og_env.contingency import (
     write_part,
 )
 from og_env.dynamics import TERM
-from og_env.jit import inlined, kernel
-from og_env.lanes import largest, load, splat, store, total
-from og_env.layout import VERIFIER
+from og_env.kernel.arrays import VERIFIER
+from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.simd import largest, load, splat, store, total
+from og_env.kernel.views import LANES
 from og_env.nominal_flow import flow, list_nominal
 from og_env.placement import count_fetches
 from og_env.reward import latency_term, unserved_term

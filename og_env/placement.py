@@ -6,20 +6,8 @@ is in integers (MB, kB/s, ms), so that traces of events are identical everywhere
 
 from __future__ import annotations
 
-from og_env.jit import inlined, kernel
-from og_env.layout import (
-    ABSENT,
-    DOWN,
-    FETCHING,
-    HALF,
-    LOADING,
-    LOW,
-    ON_DISK,
-    ROLES,
-    STAGING,
-    STORE,
-    WARM,
-)
+from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, HALF, LOADING, LOW, ON_DISK, ROLES, STAGING, STORE, WARM
+from og_env.kernel.compile import inlined, kernel
 
 
 @kernel

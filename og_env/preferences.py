@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 from og_env.specs import RewardWeights
 
 RESILIENCE = ("unserved", "unverified", "exposure")

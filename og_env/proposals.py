@@ -17,19 +17,11 @@ from og_env.actions import (
     role_operation,
     store_lives,
 )
-from og_env.binding import LANES
 from og_env.dynamics import TERM
-from og_env.jit import inlined, kernel
-from og_env.lanes import load, splat, total
-from og_env.layout import (
-    ABSENT,
-    DOWN,
-    FETCHING,
-    GATEWAY,
-    ON_DISK,
-    STORE,
-    VERIFIER,
-)
+from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, GATEWAY, ON_DISK, STORE, VERIFIER
+from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.simd import load, splat, total
+from og_env.kernel.views import LANES
 from og_env.nominal import HORIZON, SHORTLIST, THRESHOLD, begin_trials, evaluate, priced, role_trial, trial
 from og_env.nominal_flow import add_nominal, hold, release
 from og_env.placement import fetch_rate, source_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from og_env.jit import inlined, kernel
+from og_env.kernel.compile import inlined, kernel
 
 
 @inlined

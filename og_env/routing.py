@@ -8,18 +8,10 @@ only sums by replica are kept: requests/s and the first two moments of the milli
 
 from __future__ import annotations
 
-from og_env.binding import LANES
-from og_env.jit import inlined, kernel
-from og_env.lanes import exp, load, splat, store, total, where
-from og_env.layout import (
-    DOWN,
-    FETCHING,
-    GATEWAY,
-    LOADING,
-    SLOW,
-    UNTRUSTED,
-    WARM,
-)
+from og_env.kernel.arrays import DOWN, FETCHING, GATEWAY, LOADING, SLOW, UNTRUSTED, WARM
+from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.simd import exp, load, splat, store, total, where
+from og_env.kernel.views import LANES
 from og_env.status import MOST_TEMPERATURES, SLOW_CAPACITY, SLOW_MS, trusted
 
 

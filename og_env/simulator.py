@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from og_env import actions, advance, config
-from og_env.binding import allocate, bind
 from og_env.fields import Slices, slices
-from og_env.jit import announce
-from og_env.layout import GROUPS, METRICS, Memo, Output, Scratch, State, Tape, World
+from og_env.kernel.arrays import GROUPS, METRICS, Memo, Output, Scratch, State, Tape, World
+from og_env.kernel.compile import announce
+from og_env.kernel.views import allocate, bind
 from og_env.lookahead import Copies, Outlook, Source, idle, outlook
 from og_env.preferences import drawn_weights
 from og_env.sheets import Sheet, Sheets

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 from og_env.simulator import LEVELS, Settings, Simulator
 
 REWARDS = ("scalar", "vector")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from og_env.jit import inlined
-from og_env.layout import UNTRUSTED
+from og_env.kernel.arrays import UNTRUSTED
+from og_env.kernel.compile import inlined
 
 HOUR_MS = 3_600_000
 MOST_TEMPERATURES = 600.0

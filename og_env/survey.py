@@ -3,18 +3,8 @@
 from __future__ import annotations
 
 from og_env.contingency import NO_STORE, count_disks, count_roles, mark_critical
-from og_env.jit import kernel
-from og_env.layout import (
-    DOWN,
-    FETCHING,
-    LOADING,
-    ON_DISK,
-    PLACES,
-    ROLES,
-    STAGING,
-    STORE,
-    VERIFIER,
-)
+from og_env.kernel.arrays import DOWN, FETCHING, LOADING, ON_DISK, PLACES, ROLES, STAGING, STORE, VERIFIER
+from og_env.kernel.compile import kernel
 from og_env.routing import find_gateways
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from og_env.layout import DOWN
+from og_env.kernel.arrays import DOWN
 from og_env.simulator import Simulator
 
 

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from og_env.env import INFO_NAMES
-from og_env.layout import METRICS
+from og_env.kernel.arrays import METRICS
 from og_env.options import incident_facts, scripted_of
 from og_env.simulator import Interface, Settings, Simulator, Split, Task
 from og_env.spaces import action_space, full_mask, observation_space, reward_space, split_actions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agents.episodes import TRACED, Episodes
-from og_env.layout import METRICS, TERMS
+from og_env.kernel.arrays import METRICS, TERMS
 
 
 def made_up(policy: str, mean_return: float, *, episodes: int = 20, steps: int = 48, seed: int = 100) -> Episodes:

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from og_env.binding import allocate
-from og_env.layout import (
+from og_env.kernel.arrays import (
     ABSENT,
     DOWN,
     FETCHING,
@@ -26,6 +25,7 @@ from og_env.layout import (
     Tape,
     World,
 )
+from og_env.kernel.views import allocate
 from og_env.world.distances import attraction
 
 NO_DOMAIN = -1

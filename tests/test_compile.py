@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import og_env
-from og_env.jit import package_stamp
+from og_env.kernel.compile import package_stamp
 
 PACKAGE = Path(og_env.__file__).parent
 ENTRY = """
-from og_env.jit import entry
+from og_env.kernel.compile import entry
 from og_env.far.below.factor import times
 
 @entry
@@ -21,7 +21,7 @@ def result(x):
     return times(x)
 """
 KERNEL = """
-from og_env.jit import kernel
+from og_env.kernel.compile import kernel
 
 @kernel
 def times(x):

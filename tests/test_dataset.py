@@ -10,7 +10,7 @@ import pytest
 from learning_cases import short_world, small_settings
 
 from agents import checkpoint, dataset, evaluate, heuristics, ppo
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 from og_env.vector_env import NetworkVectorEnv
 from scripts import make_dataset as script
 

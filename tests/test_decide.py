@@ -14,7 +14,7 @@ from learning_cases import small_settings
 
 from agents import checkpoint, decide, evaluate, heuristics, ppo
 from agents.decide import Adviser
-from og_env.layout import KNOBS, TERMS
+from og_env.kernel.arrays import KNOBS, TERMS
 from og_env.live import describe
 
 NAME = "global-16"

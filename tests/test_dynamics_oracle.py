@@ -11,8 +11,8 @@ from random_worlds import arrays_for_kernel, copy_of, random_episodes, random_op
 
 from og_env.actions import count
 from og_env.advance import OPERATIONS, by_operations
-from og_env.binding import bind
-from og_env.layout import KNOBS, METRICS, TERMS, Output, State
+from og_env.kernel.arrays import KNOBS, METRICS, TERMS, Output, State
+from og_env.kernel.views import bind
 from og_env.oracle import possible, step
 from og_env.simulator import Settings, Simulator
 

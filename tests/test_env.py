@@ -15,7 +15,7 @@ import og_env
 from agents.speed import bytes_per_env
 from og_env import config, fields
 from og_env.env import NetworkEnv
-from og_env.layout import METRICS
+from og_env.kernel.arrays import METRICS
 from og_env.simulator import Task
 from og_env.vector_env import NetworkVectorEnv
 

@@ -6,7 +6,7 @@ import pytest
 from agents import evaluate, heuristics
 from og_env import config
 from og_env.env import NetworkEnv
-from og_env.layout import METRICS, TERMS
+from og_env.kernel.arrays import METRICS, TERMS
 
 SCENARIO = "toy-3"
 

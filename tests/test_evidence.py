@@ -11,7 +11,7 @@ import pytest
 from agents import comparison, evidence
 from agents.episodes import TRACED, Episodes
 from agents.recipes import RECIPES
-from og_env.layout import METRICS, TERMS
+from og_env.kernel.arrays import METRICS, TERMS
 from scripts import evidence as script
 from scripts import pretrain
 

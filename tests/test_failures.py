@@ -10,7 +10,7 @@ import pytest
 from tape_cases import SIGMAS, drawing, episodes, off_by, shocks, source, with_regimes
 from world_cases import compiled
 
-from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED, WARM_UP_H, Tape
+from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED, WARM_UP_H, Tape
 from og_env.tape import Drawing, tape_world
 from og_env.world.sources import flatten_sources
 

@@ -15,7 +15,7 @@ from agents.hypervolume import non_dominated
 from agents.lineup import load_policies
 from og_env import config
 from og_env.fields import column
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 from og_env.specs import RewardWeights
 from scripts import front as script
 

@@ -6,7 +6,7 @@ import pytest
 
 from og_env import glossary
 from og_env.actions import count, describe
-from og_env.layout import KNOBS, METRICS, TERMS
+from og_env.kernel.arrays import KNOBS, METRICS, TERMS
 
 
 def test_every_name_has_a_sentence() -> None:

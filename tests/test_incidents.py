@@ -11,7 +11,7 @@ from world_cases import compiled
 from og_env import catalog, config
 from og_env.env import NetworkEnv
 from og_env.incidents import LEAD_H, replay_of
-from og_env.layout import DOWN, FROZEN, UNTRUSTED
+from og_env.kernel.arrays import DOWN, FROZEN, UNTRUSTED
 from og_env.vector_env import NetworkVectorEnv
 
 AWS = "aws-2025-10-20"

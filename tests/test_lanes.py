@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from og_env import lanes
-from og_env.binding import HEADER, LANES, allocate, bind, opened, row_of, viewer
-from og_env.jit import njit
-from og_env.layout import Scratch
+from og_env.kernel import simd
+from og_env.kernel.arrays import Scratch
+from og_env.kernel.compile import njit
+from og_env.kernel.views import HEADER, LANES, allocate, bind, opened, row_of, viewer
 
 SIZES = {"N": 16} | dict.fromkeys("WBTYMUFSDPKQOVC", 1)
 
@@ -16,13 +16,13 @@ SIZES = {"N": 16} | dict.fromkeys("WBTYMUFSDPKQOVC", 1)
 @njit
 def exponentials(x, result):
     for i in range(len(x)):
-        result[i] = lanes.exp(x[i])
+        result[i] = simd.exp(x[i])
 
 
 @njit
 def logarithms(x, result):
     for i in range(len(x)):
-        result[i] = lanes.log(x[i])
+        result[i] = simd.log(x[i])
 
 
 def test_exp_is_exact_to_thirteen_digits_and_cut_off_at_700() -> None:
@@ -45,11 +45,11 @@ def test_log_is_exact_to_thirteen_digits() -> None:
 @njit
 def work(table, view):
     t = view(table)
-    two = lanes.splat(2.0)
-    a, b = lanes.load(t.weight, (0, 0)), lanes.load(t.factor, (0, 0))
-    lanes.store(t.kept, (0, 0), lanes.exp(lanes.log(a)) * two - b / a + max(a, b) * min(a, two))
-    lanes.store(t.burden, (0, 0), lanes.where(a - b, a, two))
-    return lanes.total(a), lanes.largest(b)
+    two = simd.splat(2.0)
+    a, b = simd.load(t.weight, (0, 0)), simd.load(t.factor, (0, 0))
+    simd.store(t.kept, (0, 0), simd.exp(simd.log(a)) * two - b / a + max(a, b) * min(a, two))
+    simd.store(t.burden, (0, 0), simd.where(a - b, a, two))
+    return simd.total(a), simd.largest(b)
 
 
 def test_lanes_do_what_numpy_does() -> None:
@@ -90,7 +90,7 @@ def test_only_float64_fields_are_read_in_lanes() -> None:
 
     @njit
     def wrong(table):
-        return lanes.total(lanes.load(look(opened(table)).replicas, (0, 0)))
+        return simd.total(simd.load(look(opened(table)).replicas, (0, 0)))
 
     with pytest.raises(Exception, match="float64 fields"):
         wrong(bind(SIZES, scratch))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from og_env.jit import njit
+from og_env.kernel.compile import njit
 from og_env.latency import wait_probability
 
 

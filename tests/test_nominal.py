@@ -9,11 +9,11 @@ import pytest
 from random_worlds import arrays_for_kernel, random_episodes, random_operations
 
 from og_env import advance
-from og_env.binding import bind, opened
 from og_env.contingency import count_roles, critical_part, mark_critical, write_held, write_part
-from og_env.jit import njit
+from og_env.kernel.arrays import DOWN, FETCHING, memo_of, scratch_of, state_of, world_of
+from og_env.kernel.compile import njit
+from og_env.kernel.views import bind, opened
 from og_env.latency import finality, model_latency, write_delays
-from og_env.layout import DOWN, FETCHING, memo_of, scratch_of, state_of, world_of
 from og_env.nominal import (
     begin_trials,
     count_role,

@@ -9,7 +9,7 @@ import pytest
 
 from og_env import config
 from og_env.env import NetworkEnv
-from og_env.layout import DOWN
+from og_env.kernel.arrays import DOWN
 from og_env.vector_env import NetworkVectorEnv
 
 EAGER = {"attacks_per_day": 60.0, "budget": 3, "cooldown_h": 1.0, "duration_h": 0.5}

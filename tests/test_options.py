@@ -7,7 +7,7 @@ import pytest
 
 from og_env import config
 from og_env.env import NetworkEnv
-from og_env.layout import DOWN, FROZEN
+from og_env.kernel.arrays import DOWN, FROZEN
 from og_env.specs import OutageSpec
 from og_env.vector_env import NetworkVectorEnv
 

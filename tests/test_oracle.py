@@ -26,7 +26,7 @@ from paper_world import (
     strikes,
 )
 
-from og_env.layout import (
+from og_env.kernel.arrays import (
     ABSENT,
     DOWN,
     FETCHING,

@@ -16,7 +16,7 @@ from agents.planners.tuned import BOUNDS, SPREAD, START, TUNED, constants_of
 from agents.policy import Policy, wishes
 from og_env import config
 from og_env.env import NetworkEnv
-from og_env.layout import GATEWAY, STORE, VERIFIER, WARM
+from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER, WARM
 from og_env.vector_env import NetworkVectorEnv
 from og_env.world import compile_world
 

@@ -8,7 +8,7 @@ from learning_cases import short_world
 
 from og_env import config, preferences
 from og_env.fields import column
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 from og_env.observation import TABLES
 from og_env.vector_env import NetworkVectorEnv
 

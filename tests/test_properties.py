@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from og_env import config
-from og_env.layout import DOWN, FETCHING, METRICS, SLOW, STORE, TERMS, VERIFIER, WARM
+from og_env.kernel.arrays import DOWN, FETCHING, METRICS, SLOW, STORE, TERMS, VERIFIER, WARM
 from og_env.simulator import Simulator
 from og_env.vector_env import NetworkVectorEnv
 

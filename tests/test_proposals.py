@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from og_env.actions import reachable
-from og_env.binding import opened
-from og_env.jit import njit
-from og_env.layout import state_of
+from og_env.kernel.arrays import state_of
+from og_env.kernel.compile import njit
+from og_env.kernel.views import opened
 from og_env.nominal import SHORTLIST
 from og_env.proposals import price_role, propose
 from og_env.simulator import Settings, Simulator

@@ -8,7 +8,7 @@ import pytest
 from agents import evaluate, heuristics
 from agents.recording import Event, events, record
 from og_env import config
-from og_env.layout import DOWN, METRICS, TERMS
+from og_env.kernel.arrays import DOWN, METRICS, TERMS
 
 SHORT = config.override(config.load("global-16"), {"episode.steps": 30})
 OUTAGES = [{"domain": "provider:P", "start_h": 0.1, "duration_h": 0.2}]

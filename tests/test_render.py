@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from og_env.env import NetworkEnv
+from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, METRICS, SLOW, STORE, UNTRUSTED, VERIFIER
 from og_env.land import outlines
-from og_env.layout import DOWN, FROZEN, GATEWAY, METRICS, SLOW, STORE, UNTRUSTED, VERIFIER
 from og_env.render import MapView, frame, table, view_of
 from og_env.render.picture import HEIGHT_PX, LOOKS, WIDTH_PX, looks
 from og_env.render.view import _by_gateway, _flow_rps, _nearest_gateway

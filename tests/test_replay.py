@@ -10,7 +10,7 @@ import pytest
 
 from agents import evaluate, heuristics, replay
 from og_env import catalog, config
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 from og_env.options import touches
 from scripts import replay as script
 

@@ -8,8 +8,20 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from og_env.jit import entry
-from og_env.rng import EDGE, HEIGHT, LAYERS, TAIL, bits, exponential, lognormal, normal, stream, tail, uniform
+from og_env.kernel.compile import entry
+from og_env.kernel.random_streams import (
+    EDGE,
+    HEIGHT,
+    LAYERS,
+    TAIL,
+    bits,
+    exponential,
+    lognormal,
+    normal,
+    stream,
+    tail,
+    uniform,
+)
 
 COUNT = 400_000
 ONE_IN_A_MILLION = math.sqrt(-math.log(1e-6 / 2) / 2)

@@ -11,8 +11,8 @@ from tape_cases import SIGMAS, drawing, episodes, source
 from world_cases import compiled
 
 from og_env import config
-from og_env.binding import allocate
-from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED, Tape
+from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED, Tape
+from og_env.kernel.views import allocate
 from og_env.specs import OpponentSpec, OutageSpec
 from og_env.tape import Scripted, Scripts, TapeWorld, draw, draw_row, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of

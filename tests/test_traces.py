@@ -10,8 +10,8 @@ from tape_cases import drawing, episodes, steady
 from world_cases import compiled
 
 from og_env import config
-from og_env.binding import allocate
-from og_env.layout import Tape
+from og_env.kernel.arrays import Tape
+from og_env.kernel.views import allocate
 from og_env.tape import draw, tape_world
 from og_env.traces import load_trace_csv, step_factors
 from og_env.world import CompiledWorld

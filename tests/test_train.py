@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from agents import checkpoint, evaluate, ppo, train_settings, watch
 from agents.watch import Clock
 from og_env import IDS, config
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 from scripts import train
 
 ROOT = Path(__file__).parents[1]

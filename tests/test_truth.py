@@ -9,7 +9,7 @@ import pytest
 
 from og_env import config
 from og_env.env import NetworkEnv
-from og_env.layout import DOWN
+from og_env.kernel.arrays import DOWN
 from og_env.simulator import Interface
 from og_env.vector_env import NetworkVectorEnv
 

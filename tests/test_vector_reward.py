@@ -8,7 +8,7 @@ import pytest
 
 from og_env import IDS, config
 from og_env.env import NetworkEnv
-from og_env.layout import TERMS
+from og_env.kernel.arrays import TERMS
 from og_env.vector_env import NetworkVectorEnv
 
 

@@ -12,9 +12,9 @@ import pytest
 from world_cases import compiled
 
 from og_env import config
-from og_env.binding import bind
 from og_env.checks import KINDS
-from og_env.layout import DOWN, FROZEN, GATEWAY, KNOBS, STORE, TERMS, VERIFIER, WARM
+from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, KNOBS, STORE, TERMS, VERIFIER, WARM
+from og_env.kernel.views import bind
 from og_env.specs import SampledSites
 from og_env.world import PLANNER, CompiledWorld, Domain, compile_world, sizes_of, stack
 from og_env.world.sizes import most_shared

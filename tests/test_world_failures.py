@@ -11,7 +11,7 @@ from world_cases import compiled
 
 from og_env import catalog, config
 from og_env.checks import KINDS
-from og_env.layout import DOWN, UNTRUSTED
+from og_env.kernel.arrays import DOWN, UNTRUSTED
 from og_env.trust import availability, correlation_matrix, dense
 from og_env.trust.scenario import fleet_of_scenario
 from og_env.world import CompiledWorld, Domain, Source, compile_world, down_loads, find_members

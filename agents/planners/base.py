@@ -11,7 +11,20 @@ import numpy.typing as npt
 
 from agents.planners.value import TINY, Offers, tuned_value
 from og_env.actions import LAUNCH, RETIRE, STAGE, VERBS
-from og_env.layout import ABSENT, DOWN, FETCHING, KNOBS, LOADING, STAGING, STORE, VERIFIER, WARM, State, Tape, World
+from og_env.kernel.arrays import (
+    ABSENT,
+    DOWN,
+    FETCHING,
+    KNOBS,
+    LOADING,
+    STAGING,
+    STORE,
+    VERIFIER,
+    WARM,
+    State,
+    Tape,
+    World,
+)
 from og_env.lookahead import Choice, Copies, Indices
 from og_env.proposals import REMOVALS
 from og_env.status import quorum_of

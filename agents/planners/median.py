@@ -19,7 +19,7 @@ import numpy.typing as npt
 from agents.planners.targets import Target, starting
 from og_env import config
 from og_env.dynamics import TERM
-from og_env.layout import GATEWAY, STORE, VERIFIER, World
+from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER, World
 from og_env.requirements import bring
 from og_env.specs import ScenarioSpec
 from og_env.status import quorum_of

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from agents.planners.base import TunedGreedy, acting, masks_of, with_usual_knobs
 from agents.planners.tuned import START
 from agents.policy import Policy, wishes
-from og_env.binding import allocate
-from og_env.layout import Tape
+from og_env.kernel.arrays import Tape
+from og_env.kernel.views import allocate
 from og_env.lookahead import Copies
 from og_env.simulator import SPLIT_SHIFT, Simulator, source_of
 from og_env.tape import draw, write_script

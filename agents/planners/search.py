@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.planners.targets import ROLES, Target, fits, starting
-from og_env.layout import ABSENT, ON_DISK, WARM, World
+from og_env.kernel.arrays import ABSENT, ON_DISK, WARM, World
 from og_env.lookahead import Copies, idle
 from og_env.simulator import Settings, Simulator, source_of
 from og_env.specs import ScenarioSpec

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.actions import LAUNCH, RETIRE
-from og_env.layout import FETCHING, World
+from og_env.kernel.arrays import FETCHING, World
 
 Bools = npt.NDArray[np.bool_]
 ROLES = 3

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env import config
-from og_env.layout import ABSENT, FETCHING, KNOBS, LOADING, STAGING
+from og_env.kernel.arrays import ABSENT, FETCHING, KNOBS, LOADING, STAGING
 from og_env.live.format import BITS, PHASES, ROLE_NAMES, LiveState, last_hour
 from og_env.simulator import Simulator
 

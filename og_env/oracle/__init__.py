@@ -1,13 +1,26 @@
 """One step in plain float64 NumPy, written for reading: what the compiled kernel is tested against.
 
-`step` reads top to bottom in the order of real time. Letters in shapes are those of `og_env.binding`.
+`step` reads top to bottom in the order of real time. Letters in shapes are those of `og_env.kernel.views`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from og_env.layout import FETCHING, GATEWAY, LOADING, METRICS, STORE, TERMS, VERIFIER, WARM, Output, State, Tape, World
+from og_env.kernel.arrays import (
+    FETCHING,
+    GATEWAY,
+    LOADING,
+    METRICS,
+    STORE,
+    TERMS,
+    VERIFIER,
+    WARM,
+    Output,
+    State,
+    Tape,
+    World,
+)
 from og_env.oracle.accounts import (
     Bill,
     Finality,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.layout import FETCHING, GATEWAY, LOADING, ON_DISK, STORE, UNTRUSTED, VERIFIER, WARM, State
+from og_env.kernel.arrays import FETCHING, GATEWAY, LOADING, ON_DISK, STORE, UNTRUSTED, VERIFIER, WARM, State
 from og_env.oracle.facts import Facts, attested, down, ratio
 from og_env.oracle.placement import Fetches
 from og_env.oracle.traffic import Traffic

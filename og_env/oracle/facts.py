@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from og_env.layout import DOWN, SLOW, UNTRUSTED, World
+from og_env.kernel.arrays import DOWN, SLOW, UNTRUSTED, World
 from og_env.status import NO_PROOF, TEE
 
 

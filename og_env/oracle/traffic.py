@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.layout import GATEWAY, KNOBS, LOADING, UNTRUSTED, State, Tape
+from og_env.kernel.arrays import GATEWAY, KNOBS, LOADING, UNTRUSTED, State, Tape
 from og_env.oracle.facts import Facts, carried, clipped, down, has, ratio, slow
 from og_env.oracle.placement import Fetches
 from og_env.status import SLOW_CAPACITY, SLOW_MS, TEE

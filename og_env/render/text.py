@@ -6,7 +6,7 @@ import textwrap
 
 import numpy as np
 
-from og_env.layout import DOWN, FROZEN, SLOW, UNTRUSTED
+from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED
 from og_env.render.view import MapView
 
 WIDTH = 100

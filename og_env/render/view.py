@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from og_env.config import ResolvedScenario
-from og_env.layout import DOWN, FETCHING, GATEWAY, LOADING, METRICS, WARM, Output, State, Tape, World
+from og_env.kernel.arrays import DOWN, FETCHING, GATEWAY, LOADING, METRICS, WARM, Output, State, Tape, World
 
 Floats = NDArray[np.float64]
 FIT_ROUNDS = 12
@@ -31,7 +31,7 @@ class MapView(NamedTuple):
     lon_deg: Floats
     """[N]"""
     status: NDArray[np.uint8]
-    """[N] bits of og_env.layout: DOWN, FROZEN, UNTRUSTED, SLOW"""
+    """[N] bits of og_env.kernel.arrays: DOWN, FROZEN, UNTRUSTED, SLOW"""
     warm: NDArray[np.int64]
     """[N] warm replicas"""
     loading: NDArray[np.int64]
@@ -53,7 +53,7 @@ class MapView(NamedTuple):
     flow_rps: Floats
     """[N, N] from the gateway at a site to the replicas at a site"""
     metrics: dict[str, float]
-    """by the names of og_env.layout.METRICS; empty before the first step"""
+    """by the names of og_env.kernel.arrays.METRICS; empty before the first step"""
 
 
 def view_of(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from og_env.catalog import gpus_per_replica, tokens_per_s
 from og_env.config import ResolvedScenario
-from og_env.layout import World
+from og_env.kernel.arrays import World
 from og_env.specs import ModelSpec
 from og_env.world.distances import nearest_first, site_rtt_ms, user_rtt_ms
 

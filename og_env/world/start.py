@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.layout import GATEWAY, STORE, VERIFIER
+from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER
 from og_env.specs import ModelSpec, SiteSpec, StartSpec
 
 Floats = NDArray[np.float64]

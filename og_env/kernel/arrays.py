@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.binding import HEADER, array, fields, viewer
-from og_env.bound import EnvType, binder
+from og_env.kernel.bound_views import EnvType, binder
+from og_env.kernel.views import HEADER, array, fields, viewer
 
 ABSENT, STAGING, ON_DISK, FETCHING, LOADING, WARM = range(6)
 """a model at a site: STAGING fetches to disk only; FETCHING, LOADING and WARM hold GPUs"""

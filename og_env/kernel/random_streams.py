@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from og_env.jit import inlined, kernel
+from og_env.kernel.compile import inlined, kernel
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
 MIX_A = np.uint64(0xBF58476D1CE4E5B9)

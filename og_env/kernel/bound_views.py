@@ -15,8 +15,8 @@ from numba.core.imputils import lower_builtin, lower_getattr_generic, lower_seta
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, signature
 from numba.extending import models, register_model
 
-from og_env.binding import TABLE, FieldType, ViewType, element, infer_getattr, infer_global, mark, read, size_of
-from og_env.jit import intrinsic
+from og_env.kernel.compile import intrinsic
+from og_env.kernel.views import TABLE, FieldType, ViewType, element, infer_getattr, infer_global, mark, read, size_of
 
 LEADING = {"W": "k", "B": "b", "C": "c"}
 """which of an environment's indices a first dimension takes"""

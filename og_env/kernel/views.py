@@ -26,7 +26,7 @@ from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, sig
 from numba.extending import models, register_model
 from numba.np import numpy_support
 
-from og_env.jit import intrinsic
+from og_env.kernel.compile import intrinsic
 
 DIMENSIONS = "WBTYNMUFSDPKQOVCLXGRH"
 """W worlds, B episodes in the batch, T tape rows, Y steps a day, N sites, M models, U user regions, F fault domains (shared
