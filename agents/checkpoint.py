@@ -22,8 +22,8 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
 from agents.networks import READ, SharedScorerPolicy, masked_logits, policy_class
 from agents.worlds import DAMAGED, describe_space, fitted, space_of, spaces_of
-from og_env import config
-from og_env.parsing import read_json
+from og_env.scenario import loading
+from og_env.scenario.reading import read_json
 
 FORMAT = 1
 KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}
@@ -219,7 +219,7 @@ def load(
         meta = read_meta(path)
         policy = LearnedPolicy(_network(meta, path), meta, path.resolve().name)
         if scenario is not None:
-            fit = fitted(meta, config.load(scenario), path, transfer=transfer)
+            fit = fitted(meta, loading.load(scenario), path, transfer=transfer)
             policy = policy if fit == meta else LearnedPolicy(_network(fit, path), fit, policy.name)
     if env is not None:
         network = policy.network

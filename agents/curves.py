@@ -14,8 +14,8 @@ from agents import checkpoint, evaluate, heuristics, pretrained
 from agents.figures import ACCENT, ALARM, FONT_PT, GREY, SECOND, png
 from agents.lineup import make_planner
 from agents.recipes import recipe_of
-from og_env import config
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
 
 COLOURS = (ACCENT, SECOND, ALARM, "#7b5ea7", "#3d8b5f")
 POINTS = 60
@@ -47,9 +47,9 @@ def read(folders: Sequence[Path], baselines: Sequence[str]) -> Curves:
     Raises ValueError for a folder that is no run, runs of several scenarios or validations, or an unknown baseline.
     """
     metas = [checkpoint.read_meta(folder) for folder in folders]
-    spec, episodes = config.load(metas[0]["scenario"]), metas[0]["settings"]["evaluation_episodes"]
+    spec, episodes = loading.load(metas[0]["scenario"]), metas[0]["settings"]["evaluation_episodes"]
     for folder, meta in zip(folders, metas, strict=True):
-        if config.load(meta["scenario"]) != spec or meta["settings"]["evaluation_episodes"] != episodes:
+        if loading.load(meta["scenario"]) != spec or meta["settings"]["evaluation_episodes"] != episodes:
             raise ValueError(f"{folder}: another scenario or other validation episodes than {folders[0]}")
         if meta["task"] != metas[0]["task"]:
             raise ValueError(f"{folder}: trained for {meta['task']}, not {metas[0]['task']}")

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from agents.exploration import random_actions
 from agents.policy import Policy, attach, wishes
-from og_env import IDS, config
+from og_env import IDS
 from og_env.kernel.arrays import TERMS
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator import FLAT_TABLES
-from og_env.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
 
 ROWS = 16
@@ -65,8 +66,8 @@ def stage_of(policies: dict[str, Policy], scenario: Any, task: str, split: str) 
     stages: dict[str, Stage] = {}
     for name, policy in policies.items():
         asked = wishes(policy)
-        spec = config.load(scenario)
-        spec = config.override(spec, asked.overrides) if asked.overrides else spec
+        spec = loading.load(scenario)
+        spec = loading.override(spec, asked.overrides) if asked.overrides else spec
         wanted = {name: value for name, value in asked.env_kwargs.items() if name != "flatten"}
         stages[name] = Stage(spec, {**DEFAULTS, **wanted, "task": task, "split": split})
     first, *rest = stages

@@ -27,12 +27,13 @@ import numpy as np
 
 from agents import evaluate, heuristics, lineup
 from agents.policy import Policy, attach
-from og_env import IDS, TASKS, actions, advance, config
+from og_env import IDS, TASKS, actions, advance
 from og_env.command_line import Parser, guarded
 from og_env.kernel.arrays import KNOBS, TERMS
 from og_env.live import LiveState, describe, place
 from og_env.lookahead import Copies, idle, outlook
-from og_env.parsing import nearest_valid
+from og_env.scenario import loading
+from og_env.scenario.reading import nearest_valid
 from og_env.simulator import source_of
 from og_env.spaces import split_actions
 
@@ -181,9 +182,9 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps(example(options.example), indent=1))
         return
     states = [(path, LiveState.read(path)) for path in options.state]
-    spec = config.load(states[0][1].scenario)
+    spec = loading.load(states[0][1].scenario)
     for path, state in states[1:]:
-        if config.load(state.scenario) != spec:
+        if loading.load(state.scenario) != spec:
             raise ValueError(f"{path}: of another scenario than {states[0][0]}: ask for one at a time")
     task = task_of(options.policy, options.env)
     ((_, policy),) = lineup.load_policies([options.policy], spec, task, option="--policy")[0].items()

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env import catalog
-from og_env.traces import Trace, load_trace_csv
+from og_env.scenario import catalog
+from og_env.scenario.demand_trace import Trace, load_trace_csv
 
 Floats = NDArray[np.float64]
 

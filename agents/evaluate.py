@@ -11,9 +11,9 @@ import numpy as np
 
 from agents.episodes import TRACED, Episodes
 from agents.policy import Policy, attach, wishes
-from og_env import config
 from og_env.kernel.arrays import METRICS, TERMS
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
 
 MAX_ROWS = 256
@@ -70,8 +70,8 @@ def stage(
 ) -> NetworkVectorEnv:
     """The environment that a policy plays in: the scenario with the router and the arguments that it asks for."""
     asked = wishes(policy)
-    spec = config.load(scenario)
-    spec = config.override(spec, asked.overrides) if asked.overrides else spec
+    spec = loading.load(scenario)
+    spec = loading.override(spec, asked.overrides) if asked.overrides else spec
     settings: dict[str, Any] = {**asked.env_kwargs, **env_kwargs, "task": task, "split": split}
     return NetworkVectorEnv(rows, scenario=spec, **settings)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.leaderboard import read_summary
 from agents.recipes import RECIPES, RUN
-from og_env.parsing import read_json
+from og_env.scenario.reading import read_json
 
 Json = dict[str, Any]
 RECORD = Path(__file__).parent / "pretrained" / "evidence.json"

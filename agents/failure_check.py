@@ -20,10 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env import catalog, config
 from og_env.kernel.arrays import DOWN, Tape
 from og_env.kernel.views import allocate
-from og_env.specs import ScenarioSpec
+from og_env.scenario import catalog, loading
+from og_env.scenario.specs import ScenarioSpec
 from og_env.tape import draw, tape_world
 from og_env.trust import availability
 from og_env.world import CompiledWorld, Source, compile_world
@@ -64,8 +64,8 @@ class FailureCheck(NamedTuple):
 
 def scenario(hours: int) -> ScenarioSpec:
     """global-24 with site failures too, and neither regimes nor aftershocks; steps of an hour."""
-    return config.override(
-        config.load("global-24"),
+    return loading.override(
+        loading.load("global-24"),
         {
             "failures.kind_shares": {"site": 0.5, "provider": 0.3, "grid": 0.1, "region": 0.1},
             "failures.fragile_factor": 1.0,
@@ -78,9 +78,9 @@ def scenario(hours: int) -> ScenarioSpec:
 
 def check_failures(site_hours: float = SITE_HOURS) -> FailureCheck:
     """Drawn tapes against the closed forms."""
-    sites = len(config.sites_of(scenario(1)))
+    sites = len(loading.sites_of(scenario(1)))
     hours = math.ceil(site_hours / (sites * EPISODES))
-    world = compile_world(config.resolve(scenario(hours)))
+    world = compile_world(loading.resolve(scenario(hours)))
     down = draw_down(world)
     source = Sums(world.sources, sites, step_h=1.0)
     up = 1 - down
@@ -187,7 +187,7 @@ def spread_of_model(provider: str = "gcp") -> Spread:
     status page lists them."""
     sites = [site.name for site in catalog.sites() if site.provider == provider]
     changes = {"sites": sites, "failures.shocks_per_day": None, "failures.kind_shares": {}}
-    world = compile_world(config.resolve(config.override(config.load("global-24"), changes)))
+    world = compile_world(loading.resolve(loading.override(loading.load("global-24"), changes)))
     total, one, many = 0.0, 0.0, 0.0
     for source in world.sources:
         if source.kind == "site":

@@ -21,9 +21,10 @@ from agents import comparison, figures, planners, robustness, statistics
 from agents.episodes import Episodes
 from agents.hypervolume import hypervolume, non_dominated
 from agents.policy import Policy
-from og_env import config, preferences
+from og_env import preferences
 from og_env.kernel.arrays import TERMS
-from og_env.specs import RewardWeights, ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.specs import RewardWeights, ScenarioSpec
 
 Floats = npt.NDArray[np.float64]
 Json = dict[str, Any]
@@ -110,7 +111,7 @@ def world_of(spec: ScenarioSpec, preference: Preference) -> robustness.ChangedWo
     weights = preferences.weights(spec.reward, *preference)
     changes = {f"reward.{term}": weight for term, weight in weights.items()} | {"reward.weights": "fixed"}
     words = ", ".join(f"{term} {weight:.3g}" for term, weight in weights.items())
-    return robustness.ChangedWorld(preference.name, words, config.override(spec, changes), {})
+    return robustness.ChangedWorld(preference.name, words, loading.override(spec, changes), {})
 
 
 def outcomes_of(run: Episodes, reward: RewardWeights) -> Floats:

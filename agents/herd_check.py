@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env import config
 from og_env.kernel.arrays import FETCHING, LOADING
+from og_env.scenario import loading
 from og_env.simulator import Settings, Simulator
 
 FETCHES = 20
@@ -32,7 +32,7 @@ class Herd(NamedTuple):
 
 def check_herd(store_gbps: float, fetches: int = FETCHES) -> Herd:
     """Time to fetch one model to one site and to `fetches` sites at once, from one store that feeds one at full speed."""
-    tables = config.load("toy-3").model_dump()
+    tables = loading.load("toy-3").model_dump()
     first, _, home = tables["sites"]
     sites = [home | {"link_gbps": 1000.0}]
     sites += [first | {"name": f"n{i}", "region": f"r{i}", "link_gbps": 1000.0} for i in range(fetches)]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from og_env.fields import column
 from og_env.kernel.arrays import KNOBS
-from og_env.parsing import nearest_valid
+from og_env.scenario.reading import nearest_valid
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]

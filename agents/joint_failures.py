@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env import config
 from og_env.kernel.arrays import DOWN, WARM_UP_H, Tape
 from og_env.kernel.views import allocate
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
 from og_env.tape import draw, tape_world
 from og_env.trust import joint_down
 from og_env.trust.model import Floats
@@ -101,14 +101,14 @@ def measure(
     `step_s` is the length of a row, the scenario's own by default: longer rows draw faster and are as exact. ValueError
     for a scenario without outages or too few hours.
     """
-    spec = config.load(scenario) if isinstance(scenario, str) else scenario
+    spec = loading.load(scenario) if isinstance(scenario, str) else scenario
     if spec.failures.process == "none":
         raise ValueError(f"{spec.name}: failures.process is none; a world that draws outages is needed")
     if hours < MIN_TAPES * TAPE_H:
         raise ValueError(f"{hours:g} hours give no error; at least {MIN_TAPES * TAPE_H:g}")
     step_s = step_s or spec.episode.step_s
     changes = {"episode.step_s": step_s, "episode.steps": round(TAPE_H * 3600 / step_s), "failures.outages": ()}
-    world = compile_world(config.resolve(config.override(spec, changes | ({} if clustered else POISSON))))
+    world = compile_world(loading.resolve(loading.override(spec, changes | ({} if clustered else POISSON))))
     drawn, error = _drawn(world, round(hours / TAPE_H), seed)
     sites, shared = len(world.resolved.sites), world.sizes["S"]
     stationary = joint_down(*down_loads(world.sources, sites, shared))

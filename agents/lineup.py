@@ -12,8 +12,8 @@ from agents.policy import Policy
 from agents.recipes import RECIPES
 from agents.run_record import training_of
 from og_env import IDS
-from og_env.parsing import nearest_valid
-from og_env.specs import ScenarioSpec
+from og_env.scenario.reading import nearest_valid
+from og_env.scenario.specs import ScenarioSpec
 
 
 def load_policies(

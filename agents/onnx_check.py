@@ -12,8 +12,8 @@ from agents.checkpoint import LearnedPolicy
 from agents.exploration import random_actions
 from agents.export import graph_of
 from agents.networks import READ
-from og_env import config
 from og_env.requirements import bring
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 
 ROWS = 50
@@ -45,7 +45,7 @@ def observations(learned: LearnedPolicy, count: int, seed: int = 0) -> tuple[np.
     validation episodes of the policy's scenario."""
     meta = learned.meta
     kwargs = {**meta["env_kwargs"], "flatten": True}
-    env = NetworkVectorEnv(ROWS, meta["task"], config.load(meta["scenario"]), split="validation", **kwargs)
+    env = NetworkVectorEnv(ROWS, meta["task"], loading.load(meta["scenario"]), split="validation", **kwargs)
     rng = np.random.default_rng(seed)
     seen, _ = env.reset(seed=seed)
     rows, masks = [], []

@@ -23,8 +23,8 @@ from agents.sb3_adapter import SB3VecEnv
 from agents.train_settings import TrainSettings
 from agents.training_reward import TrainingReward
 from agents.watch import Clock, MetricsFile, Watch
-from og_env import config
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
 
 LOG_EVERY = 4
@@ -132,7 +132,7 @@ def train(
     Raises Interrupted after Ctrl-C, when all is saved; ValueError for a run that is damaged or already complete.
     """
     torch.set_num_threads(1)
-    spec = config.load(scenario)
+    spec = loading.load(scenario)
     meta = make_meta(settings, task, spec, seed, minutes)
     tensors, done = checkpoint.read_resume(out) if resume else ({}, None)
     meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")

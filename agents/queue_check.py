@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from agents.demand_fit import STEP_S, dispersion_cv, operational_time
 from agents.queue_simulation import Waits, simulate, summary
-from og_env import config
 from og_env.kernel.arrays import METRICS
+from og_env.scenario import loading
+from og_env.scenario.demand_trace import Trace
 from og_env.simulator import Settings, Simulator
-from og_env.traces import Trace
 
 Floats = NDArray[np.float64]
 
@@ -90,7 +90,7 @@ def flow(
     burstiness: bool = True,
 ) -> Flow:
     """One step of the environment in which one replica has these utilisations; without burstiness its term is 1."""
-    tables = config.load("toy-3").model_dump()
+    tables = loading.load("toy-3").model_dump()
     tables["models"] = [tables["models"][0] | {"streams": streams}]
     tables["demand"] |= {"arrival_cv": arrival_cv, "service_cv": service_cv}
     tables["network"] |= {"utilisation_limit": 0.999}

@@ -13,7 +13,7 @@ from typing import Any
 from agents import evaluate, ray_cluster
 from agents.episodes import Episodes
 from agents.policy import Policy
-from og_env.specs import ScenarioSpec
+from og_env.scenario.specs import ScenarioSpec
 
 RETRIES = 10
 """times that a batch is played again where its worker dies: more are no accident"""

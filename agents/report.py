@@ -12,7 +12,7 @@ from agents.comparison import TABLE_HEADER, ranked, table_rows, verdict_line
 from agents.episodes import Episodes
 from agents.statistics import RESAMPLES
 from og_env.kernel.arrays import METRICS
-from og_env.specs import RewardWeights
+from og_env.scenario.specs import RewardWeights
 
 Json = dict[str, Any]
 

@@ -22,7 +22,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME  # pyright: i
 from agents.rllib_module import PolicyModule, packed_space
 from agents.rllib_runner import Fragment, FragmentRunner, Position, mixed
 from agents.train_settings import TrainSettings
-from og_env import config
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 
 PATIENCE_S = 300.0
@@ -36,7 +36,7 @@ class PolicyLearner(PPOTorchLearner):
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         module = self.module[module_id]
         parameters, policy = self.get_parameters(module), module.unwrapped().policy
-        optimizer = policy.optimizer_class(parameters, lr=config.lr, **policy.optimizer_kwargs)
+        optimizer = policy.optimizer_class(parameters, lr=loading.lr, **policy.optimizer_kwargs)
         self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters)
 
 
@@ -131,7 +131,7 @@ def seed_everything(seed: int) -> None:
 
 def algorithm(meta: dict[str, Any], settings: TrainSettings, seed: int, runners: int) -> FragmentPPO:
     """RLlib's PPO with the settings of a run."""
-    spec = config.load(meta["scenario"])
+    spec = loading.load(meta["scenario"])
     with contextlib.closing(NetworkVectorEnv(1, meta["task"], spec, **meta["env_kwargs"])) as env:
         seen, acted = env.single_observation_space, env.single_action_space
     masked = meta["task"] != "routing"

@@ -25,8 +25,8 @@ from agents import ppo, train_settings
 from agents.ppo import mixed
 from agents.rllib_module import packed_space
 from agents.watch import METRICS
-from og_env import config
 from og_env.kernel.arrays import TERMS
+from og_env.scenario import loading
 
 WATCHED = (*(f"term_{term}" for term in TERMS), *METRICS)
 
@@ -71,7 +71,7 @@ class FragmentRunner(EnvRunner):
     """An env runner whose `fragment` is a pure function of its arguments."""
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
-        super().__init__(config=config, **kwargs)
+        super().__init__(config=loading, **kwargs)
         torch.set_num_threads(1)
         self.number = max((self.worker_index or 0) - 1, 0)
         self.make_env()
@@ -82,7 +82,7 @@ class FragmentRunner(EnvRunner):
         self.meta, self.settings = given["meta"], train_settings.check(given["settings"], "settings")
         self.rows = rows_of(self.settings.n_envs, max(self.num_workers, 1), self.number)
         settings = self.settings.model_copy(update={"n_envs": self.rows})
-        self.env: Any = ppo.training_env(config.load(self.meta["scenario"]), self.meta, settings, together=True)
+        self.env: Any = ppo.training_env(loading.load(self.meta["scenario"]), self.meta, settings, together=True)
         self.masked = self.meta["task"] != "routing"
         self.packed = packed_space(self.env.observation_space, self.env.action_space, self.masked)
         self.position = Position(-1, [])

@@ -17,8 +17,8 @@ from agents.rllib_runner import WATCHED
 from agents.run_record import describe_run
 from agents.train_settings import TrainSettings
 from agents.watch import MOST_OFTEN, Clock, MetricsFile, validation
-from og_env import config
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
 
 
 class Run:
@@ -75,7 +75,7 @@ def train(
     if not 0 <= runners <= settings.n_envs:
         raise ValueError(f"{runners} env runners for {settings.n_envs} environments: take 0 to {settings.n_envs}")
     torch.set_num_threads(1)
-    spec = config.load(scenario)
+    spec = loading.load(scenario)
     meta = ppo.make_meta(settings, task, spec, seed, minutes)
     clock = Clock(settings.timesteps, minutes)
     algo = algorithm(meta, settings, seed, runners)

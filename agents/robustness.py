@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from agents import comparison, evaluate, planners
 from agents.episodes import Episodes
 from agents.policy import Policy
-from og_env import catalog, config
-from og_env.specs import ScenarioSpec
+from og_env.scenario import catalog, loading
+from og_env.scenario.specs import ScenarioSpec
 
 Json = dict[str, Any]
 
@@ -54,7 +54,7 @@ def changed_worlds(spec: ScenarioSpec, incident: str | None = None) -> tuple[lis
         words = (
             f"{key} = {value:g}" if isinstance(value, float) else f"{key} = {value}" for key, value in changes.items()
         )
-        worlds.append(ChangedWorld(name, ", ".join(words), config.override(spec, changes), {}))
+        worlds.append(ChangedWorld(name, ", ".join(words), loading.override(spec, changes), {}))
 
     key, rate = outage_rate(spec)
     if rate > 0:
@@ -77,7 +77,7 @@ def changed_worlds(spec: ScenarioSpec, incident: str | None = None) -> tuple[lis
     if incident is None:
         left_out.append(f"incident: no recorded one touches a site of {spec.name}")
     else:
-        hit, fleet = sites_hit(incident, spec), len(config.sites_of(spec))
+        hit, fleet = sites_hit(incident, spec), len(loading.sites_of(spec))
         change = f"{incident} on top: {catalog.incidents()[incident].effect} at {hit} of {fleet} sites"
         change += " of the first fleet" if spec.fleet == "random" else ""
         worlds.append(ChangedWorld("incident", change, spec, {"incident": incident, "background": True}))
@@ -109,7 +109,7 @@ def widest_incident(spec: ScenarioSpec) -> str | None:
 
 def sites_hit(incident: str, spec: ScenarioSpec) -> int:
     """Number of sites of the scenario's (first) fleet that a recorded incident would have hit."""
-    return sum(catalog.matches(catalog.incidents()[incident], site) for site in config.sites_of(spec))
+    return sum(catalog.matches(catalog.incidents()[incident], site) for site in loading.sites_of(spec))
 
 
 def check_lineup(policies: Mapping[str, Policy], learned: Sequence[str]) -> None:

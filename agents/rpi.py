@@ -28,8 +28,8 @@ from agents.run_record import describe_run
 from agents.train_settings import TrainSettings
 from agents.training_reward import bent
 from agents.watch import Clock, MetricsFile, validation
-from og_env import config
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
 
 SCALE = 25.0
@@ -165,7 +165,7 @@ def train(
     It holds what ppo.train writes, without resume.safetensors and tb/. `begin` is the folder of a policy to start from.
     The same seed gives the same weights unless `minutes` decides the end.
     """
-    spec = config.load(scenario)
+    spec = loading.load(scenario)
     meta = described(settings, spec, seed, minutes)
     meta["begun_from"] = checkpoint.algorithm_of(begin)
     torch.set_num_threads(1)

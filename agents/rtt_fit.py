@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env import catalog
-from og_env.network import (
+from og_env.scenario import catalog
+from og_env.scenario.distance_model import (
     CONTINENTS,
     JOIN_KM,
     NEAR_KM,

@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(requirements.hint(error) or str(error), name=error.name) from None
 
 from og_env.env import INFO_NAMES
-from og_env.parsing import nearest_valid
+from og_env.scenario.reading import nearest_valid
 from og_env.vector_env import NetworkVectorEnv
 
 Infos = Literal["episode", "step"]

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from og_env import config
 from og_env.env import NetworkEnv
 from og_env.oracle import step as oracle_step
+from og_env.scenario import loading
+from og_env.scenario.specs import SampledSites, ScenarioSpec
 from og_env.simulator import Interface
-from og_env.specs import SampledSites, ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
 
 FIRST_STEP = """
@@ -130,7 +130,7 @@ def oracle_case(name: str, scenario: Any, envs: int, steps: int) -> Case:
 
 def with_sites(scenario: str, count: int) -> ScenarioSpec:
     """A scenario with another number of sampled sites, all other sizes kept."""
-    spec = config.load(scenario)
+    spec = loading.load(scenario)
     if not isinstance(spec.sites, SampledSites):
         raise ValueError(f"{scenario} has listed sites, not sampled ones")
     return spec.model_copy(update={"sites": spec.sites.model_copy(update={"count": count})})

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from agents import train_settings
 from agents.train_settings import TrainSettings
-from og_env import config
-from og_env.parsing import nearest_valid, read_toml
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.reading import nearest_valid, read_toml
+from og_env.scenario.specs import ScenarioSpec
 
 FULL = "full"
 """the variant that others are held against"""
@@ -80,7 +80,7 @@ class World(NamedTuple):
 def _instant(spec: ScenarioSpec) -> dict[str, Any]:
     """No time from the decision to a warm replica: every site and model is written out with fast disks, links and engines."""
     fast = {"link_gbps": INSTANT_GBPS, "disk_gb_per_s": INSTANT_GB_PER_S}
-    whole = config.resolve(spec)
+    whole = loading.resolve(spec)
     return {
         "sites": [site.model_copy(update=fast).model_dump() for site in whole.sites],
         "models": [model.model_copy(update={"engine_start_s": 0.0}).model_dump() for model in whole.models],
@@ -142,7 +142,7 @@ class Study(NamedTuple):
     """TOML with other settings than the shipped ones, for every variant"""
 
     def world(self, name: str) -> ScenarioSpec:
-        return config.override(self.spec, WORLDS[name].changes(self.spec))
+        return loading.override(self.spec, WORLDS[name].changes(self.spec))
 
     def folder(self, variant: str, seed: int) -> Path:
         """The run that a variant plays."""

@@ -10,8 +10,9 @@ from agents import checkpoint, ppo, pretrained, rpi
 from agents.studies import VARIANTS, WORLDS, Study
 from agents.toml_text import lines, written
 from agents.train_settings import shipped_file
-from og_env import IDS, config
-from og_env.parsing import read_json, read_toml
+from og_env import IDS
+from og_env.scenario import loading
+from og_env.scenario.reading import read_json, read_toml
 
 OF_RPI = ("branch_states", "branch_truth", "branch_spacing", "branch_bend")
 """settings that PPO does not read"""
@@ -40,7 +41,7 @@ def _world_words(study: Study, world: str) -> list[str]:
     """--scenario and --set; a world whose changes are no plain numbers and words becomes a file."""
     changes = WORLDS[world].changes(study.spec)
     if not any(isinstance(value, list) for value in changes.values()):
-        scenario = study.scenario if study.scenario in config.names() else _here(Path(study.scenario))
+        scenario = study.scenario if study.scenario in loading.names() else _here(Path(study.scenario))
         return [
             "--scenario",
             scenario,
@@ -96,7 +97,7 @@ def lacking(study: Study, variant: str, seed: int) -> str | None:
 def wanted(study: Study, variant: str, seed: int) -> dict[str, Any]:
     """What config.json says of a run with the study's settings."""
     what, settings = VARIANTS[variant], study.settings_of(variant)
-    spec = config.load(study.world(what.trained_in))
+    spec = loading.load(study.world(what.trained_in))
     if what.algorithm == "rpi":
         return rpi.described(settings, spec, seed, None)
     return ppo.make_meta(settings, what.task, spec, seed)

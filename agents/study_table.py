@@ -14,7 +14,7 @@ from agents.lineup import load_policies
 from agents.studies import AS_IS, FULL, VARIANTS, Study, against_full
 from agents.study_runs import facts_of, lacking, words_of
 from og_env import IDS
-from og_env.specs import ScenarioSpec
+from og_env.scenario.specs import ScenarioSpec
 
 Json = dict[str, Any]
 Stage = tuple[str, str]

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from og_env.config import scenarios_folder
-from og_env.parsing import fail, read_toml
-from og_env.specs import Count, NonNegative, Positive, Share, Spec
+from og_env.scenario.loading import scenarios_folder
+from og_env.scenario.reading import fail, read_toml
+from og_env.scenario.specs import Count, NonNegative, Positive, Share, Spec
 
 PolicyKind = Literal["shared", "mlp", "lstm"]
 

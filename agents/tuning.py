@@ -12,9 +12,9 @@ import numpy as np
 
 from agents import evaluate, heuristics, planners, statistics
 from agents.planners.tuned import BOUNDS, SPREAD, START, constants_of
-from og_env import config
-from og_env.parsing import nearest_valid
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.reading import nearest_valid
+from og_env.scenario.specs import ScenarioSpec
 
 Constants = Mapping[str, float]
 
@@ -117,7 +117,7 @@ def tune_planner(
     """
     if name not in START:
         raise ValueError(f"{name} is no planner with constants{nearest_valid(name, START)}")
-    spec = config.load(scenario)
+    spec = loading.load(scenario)
     start = constants_of(spec.name, name)
     for key, value in (begin or {}).items():
         if key not in start:

@@ -18,7 +18,7 @@ from agents import checkpoint, evaluate
 from agents.checkpoint import LearnedPolicy, Progress, write_atomically
 from agents.train_settings import TrainSettings
 from og_env.kernel.arrays import TERMS
-from og_env.specs import ScenarioSpec
+from og_env.scenario.specs import ScenarioSpec
 
 METRICS = (
     "served_share",

@@ -9,9 +9,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from og_env import config
 from og_env.env import NetworkEnv
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
 
 MEANING = ("sites", "models", "regions", "domains")
 """parts of a scenario that give the numbers of an observation and an action their meaning; demand, failures, prices of
@@ -68,7 +68,7 @@ def fitted(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer
 
     ValueError in one line that names both scenarios where it was trained in another world and does not fit this one.
     """
-    trained, shared = config.load(meta["scenario"]), meta["policy"] == "shared"
+    trained, shared = loading.load(meta["scenario"]), meta["policy"] == "shared"
     parts = [] if transfer else differences(trained, asked, any_models=shared)
     made = {name: meta[name] for name in ("observation_space", "action_space")}
     env = NetworkEnv(meta["task"], asked, **meta["env_kwargs"])

@@ -8,7 +8,7 @@ requirements.check()
 
 from gymnasium.envs.registration import register, registry  # noqa: E402 (what is missing is said first)
 
-from og_env.parsing import nearest_valid  # noqa: E402
+from og_env.scenario.reading import nearest_valid  # noqa: E402
 
 IDS = {"placement": "og_env/Placement-v0", "routing": "og_env/Routing-v0", "joint": "og_env/Joint-v0"}
 """environment id by task"""

@@ -11,8 +11,9 @@ from typing import Any
 import gymnasium
 from gymnasium.spaces import Space
 
-from og_env import config, show
-from og_env.specs import ScenarioSpec
+from og_env import show
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,15 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _output(chosen: argparse.Namespace) -> str:
     if chosen.command == "scenarios":
-        return show.scenarios_table([config.load(name) for name in config.names()])
+        return show.scenarios_table([loading.load(name) for name in loading.names()])
     if chosen.command == "schema":
         return json.dumps(ScenarioSpec.model_json_schema(), indent=2)
     if chosen.command == "incidents":
         return show.incidents_table()
     if chosen.fleet_seed is not None and chosen.fleet_seed < 0:
         raise ValueError(f"--fleet-seed: must be >= 0, not {chosen.fleet_seed}")
-    spec = config.load(chosen.scenario)
-    world = show.world_text(config.resolve(spec, chosen.fleet_seed))
+    spec = loading.load(chosen.scenario)
+    world = show.world_text(loading.resolve(spec, chosen.fleet_seed))
     spaces = _spaces(spec)
     return f"{world}\n\n{show.spaces_text(spaces)}" if spaces else world
 

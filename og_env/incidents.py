@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from og_env import catalog
-from og_env.checks import domain_of
-from og_env.specs import Effect, IncidentSpec
+from og_env.scenario import catalog
+from og_env.scenario.checks import domain_of
+from og_env.scenario.specs import Effect, IncidentSpec
 from og_env.world import CompiledWorld
 
 LEAD_H = 6.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from og_env import catalog, config
-from og_env.checks import check_outages
 from og_env.incidents import Replay, replay_of
-from og_env.parsing import nearest_valid, parse_part
+from og_env.scenario import catalog, loading
+from og_env.scenario.checks import check_outages
+from og_env.scenario.reading import nearest_valid, parse_part
+from og_env.scenario.specs import IncidentSpec, OutageSpec
 from og_env.simulator import Simulator
-from og_env.specs import IncidentSpec, OutageSpec
 from og_env.tape import Scripted
 
 
@@ -69,14 +69,14 @@ def check_touched(replays: list[Replay], simulator: Simulator) -> None:
     if any(replay.sites for replay in replays):
         return
     incident = replays[0].incident
-    others = [name for name in config.names() if touches(incident, name)]
+    others = [name for name in loading.names() if touches(incident, name)]
     hint = f"; it touches {', '.join(others)}" if others else ", nor of any shipped scenario"
     raise UntouchedError(f"options.incident: {incident.id} touches no site of {simulator.spec.name}{hint}")
 
 
 def touches(incident: IncidentSpec, scenario: Any) -> bool:
     """Whether the incident would have hit a site of a scenario (of its first fleet, where fleets are random)."""
-    return any(catalog.matches(incident, site) for site in config.resolve(config.load(scenario)).sites)
+    return any(catalog.matches(incident, site) for site in loading.resolve(loading.load(scenario)).sites)
 
 
 def incident_facts(scripted: Scripted, simulator: Simulator, rows: Iterable[int]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from og_env.kernel.arrays import TERMS
-from og_env.specs import RewardWeights
+from og_env.scenario.specs import RewardWeights
 
 RESILIENCE = ("unserved", "unverified", "exposure")
 """terms that a preference for resilience multiplies together"""

@@ -11,12 +11,12 @@ from gymnasium.spaces import Dict as DictSpace
 from gymnasium.spaces import Discrete, MultiDiscrete, Space
 from numpy.typing import NDArray
 
-from og_env import catalog
-from og_env.catalog import gpus_per_replica, tokens_per_s
-from og_env.checks import KINDS, domain_of, fits
-from og_env.config import ResolvedScenario, resolve
-from og_env.network import continent_of, rtt_matrix_ms
-from og_env.specs import GpuSpec, ModelSpec, RegionSpec, ScenarioSpec, SiteSpec
+from og_env.scenario import catalog
+from og_env.scenario.catalog import gpus_per_replica, tokens_per_s
+from og_env.scenario.checks import KINDS, domain_of, fits
+from og_env.scenario.distance_model import continent_of, rtt_matrix_ms
+from og_env.scenario.loading import ResolvedScenario, resolve
+from og_env.scenario.specs import GpuSpec, ModelSpec, RegionSpec, ScenarioSpec, SiteSpec
 
 WIDTH = 120
 MAX_SITES_SHOWN = 64

@@ -9,15 +9,16 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from og_env import actions, advance, config
+from og_env import actions, advance
 from og_env.fields import Slices, slices
 from og_env.kernel.arrays import GROUPS, METRICS, Memo, Output, Scratch, State, Tape, World
 from og_env.kernel.compile import announce
 from og_env.kernel.views import allocate, bind
 from og_env.lookahead import Copies, Outlook, Source, idle, outlook
 from og_env.preferences import drawn_weights
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
 from og_env.sheets import Sheet, Sheets
-from og_env.specs import ScenarioSpec
 from og_env.tape import NOTHING, Scripted, draw, draw_row, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
 
@@ -76,12 +77,14 @@ class Simulator:
     ) -> None:
         """single: hand out the one row of observation and mask, not a batch."""
         check_settings(settings)
-        self.spec: ScenarioSpec = config.load(scenario)
+        self.spec: ScenarioSpec = loading.load(scenario)
         self.batch, self.settings, self.threads = batch, settings, threads
         self.random_fleet = self.spec.fleet == "random"
         self.random_weights = self.spec.reward.weights == "random"
         self.own_worlds = self.random_fleet or self.random_weights
-        compiled = compile_world(config.resolve(self.spec), risk_weight=settings.risk_weight, sizes=sizes_of(self.spec))
+        compiled = compile_world(
+            loading.resolve(self.spec), risk_weight=settings.risk_weight, sizes=sizes_of(self.spec)
+        )
         self.compiled: list[CompiledWorld] = [compiled] * (batch if self.own_worlds else 1)
         self.tape_worlds = [tape_world(compiled)] * len(self.compiled)
         self.mode = self._mode()
@@ -159,7 +162,7 @@ class Simulator:
         scenario asks for them."""
         announce(self.entry, draw_row)
         if self.random_fleet:
-            resolved = config.resolve(self.spec, fleet_seed=seed)
+            resolved = loading.resolve(self.spec, fleet_seed=seed)
             compiled = compile_world(resolved, risk_weight=self.settings.risk_weight, sizes=self.compiled[b].sizes)
             self.compiled[b] = compiled
             self.tape_worlds[b] = tape_world(compiled)

@@ -23,8 +23,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.studies import VARIANTS, Study, chosen, states_for
-from og_env import config, requirements
+from og_env import requirements
 from og_env.command_line import Parser, guarded
+from og_env.scenario import loading
 
 TRAIN = Path(__file__).resolve().parent / "train.py"
 STOPPED = 130
@@ -96,7 +97,7 @@ def report(study: Study, episodes: int) -> None:
 
 def study_of(options: argparse.Namespace) -> Study:
     """What is asked for, checked before anything heavy is loaded or trained."""
-    spec = config.load(options.scenario)
+    spec = loading.load(options.scenario)
     study = Study(
         scenario=options.scenario,
         spec=spec,

@@ -22,9 +22,9 @@ from og_env.command_line import Parser, guarded
 # isort: split
 import numpy as np
 
-from og_env import catalog, config
-from og_env.node_table import NodeTable, read_header, read_node_table
-from og_env.specs import FailureKind, FailureSpec
+from og_env.scenario import catalog, loading
+from og_env.scenario.node_csv import NodeTable, read_header, read_node_table
+from og_env.scenario.specs import FailureKind, FailureSpec
 from og_env.trust import Fleet, additions_json, audit, best_additions, build_fleet, fleet_of_scenario
 from og_env.trust.growth import MAX_STEPS
 from og_env.trust.text import kind_rows, node_rows, text
@@ -161,8 +161,8 @@ def audit_scenario(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, 
     for name in ("candidates", "weight", "kinds", "map"):
         if getattr(options, name):
             raise ValueError(f"--{name} goes with a FLEET.csv, not with --scenario")
-    spec = config.load(options.scenario)
-    sites = config.sites_of(spec)
+    spec = loading.load(options.scenario)
+    sites = loading.sites_of(spec)
     notes = ["failure rates are the scenario's"]
     failures = spec.failures
     if failures.process == "none":

@@ -26,11 +26,12 @@ from agents import comparison, evaluate, heuristics, planners, report, statistic
 from agents.episodes import Episodes
 from agents.lineup import load_policies, make_planner, seeds_of_one_training
 from agents.policy import Policy
-from og_env import TASKS, config, task_of
+from og_env import TASKS, task_of
 from og_env.command_line import Parser, guarded
-from og_env.parsing import changes_of
+from og_env.scenario import loading
+from og_env.scenario.reading import changes_of
+from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator import SPLITS
-from og_env.specs import ScenarioSpec
 
 TWIN_POLICY = "greedy_blind"
 Json = dict[str, Any]
@@ -89,7 +90,7 @@ def start(options: argparse.Namespace, command: str) -> None:
 
 def run(options: argparse.Namespace, command: str) -> None:
     task = task_of(options.env)
-    spec = config.override(config.load(options.scenario), changes_of(options.set))
+    spec = loading.override(loading.load(options.scenario), changes_of(options.set))
     if options.twin and spec.failures.process != "correlated":
         raise ValueError(f"--twin: failures of {spec.name} are not correlated but {spec.failures.process!r}")
     policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)
@@ -164,7 +165,7 @@ def headroom(
 
 def cost_of_correlation(spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Json:
     """What a planner blind to shared failures loses because they are shared, in percent of its return."""
-    twin = config.override(spec, {"failures.process": "independent"})
+    twin = loading.override(spec, {"failures.process": "independent"})
     policy = heuristics.make(TWIN_POLICY, task=task, seed=options.seed)
     correlated, independent = (play(policy, TWIN_POLICY, world, task, options).returns for world in (spec, twin))
     cost = statistics.relative_change_percent(independent, correlated, seed=options.seed)

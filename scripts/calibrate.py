@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no install
 
 from agents import demand_fit, rtt_fit
 from og_env.command_line import Parser, guarded
-from og_env.network import SHIPPED
+from og_env.scenario.distance_model import SHIPPED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

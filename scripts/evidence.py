@@ -58,14 +58,14 @@ def run(options: argparse.Namespace) -> None:
     from agents.checkpoint import write_json
     from agents.comparison import aligned
     from agents.pretrained import folders_for
-    from og_env import config
+    from og_env.scenario import loading
 
     record = evidence.read(options.record) if options.record.exists() else {}
     runs, baselines = found(options.runs), ",".join((*heuristics.NAMES, "planners"))
     jobs: list[list[str]] = []
     for scenario, folders in runs.items():
         common = ["--scenario", scenario, "--json", "--out"]
-        shipped = list(folders_for(config.load(scenario)))
+        shipped = list(folders_for(loading.load(scenario)))
         fast = ",".join((baselines, *map(str, folders), *shipped))
         jobs.append(
             [*common, str(options.out / scenario / FAST), "--policies", fast, "--episodes", str(options.episodes)]

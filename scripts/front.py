@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents import front, robustness
 from agents.lineup import load_policies
-from og_env import TASKS, config, task_of
+from og_env import TASKS, task_of
 from og_env.command_line import Parser, guarded
-from og_env.parsing import changes_of
+from og_env.scenario import loading
+from og_env.scenario.reading import changes_of
 
 MOST = 8
 """steps of a grid: 217 preferences"""
@@ -63,7 +64,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> None:
     task = task_of(options.env)
-    spec = config.override(config.load(options.scenario), changes_of(options.set))
+    spec = loading.override(loading.load(options.scenario), changes_of(options.set))
     if spec.reward.weights_range == 1:
         raise ValueError(f"reward.weights_range of {spec.name} is 1: its preferences are all one")
     policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)

@@ -22,8 +22,8 @@ import numpy as np
 from agents import heuristics
 from agents.gif import moment_of, swatches
 from agents.page import Film, film
-from og_env import config
 from og_env.render import MapView, frame
+from og_env.scenario import loading
 
 ROOT = Path(__file__).resolve().parents[1]
 GALLERY = ROOT / ".github" / "gallery"
@@ -71,7 +71,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> None:
     if options.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {options.seed}")
-    specs = [config.load(name) for name in options.scenarios or LESSONS]
+    specs = [loading.load(name) for name in options.scenarios or LESSONS]
     policy = heuristics.make(options.policy, task="placement")
     captions = {}
     options.out.mkdir(parents=True, exist_ok=True)

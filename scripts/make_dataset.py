@@ -21,7 +21,8 @@ from og_env.command_line import Parser, guarded
 # isort: split
 from agents import dataset, minari_file
 from agents.lineup import load_policies
-from og_env import TASKS, config, task_of
+from og_env import TASKS, task_of
+from og_env.scenario import loading
 from og_env.simulator import SPLITS
 
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    task, spec = task_of(options.env), config.load(options.scenario)
+    task, spec = task_of(options.env), loading.load(options.scenario)
     policies, _ = load_policies(options.policies.split(","), spec, task, seed=options.seed)
     stage = dataset.stage_of(policies, spec, task, options.split)
     returns: dict[str, list[float]] = {name: [] for name in policies}

@@ -20,13 +20,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
 
 from agents.toml_text import written
-from og_env import catalog, config
-from og_env.checks import domain_of
 from og_env.command_line import Parser, guarded
-from og_env.config import DEFAULT_GPU_COUNT, ResolvedScenario
-from og_env.parsing import MAX_ENTRIES, nearest_valid
+from og_env.scenario import catalog, loading
+from og_env.scenario.checks import domain_of
+from og_env.scenario.loading import DEFAULT_GPU_COUNT, ResolvedScenario
+from og_env.scenario.reading import MAX_ENTRIES, nearest_valid
+from og_env.scenario.sites_from_csv import ROLES, SiteTable, Table, read_sites
 from og_env.show import gpus_for_load, replica_rps
-from og_env.site_table import ROLES, SiteTable, Table, read_sites
 
 MODELS = {"llama-3.1-8b-bf16": 0.5, "llama-3.1-70b-int4": 0.2, "tinyllama-1.1b-fp16": 0.25, "sdxl-fp16": 0.05}
 """share of each; those that fit nowhere are left out"""
@@ -125,10 +125,10 @@ def scenario(options: argparse.Namespace, name: str, table: SiteTable) -> tuple[
         "models": models(options.models, table),
         "regions": regions(options.regions),
         "demand": {"requests_per_s": options.requests_per_s or 100.0},
-        "reward": config.load(STANDARD).reward.model_dump(exclude_none=True),
+        "reward": loading.load(STANDARD).reward.model_dump(exclude_none=True),
         "sites": list(table.sites),
     }
-    whole = config.resolve(config.load(tables))
+    whole = loading.resolve(loading.load(tables))
     if not options.requests_per_s:
         tables["demand"]["requests_per_s"] = usual_load_rps(whole)
     tables["start"] = start(table, whole, tables["demand"]["requests_per_s"])
@@ -137,7 +137,7 @@ def scenario(options: argparse.Namespace, name: str, table: SiteTable) -> tuple[
             "shocks_per_day": options.shocks_per_day,
             "kind_shares": kind_shares(whole, options.nodes),
         }
-    return tables, config.resolve(config.load(tables))
+    return tables, loading.resolve(loading.load(tables))
 
 
 def models(words: str | None, table: SiteTable) -> list[Table]:

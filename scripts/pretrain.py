@@ -22,9 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.recipes import RECIPES, command, folder_of
-from og_env import config
 from og_env.command_line import Parser, guarded
-from og_env.parsing import nearest_valid
+from og_env.scenario import loading
+from og_env.scenario.reading import nearest_valid
 
 ROOT = Path(__file__).resolve().parents[1]
 SCENARIOS = (
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
     scenarios, seeds = options.scenarios.split(","), options.seeds.split(",")
     recipes = [recipe for recipe in RECIPES if recipe in options.recipes.split(",")]
     for scenario in scenarios:
-        config.load(scenario)
+        loading.load(scenario)
     if not options.only_pack:
         pairs = [(scenario, seed) for seed in seeds for scenario in scenarios]
         with ThreadPoolExecutor(options.side_by_side) as pool:

@@ -27,12 +27,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no install
 from agents.evidence import RECORD, filled, read, rows_of
 from agents.leaderboard import markdown_table as table
 from agents.leaderboard import read_summary
-from og_env import IDS, config
+from og_env import IDS
 from og_env.advance import KNOB_RANGE
 from og_env.command_line import Parser, guarded
 from og_env.env import NetworkEnv
 from og_env.fields import ROWS, TABLES
 from og_env.glossary import INFO_MEANINGS, KNOB_MEANINGS, METRIC_MEANINGS, OPERATION_MEANINGS, TERM_MEANINGS
+from og_env.scenario import loading
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -104,9 +105,9 @@ def rewritten(text: str, summary: Mapping[str, Any] | None = None, fleets: Path 
 
 def scenarios() -> str:
     rows = []
-    for name in config.names():
-        spec = config.load(name)
-        whole = config.resolve(spec)
+    for name in loading.names():
+        spec = loading.load(name)
+        whole = loading.resolve(spec)
         sizes = (len(whole.sites), len(whole.regions), len(whole.models))
         rows.append((f"`{name}`", *map(str, sizes), spec.fleet, spec.description))
     return table(("scenario", "sites", "regions", "models", "fleet", "what it poses"), rows)
@@ -164,7 +165,7 @@ def operations() -> str:
 
 
 def knobs() -> str:
-    usual = config.load("global-24").router
+    usual = loading.load("global-24").router
     rows = [(f"`{name}`", f"{getattr(usual, name):g}", text) for name, text in KNOB_MEANINGS.items()]
     levels = f"0 is the scenario's own setting, -1 and 1 are 1/{KNOB_RANGE:g} and {KNOB_RANGE:g} times it"
     title = f"The router's knobs: {levels} (spread: 0 and 1)"
@@ -181,7 +182,7 @@ def info() -> str:
 
 
 def reward() -> str:
-    weights = config.load("global-24").reward.model_dump()
+    weights = loading.load("global-24").reward.model_dump()
     rows = [(f"`{term}`", f"{weights[term]:g}", meaning) for term, meaning in TERM_MEANINGS.items()]
     return table(("term", "weight in global-24", "what it is"), rows)
 

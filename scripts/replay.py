@@ -31,9 +31,10 @@ from agents.page import Camera
 from agents.policy import Policy
 from agents.recording import Recording
 from agents.replay_files import Many, films_of, write_folder, write_page
-from og_env import TASKS, catalog, config, task_of
+from og_env import TASKS, task_of
 from og_env.options import incident_of
-from og_env.specs import ScenarioSpec
+from og_env.scenario import catalog, loading
+from og_env.scenario.specs import ScenarioSpec
 
 Json = dict[str, Any]
 OUTAGE = re.compile(r"(.+)@(\d+\.?\d*)\+(\d+\.?\d*)(?:=(\w+))?")
@@ -92,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
     pages = [path for path in paths if path.suffix.lower() in (".html", ".htm")]
     if options.all and (pages or options.gif):
         raise ValueError(f"{pages[0] if pages else options.gif}: shows one replay: name it by --incident, not --all")
-    spec = config.load(options.scenario)
+    spec = loading.load(options.scenario)
     task, words = task_of(options.env), options.policy or ["all"]
     policies, learned = load_policies(words, spec, task, seed=options.seed, option="--policy")
     if options.gif and len(policies) > MOST_FILMS:

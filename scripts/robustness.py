@@ -21,10 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from agents import robustness
 from agents.episodes import Episodes
 from agents.lineup import load_policies
-from og_env import TASKS, config, task_of
+from og_env import TASKS, task_of
 from og_env.command_line import Parser, guarded
 from og_env.options import incident_of
-from og_env.parsing import changes_of
+from og_env.scenario import loading
+from og_env.scenario.reading import changes_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +56,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> None:
     task = task_of(options.env)
-    spec = config.override(config.load(options.scenario), changes_of(options.set))
+    spec = loading.override(loading.load(options.scenario), changes_of(options.set))
     incident = incident_of(options.incident, "--incident").id if options.incident else None
     worlds, left_out = robustness.changed_worlds(spec, incident)
     policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)

@@ -22,9 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents import train_settings
 from agents.train_settings import TrainSettings
-from og_env import IDS, TASKS, config, task_of
+from og_env import IDS, TASKS, task_of
 from og_env.command_line import Parser, guarded
-from og_env.parsing import changes_of
+from og_env.scenario import loading
+from og_env.scenario.reading import changes_of
 
 NO_LIMIT = 10**12
 """timesteps of a run that the clock ends"""
@@ -106,7 +107,7 @@ def fresh(options: argparse.Namespace) -> Run:
     env_id = options.env or next(iter(TASKS))
     task = task_of(env_id)
     scenario = options.scenario or "global-24"
-    spec = config.override(config.load(scenario), changes_of(options.set))
+    spec = loading.override(loading.load(scenario), changes_of(options.set))
     changes = {name: getattr(options, name) for name in CHANGES if getattr(options, name) is not None}
     algorithm = options.algorithm or "ppo"
     length = LENGTH[algorithm]
@@ -165,7 +166,7 @@ def resumed(options: argparse.Namespace) -> Run:
             values["timesteps"] = options.timesteps
         settings = train_settings.check(values, str(path))
         minutes = meta.get("minutes") if options.minutes is None else options.minutes
-        return Run(config.load(meta["scenario"]), meta["task"], settings, meta["seed"], options.resume, minutes)
+        return Run(loading.load(meta["scenario"]), meta["task"], settings, meta["seed"], options.resume, minutes)
     except (KeyError, TypeError):
         raise ValueError(f"{path}: damaged: its header does not say what the run was") from None
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no install
 from agents import heuristics, tuning
 from agents.planners.tuned import START
 from og_env.command_line import Parser, guarded
-from og_env.parsing import changes_of
+from og_env.scenario.reading import changes_of
 
 WHICH = f"heuristics (default: all with constants), planners: {', '.join(START)}"
 

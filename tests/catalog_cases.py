@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 
-from og_env.catalog import schemas
+from og_env.scenario.catalog import schemas
 
 ALL_TABLES = {
     "sites.csv": schemas.SITES,

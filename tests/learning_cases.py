@@ -6,8 +6,8 @@ from typing import Any
 
 from agents import train_settings
 from agents.train_settings import TrainSettings
-from og_env import config
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
 
 STEPS = 12
 SMALL = {
@@ -23,8 +23,8 @@ SMALL = {
 
 def short_world(name: str = "toy-3", **changes: Any) -> ScenarioSpec:
     """Twelve steps of a scenario, with demand and outages that differ between episodes."""
-    return config.override(
-        config.load(name),
+    return loading.override(
+        loading.load(name),
         {
             "episode.steps": STEPS,
             "demand.burst_sd": 0.3,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from og_env import config
+from og_env.scenario import loading
 
 ROOT = Path(__file__).parents[1]
 FLEETS = ROOT.parent / "shared" / "data" / "fleets"
@@ -206,10 +206,10 @@ def test_tables_from_spreadsheets_are_understood(audit_json, tmp_path):
     assert [top["name"] for top in kinds["city"]["top"]] == ["Dublin (US)", "Dublin (IE)"]
 
 
-@pytest.mark.parametrize("name", config.names())
+@pytest.mark.parametrize("name", loading.names())
 def test_every_shipped_scenario_can_be_audited(audit_json, name):
     result = audit_json("--scenario", name)
-    assert result["nodes"] == len(config.sites_of(config.load(name)))
+    assert result["nodes"] == len(loading.sites_of(loading.load(name)))
     assert 1 <= result["n_eff"] <= result["nodes"]
     assert sum(entry["shapley"] for entry in result["marginal"]) == pytest.approx(result["n_eff"])
     assert 0 <= result["quorum"]["hours_per_year_without"] <= 8760

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agents import comparison, evaluate, heuristics, planners
-from og_env import config
+from og_env.scenario import loading
 from scripts import benchmark
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def scenario(tmp_path_factory):
     """A file with twelve steps of the smallest world, with demand and outages that differ between episodes."""
-    text = (config.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8")
+    text = (loading.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8")
     for old, new in (
         ("steps = 60", "steps = 12"),
         ("burst_sd = 0.0", "burst_sd = 0.3"),
@@ -121,7 +121,7 @@ def test_a_trained_model_takes_part_under_its_folders_name(scenario, tmp_path, c
         str(tmp_path),
     ]
     assert benchmark.main(arguments) == 0
-    assert seen == {"folder": str(folder), "scenario": config.load(scenario).name}
+    assert seen == {"folder": str(folder), "scenario": loading.load(scenario).name}
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert (summary["learned"], summary["best_baseline"], summary["verdict"]) == ("ppo", "static", "tie")
     assert summary["paired"]["ppo"] == {"mean_diff": 0, "ci_low": 0, "ci_high": 0, "wins": 0.5}
@@ -135,9 +135,9 @@ def test_twin_measures_the_cost_of_correlation_on_paired_episodes(scenario, tmp_
     assert benchmark.main([*arguments, "--scenario", str(scenario)]) == 0
     assert "cost of correlation: " in capsys.readouterr().out
     twin = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["twin"]
-    policy, spec = heuristics.make("greedy_blind"), config.load(scenario)
+    policy, spec = heuristics.make("greedy_blind"), loading.load(scenario)
     correlated = evaluate.run(policy, spec, episodes=8).returns
-    independent = evaluate.run(policy, config.override(spec, {"failures.process": "independent"}), episodes=8).returns
+    independent = evaluate.run(policy, loading.override(spec, {"failures.process": "independent"}), episodes=8).returns
     expected = 100 * (independent.mean() - correlated.mean()) / abs(correlated.mean())
     assert twin["cost_percent"] == pytest.approx(expected)
     assert twin["ci_low"] <= expected <= twin["ci_high"]

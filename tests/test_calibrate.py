@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_rtt_fit import matrix
 
-from og_env import config
+from og_env.scenario import loading
 from scripts import calibrate
 
 
@@ -20,7 +20,9 @@ def test_rtt_writes_a_fragment_that_a_scenario_takes(tmp_path: Path, capsys: pyt
     text = out.read_text()
     assert capsys.readouterr().out == text
     assert "# Mean absolute error" in text and "aws/nowhere" in text
-    spec = config.load(tomllib.loads((config.scenarios_folder() / "global-16.toml").read_text()) | tomllib.loads(text))
+    spec = loading.load(
+        tomllib.loads((loading.scenarios_folder() / "global-16.toml").read_text()) | tomllib.loads(text)
+    )
     assert spec.network.distance.pair_factors["EU-NA"] > 1
 
 
@@ -34,8 +36,8 @@ def test_demand_writes_a_fragment_that_a_scenario_takes(tmp_path: Path, capsys: 
     assert calibrate.main(["demand", str(trace), "--out", str(out), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["requests"] == 3_000 and result["requests_per_s"] == pytest.approx(2, rel=0.1)
-    spec = config.load(
-        tomllib.loads((config.scenarios_folder() / "global-16.toml").read_text()) | tomllib.loads(out.read_text())
+    spec = loading.load(
+        tomllib.loads((loading.scenarios_folder() / "global-16.toml").read_text()) | tomllib.loads(out.read_text())
     )
     assert spec.demand.service_cv == pytest.approx(0.58, abs=0.02)
 

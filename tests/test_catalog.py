@@ -10,10 +10,10 @@ from typing import get_args
 import pytest
 from catalog_cases import ALL_TABLES, raw
 
-from og_env import catalog
-from og_env.catalog import schemas
-from og_env.network import CONTINENTS, great_circle_km
-from og_env.specs import GpuSpec, HostClass, Kind, ModelSpec, SiteSpec
+from og_env.scenario import catalog
+from og_env.scenario.catalog import schemas
+from og_env.scenario.distance_model import CONTINENTS, great_circle_km
+from og_env.scenario.specs import GpuSpec, HostClass, Kind, ModelSpec, SiteSpec
 
 SHARED = Path(__file__).parents[2] / "shared"
 HYPERSCALERS = {"aws", "gcp", "azure", "oci", "alibaba", "ibm", "tencent"}

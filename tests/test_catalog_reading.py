@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from catalog_cases import ALL_TABLES, raw
 
-from og_env import catalog
-from og_env.catalog import schemas, tables
-from og_env.network import countries
+from og_env.scenario import catalog
+from og_env.scenario.catalog import schemas, tables
+from og_env.scenario.distance_model import countries
 
 GOOD: dict[str, dict[str, str]] = {name: raw(name)[0] for name in ALL_TABLES}
 

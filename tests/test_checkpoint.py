@@ -19,8 +19,8 @@ from agents.policy import Policy
 from agents.sb3_adapter import make_sb3
 from agents.watch import Clock
 from agents.worlds import describe_space, space_of
-from og_env import config
 from og_env.env import NetworkEnv
+from og_env.scenario import loading
 
 WORLD = short_world()
 
@@ -157,7 +157,7 @@ def test_the_shared_scorer_reads_any_number_of_models(saved):
 
 
 def test_a_policy_may_meet_other_failures_and_prices_in_its_world(saved, tmp_path):
-    twin = config.override(WORLD, {"failures.process": "independent", "name": "twin", "demand.requests_per_s": 4.0})
+    twin = loading.override(WORLD, {"failures.process": "independent", "name": "twin", "demand.requests_per_s": 4.0})
     assert checkpoint.load(saved, scenario=twin).meta["task"] == "placement"
     model, meta = made(world=short_world("random-24"))
     checkpoint.save(model, tmp_path, meta)

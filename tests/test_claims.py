@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from og_env import config
-from og_env.catalog import continent_of, site_offers
 from og_env.env import NetworkEnv
+from og_env.scenario import loading
+from og_env.scenario.catalog import continent_of, site_offers
 
 FIVE_CONTINENTS = (
     *("aws/us-east-1", "aws/us-west-2", "aws/ca-central-1", "aws/sa-east-1", "aws/eu-west-1", "aws/eu-central-1"),
@@ -31,7 +31,7 @@ LATENCY_ALONE = {
 def toy(**changes) -> NetworkEnv:
     """The paper world with changes, on raw operations: 0 nothing, 1-3 launch at a, b, c, 4-6 retire, 7-9 stage; then
     add and remove verifiers 10-15, stores 16-21 and gateways 22-27."""
-    return NetworkEnv("placement", config.override(config.load("toy-3"), changes), interface="operations")
+    return NetworkEnv("placement", loading.override(loading.load("toy-3"), changes), interface="operations")
 
 
 def run(env: NetworkEnv, actions: list[int], outages: list[dict] | None = None) -> list[dict]:
@@ -148,7 +148,7 @@ def real_fleet(names: tuple[str, ...], **changes):
         "failures": {"process": "none"},
         "start": {"placement": "named", "replica_sites": {"llama-3.1-8b-bf16": names}},
     }
-    return config.override(config.load(tables), everywhere | changes)
+    return loading.override(loading.load(tables), everywhere | changes)
 
 
 def worst_case(names: tuple[str, ...]) -> tuple[float, float]:

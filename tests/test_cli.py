@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from gymnasium import spaces
 
-from og_env import catalog, config, show
+from og_env import show
 from og_env.__main__ import main
+from og_env.scenario import catalog, loading
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -26,19 +27,19 @@ def test_scenarios_lists_every_one_with_its_size(capsys: pytest.CaptureFixture[s
     code, out, error = run(capsys, "scenarios")
     lines = out.splitlines()
     assert (code, error) == (0, "")
-    assert [line.split()[0] for line in lines[1:]] == config.names()
+    assert [line.split()[0] for line in lines[1:]] == loading.names()
     by_name = {line.split()[0]: line.split()[1:5] for line in lines[1:]}
     assert by_name["global-24"] == ["24", "8", "4", "fixed"]
     assert by_name["random-24"] == ["24", "8", "4", "random"]
     assert not [line for line in lines if line.endswith("...")]
 
 
-@pytest.mark.parametrize("name", config.names())
+@pytest.mark.parametrize("name", loading.names())
 def test_show_prints_the_world_in_120_columns(capsys: pytest.CaptureFixture[str], name: str) -> None:
     code, out, error = run(capsys, "show", name)
     assert (code, error) == (0, "")
     assert max(map(len, out.splitlines())) <= 120
-    whole = config.resolve(config.load(name))
+    whole = loading.resolve(loading.load(name))
     for heading in ("SITES", "FAULT DOMAINS", "MODELS", "USER REGIONS", "RTT by", "DEMAND", "FAILURES", "REWARD"):
         assert heading in out
     for word in [model.name for model in whole.models] + [region.name for region in whole.regions]:
@@ -75,7 +76,7 @@ def test_spaces_are_printed_with_their_shapes() -> None:
 
 
 def test_numbers_of_the_toy_world() -> None:
-    whole = config.resolve(config.load("toy-3"))
+    whole = loading.resolve(loading.load("toy-3"))
     assert show.replica_rps(whole.models[0], whole.sites[0], whole.gpus["unit"]) == pytest.approx(10.0)
     assert show.gpus_for_load(whole) == pytest.approx(8 / 0.9 / 10)
     assert show.peak_factor(whole) == 1.0
@@ -83,7 +84,7 @@ def test_numbers_of_the_toy_world() -> None:
 
 def test_standard_world_is_a_third_full_on_average_and_half_full_at_the_daily_peak() -> None:
     """Crowds and bursts come on top of that."""
-    whole = config.resolve(config.load("global-24"))
+    whole = loading.resolve(loading.load("global-24"))
     gpu_count = sum(site.gpu_count for site in whole.sites)
     assert 0.3 <= show.gpus_for_load(whole) / gpu_count <= 0.4
     assert 0.4 <= show.gpus_for_load(whole, show.peak_factor(whole)) / gpu_count <= 0.6
@@ -93,7 +94,7 @@ def test_schema_is_json_and_knows_every_field(capsys: pytest.CaptureFixture[str]
     code, out, _ = run(capsys, "schema")
     schema = json.loads(out)
     assert code == 0
-    assert set(schema["properties"]) == set(type(config.load("toy-3")).model_fields)
+    assert set(schema["properties"]) == set(type(loading.load("toy-3")).model_fields)
     assert "lat_deg" in schema["$defs"]["SiteSpec"]["properties"]
 
 

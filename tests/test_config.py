@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from og_env import catalog, config
-from og_env.specs import ScenarioSpec
+from og_env.scenario import catalog, loading
+from og_env.scenario.specs import ScenarioSpec
 
 SHIPPED = (
     "flash-crowd",
@@ -60,7 +60,7 @@ def with_(**changes: Any) -> dict[str, Any]:
 
 def complaint(tables: Any) -> str:
     with pytest.raises(ValueError) as caught:
-        config.load(tables)
+        loading.load(tables)
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 400
@@ -68,24 +68,24 @@ def complaint(tables: Any) -> str:
 
 
 def test_every_scenario_of_the_contract_is_shipped() -> None:
-    assert tuple(config.names()) == SHIPPED
+    assert tuple(loading.names()) == SHIPPED
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_scenario_loads_and_resolves(name: str) -> None:
-    spec = config.load(name)
-    whole = config.resolve(spec)
+    spec = loading.load(name)
+    whole = loading.resolve(spec)
     assert spec.name == name
-    assert (config.scenarios_folder() / f"{name}.toml").read_text().startswith("#")
+    assert (loading.scenarios_folder() / f"{name}.toml").read_text().startswith("#")
     assert len({site.name for site in whole.sites}) == len(whole.sites)
-    assert config.resolve(spec).sites == whole.sites
+    assert loading.resolve(spec).sites == whole.sites
     if name in SIZES:
         assert (len(whole.sites), len(whole.regions), len(whole.models)) == SIZES[name]
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name != "toy-3"])
 def test_every_model_fits_on_a_good_part_of_the_sites(name: str) -> None:
-    whole = config.resolve(config.load(name))
+    whole = loading.resolve(loading.load(name))
     for model in whole.models:
         room = [
             catalog.gpus_per_replica(model, whole.gpus[site.gpu]) <= site.gpu_count
@@ -97,12 +97,12 @@ def test_every_model_fits_on_a_good_part_of_the_sites(name: str) -> None:
 
 def test_random_24_is_global_24_but_for_its_fleet() -> None:
     own = {"name", "description", "fleet"}
-    assert config.load("random-24").model_dump(exclude=own) == config.load("global-24").model_dump(exclude=own)
-    assert config.load("random-24").fleet == "random"
+    assert loading.load("random-24").model_dump(exclude=own) == loading.load("global-24").model_dump(exclude=own)
+    assert loading.load("random-24").fleet == "random"
 
 
 def test_toy_3_shares_two_dependencies_and_leaves_nothing_to_chance() -> None:
-    whole = config.resolve(config.load("toy-3"))
+    whole = loading.resolve(loading.load("toy-3"))
     a, b, c = whole.sites
     for field in ("provider", "region", "city", "country", "grid", "transit", "tee_vendor", "image"):
         values = [getattr(site, field) for site in (a, b, c)]
@@ -123,37 +123,37 @@ def test_the_outages_strike_what_the_scenarios_say() -> None:
     }
     share = {}
     for name, hit in struck.items():
-        sites = config.resolve(config.load(name)).sites
+        sites = loading.resolve(loading.load(name)).sites
         share[name] = sum(map(hit, sites)) / len(sites)
     assert share["provider-blackout"] == 6 / 16
     assert share["grid-blackout"] == 8 / 16
     assert share["tee-break"] == 9 / 16
     assert share["one-cloud"] == 13 / 20
-    stores = config.load("store-loss").start.store_sites
+    stores = loading.load("store-loss").start.store_sites
     assert stores
     assert all(name.startswith("ovh/") for name in stores)
-    dark = [site for site in config.resolve(config.load("grid-blackout")).sites if struck["grid-blackout"](site)]
+    dark = [site for site in loading.resolve(loading.load("grid-blackout")).sites if struck["grid-blackout"](site)]
     assert (len({site.provider for site in dark}), len({site.country for site in dark})) == (8, 5)
-    assert "none" not in {site.tee_vendor for site in config.resolve(config.load("tee-break")).sites}
-    network = config.resolve(config.load("opengradient")).sites
+    assert "none" not in {site.tee_vendor for site in loading.resolve(loading.load("tee-break")).sites}
+    network = loading.resolve(loading.load("opengradient")).sites
     assert {site.tee_vendor for site in network} == {"nitro"}
     assert {site.facilitator for site in network} == {"registry"}
 
 
 def test_a_scenario_is_given_as_name_path_tables_or_spec(tmp_path: Path) -> None:
-    spec = config.load("toy-3")
-    path = config.scenarios_folder() / "toy-3.toml"
-    assert config.load(path) == spec
-    assert config.load(str(path)) == spec
-    assert config.load(spec) == spec
-    assert config.load(spec.model_dump()) == spec
-    assert config.load(spec.model_dump(mode="json")) == spec
+    spec = loading.load("toy-3")
+    path = loading.scenarios_folder() / "toy-3.toml"
+    assert loading.load(path) == spec
+    assert loading.load(str(path)) == spec
+    assert loading.load(spec) == spec
+    assert loading.load(spec.model_dump()) == spec
+    assert loading.load(spec.model_dump(mode="json")) == spec
 
 
 def test_relative_rtt_table_is_beside_the_file(tmp_path: Path) -> None:
-    text = (config.scenarios_folder() / "toy-3.toml").read_text()
+    text = (loading.scenarios_folder() / "toy-3.toml").read_text()
     (tmp_path / "own.toml").write_text(text.replace("[network]", '[network]\nrtt_csv = "rtt.csv"'))
-    assert config.load(tmp_path / "own.toml").network.rtt_csv == str(tmp_path / "rtt.csv")
+    assert loading.load(tmp_path / "own.toml").network.rtt_csv == str(tmp_path / "rtt.csv")
 
 
 def test_entries_change_catalogue_sites_and_models() -> None:
@@ -166,10 +166,10 @@ def test_entries_change_catalogue_sites_and_models() -> None:
         ],
         models=[{"name": "llama-3.1-8b-bf16", "streams": 3}, "sdxl-fp16"],
     )
-    whole = config.resolve(config.load(tables))
+    whole = loading.resolve(loading.load(tables))
     first_gpu, first_price = catalog.site_offers()["equinix/am"].offers[0]
     plain, changed, unusual, own = whole.sites
-    assert (plain.gpu, plain.usd_per_gpu_hour, plain.gpu_count) == (first_gpu, first_price, config.DEFAULT_GPU_COUNT)
+    assert (plain.gpu, plain.usd_per_gpu_hour, plain.gpu_count) == (first_gpu, first_price, loading.DEFAULT_GPU_COUNT)
     assert (changed.gpu, changed.gpu_count, changed.usd_per_gpu_hour, changed.image) == ("L40S", 2, 9.0, "own")
     assert changed.city == catalog.site_offers()["aws/us-east-1"].city
     assert unusual.usd_per_gpu_hour == catalog.gpus()["L40S"].usd_per_hour["bare_metal"]
@@ -179,8 +179,8 @@ def test_entries_change_catalogue_sites_and_models() -> None:
 
 
 def test_override_changes_one_key_and_checks_it() -> None:
-    spec = config.load("global-16")
-    twin = config.override(spec, {"failures.process": "independent", "episode.steps": 12})
+    spec = loading.load("global-16")
+    twin = loading.override(spec, {"failures.process": "independent", "episode.steps": 12})
     assert twin.failures.process == "independent"
     assert twin.episode.steps == 12
     assert twin.sites == spec.sites
@@ -191,13 +191,13 @@ def test_override_changes_one_key_and_checks_it() -> None:
         ({"sites.count": -1}, "sites.count: must be >= 1, not -1"),
     ):
         with pytest.raises(ValueError, match=expected):
-            config.override(spec, changes)
+            loading.override(spec, changes)
 
 
 def test_specs_made_in_python_are_checked_too() -> None:
-    broken = config.load("toy-3").model_copy(update={"models": ()})
+    broken = loading.load("toy-3").model_copy(update={"models": ()})
     assert "models: is empty" in complaint(broken)
-    assert isinstance(config.load("toy-3"), ScenarioSpec)
+    assert isinstance(loading.load("toy-3"), ScenarioSpec)
     assert "not int" in complaint(3)
 
 
@@ -362,7 +362,7 @@ def test_files_that_cannot_be_scenarios(tmp_path: Path) -> None:
 
 def test_the_file_is_named_in_the_message(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    text = (config.scenarios_folder() / "toy-3.toml").read_text()
+    text = (loading.scenarios_folder() / "toy-3.toml").read_text()
     path.write_text(text.replace("lat_deg = 0.0\nlon_deg = 19.0", "lat_deg = 123.0\nlon_deg = 19.0"))
     assert complaint(path) == f"{path}: sites[1].lat_deg: must be <= 90, not 123.0"
 
@@ -383,7 +383,7 @@ def test_an_installed_package_finds_its_own_scenarios(tmp_path: Path, monkeypatc
     installed = tmp_path / "site-packages" / "og_env"
     folder = installed / "configs" / "scenarios"
     folder.mkdir(parents=True)
-    (folder / "mine.toml").write_text((config.scenarios_folder() / "toy-3.toml").read_text())
-    monkeypatch.setattr(config, "__file__", str(installed / "config.py"))
-    assert config.names() == ["mine"]
-    assert config.load("mine").name == "toy-3"
+    (folder / "mine.toml").write_text((loading.scenarios_folder() / "toy-3.toml").read_text())
+    monkeypatch.setattr(loading, "__file__", str(installed / "config.py"))
+    assert loading.names() == ["mine"]
+    assert loading.load("mine").name == "toy-3"

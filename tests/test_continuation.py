@@ -10,12 +10,12 @@ from agents.branching import Ahead
 from agents.continuation import Continuation
 from agents.planners.base import TunedGreedy
 from agents.planners.tuned import constants_of
-from og_env import config
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 
 WORLD = short_world()
 OPPONENT = {"attacks_per_day": 40.0, "budget": 3, "cooldown_h": 0.5, "duration_h": 0.5}
-ATTACKED = config.override(WORLD, {"failures.opponent": OPPONENT})
+ATTACKED = loading.override(WORLD, {"failures.opponent": OPPONENT})
 HORIZON, BATCH = 6, 5
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from agents import demand_fit
-from og_env import config
-from og_env.traces import Trace
+from og_env.scenario import loading
+from og_env.scenario.demand_trace import Trace
 
 CONVERSATION = Path(__file__).parents[2] / "shared" / "data" / "traces" / "azure2023_conv.csv"
 
@@ -74,11 +74,11 @@ def test_a_scenario_takes_the_fragment(tmp_path: Path) -> None:
     text = "\n".join(demand_fit.fragment(fit))
     tables = tomllib.loads(text)
     assert [entry["name"] for entry in tables["models"]] == ["llama-3.1-8b-bf16"]
-    whole = tomllib.loads((config.scenarios_folder() / "global-16.toml").read_text())
+    whole = tomllib.loads((loading.scenarios_folder() / "global-16.toml").read_text())
     whole["start"].pop("replica_sites", None)
-    spec = config.load(whole | tables)
+    spec = loading.load(whole | tables)
     assert spec.demand.arrival_cv == pytest.approx(1, abs=0.1)
-    assert config.resolve(spec).models[0].output_tokens == pytest.approx(100, rel=0.05)
+    assert loading.resolve(spec).models[0].output_tokens == pytest.approx(100, rel=0.05)
 
 
 @pytest.mark.parametrize(

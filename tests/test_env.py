@@ -13,9 +13,10 @@ from gymnasium.utils.env_checker import check_env
 
 import og_env
 from agents.speed import bytes_per_env
-from og_env import config, fields
+from og_env import fields
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import METRICS
+from og_env.scenario import loading
 from og_env.simulator import Task
 from og_env.vector_env import NetworkVectorEnv
 
@@ -30,11 +31,11 @@ def limits(env: NetworkVectorEnv):
 
 
 def short(name: str):
-    return config.override(config.load(name), SHORT)
+    return loading.override(loading.load(name), SHORT)
 
 
 @pytest.mark.parametrize("env_id", og_env.IDS.values())
-@pytest.mark.parametrize("scenario", config.names())
+@pytest.mark.parametrize("scenario", loading.names())
 def test_check_env_has_no_warning(env_id, scenario):
     check_env(gym.make(env_id, scenario=scenario).unwrapped, skip_render_check=True)
 
@@ -45,7 +46,7 @@ def test_check_env_has_no_warning_for_other_interfaces(task, kwargs):
     check_env(NetworkEnv(task, "toy-3", **kwargs), skip_render_check=True)
 
 
-@pytest.mark.parametrize("scenario", config.names())
+@pytest.mark.parametrize("scenario", loading.names())
 @pytest.mark.parametrize("env_id", og_env.IDS.values())
 def test_stable_baselines_check_has_no_warning(env_id, scenario):
     checker = pytest.importorskip("stable_baselines3.common.env_checker", reason="needs the extra train")
@@ -53,7 +54,7 @@ def test_stable_baselines_check_has_no_warning(env_id, scenario):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", config.names())
+@pytest.mark.parametrize("scenario", loading.names())
 def test_a_hundred_random_episodes_stay_finite_and_inside_the_space(scenario):
     large = scenario == "global-512"
     env = NetworkVectorEnv(100, "joint", scenario, interface="operations" if large else "proposals")
@@ -71,7 +72,7 @@ def test_id_with_module_prefix_registers():
 
 
 @pytest.mark.parametrize("interface", ["proposals", "operations"])
-@pytest.mark.parametrize("scenario", config.names())
+@pytest.mark.parametrize("scenario", loading.names())
 def test_random_actions_stay_finite_and_inside_the_space(scenario, interface):
     episodes = 2 if scenario == "global-512" else 4
     env = NetworkVectorEnv(episodes, "joint", short(scenario), interface=interface)

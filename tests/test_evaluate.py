@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from agents import evaluate, heuristics
-from og_env import config
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import METRICS, TERMS
+from og_env.scenario import loading
 
 SCENARIO = "toy-3"
 
@@ -37,7 +37,7 @@ def short():
         "failures.intensity": 200.0,
         "start.replica_sites": {"unit": ["a", "b"]},
     }
-    return config.override(config.load(SCENARIO), changes)
+    return loading.override(loading.load(SCENARIO), changes)
 
 
 def test_episodes_add_up_to_what_the_single_environment_says(short):

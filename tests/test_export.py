@@ -14,7 +14,7 @@ from sb3_contrib import MaskablePPO
 from agents import checkpoint, evaluate, ppo
 from agents.networks import SharedScorerPolicy
 from agents.sb3_adapter import make_sb3
-from og_env import config
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 from scripts import export as script
 
@@ -81,7 +81,7 @@ def test_the_exported_policy_plays_the_same_episodes(tmp_path):
         def predict(self, observation, state=None, episode_start=None, deterministic=True, action_masks=None):
             return run.run(["action"], {"observation": observation, "action_mask": action_masks})[0], state
 
-    spec = config.override(config.load(SCENARIO), {"episode.steps": 40})
+    spec = loading.override(loading.load(SCENARIO), {"episode.steps": 40})
     one, other = (evaluate.run(policy, spec, episodes=4) for policy in (learned, Exported()))
     assert np.array_equal(one.returns, other.returns)
 
@@ -92,7 +92,7 @@ def test_a_policy_on_tables_is_exported_on_the_flat_observation(tmp_path):
     env = make_sb3("placement", 2, scenario="toy-3")
     model = MaskablePPO(SharedScorerPolicy, env, n_steps=8, batch_size=16, seed=0)
     meta = {"task": "placement", "env_kwargs": {}, "policy": "shared", "policy_kwargs": {"hidden": 32, "beta": 40.0}}
-    spec = config.load("toy-3")
+    spec = loading.load("toy-3")
     meta["scenario"] = spec.model_dump(mode="json", exclude_unset=True)
     checkpoint.save(model, tmp_path, meta)
     learned = checkpoint.load(tmp_path)
@@ -112,7 +112,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert "on 100 observations" in capsys.readouterr().out
     model = onnx.load(str(tmp_path / "policy.onnx"))
     facts = json.loads({prop.key: prop.value for prop in model.metadata_props}["og_env"])
-    assert facts["task"] == "placement" and config.load(facts["scenario"]).name == SCENARIO
+    assert facts["task"] == "placement" and loading.load(facts["scenario"]).name == SCENARIO
     assert not list(tmp_path.glob("*.part"))
     assert script.main(["--policy", str(tmp_path / "none")]) == 2
     assert "no such folder" in capsys.readouterr().err

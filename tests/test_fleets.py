@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from og_env import catalog, config
-from og_env.fleets import sample_regions, sample_sites, site_pool
-from og_env.specs import SampledRegions, SampledSites
+from og_env.scenario import catalog, loading
+from og_env.scenario.random_fleet import sample_regions, sample_sites, site_pool
+from og_env.scenario.specs import SampledRegions, SampledSites
 
 GPUS = ("H100", "A100-80GB", "L40S", "RTX-4090")
 STANDARD = SampledSites(count=24, providers=6, gpus=GPUS)
@@ -24,7 +24,7 @@ def test_a_seed_draws_the_same_fleet_and_another_seed_another_one() -> None:
 
 
 def test_the_standard_fleet_stays_as_its_file_describes_it() -> None:
-    sites = config.resolve(config.load("global-24")).sites
+    sites = loading.resolve(loading.load("global-24")).sites
     providers = Counter(site.provider for site in sites)
     assert len(providers) == 4
     assert providers.most_common(2) == [("ovh", 12), ("oci", 8)]
@@ -122,11 +122,11 @@ def test_more_nodes_than_regions_share_a_region_but_not_a_building() -> None:
 
 
 def test_resolve_with_a_fleet_seed_changes_the_sites_only() -> None:
-    spec = config.load("random-24")
-    one, two = config.resolve(spec, 1), config.resolve(spec, 2)
+    spec = loading.load("random-24")
+    one, two = loading.resolve(spec, 1), loading.resolve(spec, 2)
     assert one.sites != two.sites
     assert (one.models, one.regions, one.gpus, one.spec) == (two.models, two.regions, two.gpus, two.spec)
-    assert config.sites_of(spec, 1) == one.sites
+    assert loading.sites_of(spec, 1) == one.sites
 
 
 def test_sampled_regions_are_the_largest_of_each_continent_first() -> None:

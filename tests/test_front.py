@@ -13,10 +13,10 @@ from learning_cases import STEPS, short_world, small_settings
 from agents import evaluate, front, heuristics, ppo, worlds
 from agents.hypervolume import non_dominated
 from agents.lineup import load_policies
-from og_env import config
 from og_env.fields import column
 from og_env.kernel.arrays import TERMS
-from og_env.specs import RewardWeights
+from og_env.scenario import loading
+from og_env.scenario.specs import RewardWeights
 from scripts import front as script
 
 SETS = ["--set", f"episode.steps={STEPS}", "--set", "demand.burst_sd=0.3"]
@@ -48,7 +48,7 @@ def test_a_grid_is_a_hexagon_of_factors_with_product_1(steps, count):
 
 
 def test_a_preference_sets_the_weights_of_every_episode(short):
-    drawn = config.override(short, {"reward.weights": "random"})
+    drawn = loading.override(short, {"reward.weights": "random"})
     world = front.world_of(drawn, front.Preference(4.0, 0.5, 0.5))
     given, base = world.spec.reward, short.reward
     assert given.weights == "fixed"
@@ -72,7 +72,7 @@ def test_outcomes_weigh_the_terms_of_resilience_by_the_scenario():
 
 
 def test_returns_are_the_outcomes_times_the_factors(short):
-    spec = config.override(short, {"reward.churn": 0.0})
+    spec = loading.override(short, {"reward.churn": 0.0})
     grid = front.grid_of(4.0, 1)
     policies = {name: heuristics.make(name) for name in ("static", "greedy")}
     fronts, summaries = front.play(policies, [], spec, grid, episodes=5, seed=3)
@@ -140,7 +140,7 @@ def test_a_policy_of_random_weights_plays_under_every_preference(tmp_path, capsy
     assert worlds.differences(random, fixed) == []
     policies, learned = load_policies([str(folder), "greedy"], fixed, "placement")
     assert learned == ["any"] and front.training_notes(policies, random) == []
-    wider = config.override(random, {"reward.weights_range": 9.0})
+    wider = loading.override(random, {"reward.weights_range": 9.0})
     assert front.training_notes(policies, wider) == ["any was trained with a weights_range of 4 only"]
     policies["any"].meta["scenario"]["reward"]["weights"] = "fixed"  # type: ignore[attr-defined]
     assert front.training_notes(policies, random)[0].startswith("any was trained with one preference alone")

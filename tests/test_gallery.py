@@ -9,7 +9,7 @@ import pytest
 
 from agents import heuristics
 from agents.page import film
-from og_env import config
+from og_env.scenario import loading
 from scripts import gallery
 
 Image = pytest.importorskip("PIL.Image", reason="needs the train extra: pip install '.[train]'")
@@ -18,11 +18,11 @@ MOST_BYTES = {"png": 120_000, "gif": 1_500_000}
 
 
 def test_every_scenario_has_a_lesson_and_a_picture() -> None:
-    assert sorted(gallery.LESSONS) == config.names()
+    assert sorted(gallery.LESSONS) == loading.names()
     text = (gallery.GALLERY / gallery.PAGE).read_text(encoding="utf-8")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == list(gallery.LESSONS)
     assert re.findall(r"\]\((.*)\.png\)", text) == list(gallery.LESSONS)
-    assert sorted(path.stem for path in gallery.GALLERY.glob("*.png")) == config.names()
+    assert sorted(path.stem for path in gallery.GALLERY.glob("*.png")) == loading.names()
     for name, lesson in gallery.LESSONS.items():
         assert f"## {name}\n\n{lesson}\n" in text, "run python scripts/gallery.py"
         with Image.open(gallery.GALLERY / f"{name}.png") as picture:
@@ -41,7 +41,7 @@ def test_the_moving_picture_shows_an_outage_beside_its_absence_of_harm() -> None
 
 def test_the_moment_is_the_one_of_most_harm() -> None:
     options = {"outages": [{"domain": "provider:P", "start_h": 0.5, "duration_h": 0.1}], "background": False}
-    toy = film(heuristics.make("static"), "static", config.load("toy-3"), task="placement", seed=0, options=options)
+    toy = film(heuristics.make("static"), "static", loading.load("toy-3"), task="placement", seed=0, options=options)
     row = gallery.telling(toy)
     assert (toy.views[row].status > 0).sum() == 2
     assert gallery.caption(toy.views[row], 0.5).startswith("hour 0.5, 2 of 3 sites struck, 0% served")

@@ -10,8 +10,8 @@ import pytest
 from agents import heuristics
 from agents.gif import MOST_FRAMES, WIDTH_PX, moment_of, shown, write_gif
 from agents.page import film
-from og_env import config
 from og_env.render.picture import LOOKS
+from og_env.scenario import loading
 from scripts import replay as script
 
 ROOT = Path(__file__).parents[1]
@@ -20,13 +20,13 @@ OUTAGE = {"outages": [{"domain": "provider:P", "start_h": 0.5, "duration_h": 0.1
 
 
 def toy(options):
-    spec = config.load("toy-3")
+    spec = loading.load("toy-3")
     return film(heuristics.make("static"), "static", spec, task="placement", seed=0, options=options)
 
 
 def test_it_shows_what_is_around_the_outage():
     assert list(shown(toy(OUTAGE))) == list(range(1, 61))  # an hour before and after is all of it
-    day = film(heuristics.make("static"), "static", config.load("global-16"), task="placement", seed=0, options=None)
+    day = film(heuristics.make("static"), "static", loading.load("global-16"), task="placement", seed=0, options=None)
     rows = shown(day)
     assert rows[0] >= 1 and rows[-1] <= 288 and len(rows) <= MOST_FRAMES and len(set(np.diff(rows))) == 1
     quiet = shown(toy({"background": False}))

@@ -11,7 +11,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from og_env import IDS, config
+from og_env import IDS
+from og_env.scenario import loading
 from og_env.simulator import Task
 from og_env.vector_env import NetworkVectorEnv
 
@@ -20,7 +21,7 @@ GOLDEN = {"placement": "0842b7a0fe1c5526", "routing": "e07fd5dadb23c062", "joint
 
 def rollout_hash(task: Task) -> str:
     """First 16 digits of the hash of two episodes of 36 steps in 8 environments, with actions that chance alone sets."""
-    spec = config.override(config.load("global-16"), {"episode.steps": 36})
+    spec = loading.override(loading.load("global-16"), {"episode.steps": 36})
     env = NetworkVectorEnv(8, task, spec, interface="operations", knobs="levels", threads=1)
     env.reset(seed=2026)
     rng = np.random.default_rng(7)

@@ -9,14 +9,14 @@ import pytest
 
 from agents import evaluate, heuristics, impact
 from agents.recording import Recording, record
-from og_env import config
+from og_env.scenario import loading
 
 P_DOWN = {"outages": [{"domain": "provider:P", "start_h": 0.5, "duration_h": 0.2}], "background": False}
 SPREAD: dict[str, Any] = {"start.replica_sites": {"unit": ("a", "c")}, "start.gateway_sites": ("a", "c")}
 
 
 def toy(options: dict[str, Any] | None = None, /, **changes: Any) -> Recording:
-    spec = config.override(config.load("toy-3"), {"start.verifier_sites": ("c",)} | changes)
+    spec = loading.override(loading.load("toy-3"), {"start.verifier_sites": ("c",)} | changes)
     policy = heuristics.make("static")
     return record(policy, evaluate.stage(policy, spec, "placement", 2), 0, options)
 

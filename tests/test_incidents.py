@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from world_cases import compiled
 
-from og_env import catalog, config
 from og_env.env import NetworkEnv
 from og_env.incidents import LEAD_H, replay_of
 from og_env.kernel.arrays import DOWN, FROZEN, UNTRUSTED
+from og_env.scenario import catalog, loading
 from og_env.vector_env import NetworkVectorEnv
 
 AWS = "aws-2025-10-20"
@@ -78,7 +78,7 @@ def test_an_incident_without_an_hour_begins_at_the_seeds_and_is_cut_at_the_end()
 
 def test_nothing_else_breaks_and_demand_and_noise_are_the_seeds():
     opponent = {"failures.opponent": {"attacks_per_day": 200.0}}
-    spec = config.override(config.load("global-24"), {**opponent, "failures.shocks_per_day": 40.0})
+    spec = loading.override(loading.load("global-24"), {**opponent, "failures.shocks_per_day": 40.0})
     name = "lumen-2020-08-30"
     hour = (replay_of(catalog.incidents()[name], compiled("global-24")).start_step) / 12
     plain, _ = begun(spec, {"start_hour_utc": hour})
@@ -110,20 +110,20 @@ def test_outages_of_ones_own_come_on_top():
 
 
 def test_it_shows_in_the_signal_of_the_domains_of_its_kind_only():
-    quiet = config.override(config.load("tee-break"), {"failures.signal_noise": 0.0, "failures.outages": ()})
+    quiet = loading.override(loading.load("tee-break"), {"failures.signal_noise": 0.0, "failures.outages": ()})
     env, _ = begun(quiet, {"incident": TEE})
     domains = env.simulator.world_of(0).domains[: env.simulator.sizes["S"]]
     at = [(domain.kind, domain.name) for domain in domains].index(("tee_vendor", "sev-snp"))
     signal = env.simulator.tape.signal[0]
     assert (signal[72:, at] == FRAGILE).all() and (signal[:72] == CALM).all()
     assert (np.delete(signal, at, axis=1) == CALM).all()
-    hidden = config.override(quiet, {"failures.hidden": ("tee_vendor",)})
+    hidden = loading.override(quiet, {"failures.hidden": ("tee_vendor",)})
     unseen, _ = begun(hidden, {"incident": TEE})
     assert (unseen.simulator.tape.signal[0] == CALM).all() and unseen.simulator.tape.status.any()
 
 
 def test_all_environments_of_a_batch_replay_it_for_one_episode():
-    short = config.override(config.load("one-cloud"), {"episode.steps": 100})
+    short = loading.override(loading.load("one-cloud"), {"episode.steps": 100})
     batch = NetworkVectorEnv(3, "placement", short)
     _, infos = batch.reset(seed=5, options={"incident": AWS})
     for i in range(3):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agents.joint_failures import measure
-from og_env import config
+from og_env.scenario import loading
 
 ROW_S = 1800
 
@@ -35,7 +35,7 @@ def test_clusters_leave_the_model_and_the_distance_is_reported():
 
 
 def test_the_independent_twin_fails_together_as_often_as_by_chance():
-    spec = config.override(config.load("global-24"), {"failures.process": "independent"})
+    spec = loading.override(loading.load("global-24"), {"failures.process": "independent"})
     found = measure(spec, hours=200_000, step_s=ROW_S)
     alone = found.expected.diagonal()
     off = ~np.eye(len(alone), dtype=bool)

@@ -7,15 +7,16 @@ import json
 import numpy as np
 import pytest
 
-from og_env import IDS, config
+from og_env import IDS
 from og_env.live import LiveState, describe, place
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 
 STORMY = {"failures.intensity": 30.0, "episode.steps": 60}
 
 
 def world(name: str = "global-24"):
-    return config.override(config.load(name), STORMY)
+    return loading.override(loading.load(name), STORMY)
 
 
 def play(env: NetworkVectorEnv, steps: int, seed: int = 3):
@@ -50,7 +51,7 @@ def test_offers_of_a_written_state_are_those_of_the_episode(name):
 def test_an_episode_with_everything_in_it_is_written_and_read_back():
     found = set()
     for store_gbps in (10.0, 0.2):
-        spec = config.override(world(), {"network.store_gbps": store_gbps})
+        spec = loading.override(world(), {"network.store_gbps": store_gbps})
         env, twin = NetworkVectorEnv(1, scenario=spec), NetworkVectorEnv(1, scenario=spec)
         domains = {f"{domain.kind}:{domain.name}" for domain in env.simulator.world_of(0).domains}
         for state in play(env, 59, seed=5):
@@ -156,8 +157,8 @@ def test_what_no_fleet_can_be(toy):
     for change, message in wrong:
         with pytest.raises(ValueError, match=message):
             place(env.simulator, LiveState.parse(changed(state, **change)))
-    many = config.override(config.load("toy-3"), {"fleet": "fixed"})
-    sites, models = [s.name for s in config.resolve(many).sites], [m.name for m in config.resolve(many).models]
+    many = loading.override(loading.load("toy-3"), {"fleet": "fixed"})
+    sites, models = [s.name for s in loading.resolve(many).sites], [m.name for m in loading.resolve(many).models]
     everything = [{"model": model, "site": site, "phase": "warm"} for model in models for site in sites]
     held = env.simulator.world.replica_gpus[0].sum(axis=0)
     if (held > env.simulator.world.gpu_count[0]).any():
@@ -171,10 +172,10 @@ def test_files(tmp_path, toy):
     path.write_text(json.dumps(state), encoding="utf-8")
     assert LiveState.read(path) == LiveState.parse(state)
     (tmp_path / "mine.toml").write_text(
-        (config.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8"), encoding="utf-8"
+        (loading.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8"), encoding="utf-8"
     )
     path.write_text(json.dumps(changed(state, scenario="mine.toml")), encoding="utf-8")
-    assert config.load(LiveState.read(path).scenario).name == "toy-3"
+    assert loading.load(LiveState.read(path).scenario).name == "toy-3"
     for text, message in (("{", "not JSON"), ("[]", "must be a table"), ('{"format": 2}', "format")):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match=f"fleet.json.*{message}"):

@@ -8,7 +8,7 @@ import gymnasium as gym
 import pytest
 
 import og_env  # noqa: F401 (registers the ids)
-from og_env import config
+from og_env.scenario import loading
 from og_env.show import gpus_for_load
 from scripts import make_scenario as script
 
@@ -27,7 +27,7 @@ def test_the_example_fleet_becomes_a_world(tmp_path: Path, capsys: pytest.Captur
     code, out, error = run(capsys, str(FLEET), "--out", str(path), "--shocks-per-day", "6")
     assert (code, error) == (0, "")
     assert "14 nodes of 9 providers in 13 countries" in out and f"python -m og_env show {path}" in out
-    spec = config.load(path)
+    spec = loading.load(path)
     assert spec.name == "fleet" and spec.failures.shocks_per_day == 6
     assert set(spec.failures.kind_shares) == {"provider", "grid", "transit"}
     assert spec.start.placement == "named" and spec.start.store_sites == ("near-4", "lone-3", "lone-7")
@@ -42,7 +42,7 @@ def test_demand_is_what_half_of_the_fleet_serves(tmp_path: Path, capsys: pytest.
     rows = "".join(f"n{at},P,DE,Frankfurt,L40S,8\n" for at in range(6))
     nodes.write_text("node,provider,country,city,gpu,gpus\n" + rows, encoding="utf-8")
     assert run(capsys, str(nodes), "--out", str(path), "--models", "llama-3.1-8b-bf16")[0] == 0
-    whole = config.resolve(config.load(path))
+    whole = loading.resolve(loading.load(path))
     [(need, hosts)] = script.replicas_needed(whole)
     assert hosts == 6 and need == pytest.approx(3, rel=0.05)
     assert gpus_for_load(whole) <= 24
@@ -56,8 +56,8 @@ def test_names_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     nodes.write_text('node,provider,country,city\n"' + odd.replace('"', '""') + '",P,DE,\n', encoding="utf-8")
     code, _, error = run(capsys, str(nodes), "--out", str(path), "--name", "odd # name")
     assert (code, error) == (0, "")
-    spec = config.load(path)
-    assert [site.name for site in config.sites_of(spec)] == [odd] and spec.name == "odd # name"
+    spec = loading.load(path)
+    assert [site.name for site in loading.sites_of(spec)] == [odd] and spec.name == "odd # name"
 
 
 @pytest.mark.parametrize(

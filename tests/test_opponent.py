@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from og_env import config
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import DOWN
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 
 EAGER = {"attacks_per_day": 60.0, "budget": 3, "cooldown_h": 1.0, "duration_h": 0.5}
@@ -24,7 +24,7 @@ class Attack(NamedTuple):
 def scenario(**opponent: float):
     """Without other failures, and with replicas all over four providers."""
     changes = {"failures.process": "none", "failures.opponent": EAGER | opponent, "start.placement": "spread"}
-    return config.override(config.load("global-16"), changes)
+    return loading.override(loading.load("global-16"), changes)
 
 
 def attacks_on(env: NetworkEnv, seed: int) -> list[Attack]:
@@ -64,7 +64,7 @@ def test_it_goes_where_the_traffic_is(replicas, target):
         "start.replica_sites": {"unit": tuple(replicas)},
         "start.gateway_sites": ("a", "c"),
     }
-    env = NetworkEnv("placement", config.override(config.load("toy-3"), changes))
+    env = NetworkEnv("placement", loading.override(loading.load("toy-3"), changes))
     env.reset(seed=0)
     infos = [env.step(0)[4] for _ in range(2)]
     assert [info["active_outages"] for info in infos] == [0, 1], "at first nothing is served that it could break"
@@ -84,8 +84,8 @@ def test_duration_and_cooldown_keep_attacks_apart():
 
 
 def test_it_is_off_by_default():
-    for name in config.names():
-        assert config.load(name).failures.opponent.attacks_per_day == 0
+    for name in loading.names():
+        assert loading.load(name).failures.opponent.attacks_per_day == 0
     env = NetworkVectorEnv(4, "placement", "global-16")
     env.reset(seed=0)
     assert not env.simulator.tape.attack.any()

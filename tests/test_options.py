@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from og_env import config
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import DOWN, FROZEN
-from og_env.specs import OutageSpec
+from og_env.scenario import loading
+from og_env.scenario.specs import OutageSpec
 from og_env.vector_env import NetworkVectorEnv
 
 OUTAGE = {"domain": "provider:P", "start_h": 0.1, "duration_h": 0.2, "effect": "FROZEN"}
@@ -22,7 +22,7 @@ def env() -> NetworkEnv:
 @pytest.mark.parametrize("outage", [OUTAGE, OutageSpec(**OUTAGE)])  # pyright: ignore[reportArgumentType]
 def test_outages_by_tables_or_specs_are_those_of_a_scenario_file(env, outage):
     env.reset(seed=1, options={"outages": [outage]})
-    written = NetworkEnv("placement", config.override(config.load("toy-3"), {"failures.outages": (OUTAGE,)}))
+    written = NetworkEnv("placement", loading.override(loading.load("toy-3"), {"failures.outages": (OUTAGE,)}))
     written.reset(seed=1)
     status = env.simulator.tape.status
     assert np.array_equal(status, written.simulator.tape.status)
@@ -35,11 +35,11 @@ def test_whole_hours_need_no_decimal_point(env):
 
 
 def test_a_file_takes_the_same_outages(tmp_path):
-    text = (config.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8")
+    text = (loading.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8")
     line = 'outages = [{ domain = "provider:P", start_h = 6, duration_h = 4, effect = "FROZEN" }]'
     path = tmp_path / "own.toml"
     path.write_text(text.replace('process = "none"', f'process = "none"\n{line}'), encoding="utf-8")
-    [outage] = config.load(path).failures.outages
+    [outage] = loading.load(path).failures.outages
     assert (outage.domain, outage.start_h, outage.effect) == ("provider:P", 6, "FROZEN")
 
 
@@ -60,7 +60,7 @@ def test_a_wrong_outage_is_one_line_in_options_and_in_files(env, change, message
     with pytest.raises(ValueError) as by_options:
         env.reset(options={"outages": [wrong]})
     with pytest.raises(ValueError) as by_scenario:
-        config.override(config.load("toy-3"), {"failures.outages": (wrong,)})
+        loading.override(loading.load("toy-3"), {"failures.outages": (wrong,)})
     assert str(by_options.value).startswith(f"options.{message}")
     assert str(by_scenario.value).startswith(f"scenario: failures.{message}")
     assert "\n" not in str(by_options.value) + str(by_scenario.value)
@@ -109,7 +109,7 @@ def test_a_start_hour_moves_the_clock_and_nothing_else():
 
 
 def test_without_the_background_nothing_breaks():
-    spec = config.override(config.load("provider-blackout"), {"failures.process": "correlated"})
+    spec = loading.override(loading.load("provider-blackout"), {"failures.process": "correlated"})
     env = NetworkEnv("placement", spec)
     env.reset(seed=2, options={"background": False})
     assert not env.simulator.tape.status.any() and not env.simulator.tape.outages.any()

@@ -16,10 +16,10 @@ from agents.page import Camera, film, page, payload
 from agents.page.outages import Outage, explained, moves_of, outages_of, outcome, spans, struck_share
 from agents.page.payload import FULL, packed, unpacked
 from agents.recording import record
-from og_env import config
+from og_env.scenario import loading
 from og_env.world import Domain
 
-TOY = config.override(config.load("toy-3"), {"start.verifier_sites": ("c",)})
+TOY = loading.override(loading.load("toy-3"), {"start.verifier_sites": ("c",)})
 P_DOWN = {"outages": [{"domain": "provider:P", "start_h": 0.5, "duration_h": 0.2}], "background": False}
 NAUGHTY = '</script><script>alert("x")</script><!--&amp;'
 
@@ -53,7 +53,7 @@ class Reader(HTMLParser):
 
 
 def test_a_film_has_the_numbers_of_the_recording():
-    spec = config.override(config.load("global-16"), {"episode.steps": 20})
+    spec = loading.override(loading.load("global-16"), {"episode.steps": 20})
     policy = heuristics.make("greedy")
     camera = Camera()
     recording = record(policy, evaluate.stage(policy, spec, "placement", 3), 7, name="greedy", watch=camera)
@@ -69,7 +69,7 @@ def test_a_film_has_the_numbers_of_the_recording():
 
 
 def test_a_camera_films_the_first_episode_that_is_struck():
-    spec = config.override(config.load("random-24"), {"episode.steps": 90})
+    spec = loading.override(loading.load("random-24"), {"episode.steps": 90})
     policy = heuristics.make("static")
     camera = Camera(struck=True)
     env = evaluate.stage(policy, spec, "placement", 6)
@@ -96,8 +96,8 @@ def test_outages_and_what_they_cost_on_paper():
 
 
 def test_moves_are_those_decided_once_the_outage_is_seen():
-    spec = config.override(config.load("global-16"), {"episode.steps": 60})
-    name = sorted({site.provider for site in config.resolve(spec).sites})[0]
+    spec = loading.override(loading.load("global-16"), {"episode.steps": 60})
+    name = sorted({site.provider for site in loading.resolve(spec).sites})[0]
     options = {"outages": [{"domain": f"provider:{name}", "start_h": 1.0, "duration_h": 1.0}], "background": False}
     one = toy("greedy", options, spec)
     outage = outages_of(one)[0]
@@ -200,7 +200,7 @@ def test_names_cannot_leave_their_place():
 
 
 def test_a_day_at_24_sites_is_under_3_mb():
-    spec = config.load("global-24")
+    spec = loading.load("global-24")
     films = {name: toy(name, None, spec) for name in ("greedy", "nearest")}
     size = len(page(payload("day", [], films, {})).encode())
     assert 600_000 < size < 3_000_000, size

@@ -14,7 +14,7 @@ import pytest
 
 from agents import heuristics
 from agents.page import film, page, payload
-from og_env import config
+from og_env.scenario import loading
 from scripts import replay as script
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -206,7 +206,7 @@ def test_it_fits_a_phone_in_both_schemes(browser, replayed, scheme):
 
 
 def test_names_are_only_text(browser, tmp_path):
-    spec = config.load("toy-3")
+    spec = loading.load("toy-3")
     plain = film(heuristics.make("static"), "static", spec, task="placement", seed=0)
     named = plain._replace(views=tuple(view._replace(site_names=(NAUGHTY, "b", "c")) for view in plain.views))
     path = tmp_path / "naughty.html"

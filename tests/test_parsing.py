@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from og_env import config
-from og_env.parsing import changes_of, nearest_valid, read_json
+from og_env.scenario import loading
+from og_env.scenario.reading import changes_of, nearest_valid, read_json
 
 
 def test_changes_from_the_command_line_are_toml_or_words():
@@ -22,7 +22,7 @@ def test_changes_from_the_command_line_are_toml_or_words():
         "name": "x y",
         "failures.kind_shares": {"grid": 1.0},
     }
-    spec = config.override(config.load("one-cloud"), changes)
+    spec = loading.override(loading.load("one-cloud"), changes)
     assert (spec.failures.process, spec.demand.requests_per_s) == ("independent", 90.0)
     for word in ("failures.process", "=1", "a="):
         with pytest.raises(ValueError, match="KEY=VALUE"):

@@ -14,22 +14,22 @@ from agents.planners.rollout import Rollout
 from agents.planners.targets import StaticPlacement, Target, fits, moves, starting
 from agents.planners.tuned import BOUNDS, SPREAD, START, TUNED, constants_of
 from agents.policy import Policy, wishes
-from og_env import config
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER, WARM
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 from og_env.world import compile_world
 
-TOY = config.load("toy-3")
+TOY = loading.load("toy-3")
 SHORT = {"episode.steps": 24}
 
 
 def short(name, **changes):
-    return config.override(config.load(name), SHORT | changes)
+    return loading.override(loading.load(name), SHORT | changes)
 
 
 def world_of(spec):
-    return compile_world(config.resolve(spec)).arrays
+    return compile_world(loading.resolve(spec)).arrays
 
 
 @pytest.mark.parametrize("name", planners.NAMES)
@@ -57,7 +57,7 @@ def test_names_tasks_and_constants_are_checked():
 
 
 def test_tuned_constants_are_known_and_within_their_bounds():
-    assert {"global-24", "one-cloud", "tee-break"} <= set(TUNED) <= set(config.names())
+    assert {"global-24", "one-cloud", "tee-break"} <= set(TUNED) <= set(loading.names())
     for by_policy in TUNED.values():
         for policy, constants in by_policy.items():
             assert set(constants) == set(START[policy])
@@ -99,7 +99,7 @@ def test_the_base_of_rollouts_decides_as_the_policy_does():
 
 
 def test_moves_lead_to_a_target_and_repair_it():
-    spec = config.override(TOY, {"start.replica_sites": {"unit": ("a",)}})
+    spec = loading.override(TOY, {"start.replica_sites": {"unit": ("a",)}})
     target = Target(np.array([[False, True, True]]), np.array([[True] * 3, [False, False, True], [True, True, False]]))
     policy = StaticPlacement("there", target)
     env = NetworkEnv("placement", spec, **wishes(policy).env_kwargs)
@@ -116,7 +116,7 @@ def test_moves_lead_to_a_target_and_repair_it():
 
 
 def test_moves_name_every_operation_once():
-    target = starting(world_of(config.load("one-cloud")))
+    target = starting(world_of(loading.load("one-cloud")))
     operations = moves(target)
     models, sites = target.replicas.shape
     assert len(set(operations)) == len(operations) == models * sites + 3 * sites
@@ -148,7 +148,7 @@ def test_local_search_finds_a_placement_that_fits_and_earns_more():
 
 def test_p_median_serves_near_and_the_robust_one_off_any_single_dependency():
     pytest.importorskip("highspy")
-    spec = config.load("provider-blackout")
+    spec = loading.load("provider-blackout")
     world = world_of(spec)
     plain, robust = median.p_median(spec), median.p_median(spec, robust=True)
     assert fits(world, plain) and fits(world, robust)
@@ -165,7 +165,7 @@ def test_p_median_serves_near_and_the_robust_one_off_any_single_dependency():
 
 
 def test_roles_are_spread_until_one_loss_is_survived():
-    world = world_of(config.load("store-loss"))
+    world = world_of(loading.load("store-loss"))
     roles = median.hedge_roles(world, starting(world).roles)
     inside = median.members(world) > 0
     shared = inside[(world.domain_size[0] > 1) & (inside.sum(axis=1) < inside.shape[1])]
@@ -183,8 +183,8 @@ def test_without_highspy_the_programme_says_what_to_install(monkeypatch):
 
 def test_a_planner_that_reads_the_tape_prepares_for_what_is_scripted():
     outage = {"domain": "provider:equinix", "start_h": 1.5, "duration_h": 3.0, "effect": "DOWN"}
-    spec = config.override(
-        config.load("provider-blackout"), {"failures.outages": (outage,), "episode.steps": 36, "reward.exposure": 0.0}
+    spec = loading.override(
+        loading.load("provider-blackout"), {"failures.outages": (outage,), "episode.steps": 36, "reward.exposure": 0.0}
     )
     blind, seeing = (Rollout(name, truth=name == "seeing", candidates=6, every=3) for name in ("blind", "seeing"))
     returns = [evaluate.run(policy, spec, episodes=2).returns for policy in (blind, seeing)]
@@ -266,9 +266,9 @@ def test_who_knows_the_tape_does_at_least_as_well_as_what_it_goes_on_with():
 
 def test_the_clairvoyant_planner_goes_on_with_what_comes_along():
     pytest.importorskip("torch")
-    followed: Any = make_planner("clairvoyant", config.load("one-cloud"))
+    followed: Any = make_planner("clairvoyant", loading.load("one-cloud"))
     assert followed.follow.meta["scenario"]["name"] == "one-cloud"
-    other = config.override(config.load("one-cloud"), {"sites.count": 19})
-    for spec, task in ((TOY, "placement"), (other, "placement"), (config.load("one-cloud"), "joint")):
+    other = loading.override(loading.load("one-cloud"), {"sites.count": 19})
+    for spec, task in ((TOY, "placement"), (other, "placement"), (loading.load("one-cloud"), "joint")):
         planner: Any = make_planner("clairvoyant", spec, task)
         assert planner.follow is None

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from learning_cases import short_world
 
-from og_env import config, preferences
+from og_env import preferences
 from og_env.fields import column
 from og_env.kernel.arrays import TERMS
 from og_env.observation import TABLES
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 
 FIXED = short_world()
-RANDOM = config.override(FIXED, {"reward.weights": "random"})
+RANDOM = loading.override(FIXED, {"reward.weights": "random"})
 SHOWN = ("latency", "cost", "unserved", "unverified", "exposure")
 
 
@@ -68,7 +69,7 @@ def test_the_same_seed_gives_the_same_weights_in_any_batch():
 
 
 def test_random_fleets_have_random_weights_too():
-    world = config.override(short_world("random-24"), {"reward.weights": "random"})
+    world = loading.override(short_world("random-24"), {"reward.weights": "random"})
     observation, _ = NetworkVectorEnv(3, "placement", world).reset(seed=1)
     assert len(np.unique(shown(observation, "cost").round(4))) == 3
 
@@ -79,4 +80,4 @@ def test_random_fleets_have_random_weights_too():
 )
 def test_bad_settings_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        config.override(FIXED, change)
+        loading.override(FIXED, change)

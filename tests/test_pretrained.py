@@ -11,7 +11,7 @@ from learning_cases import short_world, small_settings
 
 from agents import checkpoint, curves, lineup, ppo, pretrained
 from agents.recipes import RECIPES, recipe_of
-from og_env import config
+from og_env.scenario import loading
 from scripts import pretrain
 
 WORLD = short_world()
@@ -61,24 +61,24 @@ def test_a_packed_policy_stays_where_no_new_seed_is_better(runs, tmp_path):
 def test_every_scenario_of_the_table_has_small_policies_of_its_present_world(name, recipe):
     folder = pretrained.folder_of(recipe, name)
     assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
-    assert pretrained.folders_for(config.load(name))[recipe] == folder, "another world: run scripts/pretrain.py"
+    assert pretrained.folders_for(loading.load(name))[recipe] == folder, "another world: run scripts/pretrain.py"
     card = checkpoint.read_meta(folder)
     assert len(card["learning_curve"]) > 2 and card["commit"] and card["command"].startswith("python scripts/train.py")
     assert recipe_of(checkpoint.load(folder, scenario=name).meta) == recipe
 
 
 def test_what_comes_along_is_in_the_order_of_its_validation():
-    folders = pretrained.folders_for(config.load("one-cloud"))
+    folders = pretrained.folders_for(loading.load("one-cloud"))
     returns = [checkpoint.read_meta(folder)["validation_return"] for folder in folders.values()]
     assert len(returns) == len(RECIPES) and returns == sorted(returns, reverse=True)
 
 
 def test_all_brings_it_along_after_folders_and_only_in_its_own_world(runs):
-    spec = config.load("one-cloud")
+    spec = loading.load("one-cloud")
     policies, learned = lineup.load_policies(["all"], spec, "placement")
     assert set(learned) == set(RECIPES) and "greedy" in policies
     assert lineup.load_policies(["ppo"], spec, "placement")[1] == ["ppo"]
-    other = config.override(spec, {"sites.count": 19})
+    other = loading.override(spec, {"sites.count": 19})
     assert lineup.load_policies(["all"], other, "placement")[1] == []
     assert lineup.load_policies(["all"], spec, "joint")[1] == []
     assert lineup.load_policies(["all", str(runs[0])], WORLD, "placement")[1] == ["toy-0"]
@@ -87,7 +87,7 @@ def test_all_brings_it_along_after_folders_and_only_in_its_own_world(runs):
 
 
 def test_a_run_folder_named_like_a_recipe_keeps_its_name(tmp_path):
-    spec = config.load("store-loss")
+    spec = loading.load("store-loss")
     mine = tmp_path / "ppo"
     mine.mkdir()
     for file in pretrained.folder_of("rpi", "store-loss").iterdir():

@@ -7,15 +7,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from og_env import config
 from og_env.kernel.arrays import DOWN, FETCHING, METRICS, SLOW, STORE, TERMS, VERIFIER, WARM
+from og_env.scenario import loading
 from og_env.simulator import Simulator
 from og_env.vector_env import NetworkVectorEnv
 
 SCENARIOS = ("global-16", "random-24", "near-but-cold", "opengradient", "store-loss", "tee-break")
 ENVS = {
     name: NetworkVectorEnv(
-        6, "joint", config.override(config.load(name), {"failures.intensity": 20.0}), interface="operations", threads=1
+        6,
+        "joint",
+        loading.override(loading.load(name), {"failures.intensity": 20.0}),
+        interface="operations",
+        threads=1,
     )
     for name in SCENARIOS
 }

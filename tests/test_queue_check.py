@@ -9,7 +9,7 @@ import pytest
 
 from agents import queue_check
 from agents.queue_simulation import Waits
-from og_env.traces import Trace
+from og_env.scenario.demand_trace import Trace
 
 
 def test_the_flow_side_is_the_step_of_the_environment() -> None:

@@ -14,7 +14,7 @@ import gymnasium
 import pytest
 
 import og_env
-from og_env import catalog
+from og_env.scenario import catalog
 
 ROOT = Path(__file__).resolve().parents[1]
 FLEETS = Path(__file__).parents[2] / "shared" / "data" / "fleets"

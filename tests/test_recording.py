@@ -7,10 +7,10 @@ import pytest
 
 from agents import evaluate, heuristics
 from agents.recording import Event, events, record
-from og_env import config
 from og_env.kernel.arrays import DOWN, METRICS, TERMS
+from og_env.scenario import loading
 
-SHORT = config.override(config.load("global-16"), {"episode.steps": 30})
+SHORT = loading.override(loading.load("global-16"), {"episode.steps": 30})
 OUTAGES = [{"domain": "provider:P", "start_h": 0.1, "duration_h": 0.2}]
 
 
@@ -54,7 +54,7 @@ def test_a_recorded_environment_can_be_used_again():
 
 
 def test_events_in_the_order_of_time():
-    spec = config.override(config.load("toy-3"), {"start.gateway_sites": ("c",)})
+    spec = loading.override(loading.load("toy-3"), {"start.gateway_sites": ("c",)})
     recording, _ = recorded("static", spec, 1, {"outages": OUTAGES})
     assert events(recording) == [Event(0.1, "outage", "down: a, b"), Event(0.3, "repair", "no longer down: a, b")]
     busy, _ = recorded("greedy", spec, 2, {"outages": [OUTAGES[0] | {"effect": "UNTRUSTED"}]})
@@ -67,7 +67,7 @@ def test_events_in_the_order_of_time():
 
 
 def test_some_of_the_episodes():
-    recording, _ = recorded("static", config.load("toy-3"), 3, {"incident": "badram-2024-12-10"})
+    recording, _ = recorded("static", loading.load("toy-3"), 3, {"incident": "badram-2024-12-10"})
     some = recording.chosen(np.array([True, False, True]))
     assert some.seeds.tolist() == [4, 6] and len(some.sites) == len(some.incidents) == 2
     assert np.array_equal(some.rewards, recording.rewards[[0, 2]]) and some.status.shape == (2, 61, 3)

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from agents import evaluate, heuristics, replay
-from og_env import catalog, config
 from og_env.kernel.arrays import TERMS
 from og_env.options import touches
+from og_env.scenario import catalog, loading
 from scripts import replay as script
 
 INCIDENT = "redsea-2025-09-06"
 
 
 def test_a_twin_is_the_same_episode_without_the_incident():
-    spec = config.load("toy-3")
+    spec = loading.load("toy-3")
     cases = replay.incident_cases(spec)
     assert INCIDENT in cases and 0 < len(cases) < len(catalog.incidents())
     played = replay.play(heuristics.make("static"), "still", spec, cases, task="placement", episodes=2, seed=3)
@@ -35,7 +35,7 @@ def test_a_twin_is_the_same_episode_without_the_incident():
 
 
 def test_of_random_fleets_those_that_it_touches_are_played():
-    spec = config.override(config.load("random-24"), {"episode.steps": 100})
+    spec = loading.override(loading.load("random-24"), {"episode.steps": 100})
     cases = replay.incident_cases(spec)
     assert len(cases) == len(catalog.incidents())
     some = {case: cases[case] for case in ("lumen-2020-08-30", "teefail-2025-10-28", "nirs-2025-09-26")}
@@ -128,7 +128,7 @@ def test_steps_have_their_rewards_and_terms(capsys, tmp_path):
     printed(
         capsys, "--outage", "provider:P@0.5+0.2", "--scenario", "toy-3", "--policy", "static", "--out", str(tmp_path)
     )
-    weights = config.load("toy-3").reward
+    weights = loading.load("toy-3").reward
     with (tmp_path / "steps.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             total = -sum(getattr(weights, name) * float(row[f"term_{name}"]) for name in TERMS)

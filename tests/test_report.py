@@ -13,7 +13,7 @@ from episode_cases import made_up
 
 from agents import comparison, figures, report
 from og_env.kernel.arrays import METRICS, TERMS
-from og_env.specs import RewardWeights
+from og_env.scenario.specs import RewardWeights
 
 MEANS = {"static": -120.0, "greedy": -90.0, "random": -150.0, "ppo": -87.0}
 

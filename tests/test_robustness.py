@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from agents import checkpoint, evaluate, heuristics, robustness
-from og_env import catalog, config
+from og_env.scenario import catalog, loading
 from scripts import robustness as script
 
 SHORT = ("episode.steps=12", "demand.burst_sd=0.3", "failures.process=correlated", "failures.intensity=200")
@@ -22,7 +22,7 @@ def short():
         "failures.process": "correlated",
         "failures.intensity": 200.0,
     }
-    return config.override(config.load("toy-3"), changes)
+    return loading.override(loading.load("toy-3"), changes)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def trained(tmp_path, monkeypatch):
 
 
 def test_each_world_changes_one_thing():
-    spec = config.load("global-24")
+    spec = loading.load("global-24")
     worlds, left_out = robustness.changed_worlds(spec)
     assert left_out == []
     assert [world.name for world in worlds] == [
@@ -43,8 +43,8 @@ def test_each_world_changes_one_thing():
     ]
     assert worlds[0].spec == spec and worlds[0].options == {}
     for world, shocks in zip(worlds[1:4], (0.0, 16.0, 32.0), strict=True):
-        assert world.spec == config.override(spec, {"failures.shocks_per_day": shocks})
-    assert worlds[4].spec == config.override(spec, {"failures.process": "independent"})
+        assert world.spec == loading.override(spec, {"failures.shocks_per_day": shocks})
+    assert worlds[4].spec == loading.override(spec, {"failures.process": "independent"})
     assert worlds[5].spec.demand.requests_per_s == pytest.approx(1.3 * spec.demand.requests_per_s)
     assert worlds[6].spec == spec and worlds[6].options["background"] is True
 
@@ -62,20 +62,20 @@ def test_the_rate_is_the_setting_that_the_scenario_uses(short):
 
 
 def test_worlds_that_a_scenario_cannot_have_are_left_out_and_named():
-    worlds, left_out = robustness.changed_worlds(config.load("provider-blackout"))
+    worlds, left_out = robustness.changed_worlds(loading.load("provider-blackout"))
     assert [world.name for world in worlds] == ["as it is", "demand x1.3", "incident"]
     rates, twin = left_out
     assert rates.startswith("outages x0, x2, x4: provider-blackout draws none and scripts its outages")
     assert twin == "independent outages: those of provider-blackout are not correlated but 'none'"
-    independent = config.override(config.load("one-cloud"), {"failures.process": "independent"})
+    independent = loading.override(loading.load("one-cloud"), {"failures.process": "independent"})
     worlds, left_out = robustness.changed_worlds(independent)
     assert len(worlds) == 6 and len(left_out) == 1
 
 
 def test_the_incident_is_the_widest_or_the_one_named():
-    spec = config.load("opengradient")
+    spec = loading.load("opengradient")
     widest = robustness.widest_incident(spec)
-    sites = config.resolve(spec).sites
+    sites = loading.resolve(spec).sites
     hits = {name: sum(catalog.matches(one, site) for site in sites) for name, one in catalog.incidents().items()}
     assert widest is not None and hits[widest] == max(hits.values()) > sorted(hits.values())[-2]
     named = next(name for name in hits if 0 < hits[name] < hits[widest])

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from agents import rtt_fit
-from og_env import catalog
-from og_env.network import SHIPPED, DistanceModel, rtt_matrix_ms
-from og_env.specs import DistanceSpec
+from og_env.scenario import catalog
+from og_env.scenario.distance_model import SHIPPED, DistanceModel, rtt_matrix_ms
+from og_env.scenario.specs import DistanceSpec
 
 RTT_CSV = Path(__file__).parents[2] / "shared" / "data" / "rtt" / "cloud_interregion_rtt.csv"
 TRUE = DistanceModel(2.0, 0.03, 12.0, 0.014, {("EU", "NA"): 1.4, ("EU", "EU"): 1.0, ("NA", "NA"): 0.8})

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from og_env import catalog
-from og_env.site_table import read_sites
-from og_env.specs import SiteSpec
+from og_env.scenario import catalog
+from og_env.scenario.sites_from_csv import read_sites
+from og_env.scenario.specs import SiteSpec
 
 FULL = (
     "node,provider,region,country,city,lat,lon,grid,transit,tee_vendor,host_class,gpu,gpus,price,usd_per_vm_hour,"

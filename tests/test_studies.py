@@ -16,7 +16,7 @@ from learning_cases import SMALL, STEPS
 
 from agents import checkpoint, comparison, evaluate, studies, study_runs, train_settings
 from agents.studies import AS_IS, FULL, VARIANTS, WORLDS, Study, chosen
-from og_env import config
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 from scripts import ablations, train
 
@@ -30,7 +30,7 @@ EPISODES = 6
 def files(tmp_path_factory) -> tuple[str, str]:
     """A short scenario and small settings as files."""
     folder = tmp_path_factory.mktemp("files")
-    text = (config.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8")
+    text = (loading.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8")
     for old, new in (
         ("steps = 60", f"steps = {STEPS}"),
         ("burst_sd = 0.0", "burst_sd = 0.3"),
@@ -93,18 +93,20 @@ def test_what_is_needed_is_trained_once_and_rpi_before_what_begins_with_it(study
 
 
 def test_every_run_has_the_change_that_its_variant_names(study, files):
-    folder, spec = study[0], config.load(files[0])
+    folder, spec = study[0], loading.load(files[0])
     records = {name: json.loads((folder / f"{name}-1" / "config.json").read_text()) for name in TRAINED}
     full = records[FULL]
     assert full["settings"] == train_settings.load(Path(files[1]), {"timesteps": 128}).model_dump(mode="json")
-    assert full["seed"] == 1 and config.load(full["scenario"]) == spec
+    assert full["seed"] == 1 and loading.load(full["scenario"]) == spec
     assert records["no-prior"]["settings"] == full["settings"] | {"beta": 0.0}
     assert records["no-prior"]["policy_kwargs"]["beta"] == 0
     assert records["rpi"]["algorithm"] == "rpi" and records["rpi"]["settings"]["branch_states"] == 8
     assert records["ppo-from-rpi"]["begun_from"] == "rpi" and full["begun_from"] is None
     assert records["joint"]["task"] == "joint"
-    assert config.load(records["independent"]["scenario"]) == config.override(spec, {"failures.process": "independent"})
-    assert config.load(records["no-warmth"]["scenario"]).models[0].engine_start_s == 0  # type: ignore[union-attr]
+    assert loading.load(records["independent"]["scenario"]) == loading.override(
+        spec, {"failures.process": "independent"}
+    )
+    assert loading.load(records["no-warmth"]["scenario"]).models[0].engine_start_s == 0  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("variant", ["no-prior", "ppo-from-rpi", "twin"])
@@ -140,7 +142,7 @@ def test_joint_control_and_changed_worlds_have_baselines_of_their_own(study, fil
     played = returns(folder / "joint-0", files[0], "joint") - returns(folder / "full-0", files[0])
     assert joint["to_full"]["mean_diffs"][0] == pytest.approx(played.mean(), abs=1e-9)
     assert instant["to_full"] is None and instant["tested_in"] == instant["trained_in"] == "no-warmth"
-    world = config.override(config.load(files[0]), WORLDS["no-warmth"].changes(config.load(files[0])))
+    world = loading.override(loading.load(files[0]), WORLDS["no-warmth"].changes(loading.load(files[0])))
     mean = returns(folder / "no-warmth-0", world).mean()
     assert instant["to_best"]["mean_diffs"][0] == pytest.approx(mean - instant["best_baseline_mean"], abs=1e-9)
 
@@ -190,7 +192,7 @@ def test_a_stopped_study_goes_on_with_what_is_not_complete(study, files, tmp_pat
 
 def test_a_run_with_other_settings_is_not_taken(study, files):
     folder = study[0]
-    spec = config.load(files[0])
+    spec = loading.load(files[0])
     usual = Study(files[0], spec, (FULL,), (0,), 128, 8, folder, Path(files[1]))
     assert study_runs.lacking(usual, FULL, 0) is None
     assert study_runs.lacking(usual._replace(timesteps=256), FULL, 0) == "trained with timesteps = 128"
@@ -198,7 +200,7 @@ def test_a_run_with_other_settings_is_not_taken(study, files):
     assert study_runs.lacking(usual._replace(states=9), FULL, 0) is None, "PPO branches from no states"
     assert study_runs.lacking(usual._replace(states=9), "rpi", 0) == "trained with branch_states = 8"
     assert study_runs.lacking(usual, FULL, 7) == "not trained"
-    other = usual._replace(spec=config.override(spec, {"demand.burst_sd": 0.2}))
+    other = usual._replace(spec=loading.override(spec, {"demand.burst_sd": 0.2}))
     assert study_runs.lacking(other, FULL, 0) == "trained with another scenario"
 
 
@@ -209,14 +211,14 @@ def test_rows_say_why_they_are_left_out(tmp_path, capsys):
     assert [line.split()[0] for line in lines[1:5]] == [FULL, "mlp", "independent", "twin"]
     assert "left out: not trained" in lines[1] and "left out: not trained" in lines[2]
     assert "left out: no random failures" in lines[3] and "left out: no random failures" in lines[4]
-    spec = config.load("toy-3")
+    spec = loading.load("toy-3")
     study = Study("toy-3", spec, chosen(["all"]), (0,), 1, 1, tmp_path)
     assert "independent" not in study.waves()[0], "what has no such world is not trained"
     assert study.obstacle("curriculum") == study.obstacle("more-outages") == "no random failures"
     assert study.waves()[1] == ["ppo-from-rpi"], "nor what would begin there"
-    silent = study._replace(spec=config.override(spec, {"reward.exposure": 0.0}))
+    silent = study._replace(spec=loading.override(spec, {"reward.exposure": 0.0}))
     assert silent.obstacle("no-exposure") == "exposure weighs 0 as it is" and study.obstacle("no-exposure") is None
-    fleets = study._replace(spec=config.load("random-24"))
+    fleets = study._replace(spec=loading.load("random-24"))
     assert fleets.obstacle("no-warmth") == "the fleet is random" and fleets.obstacle("twin") is None
 
 
@@ -231,10 +233,10 @@ def test_a_training_that_fails_or_is_stopped_ends_the_study(code, expected, file
 
 def test_without_warmth_every_load_takes_no_time(tmp_path):
     """Fetches and loads of the largest model end within the first second; the written file is the same world."""
-    spec = config.load("one-cloud")
+    spec = loading.load("one-cloud")
     study = Study("one-cloud", spec, ("no-warmth",), (0,), 1, 1, tmp_path)
     words = study_runs.words_of(study, "no-warmth", 0)
-    world = config.load(words[words.index("--scenario") + 1])
+    world = loading.load(words[words.index("--scenario") + 1])
     assert world == study.world("no-warmth") and world.name == "one-cloud"
     usual, instant = (NetworkVectorEnv(1, scenario=each).simulator.world for each in (spec, world))
     assert usual.load_ms.max() > 60_000 and instant.load_ms.max() <= 5
@@ -244,18 +246,18 @@ def test_without_warmth_every_load_takes_no_time(tmp_path):
 
 
 def test_worlds_change_what_they_name():
-    spec = config.load("one-cloud")
+    spec = loading.load("one-cloud")
     study = Study("one-cloud", spec, chosen(["all"]), (0,), 1, 1, Path("none"))
     assert study.world(AS_IS) == spec
-    assert study.world("no-exposure") == config.override(spec, {"reward.exposure": 0.0}) != spec
-    assert study.world("independent") == config.override(spec, {"failures.process": "independent"}) != spec
+    assert study.world("no-exposure") == loading.override(spec, {"reward.exposure": 0.0}) != spec
+    assert study.world("independent") == loading.override(spec, {"failures.process": "independent"}) != spec
     assert {what.trained_in for what in VARIANTS.values()} == set(WORLDS)
 
 
 def test_commands_name_the_shipped_settings(monkeypatch):
     monkeypatch.chdir(ROOT)
     study = Study(
-        "one-cloud", config.load("one-cloud"), chosen(["all"]), (0,), 1000, 50, Path("runs/ablations/one-cloud")
+        "one-cloud", loading.load("one-cloud"), chosen(["all"]), (0,), 1000, 50, Path("runs/ablations/one-cloud")
     )
     words = study_runs.words_of(study, "no-prior", 3)
     assert words[:4] == ["--scenario", "one-cloud", "--config", "configs/training/no-prior.toml"]

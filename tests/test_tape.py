@@ -10,10 +10,10 @@ import pytest
 from tape_cases import SIGMAS, drawing, episodes, source
 from world_cases import compiled
 
-from og_env import config
 from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED, Tape
 from og_env.kernel.views import allocate
-from og_env.specs import OpponentSpec, OutageSpec
+from og_env.scenario import loading
+from og_env.scenario.specs import OpponentSpec, OutageSpec
 from og_env.tape import Scripted, Scripts, TapeWorld, draw, draw_row, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
 
@@ -189,7 +189,7 @@ def test_scripted_outage_of_a_domain_that_the_fleet_lacks_is_left_out():
 
 @pytest.mark.parametrize("effect", ["DOWN", "FROZEN", "UNTRUSTED", "SLOW"])
 def test_a_registry_that_breaks_freezes_first_and_then_takes_down(effect):
-    sites = config.load("toy-3").sites
+    sites = loading.load("toy-3").sites
     assert isinstance(sites, tuple)
     served = tuple(site.model_copy(update={"facilitator": "registry"}) for site in sites)  # type: ignore[union-attr]
     tape = toy(minutes("facilitator:registry", 2, 50, effect), sites=served)
@@ -244,8 +244,8 @@ def test_many_scripts_do_not_overflow_the_count():
 
 
 def random_fleet(seed: int) -> TapeWorld:
-    spec = config.load("random-24")
-    return tape_world(compile_world(config.resolve(spec, fleet_seed=seed), sizes=sizes_of(spec)))
+    spec = loading.load("random-24")
+    return tape_world(compile_world(loading.resolve(spec, fleet_seed=seed), sizes=sizes_of(spec)))
 
 
 def test_a_padded_fleet_has_clear_padding():

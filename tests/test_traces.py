@@ -9,11 +9,11 @@ import pytest
 from tape_cases import drawing, episodes, steady
 from world_cases import compiled
 
-from og_env import config
 from og_env.kernel.arrays import Tape
 from og_env.kernel.views import allocate
+from og_env.scenario import loading
+from og_env.scenario.demand_trace import load_trace_csv, step_factors
 from og_env.tape import draw, tape_world
-from og_env.traces import load_trace_csv, step_factors
 from og_env.world import CompiledWorld
 
 HEADER = "timestamp_s,model,input_tokens,output_tokens\n"
@@ -101,9 +101,9 @@ def test_flash_crowds_come_on_top_of_a_trace() -> None:
 
 
 def test_a_relative_trace_is_beside_the_file(tmp_path: Path) -> None:
-    text = (config.scenarios_folder() / "toy-3.toml").read_text()
+    text = (loading.scenarios_folder() / "toy-3.toml").read_text()
     (tmp_path / "own.toml").write_text(text.replace("[demand]", '[demand]\ntrace_csv = "trace.csv"'))
-    assert config.load(tmp_path / "own.toml").demand.trace_csv == str(tmp_path / "trace.csv")
+    assert loading.load(tmp_path / "own.toml").demand.trace_csv == str(tmp_path / "trace.csv")
 
 
 @pytest.mark.skipif(not CONVERSATION.is_file(), reason=f"no trace at {CONVERSATION}")

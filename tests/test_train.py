@@ -19,8 +19,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents import checkpoint, evaluate, ppo, train_settings, watch
 from agents.watch import Clock
-from og_env import IDS, config
+from og_env import IDS
 from og_env.kernel.arrays import TERMS
+from og_env.scenario import loading
 from scripts import train
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +32,7 @@ WORLD = short_world()
 def files(tmp_path_factory) -> tuple[str, str]:
     """A short scenario and small settings as files."""
     folder = tmp_path_factory.mktemp("files")
-    text = (config.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8")
+    text = (loading.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8")
     for old, new in (
         ("steps = 60", f"steps = {STEPS}"),
         ("burst_sd = 0.0", "burst_sd = 0.3"),
@@ -70,7 +71,7 @@ def test_a_run_folder_has_what_a_run_was(run):
     record = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert record["settings"]["n_envs"] == 4 and record["settings"]["learning_rate"] == 1e-3
     assert (record["seed"], record["task"], record["algorithm"]) == (3, "placement", "MaskablePPO")
-    assert config.load(record["scenario"]).episode.steps == STEPS
+    assert loading.load(record["scenario"]).episode.steps == STEPS
     assert {"python", "torch", "stable-baselines3", "numpy"} <= set(record["versions"])
     assert "commit" in record
     meta = checkpoint.read_meta(run)

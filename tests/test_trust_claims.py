@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trust_cases import KINDS, TABLE, failure, fleets, large_fleet, table_of
 
-from og_env.specs import DomainSpec, FailureSpec, SiteSpec
+from og_env.scenario.specs import DomainSpec, FailureSpec, SiteSpec
 from og_env.trust import (
     active_shocks,
     audit,

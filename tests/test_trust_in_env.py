@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from og_env import catalog, config
+from og_env.scenario import catalog, loading
 from og_env.trust import correlation_matrix, dense, fleet_n_eff, fleet_of_scenario, n_eff, survival
 from og_env.vector_env import NetworkVectorEnv
 from og_env.world import CompiledWorld
@@ -52,13 +52,13 @@ def test_effective_nodes_are_those_of_trust_on_the_traffic(scenario):
 
 def saturated(name: str):
     """No room anywhere, nothing to prove, gateways and stores at every site: what breaks is lost."""
-    spec = config.load(name)
+    spec = loading.load(name)
     models = [
         {"name": model if isinstance(model, str) else model.name, "verification": "none"} for model in spec.models
     ]
-    count = len(config.sites_of(spec))
+    count = len(loading.sites_of(spec))
     changes = {"models": models, "demand.requests_per_s": 1e5, "start.gateways": count, "start.stores": count}
-    return config.override(spec, changes | {"start.verifiers": 0})
+    return loading.override(spec, changes | {"start.verifiers": 0})
 
 
 @pytest.mark.parametrize("name", ["global-16", "one-cloud", "global-24"])
@@ -76,7 +76,7 @@ def test_exposure_without_room_is_the_worst_single_loss_of_trust(name):
 def test_room_elsewhere_only_lowers_exposure(name):
     """With spare capacity less is lost than what stands on the worst dependency, roles aside."""
     spec = saturated(name)
-    spec = config.override(spec, {"demand.requests_per_s": config.load(name).demand.requests_per_s})
+    spec = loading.override(spec, {"demand.requests_per_s": loading.load(name).demand.requests_per_s})
     lower = 0
     for world, shares, info in played(spec, seed=7):
         fleet = fleet_of(world, tee_vendor="none")._replace(weight=shares)

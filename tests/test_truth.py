@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from og_env import config
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import DOWN
+from og_env.scenario import loading
 from og_env.simulator import Interface
 from og_env.vector_env import NetworkVectorEnv
 
@@ -61,7 +61,7 @@ def test_a_hidden_outage_looks_like_one_of_each_of_its_sites(interface):
 
 
 def test_a_visible_outage_shows_where_its_sites_alone_do_not():
-    told = config.override(config.load("hidden-facility"), {"failures.hidden": ()})
+    told = loading.override(loading.load("hidden-facility"), {"failures.hidden": ()})
     together, infos = played(told, [outage("facility:equinix-fr2")])
     apart, _ = played(told, [outage(f"site:{name}") for name in sorted(BUILDING)])
     assert not all(same(together, apart))
@@ -72,7 +72,7 @@ def test_a_visible_outage_shows_where_its_sites_alone_do_not():
 def test_who_shares_a_building_changes_nothing_that_is_seen(interface):
     """Two pairs of sites in two hidden buildings, paired in another way."""
     first, second = (
-        config.override(config.load("hidden-facility"), {"sites": paired(buildings)})
+        loading.override(loading.load("hidden-facility"), {"sites": paired(buildings)})
         for buildings in (("x", "x", "y", "y"), ("x", "y", "x", "y"))
     )
     one, infos = played(first, [], interface)
@@ -80,12 +80,12 @@ def test_who_shares_a_building_changes_nothing_that_is_seen(interface):
     assert all(same(one, other))
     losses = [[info["truth"]["facility:x"]["loss"] for info in of] for of in (infos, others)]
     assert losses[0] != losses[1]
-    told = [config.override(spec, {"failures.hidden": ()}) for spec in (first, second)]
+    told = [loading.override(spec, {"failures.hidden": ()}) for spec in (first, second)]
     assert not all(same(*(played(spec, [], interface)[0] for spec in told)))
 
 
 def paired(buildings: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
-    sites = [site.model_dump() for site in config.load("hidden-facility").sites]  # type: ignore[union-attr]
+    sites = [site.model_dump() for site in loading.load("hidden-facility").sites]  # type: ignore[union-attr]
     for site, building in zip(sites, buildings, strict=False):
         site["facility"] = building
     return tuple(sites)
@@ -119,14 +119,14 @@ def test_a_batch_tells_what_single_environments_tell():
         infos = batch.step(np.zeros(2, np.int64))[4]
         told = [env.step(0)[4]["truth"] for env in singles]
     assert infos["truth"].tolist() == told
-    random = config.override(config.load("random-24"), {"failures.hidden": ("transit",)})
+    random = loading.override(loading.load("random-24"), {"failures.hidden": ("transit",)})
     _, infos = NetworkVectorEnv(3, "placement", random).reset(seed=1)
     assert len({tuple(truth) for truth in infos["truth"]}) > 1
 
 
 def test_hidden_failures_are_drawn_like_visible_ones():
-    spec = config.load("hidden-facility")
-    hidden, told = (NetworkEnv("placement", one) for one in (spec, config.override(spec, {"failures.hidden": ()})))
+    spec = loading.load("hidden-facility")
+    hidden, told = (NetworkEnv("placement", one) for one in (spec, loading.override(spec, {"failures.hidden": ()})))
     struck = 0
     for seed in range(40):
         hidden.reset(seed=seed)

@@ -6,14 +6,15 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from og_env import IDS, config
+from og_env import IDS
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import TERMS
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 
 
 def short(name: str = "global-16"):
-    return config.override(config.load(name), {"episode.steps": 12, "failures.intensity": 20.0})
+    return loading.override(loading.load(name), {"episode.steps": 12, "failures.intensity": 20.0})
 
 
 @pytest.mark.parametrize("task", IDS)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from world_cases import compiled
 
-from og_env import config
-from og_env.checks import KINDS
 from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, KNOBS, STORE, TERMS, VERIFIER, WARM
 from og_env.kernel.views import bind
-from og_env.specs import SampledSites
+from og_env.scenario import loading
+from og_env.scenario.checks import KINDS
+from og_env.scenario.specs import SampledSites
 from og_env.world import PLANNER, CompiledWorld, Domain, compile_world, sizes_of, stack
 from og_env.world.sizes import most_shared
 
@@ -25,9 +25,9 @@ RTT_CSV = Path(__file__).parents[2] / "shared" / "data" / "rtt" / "cloud_interre
 
 def toy(sites: dict[str, dict[str, Any]], changes: dict[str, Any]) -> CompiledWorld:
     """toy-3 with other values at its sites, and at dotted keys."""
-    tables = config.load("toy-3").model_dump()
+    tables = loading.load("toy-3").model_dump()
     tables["sites"] = tuple(site | sites.get(site["name"], {}) for site in tables["sites"])
-    return compile_world(config.resolve(config.override(config.load(tables), changes)))
+    return compile_world(loading.resolve(loading.override(loading.load(tables), changes)))
 
 
 def started(world: CompiledWorld, model: int = 0) -> set[str]:
@@ -44,7 +44,7 @@ def running(world: CompiledWorld, role: int) -> set[str]:
 def test_toy_sizes_and_domains() -> None:
     world = compiled()
     assert world.sizes == {"N": 3, "M": 1, "U": 1, "F": 5, "S": 2, "D": 3, "Y": 1440, "T": 61}
-    assert world.sizes == sizes_of(config.load("toy-3"))
+    assert world.sizes == sizes_of(loading.load("toy-3"))
     assert world.domains == (
         Domain("provider", "P", (0, 1)),
         Domain("grid", "G", (1, 2)),
@@ -144,9 +144,9 @@ def test_speed_scales_with_the_gpus_of_a_replica() -> None:
 
 def test_a_proof_holds_the_stream_only_where_one_is_asked_for() -> None:
     for verification, busy_s in (("zkml", 2.0), ("none", 0.5), ("tee", 0.5)):
-        tables = config.load("toy-3").model_dump()
+        tables = loading.load("toy-3").model_dump()
         tables["models"] = ({**tables["models"][0], "verification": verification, "proof_multiplier": 4.0},)
-        arrays = compile_world(config.resolve(config.load(tables))).arrays
+        arrays = compile_world(loading.resolve(loading.load(tables))).arrays
         assert np.allclose(arrays.busy_s[0, 0], busy_s)
         assert np.allclose(arrays.service_s[0, 0], 0.5)
         assert np.allclose(arrays.capacity_rps[0, 0], 5 / busy_s)
@@ -207,17 +207,17 @@ def test_spread_gateways_stand_where_the_users_are() -> None:
 
 
 def test_a_second_gateway_goes_to_users_who_are_far_from_the_first() -> None:
-    west = config.load("toy-3").model_dump()["regions"][0]
+    west = loading.load("toy-3").model_dump()["regions"][0]
     east = west | {"name": "east", "country": "KE", "lon_deg": 37.0, "population_m": 0.5}
     changes = {"start": {"placement": "spread", "gateways": 2}, "regions": (west, east)}
     # b is nearer to users on average, but a already serves those near it
     assert running(toy({"b": {"provider": "R"}}, changes), GATEWAY) == {"a", "c"}
 
 
-@pytest.mark.parametrize("scenario", config.names())
+@pytest.mark.parametrize("scenario", loading.names())
 def test_every_scenario_compiles_within_its_means(scenario: str) -> None:
-    spec = config.load(scenario)
-    world = compile_world(config.resolve(spec), sizes=sizes_of(spec))
+    spec = loading.load(scenario)
+    world = compile_world(loading.resolve(spec), sizes=sizes_of(spec))
     arrays = world.arrays
     bind(world.sizes | {"W": 1}, arrays)
     for name, values in arrays._asdict().items():
@@ -239,7 +239,7 @@ def test_every_scenario_compiles_within_its_means(scenario: str) -> None:
 
 
 def test_padding_adds_nothing() -> None:
-    resolved = config.resolve(config.override(config.load("toy-3"), {"failures.process": "correlated"}))
+    resolved = loading.resolve(loading.override(loading.load("toy-3"), {"failures.process": "correlated"}))
     exact = compile_world(resolved)
     wide = compile_world(resolved, sizes=exact.sizes | {"N": 5, "S": 4, "F": 9, "D": 6})
     bind(wide.sizes | {"W": 1}, wide.arrays)
@@ -263,9 +263,9 @@ def test_padding_adds_nothing() -> None:
 
 
 def test_random_fleets_share_their_sizes() -> None:
-    spec = config.load("random-24")
+    spec = loading.load("random-24")
     sizes = sizes_of(spec)
-    worlds = [compile_world(config.resolve(spec, seed), sizes=sizes) for seed in range(40)]
+    worlds = [compile_world(loading.resolve(spec, seed), sizes=sizes) for seed in range(40)]
     assert all(world.sizes == sizes for world in worlds)
     assert len({world.resolved.sites for world in worlds}) == 40
     stacked = stack(worlds)
@@ -290,21 +290,21 @@ def random_selections() -> list[SampledSites]:
 
 
 def test_no_drawn_fleet_shares_more_than_its_bound() -> None:
-    base = config.load("random-24")
+    base = loading.load("random-24")
     for sampled in random_selections():
         bound = most_shared(sampled)
         spec = base.model_copy(update={"sites": sampled})
         sizes = sizes_of(spec)
         for seed in range(4):
-            world = compile_world(config.resolve(spec, seed), sizes=sizes)
+            world = compile_world(loading.resolve(spec, seed), sizes=sizes)
             for kind in KINDS:
                 shared = sum(domain.kind == kind and len(domain.members) >= 2 for domain in world.all_domains)
                 assert shared <= bound[kind], (sampled, seed, kind)
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
-    resolved = config.resolve(config.load("toy-3"))
-    sizes = sizes_of(config.load("toy-3"))
+    resolved = loading.resolve(loading.load("toy-3"))
+    sizes = sizes_of(loading.load("toy-3"))
     for letter in "NDMUYT":
         with pytest.raises(ValueError, match=f"needs {letter} = {sizes[letter]}"):
             compile_world(resolved, sizes=sizes | {letter: sizes[letter] - 1})
@@ -336,20 +336,20 @@ def test_measured_round_trips_replace_modelled_ones(tmp_path: Path) -> None:
 def test_a_second_site_of_a_region_has_its_measurements(tmp_path: Path) -> None:
     table = tmp_path / "rtt.csv"
     table.write_text("src,dst,rtt_ms\na,b,7\nb,b,1.5\n", encoding="utf-8")
-    tables = config.load("toy-3").model_dump()
+    tables = loading.load("toy-3").model_dump()
     copy = {**tables["sites"][1], "name": "b#2"}
     tables["sites"] = (*tables["sites"], copy)
     tables["network"]["rtt_csv"] = str(table)
-    rtt_ms = compile_world(config.resolve(config.load(tables))).arrays.rtt_ms[0]
+    rtt_ms = compile_world(loading.resolve(loading.load(tables))).arrays.rtt_ms[0]
     assert (rtt_ms[0, 3], rtt_ms[1, 3], rtt_ms[3, 3]) == (7, 1.5, 0.5)
 
 
 @pytest.mark.skipif(not RTT_CSV.is_file(), reason=f"no measurements at {RTT_CSV}")
 def test_the_recorded_matrix_gives_a_cloud_its_round_trips() -> None:
-    tables = config.load("one-cloud").model_dump()
-    plain = compile_world(config.resolve(config.load(tables)))
+    tables = loading.load("one-cloud").model_dump()
+    plain = compile_world(loading.resolve(loading.load(tables)))
     tables["network"]["rtt_csv"] = str(RTT_CSV)
-    measured = compile_world(config.resolve(config.load(tables)))
+    measured = compile_world(loading.resolve(loading.load(tables)))
     of_aws = np.array([site.provider == "aws" for site in measured.resolved.sites])
     changed = plain.arrays.rtt_ms[0] != measured.arrays.rtt_ms[0]
     np.fill_diagonal(changed, True)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from world_cases import compiled
 
-from og_env import catalog, config
-from og_env.checks import KINDS
 from og_env.kernel.arrays import DOWN, UNTRUSTED
+from og_env.scenario import catalog, loading
+from og_env.scenario.checks import KINDS
 from og_env.trust import availability, correlation_matrix, dense
 from og_env.trust.scenario import fleet_of_scenario
 from og_env.world import CompiledWorld, Domain, Source, compile_world, down_loads, find_members
@@ -241,7 +241,7 @@ def test_a_shock_hits_by_host_class() -> None:
 
 
 def test_domains_without_an_index_become_risks_of_their_members() -> None:
-    resolved = config.resolve(config.load("global-24"))
+    resolved = loading.resolve(loading.load("global-24"))
     exact = compile_world(resolved)
     few = compile_world(resolved, sizes=exact.sizes | {"S": 6, "F": 30})
     kept = few.domains[:6]

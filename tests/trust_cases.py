@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from og_env.specs import FailureKind
+from og_env.scenario.specs import FailureKind
 from og_env.trust import build_fleet
 
 KINDS = ("provider", "country", "grid")

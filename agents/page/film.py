@@ -11,7 +11,7 @@ from agents import evaluate
 from agents.policy import Policy
 from agents.recording import Recording, record
 from og_env.render import MapView, view_of
-from og_env.specs import ScenarioSpec
+from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
 from og_env.world import Domain
 

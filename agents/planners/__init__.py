@@ -17,9 +17,9 @@ from agents.planners.rollout import Rollout
 from agents.planners.targets import StaticPlacement, Target
 from agents.planners.tuned import START, constants_of
 from agents.policy import Policy
-from og_env import config
-from og_env.parsing import nearest_valid
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.reading import nearest_valid
+from og_env.scenario.specs import ScenarioSpec
 
 LEVELS = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5)
 """multiples of the expected demand that the programmes are solved for; training episodes choose"""
@@ -85,7 +85,7 @@ def make(
     tasks = TASKS[:1] if name in PLACEMENTS else TASKS
     if task not in tasks:
         raise ValueError(f"{name} has no decisions in the task {task!r}; valid are {', '.join(tasks)}")
-    spec = config.load(scenario)
+    spec = loading.load(scenario)
     if constants and name not in START:
         raise ValueError(f"{name} has no constants")
     for key in constants or {}:

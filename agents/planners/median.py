@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.planners.targets import Target, starting
-from og_env import config
 from og_env.dynamics import TERM
 from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER, World
 from og_env.requirements import bring
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
 from og_env.status import quorum_of
 from og_env.world import compile_world
 
@@ -71,7 +71,7 @@ def p_median(spec: ScenarioSpec, *, robust: bool = False, level: float = 1.0, ti
     """
     if spec.fleet == "random":
         raise ValueError(f"{spec.name}: a static placement needs a fixed fleet, but every episode draws another")
-    world = compile_world(config.resolve(spec)).arrays
+    world = compile_world(loading.resolve(spec)).arrays
     programme = formulate(world, robust, level)
     values = solve(programme, time_limit_s)
     shape = world.replica_gpus[0].shape

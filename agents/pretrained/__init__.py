@@ -17,9 +17,9 @@ from agents import checkpoint
 from agents.recipes import RECIPES, recipe_of
 from agents.run_record import training_of
 from agents.worlds import differences
-from og_env import config
-from og_env.parsing import nearest_valid, read_json
-from og_env.specs import ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.reading import nearest_valid, read_json
+from og_env.scenario.specs import ScenarioSpec
 
 FOLDER = Path(__file__).parent
 CURVE = ("timesteps", "time/elapsed_s", "validation/return")
@@ -38,7 +38,7 @@ def folders_for(spec: ScenarioSpec, task: str = "placement") -> dict[str, Path]:
     fitting = [
         recipe
         for recipe, meta in metas.items()
-        if meta["task"] == task and not differences(config.load(meta["scenario"]), spec)
+        if meta["task"] == task and not differences(loading.load(meta["scenario"]), spec)
     ]
     return {recipe: folders[recipe] for recipe in sorted(fitting, key=lambda name: -metas[name]["validation_return"])}
 

@@ -33,7 +33,7 @@ def package_stamp(folder: Path) -> str:
     return sources.hexdigest()
 
 
-_STAMP = package_stamp(Path(__file__).parent)
+_STAMP = package_stamp(Path(__file__).parents[1])
 
 
 class KernelLibrary(JITCodeLibrary):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from og_env import advance
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, KNOBS, LOADING, STAGING, WARM
 from og_env.live.format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState, last_hour
-from og_env.parsing import fail
+from og_env.scenario.reading import fail
 from og_env.simulator import Simulator
 from og_env.world import CompiledWorld
 

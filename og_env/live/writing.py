@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_env import config
 from og_env.kernel.arrays import ABSENT, FETCHING, KNOBS, LOADING, STAGING
 from og_env.live.format import BITS, PHASES, ROLE_NAMES, LiveState, last_hour
+from og_env.scenario import loading
 from og_env.simulator import Simulator
 
 
@@ -60,7 +60,7 @@ def _scenario(simulator: Simulator, b: int) -> Any:
     spec = simulator.spec
     if simulator.random_fleet:
         spec = spec.model_copy(update={"fleet": "fixed", "sites": simulator.world_of(b).resolved.sites})
-    elif spec.name in config.names() and config.load(spec.name) == spec:
+    elif spec.name in loading.names() and loading.load(spec.name) == spec:
         return spec.name
     return spec.model_dump(mode="json", exclude_none=True)
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.config import ResolvedScenario
 from og_env.kernel.arrays import DOWN, FETCHING, GATEWAY, LOADING, METRICS, WARM, Output, State, Tape, World
+from og_env.scenario.loading import ResolvedScenario
 
 Floats = NDArray[np.float64]
 FIT_ROUNDS = 12

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from og_env.network import great_circle_km
+from og_env.scenario.distance_model import great_circle_km
 from og_env.trust.concentration import Concentration, concentration
 from og_env.trust.fleet import SITE, Fleet, select
 from og_env.trust.growth import Addition, Curve, curve_as_listed, curve_greedy

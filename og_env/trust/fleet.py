@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from og_env.specs import Effect, FailureKind
+from og_env.scenario.specs import Effect, FailureKind
 from og_env.trust.model import COUNTED_EFFECTS, Floats, Ints, active_shocks
 
 PRIVATE = -1
@@ -19,7 +19,7 @@ MAX_ACTIVE_SHOCKS = 300.0
 """on one node: beyond it the node is never up and correlations are not defined in float64"""
 
 FailureOf = Callable[[str, str], FailureKind | None]
-"""(kind's label, domain's name or "" for a private one) -> failure parameters, e.g. og_env.catalog.failure_kind"""
+"""(kind's label, domain's name or "" for a private one) -> failure parameters, e.g. og_env.scenario.catalog.failure_kind"""
 
 
 class Fleet(NamedTuple):

@@ -22,7 +22,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from og_env.specs import Effect, FailureKind
+from og_env.scenario.specs import Effect, FailureKind
 
 HOURS_PER_YEAR = 8760.0
 COUNTED_EFFECTS: tuple[Effect, ...] = ("DOWN", "UNTRUSTED")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from og_env.specs import DomainSpec, Effect, FailureKind, FailureSpec, SiteSpec
+from og_env.scenario.specs import DomainSpec, Effect, FailureKind, FailureSpec, SiteSpec
 from og_env.trust.fleet import PRIVATE, SITE, FailureOf, Fleet, build_fleet
 from og_env.trust.model import COUNTED_EFFECTS
 

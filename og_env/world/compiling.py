@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.config import ResolvedScenario
 from og_env.kernel.arrays import World
 from og_env.kernel.views import allocate
+from og_env.scenario.loading import ResolvedScenario
 from og_env.world.domains import NO_DOMAIN, Domain, derive_domains, is_own, shared_domains
 from og_env.world.hazards import fill_domains, fill_hazards
 from og_env.world.places import fill_demand, fill_distances, fill_models, fill_sites

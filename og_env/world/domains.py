@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from og_env.checks import KINDS, domain_of
-from og_env.specs import DomainSpec, SiteSpec
+from og_env.scenario.checks import KINDS, domain_of
+from og_env.scenario.specs import DomainSpec, SiteSpec
 
 
 class Domain(NamedTuple):

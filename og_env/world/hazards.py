@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from og_env.config import ResolvedScenario
 from og_env.kernel.arrays import WARM_UP_H, World
+from og_env.scenario.loading import ResolvedScenario
 from og_env.trust import availability, correlation_matrix
 from og_env.trust.model import FACILITATOR_H, Floats
 from og_env.world.domains import Domain, is_own

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.catalog import gpus_per_replica, tokens_per_s
-from og_env.config import ResolvedScenario
 from og_env.kernel.arrays import World
-from og_env.specs import ModelSpec
+from og_env.scenario.catalog import gpus_per_replica, tokens_per_s
+from og_env.scenario.loading import ResolvedScenario
+from og_env.scenario.specs import ModelSpec
 from og_env.world.distances import nearest_first, site_rtt_ms, user_rtt_ms
 
 VERIFICATIONS = ("none", "tee", "zkml")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from og_env import config
-from og_env.checks import KINDS, domain_of
-from og_env.fleets import Pool, site_pool
-from og_env.specs import SampledRegions, SampledSites, ScenarioSpec
+from og_env.scenario import loading
+from og_env.scenario.checks import KINDS, domain_of
+from og_env.scenario.random_fleet import Pool, site_pool
+from og_env.scenario.specs import SampledRegions, SampledSites, ScenarioSpec
 from og_env.world.domains import Domain, derive_domains, shared_domains
 
 
@@ -19,7 +19,7 @@ def sizes_of(spec: ScenarioSpec) -> dict[str, int]:
         shared, memberships = sum(by_kind.values()), 1 + sum(count > 0 for count in by_kind.values())
         sites = spec.sites.count
     else:
-        fleet = config.sites_of(spec)
+        fleet = loading.sites_of(spec)
         domains = shared_domains(derive_domains(fleet, spec.domains))
         sites, shared, memberships = len(fleet), len(domains), most_memberships(domains)
     regions = spec.regions.count if isinstance(spec.regions, SampledRegions) else len(spec.regions)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env import catalog
-from og_env.checks import KINDS
 from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED
-from og_env.specs import Effect, FailureKind, FailureSpec, SiteSpec
+from og_env.scenario import catalog
+from og_env.scenario.checks import KINDS
+from og_env.scenario.specs import Effect, FailureKind, FailureSpec, SiteSpec
 from og_env.trust.model import HOURS_PER_YEAR, mixture_mean_h
 from og_env.trust.scenario import scenario_kind, with_present_kinds
 from og_env.world.domains import Domain

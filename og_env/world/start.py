@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER
-from og_env.specs import ModelSpec, SiteSpec, StartSpec
+from og_env.scenario.specs import ModelSpec, SiteSpec, StartSpec
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

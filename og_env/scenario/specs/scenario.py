@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from og_env.network import CONTINENTS, SHIPPED, DistanceModel
-from og_env.specs.facts import (
+from og_env.scenario.distance_model import CONTINENTS, SHIPPED, DistanceModel
+from og_env.scenario.specs.facts import (
     Count,
     Effect,
     GpuSpec,
@@ -218,7 +218,7 @@ class DistanceSpec(Spec):
         return self
 
     def model(self) -> DistanceModel:
-        """The same as `og_env.network` takes it."""
+        """The same as `og_env.scenario.distance_model` takes it."""
         factors = {(pair[:2], pair[3:]): factor for pair, factor in self.pair_factors.items()}
         return DistanceModel(self.near_ms, self.near_ms_per_km, self.far_ms, self.far_ms_per_km, factors)
 

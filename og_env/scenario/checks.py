@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from og_env import catalog
-from og_env.catalog import gpus_per_replica
-from og_env.fleets import site_pool
-from og_env.parsing import Path_, fail
-from og_env.specs import (
+from og_env.scenario import catalog
+from og_env.scenario.catalog import gpus_per_replica
+from og_env.scenario.random_fleet import site_pool
+from og_env.scenario.reading import Path_, fail
+from og_env.scenario.specs import (
     GpuSpec,
     Kind,
     ModelEntry,

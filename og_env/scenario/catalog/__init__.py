@@ -7,7 +7,7 @@ import functools
 import math
 from typing import get_args
 
-from og_env.catalog.schemas import (
+from og_env.scenario.catalog.schemas import (
     FAILURES,
     INCIDENTS,
     MODELS,
@@ -18,9 +18,9 @@ from og_env.catalog.schemas import (
     data_file,
     gpus,
 )
-from og_env.catalog.tables import nearest, read_csv
-from og_env.network import continent_of
-from og_env.specs import FailureKind, GpuSpec, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
+from og_env.scenario.catalog.tables import nearest, read_csv
+from og_env.scenario.distance_model import continent_of
+from og_env.scenario.specs import FailureKind, GpuSpec, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
 
 __all__ = [
     "SiteOffer",

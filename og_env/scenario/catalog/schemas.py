@@ -10,9 +10,9 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
-from og_env.catalog.tables import Table, nearest, number, one_of, optional, pairs, read_csv, text, whole
-from og_env.network import continent_of, countries
-from og_env.specs import (
+from og_env.scenario.catalog.tables import Table, nearest, number, one_of, optional, pairs, read_csv, text, whole
+from og_env.scenario.distance_model import continent_of, countries
+from og_env.scenario.specs import (
     FailureKind,
     GpuSpec,
     HostClass,

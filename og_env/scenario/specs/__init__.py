@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from og_env.specs.facts import (
+from og_env.scenario.specs.facts import (
     Count,
     Effect,
     FailureKind,
@@ -21,7 +21,7 @@ from og_env.specs.facts import (
     TeeVendor,
     Verification,
 )
-from og_env.specs.scenario import (
+from og_env.scenario.specs.scenario import (
     DemandSpec,
     DistanceSpec,
     DomainSpec,

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env import catalog
-from og_env.catalog import SiteOffer
-from og_env.specs import RegionSpec, SampledRegions, SampledSites, SiteSpec
+from og_env.scenario import catalog
+from og_env.scenario.catalog import SiteOffer
+from og_env.scenario.specs import RegionSpec, SampledRegions, SampledSites, SiteSpec
 
 PRICE_JITTER = 0.1
 """relative half-width of the price of a second site in the same catalogue region: offers of one market differ by about that"""

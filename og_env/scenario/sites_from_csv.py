@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, NoReturn, get_args
 
 import numpy as np
 
-from og_env import catalog
-from og_env.catalog import SiteOffer
-from og_env.network import countries, great_circle_km
-from og_env.node_table import COUNTRY_ALIASES, MISSING, NodeTable, read_node_table
-from og_env.parsing import nearest_valid
-from og_env.specs import HostClass, Role, TeeVendor
+from og_env.scenario import catalog
+from og_env.scenario.catalog import SiteOffer
+from og_env.scenario.distance_model import countries, great_circle_km
+from og_env.scenario.node_csv import COUNTRY_ALIASES, MISSING, NodeTable, read_node_table
+from og_env.scenario.reading import nearest_valid
+from og_env.scenario.specs import HostClass, Role, TeeVendor
 
 COUNTS, PRICES = ("gpu_count", "gpus"), ("usd_per_gpu_hour", "price")
 """columns of a site's GPUs and of their rent, first found first used"""
@@ -52,7 +52,7 @@ def read_sites(
     gpu: str = "A100-80GB",
     gpu_count: int = 4,
 ) -> SiteTable:
-    """Sites from a CSV with the columns of `og_env.node_table` and those of KEPT; `mapped` names columns.
+    """Sites from a CSV with the columns of `og_env.scenario.node_csv` and those of KEPT; `mapped` names columns.
 
     A node needs a name, a provider, a country and a place (lat and lon, or a city or country of the catalogue). A missing
     grid is that of the nearest catalogue site of the country; what a known provider has everywhere is taken from its nearest

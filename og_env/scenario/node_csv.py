@@ -16,8 +16,8 @@ from typing import BinaryIO, NamedTuple, NoReturn, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.parsing import nearest_valid
-from og_env.specs import HostClass, Kind
+from og_env.scenario.reading import nearest_valid
+from og_env.scenario.specs import HostClass, Kind
 
 ALIASES = {"asn": "transit", "city": "metro"}
 """columns that are called otherwise than the kind of dependency they are"""

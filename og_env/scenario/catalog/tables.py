@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from og_env.specs import Spec
+from og_env.scenario.specs import Spec
 
 SpecT = TypeVar("SpecT", bound=Spec)
 Converter = Callable[[str], Any]

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from og_env.specs import (
+from og_env.scenario.specs import (
     ModelEntry,
     ModelSpec,
     RegionSpec,

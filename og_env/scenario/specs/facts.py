@@ -124,7 +124,7 @@ class RegionSpec(Spec):
 
 
 class FailureKind(Spec):
-    """How a kind of shared dependency breaks (facts: og_env/data/failures.csv)."""
+    """How a kind of shared dependency breaks (facts: og_env/scenario/catalog/data/failures.csv)."""
 
     kind: Kind
     rate_per_year: NonNegative
@@ -150,7 +150,7 @@ class FailureKind(Spec):
 
 
 class IncidentSpec(Spec):
-    """A recorded outage (facts: og_env/data/incidents.csv)."""
+    """A recorded outage (facts: og_env/scenario/catalog/data/incidents.csv)."""
 
     id: str
     date: str

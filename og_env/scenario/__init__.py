@@ -1,0 +1,1 @@
+"""Scenarios: what a file may say, the catalogue of facts, and how both become a concrete fleet."""
