@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from agents.page import Film
 from og_env.render import MapView, frame
-from og_env.render.picture import LOOKS
+from og_env.render.map import LOOKS
 
 AROUND_H = 1.0
 """shown before the first row in which something is broken, and after the last"""

@@ -61,9 +61,9 @@ def check_herd(store_gbps: float, fetches: int = FETCHES) -> Herd:
     for step in range(1, tables["episode"]["steps"]):
         simulator.advance(np.zeros(2, np.int64))
         for b in range(2):
-            loading = np.flatnonzero(state.phase[b, 0] == LOADING)
-            if done_s[b] == 0 and len(loading) == (1, fetches)[b]:
-                loaded_ms = world.load_ms[0, 0, loading] - state.left[b, 0, loading]
+            under_way = np.flatnonzero(state.phase[b, 0] == LOADING)
+            if done_s[b] == 0 and len(under_way) == (1, fetches)[b]:
+                loaded_ms = world.load_ms[0, 0, under_way] - state.left[b, 0, under_way]
                 done_s[b] = step * STEP_S - loaded_ms.min() / 1000
     simulator.close()
     return Herd(store_gbps, fetches, float(done_s[0]), float(done_s[1]))

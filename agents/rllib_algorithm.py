@@ -36,7 +36,7 @@ class PolicyLearner(PPOTorchLearner):
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         module = self.module[module_id]
         parameters, policy = self.get_parameters(module), module.unwrapped().policy
-        optimizer = policy.optimizer_class(parameters, lr=loading.lr, **policy.optimizer_kwargs)
+        optimizer = policy.optimizer_class(parameters, lr=config.lr, **policy.optimizer_kwargs)
         self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters)
 
 

@@ -71,7 +71,7 @@ class FragmentRunner(EnvRunner):
     """An env runner whose `fragment` is a pure function of its arguments."""
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
-        super().__init__(config=loading, **kwargs)
+        super().__init__(config=config, **kwargs)
         torch.set_num_threads(1)
         self.number = max((self.worker_index or 0) - 1, 0)
         self.make_env()

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 from gymnasium.spaces import Space
 
-from og_env import show
+from og_env.render import world_text
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 
@@ -40,17 +40,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _output(chosen: argparse.Namespace) -> str:
     if chosen.command == "scenarios":
-        return show.scenarios_table([loading.load(name) for name in loading.names()])
+        return world_text.scenarios_table([loading.load(name) for name in loading.names()])
     if chosen.command == "schema":
         return json.dumps(ScenarioSpec.model_json_schema(), indent=2)
     if chosen.command == "incidents":
-        return show.incidents_table()
+        return world_text.incidents_table()
     if chosen.fleet_seed is not None and chosen.fleet_seed < 0:
         raise ValueError(f"--fleet-seed: must be >= 0, not {chosen.fleet_seed}")
     spec = loading.load(chosen.scenario)
-    world = show.world_text(loading.resolve(spec, chosen.fleet_seed))
+    world = world_text.world_text(loading.resolve(spec, chosen.fleet_seed))
     spaces = _spaces(spec)
-    return f"{world}\n\n{show.spaces_text(spaces)}" if spaces else world
+    return f"{world}\n\n{world_text.spaces_text(spaces)}" if spaces else world
 
 
 def _spaces(spec: ScenarioSpec) -> dict[str, tuple[Space[Any], Space[Any]]]:

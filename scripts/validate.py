@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no install
 
 from agents import failure_check, herd_check, queue_check, rtt_fit
 from og_env.command_line import Parser, guarded
+from og_env.render.world_text import table
 from og_env.scenario.demand_trace import Trace, load_trace_csv
 from og_env.scenario.distance_model import SHIPPED
-from og_env.show import table
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """recorded data beside the project; a check whose data is absent is left out and says so"""

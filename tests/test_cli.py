@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from gymnasium import spaces
 
-from og_env import show
 from og_env.__main__ import main
+from og_env.render import world_text
 from og_env.scenario import catalog, loading
 
 REPOSITORY = Path(__file__).parents[1]
@@ -63,7 +63,7 @@ def test_show_draws_another_fleet(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_spaces_are_printed_with_their_shapes() -> None:
     observation = spaces.Dict({"sites": spaces.Box(-1, 1, (24, 7)), "globals": spaces.Box(-1, 1, (9,))})
-    text = show.spaces_text(
+    text = world_text.spaces_text(
         {"A-v0": (spaces.Discrete(11), observation), "B-v0": (spaces.MultiDiscrete([11, 5]), spaces.Box(0, 1, (3,)))}
     )
     assert text.splitlines() == [
@@ -77,17 +77,17 @@ def test_spaces_are_printed_with_their_shapes() -> None:
 
 def test_numbers_of_the_toy_world() -> None:
     whole = loading.resolve(loading.load("toy-3"))
-    assert show.replica_rps(whole.models[0], whole.sites[0], whole.gpus["unit"]) == pytest.approx(10.0)
-    assert show.gpus_for_load(whole) == pytest.approx(8 / 0.9 / 10)
-    assert show.peak_factor(whole) == 1.0
+    assert world_text.replica_rps(whole.models[0], whole.sites[0], whole.gpus["unit"]) == pytest.approx(10.0)
+    assert world_text.gpus_for_load(whole) == pytest.approx(8 / 0.9 / 10)
+    assert world_text.peak_factor(whole) == 1.0
 
 
 def test_standard_world_is_a_third_full_on_average_and_half_full_at_the_daily_peak() -> None:
     """Crowds and bursts come on top of that."""
     whole = loading.resolve(loading.load("global-24"))
     gpu_count = sum(site.gpu_count for site in whole.sites)
-    assert 0.3 <= show.gpus_for_load(whole) / gpu_count <= 0.4
-    assert 0.4 <= show.gpus_for_load(whole, show.peak_factor(whole)) / gpu_count <= 0.6
+    assert 0.3 <= world_text.gpus_for_load(whole) / gpu_count <= 0.4
+    assert 0.4 <= world_text.gpus_for_load(whole, world_text.peak_factor(whole)) / gpu_count <= 0.6
 
 
 def test_schema_is_json_and_knows_every_field(capsys: pytest.CaptureFixture[str]) -> None:

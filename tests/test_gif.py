@@ -10,7 +10,7 @@ import pytest
 from agents import heuristics
 from agents.gif import MOST_FRAMES, WIDTH_PX, moment_of, shown, write_gif
 from agents.page import film
-from og_env.render.picture import LOOKS
+from og_env.render.map import LOOKS
 from og_env.scenario import loading
 from scripts import replay as script
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from og_env import glossary
 from og_env.actions import count, describe
 from og_env.kernel.arrays import KNOBS, METRICS, TERMS
+from og_env.render import glossary
 
 
 def test_every_name_has_a_sentence() -> None:

@@ -8,8 +8,8 @@ import gymnasium as gym
 import pytest
 
 import og_env  # noqa: F401 (registers the ids)
+from og_env.render.world_text import gpus_for_load
 from og_env.scenario import loading
-from og_env.show import gpus_for_load
 from scripts import make_scenario as script
 
 ROOT = Path(__file__).parents[1]

@@ -7,9 +7,9 @@ import pytest
 
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, METRICS, SLOW, STORE, UNTRUSTED, VERIFIER
-from og_env.land import outlines
 from og_env.render import MapView, frame, table, view_of
-from og_env.render.picture import HEIGHT_PX, LOOKS, WIDTH_PX, looks
+from og_env.render.land import outlines
+from og_env.render.map import HEIGHT_PX, LOOKS, WIDTH_PX, looks
 from og_env.render.view import _by_gateway, _flow_rps, _nearest_gateway
 
 NAMES = ("aws/virginia", "hetzner/falkenstein", "latitude/tokyo", "home/sydney")

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from agents.impact import lost_rps
 from agents.page.film import Film
 from agents.page.outages import merged, moves_of, outages_of, outcome, spans, struck_share
-from og_env.land import outlines
-from og_env.render.picture import LOOKS, TRAFFIC, USERS, looks
+from og_env.render.land import outlines
+from og_env.render.map import LOOKS, TRAFFIC, USERS, looks
 from og_env.render.view import MapView
 
 Json = dict[str, Any]

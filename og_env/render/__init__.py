@@ -1,6 +1,6 @@
 """Pictures of a moment: a `MapView` of plain arrays goes in, a map or a table comes out."""
 
-from og_env.render.picture import frame
+from og_env.render.map import frame
 from og_env.render.text import table
 from og_env.render.view import MapView, view_of
 

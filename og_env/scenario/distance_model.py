@@ -127,7 +127,7 @@ def continent_of(country: str) -> str:
 @functools.cache
 def countries() -> dict[str, str]:
     """Continent by country; GeoNames' continents, with the Middle East as one of its own."""
-    text = resources.files("og_env").joinpath("data/countries.csv").read_text(encoding="utf-8")
+    text = resources.files("og_env.scenario.catalog").joinpath("data/countries.csv").read_text(encoding="utf-8")
     return {row["country"]: row["continent"] for row in csv.DictReader(text.splitlines())}
 
 

@@ -46,7 +46,7 @@ class ResolvedScenario(NamedTuple):
 
 def scenarios_folder() -> Path:
     """Where the shipped scenario files are: in the source tree, or inside the installed package."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     in_tree = package.parent / "configs" / "scenarios"
     if (in_tree / "toy-3.toml").is_file():
         return in_tree

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from og_env.land import outlines
+from og_env.render.land import outlines
 from og_env.trust.model import Floats
 
 CELL_DEG = 0.5

@@ -78,7 +78,7 @@ def gpus() -> dict[str, GpuSpec]:
 
 def data_file(name: str) -> Path:
     """Path of a shipped table."""
-    return Path(str(resources.files("og_env").joinpath(f"data/{name}")))
+    return Path(str(resources.files("og_env.scenario.catalog").joinpath(f"data/{name}")))
 
 
 def conditions(alternative: str) -> list[tuple[str, str]]:

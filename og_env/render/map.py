@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from og_env import requirements
 from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, SLOW, STORE, UNTRUSTED, VERIFIER
-from og_env.land import outlines
+from og_env.render.land import outlines
 from og_env.render.text import clock, figures
 from og_env.render.view import Floats, MapView
 

@@ -1,4 +1,4 @@
-"""Outlines of the land, for maps (og_env/data/land.csv; Natural Earth 1:110m, public domain)."""
+"""Outlines of the land, for maps (og_env/render/land.csv; Natural Earth 1:110m, public domain)."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from numpy.typing import NDArray
 @functools.cache
 def outlines() -> tuple[NDArray[np.float64], ...]:
     """Closed outlines of continents and islands north of 60 degrees south, each [P, 2] of (lon, lat) in degrees."""
-    _, *rows = (resources.files("og_env") / "data" / "land.csv").read_text(encoding="utf-8").splitlines()
+    _, *rows = (resources.files("og_env.render") / "land.csv").read_text(encoding="utf-8").splitlines()
     return tuple(np.array([point.split() for point in row.split(";")], np.float64) for row in rows)
