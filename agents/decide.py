@@ -27,8 +27,9 @@ import numpy as np
 
 from agents import evaluate, heuristics, lineup
 from agents.policy import Policy, attach
-from og_env import IDS, TASKS, actions, advance
+from og_env import IDS, TASKS, advance
 from og_env.command_line import Parser, guarded
+from og_env.dynamics import operations
 from og_env.kernel.arrays import KNOBS, TERMS
 from og_env.live import LiveState, describe, place
 from og_env.lookahead import Copies, idle, outlook
@@ -144,7 +145,7 @@ class Adviser:
         )
 
     def words(self, operation: int) -> str:
-        return actions.describe(operation, self._sites, self._models)
+        return operations.describe(operation, self._sites, self._models)
 
     def close(self) -> None:
         self.env.close()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from agents.episodes import TRACED, Episodes
 from agents.policy import Policy
-from og_env.actions import describe
+from og_env.dynamics.operations import describe
 from og_env.kernel.arrays import DOWN, FROZEN, METRICS, SLOW, TERMS, UNTRUSTED, WARM
 from og_env.spaces import split_actions
 from og_env.vector_env import NetworkVectorEnv

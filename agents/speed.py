@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
+from og_env.dynamics.reference import step as oracle_step
 from og_env.env import NetworkEnv
-from og_env.oracle import step as oracle_step
 from og_env.scenario import loading
 from og_env.scenario.specs import SampledSites, ScenarioSpec
 from og_env.simulator import Interface

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from og_env.actions import write_mask
-from og_env.dynamics import begin, step, tally
+from og_env.dynamics.operations import write_mask
+from og_env.dynamics.routing import list_placed
+from og_env.dynamics.step import begin, step, tally
 from og_env.kernel.arrays import environment, state_of, tape_of
 from og_env.kernel.compile import entry, kernel
 from og_env.kernel.views import opened, prefetch
 from og_env.observation import observe
 from og_env.proposals import autoscale, propose
-from og_env.routing import list_placed
 
 OPERATIONS, PROPOSALS, AUTOSCALED = range(3)
 """what an action's first number means: an operation, an offer, nothing (the autoscaler acts)"""

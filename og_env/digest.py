@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from og_env.dynamics.routing import listen
+from og_env.dynamics.verification import hour_begins
 from og_env.kernel.compile import kernel
 from og_env.nominal import LOOKAHEAD
-from og_env.routing import listen
-from og_env.status import hour_begins
 
 
 @kernel

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from og_env import actions as operations
+from og_env.dynamics import operations
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.lookahead import Outlook
 from og_env.options import incident_facts, scripted_of

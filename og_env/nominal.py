@@ -6,7 +6,7 @@ others' routing, and only its column of the losses, to redo.
 
 from __future__ import annotations
 
-from og_env.contingency import (
+from og_env.dynamics.contingency import (
     bits_of,
     changed_bits,
     count_disks,
@@ -15,17 +15,17 @@ from og_env.contingency import (
     list_critical,
     write_part,
 )
-from og_env.dynamics import TERM
+from og_env.dynamics.memo import survey
+from og_env.dynamics.placement import count_fetches
+from og_env.dynamics.reward import latency_term, unserved_term
+from og_env.dynamics.routing import gather, list_placed, listen
+from og_env.dynamics.step import TERM
+from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import VERIFIER
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.simd import largest, load, splat, store, total
 from og_env.kernel.views import LANES
 from og_env.nominal_flow import flow, list_nominal
-from og_env.placement import count_fetches
-from og_env.reward import latency_term, unserved_term
-from og_env.routing import gather, list_placed, listen
-from og_env.status import NO_PROOF, quorum_of
-from og_env.survey import survey
 
 LOOKAHEAD, HORIZON, HEDGE, THRESHOLD, SHORTLIST, RISK = range(6)
 """positions in world.planner: see world.PLANNER"""

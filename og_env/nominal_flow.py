@@ -10,12 +10,12 @@ split: a domain's share in that is a sum of limits (`held`), which one replica c
 
 from __future__ import annotations
 
+from og_env.dynamics.latency import LEAST_LOAD, QUEUE_BEND, wait_probability
+from og_env.dynamics.routing import add_replica, weigh
 from og_env.kernel.arrays import DOWN, UNTRUSTED
 from og_env.kernel.compile import kernel
 from og_env.kernel.simd import load, splat, store, total
 from og_env.kernel.views import LANES
-from og_env.latency import LEAST_LOAD, QUEUE_BEND, wait_probability
-from og_env.routing import add_replica, weigh
 
 LEAST_RPS = 1e-300
 """divides in place of nothing"""

@@ -7,7 +7,7 @@ brings once it is useful, minus its rent, minus its one-off cost spread over the
 
 from __future__ import annotations
 
-from og_env.actions import (
+from og_env.dynamics.operations import (
     LAUNCH,
     RETIRE,
     STAGE,
@@ -17,15 +17,15 @@ from og_env.actions import (
     role_operation,
     store_lives,
 )
-from og_env.dynamics import TERM
+from og_env.dynamics.placement import fetch_rate, source_of
+from og_env.dynamics.step import TERM
+from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, GATEWAY, ON_DISK, STORE, VERIFIER
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.simd import load, splat, total
 from og_env.kernel.views import LANES
 from og_env.nominal import HORIZON, SHORTLIST, THRESHOLD, begin_trials, evaluate, priced, role_trial, trial
 from og_env.nominal_flow import add_nominal, hold, release
-from og_env.placement import fetch_rate, source_of
-from og_env.status import NO_PROOF, quorum_of
 
 REMOVALS = 0.4
 """share of the offers kept for removals"""

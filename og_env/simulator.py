@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from og_env import actions, advance
+from og_env import advance
+from og_env.dynamics import operations
 from og_env.fields import Slices, slices
 from og_env.kernel.arrays import GROUPS, METRICS, Memo, Output, Scratch, State, Tape, World
 from og_env.kernel.compile import announce
@@ -96,7 +97,7 @@ class Simulator:
             "H": compiled.sizes["F"] if looks else 0,
             "Q": len(METRICS),
             "C": 1,
-            "V": actions.count(compiled.sizes["N"], compiled.sizes["M"]),
+            "V": operations.count(compiled.sizes["N"], compiled.sizes["M"]),
         }
         self.entry = advance.ENTRIES[self.mode]
         self.slices = self._slices()

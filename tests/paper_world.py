@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from og_env.dynamics.reference import step
 from og_env.kernel.arrays import DOWN, FETCHING, GATEWAY, METRICS, STORE, TERMS, VERIFIER, Output, State, Tape, World
 from og_env.kernel.views import allocate
-from og_env.oracle import step
 
 A, B, C = range(3)
 SIZES = {

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from random_worlds import arrays_for_kernel, copy_of, random_episodes, random_operations
 
-from og_env.actions import count
 from og_env.advance import OPERATIONS, by_operations
+from og_env.dynamics.operations import count
+from og_env.dynamics.reference import possible, step
 from og_env.kernel.arrays import KNOBS, METRICS, TERMS, Output, State
 from og_env.kernel.views import bind
-from og_env.oracle import possible, step
 from og_env.simulator import Settings, Simulator
 
 WORLDS_PER_SEED = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from og_env.actions import count, describe
+from og_env.dynamics.operations import count, describe
 from og_env.kernel.arrays import KNOBS, METRICS, TERMS
 from og_env.render import glossary
 

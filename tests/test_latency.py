@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from og_env.dynamics.latency import wait_probability
 from og_env.kernel.compile import njit
-from og_env.latency import wait_probability
 
 
 def erlang_c(rho: float, streams: int) -> float:

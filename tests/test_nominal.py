@@ -9,11 +9,13 @@ import pytest
 from random_worlds import arrays_for_kernel, random_episodes, random_operations
 
 from og_env import advance
-from og_env.contingency import count_roles, critical_part, mark_critical, write_held, write_part
+from og_env.dynamics.contingency import count_roles, critical_part, mark_critical, write_held, write_part
+from og_env.dynamics.latency import finality, model_latency, write_delays
+from og_env.dynamics.reference import possible
+from og_env.dynamics.routing import add_replica, room, split, weigh
 from og_env.kernel.arrays import DOWN, FETCHING, memo_of, scratch_of, state_of, world_of
 from og_env.kernel.compile import njit
 from og_env.kernel.views import bind, opened
-from og_env.latency import finality, model_latency, write_delays
 from og_env.nominal import (
     begin_trials,
     count_role,
@@ -24,8 +26,6 @@ from og_env.nominal import (
     verified_of,
 )
 from og_env.nominal_flow import add_nominal, flow, hold, release
-from og_env.oracle import possible
-from og_env.routing import add_replica, room, split, weigh
 from og_env.simulator import Settings, Simulator
 
 PLANNER = (1, 6, 0.5, 0.002, 4, 1.0)

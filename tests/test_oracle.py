@@ -26,6 +26,8 @@ from paper_world import (
     strikes,
 )
 
+from og_env.dynamics.reference import possible, step
+from og_env.dynamics.verification import TEE
 from og_env.kernel.arrays import (
     ABSENT,
     DOWN,
@@ -43,8 +45,6 @@ from og_env.kernel.arrays import (
     WARM,
     State,
 )
-from og_env.oracle import possible, step
-from og_env.status import TEE
 
 
 def near(value: Any) -> Any:

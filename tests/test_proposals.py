@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from og_env.actions import reachable
+from og_env.dynamics.operations import reachable
 from og_env.kernel.arrays import state_of
 from og_env.kernel.compile import njit
 from og_env.kernel.views import opened

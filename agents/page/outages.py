@@ -12,7 +12,7 @@ import numpy.typing as npt
 from agents.impact import AFTERMATH_H, lost_rps, worst_hour
 from agents.page.film import Film
 from agents.recording import BITS, Recording
-from og_env.actions import describe
+from og_env.dynamics.operations import describe
 from og_env.world import Domain
 
 Json = dict[str, Any]

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.planners.value import TINY, Offers, tuned_value
-from og_env.actions import LAUNCH, RETIRE, STAGE, VERBS
+from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, VERBS
+from og_env.dynamics.verification import quorum_of
 from og_env.kernel.arrays import (
     ABSENT,
     DOWN,
@@ -27,7 +28,6 @@ from og_env.kernel.arrays import (
 )
 from og_env.lookahead import Choice, Copies, Indices
 from og_env.proposals import REMOVALS
-from og_env.status import quorum_of
 
 Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.integer]]
 """from flat observations [B, W] and masks [B, A] to actions [B]"""

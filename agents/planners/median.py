@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.planners.targets import Target, starting
-from og_env.dynamics import TERM
+from og_env.dynamics.step import TERM
+from og_env.dynamics.verification import quorum_of
 from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER, World
 from og_env.requirements import bring
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.status import quorum_of
 from og_env.world import compile_world
 
 SLICES = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from og_env.actions import ROLE_VERBS, VERBS
+from og_env.dynamics.operations import ROLE_VERBS, VERBS
 from og_env.kernel.arrays import KNOBS, METRICS, TERMS
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from og_env.dynamics.verification import MOST_TEMPERATURES
 from og_env.scenario.distance_model import continent_of, load_rtt_csv, rtt_matrix_ms
 from og_env.scenario.specs import NetworkSpec, RegionSpec, SiteSpec
-from og_env.status import MOST_TEMPERATURES
 
 Floats = NDArray[np.float64]
 

@@ -8,11 +8,11 @@ only sums by replica are kept: requests/s and the first two moments of the milli
 
 from __future__ import annotations
 
+from og_env.dynamics.verification import MOST_TEMPERATURES, SLOW_CAPACITY, SLOW_MS, trusted
 from og_env.kernel.arrays import DOWN, FETCHING, GATEWAY, LOADING, SLOW, UNTRUSTED, WARM
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.simd import exp, load, splat, store, total, where
 from og_env.kernel.views import LANES
-from og_env.status import MOST_TEMPERATURES, SLOW_CAPACITY, SLOW_MS, trusted
 
 
 @kernel

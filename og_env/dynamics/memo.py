@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from og_env.contingency import NO_STORE, count_disks, count_roles, mark_critical
+from og_env.dynamics.contingency import NO_STORE, count_disks, count_roles, mark_critical
+from og_env.dynamics.routing import find_gateways
 from og_env.kernel.arrays import DOWN, FETCHING, LOADING, ON_DISK, PLACES, ROLES, STAGING, STORE, VERIFIER
 from og_env.kernel.compile import kernel
-from og_env.routing import find_gateways
 
 
 @kernel

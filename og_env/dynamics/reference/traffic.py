@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from og_env.dynamics.reference.facts import Facts, carried, clipped, down, has, ratio, slow
+from og_env.dynamics.reference.placement import Fetches
+from og_env.dynamics.verification import SLOW_CAPACITY, SLOW_MS, TEE
 from og_env.kernel.arrays import GATEWAY, KNOBS, LOADING, UNTRUSTED, State, Tape
-from og_env.oracle.facts import Facts, carried, clipped, down, has, ratio, slow
-from og_env.oracle.placement import Fetches
-from og_env.status import SLOW_CAPACITY, SLOW_MS, TEE
 
 SLOW_TIMES = 2.0
 """how much longer a slow site works on an answer"""

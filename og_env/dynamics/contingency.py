@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from og_env.dynamics.verification import NO_PROOF, TEE, quorum_of
 from og_env.kernel.arrays import DOWN, FETCHING, ON_DISK, UNTRUSTED, VERIFIER
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.simd import load, splat, store
 from og_env.kernel.views import LANES
-from og_env.status import NO_PROOF, TEE, quorum_of
 
 NO_GATEWAY, NO_QUORUM, NO_STORE = 1, 2, 4
 """what is left without a critical domain"""

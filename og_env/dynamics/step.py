@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from og_env.actions import apply
-from og_env.contingency import effective_nodes, list_critical, write_held, write_losses, write_part
+from og_env.dynamics.contingency import effective_nodes, list_critical, write_held, write_losses, write_part
+from og_env.dynamics.latency import finality, lognormal_percentiles, model_latency, write_delays
+from og_env.dynamics.memo import survey
+from og_env.dynamics.operations import apply
+from og_env.dynamics.placement import choose_attack, count_fetches, progress, status_in, strike, write_waits
+from og_env.dynamics.reward import latency_term, unserved_term, weighted
+from og_env.dynamics.routing import gather, list_placed, list_replicas, listen, room, split, step_demand
+from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import DOWN, FETCHING, GATEWAY, KNOBS, LOADING, METRICS, ROLES, STORE, TERMS, VERIFIER, WARM
 from og_env.kernel.columns import columns
 from og_env.kernel.compile import kernel
 from og_env.kernel.simd import load, store
 from og_env.kernel.views import LANES
-from og_env.latency import finality, lognormal_percentiles, model_latency, write_delays
-from og_env.placement import choose_attack, count_fetches, progress, status_in, strike, write_waits
-from og_env.reward import latency_term, unserved_term, weighted
-from og_env.routing import gather, list_placed, list_replicas, listen, room, split, step_demand
-from og_env.status import NO_PROOF, quorum_of
-from og_env.survey import survey
 
 TERM = columns("Term", TERMS)
 METRIC = columns("Metric", METRICS)

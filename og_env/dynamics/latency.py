@@ -10,11 +10,11 @@ import math
 
 import numpy as np
 
+from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import VERIFIER
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.simd import exp, load, log, splat, store, total, where
 from og_env.kernel.views import LANES
-from og_env.status import NO_PROOF, quorum_of
 
 Z95 = 1.6448536
 Z99 = 2.3263479

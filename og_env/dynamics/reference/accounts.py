@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from og_env.dynamics.reference.facts import Facts, attested, down, ratio
+from og_env.dynamics.reference.placement import Fetches
+from og_env.dynamics.reference.traffic import Traffic
+from og_env.dynamics.verification import NO_PROOF, TEE
 from og_env.kernel.arrays import FETCHING, GATEWAY, LOADING, ON_DISK, STORE, UNTRUSTED, VERIFIER, WARM, State
-from og_env.oracle.facts import Facts, attested, down, ratio
-from og_env.oracle.placement import Fetches
-from og_env.oracle.traffic import Traffic
-from og_env.status import NO_PROOF, TEE
 
 Z95, Z99 = 1.6448536, 2.3263479
 """standard normal quantiles"""

@@ -7,6 +7,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from og_env.dynamics.reference.accounts import (
+    Bill,
+    Finality,
+    bill,
+    contingency,
+    finalise,
+    latency_quantiles_s,
+    terms_of,
+)
+from og_env.dynamics.reference.facts import Facts, down, facts_of, ratio, wide
+from og_env.dynamics.reference.placement import apply, fetches, possible_operations, progress, strike
+from og_env.dynamics.reference.traffic import Traffic, serve
+from og_env.dynamics.verification import NO_PROOF
 from og_env.kernel.arrays import (
     FETCHING,
     GATEWAY,
@@ -21,19 +34,6 @@ from og_env.kernel.arrays import (
     Tape,
     World,
 )
-from og_env.oracle.accounts import (
-    Bill,
-    Finality,
-    bill,
-    contingency,
-    finalise,
-    latency_quantiles_s,
-    terms_of,
-)
-from og_env.oracle.facts import Facts, down, facts_of, ratio, wide
-from og_env.oracle.placement import apply, fetches, possible_operations, progress, strike
-from og_env.oracle.traffic import Traffic, serve
-from og_env.status import NO_PROOF
 
 __all__ = ["possible", "step"]
 

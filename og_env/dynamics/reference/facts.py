@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from og_env.dynamics.verification import NO_PROOF, TEE
 from og_env.kernel.arrays import DOWN, SLOW, UNTRUSTED, World
-from og_env.status import NO_PROOF, TEE
 
 
 class Facts(NamedTuple):

@@ -1,0 +1,1 @@
+"""The dynamics: one step of the network, in the order of real time."""
