@@ -5,7 +5,7 @@ from __future__ import annotations
 from og_env.dynamics.routing import listen
 from og_env.dynamics.verification import hour_begins
 from og_env.kernel.compile import kernel
-from og_env.nominal import LOOKAHEAD
+from og_env.planner.expected_gain import LOOKAHEAD
 
 
 @kernel

@@ -16,7 +16,7 @@ from og_env import advance
 from og_env.fields import Slices, column
 from og_env.kernel.arrays import METRICS, TERMS, Memo, Output, Scratch, State, Tape, World
 from og_env.kernel.views import allocate, bind
-from og_env.nominal import THRESHOLD
+from og_env.planner.expected_gain import THRESHOLD
 
 Indices = npt.NDArray[np.int64]
 Choice = Callable[[npt.NDArray[np.int32], npt.NDArray[np.float32]], Indices]

@@ -14,7 +14,7 @@ from og_env.fields import TABLES, column, named
 from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, GATEWAY, ON_DISK, SLOW, STORE, UNTRUSTED, VERIFIER
 from og_env.kernel.compile import kernel
 from og_env.kernel.views import row_of
-from og_env.nominal import LOOKAHEAD
+from og_env.planner.expected_gain import LOOKAHEAD
 
 __all__ = ["TABLES", "column", "observe"]
 

@@ -16,7 +16,8 @@ from og_env.dynamics.routing import add_replica, room, split, weigh
 from og_env.kernel.arrays import DOWN, FETCHING, memo_of, scratch_of, state_of, world_of
 from og_env.kernel.compile import njit
 from og_env.kernel.views import bind, opened
-from og_env.nominal import (
+from og_env.planner.expected_flow import add_nominal, flow, hold, release
+from og_env.planner.expected_gain import (
     begin_trials,
     count_role,
     evaluate,
@@ -25,7 +26,6 @@ from og_env.nominal import (
     trial,
     verified_of,
 )
-from og_env.nominal_flow import add_nominal, flow, hold, release
 from og_env.simulator import Settings, Simulator
 
 PLANNER = (1, 6, 0.5, 0.002, 4, 1.0)

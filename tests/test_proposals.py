@@ -9,8 +9,8 @@ from og_env.dynamics.operations import reachable
 from og_env.kernel.arrays import state_of
 from og_env.kernel.compile import njit
 from og_env.kernel.views import opened
-from og_env.nominal import SHORTLIST
-from og_env.proposals import price_role, propose
+from og_env.planner.expected_gain import SHORTLIST
+from og_env.planner.offers import price_role, propose
 from og_env.simulator import Settings, Simulator
 
 BATCH, SAMPLES, APART = 25, 20, 14

@@ -25,7 +25,7 @@ from og_env.kernel.arrays import VERIFIER
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.simd import largest, load, splat, store, total
 from og_env.kernel.views import LANES
-from og_env.nominal_flow import flow, list_nominal
+from og_env.planner.expected_flow import flow, list_nominal
 
 LOOKAHEAD, HORIZON, HEDGE, THRESHOLD, SHORTLIST, RISK = range(6)
 """positions in world.planner: see world.PLANNER"""

@@ -24,8 +24,17 @@ from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, GATEWAY, ON_DISK, STORE
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.simd import load, splat, total
 from og_env.kernel.views import LANES
-from og_env.nominal import HORIZON, SHORTLIST, THRESHOLD, begin_trials, evaluate, priced, role_trial, trial
-from og_env.nominal_flow import add_nominal, hold, release
+from og_env.planner.expected_flow import add_nominal, hold, release
+from og_env.planner.expected_gain import (
+    HORIZON,
+    SHORTLIST,
+    THRESHOLD,
+    begin_trials,
+    evaluate,
+    priced,
+    role_trial,
+    trial,
+)
 
 REMOVALS = 0.4
 """share of the offers kept for removals"""
