@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_env.fields import column
 from og_env.kernel.arrays import KNOBS
+from og_env.observation.fields import column
 from og_env.scenario.reading import nearest_valid
 
 Floats = npt.NDArray[np.floating]

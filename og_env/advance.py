@@ -8,7 +8,7 @@ from og_env.dynamics.step import begin, step, tally
 from og_env.kernel.arrays import environment, state_of, tape_of
 from og_env.kernel.compile import entry, kernel
 from og_env.kernel.views import opened, prefetch
-from og_env.observation import observe
+from og_env.observation.encode import observe
 from og_env.planner.offers import autoscale, propose
 
 OPERATIONS, PROPOSALS, AUTOSCALED = range(3)

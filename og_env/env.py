@@ -10,8 +10,8 @@ import numpy as np
 from og_env.dynamics import operations
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.lookahead import Outlook
+from og_env.observation.buffers import Sheet
 from og_env.options import incident_facts, scripted_of
-from og_env.sheets import Sheet
 from og_env.simulator import Follow, Interface, Settings, Simulator, Split, Task, simulate
 from og_env.spaces import action_space, full_mask, observation_space, reward_space, split_actions
 from og_env.truth import truth_of
@@ -35,7 +35,7 @@ class NetworkEnv(gym.Env[Any, Any]):
     `info["action_mask"]`; an impossible one is a counted no-op.
 
     ## Observation Space
-    `Dict` of float32 tables in [-1, 1]: globals, models, proposals, sites, regions, domains (`og_env.fields`), or one
+    `Dict` of float32 tables in [-1, 1]: globals, models, proposals, sites, regions, domains (`og_env.observation.fields`), or one
     `Box` with `flatten=True`.
 
     ## Rewards

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env import advance
-from og_env.fields import Slices, column
 from og_env.kernel.arrays import METRICS, TERMS, Memo, Output, Scratch, State, Tape, World
 from og_env.kernel.views import allocate, bind
+from og_env.observation.fields import Slices, column
 from og_env.planner.expected_gain import THRESHOLD
 
 Indices = npt.NDArray[np.int64]

@@ -11,15 +11,15 @@ import numpy as np
 
 from og_env import advance
 from og_env.dynamics import operations
-from og_env.fields import Slices, slices
 from og_env.kernel.arrays import GROUPS, METRICS, Memo, Output, Scratch, State, Tape, World
 from og_env.kernel.compile import announce
 from og_env.kernel.views import allocate, bind
 from og_env.lookahead import Copies, Outlook, Source, idle, outlook
+from og_env.observation.buffers import Sheet, Sheets
+from og_env.observation.fields import Slices, slices
 from og_env.preferences import drawn_weights
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.sheets import Sheet, Sheets
 from og_env.tape import NOTHING, Scripted, draw, draw_row, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
 

@@ -31,7 +31,7 @@ from og_env import IDS
 from og_env.advance import KNOB_RANGE
 from og_env.command_line import Parser, guarded
 from og_env.env import NetworkEnv
-from og_env.fields import ROWS, TABLES
+from og_env.observation.fields import ROWS, TABLES
 from og_env.render.glossary import INFO_MEANINGS, KNOB_MEANINGS, METRIC_MEANINGS, OPERATION_MEANINGS, TERM_MEANINGS
 from og_env.scenario import loading
 

@@ -12,7 +12,7 @@ from agents.branching import Ahead, branches
 from agents.planners.base import TunedGreedy
 from agents.planners.tuned import constants_of
 from agents.recipes import recipe_of
-from og_env.fields import column
+from og_env.observation.fields import column
 from og_env.vector_env import NetworkVectorEnv
 from scripts import train as train_script
 

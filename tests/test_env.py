@@ -13,9 +13,9 @@ from gymnasium.utils.env_checker import check_env
 
 import og_env
 from agents.speed import bytes_per_env
-from og_env import fields
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import METRICS
+from og_env.observation import fields
 from og_env.scenario import loading
 from og_env.simulator import Task
 from og_env.vector_env import NetworkVectorEnv

@@ -13,8 +13,8 @@ from learning_cases import STEPS, short_world, small_settings
 from agents import evaluate, front, heuristics, ppo, worlds
 from agents.hypervolume import non_dominated
 from agents.lineup import load_policies
-from og_env.fields import column
 from og_env.kernel.arrays import TERMS
+from og_env.observation.fields import column
 from og_env.scenario import loading
 from og_env.scenario.specs import RewardWeights
 from scripts import front as script

@@ -5,7 +5,7 @@ import pytest
 
 from agents import heuristics, tuning
 from agents.policy import Policy, wishes
-from og_env.fields import TABLES, column
+from og_env.observation.fields import TABLES, column
 
 P, M, N = 6, 2, 10
 

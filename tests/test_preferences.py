@@ -7,9 +7,9 @@ import pytest
 from learning_cases import short_world
 
 from og_env import preferences
-from og_env.fields import column
 from og_env.kernel.arrays import TERMS
-from og_env.observation import TABLES
+from og_env.observation.encode import TABLES
+from og_env.observation.fields import column
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from og_env.env import NetworkEnv
-from og_env.sheets import KEPT, Sheets
+from og_env.observation.buffers import KEPT, Sheets
 from og_env.vector_env import NetworkVectorEnv
 
 SHAPES = {"globals": (2,), "sites": (3, 2)}
