@@ -24,7 +24,7 @@ from og_env.kernel.arrays import DOWN, Tape
 from og_env.kernel.views import allocate
 from og_env.scenario import catalog, loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.tape import draw, tape_world
+from og_env.tape.draw import draw, tape_world
 from og_env.trust import availability
 from og_env.world import CompiledWorld, Source, compile_world
 

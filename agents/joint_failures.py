@@ -18,7 +18,7 @@ from og_env.kernel.arrays import DOWN, WARM_UP_H, Tape
 from og_env.kernel.views import allocate
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.tape import draw, tape_world
+from og_env.tape.draw import draw, tape_world
 from og_env.trust import joint_down
 from og_env.trust.model import Floats
 from og_env.world import CompiledWorld, compile_world, down_loads

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from og_env.incidents import Replay, replay_of
 from og_env.scenario import catalog, loading
 from og_env.scenario.checks import check_outages
 from og_env.scenario.reading import nearest_valid, parse_part
 from og_env.scenario.specs import IncidentSpec, OutageSpec
 from og_env.simulator import Simulator
-from og_env.tape import Scripted
+from og_env.tape.draw import Scripted
+from og_env.tape.incidents import Replay, replay_of
 
 
 class UntouchedError(ValueError):

@@ -17,10 +17,10 @@ from og_env.kernel.views import allocate, bind
 from og_env.lookahead import Copies, Outlook, Source, idle, outlook
 from og_env.observation.buffers import Sheet, Sheets
 from og_env.observation.fields import Slices, slices
-from og_env.preferences import drawn_weights
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.tape import NOTHING, Scripted, draw, draw_row, tape_world
+from og_env.tape.draw import NOTHING, Scripted, draw, draw_row, tape_world
+from og_env.tape.reward_weights import drawn_weights
 from og_env.world import CompiledWorld, compile_world, sizes_of
 
 Task = Literal["placement", "routing", "joint"]

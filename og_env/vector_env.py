@@ -15,7 +15,7 @@ from og_env.kernel.arrays import METRICS
 from og_env.options import incident_facts, scripted_of
 from og_env.simulator import Interface, Settings, Simulator, Split, Task
 from og_env.spaces import action_space, full_mask, observation_space, reward_space, split_actions
-from og_env.tape import NOTHING, Scripted
+from og_env.tape.draw import NOTHING, Scripted
 from og_env.truth import truth_of
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from og_env.demand import DemandProcess
-from og_env.failures import ShockProcess
 from og_env.kernel.arrays import Tape
 from og_env.kernel.views import allocate
-from og_env.tape import FACILITATOR, Drawing, Scripts, draw_row
+from og_env.tape.demand import DemandProcess
+from og_env.tape.draw import FACILITATOR, Drawing, Scripts, draw_row
+from og_env.tape.failures import ShockProcess
 from og_env.world import Source
 from og_env.world.sources import flatten_sources
 

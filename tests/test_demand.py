@@ -9,8 +9,8 @@ import pytest
 from tape_cases import SIGMAS, drawing, episodes, off_by, steady
 from world_cases import compiled
 
-from og_env.demand import DemandProcess
-from og_env.tape import tape_world
+from og_env.tape.demand import DemandProcess
+from og_env.tape.draw import tape_world
 
 COLUMNS = 400
 

@@ -11,7 +11,7 @@ from tape_cases import SIGMAS, drawing, episodes, off_by, shocks, source, with_r
 from world_cases import compiled
 
 from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED, WARM_UP_H, Tape
-from og_env.tape import Drawing, tape_world
+from og_env.tape.draw import Drawing, tape_world
 from og_env.world.sources import flatten_sources
 
 STEP_H = 0.1

@@ -9,9 +9,9 @@ import pytest
 from world_cases import compiled
 
 from og_env.env import NetworkEnv
-from og_env.incidents import LEAD_H, replay_of
 from og_env.kernel.arrays import DOWN, FROZEN, UNTRUSTED
 from og_env.scenario import catalog, loading
+from og_env.tape.incidents import LEAD_H, replay_of
 from og_env.vector_env import NetworkVectorEnv
 
 AWS = "aws-2025-10-20"

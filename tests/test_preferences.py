@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from learning_cases import short_world
 
-from og_env import preferences
 from og_env.kernel.arrays import TERMS
 from og_env.observation.encode import TABLES
 from og_env.observation.fields import column
 from og_env.scenario import loading
+from og_env.tape import reward_weights
 from og_env.vector_env import NetworkVectorEnv
 
 FIXED = short_world()
@@ -24,11 +24,11 @@ def shown(observation, term: str) -> np.ndarray:
 
 
 def test_factors_are_preferences_alone():
-    drawn = np.array([preferences.factors(seed, 4.0) for seed in range(400)])
+    drawn = np.array([reward_weights.factors(seed, 4.0) for seed in range(400)])
     assert np.allclose(drawn.prod(axis=1), 1)
     assert drawn.max() <= 4 ** (4 / 3) + 1e-9 and drawn.max() > 4 and drawn.min() < 0.25
     assert np.allclose(np.log(drawn).mean(axis=0), 0, atol=0.15)
-    assert preferences.factors(3, 1.0) == pytest.approx((1, 1, 1))
+    assert reward_weights.factors(3, 1.0) == pytest.approx((1, 1, 1))
 
 
 def test_a_fixed_scenario_shows_its_weights():

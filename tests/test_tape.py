@@ -14,7 +14,7 @@ from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED, Tape
 from og_env.kernel.views import allocate
 from og_env.scenario import loading
 from og_env.scenario.specs import OpponentSpec, OutageSpec
-from og_env.tape import Scripted, Scripts, TapeWorld, draw, draw_row, tape_world
+from og_env.tape.draw import Scripted, Scripts, TapeWorld, draw, draw_row, tape_world
 from og_env.world import CompiledWorld, compile_world, sizes_of
 
 CALM, FRAGILE = 32, 159

@@ -13,7 +13,7 @@ from og_env.kernel.arrays import Tape
 from og_env.kernel.views import allocate
 from og_env.scenario import loading
 from og_env.scenario.demand_trace import load_trace_csv, step_factors
-from og_env.tape import draw, tape_world
+from og_env.tape.draw import draw, tape_world
 from og_env.world import CompiledWorld
 
 HEADER = "timestamp_s,model,input_tokens,output_tokens\n"

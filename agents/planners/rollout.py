@@ -22,7 +22,7 @@ from og_env.kernel.arrays import Tape
 from og_env.kernel.views import allocate
 from og_env.lookahead import Copies
 from og_env.simulator import SPLIT_SHIFT, Simulator, source_of
-from og_env.tape import draw, write_script
+from og_env.tape.draw import draw, write_script
 
 Floats = npt.NDArray[np.floating]
 

@@ -180,7 +180,7 @@ def regime_rates(rate_per_h: float, failures: FailureSpec) -> tuple[float, float
 
 
 def drawn_fragile_rate(source: Source, failures: FailureSpec) -> float:
-    """Shocks per hour of a fragile span: all rates are lowered by what aftershocks add (see og_env/failures.py)."""
+    """Shocks per hour of a fragile span: all rates are lowered by what aftershocks add (see og_env/tape/failures.py)."""
     excess = source.fragile_rate_per_h - source.calm_rate_per_h
     return source.fragile_rate_per_h / (1 + failures.aftershock * excess * failures.fragile_dwell_h)
 

@@ -1,0 +1,1 @@
+"""The tape: all randomness of an episode, drawn at reset."""
