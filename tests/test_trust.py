@@ -20,7 +20,7 @@ from og_env.trust import (
     has_quorum,
     joint_down,
     leave_one_out,
-    live,
+    live_weight,
     n1_live_without,
     n_eff,
     outage,
@@ -218,7 +218,7 @@ def test_sampling_agrees_with_enumeration():
 def test_drawing_votes_agrees_with_the_distribution_of_sums(monkeypatch):
     fleet = large_fleet(n=30, scale=0.05)
     exact = quorum_outage(fleet, method="enumeration")
-    monkeypatch.setattr(live, "MAX_NODES", 0)
+    monkeypatch.setattr(live_weight, "MAX_NODES", 0)
     monkeypatch.setattr(outage, "VOTES_DRAWN", 2_000_000)
     drawn = quorum_outage(fleet, method="enumeration")
     assert 0 < drawn.standard_error < 0.1 * exact.hours_per_year

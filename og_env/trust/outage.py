@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from og_env.trust import live
+from og_env.trust import live_weight
 from og_env.trust.fleet import Fleet, Types, node_types
 from og_env.trust.model import HOURS_PER_YEAR, Floats, Ints, sums_by
 
@@ -211,7 +211,7 @@ class _Total(NamedTuple):
 
 def _sum(fleet: Fleet, types: Types, shocks: Shocks, states: States, rng: np.random.Generator) -> _Total:
     """Add up the states, a block at a time."""
-    voters = live.voters(fleet.weight, types.of_node)
+    voters = live_weight.voters(fleet.weight, types.of_node)
     block = max(1, BLOCK_ENTRIES // len(voters.weight))
     by_state = np.zeros(len(states.probability))
     without = np.zeros(len(voters.weight))
@@ -221,7 +221,7 @@ def _sum(fleet: Fleet, types: Types, shocks: Shocks, states: States, rng: np.ran
         part = slice(start, start + block)
         probability = states.probability[part]
         up = _up_probability(types, shocks, states.domain[part], states.active[part])[:, voters.type]
-        lost = live.lost(voters, up, probability, votes, rng)
+        lost = live_weight.lost(voters, up, probability, votes, rng)
         by_state[part] = lost.probability
         without += probability @ lost.without
         variance += float(probability**2 @ lost.variance)
