@@ -4,11 +4,11 @@ python -m agents.decide --policy runs/ppo --state fleet.json
 python -m agents.decide --policy greedy --state fleet.json another.json --json
 python -m agents.decide --example global-24 > fleet.json
 
-The state is the JSON of `og_env.live`, whose documentation names every field. In Python, with a policy that is loaded
+The state is the JSON of `og_env.simulator.live_state`, whose documentation names every field. In Python, with a policy that is loaded
 once:
 
     adviser = Adviser(checkpoint.load("runs/ppo"), "global-24", "placement")
-    decision = adviser.decide(og_env.live.LiveState.read(Path("fleet.json")))
+    decision = adviser.decide(og_env.simulator.live_state.LiveState.read(Path("fleet.json")))
     print(decision.text())
 """
 
@@ -27,16 +27,17 @@ import numpy as np
 
 from agents import evaluate, heuristics, lineup
 from agents.policy import Policy, attach
-from og_env import IDS, TASKS, advance
+from og_env import IDS, TASKS
 from og_env.command_line import Parser, guarded
 from og_env.dynamics import operations
 from og_env.kernel.arrays import KNOBS, TERMS
-from og_env.live import LiveState, describe, place
-from og_env.lookahead import Copies, idle, outlook
 from og_env.scenario import loading
 from og_env.scenario.reading import nearest_valid
-from og_env.simulator import source_of
-from og_env.spaces import split_actions
+from og_env.simulator import compiled_calls
+from og_env.simulator.batch import source_of
+from og_env.simulator.copies import Copies, idle, outlook
+from og_env.simulator.live_state import LiveState, describe, place
+from og_env.simulator.spaces import split_actions
 
 AHEAD = 24
 """steps over which a decision is compared with doing nothing"""
@@ -118,11 +119,11 @@ class Adviser:
         offers, gains = simulator.output.offer[0], simulator.output.offer_gain[0]
         copies.load(np.zeros(1, np.int64))
         follow = idle
-        if simulator.mode == advance.OPERATIONS:
+        if simulator.mode == compiled_calls.OPERATIONS:
             operation, first = chosen, copies.try_operations(np.array([chosen, 0]))
             taken = -1
         else:
-            if simulator.mode == advance.AUTOSCALED:
+            if simulator.mode == compiled_calls.AUTOSCALED:
                 follow = copies.greedy
                 chosen = int(copies.greedy(copies.output.offer, copies.output.offer_gain)[0])
             taken, first = chosen - 1, np.array([chosen, chosen if follow is not idle else 0])
@@ -141,7 +142,7 @@ class Adviser:
             by_term=dict(zip(TERMS, weighted.tolist(), strict=True)),
             ahead_h=max(steps, 1) * simulator.spec.episode.step_s / 3600,
             others=tuple((self.words(int(offers[i])), float(gains[i, 0])) for i in ranked[:OTHERS]),
-            autoscaled=simulator.mode == advance.AUTOSCALED,
+            autoscaled=simulator.mode == compiled_calls.AUTOSCALED,
         )
 
     def words(self, operation: int) -> str:

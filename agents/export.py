@@ -20,7 +20,7 @@ from torch import nn
 from agents.checkpoint import LearnedPolicy
 from agents.networks import IMPOSSIBLE, SharedScorerPolicy
 from og_env.requirements import bring
-from og_env.spaces import choices_of
+from og_env.simulator.spaces import choices_of
 
 OPSET = 18
 KEPT = ("format", "algorithm", "policy", "task", "env_kwargs", "scenario", "observation_space", "action_space")

@@ -13,7 +13,7 @@ from agents.episodes import TRACED, Episodes
 from agents.policy import Policy
 from og_env.dynamics.operations import describe
 from og_env.kernel.arrays import DOWN, FROZEN, METRICS, SLOW, TERMS, UNTRUSTED, WARM
-from og_env.spaces import split_actions
+from og_env.simulator.spaces import split_actions
 from og_env.vector_env import NetworkVectorEnv
 
 BITS = {DOWN: "down", FROZEN: "frozen", UNTRUSTED: "untrusted", SLOW: "slow"}

@@ -11,9 +11,9 @@ from agents import comparison, evaluate
 from agents.impact import Impact, impact, joined, summary
 from agents.policy import Policy
 from agents.recording import Recording, record
-from og_env.options import UntouchedError, touches
 from og_env.scenario import catalog
 from og_env.scenario.specs import ScenarioSpec
+from og_env.simulator.reset_options import UntouchedError, touches
 from og_env.vector_env import NetworkVectorEnv
 
 Json = dict[str, Any]

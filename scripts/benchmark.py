@@ -31,7 +31,7 @@ from og_env.command_line import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.reading import changes_of
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator import SPLITS
+from og_env.simulator.batch import SPLITS
 
 TWIN_POLICY = "greedy_blind"
 Json = dict[str, Any]

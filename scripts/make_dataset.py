@@ -23,7 +23,7 @@ from agents import dataset, minari_file
 from agents.lineup import load_policies
 from og_env import TASKS, task_of
 from og_env.scenario import loading
-from og_env.simulator import SPLITS
+from og_env.simulator.batch import SPLITS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -28,12 +28,12 @@ from agents.evidence import RECORD, filled, read, rows_of
 from agents.leaderboard import markdown_table as table
 from agents.leaderboard import read_summary
 from og_env import IDS
-from og_env.advance import KNOB_RANGE
 from og_env.command_line import Parser, guarded
 from og_env.env import NetworkEnv
 from og_env.observation.fields import ROWS, TABLES
 from og_env.render.glossary import INFO_MEANINGS, KNOB_MEANINGS, METRIC_MEANINGS, OPERATION_MEANINGS, TERM_MEANINGS
 from og_env.scenario import loading
+from og_env.simulator.compiled_calls import KNOB_RANGE
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

@@ -32,9 +32,9 @@ from agents.policy import Policy
 from agents.recording import Recording
 from agents.replay_files import Many, films_of, write_folder, write_page
 from og_env import TASKS, task_of
-from og_env.options import incident_of
 from og_env.scenario import catalog, loading
 from og_env.scenario.specs import ScenarioSpec
+from og_env.simulator.reset_options import incident_of
 
 Json = dict[str, Any]
 OUTAGE = re.compile(r"(.+)@(\d+\.?\d*)\+(\d+\.?\d*)(?:=(\w+))?")

@@ -23,9 +23,9 @@ from agents.episodes import Episodes
 from agents.lineup import load_policies
 from og_env import TASKS, task_of
 from og_env.command_line import Parser, guarded
-from og_env.options import incident_of
 from og_env.scenario import loading
 from og_env.scenario.reading import changes_of
+from og_env.simulator.reset_options import incident_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from learning_cases import small_settings
 from agents import checkpoint, decide, evaluate, heuristics, ppo
 from agents.decide import Adviser
 from og_env.kernel.arrays import KNOBS, TERMS
-from og_env.live import describe
+from og_env.simulator.live_state import describe
 
 NAME = "global-16"
 ROOT = Path(__file__).parents[1]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from random_worlds import arrays_for_kernel, copy_of, random_episodes, random_operations
 
-from og_env.advance import OPERATIONS, by_operations
 from og_env.dynamics.operations import count
 from og_env.dynamics.reference import possible, step
 from og_env.kernel.arrays import KNOBS, METRICS, TERMS, Output, State
 from og_env.kernel.views import bind
-from og_env.simulator import Settings, Simulator
+from og_env.simulator.batch import Settings, Simulator
+from og_env.simulator.compiled_calls import OPERATIONS, by_operations
 
 WORLDS_PER_SEED = 20
 STEPS = 7

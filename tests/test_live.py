@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from og_env import IDS
-from og_env.live import LiveState, describe, place
 from og_env.scenario import loading
+from og_env.simulator.live_state import LiveState, describe, place
 from og_env.vector_env import NetworkVectorEnv
 
 STORMY = {"failures.intensity": 30.0, "episode.steps": 60}

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from random_worlds import arrays_for_kernel, random_episodes, random_operations
 
-from og_env import advance
 from og_env.dynamics.contingency import count_roles, critical_part, mark_critical, write_held, write_part
 from og_env.dynamics.latency import finality, model_latency, write_delays
 from og_env.dynamics.reference import possible
@@ -26,7 +25,8 @@ from og_env.planner.expected_gain import (
     trial,
     verified_of,
 )
-from og_env.simulator import Settings, Simulator
+from og_env.simulator import compiled_calls
+from og_env.simulator.batch import Settings, Simulator
 
 PLANNER = (1, 6, 0.5, 0.002, 4, 1.0)
 """of random worlds, whose makers fill in none: a hedge of weight, so that small losses count"""
@@ -204,7 +204,7 @@ def test_trials_leave_no_trace(scenario: str) -> None:
     for _ in range(30):
         simulator.advance(rng.integers(0, 11, 6))
     first = simulator.output.offer_gain.copy()
-    look = np.full(6, advance.LOOK, np.int64)
+    look = np.full(6, compiled_calls.LOOK, np.int64)
     for b in reversed(range(6)):
         simulator._advance(b, b + 1, 0, look, simulator.no_levels)
     np.testing.assert_array_equal(simulator.output.offer_gain, first)

@@ -10,8 +10,8 @@ import pytest
 
 from agents import evaluate, heuristics, replay
 from og_env.kernel.arrays import TERMS
-from og_env.options import touches
 from og_env.scenario import catalog, loading
+from og_env.simulator.reset_options import touches
 from scripts import replay as script
 
 INCIDENT = "redsea-2025-09-06"

@@ -26,8 +26,8 @@ from og_env.kernel.arrays import (
     Tape,
     World,
 )
-from og_env.lookahead import Choice, Copies, Indices
 from og_env.planner.offers import REMOVALS
+from og_env.simulator.copies import Choice, Copies, Indices
 
 Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.integer]]
 """from flat observations [B, W] and masks [B, A] to actions [B]"""
