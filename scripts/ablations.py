@@ -20,9 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = (str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents"))
 
-from agents.studies import VARIANTS, Study, chosen, states_for
+from og_agents.studies import VARIANTS, Study, chosen, states_for
 from og_env import requirements
 from og_env.command_line import Parser, guarded
 from og_env.scenario import loading
@@ -83,8 +83,8 @@ def run(options: argparse.Namespace) -> int:
 
 def report(study: Study, episodes: int) -> None:
     """Play everything, write the files, print the table."""
-    from agents import study_table
-    from agents.checkpoint import write_atomically, write_json
+    from og_agents import study_table
+    from og_agents.checkpoint import write_atomically, write_json
 
     summary = study_table.measure(study, episodes, tell)
     study.out.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def study_of(options: argparse.Namespace) -> Study:
 
 def train_all(study: Study, variants: Sequence[str], side_by_side: int) -> None:
     """The trainings that are not complete, all variants of a seed before the next seed; ValueError where one fails."""
-    from agents.study_runs import lacking, words_of
+    from og_agents.study_runs import lacking, words_of
 
     jobs: list[tuple[str, list[str]]] = []
     for seed in study.seeds:

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+sys.path[:0] = (
+    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
+)  # needs no installation
 
 from og_env.command_line import Parser, guarded
 

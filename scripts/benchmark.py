@@ -20,12 +20,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = (str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents"))
 
-from agents import comparison, evaluate, heuristics, planners, report, statistics
-from agents.episodes import Episodes
-from agents.lineup import load_policies, make_planner, seeds_of_one_training
-from agents.policy import Policy
+from og_agents import comparison, evaluate, heuristics, planners, report, statistics
+from og_agents.episodes import Episodes
+from og_agents.lineup import load_policies, make_planner, seeds_of_one_training
+from og_agents.policy import Policy
 from og_env import TASKS, task_of
 from og_env.command_line import Parser, guarded
 from og_env.scenario import loading
@@ -82,7 +82,7 @@ def start(options: argparse.Namespace, command: str) -> None:
     """Run here, or with a cluster at hand."""
     if options.engine == "local":
         return run(options, command)
-    from agents import ray_cluster
+    from og_agents import ray_cluster
 
     with ray_cluster.connected(options.ray_address):
         run(options, command)
@@ -123,7 +123,7 @@ def play_all(
 ) -> list[Episodes]:
     """All episodes of every policy."""
     if options.engine == "ray":
-        from agents import ray_evaluate
+        from og_agents import ray_evaluate
 
         return ray_evaluate.run_all(policies, spec, task, options.episodes, options.seed, split=options.split)
     return [play_here(policy, name, spec, task, options) for name, policy in policies.items()]

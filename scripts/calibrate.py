@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+sys.path[:0] = (
+    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
+)  # needs no installation
 
-from agents import demand_fit, rtt_fit
+from og_agents import demand_fit, rtt_fit
 from og_env.command_line import Parser, guarded
 from og_env.scenario.distance_model import SHIPPED
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = (str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents"))
 
 from og_env.command_line import Parser, guarded
 
@@ -33,8 +33,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    from agents import curves
-    from agents.checkpoint import write_atomically
+    from og_agents import curves
+    from og_agents.checkpoint import write_atomically
 
     found = curves.read(options.runs, [name for name in options.baselines.split(",") if name])
     options.out.mkdir(parents=True, exist_ok=True)

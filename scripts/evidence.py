@@ -5,7 +5,7 @@ python scripts/readme_tables.py
 
 The first benchmark has every training seed of every recipe, the shipped policies and every policy that decides fast; the
 second, on fewer episodes, the shipped policy that is best on validation and the planners that look ahead (a hundred
-episodes of them take hours on two cores). What they say goes into agents/pretrained/evidence.json, beside what other
+episodes of them take hours on two cores). What they say goes into agents/og_agents/pretrained/evidence.json, beside what other
 training seeds measured on the same episodes before.
 """
 
@@ -20,11 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = (str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents"))
 
-from agents import evidence
-from agents.evidence import AHEAD, FAST
-from agents.recipes import RUN
+from og_agents import evidence
+from og_agents.evidence import AHEAD, FAST
+from og_agents.recipes import RUN
 from og_env.command_line import Parser, guarded
 
 BENCHMARK = Path(__file__).resolve().parent / "benchmark.py"
@@ -54,10 +54,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    from agents import heuristics
-    from agents.checkpoint import write_json
-    from agents.comparison import aligned
-    from agents.pretrained import folders_for
+    from og_agents import heuristics
+    from og_agents.checkpoint import write_json
+    from og_agents.comparison import aligned
+    from og_agents.pretrained import folders_for
     from og_env.scenario import loading
 
     record = evidence.read(options.record) if options.record.exists() else {}

@@ -12,7 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+sys.path[:0] = (
+    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
+)  # needs no installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from og_env.command_line import Parser, guarded
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    from agents import checkpoint, export, onnx_check
+    from og_agents import checkpoint, export, onnx_check
 
     learned = checkpoint.load(options.policy)
     path = export.export(learned, options.out or options.policy / "policy.onnx")

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = (str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents"))
 
-from agents import front, robustness
-from agents.lineup import load_policies
+from og_agents import front, robustness
+from og_agents.lineup import load_policies
 from og_env import TASKS, task_of
 from og_env.command_line import Parser, guarded
 from og_env.scenario import loading
@@ -118,7 +118,7 @@ def text(summary: robustness.Json, rows: Sequence[robustness.Json], out: Path) -
 
 
 def write(out: Path, summary: robustness.Json, table: str, picture: bytes) -> None:
-    from agents.checkpoint import write_atomically, write_json
+    from og_agents.checkpoint import write_atomically, write_json
 
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "summary.json", summary)

@@ -12,16 +12,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+sys.path[:0] = (
+    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
+)  # needs no installation
 
 from og_env.command_line import Parser, guarded
 
 # isort: split
 import numpy as np
 
-from agents import heuristics
-from agents.gif import moment_of, swatches
-from agents.page import Film, film
+from og_agents import heuristics
+from og_agents.gif import moment_of, swatches
+from og_agents.page import Film, film
 from og_env.render import MapView, frame
 from og_env.scenario import loading
 

@@ -12,9 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+sys.path[:0] = (
+    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
+)  # needs no installation
 
-from agents import leaderboard
+from og_agents import leaderboard
 from og_env.command_line import Parser, guarded
 
 

@@ -13,14 +13,16 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+sys.path[:0] = (
+    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
+)  # needs no installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from og_env.command_line import Parser, guarded
 
 # isort: split
-from agents import dataset, minari_file
-from agents.lineup import load_policies
+from og_agents import dataset, minari_file
+from og_agents.lineup import load_policies
 from og_env import TASKS, task_of
 from og_env.scenario import loading
 from og_env.simulator.batch import SPLITS

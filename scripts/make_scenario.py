@@ -17,9 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+sys.path[:0] = (
+    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
+)  # needs no installation
 
-from agents.toml_text import written
+from og_agents.toml_text import written
 from og_env.command_line import Parser, guarded
 from og_env.render.world_text import gpus_for_load, replica_rps
 from og_env.scenario import catalog, loading

@@ -1,4 +1,4 @@
-"""Train the policies that come with the package, and put the best seed of each into agents/pretrained.
+"""Train the policies that come with the package, and put the best seed of each into agents/og_agents/pretrained.
 
 python scripts/pretrain.py
 python scripts/pretrain.py --scenarios one-cloud,store-loss --recipes rpi --minutes 5 --seeds 0,1 --out runs/pretrained
@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = (str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents"))
 
-from agents.recipes import RECIPES, command, folder_of
+from og_agents.recipes import RECIPES, command, folder_of
 from og_env.command_line import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.reading import nearest_valid
@@ -67,7 +67,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    from agents import pretrained
+    from og_agents import pretrained
 
     scenarios, seeds = options.scenarios.split(","), options.seeds.split(",")
     recipes = [recipe for recipe in RECIPES if recipe in options.recipes.split(",")]

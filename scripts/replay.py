@@ -17,20 +17,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+sys.path[:0] = (
+    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
+)  # needs no installation
 
 from og_env.command_line import Parser, guarded
 
 # isort: split
 import numpy as np
 
-from agents import comparison, heuristics, replay
-from agents.gif import MOST_FILMS, write_gif
-from agents.lineup import load_policies
-from agents.page import Camera
-from agents.policy import Policy
-from agents.recording import Recording
-from agents.replay_files import Many, films_of, write_folder, write_page
+from og_agents import comparison, heuristics, replay
+from og_agents.gif import MOST_FILMS, write_gif
+from og_agents.lineup import load_policies
+from og_agents.page import Camera
+from og_agents.policy import Policy
+from og_agents.recording import Recording
+from og_agents.replay_files import Many, films_of, write_folder, write_page
 from og_env import TASKS, task_of
 from og_env.scenario import catalog, loading
 from og_env.scenario.specs import ScenarioSpec

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = (str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents"))
 
-from agents import robustness
-from agents.episodes import Episodes
-from agents.lineup import load_policies
+from og_agents import robustness
+from og_agents.episodes import Episodes
+from og_agents.lineup import load_policies
 from og_env import TASKS, task_of
 from og_env.command_line import Parser, guarded
 from og_env.scenario import loading
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def write(out: Path, summary: robustness.Json, table: str) -> None:
-    from agents.checkpoint import write_atomically, write_json
+    from og_agents.checkpoint import write_atomically, write_json
 
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "summary.json", summary)

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = (str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents"))
 
-from agents import train_settings
-from agents.train_settings import TrainSettings
+from og_agents import train_settings
+from og_agents.train_settings import TrainSettings
 from og_env import IDS, TASKS, task_of
 from og_env.command_line import Parser, guarded
 from og_env.scenario import loading
@@ -130,7 +130,7 @@ def settings_file(options: argparse.Namespace, algorithm: str) -> Path | None:
     """--config; without it, for PPO that goes on from rpi, the settings for that."""
     if options.start is None:
         return options.config
-    from agents import checkpoint
+    from og_agents import checkpoint
 
     begun_from = checkpoint.algorithm_of(options.start)
     if options.config is None and (algorithm, begun_from) == ("ppo", "rpi"):
@@ -155,7 +155,7 @@ def resumed(options: argparse.Namespace) -> Run:
     ):
         if getattr(options, name) not in (None, []):
             raise ValueError(f"--{name.replace('_', '-')} cannot change in a run that goes on: {options.resume}")
-    from agents import checkpoint
+    from og_agents import checkpoint
 
     path = options.resume / checkpoint.RESUME
     _, progress = checkpoint.read_resume(options.resume)
@@ -172,7 +172,7 @@ def resumed(options: argparse.Namespace) -> Run:
 
 
 def start(run: Run, options: argparse.Namespace) -> int:
-    from agents import ppo, rpi
+    from og_agents import ppo, rpi
 
     common: dict[str, Any] = {"seed": run.seed, "out": run.out, "minutes": run.minutes, "quiet": options.quiet}
     try:
@@ -194,10 +194,10 @@ def start(run: Run, options: argparse.Namespace) -> int:
 
 def on_cluster(run: Run, options: argparse.Namespace, common: dict[str, Any]) -> Path:
     """Train by RLlib."""
-    from agents import ray_cluster
+    from og_agents import ray_cluster
 
     with ray_cluster.connected(options.ray_address, options.num_env_runners):
-        from agents import rllib_train
+        from og_agents import rllib_train
 
         runners = options.num_env_runners
         return rllib_train.train(run.scenario, run.task, run.settings, runners=runners, **common)

@@ -1,5 +1,5 @@
-"""Tune the constants of baselines on training episodes; prints what goes into agents/heuristics.py or, for planners,
-agents/planners/tuned.py.
+"""Tune the constants of baselines on training episodes; prints what goes into agents/og_agents/heuristics.py or, for planners,
+agents/og_agents/planners/tuned.py.
 
 python scripts/tune.py --scenario global-24 --policies autoscaler,greedy --episodes 64
 python scripts/tune.py --scenario one-cloud --policies planners --episodes 12
@@ -13,10 +13,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+sys.path[:0] = (
+    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
+)  # needs no installation
 
-from agents import heuristics, tuning
-from agents.planners.tuned import START
+from og_agents import heuristics, tuning
+from og_agents.planners.tuned import START
 from og_env.command_line import Parser, guarded
 from og_env.scenario.reading import changes_of
 

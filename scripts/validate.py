@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # needs no installation, and runs from any folder
+sys.path[:0] = (
+    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
+)  # needs no installation
 
-from agents import failure_check, herd_check, queue_check, rtt_fit
+from og_agents import failure_check, herd_check, queue_check, rtt_fit
 from og_env.command_line import Parser, guarded
 from og_env.render.world_text import table
 from og_env.scenario.demand_trace import Trace, load_trace_csv

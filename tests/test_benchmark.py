@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents import comparison, evaluate, heuristics, planners
+from og_agents import comparison, evaluate, heuristics, planners
 from og_env.scenario import loading
 from scripts import benchmark
 
@@ -99,7 +99,7 @@ def test_json_prints_the_summary(scenario, tmp_path, capsys):
 
 
 def test_a_trained_model_takes_part_under_its_folders_name(scenario, tmp_path, capsys, monkeypatch):
-    from agents import checkpoint
+    from og_agents import checkpoint
 
     seen = {}
 

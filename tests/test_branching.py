@@ -7,11 +7,11 @@ import pytest
 import torch
 from learning_cases import STEPS, short_world, small_settings
 
-from agents import checkpoint, evaluate, planners, ppo, rpi
-from agents.branching import Ahead, branches
-from agents.planners.base import TunedGreedy
-from agents.planners.tuned import constants_of
-from agents.recipes import recipe_of
+from og_agents import checkpoint, evaluate, planners, ppo, rpi
+from og_agents.branching import Ahead, branches
+from og_agents.planners.base import TunedGreedy
+from og_agents.planners.tuned import constants_of
+from og_agents.recipes import recipe_of
 from og_env.observation.fields import column
 from og_env.vector_env import NetworkVectorEnv
 from scripts import train as train_script

@@ -13,12 +13,12 @@ from learning_cases import SMALL, short_world, small_settings
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 
-from agents import checkpoint, evaluate, export, ppo
-from agents.checkpoint import LearnedPolicy, Progress
-from agents.policy import Policy
-from agents.sb3_adapter import make_sb3
-from agents.watch import Clock
-from agents.worlds import describe_space, space_of
+from og_agents import checkpoint, evaluate, export, ppo
+from og_agents.checkpoint import LearnedPolicy, Progress
+from og_agents.policy import Policy
+from og_agents.sb3_adapter import make_sb3
+from og_agents.watch import Clock
+from og_agents.worlds import describe_space, space_of
 from og_env.env import NetworkEnv
 from og_env.scenario import loading
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from learning_cases import STEPS, short_world
 
-from agents.branching import Ahead
-from agents.continuation import Continuation
-from agents.planners.base import TunedGreedy
-from agents.planners.tuned import constants_of
+from og_agents.branching import Ahead
+from og_agents.continuation import Continuation
+from og_agents.planners.base import TunedGreedy
+from og_agents.planners.tuned import constants_of
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from learning_cases import short_world, small_settings
 
-from agents import checkpoint, dataset, evaluate, heuristics, ppo
+from og_agents import checkpoint, dataset, evaluate, heuristics, ppo
 from og_env.kernel.arrays import TERMS
 from og_env.vector_env import NetworkVectorEnv
 from scripts import make_dataset as script

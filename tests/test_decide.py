@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from learning_cases import small_settings
 
-from agents import checkpoint, decide, evaluate, heuristics, ppo
-from agents.decide import Adviser
+from og_agents import checkpoint, decide, evaluate, heuristics, ppo
+from og_agents.decide import Adviser
 from og_env.kernel.arrays import KNOBS, TERMS
 from og_env.simulator.live_state import describe
 
@@ -92,7 +92,7 @@ def test_numbered_operations_have_reasons_too(state):
 
 
 def test_a_planner_that_looks_ahead_is_shown_the_fleet(state):
-    planners = pytest.importorskip("agents.planners")
+    planners = pytest.importorskip("og_agents.planners")
     name = next(name for name in planners.NAMES if name not in planners.QUICK and name not in planners.ORACLES)
     decision = Adviser(planners.make(name, NAME), NAME).decide(state)
     assert decision.operation
@@ -150,7 +150,7 @@ def test_files_that_are_no_state_are_refused_in_a_line(content, tmp_path, capsys
 def test_the_command_has_torch_on_one_thread():
     code = (
         "import os, runpy, sys; sys.argv = ['decide', '--policy', 'greedy', '--state', 'none.json']\n"
-        "try: runpy.run_module('agents.decide', run_name='__main__')\n"
+        "try: runpy.run_module('og_agents.decide', run_name='__main__')\n"
         "except SystemExit: print(os.environ['OMP_NUM_THREADS'], 'torch' in sys.modules)"
     )
     unset = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}

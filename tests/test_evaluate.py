@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agents import evaluate, heuristics
+from og_agents import evaluate, heuristics
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.scenario import loading

@@ -8,9 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from agents import comparison, evidence
-from agents.episodes import TRACED, Episodes
-from agents.recipes import RECIPES
+from og_agents import comparison, evidence
+from og_agents.episodes import TRACED, Episodes
+from og_agents.recipes import RECIPES
 from og_env.kernel.arrays import METRICS, TERMS
 from scripts import evidence as script
 from scripts import pretrain

@@ -11,9 +11,9 @@ import torch
 from learning_cases import small_settings
 from sb3_contrib import MaskablePPO
 
-from agents import checkpoint, evaluate, ppo
-from agents.networks import SharedScorerPolicy
-from agents.sb3_adapter import make_sb3
+from og_agents import checkpoint, evaluate, ppo
+from og_agents.networks import SharedScorerPolicy
+from og_agents.sb3_adapter import make_sb3
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 from scripts import export as script
@@ -31,7 +31,7 @@ def modules():
     """The exporter and its check."""
     pytest.importorskip("onnx", reason="needs the extra onnx")
     pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-    from agents import export, onnx_check
+    from og_agents import export, onnx_check
 
     return export, onnx_check
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tape_cases import source
 
-from agents import failure_check
+from og_agents import failure_check
 from og_env.world import CompiledWorld
 
 RECORD = Path(__file__).parents[2] / "shared" / "data" / "incidents" / "gcp_incidents.csv"

@@ -10,9 +10,9 @@ import pytest
 from episode_cases import made_up
 from learning_cases import STEPS, short_world, small_settings
 
-from agents import evaluate, front, heuristics, ppo, worlds
-from agents.hypervolume import non_dominated
-from agents.lineup import load_policies
+from og_agents import evaluate, front, heuristics, ppo, worlds
+from og_agents.hypervolume import non_dominated
+from og_agents.lineup import load_policies
 from og_env.kernel.arrays import TERMS
 from og_env.observation.fields import column
 from og_env.scenario import loading

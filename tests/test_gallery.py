@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agents import heuristics
-from agents.page import film
+from og_agents import heuristics
+from og_agents.page import film
 from og_env.scenario import loading
 from scripts import gallery
 

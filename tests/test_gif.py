@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents import heuristics
-from agents.gif import MOST_FRAMES, WIDTH_PX, moment_of, shown, write_gif
-from agents.page import film
+from og_agents import heuristics
+from og_agents.gif import MOST_FRAMES, WIDTH_PX, moment_of, shown, write_gif
+from og_agents.page import film
 from og_env.render.map import LOOKS
 from og_env.scenario import loading
 from scripts import replay as script

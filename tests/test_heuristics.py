@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from agents import heuristics, tuning
-from agents.policy import Policy, wishes
+from og_agents import heuristics, tuning
+from og_agents.policy import Policy, wishes
 from og_env.observation.fields import TABLES, column
 
 P, M, N = 6, 2, 10

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents import evaluate, heuristics, impact
-from agents.recording import Recording, record
+from og_agents import evaluate, heuristics, impact
+from og_agents.recording import Recording, record
 from og_env.scenario import loading
 
 P_DOWN = {"outages": [{"domain": "provider:P", "start_h": 0.5, "duration_h": 0.2}], "background": False}

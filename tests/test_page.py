@@ -11,11 +11,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from agents import evaluate, heuristics
-from agents.page import Camera, film, page, payload
-from agents.page.outages import Outage, explained, moves_of, outages_of, outcome, spans, struck_share
-from agents.page.payload import FULL, packed, unpacked
-from agents.recording import record
+from og_agents import evaluate, heuristics
+from og_agents.page import Camera, film, page, payload
+from og_agents.page.outages import Outage, explained, moves_of, outages_of, outcome, spans, struck_share
+from og_agents.page.payload import FULL, packed, unpacked
+from og_agents.recording import record
 from og_env.scenario import loading
 from og_env.world import Domain
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from agents import heuristics
-from agents.page import film, page, payload
+from og_agents import heuristics
+from og_agents.page import film, page, payload
 from og_env.scenario import loading
 from scripts import replay as script
 

@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from agents import evaluate, heuristics, planners
-from agents.lineup import make_planner
-from agents.planners import median, search
-from agents.planners.base import TunedGreedy
-from agents.planners.rollout import Rollout
-from agents.planners.targets import StaticPlacement, Target, fits, moves, starting
-from agents.planners.tuned import BOUNDS, SPREAD, START, TUNED, constants_of
-from agents.policy import Policy, wishes
+from og_agents import evaluate, heuristics, planners
+from og_agents.lineup import make_planner
+from og_agents.planners import median, search
+from og_agents.planners.base import TunedGreedy
+from og_agents.planners.rollout import Rollout
+from og_agents.planners.targets import StaticPlacement, Target, fits, moves, starting
+from og_agents.planners.tuned import BOUNDS, SPREAD, START, TUNED, constants_of
+from og_agents.policy import Policy, wishes
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER, WARM
 from og_env.scenario import loading

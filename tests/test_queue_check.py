@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from agents import queue_check
-from agents.queue_simulation import Waits
+from og_agents import queue_check
+from og_agents.queue_simulation import Waits
 from og_env.scenario.demand_trace import Trace
 
 

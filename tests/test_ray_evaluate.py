@@ -13,8 +13,8 @@ import pytest
 from learning_cases import short_world, small_settings
 from ray_cases import marked, nodes_used, two_nodes
 
-from agents import evaluate, heuristics, ppo, ray_cluster, ray_evaluate
-from agents.episodes import Episodes
+from og_agents import evaluate, heuristics, ppo, ray_cluster, ray_evaluate
+from og_agents.episodes import Episodes
 from scripts import benchmark
 
 EPISODES = 600

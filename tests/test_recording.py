@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents import evaluate, heuristics
-from agents.recording import Event, events, record
+from og_agents import evaluate, heuristics
+from og_agents.recording import Event, events, record
 from og_env.kernel.arrays import DOWN, METRICS, TERMS
 from og_env.scenario import loading
 

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from agents import evaluate, heuristics, replay
+from og_agents import evaluate, heuristics, replay
 from og_env.kernel.arrays import TERMS
 from og_env.scenario import catalog, loading
 from og_env.simulator.reset_options import touches

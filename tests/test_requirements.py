@@ -73,7 +73,7 @@ def test_a_command_without_its_extra_says_which(capsys: pytest.CaptureFixture[st
 
 
 def test_the_adapter_without_its_extra_says_which() -> None:
-    code = "import sys; sys.modules['stable_baselines3'] = None\nimport agents.sb3_adapter"
+    code = "import sys; sys.modules['stable_baselines3'] = None\nimport og_agents.sb3_adapter"
     last = fresh("-c", code, cwd=ROOT).stderr.splitlines()[-1]
     assert "stable_baselines3 is not installed: run `pip install '.[train]'`" in last
 

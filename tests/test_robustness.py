@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from agents import checkpoint, evaluate, heuristics, robustness
+from og_agents import checkpoint, evaluate, heuristics, robustness
 from og_env.scenario import catalog, loading
 from scripts import robustness as script
 

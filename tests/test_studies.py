@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from learning_cases import SMALL, STEPS
 
-from agents import checkpoint, comparison, evaluate, studies, study_runs, train_settings
-from agents.studies import AS_IS, FULL, VARIANTS, WORLDS, Study, chosen
+from og_agents import checkpoint, comparison, evaluate, studies, study_runs, train_settings
+from og_agents.studies import AS_IS, FULL, VARIANTS, WORLDS, Study, chosen
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 from scripts import ablations, train
@@ -290,7 +290,7 @@ def test_settings_files_change_what_they_are_named_for():
 
 
 def test_seeds_are_compared_on_the_same_episodes_alone(files):
-    from agents import heuristics
+    from og_agents import heuristics
 
     one, other = (evaluate.run(heuristics.make("static"), files[0], episodes=2, seed=seed) for seed in (0, 1))
     with pytest.raises(ValueError, match="did not play the same episodes"):

@@ -17,8 +17,8 @@ import torch
 from learning_cases import SMALL, STEPS, short_world, small_settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents import checkpoint, evaluate, ppo, train_settings, watch
-from agents.watch import Clock
+from og_agents import checkpoint, evaluate, ppo, train_settings, watch
+from og_agents.watch import Clock
 from og_env import IDS
 from og_env.kernel.arrays import TERMS
 from og_env.scenario import loading

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agents import tuning
-from agents.planners.tuned import BOUNDS, START
+from og_agents import tuning
+from og_agents.planners.tuned import BOUNDS, START
 from scripts import tune
 
 

@@ -61,7 +61,7 @@ def test_only_two_kinds_of_reward():
 
 
 def test_stable_baselines_refuses_a_vector():
-    adapter = pytest.importorskip("agents.sb3_adapter", reason="needs the extra train")
+    adapter = pytest.importorskip("og_agents.sb3_adapter", reason="needs the extra train")
     with pytest.raises(ValueError, match="scalar"):
         adapter.make_sb3("placement", 2, scenario="toy-3", reward="vector")
 

@@ -131,7 +131,7 @@ def whole(context: Any, builder: Any, field: BoundField, value: Any, index_type:
     registers = cgutils.create_struct_proxy(field)(context, builder, value)
     kinds, parts = [index_type], [index]
     if isinstance(index_type, types.BaseTuple):
-        kinds, parts = list(index_type.types), cgutils.unpack_tuple(builder, index)
+        kinds, parts = list(getattr(index_type, "types", ())), cgutils.unpack_tuple(builder, index)
     kind = types.Tuple((types.intp, *kinds))
     return registers.table, kind, context.make_tuple(builder, kind, [registers.first, *parts])
 

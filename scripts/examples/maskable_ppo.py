@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from sb3_contrib import MaskablePPO
 
-from agents import evaluate, heuristics, statistics
-from agents.networks import SharedScorerPolicy
-from agents.sb3_adapter import make_sb3
+from og_agents import evaluate, heuristics, statistics
+from og_agents.networks import SharedScorerPolicy
+from og_agents.sb3_adapter import make_sb3
 
 
 def main(arguments: Sequence[str] | None = None) -> statistics.Paired:

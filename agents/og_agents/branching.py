@@ -1,0 +1,119 @@
+"""What happens after an action of a training episode: copies run ahead on its tape with a policy.
+
+All branches of a state run on the same tape, so their differences are counterfactual advantages with little noise.
+Reading the tape ahead is for training alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from og_agents.planners.base import Act, TunedGreedy, acting
+from og_agents.planners.tuned import constants_of
+from og_env.simulator.batch import source_of
+from og_env.simulator.copies import Copies
+from og_env.vector_env import NetworkVectorEnv
+
+
+class Ahead:
+    """`copies` copies of every environment of a batch that run `horizon` steps, on the tape or on the forecast.
+
+    `act` chooses in them from flat observations and masks; without it, the tuned greedy planner from the raw states. What
+    a copy sees is what the environment would, but for signals of the last hour, which begin anew with the copy.
+    Raises ValueError for an environment without offers.
+    """
+
+    def __init__(
+        self,
+        env: NetworkVectorEnv,
+        copies: int,
+        *,
+        horizon: int,
+        truth: bool = True,
+        threads: int = 2,
+        act: Act | None = None,
+    ) -> None:
+        settings, simulator = env.simulator.settings, env.simulator
+        if settings.task == "routing" or settings.interface != "proposals":
+            raise ValueError('the planner of a continuation chooses among offers: take interface="proposals"')
+        self.env, self.count, self.truth = env, copies, truth
+        constants = constants_of(simulator.spec.name, "greedy_tuned")
+        self._shares = np.array_split(np.arange(env.num_envs), min(threads, env.num_envs))
+        observed = None if act is None else simulator.slices
+        self._copies = [Copies(source_of(simulator), len(rows), copies, horizon, observed) for rows in self._shares]
+        self._act = act
+        self._follow = [
+            TunedGreedy(constants, simulator.world, copied.tape, copied.state, settings.proposals)
+            for copied in self._copies
+        ]
+        self._pool = ThreadPoolExecutor(len(self._shares))
+
+    def rewards(self, first: npt.NDArray[np.integer] | None = None) -> npt.NDArray[np.float64]:
+        """Rewards [B, copies, H] of the actions `first` [B, copies], by default the planner's, and of the policy
+        afterwards, from the environments as they are now. Steps beyond the end of an episode count 0."""
+
+        def run(share: int) -> npt.NDArray[np.float64]:
+            rows, copies, follow = self._shares[share], self._copies[share], self._follow[share]
+            copies.load(rows, truth=self.truth)
+            chosen = (
+                follow.choose(copies.output.offer, copies.output.offer_gain)
+                if first is None
+                else first[rows].reshape(-1)
+            )
+            choose = follow.choose if self._act is None else acting(self._act, copies)
+            return copies.run(chosen.astype(np.int64), choose).reshape(len(rows), self.count, -1)
+
+        return np.concatenate(list(self._pool.map(run, range(len(self._shares)))))
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+
+class Branches(NamedTuple):
+    """States and what each action brought there, over the horizon."""
+
+    observations: npt.NDArray[np.float32]
+    """[S, W]"""
+    masks: npt.NDArray[np.bool_]
+    """[S, A] where an action is possible"""
+    returns: npt.NDArray[np.float32]
+    """[S, A] sum of rewards; of an impossible action that of doing nothing"""
+
+
+def branches(
+    env: NetworkVectorEnv,
+    act: Act,
+    seed: int,
+    *,
+    spacing: int,
+    horizon: int,
+    truth: bool = True,
+    follow: Act | None = None,
+) -> Generator[Branches, None, None]:
+    """Play episodes of a batch by `act`, trying every action in every `spacing`-th step, without end; afterwards
+    `follow` acts in the copies, or the tuned greedy planner.
+
+    Raises ValueError for another task than placement among offers.
+    """
+    if env.simulator.settings.task != "placement":
+        raise ValueError("branches choose among offers alone: take the task placement")
+    actions = env.simulator.settings.proposals + 1
+    ahead = Ahead(env, actions, horizon=horizon, truth=truth, act=follow)
+    first = np.tile(np.arange(actions), (env.num_envs, 1))
+    try:
+        observation, info = env.reset(seed=seed)
+        step = 0
+        while True:
+            masks = info["action_mask"].astype(np.bool_)
+            if step % spacing == 0:
+                seen = np.array(observation, np.float32)
+                yield Branches(seen, masks, ahead.rewards(first).sum(axis=2).astype(np.float32))
+            observation, _, _, _, info = env.step(act(observation, masks))
+            step += 1
+    finally:
+        ahead.close()

@@ -1,0 +1,266 @@
+"""Weights as safetensors, everything else as JSON; nothing pickled is loaded unless asked for.
+
+A folder with a trained policy holds policy.safetensors and policy.json (what it is and what it was made for). A run
+that can go on has resume.safetensors besides: weights, optimizer and progress in one file, replaced in one move.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+
+from og_agents.networks import READ, SharedScorerPolicy, masked_logits, policy_class
+from og_agents.worlds import DAMAGED, describe_space, fitted, space_of, spaces_of
+from og_env.scenario import loading
+from og_env.scenario.reading import read_json
+
+FORMAT = 1
+KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}
+WEIGHTS, CARD, RESUME = "policy.safetensors", "policy.json", "resume.safetensors"
+
+
+class LearnedPolicy:
+    """A trained network behind `predict`; it asks for the environment that it was trained in."""
+
+    def __init__(self, network: Any, meta: dict[str, Any], name: str) -> None:
+        self.network, self.meta, self.name = network, meta, name
+        self.env_kwargs: dict[str, Any] = dict(meta["env_kwargs"])
+        self.overrides: dict[str, Any] = {}
+        self._flat = isinstance(network.observation_space, gym.spaces.Box)
+        self.recurrent = isinstance(network, RecurrentActorCriticPolicy)
+        self._masked = meta["task"] != "routing" and not self.recurrent
+        plain = type(network) in (SharedScorerPolicy, MaskableActorCriticPolicy) and network.share_features_extractor
+        self._simple = plain and self._flat and isinstance(network.action_space, gym.spaces.Discrete)
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+        action_masks: Any = None,
+    ) -> tuple[np.ndarray, Any]:
+        """Actions for a batch of observations, flat [B, O] or by table; or for a single one. A network with a memory reads
+        and returns `state`; others hand it back."""
+        if self._flat and isinstance(observation, Mapping):
+            tables = [np.asarray(observation[name]) for name in READ if name in observation]
+            lead = tables[0].shape[:-1]
+            observation = np.concatenate([table.reshape(*lead, -1) for table in tables], axis=-1)
+        if self.recurrent:
+            return self.network.predict(observation, state, episode_start, deterministic)
+        if deterministic and self._simple and action_masks is not None:
+            return self._likeliest(np.asarray(observation), np.asarray(action_masks)), state
+        extra = {"action_masks": action_masks} if self._masked else {}
+        actions, _ = self.network.predict(observation, deterministic=deterministic, **extra)
+        return actions, state
+
+    def _likeliest(self, observation: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        """Actions [B], or one, of masks [B, A]."""
+        rows = observation.reshape(-1, observation.shape[-1])
+        with torch.inference_mode():
+            possible = torch.as_tensor(masks.reshape(len(rows), -1).astype(np.bool_))
+            actions = masked_logits(self.network, torch.as_tensor(rows), possible).argmax(dim=1).numpy()
+        return actions.reshape(observation.shape[:-1])
+
+
+class Progress(NamedTuple):
+    """How far a run has come."""
+
+    timesteps: int
+    elapsed_s: float
+    best: float
+    """mean validation return of the checkpoint kept"""
+    offset: float
+    """what training subtracts from every reward"""
+    meta: dict[str, Any]
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write beside the target, then put it in its place, so that no half-written file is ever seen."""
+    part = path.with_name(path.name + ".part")
+    write(part)
+    os.replace(part, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, indent=1) + "\n"
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _plain(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
+    """Contiguous copies of their own, as safetensors wants them."""
+    return {prefix + name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+
+
+def save(model: Any, folder: str | Path, meta: Mapping[str, Any], **facts: Any) -> Path:
+    """Write the policy of an SB3 model (or a policy) with its description; `facts` go into policy.json as well."""
+    path, policy = Path(folder), getattr(model, "policy", model)
+    spaces = {name: describe_space(getattr(policy, name)) for name in ("observation_space", "action_space")}
+    path.mkdir(parents=True, exist_ok=True)
+    write_atomically(path / WEIGHTS, lambda part: save_file(_plain(policy.state_dict()), str(part)))
+    write_json(path / CARD, {"format": FORMAT, **meta, **spaces, **facts})
+    return path
+
+
+def save_resume(model: Any, folder: Path, progress: Progress) -> None:
+    """Write all that a run needs to go on."""
+    optimizer = model.policy.optimizer.state_dict()["state"]
+    slots = {
+        f"{index}.{name}": torch.as_tensor(value) for index, row in optimizer.items() for name, value in row.items()
+    }
+    tensors = _plain(model.policy.state_dict(), "policy.") | _plain(slots, "optimizer.")
+    header = {"progress": json.dumps(progress._asdict())}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / RESUME, lambda part: save_file(tensors, str(part), header))
+
+
+def read_meta(folder: str | Path) -> dict[str, Any]:
+    """policy.json of a folder; ValueError in one line where there is none or it is damaged."""
+    folder = Path(folder)
+    path = folder / CARD
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder of a trained policy")
+    if not path.is_file():
+        pickled = next(iter(sorted(folder.glob("*.zip"))), None)
+        hint = f"; {pickled.name} is pickled: name it with allow_pickle=True if you trust it" if pickled else ""
+        raise ValueError(f"{folder}: not a trained policy: {CARD} is missing{hint}")
+    meta = read_json(path)
+    if meta.get("format") != FORMAT:
+        raise ValueError(f"{path}: format {meta.get('format')!r}, and this version reads {FORMAT}")
+    if missing := KEYS - set(meta):
+        raise ValueError(f"{path}: damaged: {', '.join(sorted(missing))} missing")
+    return meta
+
+
+def algorithm_of(folder: Path | None) -> str | None:
+    """What trained the policy of a folder; None without a folder. ValueError as of `read_meta`."""
+    return None if folder is None else read_meta(folder).get("algorithm")
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and header of a safetensors file; ValueError in one line where it is missing or damaged."""
+    if not path.is_file():
+        raise ValueError(f"{path}: missing")
+    try:
+        with safe_open(str(path), "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: damaged: {error}") from None
+
+
+def put_weights(policy: Any, weights: dict[str, torch.Tensor], where: Path) -> None:
+    """Into a policy of the same shape; ValueError in one line for another shape or weights that are not finite."""
+    try:
+        policy.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"{where}: weights of another network: {str(error).splitlines()[-1].strip()}") from None
+    broken = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
+    if broken:
+        raise ValueError(f"{where}: {broken} is not finite")
+
+
+def read_resume(folder: Path) -> tuple[dict[str, torch.Tensor], Progress]:
+    """What `save_resume` wrote; ValueError in one line where it is missing or damaged."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such run folder")
+    tensors, header = read_tensors(folder / RESUME)
+    try:
+        return tensors, Progress(**json.loads(header["progress"]))
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{folder / RESUME}: damaged: no progress in its header") from None
+
+
+def put_resume(model: Any, tensors: dict[str, torch.Tensor], where: Path) -> None:
+    """Weights and optimizer of a stopped run into a model of the same settings."""
+    prefix = "policy."
+    put_weights(
+        model.policy,
+        {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)},
+        where,
+    )
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".", 2)
+            state.setdefault(int(index), {})[slot] = value
+    groups = model.policy.optimizer.state_dict()["param_groups"]
+    model.policy.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def load(
+    folder: str | Path,
+    env: Any = None,
+    scenario: Any = None,
+    *,
+    transfer: bool = False,
+    allow_pickle: bool = False,
+) -> LearnedPolicy:
+    """The trained policy of a folder.
+
+    ValueError in one line where the folder is missing or damaged, where the spaces are not those of `env`, and where
+    `scenario` is another world than it was trained in; `transfer=True` only asks for spaces that fit. A pickled .zip of
+    SB3 is loaded with allow_pickle=True alone, since loading it runs code.
+    """
+    path = Path(folder)
+    if path.suffix == ".zip":
+        policy = _load_pickled(path, allow_pickle)
+    else:
+        meta = read_meta(path)
+        policy = LearnedPolicy(_network(meta, path), meta, path.resolve().name)
+        if scenario is not None:
+            fit = fitted(meta, loading.load(scenario), path, transfer=transfer)
+            policy = policy if fit == meta else LearnedPolicy(_network(fit, path), fit, policy.name)
+    if env is not None:
+        network = policy.network
+        made, asked = ({"o": space} for space in ((network.observation_space, network.action_space), spaces_of(env)))
+        if made != asked:
+            words = (" and ".join(map(str, pair["o"])) for pair in (made, asked))
+            raise ValueError("{}: made for {}, but the environment has {}".format(path, *words))
+    return policy
+
+
+def _network(meta: dict[str, Any], path: Path) -> Any:
+    """The policy that policy.json describes, with its weights, on one line of complaint."""
+    try:
+        spaces = (space_of(meta["observation_space"]), space_of(meta["action_space"]))
+        kind = policy_class(meta["policy"], masked=meta["task"] != "routing")
+        network = kind(*spaces, lambda _: 0.0, **meta["policy_kwargs"])
+    except DAMAGED as error:
+        raise ValueError(f"{path / CARD}: damaged: {error}") from None
+    put_weights(network, read_tensors(path / WEIGHTS)[0], path / WEIGHTS)
+    network.set_training_mode(False)
+    return network
+
+
+def _load_pickled(path: Path, allow_pickle: bool) -> LearnedPolicy:
+    """A .zip that SB3 saved."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    if not allow_pickle:
+        raise ValueError(f"{path}: a pickled model runs code when it is loaded: pass allow_pickle=True if you trust it")
+    from sb3_contrib import MaskablePPO
+    from stable_baselines3 import PPO
+
+    complaint = ""
+    for algorithm, masked in ((MaskablePPO, True), (PPO, False)):
+        try:
+            network = algorithm.load(path, device="cpu").policy
+        except Exception as error:
+            complaint = str(error).splitlines()[0] if str(error) else type(error).__name__
+            continue
+        flat = isinstance(network.observation_space, gym.spaces.Box)
+        joint = isinstance(network.action_space, gym.spaces.MultiDiscrete)
+        task = "routing" if not masked else "joint" if joint else "placement"
+        return LearnedPolicy(network, {"task": task, "env_kwargs": {"flatten": flat}}, path.stem)
+    raise ValueError(f"{path}: not a model that SB3 can load: {complaint}")

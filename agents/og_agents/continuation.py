@@ -1,0 +1,146 @@
+"""What the tuned planner would earn on the tape from here on, for every environment of a batch, as they step.
+
+The planner's path is kept with its rewards and its end. Where an environment took the planner's own action it is on the
+path already, and one more step at the end is all there is to simulate; only elsewhere the path begins anew. Reading the
+tape ahead is for training alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from og_agents.planners.base import TunedGreedy
+from og_agents.planners.tuned import constants_of
+from og_env.kernel.arrays import Memo, Output, Scratch, State, Tape
+from og_env.kernel.views import allocate, bind
+from og_env.simulator import compiled_calls
+from og_env.simulator.batch import source_of
+from og_env.simulator.copies import NO_LEVELS, NO_MASK, OFFSETS, Copies, operations_of
+from og_env.vector_env import NetworkVectorEnv
+
+Floats = npt.NDArray[np.float64]
+
+
+class Continuation:
+    """Rewards [B, H] of the tuned greedy planner from the environments as they are; steps beyond an episode's end count 0.
+
+    Raises ValueError for an environment without offers.
+    """
+
+    def __init__(self, env: NetworkVectorEnv, *, horizon: int, threads: int = 2) -> None:
+        settings = env.simulator.settings
+        if settings.task == "routing" or settings.interface != "proposals":
+            raise ValueError('the planner of a continuation chooses among offers: take interface="proposals"')
+        sizes = env.simulator.sizes
+        state, output, memo = (allocate(layout, sizes) for layout in (State, Output, Memo))
+        threads = min(threads, env.num_envs) if env.simulator.cells >= env.simulator.threaded_cells else 1
+        parts = np.array_split(np.arange(env.num_envs), threads)
+        self._paths = [_Paths(env, rows, horizon, state, output, memo) for rows in parts]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def begin(self) -> Floats:
+        """From the environments as they are, whatever they did."""
+        return self._all(lambda paths: paths.begin())
+
+    def advance(self, ended: npt.NDArray[np.bool_]) -> Floats:
+        """After one step of every environment since the last call; `ended` [B] where a new episode has begun."""
+        return self._all(lambda paths: paths.advance(ended))
+
+    def _all(self, call: Callable[[_Paths], Floats]) -> Floats:
+        """What a call gives for all rows, on as many threads as the batch is worth."""
+        run = map if self._pool is None else self._pool.map
+        return np.concatenate(list(run(call, self._paths)))
+
+    def planned(self) -> npt.NDArray[np.int64]:
+        """What the planner would do now: actions [B], 0 for nothing and i for offer i - 1."""
+        return np.concatenate([paths.planned() for paths in self._paths])
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
+class _Paths:
+    """The paths of environments `rows`, which lie side by side. Their ends stand in arrays of the whole batch and read
+    the environments' own tape."""
+
+    def __init__(
+        self,
+        env: NetworkVectorEnv,
+        rows: npt.NDArray[np.integer],
+        horizon: int,
+        state: State,
+        output: Output,
+        memo: Memo,
+    ) -> None:
+        simulator = env.simulator
+        self.rows, self.horizon, self.simulator = rows, horizon, simulator
+        self.state, self.output, self.memo = state, output, memo
+        self._scratch: Scratch = allocate(Scratch, simulator.sizes)
+        self._table = bind(simulator.sizes, simulator.world, simulator.tape, state, output, self._scratch, memo)
+        self._anew = Copies(source_of(simulator), len(rows), 1, horizon)
+        constants, size = constants_of(simulator.spec.name, "greedy_tuned"), simulator.settings.proposals
+        self._mine = slice(int(rows[0]), int(rows[-1]) + 1)
+        tape = Tape(*(values[self._mine] for values in simulator.tape))
+
+        def planner(tape: Tape, state: State) -> TunedGreedy:
+            return TunedGreedy(constants, simulator.world, tape, state, size)
+
+        self._now = planner(tape, State(*(values[self._mine] for values in simulator.state)))
+        self._end = planner(tape, State(*(values[self._mine] for values in state)))
+        self._follow = planner(self._anew.tape, self._anew.state)
+        self._rewards = np.zeros((len(rows), horizon))
+        self._planned = np.zeros(len(rows), np.int64)
+        self._knobs = np.zeros_like(simulator.state.knobs[self._mine])
+
+    def planned(self) -> npt.NDArray[np.int64]:
+        output = self.simulator.output
+        return self._now.choose(output.offer[self._mine], output.offer_gain[self._mine])
+
+    def begin(self) -> Floats:
+        self._restart(np.arange(len(self.rows)))
+        self._plan()
+        return self._rewards.copy()
+
+    def advance(self, ended: npt.NDArray[np.bool_]) -> Floats:
+        taken, knobs = self.simulator.output.operation[self._mine], self.simulator.state.knobs[self._mine]
+        strayed = (taken != self._planned) | (knobs != self._knobs).any(axis=1) | ended[self._mine]
+        if not strayed.all():
+            self._extend()
+        self._restart(np.flatnonzero(strayed))
+        self._plan()
+        return self._rewards.copy()
+
+    def _plan(self) -> None:
+        """Remember what the planner would do now."""
+        self._planned = operations_of(self.simulator.output.offer[self._mine], self.planned())
+        self._knobs = self.simulator.state.knobs[self._mine].copy()
+
+    def _extend(self) -> None:
+        """One more step at the end of every path; where the episode is over by then, of no consequence."""
+        state, last = self.state, self.simulator.tape.attack.shape[1] - 1
+        state.step[self._mine] = np.minimum(state.step[self._mine], last - 1)
+        actions = np.zeros(self.simulator.batch, np.int64)
+        actions[self._mine] = self._end.choose(self.output.offer[self._mine], self.output.offer_gain[self._mine])
+        first, stop, mode = self._mine.start, self._mine.stop, compiled_calls.PROPOSALS
+        compiled_calls.by_offers(self._table, first, stop, 0, mode, actions, NO_LEVELS, NO_LEVELS, OFFSETS, NO_MASK)
+        inside = self.simulator.state.step[self._mine] + self.horizon <= last
+        self._rewards[:, :-1] = self._rewards[:, 1:]
+        self._rewards[:, -1] = np.where(inside, self.output.reward[self._mine], 0.0)
+
+    def _restart(self, which: npt.NDArray[np.integer]) -> None:
+        """The whole paths of some of the rows, given by their positions."""
+        if not len(which):
+            return
+        copies, rows = self._anew, self.rows[which]
+        copies.load(rows, truth=True)
+        count = copies.batch
+        chosen = self._follow.choose(copies.output.offer[:count], copies.output.offer_gain[:count])
+        self._rewards[which] = copies.run(chosen, self._follow.choose, offers_after=True)
+        copies.unload(rows, self.state, self.output)
+        self.memo.known[rows] = 0
+        self.memo.dying[rows] = 0

@@ -1,0 +1,222 @@
+"""What next? The decision of a policy for a live fleet, with its reasons.
+
+python -m og_agents.decide --policy runs/ppo --state fleet.json
+python -m og_agents.decide --policy greedy --state fleet.json another.json --json
+python -m og_agents.decide --example global-24 > fleet.json
+
+The state is the JSON of `og_env.simulator.live_state`, whose documentation names every field. In Python, with a policy that is loaded
+once:
+
+    adviser = Adviser(checkpoint.load("runs/ppo"), "global-24", "placement")
+    decision = adviser.decide(og_env.simulator.live_state.LiveState.read(Path("fleet.json")))
+    print(decision.text())
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from og_agents import evaluate, heuristics, lineup
+from og_agents.policy import Policy, attach
+from og_env import IDS, TASKS
+from og_env.command_line import Parser, guarded
+from og_env.dynamics import operations
+from og_env.kernel.arrays import KNOBS, TERMS
+from og_env.scenario import loading
+from og_env.scenario.reading import nearest_valid
+from og_env.simulator import compiled_calls
+from og_env.simulator.batch import source_of
+from og_env.simulator.copies import Copies, idle, outlook
+from og_env.simulator.live_state import LiveState, describe, place
+from og_env.simulator.spaces import split_actions
+
+AHEAD = 24
+"""steps over which a decision is compared with doing nothing"""
+OTHERS = 3
+"""offers that are named beside the one that is taken"""
+EXAMPLE_STEPS = 36
+
+
+class Decision(NamedTuple):
+    """What to do, and why. Gains are reward a step; above 0 is better."""
+
+    operation: str
+    """in words"""
+    knobs: dict[str, float]
+    """of the router, where the policy sets them"""
+    planned: dict[str, float]
+    """the planner's estimate for the offer that is taken: gain, and its parts service, cost and resilience, and seconds
+    until it is useful; empty where nothing is done or there are no offers"""
+    by_term: dict[str, float]
+    """weighted gain of each reward term over doing nothing (autoscaled: over the scenario's knobs), mean of the next
+    `ahead_h` hours as the forecast has them"""
+    ahead_h: float
+    others: tuple[tuple[str, float], ...]
+    """the best other offers and their planned gains"""
+    autoscaled: bool = False
+    """whether the operation is the built-in autoscaler's, and only the knobs are the policy's"""
+
+    def text(self) -> str:
+        """A few lines."""
+        lines = [f"the autoscaler will {self.operation}" if self.autoscaled else self.operation]
+        if self.knobs:
+            lines.append("  router: " + ", ".join(f"{name} {value:.4g}" for name, value in self.knobs.items()))
+        if self.planned:
+            parts = ", ".join(f"{name} {self.planned[name]:+.4f}" for name in ("service", "cost", "resilience"))
+            useful = f"; useful in {self.planned['ready_s'] / 60:.0f} min" if self.planned["ready_s"] > 0 else ""
+            lines.append(f"  planned gain {self.planned['gain']:+.4f} a step: {parts}{useful}")
+        terms = ", ".join(f"{name} {value:+.4f}" for name, value in self.by_term.items() if abs(value) > 5e-5)
+        total = sum(self.by_term.values())
+        other = "the scenario's router" if self.autoscaled else "doing nothing"
+        lines.append(f"  next {self.ahead_h:g} h against {other} {total:+.4f} a step: {terms or 'no difference'}")
+        if self.others:
+            lines.append("  instead of: " + "; ".join(f"{words} ({gain:+.4f})" for words, gain in self.others))
+        return "\n".join(lines)
+
+
+class Adviser:
+    """A policy beside a live fleet of one scenario; what it remembers goes on from one decision to the next."""
+
+    def __init__(self, policy: Policy, scenario: Any, task: str = "placement") -> None:
+        self.policy = policy
+        self.env = evaluate.stage(policy, scenario, task, 1)
+        self.env.reset(seed=0)
+        attach(policy, self.env)
+        self.simulator = self.env.simulator
+        self.copies = Copies(source_of(self.simulator), 1, 2, AHEAD)
+        resolved = self.simulator.world_of(0).resolved
+        self._start, self._memory = np.ones(1, np.bool_), None
+        self._sites = [site.name for site in resolved.sites]
+        self._models = [model.name for model in resolved.models]
+
+    def decide(self, state: LiveState | dict[str, Any], where: str = "state") -> Decision:
+        """The policy's decision; ValueError in one line for a state that the scenario does not know."""
+        simulator = self.simulator
+        simulator.renew()
+        place(simulator, LiveState.parse(state, where), 0, where)
+        seen: Any = simulator.observation
+        observation = seen if simulator.settings.flatten else simulator.tables(seen)
+        masks = self.env.action_masks() if simulator.mask.shape[1] else None
+        start, self._start = self._start, np.zeros(1, np.bool_)
+        action, self._memory = self.policy.predict(
+            observation, self._memory, start, deterministic=True, action_masks=masks
+        )
+        space = self.env.single_action_space
+        chosen, levels = split_actions(np.asarray(action), self.env.task, space, 1)
+        return self._explain(int(chosen[0]), levels)
+
+    def _explain(self, chosen: int, levels: np.ndarray | None) -> Decision:
+        simulator, copies = self.simulator, self.copies
+        offers, gains = simulator.output.offer[0], simulator.output.offer_gain[0]
+        copies.load(np.zeros(1, np.int64))
+        follow = idle
+        if simulator.mode == compiled_calls.OPERATIONS:
+            operation, first = chosen, copies.try_operations(np.array([chosen, 0]))
+            taken = -1
+        else:
+            if simulator.mode == compiled_calls.AUTOSCALED:
+                follow = copies.greedy
+                chosen = int(copies.greedy(copies.output.offer, copies.output.offer_gain)[0])
+            taken, first = chosen - 1, np.array([chosen, chosen if follow is not idle else 0])
+            operation = int(offers[taken]) if taken >= 0 else 0
+        both = None if levels is None else np.concatenate([levels, np.zeros_like(levels)])
+        ahead = outlook(copies, first, follow, both)
+        steps = min(AHEAD, int(simulator.tape.attack.shape[1] - 1 - simulator.state.step[0]))
+        terms = ahead.terms[:, : max(steps, 1)].mean(axis=1)
+        weighted = (terms[1] - terms[0]) * self.env.reward_weights
+        ranked = [i for i in np.argsort(-gains[:, 0], kind="stable") if offers[i] != 0 and i != taken]
+        names = ("gain", "service", "cost", "resilience", "ready_s")
+        return Decision(
+            operation=self.words(operation),
+            knobs={} if levels is None else dict(zip(KNOBS, copies.state.knobs[0].tolist(), strict=True)),
+            planned=dict(zip(names, gains[taken].tolist(), strict=True)) if taken >= 0 else {},
+            by_term=dict(zip(TERMS, weighted.tolist(), strict=True)),
+            ahead_h=max(steps, 1) * simulator.spec.episode.step_s / 3600,
+            others=tuple((self.words(int(offers[i])), float(gains[i, 0])) for i in ranked[:OTHERS]),
+            autoscaled=simulator.mode == compiled_calls.AUTOSCALED,
+        )
+
+    def words(self, operation: int) -> str:
+        return operations.describe(operation, self._sites, self._models)
+
+    def close(self) -> None:
+        self.env.close()
+
+
+def example(scenario: Any, seed: int = 0, steps: int = EXAMPLE_STEPS) -> dict[str, Any]:
+    """A live state to look at: three hours into a validation episode, with the greedy planner at work."""
+    policy = heuristics.make("greedy")
+    env = evaluate.stage(policy, scenario, "placement", 1, split="validation")
+    observation, info = env.reset(seed=seed)
+    for _ in range(min(steps, env.simulator.spec.episode.steps - 1)):
+        action, _ = policy.predict(observation, action_masks=info["action_mask"].astype(np.bool_))
+        observation, *_, info = env.step(action)
+    result = describe(env.simulator)
+    env.close()
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(__doc__)
+    parser.prog = "python -m og_agents.decide"
+    parser.add_argument("--policy", metavar="DIR", help="a trained policy, or the name of a heuristic or a planner")
+    parser.add_argument("--state", type=Path, nargs="+", metavar="FILE", help="JSON of live fleets of one scenario")
+    parser.add_argument("--env", metavar="ID", help="what a heuristic decides (default: og_env/Placement-v0)")
+    parser.add_argument("--example", metavar="SCENARIO", help="print a state to look at, and decide nothing")
+    parser.add_argument("--json", action="store_true", help="print decisions as JSON, one a line")
+    options = parser.parse_args(arguments)
+    if options.example is None and (options.policy is None or not options.state):
+        parser.error("--policy and --state are needed (or --example SCENARIO)")
+    return guarded(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.example is not None:
+        print(json.dumps(example(options.example), indent=1))
+        return
+    states = [(path, LiveState.read(path)) for path in options.state]
+    spec = loading.load(states[0][1].scenario)
+    for path, state in states[1:]:
+        if loading.load(state.scenario) != spec:
+            raise ValueError(f"{path}: of another scenario than {states[0][0]}: ask for one at a time")
+    task = task_of(options.policy, options.env)
+    ((_, policy),) = lineup.load_policies([options.policy], spec, task, option="--policy")[0].items()
+    adviser = Adviser(policy, spec, task)
+    adviser.decide(states[0][1], str(states[0][0]))
+    for path, state in states:
+        begin = time.perf_counter()
+        decision = adviser.decide(state, str(path))
+        taken_ms = (time.perf_counter() - begin) * 1000
+        if options.json:
+            print(json.dumps({"state": str(path), **decision._asdict(), "decided_in_ms": round(taken_ms, 3)}))
+        else:
+            print(f"{path}: {decision.text()}\n  decided in {taken_ms:.1f} ms")
+    adviser.close()
+
+
+def task_of(policy: str, env_id: str | None) -> str:
+    """What a policy decides: what it was trained for, or what `--env` says of a heuristic."""
+    if env_id is not None and env_id not in TASKS:
+        raise ValueError(f"unknown environment {env_id!r}{nearest_valid(env_id, TASKS)}")
+    if os.sep in policy or Path(policy).exists():
+        from og_agents import checkpoint
+
+        task = checkpoint.read_meta(policy)["task"]
+        if env_id is not None and TASKS[env_id] != task:
+            raise ValueError(f"{policy}: trained for {IDS[task]}, not {env_id}")
+        return task
+    return TASKS[env_id or IDS["placement"]]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: threads cost more than they bring here
+    sys.exit(main())

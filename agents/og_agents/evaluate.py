@@ -1,0 +1,120 @@
+"""Plays a policy on held-out episodes, all rows of a batch at once."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from og_agents.episodes import TRACED, Episodes
+from og_agents.policy import Policy, attach, wishes
+from og_env.kernel.arrays import METRICS, TERMS
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
+from og_env.vector_env import NetworkVectorEnv
+
+MAX_ROWS = 256
+"""episodes played side by side"""
+
+
+def run(
+    policy: Policy,
+    scenario: str | ScenarioSpec | Mapping[str, Any],
+    task: str = "placement",
+    episodes: int = 100,
+    seed: int = 0,
+    *,
+    split: str = "test",
+    name: str | None = None,
+    progress: Callable[[int], None] | None = None,
+    options: Mapping[str, Any] | None = None,
+    **env_kwargs: Any,
+) -> Episodes:
+    """Play episodes seed, seed + 1, ... of a split; the same tapes for every policy, however they are batched.
+
+    `progress` is called with the number of episodes done after each batch; `options` are those of `reset`, for every
+    episode; `env_kwargs` go to the environment, after those the policy asks for. Raises ValueError for less than one
+    episode, a negative seed, an unknown scenario, task, split or option, or a reward that is not finite.
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes must be at least 1, not {episodes}")
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, not {seed}")
+    batches = math.ceil(episodes / MAX_ROWS)
+    rows = math.ceil(episodes / batches)
+    label = name or str(getattr(policy, "name", type(policy).__name__))
+    env = stage(policy, scenario, task, rows, split=split, **env_kwargs)
+    parts = []
+    try:
+        attach(policy, env)
+        for first in range(0, episodes, rows):
+            parts.append(_play(policy, env, seed + first, label, options))
+            if progress is not None:
+                progress(min(first + rows, episodes))
+    finally:
+        env.close()
+    return joined(parts, episodes)
+
+
+def stage(
+    policy: Policy,
+    scenario: str | ScenarioSpec | Mapping[str, Any],
+    task: str,
+    rows: int,
+    *,
+    split: str = "test",
+    **env_kwargs: Any,
+) -> NetworkVectorEnv:
+    """The environment that a policy plays in: the scenario with the router and the arguments that it asks for."""
+    asked = wishes(policy)
+    spec = loading.load(scenario)
+    spec = loading.override(spec, asked.overrides) if asked.overrides else spec
+    settings: dict[str, Any] = {**asked.env_kwargs, **env_kwargs, "task": task, "split": split}
+    return NetworkVectorEnv(rows, scenario=spec, **settings)
+
+
+def _play(policy: Policy, env: NetworkVectorEnv, seed: int, label: str, options: Mapping[str, Any] | None) -> Episodes:
+    """One episode in every row of the environment."""
+    rows, steps = env.num_envs, env.simulator.spec.episode.steps
+    observation, info = env.reset(seed=seed, options=dict(options or {}))
+    start, state, predict_s = np.ones(rows, np.bool_), None, 0.0
+    returns, terms, metrics = np.zeros(rows), np.zeros((rows, len(TERMS))), np.zeros((rows, len(METRICS)))
+    traces = {key: np.zeros((rows, steps), np.float32) for key in TRACED}
+    for step in range(steps):
+        masks = info["action_mask"].astype(np.bool_) if "action_mask" in info else None
+        begin = time.perf_counter()
+        actions, state = policy.predict(observation, state, start, deterministic=True, action_masks=masks)
+        predict_s += time.perf_counter() - begin
+        observation, reward, _, truncated, info = env.step(actions)
+        start = np.asarray(truncated, np.bool_)
+        if start.any() != (step == steps - 1):
+            raise ValueError(f"episodes of {steps} steps ended at step {step + 1}")
+        happened = info["final_info"] if start.all() else info
+        returns += reward
+        terms += np.stack([happened[f"term_{term}"] for term in TERMS], axis=1)
+        metrics += np.stack([happened[metric] for metric in METRICS], axis=1)
+        for key, trace in traces.items():
+            trace[:, step] = happened[key]
+    if not np.isfinite(returns).all():
+        raise ValueError(
+            f"{label}: a reward is not finite in the episode of seed {seed + int(np.argmin(np.isfinite(returns)))}"
+        )
+    return Episodes(label, seed + np.arange(rows), returns, terms / steps, metrics / steps, traces, steps, predict_s)
+
+
+def joined(parts: list[Episodes], episodes: int) -> Episodes:
+    """The batches as one, without the surplus rows of the last."""
+    played = sum(len(part.seeds) for part in parts)
+    return Episodes(
+        policy=parts[0].policy,
+        seeds=np.concatenate([part.seeds for part in parts])[:episodes],
+        returns=np.concatenate([part.returns for part in parts])[:episodes],
+        terms=np.concatenate([part.terms for part in parts])[:episodes],
+        metrics=np.concatenate([part.metrics for part in parts])[:episodes],
+        traces={key: np.concatenate([part.traces[key] for part in parts])[:episodes] for key in TRACED},
+        steps=parts[0].steps,
+        predict_s=sum(part.predict_s for part in parts) * episodes / played,
+    )

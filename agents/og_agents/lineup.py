@@ -1,0 +1,99 @@
+"""Which policies take part: heuristics and planners by name, trained ones by folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from og_agents import heuristics, planners
+from og_agents.policy import Policy
+from og_agents.recipes import RECIPES
+from og_agents.run_record import training_of
+from og_env import IDS
+from og_env.scenario.reading import nearest_valid
+from og_env.scenario.specs import ScenarioSpec
+
+
+def load_policies(
+    words: Iterable[str], spec: ScenarioSpec, task: str, *, seed: int = 0, option: str = "--policies"
+) -> tuple[dict[str, Policy], list[str]]:
+    """Policies by name, in the order given, and the names of the trained ones (their folders' names).
+
+    A word is a heuristic, a planner, a folder, a recipe of training for the policy that comes with the scenario, `all`
+    for every heuristic and every policy that comes with the scenario as it is, or `planners` for the quick planners;
+    `option` is what messages call the list. Of the policies that come along the best on validation is first.
+    Raises ValueError for an unknown word, a policy trained for another task, or no word.
+    """
+    policies: dict[str, Policy] = {}
+    learned: list[str] = []
+    shipped: dict[str, Path] = {}
+    for word in filter(None, map(str.strip, words)):
+        if word == "all":
+            policies |= {name: heuristics.make(name, task=task, seed=seed) for name in heuristics.NAMES}
+            shipped |= _shipped(spec, task)
+        elif word in RECIPES:
+            from og_agents import pretrained
+
+            shipped[word] = _shipped(spec, task).get(word) or pretrained.folder_of(word, spec.name)
+        elif word in heuristics.NAMES:
+            policies[word] = heuristics.make(word, task=task, seed=seed)
+        elif word == "planners":
+            policies |= {name: make_planner(name, spec, task, seed=seed) for name in planners.QUICK}
+        elif word in planners.NAMES:
+            policies[word] = make_planner(word, spec, task, seed=seed)
+        elif os.sep in word or Path(word).exists():
+            label = Path(word).resolve().name
+            label = word if label in policies or label in (*heuristics.NAMES, *planners.NAMES) else label
+            policies[label] = _trained(word, spec, task)
+            learned.append(label)
+        else:
+            hint = nearest_valid(word, ("all", "planners", *RECIPES, *heuristics.NAMES, *planners.NAMES))
+            raise ValueError(f"{option}: {word!r} is neither a heuristic, a planner nor a folder{hint}")
+    for recipe, folder in shipped.items():
+        name = f"shipped {recipe}" if recipe in policies else recipe
+        policies[name] = _trained(str(folder), spec, task)
+        learned.append(name)
+    if not policies:
+        raise ValueError(f"{option} names no policy")
+    return policies, learned
+
+
+def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed: int = 0) -> Policy:
+    """A planner by name. `clairvoyant` goes on with the policy that comes with the scenario and was best on validation,
+    where there is one and torch is installed. ValueError as of `planners.make`."""
+    follow = None
+    if name in planners.ORACLES:
+        folder = next(iter(_shipped(spec, task).values()), None)
+        follow = None if folder is None else _trained(str(folder), spec, task)
+    return planners.make(name, spec, task, seed=seed, follow=follow)
+
+
+def _shipped(spec: ScenarioSpec, task: str) -> dict[str, Path]:
+    """By recipe, the folders of the policies that come with the scenario, where it is the one they were trained on."""
+    if find_spec("torch") is None:
+        return {}
+    from og_agents import pretrained
+
+    return pretrained.folders_for(spec, task)
+
+
+def _trained(folder: str, spec: ScenarioSpec, task: str) -> Policy:
+    from og_agents import checkpoint
+
+    policy = checkpoint.load(folder, scenario=spec)
+    trained_for = getattr(policy, "meta", {}).get("task", task)
+    if trained_for != task:
+        raise ValueError(f"{folder}: trained for {IDS[trained_for]}, not {IDS[task]}: choose it with --env")
+    return policy
+
+
+def seeds_of_one_training(policies: Mapping[str, Policy]) -> list[list[str]]:
+    """Names of trained policies that differ in the training seed alone, two or more in a group."""
+    groups: dict[str, list[str]] = {}
+    for name, policy in policies.items():
+        meta = getattr(policy, "meta", None)
+        if meta is not None and "settings" in meta and "learning_curve" not in meta:  # which a shipped one's card has
+            groups.setdefault(training_of(meta), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]

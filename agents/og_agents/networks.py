@@ -1,0 +1,255 @@
+"""The shared-scorer policy: one small network reads every proposal, and a planner's value is the prior.
+
+Logit of a proposal = scorer(its encoding, context) + beta x its value to the planner: the nominal gain or, with `prior`,
+what the tuned greedy planner of these constants makes of it. Doing nothing has a logit of its own, as an offer of value
+0 would. The context is the globals, and the mean and the maximum over the encodings of all models and of all proposals,
+so the policy depends neither on their order nor on their number: it can be used with another fleet. The value has a
+network of its own.
+
+Who samples from sharp logits never tries what the planner thinks poor, who samples from flat ones pays for it in every
+step. So the policy is a mixture: sharp logits, and with a probability `exploration` the same logits made flat. Both
+learn, and both have the same likeliest action.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import gymnasium as gym
+import torch
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import nn
+
+from og_agents.prior import PlannerPrior
+from og_env.observation.fields import TABLES, column
+
+BETA = 40.0
+MIDDLE_LEVEL = 2.0
+"""starting logit of the middle level of a knob, which is the scenario's own setting: seven times as likely as another"""
+IMPOSSIBLE = -1e8
+"""logit of what a mask forbids, as sb3-contrib has it"""
+GAIN, VALID = column("proposals", "gain"), column("proposals", "valid")
+GLOBALS, MODEL_COLUMNS, COLUMNS = (len(TABLES[name]) for name in ("globals", "models", "proposals"))
+READ = ("globals", "models", "proposals")
+"""tables that the policy looks at, in the order of the flat observation"""
+
+
+class Shapes(NamedTuple):
+    """What the policy reads and what it chooses."""
+
+    models: int
+    proposals: int
+    levels: tuple[int, ...]
+    """of each routing knob; empty where there is none"""
+
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """Of the three tables in the flat observation."""
+        return GLOBALS, self.models * MODEL_COLUMNS, self.proposals * COLUMNS
+
+    @property
+    def width(self) -> int:
+        return sum(self.widths)
+
+
+def shapes_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> Shapes:
+    """Shapes of a task with interface "proposals"; ValueError for other spaces."""
+    if isinstance(action_space, gym.spaces.Discrete):
+        choices, levels = int(action_space.n), ()
+    elif isinstance(action_space, gym.spaces.MultiDiscrete) and len(action_space.nvec) > 1:
+        choices, *rest = (int(count) for count in action_space.nvec)
+        levels = tuple(rest)
+    else:
+        raise ValueError(f"the shared scorer chooses among proposals, not in {action_space}")
+    if isinstance(observation_space, gym.spaces.Dict):
+        tables = observation_space.spaces
+        wrong = next((name for name in READ if name not in tables), None)
+        if wrong is not None:
+            raise ValueError(f"the shared scorer reads {wrong!r}, which the observation does not have")
+        width = sum(math.prod(tables[name].shape or ()) for name in READ)
+    else:
+        width = math.prod(observation_space.shape or ())
+    models, rest = divmod(width - GLOBALS - (choices - 1) * COLUMNS, MODEL_COLUMNS)
+    if models <= 0 or rest:
+        raise ValueError(f"the shared scorer needs {choices - 1} proposals in the observation: interface 'proposals'")
+    return Shapes(models, choices - 1, levels)
+
+
+class Reading(BaseFeaturesExtractor):
+    """The tables that the policy looks at, side by side [B, width]; a flat observation has them already."""
+
+    def __init__(self, observation_space: gym.Space[Any], width: int) -> None:
+        super().__init__(observation_space, width)
+
+    def forward(self, observations: torch.Tensor | dict[str, torch.Tensor]) -> torch.Tensor:
+        if isinstance(observations, torch.Tensor):
+            return observations
+        return torch.cat([observations[name].flatten(1) for name in READ], 1)
+
+
+def tanh_layers(*widths: int) -> nn.Sequential:
+    """Linear layers of these widths, each followed by tanh."""
+    pairs = itertools.pairwise(widths)
+    return nn.Sequential(*(layer for pair in pairs for layer in (nn.Linear(*pair), nn.Tanh())))
+
+
+class ProposalScorer(nn.Module):
+    """Features [B, width] to logits [B, 1 + P + levels] and, apart from it, to the value's features [B, 64]."""
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        hidden: int = 32,
+        beta: float = BETA,
+        prior: Mapping[str, float] | None = None,
+        sharpness: float = 1.0,
+        exploration: float = 0.0,
+        exploration_sharpness: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.shapes, self.sharpness = shapes, sharpness
+        self.exploration, self.exploration_sharpness = exploration, exploration_sharpness
+        self.prior = None if prior is None else PlannerPrior(prior)
+        self.encoder = tanh_layers(COLUMNS, hidden, hidden)
+        self.models = tanh_layers(MODEL_COLUMNS, hidden)
+        self.context = tanh_layers(GLOBALS + 4 * hidden, hidden)
+        self.from_encoding, self.from_context = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
+        self.score = nn.Linear(hidden, 1)
+        self.nothing = nn.Linear(hidden, 1)
+        self.levels = nn.Linear(hidden, sum(shapes.levels)) if shapes.levels else None
+        self.beta = nn.Parameter(torch.tensor(float(beta)))
+        self.value = tanh_layers(GLOBALS + 3 * MODEL_COLUMNS + 2 * COLUMNS, 64, 64)
+        self.latent_dim_pi, self.latent_dim_vf = 1 + shapes.proposals + sum(shapes.levels), 64
+        self._start_at_the_prior()
+
+    def _start_at_the_prior(self) -> None:
+        """Last layers near zero, and the middle level of every knob likeliest."""
+        for layer in (self.score, self.nothing, self.levels):
+            if layer is not None:
+                nn.init.orthogonal_(layer.weight, 0.01)
+                nn.init.zeros_(layer.bias)
+        if self.levels is not None:
+            with torch.no_grad():
+                for bias in self.levels.bias.split(list(self.shapes.levels)):
+                    bias[len(bias) // 2] = MIDDLE_LEVEL
+
+    def scale_logits(self, factor: float) -> None:
+        """Multiply the logits of doing nothing and of the offers."""
+        with torch.no_grad():
+            for values in (self.beta, *self.score.parameters(), *self.nothing.parameters()):
+                values *= factor
+
+    def _parts(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Globals [B, columns], models [B, M, columns], proposals [B, P, columns], and which of these are offers
+        [B, P, 1]."""
+        plain, models, rows = features.split(list(self.shapes.widths), 1)
+        models = models.unflatten(1, (self.shapes.models, MODEL_COLUMNS))
+        rows = rows.unflatten(1, (self.shapes.proposals, COLUMNS))
+        return plain, models, rows, rows[..., VALID : VALID + 1] > 0
+
+    @staticmethod
+    def _pooled(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Mean and maximum [B, 2 H] over the offers of values [B, P, H] in [-1, 1]; without any 0 and -1."""
+        mean = (values * valid).sum(1) / valid.sum(1).clamp(min=1)
+        return torch.cat([mean, values.masked_fill(~valid, -1.0).amax(1)], 1)
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.forward_actor(features), self.forward_critic(features)
+
+    def forward_actor(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits [B, 1 + P + levels]."""
+        plain, models, rows, valid = self._parts(features)
+        encoded, all_models = self.encoder(rows), self.models(models)
+        pooled = [all_models.mean(1), all_models.amax(1), self._pooled(encoded, valid)]
+        context = self.context(torch.cat([plain, *pooled], 1))
+        mixed = torch.tanh(self.from_encoding(encoded) + self.from_context(context).unsqueeze(1))
+        values = rows[..., GAIN] if self.prior is None else self.prior(plain, rows)
+        scores = self.score(mixed).squeeze(2) + self.beta * values
+        logits = [self._mixture(torch.cat([self.nothing(context), scores], 1), valid)]
+        if self.levels is not None:
+            logits.append(self.levels(context))
+        return torch.cat(logits, 1)
+
+    def _mixture(self, scores: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Logits [B, 1 + P] of the sharp scores and, with the probability `exploration`, the flat ones."""
+        if self.exploration == 0:
+            return self.sharpness * scores
+        possible = nn.functional.pad(valid[..., 0], (1, 0), value=True)
+        scores = scores.masked_fill(~possible, IMPOSSIBLE)
+        sharp = torch.log_softmax(self.sharpness * scores, 1) + math.log1p(-self.exploration)
+        flat = torch.log_softmax(self.exploration_sharpness * scores, 1) + math.log(self.exploration)
+        return torch.logaddexp(sharp, flat)
+
+    def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
+        """Features of the value [B, 64]."""
+        plain, models, rows, valid = self._parts(features)
+        pooled = [models.mean(1), models.amin(1), models.amax(1), self._pooled(rows, valid)]
+        return self.value(torch.cat([plain, *pooled], 1))
+
+
+class SharedScorerPolicy(MaskableActorCriticPolicy):
+    """MaskablePPO's policy for Placement and Joint, on Dict and on flat observations.
+
+    `MaskablePPO(SharedScorerPolicy, env, policy_kwargs={"hidden": 32, "beta": 40.0})`
+    """
+
+    def __init__(
+        self,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        lr_schedule: Any,
+        *,
+        hidden: int = 32,
+        beta: float = BETA,
+        prior: Mapping[str, float] | None = None,
+        sharpness: float = 1.0,
+        exploration: float = 0.0,
+        exploration_sharpness: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        self.shapes = shapes_of(observation_space, action_space)
+        self.scorer: dict[str, Any] = {
+            "hidden": hidden,
+            "beta": beta,
+            "prior": prior,
+            "sharpness": sharpness,
+            "exploration": exploration,
+            "exploration_sharpness": exploration_sharpness,
+        }
+        kwargs |= {"features_extractor_class": Reading, "features_extractor_kwargs": {"width": self.shapes.width}}
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | self.scorer
+
+    def _build(self, lr_schedule: Any) -> None:
+        self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, **self.scorer))
+        self.action_net = nn.Identity()
+        self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
+        # a value of 0 at the start: a random one would be all that the first advantages say
+        self.value_net.apply(partial(self.init_weights, gain=0.01))
+        optimizer: Any = self.optimizer_class
+        self.optimizer = optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+
+def policy_class(kind: str, masked: bool) -> type[MaskableActorCriticPolicy] | type[ActorCriticPolicy]:
+    """The policy of a kind, "shared", "mlp" or "lstm"; without a mask (routing) there is no "shared", and "lstm" has none."""
+    if kind == "shared":
+        return SharedScorerPolicy
+    if kind == "lstm":
+        return RecurrentActorCriticPolicy
+    return MaskableActorCriticPolicy if masked else ActorCriticPolicy
+
+
+def masked_logits(policy: Any, observations: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Logits [B, A] of a masked policy with one choice on flat observations [B, O], IMPOSSIBLE where a mask [B, A] is
+    False. SB3's own way to the likeliest action builds distributions and takes 1.5 to 1.9 times as long."""
+    latent = policy.mlp_extractor.forward_actor(policy.extract_features(observations))
+    return policy.action_net(latent).masked_fill(~masks, IMPOSSIBLE)

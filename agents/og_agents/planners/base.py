@@ -1,0 +1,160 @@
+"""The base policies of rollouts: `greedy_tuned` on the raw gains of offers, for all copies in a few array operations, or
+whatever chooses from observations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from og_agents.planners.value import TINY, Offers, tuned_value
+from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, VERBS
+from og_env.dynamics.verification import quorum_of
+from og_env.kernel.arrays import (
+    ABSENT,
+    DOWN,
+    FETCHING,
+    KNOBS,
+    LOADING,
+    STAGING,
+    STORE,
+    VERIFIER,
+    WARM,
+    State,
+    Tape,
+    World,
+)
+from og_env.planner.offers import REMOVALS
+from og_env.simulator.copies import Choice, Copies, Indices
+
+Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.integer]]
+"""from flat observations [B, W] and masks [B, A] to actions [B]"""
+ADD_VERIFIER = len(VERBS)
+"""first of the changes of roles, which follow those of models"""
+MIDDLE_LEVEL = 2
+"""of a routing knob: the scenario's own setting"""
+
+
+def with_usual_knobs(actions: npt.NDArray[Any], task: str) -> npt.NDArray[Any]:
+    """Choices [B] as actions of a task: in Joint, [B, 6] with the router as the scenario has it."""
+    if task != "joint":
+        return actions
+    return np.concatenate([actions[:, None], np.full((len(actions), len(KNOBS)), MIDDLE_LEVEL, np.int64)], axis=1)
+
+
+def masks_of(offer: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Masks [B, 1 + P] of offers [B, P]: doing nothing is always possible."""
+    return np.concatenate([np.ones((len(offer), 1), np.bool_), offer != 0], axis=1)
+
+
+def acting(act: Act, copies: Copies) -> Choice:
+    """The choice of a policy in copies that write what it sees."""
+
+    def choose(offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices:
+        return act(copies.observation[: len(offer)], masks_of(offer)).astype(np.int64)
+
+    return choose
+
+
+class TunedGreedy:
+    """Values of offers by tuned constants: the parts' weights, what a change must gain, and the stores' queue.
+
+    The reserve's look-ahead is left out: a rollout shows what it guesses at.
+    """
+
+    def __init__(self, constants: Mapping[str, float], world: World, tape: Tape, state: State, offers: int) -> None:
+        self.world, self.tape, self.state = world, tape, state
+        self.constants = constants
+        first = offers - int(offers * REMOVALS)
+        self.adds = (np.arange(offers) < first).astype(np.float64)
+
+    def values(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Reward per step [B, P] of taking each offer; -inf where there is none. B may be the first environments only."""
+        if len(offer) < len(self.state.step):
+            return self._of_first(len(offer)).values(offer, gain)
+        verb, place = self._parts(offer)
+        phase = np.take_along_axis(self.state.phase.reshape(len(offer), -1), place, axis=1)
+        share, busy, unserved, loading = self._load(place)
+        seen = Offers(
+            service=gain[:, :, 1].astype(np.float64),
+            cost=gain[:, :, 2],
+            resilience=gain[:, :, 3],
+            adds=self.adds,
+            launches=(verb == LAUNCH).astype(np.float64),
+            retires=(verb == RETIRE).astype(np.float64),
+            fetches=((verb == LAUNCH) | (verb == STAGE)) & ((phase == ABSENT) | (phase == STAGING)),
+            verifiers=(verb == ADD_VERIFIER) | (verb == ADD_VERIFIER + 1),
+            alarm=self._alarms(offer) if self.constants["alarm"] else np.zeros(1),
+            share=share,
+            busy=busy,
+            unserved=unserved,
+            loading=loading,
+            queue=self._queue()[:, None],
+            margin=self._margin()[:, None],
+        )
+        return np.where(offer != 0, tuned_value(seen, self.constants), -np.inf)
+
+    def choose(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices:
+        """Actions [B]: the offer of the highest value above 0."""
+        values = self.values(offer, gain)
+        return np.where(values.max(axis=1) > 0, values.argmax(axis=1) + 1, 0)
+
+    def _of_first(self, count: int) -> TunedGreedy:
+        """The same for the first environments of the batch."""
+        tape, state = Tape(*(v[:count] for v in self.tape)), State(*(v[:count] for v in self.state))
+        return TunedGreedy(self.constants, self.world, tape, state, len(self.adds))
+
+    def _alarms(self, offer: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+        """Highest signal [B, P] among the visible shared dependencies of each offer's site."""
+        world, signal = self.world, self.tape.signal
+        level = signal[np.arange(len(offer)), self.state.step] / 127.5 - 0.25
+        shared = level.shape[1]
+        level = np.where(world.domain_visible[self.state.world, :shared] == 1, level, 0.0)
+        level = np.concatenate([np.clip(level, 0, 1), np.zeros((len(offer), 1))], axis=1)
+        site = np.maximum(offer - 1, 0) % world.site_domain.shape[1]
+        domains = world.site_domain[self.state.world[:, None], site]
+        domains = np.where((domains >= 0) & (domains < shared), domains, shared)
+        return np.take_along_axis(level, domains.reshape(len(offer), -1), axis=1).reshape(domains.shape).max(axis=2)
+
+    def _margin(self) -> npt.NDArray[np.float64]:
+        """Live verifiers beyond the quorum over registered ones [B]."""
+        running = self.state.role_ms[:, VERIFIER] == 0
+        registered, live = running.sum(axis=1), (running & ((self.state.status & DOWN) == 0)).sum(axis=1)
+        return np.clip((live - quorum_of.py_func(registered)) / np.maximum(registered, 1), -1, 1)
+
+    def _parts(self, offer: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """What offers [B, P] do (LAUNCH, RETIRE, STAGE, then ADD_VERIFIER and the other changes of roles; -1 nothing) and
+        the place m N + s of those for a model, any place for the others."""
+        models, sites = self.state.phase.shape[1:]
+        index = np.maximum(offer - 1, 0)
+        of_role = index - ADD_VERIFIER * models * sites
+        verb = np.where(of_role < 0, index // (models * sites), ADD_VERIFIER + of_role // sites)
+        return np.where(offer > 0, verb, -1), index % (models * sites)
+
+    def _load(self, place: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.float64], ...]:
+        """Share of demand, utilisation, at most 1, unserved share and share of its replicas that are on their way, of
+        the model at each place [B, P]."""
+        state = self.state
+        models, sites = state.phase.shape[1:]
+        up = ((state.status & DOWN) == 0)[:, None]
+        warm = (state.phase == WARM) & up
+        loading = ((state.phase == FETCHING) | (state.phase == LOADING)) & up
+        coming = loading.sum(axis=2) / ((warm | loading).sum(axis=2) + TINY)
+        capacity = (self.world.capacity_rps[state.world] * warm).sum(axis=2)
+        busy = np.where(capacity > 0, state.model_served_rps / np.maximum(capacity, 1e-6), 0.0)
+        demand = state.model_demand_rps
+        share = demand / np.maximum(demand.sum(axis=1, keepdims=True), 1e-6)
+        unserved = np.clip(1 - state.model_served_rps / np.maximum(demand, 1e-6), 0, 1)
+        model = np.minimum(place // sites, models - 1)
+        by_model = (share, np.minimum(busy, 1.0), unserved, coming)
+        return tuple(np.take_along_axis(values, model, axis=1) for values in by_model)
+
+    def _queue(self) -> npt.NDArray[np.float64]:
+        """Fetches under way over twice the full-speed streams of the live stores, at most 1, as observations have it."""
+        state = self.state
+        fetches = ((state.phase == FETCHING) | (state.phase == STAGING)).sum(axis=(1, 2))
+        live = ((state.role_ms[:, STORE] == 0) & ((state.status & DOWN) == 0)).sum(axis=1)
+        full = self.world.store_streams[state.world] * np.maximum(live, 1)
+        return np.minimum(fetches / (2.0 * full), 1.0)

@@ -1,0 +1,214 @@
+"""Static placements by mixed-integer programme: p-median, and p-median under the worst loss of one dependency.
+
+Replicas are placed and demand is assigned to them at a few hours of the day at the least of latency, rent and what is
+not served, all in the weights of the scenario's reward. The robust one prices, instead of the ordinary day alone, the
+day on which the dependency breaks whose loss costs most, after what is left has taken over what it can (a capacitated
+p-median with interdiction of one set; Snyder and Daskin 2005 for the uncapacitated one). Solved by HiGHS (Huangfu and
+Hall 2018) through highspy, of the extra `opt`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from og_agents.planners.targets import Target, starting
+from og_env.dynamics.step import TERM
+from og_env.dynamics.verification import quorum_of
+from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER, World
+from og_env.requirements import bring
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
+from og_env.world import compile_world
+
+SLICES = 4
+"""hours of the day at which demand is assigned, evenly spaced"""
+GAP = 0.02
+"""relative gap at which the search may stop"""
+MOST_VERIFIERS = 9
+Floats = npt.NDArray[np.float64]
+
+
+class Programme(NamedTuple):
+    """Minimise cost @ x with low <= rows @ x <= high and 0 <= x <= upper; `whole` of the variables are integers."""
+
+    cost: Floats
+    upper: Floats
+    whole: int
+    start: npt.NDArray[np.int32]
+    columns: npt.NDArray[np.int32]
+    value: Floats
+    low: Floats
+    high: Floats
+
+
+class _Rows:
+    """Constraints, row by row."""
+
+    def __init__(self) -> None:
+        self.start, self.index, self.value = [0], [], []
+        self.low: list[float] = []
+        self.high: list[float] = []
+
+    def add(self, index: npt.ArrayLike, value: npt.ArrayLike, low: float, high: float) -> None:
+        index = np.asarray(index, np.int32).ravel()
+        self.index.append(index)
+        self.value.append(np.broadcast_to(np.asarray(value, np.float64).ravel(), index.shape))
+        self.start.append(self.start[-1] + len(index))
+        self.low.append(low)
+        self.high.append(high)
+
+
+def p_median(spec: ScenarioSpec, *, robust: bool = False, level: float = 1.0, time_limit_s: float = 20.0) -> Target:
+    """Where replicas should stand for `level` times the expected demand; the roles are the start's, spread further by
+    `hedge_roles` for the robust one.
+
+    Raises ValueError for a scenario without a fixed fleet, or where highspy is not installed.
+    """
+    if spec.fleet == "random":
+        raise ValueError(f"{spec.name}: a static placement needs a fixed fleet, but every episode draws another")
+    world = compile_world(loading.resolve(spec)).arrays
+    programme = formulate(world, robust, level)
+    values = solve(programme, time_limit_s)
+    shape = world.replica_gpus[0].shape
+    replicas = values[: programme.whole].reshape(shape) > 0.5
+    roles = starting(world).roles
+    return Target(replicas, hedge_roles(world, roles) if robust else roles)
+
+
+def demand_slices(world: World) -> Floats:
+    """Demand [SLICES, U, M] in requests/s at evenly spaced hours, the busiest one among them."""
+    base = world.base_rps[0].astype(np.float64)
+    curve = world.diurnal[0].astype(np.float64)
+    steps = len(curve)
+    busiest = int((curve @ base.sum(axis=1)).argmax())
+    return np.stack([base * curve[(busiest + i * steps // SLICES) % steps][:, None] for i in range(SLICES)])
+
+
+def serving_cost(world: World) -> Floats:
+    """Weighted latency and unverified terms [U, M, N] of a request from a region at a replica."""
+    delay = world.rtt_user_ms[0].astype(np.float64)[:, None] / 1000 + world.service_s[0]
+    cost = world.weights[0, TERM.latency] * delay / (delay + world.slo_s[0][:, None])
+    untrusted = (world.verification[0][:, None] == 1) & (world.tee[0] == 0)
+    return cost + world.weights[0, TERM.unverified] * untrusted
+
+
+def formulate(world: World, robust: bool, level: float = 1.0) -> Programme:
+    """Variables: replicas x [M, N]; assigned demand y [SLICES, U, M, N], requests/s; and for the robust programme the
+    demand lost z [F, M] without each dependency and the share w that the worst one takes along."""
+    need = world.replica_gpus[0]
+    models, sites = need.shape
+    demand, serving = level * demand_slices(world), serving_cost(world)
+    regions = demand.shape[1]
+    room = world.capacity_rps[0].astype(np.float64) * float(world.utilisation_limit[0]) * (need > 0)
+    mean = demand.sum() / SLICES
+    rent = world.weights[0, TERM.cost] * need * world.usd_per_gpu_hour[0] / world.budget_usd_per_hour[0]
+    unserved = float(world.weights[0, TERM.unserved])
+    whole = models * sites
+    assigned = np.broadcast_to((serving - unserved) / (SLICES * mean), (SLICES, *serving.shape))
+    parts = [np.asarray(rent, np.float64).ravel(), assigned.ravel()]
+    tops = [((need > 0) & (world.site_valid[0] == 1)).astype(np.float64).ravel(), np.full(assigned.size, np.inf)]
+    if robust:
+        count = len(world.domain_size[0]) * models
+        parts += [np.zeros(count), np.array([unserved + world.weights[0, TERM.exposure]])]
+        tops += [np.full(count, np.inf), np.ones(1)]
+    y = whole + np.arange(SLICES * regions * models * sites).reshape(SLICES, regions, models, sites)
+    rows = _Rows()
+    for t in range(SLICES):
+        for m in range(models):
+            for u in range(regions):
+                rows.add(y[t, u, m], 1.0, 0.0, demand[t, u, m])
+            for s in range(sites):
+                rows.add([*y[t, :, m, s], m * sites + s], [*np.ones(regions), -room[m, s]], -np.inf, 0.0)
+    for s in range(sites):
+        rows.add(np.arange(models) * sites + s, need[:, s], 0.0, float(world.gpu_count[0, s]))
+    if robust:
+        _add_losses(rows, world, room, demand[0].sum(axis=0), whole + assigned.size)
+    arrays = (np.array(rows.start, np.int32), np.concatenate(rows.index), np.concatenate(rows.value))
+    return Programme(
+        np.concatenate(parts), np.concatenate(tops), whole, *arrays, np.array(rows.low), np.array(rows.high)
+    )
+
+
+def _add_losses(rows: _Rows, world: World, room: Floats, peak: Floats, first: int) -> None:
+    """z[f, m] >= peak demand of m that the replicas outside f cannot serve; w >= the sum of z[f] over the demand."""
+    models, sites = room.shape
+    inside = members(world)
+    worst = first + inside.shape[0] * models
+    for f in np.flatnonzero(world.domain_size[0] > 0):
+        z = first + f * models + np.arange(models)
+        for m in range(models):
+            left = room[m] * (1 - inside[f])
+            rows.add([z[m], *(m * sites + np.arange(sites))], [1.0, *left], peak[m], np.inf)
+        rows.add([worst, *z], [1.0, *np.full(models, -1 / peak.sum())], 0.0, np.inf)
+
+
+def members(world: World) -> Floats:
+    """Probability [F, N] that a shock of a dependency hits a site; 0 outside it."""
+    inside = np.zeros((len(world.domain_size[0]), world.site_domain.shape[1]))
+    for s, domains in enumerate(world.site_domain[0]):
+        for d, f in enumerate(domains):
+            if f >= 0:
+                inside[f, s] = world.hit[0, s, d]
+    return inside
+
+
+def solve(programme: Programme, time_limit_s: float) -> Floats:
+    """The best values found. Raises ValueError where highspy is missing or nothing was found."""
+    highspy = bring("highspy")
+    solver = _silent(highspy.Highs)
+    solver.silent()
+    for option, value in (("time_limit", time_limit_s), ("mip_rel_gap", GAP), ("threads", 1)):
+        solver.setOptionValue(option, value)
+    model = highspy.HighsLp()
+    count, rows = len(programme.cost), len(programme.low)
+    model.num_col_, model.num_row_ = count, rows
+    model.col_cost_, model.col_lower_, model.col_upper_ = programme.cost, np.zeros(count), programme.upper
+    model.row_lower_, model.row_upper_ = programme.low, programme.high
+    model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    model.a_matrix_.start_, model.a_matrix_.index_ = programme.start, programme.columns
+    model.a_matrix_.value_ = programme.value
+    kinds = [highspy.HighsVarType.kInteger] * programme.whole
+    model.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * (count - programme.whole)
+    solver.passModel(model)
+    solver.run()
+    values = np.array(solver.getSolution().col_value)
+    if len(values) != count or solver.getInfo().primal_solution_status == 0:
+        raise ValueError(f"HiGHS found no placement within {time_limit_s:g} s")
+    return values
+
+
+def _silent(create: Any) -> Any:
+    """A solver whose banner, which it prints when it is made, went nowhere."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        return create()
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def hedge_roles(world: World, roles: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Roles [3, N] to which sites were added until no shared dependency holds all stores, all gateways, or so many
+    verifiers that its loss halts the quorum; or until nothing helps."""
+    roles, inside = roles.copy(), members(world) > 0
+    inside = inside[(world.domain_size[0] > 1) & (inside.sum(axis=1) < world.site_valid[0].sum())]
+    price = world.usd_per_vm_hour[0].astype(np.float64)
+    for role in (STORE, GATEWAY, VERIFIER):
+        for _ in range(MOST_VERIFIERS):
+            held = int(roles[role].sum())
+            spare = held - int(quorum_of.py_func(held)) if role == VERIFIER else held - 1
+            crowd = inside @ roles[role]
+            open_ = ~roles[role] & (world.site_valid[0] == 1)
+            if not len(crowd) or crowd.max() <= spare or not open_.any() or held >= MOST_VERIFIERS:
+                break
+            crowding = np.where(inside, crowd[:, None], 0).max(axis=0)
+            roles[role, np.lexsort((price, np.where(open_, crowding, 1e9)))[0]] = True
+    return roles

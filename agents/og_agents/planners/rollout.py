@@ -1,0 +1,146 @@
+"""Planners that look ahead in copies of the environment: every candidate, then a base policy for H steps.
+
+`rollout` sees what a policy may see, the nominal forecast or futures drawn from the scenario's failure process, and goes
+on with the tuned greedy planner; `clairvoyant` reads the tape, and goes on with a trained policy where one comes with the
+scenario. It is a planner and no optimum: the best policy that knows the future earns at least as much, so the gap to it
+is a lower bound on the headroom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from og_agents.planners.base import TunedGreedy, acting, masks_of, with_usual_knobs
+from og_agents.planners.tuned import START
+from og_agents.policy import Policy, wishes
+from og_env.kernel.arrays import Tape
+from og_env.kernel.views import allocate
+from og_env.simulator.batch import SPLIT_SHIFT, Simulator, source_of
+from og_env.simulator.copies import Copies
+from og_env.tape.draw import draw, write_script
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass
+class Rollout:
+    """Tries doing nothing and the best `candidates` - 1 offers; takes what earns most over `horizon` steps.
+
+    The first candidate is the base's choice, so that a tie is decided for it. The base acts in every `every`-th step of a
+    rollout: proposals are what a step costs most. It is the tuned greedy planner or, from the observation, `follow`, whose
+    signals of the last hour begin anew with a copy. `futures` above 0 averages over that many drawn futures, the same
+    ones for every candidate. `attach` before the first prediction.
+    """
+
+    name: str
+    task: str = "placement"
+    truth: bool = False
+    horizon: int = 36
+    candidates: int = 8
+    every: int = 2
+    futures: int = 0
+    margin: float = 0.05
+    """reward by which another candidate must beat the base's choice: what that one is good for after the horizon"""
+    seed: int = 0
+    base: Mapping[str, float] = field(default_factory=lambda: START["greedy_tuned"])
+    """constants of the greedy planner that follows, and ranks the candidates"""
+    follow: Policy | None = None
+    """a policy of placement on flat observations that follows in its place"""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.candidates < 2 or self.every < 1 or self.futures < 0:
+            raise ValueError(
+                f"{self.name}: candidates {self.candidates}, every {self.every}, futures {self.futures}; "
+                "valid are 2, 1 and 0 or more"
+            )
+        if self.follow is not None:
+            self.env_kwargs = wishes(self.follow).env_kwargs
+        self._simulator: Simulator | None = None
+        self._copies: Copies | None = None
+
+    def attach(self, env: Any) -> None:
+        """Plan for the episodes of this environment, single or vector."""
+        simulator: Simulator = env.simulator
+        if simulator.settings.interface != "proposals":
+            raise ValueError(f'{self.name} chooses among offers: make the environment with interface="proposals"')
+        self._simulator = simulator
+        copies = self.candidates * max(self.futures, 1)
+        observed = None if self.follow is None else simulator.slices
+        self._copies = Copies(source_of(simulator), simulator.batch, copies, self.horizon, observed)
+        size, copied = simulator.settings.proposals, self._copies
+        tuned = TunedGreedy(self.base, simulator.world, copied.tape, copied.state, size)
+        self._choose = tuned.choose if self.follow is None else acting(self._act, copied)
+        self._now = TunedGreedy(self.base, simulator.world, simulator.tape, simulator.state, size)
+        self._future: Tape = allocate(Tape, simulator.sizes | {"B": 1})
+        self._rng = np.random.default_rng(self.seed)
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+        action_masks: Any = None,
+    ) -> tuple[npt.NDArray[Any], Any]:
+        """Actions [B] for the environments as they are now; the observation is read by `follow` alone."""
+        simulator, copies = self._simulator, self._copies
+        if simulator is None or copies is None:
+            raise ValueError(f"{self.name} plans in copies of an environment: attach(env) first")
+        rows = np.arange(simulator.batch)
+        first = self._first(simulator, observation)
+        copies.load(rows, truth=self.truth)
+        if self.futures:
+            self._imagine(simulator, copies)
+        trials = np.repeat(first, max(self.futures, 1), axis=1).reshape(-1)
+        returns = copies.run(trials, self._choose, every=self.every).sum(axis=1)
+        means = returns.reshape(simulator.batch, self.candidates, -1).mean(axis=2)
+        means[:, 0] += self.margin
+        actions = first[rows, means.argmax(axis=1)]
+        actions = with_usual_knobs(actions, self.task)
+        shape = np.shape(observation["globals"] if isinstance(observation, Mapping) else observation)
+        return (actions[0] if len(shape) == 1 else actions), state
+
+    def _act(self, observation: Any, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """What `follow` does [B]."""
+        assert self.follow is not None
+        return self.follow.predict(observation, deterministic=True, action_masks=masks)[0]
+
+    def _first(self, simulator: Simulator, observation: Any) -> npt.NDArray[np.int64]:
+        """Candidates [B, K]: the base's choice, nothing, then the other offers by value; nothing again where none is."""
+        offer = simulator.output.offer
+        values = self._now.values(offer, simulator.output.offer_gain)
+        order = np.argsort(-values, axis=1, kind="stable")
+        possible = np.take_along_axis(values, order, axis=1) > -np.inf
+        order = np.where(possible, order + 1, 0)
+        if self.follow is None:
+            choice = np.where(values.max(axis=1) > 0, order[:, 0], 0)
+        else:
+            choice = self._act(np.reshape(observation, (simulator.batch, -1)), masks_of(offer))
+        order = np.concatenate([np.zeros((len(order), 1), np.int64), order], axis=1)
+        rank = np.tile(np.arange(order.shape[1]), (len(order), 1))
+        rank[np.arange(len(order)), (order == choice[:, None]).argmax(axis=1)] = -1
+        order = np.take_along_axis(order, np.argsort(rank, axis=1), axis=1)[:, : self.candidates]
+        return np.pad(order, ((0, 0), (0, self.candidates - order.shape[1])))
+
+    def _imagine(self, simulator: Simulator, copies: Copies) -> None:
+        """Add drawn outages to the forecasts, the same for all candidates of a future; scripted ones are not known."""
+        batch, rows, last = simulator.batch, copies.horizon + 1, self._future.attack.shape[1] - 1
+        drawn = np.zeros((batch, 1, self.futures, rows, simulator.sizes["N"]), np.uint8)
+        for b in range(batch):
+            world = simulator.tape_worlds[simulator.state.world[b]]
+            unscripted = world._replace(scripts=write_script((), world.compiled))
+            window = np.minimum(int(simulator.state.step[b]) + np.arange(rows), last)
+            for f in range(self.futures):
+                draw(self._future, 0, int(self._rng.integers(1 << SPLIT_SHIFT)), unscripted)
+                drawn[b, 0, f] = self._future.status[0, window]
+        drawn &= ~drawn[..., :1, :]  # what is broken already does not begin
+        status = copies.tape.status
+        both = status.reshape(batch, self.candidates, *drawn.shape[2:]) | drawn
+        copies.tape.write_status(both.reshape(status.shape))

@@ -1,0 +1,205 @@
+"""Training by PPO: MaskablePPO on placement and joint control, PPO on routing, RecurrentPPO for networks with a memory."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sb3_contrib import MaskablePPO, RecurrentPPO
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.vec_env import VecEnv
+
+from og_agents import checkpoint
+from og_agents.continuation import Continuation
+from og_agents.networks import policy_class
+from og_agents.planners.tuned import constants_of
+from og_agents.run_record import describe_run
+from og_agents.sb3_adapter import SB3VecEnv
+from og_agents.train_settings import TrainSettings
+from og_agents.training_reward import TrainingReward
+from og_agents.watch import Clock, MetricsFile, Watch
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
+from og_env.vector_env import NetworkVectorEnv
+
+LOG_EVERY = 4
+"""updates between two rows of the log"""
+RUN_FILES = (checkpoint.WEIGHTS, checkpoint.CARD, checkpoint.RESUME, "config.json", "metrics.csv")
+
+
+class Interrupted(Exception):
+    """Ctrl-C, after the run was saved; its message says how to go on."""
+
+
+def make_meta(
+    settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, minutes: float | None = None
+) -> dict[str, Any]:
+    """What a checkpoint must know to rebuild its policy and to go on; ValueError for a policy that does not fit."""
+    kind = settings.policy_kind(task)
+    kwargs: dict[str, Any] = {"net_arch": [64, 64]}
+    if kind == "lstm":
+        kwargs = {"net_arch": [64], "lstm_hidden_size": 64}
+    if kind == "shared":
+        kwargs = {"hidden": settings.hidden, "beta": settings.beta, "sharpness": settings.sharpness}
+        kwargs |= {
+            "exploration": settings.exploration,
+            "exploration_sharpness": settings.exploration_sharpness,
+        }
+        if settings.prior == "tuned":
+            kwargs["prior"] = constants_of(spec.name, "greedy_tuned")
+    if task == "routing":
+        kwargs["log_std_init"] = -1.0
+    env_kwargs: dict[str, Any] = {"flatten": True}
+    if task != "routing":
+        env_kwargs |= {"interface": settings.interface, "proposals": settings.proposals}
+    return {
+        "algorithm": "RecurrentPPO" if kind == "lstm" else "PPO" if task == "routing" else "MaskablePPO",
+        "policy": kind,
+        "policy_kwargs": kwargs,
+        "task": task,
+        "env_kwargs": env_kwargs,
+        "seed": seed,
+        "minutes": minutes,
+        "settings": settings.model_dump(mode="json"),
+        "scenario": spec.model_dump(mode="json", exclude_unset=True),
+    }
+
+
+def training_env(
+    spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettings, *, together: bool = False
+) -> TrainingReward:
+    """The environments that the learner plays in, on the training split; `together`, their episodes begin and end so."""
+    env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
+    shaped = settings.shaped and meta["task"] != "routing" and settings.interface == "proposals"
+    ahead = Continuation(env, horizon=settings.branch_horizon) if shaped else None
+    return TrainingReward(SB3VecEnv(env), settings.reward_scale, ahead, settings.shaped_bend, together)
+
+
+def build(
+    env: VecEnv, meta: dict[str, Any], settings: TrainSettings, clock: Clock, seed: int
+) -> MaskablePPO | RecurrentPPO | PPO:
+    """The SB3 algorithm; its learning rate falls as the clock says."""
+    last = settings.final_learning_rate_share
+
+    def learning_rate(left: float) -> float:
+        left = min(left, 1 - clock.share(0))
+        return settings.learning_rate * (last + (1 - last) * max(left, 0.0))
+
+    algorithm: Any = {"MaskablePPO": MaskablePPO, "RecurrentPPO": RecurrentPPO, "PPO": PPO}[meta["algorithm"]]
+    return algorithm(
+        policy_class(meta["policy"], masked=algorithm is MaskablePPO),
+        env,
+        learning_rate=learning_rate,
+        n_steps=settings.n_steps,
+        batch_size=settings.minibatch,
+        n_epochs=settings.n_epochs,
+        gamma=settings.gamma,
+        gae_lambda=settings.gae_lambda,
+        clip_range=settings.clip_range,
+        ent_coef=settings.ent_coef,
+        vf_coef=settings.vf_coef,
+        max_grad_norm=settings.max_grad_norm,
+        target_kl=settings.target_kl,
+        policy_kwargs=dict(meta["policy_kwargs"]),
+        seed=seed,
+        device="cpu",
+    )
+
+
+def train(
+    scenario: Any,
+    task: str,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    out: Path,
+    minutes: float | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+    begin: Path | None = None,
+) -> Path:
+    """Train until `settings.timesteps` or, with `minutes`, until the clock says so, and return the run folder `out`.
+
+    The folder holds the checkpoint that was best on the validation split (policy.safetensors, policy.json), the last
+    state (resume.safetensors), config.json, metrics.csv and tb/. `resume` goes on with the run that `out` holds: steps
+    and minutes are those of the whole run. `begin` is the folder of a policy whose weights a new run starts with. The
+    same seed gives the same weights unless `minutes` decides the end.
+    Raises Interrupted after Ctrl-C, when all is saved; ValueError for a run that is damaged or already complete.
+    """
+    torch.set_num_threads(1)
+    spec = loading.load(scenario)
+    meta = make_meta(settings, task, spec, seed, minutes)
+    tensors, done = checkpoint.read_resume(out) if resume else ({}, None)
+    meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
+    clock = Clock(settings.timesteps, minutes)
+    if done is not None and (done.timesteps >= settings.timesteps or done.elapsed_s >= clock.limit_s):
+        so_far = f"{done.timesteps:,} steps in {done.elapsed_s / 60:.1f} minutes"
+        raise ValueError(f"{out}: the run is complete ({so_far}): ask for more timesteps or minutes in all")
+    env = training_env(spec, meta, settings)
+    _compile(spec, meta)
+    # a run that goes on meets new episodes
+    start_seed = seed if done is None else mixed(seed, done.timesteps)
+    model = build(env, meta, settings, clock, start_seed)
+    env.seed(mixed(start_seed, 0))
+    if done is not None:
+        checkpoint.put_resume(model, tensors, out / checkpoint.RESUME)
+        model.num_timesteps, env.offset = done.timesteps, done.offset
+    else:
+        if begin is not None:
+            checkpoint.put_weights(model.policy, checkpoint.read_tensors(begin / checkpoint.WEIGHTS)[0], begin)
+        clear(out)
+    record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
+    checkpoint.write_json(out / "config.json", record)
+    model.set_logger(Logger(None, [TensorBoardOutputFormat(str(out / "tb")), MetricsFile(out / "metrics.csv")]))
+    watch = Watch(out, meta, spec, settings, clock, -math.inf if done is None else done.best, quiet)
+    clock.start(0.0 if done is None else done.elapsed_s)
+    try:
+        _learn(model, watch, settings, done is None)
+    finally:
+        watch.close()
+        model.logger.close()
+        env.close()
+    return out
+
+
+def _compile(spec: ScenarioSpec, meta: dict[str, Any]) -> None:
+    """Play a step, so that compiling the kernels, once on a machine, does not count as training time."""
+    env = NetworkVectorEnv(1, meta["task"], spec, **meta["env_kwargs"])
+    env.reset()
+    env.step(np.zeros(env.action_space.shape or (), env.action_space.dtype))
+    env.close()
+
+
+def _learn(model: Any, watch: Watch, settings: TrainSettings, fresh: bool) -> None:
+    """Learn and validate once more; save on Ctrl-C."""
+    try:
+        left = settings.timesteps - (0 if fresh else model.num_timesteps)
+        model.learn(left, callback=watch, reset_num_timesteps=fresh, log_interval=LOG_EVERY)
+        watch.validate()
+    except KeyboardInterrupt:
+        watch.close()
+        if not (watch.folder / checkpoint.CARD).is_file():
+            checkpoint.save(model, watch.folder, watch.meta, timesteps=model.num_timesteps)
+        checkpoint.save_resume(model, watch.folder, watch.progress())
+        raise Interrupted(
+            f"stopped after {model.num_timesteps:,} steps and saved; "
+            f"go on with: python scripts/train.py --resume {watch.folder}"
+        ) from None
+
+
+def mixed(*numbers: int) -> int:
+    """A seed of its own for every tuple, so that neighbouring seeds do not share episodes."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def clear(out: Path) -> None:
+    """Remove the files of an earlier run, and only these."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in RUN_FILES:
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / "tb", ignore_errors=True)

@@ -1,0 +1,28 @@
+"""The tuned greedy planner as a network's prior: its value of each offer, in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from og_agents.planners.value import GAIN_SCALE, observed, tuned_value
+from og_env.observation.fields import TABLES, column
+
+AT = {field.name: index for index, field in enumerate(TABLES["proposals"])}
+QUEUE, MARGIN = column("globals", "store_queue"), column("globals", "verifiers_margin")
+
+
+class PlannerPrior(nn.Module):
+    """Values of offers by the constants of `greedy_tuned`, squashed as the observed gains are; nothing is learned."""
+
+    def __init__(self, constants: Mapping[str, float]) -> None:
+        super().__init__()
+        self.constants = dict(constants)
+
+    def forward(self, tables: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Values [B, P] in (-1, 1) from the globals at the head of `tables` [B, plain] and the offers [B, P, columns]."""
+        queue, margin = tables[:, QUEUE : QUEUE + 1], tables[:, MARGIN : MARGIN + 1]
+        value = tuned_value(observed(lambda name: rows[..., AT[name]], queue, margin), self.constants)
+        return value / (value.abs() + GAIN_SCALE)

@@ -1,0 +1,56 @@
+"""Held-out episodes spread over a Ray cluster, with the numbers of `evaluate.run`, bit for bit.
+
+A task is a batch of episodes of one policy, cut as `evaluate.run` cuts them: a network's sums may differ in the last bit
+between batches of different size. A task whose worker dies is run again elsewhere; it depends on nothing but its seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from og_agents import evaluate, ray_cluster
+from og_agents.episodes import Episodes
+from og_agents.policy import Policy
+from og_env.scenario.specs import ScenarioSpec
+
+RETRIES = 10
+"""times that a batch is played again where its worker dies: more are no accident"""
+
+
+def run_all(
+    policies: Mapping[str, Policy],
+    spec: ScenarioSpec,
+    task: str = "placement",
+    episodes: int = 100,
+    seed: int = 0,
+    *,
+    split: str = "test",
+) -> list[Episodes]:
+    """What `evaluate.run` gives for each policy, in their order. ValueError as there, or where no cluster is left."""
+    ray = ray_cluster.module()
+    if episodes < 1:
+        raise ValueError(f"episodes must be at least 1, not {episodes}")
+    rows = math.ceil(episodes / math.ceil(episodes / evaluate.MAX_ROWS))
+    batch: Any = ray.remote(num_cpus=1, max_retries=RETRIES)(_batch)
+    shared = ray.put((spec, task, rows, split))
+    tasks = {}
+    for name, policy in policies.items():
+        stored = ray.put(policy)
+        tasks[name] = [batch.remote(name, stored, shared, seed + first) for first in range(0, episodes, rows)]
+    try:
+        return [evaluate.joined(ray.get(parts), episodes) for parts in tasks.values()]
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, ValueError):
+            raise ValueError(str(error.cause)) from None
+        raise
+    except ray.exceptions.RayError as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"the Ray cluster failed: {reason}") from None
+
+
+def _batch(name: str, policy: Policy, shared: tuple[ScenarioSpec, str, int, str], seed: int) -> Episodes:
+    """In a worker: one batch, which `evaluate.run` plays whole."""
+    spec, task, rows, split = shared
+    return evaluate.run(policy, spec, task, rows, seed, split=split, name=name, threads=1)

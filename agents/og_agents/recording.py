@@ -1,0 +1,186 @@
+"""Whole episodes of one policy step by step: what a table, a plot or a page about them is made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from og_agents.episodes import TRACED, Episodes
+from og_agents.policy import Policy
+from og_env.dynamics.operations import describe
+from og_env.kernel.arrays import DOWN, FROZEN, METRICS, SLOW, TERMS, UNTRUSTED, WARM
+from og_env.simulator.spaces import split_actions
+from og_env.vector_env import NetworkVectorEnv
+
+BITS = {DOWN: "down", FROZEN: "frozen", UNTRUSTED: "untrusted", SLOW: "slow"}
+"""words of the status bits"""
+
+
+class Recording(NamedTuple):
+    """E episodes of T steps by one policy on N sites; row 0 of what has T + 1 rows is the start."""
+
+    policy: str
+    scenario: str
+    seeds: npt.NDArray[np.int64]
+    """[E] what each episode was reset with"""
+    step_s: int
+    start_hour_utc: npt.NDArray[np.float64]
+    """[E] hour of the day at which it begins"""
+    sites: tuple[tuple[str, ...], ...]
+    """[E] names of the fleet's sites"""
+    models: tuple[str, ...]
+    incidents: tuple[Mapping[str, Any], ...]
+    """[E] `info["incident"]`; empty without one"""
+    rewards: npt.NDArray[np.float64]
+    """[E, T]"""
+    terms: npt.NDArray[np.float32]
+    """[E, T, 6] unweighted, in the order of layout.TERMS"""
+    metrics: npt.NDArray[np.float32]
+    """[E, T, Q] in the order of layout.METRICS"""
+    operations: npt.NDArray[np.int64]
+    """[E, T] what was carried out; 0 is nothing"""
+    status: npt.NDArray[np.uint8]
+    """[E, T + 1, N] status bits"""
+    share: npt.NDArray[np.float32]
+    """[E, T + 1, N] of the served traffic"""
+    warm: npt.NDArray[np.int16]
+    """[E, T + 1, N] warm replicas"""
+    predict_s: float
+    """time spent in `predict`"""
+
+    @property
+    def step_h(self) -> float:
+        return self.step_s / 3600
+
+    @property
+    def returns(self) -> npt.NDArray[np.float64]:
+        """[E] sum of rewards."""
+        return self.rewards.sum(axis=1)
+
+    def metric(self, name: str) -> npt.NDArray[np.float64]:
+        """One metric [E, T]."""
+        return self.metrics[..., METRICS.index(name)].astype(np.float64)
+
+    def term(self, name: str) -> npt.NDArray[np.float64]:
+        """One unweighted reward term [E, T]."""
+        return self.terms[..., TERMS.index(name)].astype(np.float64)
+
+    def episodes(self) -> Episodes:
+        """The same as means over the steps, for `comparison`."""
+        return Episodes(
+            policy=self.policy,
+            seeds=self.seeds,
+            returns=self.returns,
+            terms=self.terms.mean(axis=1, dtype=np.float64),
+            metrics=self.metrics.mean(axis=1, dtype=np.float64),
+            traces={name: self.metrics[..., METRICS.index(name)] for name in TRACED},
+            steps=self.rewards.shape[1],
+            predict_s=self.predict_s,
+        )
+
+    def chosen(self, rows: npt.NDArray[np.bool_]) -> Recording:
+        """Some of the episodes [E]."""
+        picked = np.flatnonzero(rows)
+        arrays = {name: value[rows] for name, value in self._asdict().items() if isinstance(value, np.ndarray)}
+        return self._replace(
+            **arrays,
+            sites=tuple(self.sites[e] for e in picked),
+            incidents=tuple(self.incidents[e] for e in picked) if self.incidents else (),
+        )
+
+
+class Event(NamedTuple):
+    """Something that happened in an episode."""
+
+    hour: float
+    """since the episode began"""
+    kind: str
+    """outage, repair or operation"""
+    text: str
+
+
+def record(
+    policy: Policy,
+    env: NetworkVectorEnv,
+    seed: int,
+    options: dict[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    watch: Callable[[NetworkVectorEnv], None] | None = None,
+) -> Recording:
+    """Play one episode in every row of an environment made for the policy (`evaluate.stage`), from seed on.
+
+    `options` are those of `reset`, for all episodes; `watch` is called with the environment at the start and after each
+    step. Same numbers as `evaluate.run`; ValueError where reset raises it.
+    """
+    simulator, rows, steps = env.simulator, env.num_envs, env.simulator.spec.episode.steps
+    observation, info = env.reset(seed=seed, options=options)
+    worlds = [simulator.world_of(b) for b in range(rows)]
+    frames, moves, state, predict_s = [_frame(env)], [], None, 0.0
+    if watch is not None:
+        watch(env)
+    for step in range(steps):
+        masks = env.action_masks() if simulator.mask.shape[1] else None
+        begin = time.perf_counter()
+        start = np.full(rows, step == 0)
+        actions, state = policy.predict(observation, state, start, deterministic=True, action_masks=masks)
+        predict_s += time.perf_counter() - begin
+        # not `env.step`, which begins the next episode before the last state could be read
+        simulator.advance(*split_actions(actions, env.task, env.single_action_space, rows))
+        output, flat = simulator.output, simulator.observation.copy()
+        observation = flat if simulator.settings.flatten else simulator.tables(flat)
+        moves.append(
+            (output.reward.astype(np.float64), output.terms.copy(), output.metrics.copy(), output.operation.copy())
+        )
+        frames.append(_frame(env))
+        if watch is not None:
+            watch(env)
+    rewards, terms, metrics, operations = (np.stack(parts, axis=1) for parts in zip(*moves, strict=True))
+    status, share, warm = (np.stack(parts, axis=1) for parts in zip(*frames, strict=True))
+    return Recording(
+        policy=name or str(getattr(policy, "name", type(policy).__name__)),
+        scenario=simulator.spec.name,
+        seeds=seed + np.arange(rows),
+        step_s=simulator.spec.episode.step_s,
+        start_hour_utc=simulator.tape.start_step * simulator.spec.episode.step_s / 3600,
+        sites=tuple(tuple(site.name for site in world.resolved.sites) for world in worlds),
+        models=tuple(model.name for model in worlds[0].resolved.models),
+        incidents=tuple(info["incident"]) if "incident" in info else (),
+        rewards=rewards,
+        terms=terms,
+        metrics=metrics,
+        operations=operations.astype(np.int64),
+        status=status,
+        share=share,
+        warm=warm,
+        predict_s=predict_s,
+    )
+
+
+def _frame(env: NetworkVectorEnv) -> tuple[npt.NDArray[Any], ...]:
+    """Status, share of traffic and warm replicas [E, N] at this moment."""
+    state = env.simulator.state
+    return state.status.copy(), state.site_share.copy(), (state.phase == WARM).sum(axis=1).astype(np.int16)
+
+
+def events(recording: Recording, episode: int = 0) -> list[Event]:
+    """What happened in one episode, in the order of time: outages and repairs by status bit, and operations."""
+    names, status = recording.sites[episode], recording.status[episode]
+    result = []
+    for row in range(len(status)):
+        hour = row * recording.step_h
+        before = status[row - 1] if row else np.zeros_like(status[0])
+        for bit, word in BITS.items():
+            was, now = (before & bit) != 0, (status[row] & bit) != 0
+            for kind, changed in (("outage", now & ~was), ("repair", was & ~now)):
+                if changed.any():
+                    listed = ", ".join(names[s] for s in np.flatnonzero(changed))
+                    result.append(Event(hour, kind, f"{word if kind == 'outage' else 'no longer ' + word}: {listed}"))
+        if row and recording.operations[episode, row - 1]:
+            text = describe(int(recording.operations[episode, row - 1]), list(names), list(recording.models))
+            result.append(Event(hour, "operation", text))
+    return result

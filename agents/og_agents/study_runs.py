@@ -1,0 +1,129 @@
+"""The trainings of a study: the words that scripts/train.py takes for each, and whether a run folder is complete."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from og_agents import checkpoint, ppo, pretrained, rpi
+from og_agents.studies import VARIANTS, WORLDS, Study
+from og_agents.toml_text import lines, written
+from og_agents.train_settings import shipped_file
+from og_env import IDS
+from og_env.scenario import loading
+from og_env.scenario.reading import read_json, read_toml
+
+OF_RPI = ("branch_states", "branch_truth", "branch_spacing", "branch_bend")
+"""settings that PPO does not read"""
+
+
+def words_of(study: Study, variant: str, seed: int) -> list[str]:
+    """What follows `scripts/train.py` for a training, in the working folder.
+
+    Files that the words name and that are not there yet are written into the study's folder.
+    """
+    what = VARIANTS[variant]
+    words = _world_words(study, what.trained_in)
+    if what.task != "placement":
+        words += ["--env", IDS[what.task]]
+    if what.algorithm != "ppo":
+        words += ["--algorithm", what.algorithm]
+    if (path := _settings_path(study, what.settings)) is not None:
+        words += ["--config", _here(path)]
+    if what.start is not None:
+        words += ["--start", _here(study.folder(what.start, seed))]
+    length = study.length_of(variant)
+    return [*words, "--timesteps", str(length), "--seed", str(seed), "--out", _here(study.folder(variant, seed))]
+
+
+def _world_words(study: Study, world: str) -> list[str]:
+    """--scenario and --set; a world whose changes are no plain numbers and words becomes a file."""
+    changes = WORLDS[world].changes(study.spec)
+    if not any(isinstance(value, list) for value in changes.values()):
+        scenario = study.scenario if study.scenario in loading.names() else _here(Path(study.scenario))
+        return [
+            "--scenario",
+            scenario,
+            *(word for pair in changes.items() for word in ("--set", "=".join(map(str, pair)))),
+        ]
+    tables = study.world(world).model_dump(mode="json", exclude_none=True)
+    head = (
+        f"# {study.spec.name} in the world {world!r} of agents/og_agents/studies.py; scripts/ablations.py wrote this."
+    )
+    return ["--scenario", _here(_put(study.out / "worlds" / f"{world}.toml", written(tables, head)))]
+
+
+def _settings_path(study: Study, name: str | None) -> Path | None:
+    """The TOML for --config: the variant's own, the study's, or a file with both."""
+    if name is None or study.settings is None:
+        return study.settings if name is None else shipped_file(name)
+    both = read_toml(study.settings) | read_toml(shipped_file(name))
+    return _put(study.out / "settings" / f"{name}.toml", lines(both) + "\n")
+
+
+def _put(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    return path
+
+
+def _here(path: Path) -> str:
+    """A path inside the working folder as seen from there."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def lacking(study: Study, variant: str, seed: int) -> str | None:
+    """What a run folder lacks of a complete run with the study's settings, in a few words; None where it is complete."""
+    folder, what = study.folder(variant, seed), VARIANTS[variant]
+    if not folder.is_dir():
+        return "not trained"
+    try:
+        record, card = read_json(folder / "config.json"), checkpoint.read_meta(folder)
+        curve = pretrained.learning_curve(folder)
+    except (ValueError, OSError):
+        return "not trained to the end"
+    if differs := _difference(record, wanted(study, variant, seed)):
+        return f"trained with {differs}"
+    length = study.length_of(variant)
+    best = max((row["validation/return"] for row in curve), default=None)
+    if not curve or curve[-1]["timesteps"] < length or card.get("validation_return") != best:
+        return "not trained to the end"
+    if what.start is not None:
+        start = study.folder(what.start, seed) / checkpoint.WEIGHTS
+        if start.is_file() and start.stat().st_mtime > (folder / "config.json").stat().st_mtime:
+            return f"begun with an older {what.start}"
+    return None
+
+
+def wanted(study: Study, variant: str, seed: int) -> dict[str, Any]:
+    """What config.json says of a run with the study's settings."""
+    what, settings = VARIANTS[variant], study.settings_of(variant)
+    spec = loading.load(study.world(what.trained_in))
+    if what.algorithm == "rpi":
+        return rpi.described(settings, spec, seed, None)
+    return ppo.make_meta(settings, what.task, spec, seed)
+
+
+def _difference(record: dict[str, Any], expected: dict[str, Any]) -> str | None:
+    """The first thing of a record that is not as expected, in words."""
+    for key, value in expected.items():
+        had = record.get(key)
+        if had == value:
+            continue
+        if key == "settings" and isinstance(had, dict):
+            idle = () if expected["algorithm"] == "rpi" else OF_RPI
+            name = next((name for name in value if had.get(name) != value[name] and name not in idle), None)
+            if name is None:
+                continue
+            return f"{name} = {had.get(name)}"
+        return f"another {key.replace('_', ' ')}"
+    return None
+
+
+def facts_of(study: Study, variant: str, seed: int) -> dict[str, Any]:
+    """Of a complete run: seconds that it took, None where it does not say, and the commit of its sources."""
+    folder = study.folder(variant, seed)
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        seconds = [float(row["time/elapsed_s"]) for row in csv.DictReader(file) if row.get("time/elapsed_s")]
+    return {"training_s": max(seconds, default=None), "commit": read_json(folder / "config.json").get("commit")}

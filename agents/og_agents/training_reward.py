@@ -1,0 +1,78 @@
+"""What the learner is paid with: the environment's reward in a convenient scale, shaped or not, in training only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
+
+from og_agents.continuation import Continuation
+from og_agents.planners.base import with_usual_knobs
+from og_agents.sb3_adapter import SB3VecEnv
+
+
+class TrainingReward(VecEnvWrapper):
+    """(Reward - `offset`) x `scale`; `infos` keep the plain returns. `reset` staggers the episodes, unless `together`.
+
+    An offset changes no difference between actions, since episodes are cut off and never over; it spares the value
+    network a large constant, so take the mean reward of a step.
+
+    With `ahead`, which holds H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead: what the action brings
+    against leaving all to the tuned planner from s on, where Phi is that planner's return. Both follow the same tape, so
+    most of a return's noise cancels. After scaling it is paid as it is where it is well below `bend` and with its logarithm
+    beyond, since an outage's loss is rare and a hundred times a step's reward. The horizon moves on with every step, so the
+    sum over an episode is not that of the plain rewards: a surrogate, for training alone.
+    """
+
+    venv: SB3VecEnv
+
+    def __init__(
+        self,
+        venv: SB3VecEnv,
+        scale: float = 1.0,
+        ahead: Continuation | None = None,
+        bend: float = 1.0,
+        together: bool = False,
+    ) -> None:
+        super().__init__(venv)
+        self.scale, self.ahead, self.bend = scale, ahead, bend
+        self.together = together
+        self.offset = 0.0
+        self._phi = np.zeros(self.num_envs)
+
+    def reset(self) -> Any:
+        observation = self.venv.reset()
+        if not self.together:
+            observation = self.venv.stagger(self._usual)
+        if self.ahead is not None:
+            self._phi = self.ahead.begin().sum(axis=1)
+        return observation
+
+    def _usual(self) -> np.ndarray:
+        """What the tuned planner would do; without one, nothing."""
+        if self.ahead is None:
+            space = self.action_space
+            return np.zeros((self.num_envs, *(space.shape or ())), space.dtype)
+        return with_usual_knobs(self.ahead.planned(), self.venv.env.task)
+
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        observation, rewards, dones, infos = self.venv.step_wait()
+        if self.ahead is None:
+            return observation, ((rewards - self.offset) * self.scale).astype(np.float32), dones, infos
+        coming = self.ahead.advance(dones)
+        # an episode that ended has nothing more to come: `coming` is the next one's
+        shaped = rewards + np.where(dones, 0.0, coming[:, :-1].sum(axis=1)) - self._phi
+        self._phi = coming.sum(axis=1)
+        return observation, bent(shaped * self.scale, self.bend).astype(np.float32), dones, infos
+
+    def close(self) -> None:
+        super().close()
+        if self.ahead is not None:
+            self.ahead.close()
+
+
+def bent(rewards: np.ndarray, bend: float) -> np.ndarray:
+    """The symmetric logarithm `bend` x log(1 + |r| / `bend`) with the sign of r: large losses stay larger than small ones,
+    which a bound would hide."""
+    return np.sign(rewards) * bend * np.log1p(np.abs(rewards) / bend)

@@ -1,0 +1,171 @@
+"""Finds the few constants of a baseline on training episodes, checked on validation episodes.
+
+Coordinate search for the heuristics, cross-entropy search for the planners, whose constants act together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from og_agents import evaluate, heuristics, planners, statistics
+from og_agents.planners.tuned import BOUNDS, SPREAD, START, constants_of
+from og_env.scenario import loading
+from og_env.scenario.reading import nearest_valid
+from og_env.scenario.specs import ScenarioSpec
+
+Constants = Mapping[str, float]
+
+GRID: Mapping[str, Sequence[float]] = {
+    "high": (0.6, 0.7, 0.75, 0.8, 0.85, 0.9),
+    "low": (0.3, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8),
+    "arriving": (0.5, 0.8, 1.0),
+    "ahead": (0.0, 0.5, 1.0),
+    "role": (0.0, 0.02),
+    "drop": (0.0, 0.1, 0.5),
+    "exposure": (0.1, 0.2, 0.3, 0.4),
+    "hedge": (0.02, 0.05, 0.1, 0.2, 0.3),
+    "margin": (0.15, 0.26, 0.3),
+    "threshold": (0.0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15),
+}
+"""values tried for each constant"""
+
+
+RANKS = 11
+"""actions of the proposals: nothing and ten offers"""
+
+
+class Tuned(NamedTuple):
+    """What a search found."""
+
+    constants: dict[str, float]
+    """the start's where validation does not confirm the search"""
+    trials: int
+    validation: statistics.Paired
+    """of the found constants against the start"""
+
+
+def tune(
+    name: str,
+    scenario: str | ScenarioSpec,
+    *,
+    keys: Sequence[str] | None = None,
+    episodes: int = 64,
+    seed: int = 0,
+) -> Tuned:
+    """Search the constants of a heuristic, all or some `keys`, from its present ones.
+
+    Raises ValueError for an unknown heuristic, one without constants, or an unknown key.
+    """
+    start = dict(heuristics.make(name).constants)
+    if not start:
+        raise ValueError(f"{name} has no constants to tune")
+    for key in keys or ():
+        if key not in start:
+            raise ValueError(f"{name} has no constant {key!r}{nearest_valid(key, start)}")
+    grid = {key: GRID[key] for key in keys or start}
+
+    def returns(constants: Constants, split: str):
+        policy = heuristics.make(name, constants=constants)
+        return evaluate.run(policy, scenario, "placement", episodes, seed, split=split).returns
+
+    found, trials = descend(lambda constants: float(returns(constants, "train").mean()), grid, start)
+    validation = statistics.paired(returns(found, "validation"), returns(start, "validation"))
+    return Tuned(found if validation.difference.value > 0 else start, trials, validation)
+
+
+def descend(
+    score: Callable[[Constants], float], grid: Mapping[str, Sequence[float]], start: Constants, rounds: int = 3
+) -> tuple[dict[str, float], int]:
+    """Coordinate search for the highest score: each constant in turn over its grid, until a round changes nothing.
+
+    Returns the best constants and how many were scored.
+    """
+    best = dict(start)
+    seen = {tuple(best.items()): score(best)}
+    for _ in range(rounds):
+        before = dict(best)
+        for key in grid:
+            for value in grid[key]:
+                trial = {**best, key: value}
+                point = tuple(trial.items())
+                if point not in seen:
+                    seen[point] = score(trial)
+                if seen[point] > seen[tuple(best.items())]:
+                    best = trial
+        if best == before:
+            break
+    return best, len(seen)
+
+
+def tune_planner(
+    name: str,
+    scenario: str | ScenarioSpec,
+    *,
+    episodes: int = 12,
+    seed: int = 0,
+    population: int = 12,
+    rounds: int = 6,
+    begin: Mapping[str, Any] | None = None,
+) -> Tuned:
+    """Search the constants of a planner by cross-entropy from its present ones, some of them as `begin` has them; every
+    rank in turn for the constant one. Validation is against the present ones.
+
+    Raises ValueError for a planner without constants, an unknown constant in `begin`, or a population below 3.
+    """
+    if name not in START:
+        raise ValueError(f"{name} is no planner with constants{nearest_valid(name, START)}")
+    spec = loading.load(scenario)
+    start = constants_of(spec.name, name)
+    for key, value in (begin or {}).items():
+        if key not in start:
+            raise ValueError(f"{name} has no constant {key!r}{nearest_valid(key, start)}")
+        if not isinstance(value, int | float):
+            raise ValueError(f"{key} of {name} is {value!r}; it must be a number")
+    if population < 3 or rounds < 1:
+        raise ValueError(f"population {population} and rounds {rounds}: valid are 3 and 1 or more")
+
+    def returns(constants: Constants, split: str):
+        policy = planners.make(name, spec, constants=constants)
+        return evaluate.run(policy, spec, "placement", episodes, seed, split=split).returns
+
+    def score(constants: Constants) -> float:
+        return float(returns(constants, "train").mean())
+
+    if name == "constant":
+        found, trials = descend(score, {"rank": range(RANKS)}, start, rounds=1)
+    else:
+        first = {**start, **(begin or {})}
+        found, trials = cross_entropy(score, first, population=population, rounds=rounds, seed=seed)
+    validation = statistics.paired(returns(found, "validation"), returns(start, "validation"))
+    return Tuned(found if validation.difference.value > 0 else start, trials, validation)
+
+
+def cross_entropy(
+    score: Callable[[Constants], float],
+    start: Constants,
+    *,
+    population: int = 12,
+    rounds: int = 6,
+    seed: int = 0,
+) -> tuple[dict[str, float], int]:
+    """Cross-entropy search for the highest score (Rubinstein 1999): populations from a normal distribution that moves
+    to the mean and the spread of its best third. The distribution's mean takes part in every round.
+
+    Returns the best constants and how many were scored.
+    """
+    rng, names = np.random.default_rng(seed), list(start)
+    low, high = np.array([BOUNDS[name] for name in names]).T
+    mean, spread = np.array([start[name] for name in names]), np.array([SPREAD[name] for name in names])
+    best, best_score = mean, -np.inf
+    for _ in range(rounds):
+        drawn = rng.normal(mean, spread, (population - 1, len(names)))
+        points = np.clip(np.vstack([mean, drawn]), low, high)
+        scores = np.array([score(dict(zip(names, point.tolist(), strict=True))) for point in points])
+        order = np.argsort(-scores, kind="stable")[: population // 3]
+        mean, spread = points[order].mean(axis=0), points[order].std(axis=0) + 0.1 * spread
+        if scores[order[0]] > best_score:
+            best, best_score = points[order[0]], scores[order[0]]
+    return {name: float(f"{value:.3g}") for name, value in zip(names, best, strict=True)}, rounds * population
