@@ -20,7 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = (str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents import comparison, evaluate, heuristics, planners, report, statistics
 from og_agents.episodes import Episodes

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path[:0] = (str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_env.command_line import Parser, guarded
 

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path[:0] = (str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents import robustness
 from og_agents.episodes import Episodes

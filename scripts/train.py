@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path[:0] = (str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents import train_settings
 from og_agents.train_settings import TrainSettings
