@@ -23,8 +23,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents import comparison, evaluate, heuristics, planners, report, statistics
-from og_agents.episodes import Episodes
+from og_agents import heuristics, planners
+from og_agents.evaluation import comparison, playing, report, statistics
+from og_agents.evaluation.episodes import Episodes
 from og_agents.lineup import load_policies, make_planner, seeds_of_one_training
 from og_agents.policy import Policy
 from og_env import TASKS, task_of
@@ -138,7 +139,7 @@ def play(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argp
 def play_here(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes:
     """On this machine, with a line for each policy."""
     begin = time.perf_counter()
-    result = evaluate.run(policy, spec, task, options.episodes, options.seed, split=options.split, name=name)
+    result = playing.run(policy, spec, task, options.episodes, options.seed, split=options.split, name=name)
     if sys.stderr.isatty():
         mean, seconds = result.returns.mean(), time.perf_counter() - begin
         print(f"  {name}: {mean:.2f} over {options.episodes} episodes in {seconds:.1f} s", file=sys.stderr)

@@ -57,7 +57,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> None:
     from og_agents import heuristics
     from og_agents.checkpoint import write_json
-    from og_agents.comparison import aligned
+    from og_agents.evaluation.comparison import aligned
     from og_agents.pretrained import folders_for
     from og_env.scenario import loading
 

@@ -16,7 +16,7 @@ sys.path[:0] = (
     str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
 )  # needs no installation
 
-from og_agents import leaderboard
+from og_agents.evaluation import leaderboard
 from og_env.command_line import Parser, guarded
 
 

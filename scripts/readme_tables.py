@@ -26,9 +26,9 @@ sys.path[:0] = (
     str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
 )  # needs no installation
 
+from og_agents.evaluation.leaderboard import markdown_table as table
+from og_agents.evaluation.leaderboard import read_summary
 from og_agents.evidence import RECORD, filled, read, rows_of
-from og_agents.leaderboard import markdown_table as table
-from og_agents.leaderboard import read_summary
 from og_env import IDS
 from og_env.command_line import Parser, guarded
 from og_env.env import NetworkEnv
@@ -205,7 +205,7 @@ def versions() -> str:
 
 
 def benchmark(summary: Mapping[str, Any]) -> str:
-    from og_agents.comparison import TABLE_HEADER, table_rows, verdict_line
+    from og_agents.evaluation.comparison import TABLE_HEADER, table_rows, verdict_line
 
     head = f"{summary['episodes']} held-out episodes of {summary['scenario']}."
     rows = table(TABLE_HEADER, table_rows(dict(summary)))

@@ -26,12 +26,13 @@ from og_env.command_line import Parser, guarded
 # isort: split
 import numpy as np
 
-from og_agents import comparison, heuristics, replay
+from og_agents import heuristics, replay
+from og_agents.evaluation import comparison
+from og_agents.evaluation.recording import Recording
 from og_agents.gif import MOST_FILMS, write_gif
 from og_agents.lineup import load_policies
 from og_agents.page import Camera
 from og_agents.policy import Policy
-from og_agents.recording import Recording
 from og_agents.replay_files import Many, films_of, write_folder, write_page
 from og_env import TASKS, task_of
 from og_env.scenario import catalog, loading

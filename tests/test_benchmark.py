@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from og_agents import comparison, evaluate, heuristics, planners
+from og_agents import heuristics, planners
+from og_agents.evaluation import comparison, playing
 from og_env.scenario import loading
 from scripts import benchmark
 
@@ -60,7 +61,7 @@ def test_results_have_a_row_for_every_policy_and_episode(result, scenario):
     with (result / "results.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 6 * len(heuristics.NAMES)
-    again = evaluate.run(heuristics.make("greedy"), str(scenario), episodes=6, seed=9, split="test")
+    again = playing.run(heuristics.make("greedy"), str(scenario), episodes=6, seed=9, split="test")
     written = [float(row["return"]) for row in rows if row["policy"] == "greedy"]
     assert written == again.returns.tolist(), "the benchmark plays the test split from its seed on"
     assert {row["seed"] for row in rows} == {str(seed) for seed in range(9, 15)}
@@ -136,8 +137,8 @@ def test_twin_measures_the_cost_of_correlation_on_paired_episodes(scenario, tmp_
     assert "cost of correlation: " in capsys.readouterr().out
     twin = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["twin"]
     policy, spec = heuristics.make("greedy_blind"), loading.load(scenario)
-    correlated = evaluate.run(policy, spec, episodes=8).returns
-    independent = evaluate.run(policy, loading.override(spec, {"failures.process": "independent"}), episodes=8).returns
+    correlated = playing.run(policy, spec, episodes=8).returns
+    independent = playing.run(policy, loading.override(spec, {"failures.process": "independent"}), episodes=8).returns
     expected = 100 * (independent.mean() - correlated.mean()) / abs(correlated.mean())
     assert twin["cost_percent"] == pytest.approx(expected)
     assert twin["ci_low"] <= expected <= twin["ci_high"]
@@ -151,7 +152,7 @@ def test_headroom_is_the_gap_to_the_planner_that_reads_the_tape(scenario, tmp_pa
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["split"] == "validation" and "clairvoyant" not in summary["policies"]
     room, best = summary["headroom"], summary["best_baseline"]
-    oracle = evaluate.run(planners.make("clairvoyant", scenario), str(scenario), episodes=4, split="validation").returns
+    oracle = playing.run(planners.make("clairvoyant", scenario), str(scenario), episodes=4, split="validation").returns
     base = summary["policies"][best]["return_mean"]
     assert room["percent"] == pytest.approx(100 * (oracle.mean() - base) / abs(base))
     assert room["ci_low"] <= room["percent"] <= room["ci_high"]
@@ -167,7 +168,7 @@ def test_what_looks_ahead_is_a_reference_and_no_baseline(scenario, tmp_path):
     assert summary["headroom"]["reference_mean"] == pytest.approx(summary["policies"]["clairvoyant"]["return_mean"])
     assert set(summary["headroom"]["closed"]) == {"rollout"}
     assert set(summary["paired"]) == {"rollout", "clairvoyant"} and summary["learned_against"] == {}
-    runs = [evaluate.run(heuristics.make(name), str(scenario), episodes=3) for name in ("static", "greedy", "spread")]
+    runs = [playing.run(heuristics.make(name), str(scenario), episodes=3) for name in ("static", "greedy", "spread")]
     against = comparison.compare(runs, ["greedy"], references=["spread"])["learned_against"]
     assert against["spread"]["mean_diff"] == pytest.approx((runs[1].returns - runs[2].returns).mean())
 

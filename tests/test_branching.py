@@ -7,8 +7,9 @@ import pytest
 import torch
 from learning_cases import STEPS, short_world, small_settings
 
-from og_agents import checkpoint, evaluate, planners, ppo, rpi
+from og_agents import checkpoint, planners, ppo, rpi
 from og_agents.branching import Ahead, branches
+from og_agents.evaluation import playing
 from og_agents.planners.base import TunedGreedy
 from og_agents.planners.tuned import constants_of
 from og_agents.recipes import recipe_of
@@ -132,8 +133,8 @@ def test_the_prior_alone_is_the_tuned_planner():
     env = NetworkVectorEnv(4, "placement", WORLD, flatten=True)
     learner = rpi.Learner(rpi.untrained(env, settings, WORLD), settings, 0)
     meta = rpi.described(settings, WORLD, 0, None)
-    ours = evaluate.run(checkpoint.LearnedPolicy(learner.policy_so_far(), meta, "rpi"), WORLD, episodes=4).returns
-    theirs = evaluate.run(planners.make("greedy_tuned", WORLD), WORLD, episodes=4).returns
+    ours = playing.run(checkpoint.LearnedPolicy(learner.policy_so_far(), meta, "rpi"), WORLD, episodes=4).returns
+    theirs = playing.run(planners.make("greedy_tuned", WORLD), WORLD, episodes=4).returns
     assert np.allclose(ours, theirs, atol=0.05)
 
 

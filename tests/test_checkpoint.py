@@ -13,8 +13,9 @@ from learning_cases import SMALL, short_world, small_settings
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 
-from og_agents import checkpoint, evaluate, export, ppo
+from og_agents import checkpoint, export, ppo
 from og_agents.checkpoint import LearnedPolicy, Progress
+from og_agents.evaluation import playing
 from og_agents.policy import Policy
 from og_agents.sb3_adapter import make_sb3
 from og_agents.watch import Clock
@@ -75,7 +76,7 @@ def test_what_was_saved_acts_alike(task, changes, tmp_path):
     assert state is None and env.action_space.contains(action.astype(env.action_space.dtype))
     extra = {} if masks is None else {"action_masks": masks}
     assert np.array_equal(action, model.predict(observation, deterministic=True, **extra)[0])
-    assert np.isfinite(evaluate.run(policy, WORLD, task, episodes=2).returns).all()
+    assert np.isfinite(playing.run(policy, WORLD, task, episodes=2).returns).all()
 
 
 def test_a_network_with_a_memory_carries_it_from_step_to_step(tmp_path):
@@ -153,7 +154,7 @@ def test_the_shared_scorer_reads_any_number_of_models(saved):
     other = short_world("global-16")
     policy = checkpoint.load(saved, scenario=other, transfer=True)
     assert policy.meta["observation_space"] != checkpoint.read_meta(saved)["observation_space"]
-    assert np.isfinite(evaluate.run(policy, other, episodes=2).returns).all()
+    assert np.isfinite(playing.run(policy, other, episodes=2).returns).all()
 
 
 def test_a_policy_may_meet_other_failures_and_prices_in_its_world(saved, tmp_path):
@@ -206,7 +207,7 @@ def test_a_pickle_is_loaded_when_asked_for_only(algorithm, task, tmp_path):
         checkpoint.load(tmp_path)
     policy = checkpoint.load(path, allow_pickle=True)
     assert isinstance(policy, LearnedPolicy) and policy.meta["task"] == task
-    assert np.isfinite(evaluate.run(policy, WORLD, task, episodes=2).returns).all()
+    assert np.isfinite(playing.run(policy, WORLD, task, episodes=2).returns).all()
     path.write_bytes(b"no zip")
     with pytest.raises(ValueError, match="not a model that SB3 can load"):
         checkpoint.load(path, allow_pickle=True)

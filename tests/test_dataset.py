@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from learning_cases import short_world, small_settings
 
-from og_agents import checkpoint, dataset, evaluate, heuristics, ppo
+from og_agents import checkpoint, dataset, heuristics, ppo
+from og_agents.evaluation import playing
 from og_env.kernel.arrays import TERMS
 from og_env.vector_env import NetworkVectorEnv
 from scripts import make_dataset as script
@@ -30,7 +31,7 @@ def played(policy, task="placement", episodes=20, seed=5, **kwargs):
 @pytest.mark.parametrize("task", ["placement", "joint", "routing"])
 def test_the_episodes_are_those_of_the_evaluation(task):
     policy = heuristics.make("greedy", task=task)
-    expected = evaluate.run(policy, WORLD, task, 20, 5, split="validation")
+    expected = playing.run(policy, WORLD, task, 20, 5, split="validation")
     episodes = played(policy, task)
     assert [episode.seed for episode in episodes] == expected.seeds.tolist()
     assert np.array_equal([sum(episode.rewards) for episode in episodes], expected.returns)
@@ -42,7 +43,7 @@ def test_the_episodes_are_those_of_the_evaluation(task):
 def test_a_trained_policy_is_shown_what_it_learned_on(interface, tmp_path):
     ppo.train(WORLD, "placement", small_settings(interface=interface), seed=0, out=tmp_path, quiet=True)
     policy = checkpoint.load(tmp_path)
-    expected = evaluate.run(policy, WORLD, "placement", 3, 5, split="validation")
+    expected = playing.run(policy, WORLD, "placement", 3, 5, split="validation")
     assert np.array_equal([sum(episode.rewards) for episode in played(policy, episodes=3)], expected.returns)
     if interface == "proposals":
         both = {"ppo": policy, "greedy": heuristics.make("greedy")}

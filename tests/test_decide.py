@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from learning_cases import small_settings
 
-from og_agents import checkpoint, decide, evaluate, heuristics, ppo
+from og_agents import checkpoint, decide, heuristics, ppo
 from og_agents.decide import Adviser
+from og_agents.evaluation import playing
 from og_env.kernel.arrays import KNOBS, TERMS
 from og_env.simulator.live_state import describe
 
@@ -36,7 +37,7 @@ def state():
 @pytest.mark.parametrize("kind", ["greedy", "learned"])
 def test_the_decision_is_what_the_policy_does_in_the_episode(kind, run):
     policy = heuristics.make("greedy") if kind == "greedy" else checkpoint.load(run, scenario=NAME)
-    env = evaluate.stage(policy, NAME, "placement", 1, split="validation")
+    env = playing.stage(policy, NAME, "placement", 1, split="validation")
     adviser = Adviser(policy, NAME)
     observation, info = env.reset(seed=6)
     same = 0

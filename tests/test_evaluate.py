@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from og_agents import evaluate, heuristics
+from og_agents import heuristics
+from og_agents.evaluation import playing
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.scenario import loading
@@ -41,7 +42,7 @@ def short():
 
 
 def test_episodes_add_up_to_what_the_single_environment_says(short):
-    result = evaluate.run(heuristics.make("greedy"), short, episodes=3, seed=5, split="validation")
+    result = playing.run(heuristics.make("greedy"), short, episodes=3, seed=5, split="validation")
     env = NetworkEnv(scenario=short, split="validation")
     policy = heuristics.make("greedy")
     for row in range(3):
@@ -63,9 +64,9 @@ def test_episodes_add_up_to_what_the_single_environment_says(short):
 
 
 def test_options_of_reset_hold_in_every_episode(short, monkeypatch):
-    monkeypatch.setattr(evaluate, "MAX_ROWS", 2)
+    monkeypatch.setattr(playing, "MAX_ROWS", 2)
     outage = {"outages": [{"domain": "site:a", "start_h": 0.0, "duration_h": 1.0}], "background": False}
-    result = evaluate.run(heuristics.make("greedy"), short, episodes=3, seed=5, options=outage)
+    result = playing.run(heuristics.make("greedy"), short, episodes=3, seed=5, options=outage)
     assert (result.traces["sites_down"] == 1).all()
     env, policy = NetworkEnv(scenario=short, split="test"), heuristics.make("greedy")
     observation, info = env.reset(seed=7, options=outage)
@@ -79,9 +80,9 @@ def test_options_of_reset_hold_in_every_episode(short, monkeypatch):
 
 def test_returns_do_not_depend_on_the_batches(short, monkeypatch):
     for name in ("greedy", "opengradient"):
-        whole = evaluate.run(heuristics.make(name), short, episodes=7, seed=3)
-        monkeypatch.setattr(evaluate, "MAX_ROWS", 3)
-        parts = evaluate.run(heuristics.make(name), short, episodes=7, seed=3)
+        whole = playing.run(heuristics.make(name), short, episodes=7, seed=3)
+        monkeypatch.setattr(playing, "MAX_ROWS", 3)
+        parts = playing.run(heuristics.make(name), short, episodes=7, seed=3)
         monkeypatch.undo()
         assert np.array_equal(whole.returns, parts.returns)
         assert np.array_equal(whole.metrics, parts.metrics)
@@ -91,7 +92,7 @@ def test_returns_do_not_depend_on_the_batches(short, monkeypatch):
 
 def test_splits_and_seeds_give_other_episodes(short):
     def demand(**kwargs):
-        return evaluate.run(heuristics.make("static"), short, episodes=4, **kwargs).metric("demand_rps")
+        return playing.run(heuristics.make("static"), short, episodes=4, **kwargs).metric("demand_rps")
 
     test = demand(split="test", seed=0)
     assert np.array_equal(test, demand(split="test", seed=0))
@@ -101,7 +102,7 @@ def test_splits_and_seeds_give_other_episodes(short):
 
 
 def test_policies_meet_the_same_outages_whatever_router_they_bring(short):
-    runs = [evaluate.run(heuristics.make(name), short, episodes=8) for name in ("static", "opengradient", "nearest")]
+    runs = [playing.run(heuristics.make(name), short, episodes=8) for name in ("static", "opengradient", "nearest")]
     for run in runs[1:]:
         for trace in ("sites_down", "active_outages"):
             assert np.array_equal(run.traces[trace], runs[0].traces[trace])
@@ -111,7 +112,7 @@ def test_policies_meet_the_same_outages_whatever_router_they_bring(short):
 
 def test_state_start_and_masks_are_handed_on(short):
     policy = Recorder()
-    evaluate.run(policy, short, episodes=2)
+    playing.run(policy, short, episodes=2)
     assert [state for _, state, _, _ in policy.calls] == [None, *range(11)]
     assert [start.all() for _, _, start, _ in policy.calls] == [True] + [False] * 11
     assert all(mask.shape == (2, 11) and mask.dtype == bool for _, _, _, mask in policy.calls)
@@ -119,16 +120,16 @@ def test_state_start_and_masks_are_handed_on(short):
 
 def test_a_policy_gets_the_environment_it_asks_for(short):
     flat = Recorder(env_kwargs={"flatten": True})
-    evaluate.run(flat, short, episodes=2)
+    playing.run(flat, short, episodes=2)
     assert flat.calls[0][0].ndim == 2
     with pytest.raises(ValueError, match=r"router\.sprea"):
-        evaluate.run(Recorder(overrides={"router.sprea": 1.0}), short, episodes=1)
+        playing.run(Recorder(overrides={"router.sprea": 1.0}), short, episodes=1)
 
 
 @pytest.mark.parametrize("task", ["placement", "routing", "joint"])
 @pytest.mark.parametrize("name", heuristics.NAMES)
 def test_every_heuristic_plays_every_task(name, task, short):
-    result = evaluate.run(heuristics.make(name, task), short, task, episodes=2)
+    result = playing.run(heuristics.make(name, task), short, task, episodes=2)
     assert np.isfinite(result.returns).all()
     assert (result.returns < 0).all()
     assert result.decisions_per_s > 0
@@ -138,9 +139,9 @@ def test_every_heuristic_plays_every_task(name, task, short):
 
 
 def test_progress_counts_episodes(short, monkeypatch):
-    monkeypatch.setattr(evaluate, "MAX_ROWS", 2)
+    monkeypatch.setattr(playing, "MAX_ROWS", 2)
     done = []
-    evaluate.run(heuristics.make("static"), short, episodes=5, progress=done.append)
+    playing.run(heuristics.make("static"), short, episodes=5, progress=done.append)
     assert done == [2, 4, 5]
 
 
@@ -156,5 +157,5 @@ def test_progress_counts_episodes(short, monkeypatch):
 )
 def test_bad_input_is_one_line(kwargs, message):
     with pytest.raises(ValueError, match=message) as error:
-        evaluate.run(heuristics.make("static"), **({"scenario": SCENARIO, "episodes": 1} | kwargs))
+        playing.run(heuristics.make("static"), **({"scenario": SCENARIO, "episodes": 1} | kwargs))
     assert "\n" not in str(error.value)

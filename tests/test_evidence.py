@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from og_agents import comparison, evidence
-from og_agents.episodes import TRACED, Episodes
+from og_agents import evidence
+from og_agents.evaluation import comparison
+from og_agents.evaluation.episodes import TRACED, Episodes
 from og_agents.recipes import RECIPES
 from og_env.kernel.arrays import METRICS, TERMS
 from scripts import evidence as script

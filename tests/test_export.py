@@ -11,7 +11,8 @@ import torch
 from learning_cases import small_settings
 from sb3_contrib import MaskablePPO
 
-from og_agents import checkpoint, evaluate, ppo
+from og_agents import checkpoint, ppo
+from og_agents.evaluation import playing
 from og_agents.networks import SharedScorerPolicy
 from og_agents.sb3_adapter import make_sb3
 from og_env.scenario import loading
@@ -82,7 +83,7 @@ def test_the_exported_policy_plays_the_same_episodes(tmp_path):
             return run.run(["action"], {"observation": observation, "action_mask": action_masks})[0], state
 
     spec = loading.override(loading.load(SCENARIO), {"episode.steps": 40})
-    one, other = (evaluate.run(policy, spec, episodes=4) for policy in (learned, Exported()))
+    one, other = (playing.run(policy, spec, episodes=4) for policy in (learned, Exported()))
     assert np.array_equal(one.returns, other.returns)
 
 

@@ -10,8 +10,9 @@ import pytest
 from episode_cases import made_up
 from learning_cases import STEPS, short_world, small_settings
 
-from og_agents import evaluate, front, heuristics, ppo, worlds
-from og_agents.hypervolume import non_dominated
+from og_agents import front, heuristics, ppo, worlds
+from og_agents.evaluation import playing
+from og_agents.evaluation.hypervolume import non_dominated
 from og_agents.lineup import load_policies
 from og_env.kernel.arrays import TERMS
 from og_env.observation.fields import column
@@ -55,7 +56,7 @@ def test_a_preference_sets_the_weights_of_every_episode(short):
     assert (given.latency, given.cost) == (4 * base.latency, 0.5 * base.cost)
     assert (given.unserved, given.exposure, given.churn) == (0.5 * base.unserved, 0.5 * base.exposure, base.churn)
     assert front.world_of(drawn, front.Preference(1.0, 1.0, 1.0)).spec == short
-    env = evaluate.stage(heuristics.make("static"), world.spec, "placement", 3)
+    env = playing.stage(heuristics.make("static"), world.spec, "placement", 3)
     seen = env.reset(seed=0)[0]["globals"][:, column("globals", "weight_latency")]
     env.close()
     assert seen == pytest.approx(np.log10(4 * base.latency) / 2)
@@ -86,7 +87,7 @@ def test_returns_are_the_outcomes_times_the_factors(short):
     by_name = {one.policy: one for one in fronts}
     assert non_dominated(by_name["static"].points).sum() == 1, "it does the same whatever is wanted"
     assert non_dominated(by_name["greedy"].points).sum() > 1, "its offers are priced with the weights"
-    alone = evaluate.run(policies["greedy"], spec, episodes=5, seed=3)
+    alone = playing.run(policies["greedy"], spec, episodes=5, seed=3)
     assert np.array_equal(by_name["greedy"].returns[grid.index(front.Preference(1.0, 1.0, 1.0))], alone.returns)
 
 

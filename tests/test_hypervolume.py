@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from og_agents.hypervolume import hypervolume, non_dominated
+from og_agents.evaluation.hypervolume import hypervolume, non_dominated
 
 ONE = np.ones(3)
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from og_agents import evaluate, heuristics, impact
-from og_agents.recording import Recording, record
+from og_agents import heuristics
+from og_agents.evaluation import impact, playing
+from og_agents.evaluation.recording import Recording, record
 from og_env.scenario import loading
 
 P_DOWN = {"outages": [{"domain": "provider:P", "start_h": 0.5, "duration_h": 0.2}], "background": False}
@@ -18,7 +19,7 @@ SPREAD: dict[str, Any] = {"start.replica_sites": {"unit": ("a", "c")}, "start.ga
 def toy(options: dict[str, Any] | None = None, /, **changes: Any) -> Recording:
     spec = loading.override(loading.load("toy-3"), {"start.verifier_sites": ("c",)} | changes)
     policy = heuristics.make("static")
-    return record(policy, evaluate.stage(policy, spec, "placement", 2), 0, options)
+    return record(policy, playing.stage(policy, spec, "placement", 2), 0, options)
 
 
 def test_figures_of_an_outage_on_paper():

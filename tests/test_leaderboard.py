@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from og_agents import leaderboard
+from og_agents.evaluation import leaderboard
 from scripts import leaderboard as script
 
 

@@ -11,11 +11,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from og_agents import evaluate, heuristics
+from og_agents import heuristics
+from og_agents.evaluation import playing
+from og_agents.evaluation.recording import record
 from og_agents.page import Camera, film, page, payload
 from og_agents.page.outages import Outage, explained, moves_of, outages_of, outcome, spans, struck_share
 from og_agents.page.payload import FULL, packed, unpacked
-from og_agents.recording import record
 from og_env.scenario import loading
 from og_env.world import Domain
 
@@ -56,7 +57,7 @@ def test_a_film_has_the_numbers_of_the_recording():
     spec = loading.override(loading.load("global-16"), {"episode.steps": 20})
     policy = heuristics.make("greedy")
     camera = Camera()
-    recording = record(policy, evaluate.stage(policy, spec, "placement", 3), 7, name="greedy", watch=camera)
+    recording = record(policy, playing.stage(policy, spec, "placement", 3), 7, name="greedy", watch=camera)
     one = camera.film(recording)
     alone = film(policy, "greedy", spec, task="placement", seed=7)
     assert one.recording.seeds.tolist() == [7] and len(one.views) == len(one.flows) == 21
@@ -72,7 +73,7 @@ def test_a_camera_films_the_first_episode_that_is_struck():
     spec = loading.override(loading.load("random-24"), {"episode.steps": 90})
     policy = heuristics.make("static")
     camera = Camera(struck=True)
-    env = evaluate.stage(policy, spec, "placement", 6)
+    env = playing.stage(policy, spec, "placement", 6)
     recording = record(policy, env, 5, {"incident": "lumen-2020-08-30"}, watch=camera)
     hit = np.array([bool(facts["sites"]) for facts in recording.incidents])
     assert camera.row == hit.argmax()

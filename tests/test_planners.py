@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from og_agents import evaluate, heuristics, planners
+from og_agents import heuristics, planners
+from og_agents.evaluation import playing
 from og_agents.lineup import make_planner
 from og_agents.planners import median, search
 from og_agents.planners.base import TunedGreedy
@@ -38,7 +39,7 @@ def test_every_planner_plays_whole_episodes_behind_the_protocol(name):
         pytest.importorskip("highspy")
     policy = planners.make(name, TOY)
     assert isinstance(policy, Policy)
-    played = evaluate.run(policy, TOY, episodes=2)
+    played = playing.run(policy, TOY, episodes=2)
     assert played.policy == name and np.isfinite(played.returns).all()
     assert planners.DOCS[name]
 
@@ -71,8 +72,8 @@ def test_tuned_constants_are_known_and_within_their_bounds():
 def test_plain_constants_make_the_tuned_planner_the_greedy_one():
     spec = short("global-24")
     tuned = planners.make("greedy_tuned", spec, constants=START["greedy_tuned"])
-    ours = evaluate.run(tuned, spec, episodes=4, split="validation").returns
-    assert ours == pytest.approx(evaluate.run(heuristics.make("greedy"), spec, episodes=4, split="validation").returns)
+    ours = playing.run(tuned, spec, episodes=4, split="validation").returns
+    assert ours == pytest.approx(playing.run(heuristics.make("greedy"), spec, episodes=4, split="validation").returns)
 
 
 def test_a_constant_rank_takes_that_offer_in_every_step():
@@ -187,8 +188,8 @@ def test_a_planner_that_reads_the_tape_prepares_for_what_is_scripted():
         loading.load("provider-blackout"), {"failures.outages": (outage,), "episode.steps": 36, "reward.exposure": 0.0}
     )
     blind, seeing = (Rollout(name, truth=name == "seeing", candidates=6, every=3) for name in ("blind", "seeing"))
-    returns = [evaluate.run(policy, spec, episodes=2).returns for policy in (blind, seeing)]
-    greedy = evaluate.run(planners.make("greedy_tuned", spec), spec, episodes=2).returns
+    returns = [playing.run(policy, spec, episodes=2).returns for policy in (blind, seeing)]
+    greedy = playing.run(planners.make("greedy_tuned", spec), spec, episodes=2).returns
     assert returns[1].mean() > returns[0].mean()
     assert returns[1].mean() > greedy.mean()
 
@@ -196,8 +197,8 @@ def test_a_planner_that_reads_the_tape_prepares_for_what_is_scripted():
 def test_rollouts_repeat_and_futures_are_drawn_for_all_candidates_alike():
     spec = short("one-cloud", **{"episode.steps": 6})
     planner = Rollout("sampled", horizon=8, candidates=4, futures=2, seed=3)
-    first = evaluate.run(planner, spec, episodes=2).returns
-    assert np.array_equal(first, evaluate.run(dataclasses.replace(planner), spec, episodes=2).returns)
+    first = playing.run(planner, spec, episodes=2).returns
+    assert np.array_equal(first, playing.run(dataclasses.replace(planner), spec, episodes=2).returns)
     env = NetworkVectorEnv(2, "placement", spec, threads=1)
     env.reset(seed=0)
     planner.attach(env)
@@ -252,7 +253,7 @@ def test_who_knows_the_tape_does_at_least_as_well_as_what_it_goes_on_with():
     spec = short("one-cloud")
 
     def returns(policy):
-        return evaluate.run(policy, spec, episodes=6, split="validation").returns
+        return playing.run(policy, spec, episodes=6, split="validation").returns
 
     def knowing(margin, base):
         return Rollout("knowing", truth=True, horizon=24, candidates=11, every=1, margin=margin, follow=base)

@@ -13,8 +13,9 @@ import pytest
 from learning_cases import short_world, small_settings
 from ray_cases import marked, nodes_used, two_nodes
 
-from og_agents import evaluate, heuristics, ppo, ray_cluster, ray_evaluate
-from og_agents.episodes import Episodes
+from og_agents import heuristics, ppo, ray_cluster, ray_evaluate
+from og_agents.evaluation import playing
+from og_agents.evaluation.episodes import Episodes
 from scripts import benchmark
 
 EPISODES = 600
@@ -34,7 +35,7 @@ def same(one: Episodes, other: Episodes) -> bool:
 def test_a_killed_worker_changes_no_number(tmp_path):
     world = short_world()
     policies = {name: heuristics.make(name) for name in ("random", "greedy")}
-    local = [evaluate.run(policy, world, "placement", EPISODES, 7, name=name) for name, policy in policies.items()]
+    local = [playing.run(policy, world, "placement", EPISODES, 7, name=name) for name, policy in policies.items()]
     with two_nodes() as cluster, ray_cluster.connected(cluster.address):
         killing = {name: marked(policy, tmp_path, killed=name) for name, policy in policies.items()}
         spread = ray_evaluate.run_all(killing, world, "placement", EPISODES, 7)
@@ -48,7 +49,7 @@ def test_a_killed_worker_changes_no_number(tmp_path):
 @WARNINGS
 def test_a_lost_node_changes_no_number(tmp_path):
     world = short_world()
-    local = evaluate.run(heuristics.make("greedy"), world, "placement", EPISODES, 7)
+    local = playing.run(heuristics.make("greedy"), world, "placement", EPISODES, 7)
     with two_nodes() as cluster:
         (second,) = [node for node in cluster.list_all_nodes() if not node.head]
         slow = {"greedy": marked(heuristics.make("greedy"), tmp_path, pause_s=0.3)}

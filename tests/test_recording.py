@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from og_agents import evaluate, heuristics
-from og_agents.recording import Event, events, record
+from og_agents import heuristics
+from og_agents.evaluation import playing
+from og_agents.evaluation.recording import Event, events, record
 from og_env.kernel.arrays import DOWN, METRICS, TERMS
 from og_env.scenario import loading
 
@@ -16,14 +17,14 @@ OUTAGES = [{"domain": "provider:P", "start_h": 0.1, "duration_h": 0.2}]
 
 def recorded(name: str, spec=SHORT, rows: int = 3, options=None, task: str = "placement"):
     policy = heuristics.make(name, task=task)
-    env = evaluate.stage(policy, spec, task, rows)
+    env = playing.stage(policy, spec, task, rows)
     return record(policy, env, 4, options), env
 
 
 @pytest.mark.parametrize("task", ["placement", "routing", "joint"])
 def test_a_recording_has_the_numbers_of_the_evaluation(task):
     recording, _ = recorded("random", task=task)
-    episodes = evaluate.run(heuristics.make("random", task=task), SHORT, task, episodes=3, seed=4)
+    episodes = playing.run(heuristics.make("random", task=task), SHORT, task, episodes=3, seed=4)
     again = recording.episodes()
     assert np.array_equal(again.seeds, episodes.seeds) and again.policy == episodes.policy == "random"
     assert again.returns == pytest.approx(episodes.returns, rel=1e-12)
@@ -48,7 +49,7 @@ def test_frames_are_the_states_from_the_start_to_the_end():
 
 def test_a_recorded_environment_can_be_used_again():
     policy = heuristics.make("greedy")
-    env = evaluate.stage(policy, SHORT, "placement", 2)
+    env = playing.stage(policy, SHORT, "placement", 2)
     first, second = record(policy, env, 4), record(policy, env, 4)
     assert np.array_equal(first.rewards, second.rewards) and np.array_equal(first.status, second.status)
 

@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from og_agents import evaluate, heuristics, replay
+from og_agents import heuristics, replay
+from og_agents.evaluation import playing
 from og_env.kernel.arrays import TERMS
 from og_env.scenario import catalog, loading
 from og_env.simulator.reset_options import touches
@@ -116,7 +117,7 @@ def test_a_plain_day_breaks_what_its_seed_breaks(capsys, tmp_path):
     result = json.loads((tmp_path / "files" / "replay.json").read_text(encoding="utf-8"))
     figures = result["replays"]["plain day"]["policies"]["static"]
     assert figures["recover_min"] is None and figures["due"]["mean"] > 0
-    env = evaluate.run(heuristics.make("static"), "global-24", "placement", episodes=2, seed=0)
+    env = playing.run(heuristics.make("static"), "global-24", "placement", episodes=2, seed=0)
     with (tmp_path / "files" / "results.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["policy"] == "static"]
     assert [float(row["return"]) for row in rows] == pytest.approx(env.returns.tolist())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from episode_cases import made_up
 
-from og_agents import comparison, figures, report
+from og_agents.evaluation import comparison, figures, report
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.scenario.specs import RewardWeights
 

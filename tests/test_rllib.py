@@ -15,7 +15,8 @@ import torch
 from learning_cases import SMALL, short_world, small_settings
 from ray_cases import two_nodes
 
-from og_agents import checkpoint, evaluate, ppo, ray_cluster
+from og_agents import checkpoint, ppo, ray_cluster
+from og_agents.evaluation import playing
 from og_env.vector_env import NetworkVectorEnv
 from scripts import benchmark
 from scripts import train as script
@@ -98,7 +99,7 @@ def test_every_task_trains_and_can_be_benchmarked(task, changes, alone, tmp_path
     assert max(float(row["validation/return"]) for row in found if row["validation/return"]) == pytest.approx(
         learned.meta["validation_return"]
     )
-    again = evaluate.run(learned, "toy-3", task, settings.evaluation_episodes, 0, split="validation")
+    again = playing.run(learned, "toy-3", task, settings.evaluation_episodes, 0, split="validation")
     assert again.returns.mean() == learned.meta["validation_return"]
     arguments = ["--scenario", "toy-3", "--env", f"og_env/{task.capitalize()}-v0", "--episodes", "2"]
     assert benchmark.main([*arguments, "--policies", f"static,{out}", "--out", str(tmp_path / "bench")]) == 0

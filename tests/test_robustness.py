@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from og_agents import checkpoint, evaluate, heuristics, robustness
+from og_agents import checkpoint, heuristics, robustness
+from og_agents.evaluation import playing
 from og_env.scenario import catalog, loading
 from scripts import robustness as script
 
@@ -53,7 +54,7 @@ def test_the_rate_is_the_setting_that_the_scenario_uses(short):
     worlds, _ = robustness.changed_worlds(short)
     assert [world.spec.failures.intensity for world in worlds[1:4]] == [0.0, 400.0, 800.0]
     down = [
-        evaluate.run(heuristics.make("static"), world.spec, episodes=40, options=world.options)
+        playing.run(heuristics.make("static"), world.spec, episodes=40, options=world.options)
         .metric("sites_down")
         .mean()
         for world in worlds[:4]
@@ -86,7 +87,7 @@ def test_an_incident_comes_on_top_of_the_seeds_outages(short):
     world = robustness.changed_worlds(short)[0][-1]
     status = []
     for options in ({}, world.options):
-        env = evaluate.stage(heuristics.make("static"), short, "placement", 8)
+        env = playing.stage(heuristics.make("static"), short, "placement", 8)
         env.reset(seed=0, options=options)
         status.append(env.simulator.tape.status.copy())
         env.close()
@@ -111,7 +112,7 @@ def test_the_best_baseline_is_that_of_each_world_and_no_reference(short):
     means = {run.policy: run.returns.mean() for run in seen}
     assert summary["best_baseline"] == max(("static", "spread"), key=lambda name: means[name])
     assert means["rollout"] > means[summary["best_baseline"]], "better, but it looks ahead"
-    again = evaluate.run(policies["spread"], world.spec, episodes=4, seed=3)
+    again = playing.run(policies["spread"], world.spec, episodes=4, seed=3)
     assert np.array_equal(again.returns, seen[1].returns)
     [row] = robustness.records([summary], ["random"])
     assert row["mean_diff"] == pytest.approx(means["random"] - means[summary["best_baseline"]])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from og_agents import statistics
-from og_agents.statistics import bootstrap, iqm, paired, relative_change_percent
+from og_agents.evaluation import statistics
+from og_agents.evaluation.statistics import bootstrap, iqm, paired, relative_change_percent
 
 
 def test_iqm_drops_a_quarter_on_either_side():

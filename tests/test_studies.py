@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from learning_cases import SMALL, STEPS
 
-from og_agents import checkpoint, comparison, evaluate, studies, study_runs, train_settings
+from og_agents import checkpoint, studies, study_runs, train_settings
+from og_agents.evaluation import comparison, playing
 from og_agents.studies import AS_IS, FULL, VARIANTS, WORLDS, Study, chosen
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
@@ -80,7 +81,7 @@ def row_of(summary: dict, variant: str) -> dict:
 
 
 def returns(folder: Path, world: object, task: str = "placement") -> np.ndarray:
-    return evaluate.run(checkpoint.load(folder), world, task, EPISODES, split="test").returns  # type: ignore[arg-type]
+    return playing.run(checkpoint.load(folder), world, task, EPISODES, split="test").returns  # type: ignore[arg-type]
 
 
 def test_what_is_needed_is_trained_once_and_rpi_before_what_begins_with_it(study):
@@ -292,7 +293,7 @@ def test_settings_files_change_what_they_are_named_for():
 def test_seeds_are_compared_on_the_same_episodes_alone(files):
     from og_agents import heuristics
 
-    one, other = (evaluate.run(heuristics.make("static"), files[0], episodes=2, seed=seed) for seed in (0, 1))
+    one, other = (playing.run(heuristics.make("static"), files[0], episodes=2, seed=seed) for seed in (0, 1))
     with pytest.raises(ValueError, match="did not play the same episodes"):
         comparison.over_seeds([one], [other])
 

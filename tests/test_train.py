@@ -17,7 +17,8 @@ import torch
 from learning_cases import SMALL, STEPS, short_world, small_settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from og_agents import checkpoint, evaluate, ppo, train_settings, watch
+from og_agents import checkpoint, ppo, train_settings, watch
+from og_agents.evaluation import playing
 from og_agents.watch import Clock
 from og_env import IDS
 from og_env.kernel.arrays import TERMS
@@ -75,7 +76,7 @@ def test_a_run_folder_has_what_a_run_was(run):
     assert {"python", "torch", "stable-baselines3", "numpy"} <= set(record["versions"])
     assert "commit" in record
     meta = checkpoint.read_meta(run)
-    result = evaluate.run(checkpoint.load(run), WORLD, episodes=2, split="validation")
+    result = playing.run(checkpoint.load(run), WORLD, episodes=2, split="validation")
     assert meta["validation_return"] == pytest.approx(float(result.returns.mean())), "the best checkpoint is kept"
 
 
@@ -115,7 +116,7 @@ def test_every_environment_and_policy_trains(env_id, more, policy, files, tmp_pa
     assert train.main(arguments(files, tmp_path, "--env", env_id, *more)) == 0
     learned = checkpoint.load(tmp_path, scenario=files[0])
     assert learned.meta["policy"] == policy and IDS[learned.meta["task"]] == env_id
-    assert np.isfinite(evaluate.run(learned, files[0], learned.meta["task"], episodes=2).returns).all()
+    assert np.isfinite(playing.run(learned, files[0], learned.meta["task"], episodes=2).returns).all()
 
 
 def test_ctrl_c_saves_and_resume_goes_on(files, tmp_path, capsys, monkeypatch):

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from og_agents import checkpoint, evaluate, heuristics, pretrained
-from og_agents.figures import ACCENT, ALARM, FONT_PT, GREY, SECOND, png
+from og_agents import checkpoint, heuristics, pretrained
+from og_agents.evaluation import playing
+from og_agents.evaluation.figures import ACCENT, ALARM, FONT_PT, GREY, SECOND, png
 from og_agents.lineup import make_planner
 from og_agents.recipes import recipe_of
 from og_env.scenario import loading
@@ -64,7 +65,7 @@ def read(folders: Sequence[Path], baselines: Sequence[str]) -> Curves:
 
 def _mean(name: str, spec: ScenarioSpec, task: str, episodes: int) -> float:
     source = heuristics.make(name, task=task) if name in heuristics.NAMES else make_planner(name, spec, task)
-    return float(evaluate.run(source, spec, task, episodes, 0, split="validation").returns.mean())
+    return float(playing.run(source, spec, task, episodes, 0, split="validation").returns.mean())
 
 
 def picture(curves: Curves) -> bytes:

@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from og_agents import evaluate, heuristics, lineup
+from og_agents import heuristics, lineup
+from og_agents.evaluation import playing
 from og_agents.policy import Policy, attach
 from og_env import IDS, TASKS
 from og_env.command_line import Parser, guarded
@@ -88,7 +89,7 @@ class Adviser:
 
     def __init__(self, policy: Policy, scenario: Any, task: str = "placement") -> None:
         self.policy = policy
-        self.env = evaluate.stage(policy, scenario, task, 1)
+        self.env = playing.stage(policy, scenario, task, 1)
         self.env.reset(seed=0)
         attach(policy, self.env)
         self.simulator = self.env.simulator
@@ -155,7 +156,7 @@ class Adviser:
 def example(scenario: Any, seed: int = 0, steps: int = EXAMPLE_STEPS) -> dict[str, Any]:
     """A live state to look at: three hours into a validation episode, with the greedy planner at work."""
     policy = heuristics.make("greedy")
-    env = evaluate.stage(policy, scenario, "placement", 1, split="validation")
+    env = playing.stage(policy, scenario, "placement", 1, split="validation")
     observation, info = env.reset(seed=seed)
     for _ in range(min(steps, env.simulator.spec.episode.steps - 1)):
         action, _ = policy.predict(observation, action_masks=info["action_mask"].astype(np.bool_))

@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from og_agents import evaluate, ray_cluster
-from og_agents.episodes import Episodes
+from og_agents import ray_cluster
+from og_agents.evaluation import playing
+from og_agents.evaluation.episodes import Episodes
 from og_agents.policy import Policy
 from og_env.scenario.specs import ScenarioSpec
 
@@ -32,7 +33,7 @@ def run_all(
     ray = ray_cluster.module()
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, not {episodes}")
-    rows = math.ceil(episodes / math.ceil(episodes / evaluate.MAX_ROWS))
+    rows = math.ceil(episodes / math.ceil(episodes / playing.MAX_ROWS))
     batch: Any = ray.remote(num_cpus=1, max_retries=RETRIES)(_batch)
     shared = ray.put((spec, task, rows, split))
     tasks = {}
@@ -40,7 +41,7 @@ def run_all(
         stored = ray.put(policy)
         tasks[name] = [batch.remote(name, stored, shared, seed + first) for first in range(0, episodes, rows)]
     try:
-        return [evaluate.joined(ray.get(parts), episodes) for parts in tasks.values()]
+        return [playing.joined(ray.get(parts), episodes) for parts in tasks.values()]
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, ValueError):
             raise ValueError(str(error.cause)) from None
@@ -53,4 +54,4 @@ def run_all(
 def _batch(name: str, policy: Policy, shared: tuple[ScenarioSpec, str, int, str], seed: int) -> Episodes:
     """In a worker: one batch, which `evaluate.run` plays whole."""
     spec, task, rows, split = shared
-    return evaluate.run(policy, spec, task, rows, seed, split=split, name=name, threads=1)
+    return playing.run(policy, spec, task, rows, seed, split=split, name=name, threads=1)

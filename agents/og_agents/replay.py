@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from og_agents import comparison, evaluate
-from og_agents.impact import Impact, impact, joined, summary
+from og_agents.evaluation import comparison, playing
+from og_agents.evaluation.impact import Impact, impact, joined, summary
+from og_agents.evaluation.recording import Recording, record
 from og_agents.policy import Policy
-from og_agents.recording import Recording, record
 from og_env.scenario import catalog
 from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator.reset_options import UntouchedError, touches
@@ -55,7 +55,7 @@ def play(
     Of a fixed fleet, an incident that touches no site is a ValueError. `watch` is `record`'s, for all but the twins.
     """
     result: dict[str, Played] = {}
-    env = evaluate.stage(policy, spec, task, episodes)
+    env = playing.stage(policy, spec, task, episodes)
     try:
         for case, options in cases.items():
             first = first_seed(case, episodes, seed)
@@ -129,7 +129,7 @@ def contest(played: Mapping[str, Mapping[str, Played]], learned: Sequence[str] =
     names = list(next(iter(played.values())))
     parts = {name: [by_policy[name].recording.episodes() for by_policy in played.values()] for name in names}
     strata = np.concatenate([[case] * len(by_policy[names[0]].impact.asked) for case, by_policy in played.items()])
-    runs = [evaluate.joined(parts[name], len(strata)) for name in names]
+    runs = [playing.joined(parts[name], len(strata)) for name in names]
     result = comparison.compare(runs, learned, seed=seed, strata=strata)
     for name in names:
         whole = joined([by_policy[name].impact for by_policy in played.values()])

@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from og_agents import comparison, evaluate, planners
-from og_agents.episodes import Episodes
+from og_agents import planners
+from og_agents.evaluation import comparison, playing
+from og_agents.evaluation.episodes import Episodes
 from og_agents.policy import Policy
 from og_env.scenario import catalog, loading
 from og_env.scenario.specs import ScenarioSpec
@@ -138,7 +139,7 @@ def play(
     """
     runs = []
     for name, policy in policies.items():
-        runs.append(evaluate.run(policy, world.spec, task, episodes, seed, name=name, options=world.options))
+        runs.append(playing.run(policy, world.spec, task, episodes, seed, name=name, options=world.options))
         played(runs[-1])
     summary = comparison.compare(runs, learned, seed=seed, references=planners.REFERENCES)
     return {"world": world.name, "change": world.change, "episodes": episodes, **summary}

@@ -8,8 +8,9 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from og_agents import comparison, evaluate, heuristics, planners
-from og_agents.episodes import Episodes
+from og_agents import heuristics, planners
+from og_agents.evaluation import comparison, playing
+from og_agents.evaluation.episodes import Episodes
 from og_agents.lineup import load_policies
 from og_agents.studies import AS_IS, FULL, VARIANTS, Study, against_full
 from og_agents.study_runs import facts_of, lacking, words_of
@@ -67,7 +68,7 @@ def _play(
         say(f"test in {place(study, world)}, {IDS[task]}: {len(folders)} trained policies and the baselines")
         words = [*baselines(spec, task), *(str(path.resolve()) for path in folders)]
         policies, learned = load_policies(words, spec, task, option="--variants")
-        runs = [evaluate.run(policy, spec, task, episodes, split=SPLIT, name=name) for name, policy in policies.items()]
+        runs = [playing.run(policy, spec, task, episodes, split=SPLIT, name=name) for name, policy in policies.items()]
         trainings = [[study.folder(name, seed).name for seed in some] for name, some in groups.items()]
         summary = comparison.compare(runs, learned, trainings=trainings)
         yield stage, (summary, {run.policy: run for run in runs})

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from og_agents import evaluate, heuristics, planners, statistics
+from og_agents import heuristics, planners
+from og_agents.evaluation import playing, statistics
 from og_agents.planners.tuned import BOUNDS, SPREAD, START, constants_of
 from og_env.scenario import loading
 from og_env.scenario.reading import nearest_valid
@@ -69,7 +70,7 @@ def tune(
 
     def returns(constants: Constants, split: str):
         policy = heuristics.make(name, constants=constants)
-        return evaluate.run(policy, scenario, "placement", episodes, seed, split=split).returns
+        return playing.run(policy, scenario, "placement", episodes, seed, split=split).returns
 
     found, trials = descend(lambda constants: float(returns(constants, "train").mean()), grid, start)
     validation = statistics.paired(returns(found, "validation"), returns(start, "validation"))
@@ -129,7 +130,7 @@ def tune_planner(
 
     def returns(constants: Constants, split: str):
         policy = planners.make(name, spec, constants=constants)
-        return evaluate.run(policy, spec, "placement", episodes, seed, split=split).returns
+        return playing.run(policy, spec, "placement", episodes, seed, split=split).returns
 
     def score(constants: Constants) -> float:
         return float(returns(constants, "train").mean())

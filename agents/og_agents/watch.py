@@ -14,8 +14,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 from tqdm import tqdm
 
-from og_agents import checkpoint, evaluate
+from og_agents import checkpoint
 from og_agents.checkpoint import LearnedPolicy, Progress, write_atomically
+from og_agents.evaluation import playing
 from og_agents.train_settings import TrainSettings
 from og_env.kernel.arrays import TERMS
 from og_env.scenario.specs import ScenarioSpec
@@ -67,7 +68,7 @@ class Clock:
 def validation(network: Any, meta: Mapping[str, Any], spec: ScenarioSpec, settings: TrainSettings) -> dict[str, float]:
     """How a network does on the validation episodes: mean return, terms and metrics, as rows of metrics.csv have them."""
     learned, episodes = LearnedPolicy(network, dict(meta), "learned"), settings.evaluation_episodes
-    result = evaluate.run(learned, spec, meta["task"], episodes, 0, split="validation")
+    result = playing.run(learned, spec, meta["task"], episodes, 0, split="validation")
     facts = {"validation/return": float(result.returns.mean())}
     facts |= {f"validation/{term}": float(result.terms[:, i].mean()) for i, term in enumerate(TERMS)}
     return facts | {f"validation/{name}": float(result.metric(name).mean()) for name in METRICS}

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from sb3_contrib import MaskablePPO
 
-from og_agents import evaluate, heuristics, statistics
+from og_agents import heuristics
+from og_agents.evaluation import playing, statistics
 from og_agents.networks import SharedScorerPolicy
 from og_agents.sb3_adapter import make_sb3
 
@@ -29,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> statistics.Paired:
     model = MaskablePPO(SharedScorerPolicy, env, n_steps=32, batch_size=128, gamma=0.98, seed=0)
     model.learn(timesteps)
 
-    learned = evaluate.run(model, options.scenario, episodes=episodes, flatten=True, name="ppo")
-    greedy = evaluate.run(heuristics.make("greedy"), options.scenario, episodes=episodes)
+    learned = playing.run(model, options.scenario, episodes=episodes, flatten=True, name="ppo")
+    greedy = playing.run(heuristics.make("greedy"), options.scenario, episodes=episodes)
     pair = statistics.paired(learned.returns, greedy.returns)
     low, high = pair.difference.low, pair.difference.high
     print(f"ppo {learned.returns.mean():.2f}, greedy {greedy.returns.mean():.2f} on {episodes} held-out episodes: ")

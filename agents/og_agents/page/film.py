@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents import evaluate
+from og_agents.evaluation import playing
+from og_agents.evaluation.recording import Recording, record
 from og_agents.policy import Policy
-from og_agents.recording import Recording, record
 from og_env.render import MapView, view_of
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
@@ -70,7 +70,7 @@ def film(
 ) -> Film:
     """Play and film the test episode of a seed; `options` are those of `reset`."""
     camera = Camera()
-    env = evaluate.stage(policy, spec, task, 1)
+    env = playing.stage(policy, spec, task, 1)
     try:
         return camera.film(record(policy, env, seed, options, name=name, watch=camera))
     finally:

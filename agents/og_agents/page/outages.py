@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.impact import AFTERMATH_H, lost_rps, worst_hour
+from og_agents.evaluation.impact import AFTERMATH_H, lost_rps, worst_hour
+from og_agents.evaluation.recording import BITS, Recording
 from og_agents.page.film import Film
-from og_agents.recording import BITS, Recording
 from og_env.dynamics.operations import describe
 from og_env.world import Domain
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents import statistics
-from og_agents.episodes import Episodes
+from og_agents.evaluation import statistics
+from og_agents.evaluation.episodes import Episodes
 from og_env.kernel.arrays import METRICS, TERMS
 
 Json = dict[str, Any]

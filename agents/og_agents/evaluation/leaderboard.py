@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from og_agents import heuristics, planners
-from og_agents.comparison import TABLE_HEADER, table_rows, verdict_line, verdict_of
+from og_agents.evaluation.comparison import TABLE_HEADER, table_rows, verdict_line, verdict_of
 from og_env.scenario.reading import read_json
 
 Json = dict[str, Any]

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents import statistics
-from og_agents.recording import Recording
+from og_agents.evaluation import statistics
+from og_agents.evaluation.recording import Recording
 
 Floats = npt.NDArray[np.float64]
 

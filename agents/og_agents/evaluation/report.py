@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from og_agents import figures
-from og_agents.comparison import TABLE_HEADER, ranked, table_rows, verdict_line
-from og_agents.episodes import Episodes
-from og_agents.statistics import RESAMPLES
+from og_agents.evaluation import figures
+from og_agents.evaluation.comparison import TABLE_HEADER, ranked, table_rows, verdict_line
+from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation.statistics import RESAMPLES
 from og_env.kernel.arrays import METRICS
 from og_env.scenario.specs import RewardWeights
 

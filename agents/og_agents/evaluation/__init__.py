@@ -1,0 +1,1 @@
+"""Evaluation: playing held-out episodes, statistics, comparison and reports."""
