@@ -17,7 +17,7 @@ sys.path[:0] = (
     str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
 )  # needs no installation
 
-from og_agents import speed
+from og_agents.validation import speed
 from og_env.command_line import Parser, guarded
 
 SITES = (64, 128, 256, 512, 1024)

@@ -18,7 +18,7 @@ sys.path[:0] = (
     str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
 )  # needs no installation
 
-from og_agents import demand_fit, rtt_fit
+from og_agents.validation import demand_fit, rtt_fit
 from og_env.command_line import Parser, guarded
 from og_env.scenario.distance_model import SHIPPED
 

@@ -18,7 +18,7 @@ sys.path[:0] = (
     str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
 )  # needs no installation
 
-from og_agents import failure_check, herd_check, queue_check, rtt_fit
+from og_agents.validation import failure_process, queues, rtt_fit, thundering_herd
 from og_env.command_line import Parser, guarded
 from og_env.render.world_text import table
 from og_env.scenario.demand_trace import Trace, load_trace_csv
@@ -51,24 +51,24 @@ def validate(data: Path, quick: bool) -> dict[str, Any]:
     """All checks as one JSON object; errors are shares, so 0.1 is 10 %."""
     skipped: dict[str, str] = {}
     rtt = round_trips(existing(data, "rtt/cloud_interregion_rtt.csv", skipped))
-    failures = failure_check.check_failures()
-    cells = queue_check.check_queue(conversation(data, skipped), quick)
+    failures = failure_process.check_failures()
+    cells = queues.check_queue(conversation(data, skipped), quick)
     record = existing(data, "incidents/gcp_incidents.csv", skipped)
     return {
-        "queue_poisson_max_error": queue_check.worst(cells),
+        "queue_poisson_max_error": queues.worst(cells),
         "rtt_mape": None if rtt is None else max(rtt["held_out"].values()),
         "joint_failure_max_z": failures.joint_max_z,
         "queue": {
-            "claimed_up_to_utilisation": queue_check.CLAIMED_UP_TO,
-            "mean_errors": queue_check.burstiness_gain(cells),
+            "claimed_up_to_utilisation": queues.CLAIMED_UP_TO,
+            "mean_errors": queues.burstiness_gain(cells),
             "cells": [cell._asdict() for cell in cells],
         },
         "rtt": rtt,
-        "herd": [herd._asdict() | {"error": herd.error} for herd in map(herd_check.check_herd, STORES_GBPS)],
+        "herd": [herd._asdict() | {"error": herd.error} for herd in map(thundering_herd.check_herd, STORES_GBPS)],
         "failures": failures._asdict(),
         "incident_spread": {
-            "model": failure_check.spread_of_model()._asdict(),
-            "record": None if record is None else failure_check.spread_of_record(record)._asdict(),
+            "model": failure_process.spread_of_model()._asdict(),
+            "record": None if record is None else failure_process.spread_of_record(record)._asdict(),
         },
         "skipped": skipped,
     }
@@ -184,7 +184,7 @@ def failures_text(failures: dict[str, Any]) -> str:
     ]
     title = (
         f"FAILURES  {failures['site_hours']:,.0f} site hours against closed forms; of {failures['comparisons']} standard "
-        f"scores none exceeds {failures['limit_z']:.2f} with probability {1 - failure_check.ERROR_PROBABILITY:.1%}"
+        f"scores none exceeds {failures['limit_z']:.2f} with probability {1 - failure_process.ERROR_PROBABILITY:.1%}"
     )
     more = (
         f"the most related pair is down together {failures['largest_joint_ratio']:.1f} times as often as if independent"
@@ -198,7 +198,7 @@ def spread_text(spread: dict[str, Any]) -> str:
         for name, s in (("model, a year", spread["model"]), ("record 2016-2022", spread["record"]))
         if s is not None
     ]
-    many = f"{failure_check.MANY_LOCATIONS} or more"
+    many = f"{failure_process.MANY_LOCATIONS} or more"
     return "SPREAD OF INCIDENTS  of one cloud (GCP)\n" + table(
         ("", "incidents", "one location", many), rows, right=(1, 2, 3)
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from og_agents import demand_fit
+from og_agents.validation import demand_fit
 from og_env.scenario import loading
 from og_env.scenario.demand_trace import Trace
 

@@ -12,7 +12,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import og_env
-from og_agents.speed import bytes_per_env
+from og_agents.validation.speed import bytes_per_env
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import METRICS
 from og_env.observation import fields

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from og_agents.herd_check import check_herd
+from og_agents.validation.thundering_herd import check_herd
 
 
 @pytest.mark.parametrize("store_gbps", [1.0, 3.0, 10.0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from og_agents.joint_failures import measure
+from og_agents.validation.joint_failures import measure
 from og_env.scenario import loading
 
 ROW_S = 1800

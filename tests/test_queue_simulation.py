@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from og_agents.queue_simulation import simulate, summary
+from og_agents.validation.queue_simulation import simulate, summary
 
 
 def test_requests_wait_their_turn() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from og_agents import rtt_fit
+from og_agents.validation import rtt_fit
 from og_env.scenario import catalog
 from og_env.scenario.distance_model import SHIPPED, DistanceModel, rtt_matrix_ms
 from og_env.scenario.specs import DistanceSpec

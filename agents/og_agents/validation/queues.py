@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_agents.demand_fit import STEP_S, dispersion_cv, operational_time
-from og_agents.queue_simulation import Waits, simulate, summary
+from og_agents.validation.demand_fit import STEP_S, dispersion_cv, operational_time
+from og_agents.validation.queue_simulation import Waits, simulate, summary
 from og_env.kernel.arrays import METRICS
 from og_env.scenario import loading
 from og_env.scenario.demand_trace import Trace

@@ -1,0 +1,1 @@
+"""Validation: the model against closed forms, request-level simulation and measured data; and its speed."""
