@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
 def report(study: Study, episodes: int) -> None:
     """Play everything, write the files, print the table."""
     from og_agents import study_table
-    from og_agents.checkpoint import write_atomically, write_json
+    from og_agents.learning.checkpoint import write_atomically, write_json
 
     summary = study_table.measure(study, episodes, tell)
     study.out.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> None:
     from og_agents import curves
-    from og_agents.checkpoint import write_atomically
+    from og_agents.learning.checkpoint import write_atomically
 
     found = curves.read(options.runs, [name for name in options.baselines.split(",") if name])
     options.out.mkdir(parents=True, exist_ok=True)

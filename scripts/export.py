@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    from og_agents import checkpoint, export, onnx_check
+    from og_agents import export, onnx_check
+    from og_agents.learning import checkpoint
 
     learned = checkpoint.load(options.policy)
     path = export.export(learned, options.out or options.policy / "policy.onnx")

@@ -119,7 +119,7 @@ def text(summary: robustness.Json, rows: Sequence[robustness.Json], out: Path) -
 
 
 def write(out: Path, summary: robustness.Json, table: str, picture: bytes) -> None:
-    from og_agents.checkpoint import write_atomically, write_json
+    from og_agents.learning.checkpoint import write_atomically, write_json
 
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "summary.json", summary)

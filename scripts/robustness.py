@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def write(out: Path, summary: robustness.Json, table: str) -> None:
-    from og_agents.checkpoint import write_atomically, write_json
+    from og_agents.learning.checkpoint import write_atomically, write_json
 
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "summary.json", summary)

@@ -21,8 +21,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents import train_settings
-from og_agents.train_settings import TrainSettings
+from og_agents.learning import train_settings
+from og_agents.learning.train_settings import TrainSettings
 from og_env import IDS, TASKS, task_of
 from og_env.command_line import Parser, guarded
 from og_env.scenario import loading
@@ -131,7 +131,7 @@ def settings_file(options: argparse.Namespace, algorithm: str) -> Path | None:
     """--config; without it, for PPO that goes on from rpi, the settings for that."""
     if options.start is None:
         return options.config
-    from og_agents import checkpoint
+    from og_agents.learning import checkpoint
 
     begun_from = checkpoint.algorithm_of(options.start)
     if options.config is None and (algorithm, begun_from) == ("ppo", "rpi"):
@@ -156,7 +156,7 @@ def resumed(options: argparse.Namespace) -> Run:
     ):
         if getattr(options, name) not in (None, []):
             raise ValueError(f"--{name.replace('_', '-')} cannot change in a run that goes on: {options.resume}")
-    from og_agents import checkpoint
+    from og_agents.learning import checkpoint
 
     path = options.resume / checkpoint.RESUME
     _, progress = checkpoint.read_resume(options.resume)
@@ -173,7 +173,7 @@ def resumed(options: argparse.Namespace) -> Run:
 
 
 def start(run: Run, options: argparse.Namespace) -> int:
-    from og_agents import ppo, rpi
+    from og_agents.learning import ppo, rpi
 
     common: dict[str, Any] = {"seed": run.seed, "out": run.out, "minutes": run.minutes, "quiet": options.quiet}
     try:

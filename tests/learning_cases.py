@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from og_agents import train_settings
-from og_agents.train_settings import TrainSettings
+from og_agents.learning import train_settings
+from og_agents.learning.train_settings import TrainSettings
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 

@@ -100,7 +100,7 @@ def test_json_prints_the_summary(scenario, tmp_path, capsys):
 
 
 def test_a_trained_model_takes_part_under_its_folders_name(scenario, tmp_path, capsys, monkeypatch):
-    from og_agents import checkpoint
+    from og_agents.learning import checkpoint
 
     seen = {}
 

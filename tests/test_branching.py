@@ -7,9 +7,10 @@ import pytest
 import torch
 from learning_cases import STEPS, short_world, small_settings
 
-from og_agents import checkpoint, planners, ppo, rpi
-from og_agents.branching import Ahead, branches
+from og_agents import planners
 from og_agents.evaluation import playing
+from og_agents.learning import checkpoint, ppo, rpi
+from og_agents.learning.branches import Ahead, branches
 from og_agents.planners.base import TunedGreedy
 from og_agents.planners.tuned import constants_of
 from og_agents.recipes import recipe_of

@@ -13,13 +13,14 @@ from learning_cases import SMALL, short_world, small_settings
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 
-from og_agents import checkpoint, export, ppo
-from og_agents.checkpoint import LearnedPolicy, Progress
+from og_agents import export
 from og_agents.evaluation import playing
+from og_agents.learning import checkpoint, ppo
+from og_agents.learning.checkpoint import LearnedPolicy, Progress
+from og_agents.learning.compatibility import describe_space, space_of
+from og_agents.learning.training_progress import Clock
 from og_agents.policy import Policy
 from og_agents.sb3_adapter import make_sb3
-from og_agents.watch import Clock
-from og_agents.worlds import describe_space, space_of
 from og_env.env import NetworkEnv
 from og_env.scenario import loading
 

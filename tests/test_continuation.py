@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from learning_cases import STEPS, short_world
 
-from og_agents.branching import Ahead
-from og_agents.continuation import Continuation
+from og_agents.learning.branches import Ahead
+from og_agents.learning.planner_return import Continuation
 from og_agents.planners.base import TunedGreedy
 from og_agents.planners.tuned import constants_of
 from og_env.scenario import loading

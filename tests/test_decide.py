@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from learning_cases import small_settings
 
-from og_agents import checkpoint, decide, heuristics, ppo
+from og_agents import decide, heuristics
 from og_agents.decide import Adviser
 from og_agents.evaluation import playing
+from og_agents.learning import checkpoint, ppo
 from og_env.kernel.arrays import KNOBS, TERMS
 from og_env.simulator.live_state import describe
 

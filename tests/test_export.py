@@ -11,9 +11,9 @@ import torch
 from learning_cases import small_settings
 from sb3_contrib import MaskablePPO
 
-from og_agents import checkpoint, ppo
 from og_agents.evaluation import playing
-from og_agents.networks import SharedScorerPolicy
+from og_agents.learning import checkpoint, ppo
+from og_agents.learning.networks import SharedScorerPolicy
 from og_agents.sb3_adapter import make_sb3
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv

@@ -10,9 +10,10 @@ import pytest
 from episode_cases import made_up
 from learning_cases import STEPS, short_world, small_settings
 
-from og_agents import front, heuristics, ppo, worlds
+from og_agents import front, heuristics
 from og_agents.evaluation import playing
 from og_agents.evaluation.hypervolume import non_dominated
+from og_agents.learning import compatibility, ppo
 from og_agents.lineup import load_policies
 from og_env.kernel.arrays import TERMS
 from og_env.observation.fields import column
@@ -138,7 +139,7 @@ def test_a_policy_of_random_weights_plays_under_every_preference(tmp_path, capsy
     random = short_world(**{"reward.weights": "random"})
     folder = ppo.train(random, "placement", small_settings(), seed=0, out=tmp_path / "any", quiet=True)
     fixed = front.world_of(random, front.Preference(4.0, 1.0, 0.25)).spec
-    assert worlds.differences(random, fixed) == []
+    assert compatibility.differences(random, fixed) == []
     policies, learned = load_policies([str(folder), "greedy"], fixed, "placement")
     assert learned == ["any"] and front.training_notes(policies, random) == []
     wider = loading.override(random, {"reward.weights_range": 9.0})

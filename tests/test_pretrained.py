@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from learning_cases import short_world, small_settings
 
-from og_agents import checkpoint, curves, lineup, ppo, pretrained
+from og_agents import curves, lineup, pretrained
+from og_agents.learning import checkpoint, ppo
 from og_agents.recipes import RECIPES, recipe_of
 from og_env.scenario import loading
 from scripts import pretrain

@@ -13,9 +13,10 @@ import pytest
 from learning_cases import short_world, small_settings
 from ray_cases import marked, nodes_used, two_nodes
 
-from og_agents import heuristics, ppo, ray_cluster, ray_evaluate
+from og_agents import heuristics, ray_cluster, ray_evaluate
 from og_agents.evaluation import playing
 from og_agents.evaluation.episodes import Episodes
+from og_agents.learning import ppo
 from scripts import benchmark
 
 EPISODES = 600

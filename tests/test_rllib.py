@@ -15,8 +15,9 @@ import torch
 from learning_cases import SMALL, short_world, small_settings
 from ray_cases import two_nodes
 
-from og_agents import checkpoint, ppo, ray_cluster
+from og_agents import ray_cluster
 from og_agents.evaluation import playing
+from og_agents.learning import checkpoint, ppo
 from og_env.vector_env import NetworkVectorEnv
 from scripts import benchmark
 from scripts import train as script

@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from og_agents import checkpoint, heuristics, robustness
+from og_agents import heuristics, robustness
 from og_agents.evaluation import playing
+from og_agents.learning import checkpoint
 from og_env.scenario import catalog, loading
 from scripts import robustness as script
 

@@ -15,12 +15,12 @@ from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
-from og_agents.branching import Ahead
-from og_agents.continuation import Continuation
+from og_agents.learning.branches import Ahead
+from og_agents.learning.planner_return import Continuation
+from og_agents.learning.shaped_reward import TrainingReward
 from og_agents.planners.base import TunedGreedy
 from og_agents.planners.tuned import constants_of
 from og_agents.sb3_adapter import SB3VecEnv, make_sb3
-from og_agents.training_reward import TrainingReward
 from og_env import IDS
 from og_env.env import INFO_NAMES, NetworkEnv
 from og_env.vector_env import NetworkVectorEnv

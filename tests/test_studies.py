@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from learning_cases import SMALL, STEPS
 
-from og_agents import checkpoint, studies, study_runs, train_settings
+from og_agents import studies, study_runs
 from og_agents.evaluation import comparison, playing
+from og_agents.learning import checkpoint, train_settings
 from og_agents.studies import AS_IS, FULL, VARIANTS, WORLDS, Study, chosen
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv

@@ -17,9 +17,9 @@ import torch
 from learning_cases import SMALL, STEPS, short_world, small_settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from og_agents import checkpoint, ppo, train_settings, watch
 from og_agents.evaluation import playing
-from og_agents.watch import Clock
+from og_agents.learning import checkpoint, ppo, train_settings, training_progress
+from og_agents.learning.training_progress import Clock
 from og_env import IDS
 from og_env.kernel.arrays import TERMS
 from og_env.scenario import loading
@@ -128,8 +128,8 @@ def test_ctrl_c_saves_and_resume_goes_on(files, tmp_path, capsys, monkeypatch):
             raise KeyboardInterrupt
         return original(self)
 
-    original = watch.Watch._on_rollout_end
-    monkeypatch.setattr(watch.Watch, "_on_rollout_end", interrupt)
+    original = training_progress.Watch._on_rollout_end
+    monkeypatch.setattr(training_progress.Watch, "_on_rollout_end", interrupt)
     assert train.main(arguments(files, tmp_path)) == 130
     message = capsys.readouterr().err
     assert "stopped after 64 steps and saved" in message
@@ -176,7 +176,7 @@ def test_the_learning_rate_falls_with_steps_or_with_the_clock(monkeypatch):
     clock = Clock(1000, minutes=1.0)
     model = ppo.build(ppo.training_env(WORLD, meta, settings), meta, settings, clock, 0)
     now = time.monotonic()
-    monkeypatch.setattr(watch.time, "monotonic", lambda: now)
+    monkeypatch.setattr(training_progress.time, "monotonic", lambda: now)
     clock.start()
     assert model.lr_schedule(1.0) == pytest.approx(1e-3)
     assert model.lr_schedule(0.5) == pytest.approx(0.525e-3)

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from og_agents import checkpoint, heuristics, pretrained
+from og_agents import heuristics, pretrained
 from og_agents.evaluation import playing
 from og_agents.evaluation.figures import ACCENT, ALARM, FONT_PT, GREY, SECOND, png
+from og_agents.learning import checkpoint
 from og_agents.lineup import make_planner
 from og_agents.recipes import recipe_of
 from og_env.scenario import loading

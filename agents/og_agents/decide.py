@@ -209,7 +209,7 @@ def task_of(policy: str, env_id: str | None) -> str:
     if env_id is not None and env_id not in TASKS:
         raise ValueError(f"unknown environment {env_id!r}{nearest_valid(env_id, TASKS)}")
     if os.sep in policy or Path(policy).exists():
-        from og_agents import checkpoint
+        from og_agents.learning import checkpoint
 
         task = checkpoint.read_meta(policy)["task"]
         if env_id is not None and TASKS[env_id] != task:

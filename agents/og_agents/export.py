@@ -17,8 +17,8 @@ import gymnasium as gym
 import torch
 from torch import nn
 
-from og_agents.checkpoint import LearnedPolicy
-from og_agents.networks import IMPOSSIBLE, SharedScorerPolicy
+from og_agents.learning.checkpoint import LearnedPolicy
+from og_agents.learning.networks import IMPOSSIBLE, SharedScorerPolicy
 from og_env.requirements import bring
 from og_env.simulator.spaces import choices_of
 

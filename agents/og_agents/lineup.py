@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from og_agents import heuristics, planners
+from og_agents.learning.run_record import training_of
 from og_agents.policy import Policy
 from og_agents.recipes import RECIPES
-from og_agents.run_record import training_of
 from og_env import IDS
 from og_env.scenario.reading import nearest_valid
 from og_env.scenario.specs import ScenarioSpec
@@ -80,7 +80,7 @@ def _shipped(spec: ScenarioSpec, task: str) -> dict[str, Path]:
 
 
 def _trained(folder: str, spec: ScenarioSpec, task: str) -> Policy:
-    from og_agents import checkpoint
+    from og_agents.learning import checkpoint
 
     policy = checkpoint.load(folder, scenario=spec)
     trained_for = getattr(policy, "meta", {}).get("task", task)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from og_agents.checkpoint import LearnedPolicy
 from og_agents.exploration import random_actions
 from og_agents.export import graph_of
-from og_agents.networks import READ
+from og_agents.learning.checkpoint import LearnedPolicy
+from og_agents.learning.networks import READ
 from og_env.requirements import bring
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv

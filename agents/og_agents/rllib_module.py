@@ -1,4 +1,4 @@
-"""The networks of `og_agents.networks` as an RLModule, weight for weight."""
+"""The networks of `og_agents.learning.networks` as an RLModule, weight for weight."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ray.rllib.core.distribution.torch.torch_distribution import (  # pyright: i
 from ray.rllib.core.rl_module.apis import ValueFunctionAPI  # pyright: ignore[reportMissingImports]
 from ray.rllib.core.rl_module.torch import TorchRLModule  # pyright: ignore[reportMissingImports]
 
-from og_agents.networks import IMPOSSIBLE, policy_class
+from og_agents.learning.networks import IMPOSSIBLE, policy_class
 from og_env.simulator.spaces import choices_of
 
 

@@ -1,4 +1,4 @@
-"""Training by RLlib: PPO whose env runners stand on a Ray cluster, with the networks and files of `og_agents.ppo`."""
+"""Training by RLlib: PPO whose env runners stand on a Ray cluster, with the networks and files of `og_agents.learning.ppo`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from og_agents import checkpoint, ppo
+from og_agents.learning import checkpoint, ppo
+from og_agents.learning.run_record import describe_run
+from og_agents.learning.train_settings import TrainSettings
+from og_agents.learning.training_progress import MOST_OFTEN, Clock, MetricsFile, validation
 from og_agents.rllib_algorithm import FragmentPPO, algorithm
 from og_agents.rllib_module import make_policy
 from og_agents.rllib_runner import WATCHED
-from og_agents.run_record import describe_run
-from og_agents.train_settings import TrainSettings
-from og_agents.watch import MOST_OFTEN, Clock, MetricsFile, validation
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from og_agents import train_settings
-from og_agents.train_settings import TrainSettings
+from og_agents.learning import train_settings
+from og_agents.learning.train_settings import TrainSettings
 from og_env.scenario import loading
 from og_env.scenario.reading import nearest_valid, read_toml
 from og_env.scenario.specs import ScenarioSpec

@@ -6,10 +6,11 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from og_agents import checkpoint, ppo, pretrained, rpi
+from og_agents import pretrained
+from og_agents.learning import checkpoint, ppo, rpi
+from og_agents.learning.train_settings import shipped_file
 from og_agents.studies import VARIANTS, WORLDS, Study
 from og_agents.toml_text import lines, written
-from og_agents.train_settings import shipped_file
 from og_env import IDS
 from og_env.scenario import loading
 from og_env.scenario.reading import read_json, read_toml

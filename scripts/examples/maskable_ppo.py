@@ -12,7 +12,7 @@ from sb3_contrib import MaskablePPO
 
 from og_agents import heuristics
 from og_agents.evaluation import playing, statistics
-from og_agents.networks import SharedScorerPolicy
+from og_agents.learning.networks import SharedScorerPolicy
 from og_agents.sb3_adapter import make_sb3
 
 

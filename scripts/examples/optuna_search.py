@@ -14,7 +14,7 @@ from typing import Any
 
 import optuna
 
-from og_agents import checkpoint, ppo, train_settings
+from og_agents.learning import checkpoint, ppo, train_settings
 
 
 def settings_of(trial: optuna.Trial, fixed: dict[str, Any]) -> train_settings.TrainSettings:

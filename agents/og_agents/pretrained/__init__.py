@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from og_agents import checkpoint
+from og_agents.learning import checkpoint
+from og_agents.learning.compatibility import differences
+from og_agents.learning.run_record import training_of
 from og_agents.recipes import RECIPES, recipe_of
-from og_agents.run_record import training_of
-from og_agents.worlds import differences
 from og_env.scenario import loading
 from og_env.scenario.reading import nearest_valid, read_json
 from og_env.scenario.specs import ScenarioSpec

@@ -14,10 +14,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 from tqdm import tqdm
 
-from og_agents import checkpoint
-from og_agents.checkpoint import LearnedPolicy, Progress, write_atomically
 from og_agents.evaluation import playing
-from og_agents.train_settings import TrainSettings
+from og_agents.learning import checkpoint
+from og_agents.learning.checkpoint import LearnedPolicy, Progress, write_atomically
+from og_agents.learning.train_settings import TrainSettings
 from og_env.kernel.arrays import TERMS
 from og_env.scenario.specs import ScenarioSpec
 

@@ -14,15 +14,15 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.vec_env import VecEnv
 
-from og_agents import checkpoint
-from og_agents.continuation import Continuation
-from og_agents.networks import policy_class
+from og_agents.learning import checkpoint
+from og_agents.learning.networks import policy_class
+from og_agents.learning.planner_return import Continuation
+from og_agents.learning.run_record import describe_run
+from og_agents.learning.shaped_reward import TrainingReward
+from og_agents.learning.train_settings import TrainSettings
+from og_agents.learning.training_progress import Clock, MetricsFile, Watch
 from og_agents.planners.tuned import constants_of
-from og_agents.run_record import describe_run
 from og_agents.sb3_adapter import SB3VecEnv
-from og_agents.train_settings import TrainSettings
-from og_agents.training_reward import TrainingReward
-from og_agents.watch import Clock, MetricsFile, Watch
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv

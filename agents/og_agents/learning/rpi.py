@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from og_agents import checkpoint
-from og_agents.branching import Branches, branches
-from og_agents.networks import masked_logits, policy_class
-from og_agents.ppo import clear, make_meta
-from og_agents.run_record import describe_run
-from og_agents.train_settings import TrainSettings
-from og_agents.training_reward import bent
-from og_agents.watch import Clock, MetricsFile, validation
+from og_agents.learning import checkpoint
+from og_agents.learning.branches import Branches, branches
+from og_agents.learning.networks import masked_logits, policy_class
+from og_agents.learning.ppo import clear, make_meta
+from og_agents.learning.run_record import describe_run
+from og_agents.learning.shaped_reward import bent
+from og_agents.learning.train_settings import TrainSettings
+from og_agents.learning.training_progress import Clock, MetricsFile, validation
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv

@@ -1,0 +1,1 @@
+"""Learning: PPO and rollout policy iteration, their networks, rewards, settings and checkpoints."""
