@@ -5,7 +5,7 @@ python scripts/readme_tables.py
 
 The first benchmark has every training seed of every recipe, the shipped policies and every policy that decides fast; the
 second, on fewer episodes, the shipped policy that is best on validation and the planners that look ahead (a hundred
-episodes of them take hours on two cores). What they say goes into agents/og_agents/pretrained/evidence.json, beside what other
+episodes of them take hours on two cores). What they say goes into agents/og_agents/pretrained/learning_gains.json, beside what other
 training seeds measured on the same episodes before.
 """
 
@@ -23,9 +23,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents import evidence
-from og_agents.evidence import AHEAD, FAST
-from og_agents.recipes import RUN
+from og_agents.pretrained import learning_gains
+from og_agents.pretrained.learning_gains import AHEAD, FAST
+from og_agents.pretrained.recipes import RUN
 from og_env.command_line import Parser, guarded
 
 BENCHMARK = Path(__file__).resolve().parent / "benchmark.py"
@@ -45,7 +45,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--episodes", type=int, default=400, metavar="N", help="of the first benchmark (default: 400)")
     parser.add_argument("--ahead", type=int, default=100, metavar="N", help="of the second (default: 100); 0 for none")
     parser.add_argument(
-        "--record", type=Path, default=evidence.RECORD, metavar="FILE", help="where what they say is added"
+        "--record", type=Path, default=learning_gains.RECORD, metavar="FILE", help="where what they say is added"
     )
     parser.add_argument("--side-by-side", type=int, default=2, metavar="N", help="benchmarks at a time (default: 2)")
     options = parser.parse_args(arguments)
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     from og_agents.pretrained import folders_for
     from og_env.scenario import loading
 
-    record = evidence.read(options.record) if options.record.exists() else {}
+    record = learning_gains.read(options.record) if options.record.exists() else {}
     runs, baselines = found(options.runs), ",".join((*heuristics.NAMES, "planners"))
     jobs: list[list[str]] = []
     for scenario, folders in runs.items():
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
             [*common, str(options.out / scenario / FAST), "--policies", fast, "--episodes", str(options.episodes)]
         )
         if options.ahead and shipped:
-            ahead = ",".join((evidence.ROLLOUT, evidence.CLAIRVOYANT, shipped[0]))
+            ahead = ",".join((learning_gains.ROLLOUT, learning_gains.CLAIRVOYANT, shipped[0]))
             count = str(options.ahead)
             jobs.append([*common, str(options.out / scenario / AHEAD), "--policies", ahead, "--episodes", count])
     with ThreadPoolExecutor(options.side_by_side) as pool:
@@ -80,10 +80,10 @@ def run(options: argparse.Namespace) -> None:
     if any(codes):
         words = " ".join(jobs[next(index for index, code in enumerate(codes) if code)])
         raise ValueError(f"scripts/benchmark.py {words} did not end well: see its message above")
-    new = {name: made for name, made in evidence.measured(options.out).items() if name in runs}
-    record = evidence.merged(record, new)
+    new = {name: made for name, made in learning_gains.measured(options.out).items() if name in runs}
+    record = learning_gains.merged(record, new)
     write_json(options.record, record)
-    print(aligned(*evidence.filled(evidence.rows_of({name: record[name] for name in new}))))
+    print(aligned(*learning_gains.filled(learning_gains.rows_of({name: record[name] for name in new}))))
 
 
 def found(folder: Path) -> dict[str, list[Path]]:

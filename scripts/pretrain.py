@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.recipes import RECIPES, command, folder_of
+from og_agents.pretrained.recipes import RECIPES, command, folder_of
 from og_env.command_line import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.reading import nearest_valid

@@ -28,7 +28,7 @@ sys.path[:0] = (
 
 from og_agents.evaluation.leaderboard import markdown_table as table
 from og_agents.evaluation.leaderboard import read_summary
-from og_agents.evidence import RECORD, filled, read, rows_of
+from og_agents.pretrained.learning_gains import RECORD, filled, read, rows_of
 from og_env import IDS
 from og_env.command_line import Parser, guarded
 from og_env.env import NetworkEnv

@@ -13,7 +13,7 @@ from og_agents.learning import checkpoint, ppo, rpi
 from og_agents.learning.branches import Ahead, branches
 from og_agents.planners.base import TunedGreedy
 from og_agents.planners.tuned import constants_of
-from og_agents.recipes import recipe_of
+from og_agents.pretrained.recipes import recipe_of
 from og_env.observation.fields import column
 from og_env.vector_env import NetworkVectorEnv
 from scripts import train as train_script

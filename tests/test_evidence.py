@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from og_agents import evidence
 from og_agents.evaluation import comparison
 from og_agents.evaluation.episodes import TRACED, Episodes
-from og_agents.recipes import RECIPES
+from og_agents.pretrained import learning_gains
+from og_agents.pretrained.recipes import RECIPES
 from og_env.kernel.arrays import METRICS, TERMS
 from scripts import evidence as script
 from scripts import pretrain
@@ -37,7 +37,7 @@ def folder(tmp_path):
     few = [played("ppo", runs[5].returns[:20])]
     few += [played("rollout", base[:20] + 1), played("clairvoyant", runs[5].returns[:20] + 5 + rng.normal(0, 1, 20))]
     ahead = common | {"episodes": 20} | comparison.compare(few, ["ppo"], references=("rollout", "clairvoyant"))
-    for name, summary in ((evidence.FAST, fast), (evidence.AHEAD, ahead)):
+    for name, summary in ((learning_gains.FAST, fast), (learning_gains.AHEAD, ahead)):
         (tmp_path / "toy" / name).mkdir(parents=True)
         (tmp_path / "toy" / name / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     return tmp_path, fast
@@ -59,9 +59,9 @@ def numbers(cell: str) -> list[float]:
 
 def test_a_row_holds_seeds_headroom_and_the_rollout(folder):
     path, _ = folder
-    record = evidence.measured(path)
-    (row,) = evidence.rows_of(record)
-    cells = dict(zip(evidence.HEADER, row, strict=True))
+    record = learning_gains.measured(path)
+    (row,) = learning_gains.rows_of(record)
+    cells = dict(zip(learning_gains.HEADER, row, strict=True))
     assert cells["scenario"] == "`toy`" and cells["best baseline"].startswith("greedy -")
     median, low, high = numbers(cells["ppo"])[:3]
     assert (low, median, high) == pytest.approx((1.0, 2.0, 6.0), abs=0.3)
@@ -69,13 +69,13 @@ def test_a_row_holds_seeds_headroom_and_the_rollout(folder):
     assert numbers(cells["above best baseline"])[0] == pytest.approx(5.0, abs=0.3)
     assert numbers(cells["closed, %"])[0] == pytest.approx(50, abs=3)
     assert numbers(cells["above rollout"])[0] == pytest.approx(4.0, abs=0.6)
-    (path / "toy" / evidence.AHEAD / "summary.json").unlink()
-    assert evidence.rows_of(evidence.measured(path))[0][7:] == ("",) * 4
+    (path / "toy" / learning_gains.AHEAD / "summary.json").unlink()
+    assert learning_gains.rows_of(learning_gains.measured(path))[0][7:] == ("",) * 4
 
 
 def test_headroom_of_few_episodes_rests_on_the_policy_in_many(folder):
     path, fast = folder
-    (room,) = (made["ahead"]["headroom_percent"] for made in evidence.measured(path).values())
+    (room,) = (made["ahead"]["headroom_percent"] for made in learning_gains.measured(path).values())
     scale = 100 / abs(fast["policies"]["greedy"]["return_mean"])
     assert room["mean_diff"] == pytest.approx(10 * scale, abs=0.6)
     # twenty episodes alone say no more of a mean than 20 / sqrt(20)
@@ -84,15 +84,15 @@ def test_headroom_of_few_episodes_rests_on_the_policy_in_many(folder):
 
 def test_two_benchmarks_of_different_policies_make_no_row(folder):
     path, _ = folder
-    file = path / "toy" / evidence.AHEAD / "summary.json"
+    file = path / "toy" / learning_gains.AHEAD / "summary.json"
     file.write_text(file.read_text(encoding="utf-8").replace('"ppo"', '"rpi"'), encoding="utf-8")
     with pytest.raises(ValueError, match="toy: ahead is of rpi, fast of ppo: run both anew"):
-        evidence.measured(path)
+        learning_gains.measured(path)
 
 
 def test_independent_differences_add():
     one, other = {"mean_diff": 1.0, "ci_low": -2.0, "ci_high": 5.0}, {"mean_diff": 2.0, "ci_low": -2.0, "ci_high": 5.0}
-    assert evidence.added(one, other) == {"mean_diff": 3.0, "ci_low": -2.0, "ci_high": 8.0}
+    assert learning_gains.added(one, other) == {"mean_diff": 3.0, "ci_low": -2.0, "ci_high": 8.0}
 
 
 def group(seeds, diffs, low, high):
@@ -107,26 +107,26 @@ def made(groups, mean=-100.0):
 def test_a_record_keeps_other_seeds_of_the_same_world():
     old = made({"ppo": [group([0, 1], [1.0, 2.0], 0.5, 2.5)], "rpi": [group([0], [3.0], 2.0, 4.0)]})
     new = made({"ppo": [group([2], [4.0], 3.0, 5.0)]}, mean=-100.04)
-    recipes = evidence.merged(old, new)["toy"]["recipes"]
+    recipes = learning_gains.merged(old, new)["toy"]["recipes"]
     assert recipes["rpi"] == old["toy"]["recipes"]["rpi"]
-    all_seeds = evidence.pooled(recipes["ppo"])
+    all_seeds = learning_gains.pooled(recipes["ppo"])
     assert all_seeds == pytest.approx((3, 2.0, 1.0, 4.0, (2 * 0.5 + 3.0) / 3, (2 * 2.5 + 5.0) / 3))
-    again = evidence.merged(old, made({"ppo": [group([1, 2], [2.5, 4.0], 1.0, 5.0)]}))["toy"]["recipes"]["ppo"]
+    again = learning_gains.merged(old, made({"ppo": [group([1, 2], [2.5, 4.0], 1.0, 5.0)]}))["toy"]["recipes"]["ppo"]
     assert [of["seeds"] for of in again] == [[1, 2]], "a seed that is measured anew counts once"
-    other = evidence.merged(old, made({"ppo": [group([2], [4.0], 3.0, 5.0)]}, mean=-98.0))["toy"]["recipes"]
+    other = learning_gains.merged(old, made({"ppo": [group([2], [4.0], 3.0, 5.0)]}, mean=-98.0))["toy"]["recipes"]
     assert set(other) == {"ppo"} and len(other["ppo"]) == 1, "the world is another"
 
 
 def test_a_group_alone_may_lack_its_seeds_own_differences():
     alone = {"seeds": [0, 1, 2, 3], "median": 2.0, "least": 1.0, "most": 4.0, "ci_low": 0.5, "ci_high": 3.0}
-    assert evidence.pooled([alone]) == (4, 2.0, 1.0, 4.0, 0.5, 3.0)
+    assert learning_gains.pooled([alone]) == (4, 2.0, 1.0, 4.0, 0.5, 3.0)
     fresh = group([4], [4.0], 3.0, 5.0)
-    both = evidence.merged(made({"ppo": [alone], "rpi": [alone]}), made({"ppo": [fresh]}))["toy"]["recipes"]
+    both = learning_gains.merged(made({"ppo": [alone], "rpi": [alone]}), made({"ppo": [fresh]}))["toy"]["recipes"]
     assert both == {"ppo": [fresh], "rpi": [alone]}, "it cannot be pooled with others"
 
 
 def test_the_record_that_comes_along_is_complete(tmp_path):
-    record = evidence.read(evidence.RECORD)
+    record = learning_gains.read(learning_gains.RECORD)
     assert set(record) == set(pretrain.SCENARIOS)
     for entry in record.values():
         assert set(entry["recipes"]) == set(RECIPES)
@@ -135,7 +135,7 @@ def test_the_record_that_comes_along_is_complete(tmp_path):
             assert len(seeds) == len(set(seeds)) >= 3
     (tmp_path / "record.json").write_text('{"toy": {"episodes": 3}}', encoding="utf-8")
     with pytest.raises(ValueError, match="toy is not complete"):
-        evidence.read(tmp_path / "record.json")
+        learning_gains.read(tmp_path / "record.json")
 
 
 def test_runs_are_found_by_scenario_and_seed(tmp_path, capsys):
@@ -160,7 +160,7 @@ def test_runs_are_found_by_scenario_and_seed(tmp_path, capsys):
 
 
 def test_columns_that_no_row_has_are_left_out():
-    full = evidence.HEADER
+    full = learning_gains.HEADER
     bare = (*full[:5], *[""] * 6)
-    assert evidence.filled([bare, bare]) == (evidence.HEADER[:5], [full[:5], full[:5]])
-    assert evidence.filled([bare, full]) == (evidence.HEADER, [bare, full])
+    assert learning_gains.filled([bare, bare]) == (learning_gains.HEADER[:5], [full[:5], full[:5]])
+    assert learning_gains.filled([bare, full]) == (learning_gains.HEADER, [bare, full])

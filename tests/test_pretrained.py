@@ -11,7 +11,7 @@ from learning_cases import short_world, small_settings
 
 from og_agents import curves, lineup, pretrained
 from og_agents.learning import checkpoint, ppo
-from og_agents.recipes import RECIPES, recipe_of
+from og_agents.pretrained.recipes import RECIPES, recipe_of
 from og_env.scenario import loading
 from scripts import pretrain
 

@@ -16,7 +16,7 @@ from typing import Any
 from og_agents.learning import checkpoint
 from og_agents.learning.compatibility import differences
 from og_agents.learning.run_record import training_of
-from og_agents.recipes import RECIPES, recipe_of
+from og_agents.pretrained.recipes import RECIPES, recipe_of
 from og_env.scenario import loading
 from og_env.scenario.reading import nearest_valid, read_json
 from og_env.scenario.specs import ScenarioSpec

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from og_agents.evaluation.leaderboard import read_summary
-from og_agents.recipes import RECIPES, RUN
+from og_agents.pretrained.recipes import RECIPES, RUN
 from og_env.scenario.reading import read_json
 
 Json = dict[str, Any]
