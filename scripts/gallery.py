@@ -22,8 +22,8 @@ from og_env.command_line import Parser, guarded
 import numpy as np
 
 from og_agents import heuristics
-from og_agents.gif import moment_of, swatches
-from og_agents.page import Film, film
+from og_agents.replay.gif import moment_of, swatches
+from og_agents.replay.page import Film, film
 from og_env.render import MapView, frame
 from og_env.scenario import loading
 

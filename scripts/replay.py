@@ -26,14 +26,15 @@ from og_env.command_line import Parser, guarded
 # isort: split
 import numpy as np
 
-from og_agents import heuristics, replay
+from og_agents import heuristics
 from og_agents.evaluation import comparison
 from og_agents.evaluation.recording import Recording
-from og_agents.gif import MOST_FILMS, write_gif
 from og_agents.lineup import load_policies
-from og_agents.page import Camera
 from og_agents.policy import Policy
-from og_agents.replay_files import Many, films_of, write_folder, write_page
+from og_agents.replay import incidents
+from og_agents.replay.files import Many, films_of, write_folder, write_page
+from og_agents.replay.gif import MOST_FILMS, write_gif
+from og_agents.replay.page import Camera
 from og_env import TASKS, task_of
 from og_env.scenario import catalog, loading
 from og_env.scenario.specs import ScenarioSpec
@@ -110,11 +111,11 @@ def run(options: argparse.Namespace) -> None:
         "split": "test",
         "episodes": options.episodes,
         "seed": options.seed,
-        "replays": {case: replay.figures(case, by_policy, options.seed) for case, by_policy in played.items()},
+        "replays": {case: incidents.figures(case, by_policy, options.seed) for case, by_policy in played.items()},
     }
     if options.all:
         untouched = [name for name in catalog.incidents() if name not in played]
-        result |= {"untouched": untouched, "comparison": replay.contest(played, learned, options.seed)}
+        result |= {"untouched": untouched, "comparison": incidents.contest(played, learned, options.seed)}
     for path in paths:
         if path in pages:
             write_page(path, result, first_lines(result, played), cases, played, cameras)
@@ -135,16 +136,16 @@ def run(options: argparse.Namespace) -> None:
 def play_all(
     options: argparse.Namespace,
     spec: ScenarioSpec,
-    cases: replay.Cases,
+    cases: incidents.Cases,
     policies: Mapping[str, Policy],
     cameras: Mapping[str, Camera],
 ) -> Many:
     """Every replay with every policy; ValueError where nothing is touched."""
     task, count, seed = TASKS[options.env], options.episodes, options.seed
-    result: dict[str, dict[str, replay.Played]] = {}
+    result: dict[str, dict[str, incidents.Played]] = {}
     for name, policy in policies.items():
         watch = cameras.get(name)
-        played = replay.play(policy, name, spec, cases, task=task, episodes=count, seed=seed, watch=watch)
+        played = incidents.play(policy, name, spec, cases, task=task, episodes=count, seed=seed, watch=watch)
         for case, one in played.items():
             result.setdefault(case, {})[name] = one
     if not result:
@@ -154,7 +155,7 @@ def play_all(
     return result
 
 
-def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> replay.Cases:
+def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> incidents.Cases:
     """Reset options by the name of the replay."""
     if options.outage:
         outages = [outage_of(text) for text in options.outage]
@@ -165,7 +166,7 @@ def chosen(options: argparse.Namespace, spec: ScenarioSpec) -> replay.Cases:
     if options.incident:
         incident = incident_of(options.incident, "--incident")
         return {incident.id: {"incident": incident.id}}
-    return replay.incident_cases(spec) if options.all else {PLAIN: {}}
+    return incidents.incident_cases(spec) if options.all else {PLAIN: {}}
 
 
 def outage_of(text: str) -> Json:

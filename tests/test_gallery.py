@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from og_agents import heuristics
-from og_agents.page import film
+from og_agents.replay.page import film
 from og_env.scenario import loading
 from scripts import gallery
 

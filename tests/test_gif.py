@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from og_agents import heuristics
-from og_agents.gif import MOST_FRAMES, WIDTH_PX, moment_of, shown, write_gif
-from og_agents.page import film
+from og_agents.replay.gif import MOST_FRAMES, WIDTH_PX, moment_of, shown, write_gif
+from og_agents.replay.page import film
 from og_env.render.map import LOOKS
 from og_env.scenario import loading
 from scripts import replay as script

@@ -14,9 +14,9 @@ import pytest
 from og_agents import heuristics
 from og_agents.evaluation import playing
 from og_agents.evaluation.recording import record
-from og_agents.page import Camera, film, page, payload
-from og_agents.page.outages import Outage, explained, moves_of, outages_of, outcome, spans, struck_share
-from og_agents.page.payload import FULL, packed, unpacked
+from og_agents.replay.page import Camera, film, page, payload
+from og_agents.replay.page.outages import Outage, explained, moves_of, outages_of, outcome, spans, struck_share
+from og_agents.replay.page.payload import FULL, packed, unpacked
 from og_env.scenario import loading
 from og_env.world import Domain
 

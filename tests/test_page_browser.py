@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from og_agents import heuristics
-from og_agents.page import film, page, payload
+from og_agents.replay.page import film, page, payload
 from og_env.scenario import loading
 from scripts import replay as script
 

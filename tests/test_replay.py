@@ -8,8 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from og_agents import heuristics, replay
+from og_agents import heuristics
 from og_agents.evaluation import playing
+from og_agents.replay import incidents
 from og_env.kernel.arrays import TERMS
 from og_env.scenario import catalog, loading
 from og_env.simulator.reset_options import touches
@@ -20,14 +21,14 @@ INCIDENT = "redsea-2025-09-06"
 
 def test_a_twin_is_the_same_episode_without_the_incident():
     spec = loading.load("toy-3")
-    cases = replay.incident_cases(spec)
+    cases = incidents.incident_cases(spec)
     assert INCIDENT in cases and 0 < len(cases) < len(catalog.incidents())
-    played = replay.play(heuristics.make("static"), "still", spec, cases, task="placement", episodes=2, seed=3)
+    played = incidents.play(heuristics.make("static"), "still", spec, cases, task="placement", episodes=2, seed=3)
     assert set(played) == set(cases)
     seeds = set()
     for case, (recording, impact, twin) in played.items():
         assert np.array_equal(twin.seeds, recording.seeds) and not twin.status.any()
-        assert recording.policy == "still" and recording.seeds[0] == replay.first_seed(case, 2, 3)
+        assert recording.policy == "still" and recording.seeds[0] == incidents.first_seed(case, 2, 3)
         assert recording.incidents[0]["id"] == case and recording.status.any()
         assert (recording.metric("active_outages")[:, :13] == 0).all()
         assert (impact.due >= 0).all() and np.allclose(impact.due, impact.lost), "nothing is lost without it"
@@ -37,16 +38,16 @@ def test_a_twin_is_the_same_episode_without_the_incident():
 
 def test_of_random_fleets_those_that_it_touches_are_played():
     spec = loading.override(loading.load("random-24"), {"episode.steps": 100})
-    cases = replay.incident_cases(spec)
+    cases = incidents.incident_cases(spec)
     assert len(cases) == len(catalog.incidents())
     some = {case: cases[case] for case in ("lumen-2020-08-30", "teefail-2025-10-28", "nirs-2025-09-26")}
-    played = replay.play(heuristics.make("static"), "static", spec, some, task="placement", episodes=6, seed=0)
+    played = incidents.play(heuristics.make("static"), "static", spec, some, task="placement", episodes=6, seed=0)
     assert "nirs-2025-09-26" not in played and len(played) == 2
     for case, one in played.items():
         recording = one.recording
         assert all(facts["sites"] for facts in recording.incidents) and recording.status.any(axis=(1, 2)).all()
         assert len(one.impact.due) == len(recording.seeds) == len(recording.sites)
-        assert replay.figures(case, {"static": one})["what"]["hit_sites_mean"] >= 1
+        assert incidents.figures(case, {"static": one})["what"]["hit_sites_mean"] >= 1
     assert len(played["lumen-2020-08-30"].impact.due) < 6
 
 
@@ -74,7 +75,7 @@ def test_json_and_files_say_the_same(capsys, tmp_path):
     assert set(one["policies"]) == {"static", "greedy"}
     with (tmp_path / "out" / "results.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    first = replay.first_seed(INCIDENT, 2, 0)
+    first = incidents.first_seed(INCIDENT, 2, 0)
     seeds = [str(first), str(first + 1)]
     assert [(row["policy"], row["seed"]) for row in rows] == [(p, s) for p in ("static", "greedy") for s in seeds]
     mean = np.mean([float(row["cost_usd"]) for row in rows if row["policy"] == "greedy"])

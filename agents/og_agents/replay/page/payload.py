@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.evaluation.impact import lost_rps
-from og_agents.page.film import Film
-from og_agents.page.outages import merged, moves_of, outages_of, outcome, spans, struck_share
+from og_agents.replay.page.film import Film
+from og_agents.replay.page.outages import merged, moves_of, outages_of, outcome, spans, struck_share
 from og_env.render.land import outlines
 from og_env.render.map import LOOKS, TRAFFIC, USERS, looks
 from og_env.render.view import MapView

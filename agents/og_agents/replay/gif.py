@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.page import Film
+from og_agents.replay.page import Film
 from og_env.render import MapView, frame
 from og_env.render.map import LOOKS
 

@@ -1,7 +1,7 @@
 """An episode as one page that a browser shows from a file: maps, charts and the list of what happened."""
 
-from og_agents.page.document import page
-from og_agents.page.film import Camera, Film, film
-from og_agents.page.payload import payload
+from og_agents.replay.page.document import page
+from og_agents.replay.page.film import Camera, Film, film
+from og_agents.replay.page.payload import payload
 
 __all__ = ["Camera", "Film", "film", "page", "payload"]

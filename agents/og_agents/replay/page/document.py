@@ -37,7 +37,7 @@ def embedded(data: Mapping[str, Any]) -> str:
 
 
 def asset(name: str) -> str:
-    return (resources.files("og_agents.page") / "assets" / name).read_text(encoding="utf-8")
+    return (resources.files("og_agents.replay.page") / "assets" / name).read_text(encoding="utf-8")
 
 
 def digest(text: str) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from og_agents.page import Camera, Film, page, payload
-from og_agents.replay import Cases, Played, plain
+from og_agents.replay.incidents import Cases, Played, plain
+from og_agents.replay.page import Camera, Film, page, payload
 from og_env.kernel.arrays import METRICS, TERMS
 
 Json = dict[str, Any]

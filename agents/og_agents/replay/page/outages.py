@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from og_agents.evaluation.impact import AFTERMATH_H, lost_rps, worst_hour
 from og_agents.evaluation.recording import BITS, Recording
-from og_agents.page.film import Film
+from og_agents.replay.page.film import Film
 from og_env.dynamics.operations import describe
 from og_env.world import Domain
 

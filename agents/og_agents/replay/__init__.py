@@ -1,0 +1,1 @@
+"""Replay: recorded incidents and other episodes, as tables, pages and moving pictures."""
