@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from og_env.command_line import Parser, guarded
 
 # isort: split
-from og_agents import dataset, minari_file
+from og_agents.export import dataset, minari_file
 from og_agents.lineup import load_policies
 from og_env import TASKS, task_of
 from og_env.scenario import loading

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from learning_cases import short_world, small_settings
 
-from og_agents import dataset, heuristics
+from og_agents import heuristics
 from og_agents.evaluation import playing
+from og_agents.export import dataset
 from og_agents.learning import checkpoint, ppo
 from og_env.kernel.arrays import TERMS
 from og_env.vector_env import NetworkVectorEnv

@@ -22,7 +22,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from og_agents.dataset import ROWS, Episode, Stage
+from og_agents.export.dataset import ROWS, Episode, Stage
 from og_env.requirements import bring
 
 ROOT = "MINARI_DATASETS_PATH"

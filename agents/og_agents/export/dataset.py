@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.exploration import random_actions
+from og_agents.export.random_actions import random_actions
 from og_agents.policy import Policy, attach, wishes
 from og_env import IDS
 from og_env.kernel.arrays import TERMS

@@ -1,0 +1,1 @@
+"""Export: policies as ONNX, episodes as datasets for offline learning."""
