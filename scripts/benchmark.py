@@ -84,7 +84,7 @@ def start(options: argparse.Namespace, command: str) -> None:
     """Run here, or with a cluster at hand."""
     if options.engine == "local":
         return run(options, command)
-    from og_agents import ray_cluster
+    from og_agents.cluster import ray_cluster
 
     with ray_cluster.connected(options.ray_address):
         run(options, command)
@@ -125,7 +125,7 @@ def play_all(
 ) -> list[Episodes]:
     """All episodes of every policy."""
     if options.engine == "ray":
-        from og_agents import ray_evaluate
+        from og_agents.cluster import ray_evaluate
 
         return ray_evaluate.run_all(policies, spec, task, options.episodes, options.seed, split=options.split)
     return [play_here(policy, name, spec, task, options) for name, policy in policies.items()]

@@ -195,10 +195,10 @@ def start(run: Run, options: argparse.Namespace) -> int:
 
 def on_cluster(run: Run, options: argparse.Namespace, common: dict[str, Any]) -> Path:
     """Train by RLlib."""
-    from og_agents import ray_cluster
+    from og_agents.cluster import ray_cluster
 
     with ray_cluster.connected(options.ray_address, options.num_env_runners):
-        from og_agents import rllib_train
+        from og_agents.cluster import rllib_train
 
         runners = options.num_env_runners
         return rllib_train.train(run.scenario, run.task, run.settings, runners=runners, **common)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from og_agents import ray_cluster
+from og_agents.cluster import ray_cluster
 
 
 @contextlib.contextmanager

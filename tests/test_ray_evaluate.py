@@ -13,7 +13,8 @@ import pytest
 from learning_cases import short_world, small_settings
 from ray_cases import marked, nodes_used, two_nodes
 
-from og_agents import heuristics, ray_cluster, ray_evaluate
+from og_agents import heuristics
+from og_agents.cluster import ray_cluster, ray_evaluate
 from og_agents.evaluation import playing
 from og_agents.evaluation.episodes import Episodes
 from og_agents.learning import ppo

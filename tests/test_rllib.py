@@ -15,7 +15,7 @@ import torch
 from learning_cases import SMALL, short_world, small_settings
 from ray_cases import two_nodes
 
-from og_agents import ray_cluster
+from og_agents.cluster import ray_cluster
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, ppo
 from og_env.vector_env import NetworkVectorEnv
@@ -33,7 +33,7 @@ def rllib():
     """The module, where Ray is."""
     pytest.importorskip("ray", reason="needs the extra rllib, in a venv of its own")
     ray_cluster.module()
-    from og_agents import rllib_train
+    from og_agents.cluster import rllib_train
 
     return rllib_train
 
@@ -58,7 +58,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
     [("placement", {}), ("joint", {}), ("routing", {}), ("placement", {"policy": "mlp", "interface": "operations"})],
 )
 def test_the_network_is_that_of_the_other_engine(task, changes, alone):
-    from og_agents.rllib_module import PolicyModule, packed_space
+    from og_agents.cluster.rllib_module import PolicyModule, packed_space
 
     settings = small_settings(**changes)
     meta = ppo.make_meta(settings, task, WORLD, 0)
@@ -109,8 +109,8 @@ def test_every_task_trains_and_can_be_benchmarked(task, changes, alone, tmp_path
 
 @pytest.mark.slow
 def test_a_runner_started_anew_gives_the_same_fragment(alone, tmp_path):
-    from og_agents import rllib_algorithm
-    from og_agents.rllib_runner import FragmentRunner, Position
+    from og_agents.cluster import rllib_algorithm
+    from og_agents.cluster.rllib_runner import FragmentRunner, Position
 
     settings = small_settings()
     meta = ppo.make_meta(settings, "placement", WORLD, 0)
@@ -139,7 +139,7 @@ def test_a_runner_started_anew_gives_the_same_fragment(alone, tmp_path):
 @pytest.mark.slow
 def test_killed_runners_change_no_weight(tmp_path, monkeypatch):
     module = rllib()
-    from og_agents import rllib_algorithm
+    from og_agents.cluster import rllib_algorithm
 
     settings = small_settings(timesteps=TIMESTEPS)
     killed, restarts = [], []

@@ -19,7 +19,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.examples.rl_modules.classes.action_masking_rlm import ActionMaskingTorchRLModule
 from ray.tune.registry import register_env
 
-from og_agents import ray_cluster
+from og_agents.cluster import ray_cluster
 from og_env.env import NetworkEnv
 
 

@@ -21,10 +21,10 @@ from ray.rllib.env.utils.infinite_lookback_buffer import (  # pyright: ignore[re
     InfiniteLookbackBuffer,
 )
 
+from og_agents.cluster.rllib_module import packed_space
 from og_agents.learning import ppo, train_settings
 from og_agents.learning.ppo import mixed
 from og_agents.learning.training_progress import METRICS
-from og_agents.rllib_module import packed_space
 from og_env.kernel.arrays import TERMS
 from og_env.scenario import loading
 

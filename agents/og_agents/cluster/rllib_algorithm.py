@@ -19,9 +19,9 @@ from ray.rllib.core import DEFAULT_MODULE_ID  # pyright: ignore[reportMissingImp
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec  # pyright: ignore[reportMissingImports]
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME  # pyright: ignore[reportMissingImports]
 
+from og_agents.cluster.rllib_module import PolicyModule, packed_space
+from og_agents.cluster.rllib_runner import Fragment, FragmentRunner, Position, mixed
 from og_agents.learning.train_settings import TrainSettings
-from og_agents.rllib_module import PolicyModule, packed_space
-from og_agents.rllib_runner import Fragment, FragmentRunner, Position, mixed
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 

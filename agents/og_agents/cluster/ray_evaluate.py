@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from og_agents import ray_cluster
+from og_agents.cluster import ray_cluster
 from og_agents.evaluation import playing
 from og_agents.evaluation.episodes import Episodes
 from og_agents.policy import Policy

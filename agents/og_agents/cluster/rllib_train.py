@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
+from og_agents.cluster.rllib_algorithm import FragmentPPO, algorithm
+from og_agents.cluster.rllib_module import make_policy
+from og_agents.cluster.rllib_runner import WATCHED
 from og_agents.learning import checkpoint, ppo
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.train_settings import TrainSettings
 from og_agents.learning.training_progress import MOST_OFTEN, Clock, MetricsFile, validation
-from og_agents.rllib_algorithm import FragmentPPO, algorithm
-from og_agents.rllib_module import make_policy
-from og_agents.rllib_runner import WATCHED
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 

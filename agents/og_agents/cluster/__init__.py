@@ -1,0 +1,1 @@
+"""Clusters: evaluation on Ray and training by RLlib."""
