@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.studies import VARIANTS, Study, chosen, states_for
+from og_agents.studies.ablations import VARIANTS, Study, chosen, states_for
 from og_env import requirements
 from og_env.command_line import Parser, guarded
 from og_env.scenario import loading
@@ -84,15 +84,15 @@ def run(options: argparse.Namespace) -> int:
 
 def report(study: Study, episodes: int) -> None:
     """Play everything, write the files, print the table."""
-    from og_agents import study_table
     from og_agents.learning.checkpoint import write_atomically, write_json
+    from og_agents.studies import ablation_table
 
-    summary = study_table.measure(study, episodes, tell)
+    summary = ablation_table.measure(study, episodes, tell)
     study.out.mkdir(parents=True, exist_ok=True)
     write_json(study.out / "summary.json", summary)
-    table = study_table.table_csv(summary)
+    table = ablation_table.table_csv(summary)
     write_atomically(study.out / "table.csv", lambda part: part.write_text(table, encoding="utf-8", newline=""))
-    print(study_table.text(summary))
+    print(ablation_table.text(summary))
     print(f"study: {study.out / 'summary.json'}, {study.out / 'table.csv'}")
 
 
@@ -120,7 +120,7 @@ def study_of(options: argparse.Namespace) -> Study:
 
 def train_all(study: Study, variants: Sequence[str], side_by_side: int) -> None:
     """The trainings that are not complete, all variants of a seed before the next seed; ValueError where one fails."""
-    from og_agents.study_runs import lacking, words_of
+    from og_agents.studies.ablation_runs import lacking, words_of
 
     jobs: list[tuple[str, list[str]]] = []
     for seed in study.seeds:

@@ -34,13 +34,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    from og_agents import curves
     from og_agents.learning.checkpoint import write_atomically
+    from og_agents.studies import learning_curves
 
-    found = curves.read(options.runs, [name for name in options.baselines.split(",") if name])
+    found = learning_curves.read(options.runs, [name for name in options.baselines.split(",") if name])
     options.out.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.out / "curves.png", lambda part: part.write_bytes(curves.picture(found)))
-    write_atomically(options.out / "curves.csv", lambda part: part.write_text(curves.table(found), encoding="utf-8"))
+    write_atomically(options.out / "curves.png", lambda part: part.write_bytes(learning_curves.picture(found)))
+    write_atomically(
+        options.out / "curves.csv", lambda part: part.write_text(learning_curves.table(found), encoding="utf-8")
+    )
     for curve in found.runs:
         best = max(row["validation/return"] for row in curve.rows)
         print(f"{curve.name}: {curve.rows[0]['validation/return']:.2f} at the start, best {best:.2f}")

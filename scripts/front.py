@@ -19,8 +19,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents import front, robustness
 from og_agents.lineup import load_policies
+from og_agents.studies import pareto_front, robustness
 from og_env import TASKS, task_of
 from og_env.command_line import Parser, guarded
 from og_env.scenario import loading
@@ -69,16 +69,16 @@ def run(options: argparse.Namespace) -> None:
     if spec.reward.weights_range == 1:
         raise ValueError(f"reward.weights_range of {spec.name} is 1: its preferences are all one")
     policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)
-    grid = front.grid_of(spec.reward.weights_range, options.grid)
+    grid = pareto_front.grid_of(spec.reward.weights_range, options.grid)
 
-    def tell(preference: front.Preference) -> None:
+    def tell(preference: pareto_front.Preference) -> None:
         if sys.stderr.isatty():
             print(f"  {grid.index(preference) + 1} of {len(grid)}: {preference.name}", file=sys.stderr)
 
-    fronts, summaries = front.play(
+    fronts, summaries = pareto_front.play(
         policies, learned, spec, grid, task=task, episodes=options.episodes, seed=options.seed, done=tell
     )
-    result = front.compare(fronts, learned, seed=options.seed)
+    result = pareto_front.compare(fronts, learned, seed=options.seed)
     rows = robustness.records(summaries, learned) if result["best_baseline"] else []
     summary = {
         "scenario": spec.name,
@@ -88,33 +88,33 @@ def run(options: argparse.Namespace) -> None:
         "seed": options.seed,
         "weights_range": spec.reward.weights_range,
         "learned": learned,
-        "notes": front.training_notes(policies, spec),
+        "notes": pareto_front.training_notes(policies, spec),
         **result,
         "preferences": [
             {"factors": preference._asdict(), **figures} for preference, figures in zip(grid, summaries, strict=True)
         ],
     }
     out = options.out or Path("runs") / "front" / spec.name
-    write(out, summary, front.table(fronts, grid), front.picture(fronts, learned))
+    write(out, summary, pareto_front.table(fronts, grid), pareto_front.picture(fronts, learned))
     print(json.dumps(summary, indent=1, allow_nan=False) if options.json else text(summary, rows, out))
 
 
 def text(summary: robustness.Json, rows: Sequence[robustness.Json], out: Path) -> str:
     parts = []
     if rows:
-        parts += [robustness.text(rows, f"weights of {front.PREFERENCE}"), ""]
+        parts += [robustness.text(rows, f"weights of {pareto_front.PREFERENCE}"), ""]
     reference = ", ".join(f"{name} {value:.4f}" for name, value in summary["reference"].items())
     parts += [
-        front.text(summary),
+        pareto_front.text(summary),
         f"* best baseline. {len(summary['preferences'])} preferences up to x{summary['weights_range']:g}, "
         f"{summary['episodes']} held-out episodes each, the same for all policies; 95 % bootstrap intervals over episodes.",
         f"Points: those that no other of the policy's own dominates. Hypervolume: up to {reference}, in ranges of the "
-        f"front that all policies have together ({(1 + front.MARGIN) ** 3:.3f} at most); it depends on who takes part.",
+        f"front that all policies have together ({(1 + pareto_front.MARGIN) ** 3:.3f} at most); it depends on who takes part.",
         *summary["notes"],
         f"files: {', '.join(str(out / name) for name in ('front.png', 'front.csv', 'summary.json'))}",
     ]
     if rows:
-        parts += front.verdict_lines(summary, rows, summary["learned"])
+        parts += pareto_front.verdict_lines(summary, rows, summary["learned"])
     return "\n".join(parts)
 
 

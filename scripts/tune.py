@@ -17,8 +17,9 @@ sys.path[:0] = (
     str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
 )  # needs no installation
 
-from og_agents import heuristics, tuning
+from og_agents import heuristics
 from og_agents.planners.tuned import START
+from og_agents.studies import tuning
 from og_env.command_line import Parser, guarded
 from og_env.scenario.reading import changes_of
 

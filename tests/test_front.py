@@ -10,11 +10,12 @@ import pytest
 from episode_cases import made_up
 from learning_cases import STEPS, short_world, small_settings
 
-from og_agents import front, heuristics
+from og_agents import heuristics
 from og_agents.evaluation import playing
 from og_agents.evaluation.hypervolume import non_dominated
 from og_agents.learning import compatibility, ppo
 from og_agents.lineup import load_policies
+from og_agents.studies import pareto_front
 from og_env.kernel.arrays import TERMS
 from og_env.observation.fields import column
 from og_env.scenario import loading
@@ -34,12 +35,12 @@ def made_front(name, points, noise=0.01, episodes=30):
     """Outcomes around points [G, 3], with a noise that all policies share; returns are minus their sum."""
     tape = np.random.default_rng(7).normal(0, noise, (1, episodes, 1))
     outcomes = np.asarray(points, float)[:, None, :] + tape * np.ones((1, 1, 3))
-    return front.Front(name, outcomes, -outcomes.sum(axis=2))
+    return pareto_front.Front(name, outcomes, -outcomes.sum(axis=2))
 
 
 @pytest.mark.parametrize(("steps", "count"), [(1, 7), (2, 19), (3, 37)])
 def test_a_grid_is_a_hexagon_of_factors_with_product_1(steps, count):
-    grid = front.grid_of(4.0, steps)
+    grid = pareto_front.grid_of(4.0, steps)
     assert len(set(grid)) == len(grid) == count
     factors = np.array(grid)
     assert np.prod(factors, axis=1) == pytest.approx(1)
@@ -51,12 +52,12 @@ def test_a_grid_is_a_hexagon_of_factors_with_product_1(steps, count):
 
 def test_a_preference_sets_the_weights_of_every_episode(short):
     drawn = loading.override(short, {"reward.weights": "random"})
-    world = front.world_of(drawn, front.Preference(4.0, 0.5, 0.5))
+    world = pareto_front.world_of(drawn, pareto_front.Preference(4.0, 0.5, 0.5))
     given, base = world.spec.reward, short.reward
     assert given.weights == "fixed"
     assert (given.latency, given.cost) == (4 * base.latency, 0.5 * base.cost)
     assert (given.unserved, given.exposure, given.churn) == (0.5 * base.unserved, 0.5 * base.exposure, base.churn)
-    assert front.world_of(drawn, front.Preference(1.0, 1.0, 1.0)).spec == short
+    assert pareto_front.world_of(drawn, pareto_front.Preference(1.0, 1.0, 1.0)).spec == short
     env = playing.stage(heuristics.make("static"), world.spec, "placement", 3)
     seen = env.reset(seed=0)[0]["globals"][:, column("globals", "weight_latency")]
     env.close()
@@ -68,16 +69,16 @@ def test_outcomes_weigh_the_terms_of_resilience_by_the_scenario():
     reward = RewardWeights(unserved=3.0, unverified=1.0, exposure=0.0)
     unserved, unverified = (run.terms[:, TERMS.index(term)] for term in ("unserved", "unverified"))
     expected = np.stack([run.terms[:, 0], run.terms[:, 1], 0.75 * unserved + 0.25 * unverified], axis=1)
-    assert front.outcomes_of(run, reward) == pytest.approx(expected)
+    assert pareto_front.outcomes_of(run, reward) == pytest.approx(expected)
     with pytest.raises(ValueError, match="resilience has no weight"):
-        front.outcomes_of(run, RewardWeights(unserved=0.0, unverified=0.0, exposure=0.0))
+        pareto_front.outcomes_of(run, RewardWeights(unserved=0.0, unverified=0.0, exposure=0.0))
 
 
 def test_returns_are_the_outcomes_times_the_factors(short):
     spec = loading.override(short, {"reward.churn": 0.0})
-    grid = front.grid_of(4.0, 1)
+    grid = pareto_front.grid_of(4.0, 1)
     policies = {name: heuristics.make(name) for name in ("static", "greedy")}
-    fronts, summaries = front.play(policies, [], spec, grid, episodes=5, seed=3)
+    fronts, summaries = pareto_front.play(policies, [], spec, grid, episodes=5, seed=3)
     reward, heavy = spec.reward, spec.reward.unserved + spec.reward.unverified + spec.reward.exposure
     for one in fronts:
         assert one.outcomes.shape == (7, 5, 3)
@@ -89,7 +90,7 @@ def test_returns_are_the_outcomes_times_the_factors(short):
     assert non_dominated(by_name["static"].points).sum() == 1, "it does the same whatever is wanted"
     assert non_dominated(by_name["greedy"].points).sum() > 1, "its offers are priced with the weights"
     alone = playing.run(policies["greedy"], spec, episodes=5, seed=3)
-    assert np.array_equal(by_name["greedy"].returns[grid.index(front.Preference(1.0, 1.0, 1.0))], alone.returns)
+    assert np.array_equal(by_name["greedy"].returns[grid.index(pareto_front.Preference(1.0, 1.0, 1.0))], alone.returns)
 
 
 def test_hypervolumes_are_compared_with_the_best_baseline_on_the_same_episodes():
@@ -101,7 +102,7 @@ def test_hypervolumes_are_compared_with_the_best_baseline_on_the_same_episodes()
         better,
         made_front("rollout", [[0, 0, 0]]),
     ]
-    result = front.compare(runs, ["ours"])
+    result = pareto_front.compare(runs, ["ours"])
     assert result["best_baseline"] == "two", "what looks ahead is no baseline"
     ours = result["policies"]["ours"]
     expected = ours["hypervolume"] - result["policies"]["two"]["hypervolume"]
@@ -111,13 +112,13 @@ def test_hypervolumes_are_compared_with_the_best_baseline_on_the_same_episodes()
     assert result["policies"]["low"]["against_best"]["verdict"] == "loss"
     assert result["policies"]["two"]["against_best"] is None
     assert result["returns"]["learned"]["ours"]["mean_diff"] == pytest.approx(0.15)
-    twin = front.compare([made_front("two", corners), made_front("ours", corners)], ["ours"])
+    twin = pareto_front.compare([made_front("two", corners), made_front("ours", corners)], ["ours"])
     assert twin["policies"]["ours"]["against_best"]["verdict"] == twin["returns"]["learned"]["ours"]["verdict"] == "tie"
 
 
 def test_a_hypervolume_is_in_ranges_of_the_common_front():
     best = made_front("best", [[0.0, 2.0, 30.0], [1.0, 0.0, 30.0], [1.0, 2.0, 10.0]], noise=0.0)
-    result = front.compare([best, made_front("beaten", [[5.0, 5.0, 50.0]], noise=0.0)], [])
+    result = pareto_front.compare([best, made_front("beaten", [[5.0, 5.0, 50.0]], noise=0.0)], [])
     assert result["best"] == {"latency": 0, "cost": 0, "resilience": 10}
     assert result["reference"] == pytest.approx({"latency": 1.1, "cost": 2.2, "resilience": 32})
     one, pair, all_three = 1.1 * 0.1 * 0.1, 0.1**3, 0.1**3
@@ -128,24 +129,24 @@ def test_a_hypervolume_is_in_ranges_of_the_common_front():
 
 def test_resampled_hypervolumes_are_those_of_the_drawn_episodes():
     rng = np.random.default_rng(1)
-    one = front.Front("a", rng.uniform(0, 1, (4, 6, 3)), np.zeros((4, 6)))
-    scale, rows = front.scale_of([one]), rng.integers(6, size=(5, 6))
-    for row, volume in zip(rows, front.volumes(one, scale, rows.astype(float)), strict=True):
-        chosen = front.Front("a", one.outcomes[:, row], one.returns[:, row])
-        assert front.volumes(chosen, scale, np.arange(6.0)[None])[0] == pytest.approx(volume)
+    one = pareto_front.Front("a", rng.uniform(0, 1, (4, 6, 3)), np.zeros((4, 6)))
+    scale, rows = pareto_front.scale_of([one]), rng.integers(6, size=(5, 6))
+    for row, volume in zip(rows, pareto_front.volumes(one, scale, rows.astype(float)), strict=True):
+        chosen = pareto_front.Front("a", one.outcomes[:, row], one.returns[:, row])
+        assert pareto_front.volumes(chosen, scale, np.arange(6.0)[None])[0] == pytest.approx(volume)
 
 
 def test_a_policy_of_random_weights_plays_under_every_preference(tmp_path, capsys):
     random = short_world(**{"reward.weights": "random"})
     folder = ppo.train(random, "placement", small_settings(), seed=0, out=tmp_path / "any", quiet=True)
-    fixed = front.world_of(random, front.Preference(4.0, 1.0, 0.25)).spec
+    fixed = pareto_front.world_of(random, pareto_front.Preference(4.0, 1.0, 0.25)).spec
     assert compatibility.differences(random, fixed) == []
     policies, learned = load_policies([str(folder), "greedy"], fixed, "placement")
-    assert learned == ["any"] and front.training_notes(policies, random) == []
+    assert learned == ["any"] and pareto_front.training_notes(policies, random) == []
     wider = loading.override(random, {"reward.weights_range": 9.0})
-    assert front.training_notes(policies, wider) == ["any was trained with a weights_range of 4 only"]
+    assert pareto_front.training_notes(policies, wider) == ["any was trained with a weights_range of 4 only"]
     policies["any"].meta["scenario"]["reward"]["weights"] = "fixed"  # type: ignore[attr-defined]
-    assert front.training_notes(policies, random)[0].startswith("any was trained with one preference alone")
+    assert pareto_front.training_notes(policies, random)[0].startswith("any was trained with one preference alone")
     arguments = ["--scenario", "toy-3", *SETS, "--policies", f"{folder},greedy", "--grid", "1", "--episodes", "2"]
     assert script.main([*arguments, "--out", str(tmp_path / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -163,7 +164,7 @@ def test_the_script_prints_the_table_and_writes_the_files(tmp_path, capsys):
     assert sorted(path.name for path in out.iterdir()) == ["front.csv", "front.png", "summary.json"]
     with (out / "front.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == front.COLUMNS and len(rows) == 2 * 7
+    assert tuple(rows[0]) == pareto_front.COLUMNS and len(rows) == 2 * 7
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     kept = sum(int(row["non_dominated"]) for row in rows if row["policy"] == "greedy")
     assert kept == len(summary["policies"]["greedy"]["points"])

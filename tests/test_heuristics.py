@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from og_agents import heuristics, tuning
+from og_agents import heuristics
 from og_agents.policy import Policy, wishes
+from og_agents.studies import tuning
 from og_env.observation.fields import TABLES, column
 
 P, M, N = 6, 2, 10

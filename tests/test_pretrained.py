@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from learning_cases import short_world, small_settings
 
-from og_agents import curves, lineup, pretrained
+from og_agents import lineup, pretrained
 from og_agents.learning import checkpoint, ppo
 from og_agents.pretrained.recipes import RECIPES, recipe_of
+from og_agents.studies import learning_curves
 from og_env.scenario import loading
 from scripts import pretrain
 
@@ -108,17 +109,17 @@ def test_seeds_of_one_training_are_told_from_other_trainings(runs, tmp_path):
 
 
 def test_curves_hold_what_the_runs_met_and_the_baselines(runs):
-    found = curves.read(runs, ["greedy", "greedy_tuned"])
+    found = learning_curves.read(runs, ["greedy", "greedy_tuned"])
     assert set(found.baselines) == {"greedy", "greedy_tuned"}
-    lines = curves.table(found).splitlines()
+    lines = learning_curves.table(found).splitlines()
     metrics = (runs[0] / "metrics.csv").read_text(encoding="utf-8")
     assert lines[1].split(",")[0] == "toy-0" and f"{float(lines[1].split(',')[3]):.3f}"[:5] in metrics
-    grid, mean = curves.average(found.runs)
+    grid, mean = learning_curves.average(found.runs)
     last = [run.rows[-1]["validation/return"] for run in found.runs]
     assert mean[-1] == pytest.approx(np.mean(last)) and grid[-1] == 96
-    assert curves.picture(found)[:4] == b"\x89PNG"
+    assert learning_curves.picture(found)[:4] == b"\x89PNG"
     with pytest.raises(ValueError, match="no such folder"):
-        curves.read([Path("nowhere")], [])
+        learning_curves.read([Path("nowhere")], [])
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from og_agents import heuristics, robustness
+from og_agents import heuristics
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint
+from og_agents.studies import robustness
 from og_env.scenario import catalog, loading
 from scripts import robustness as script
 

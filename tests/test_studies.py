@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from learning_cases import SMALL, STEPS
 
-from og_agents import studies, study_runs
 from og_agents.evaluation import comparison, playing
 from og_agents.learning import checkpoint, train_settings
-from og_agents.studies import AS_IS, FULL, VARIANTS, WORLDS, Study, chosen
+from og_agents.studies import ablation_runs, ablations
+from og_agents.studies.ablations import AS_IS, FULL, VARIANTS, WORLDS, Study, chosen
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 from scripts import ablations, train
@@ -115,7 +115,7 @@ def test_every_run_has_the_change_that_its_variant_names(study, files):
 def test_differences_are_paired_over_episodes_and_training_seeds(study, files, variant):
     """Also of the twin: trained with independent failures, played with shared ones."""
     folder, summary, _ = study
-    row, name = row_of(summary, variant), studies.runs_of(variant)
+    row, name = row_of(summary, variant), ablations.runs_of(variant)
     own = np.stack([returns(folder / f"{name}-{seed}", files[0]) for seed in (0, 1)])
     full = np.stack([returns(folder / f"full-{seed}", files[0]) for seed in (0, 1)])
     assert row["to_full"]["mean_diffs"] == pytest.approx((own - full).mean(axis=1).tolist(), abs=1e-9)
@@ -196,14 +196,14 @@ def test_a_run_with_other_settings_is_not_taken(study, files):
     folder = study[0]
     spec = loading.load(files[0])
     usual = Study(files[0], spec, (FULL,), (0,), 128, 8, folder, Path(files[1]))
-    assert study_runs.lacking(usual, FULL, 0) is None
-    assert study_runs.lacking(usual._replace(timesteps=256), FULL, 0) == "trained with timesteps = 128"
-    assert study_runs.lacking(usual._replace(settings=None), FULL, 0) == "trained with n_envs = 4"
-    assert study_runs.lacking(usual._replace(states=9), FULL, 0) is None, "PPO branches from no states"
-    assert study_runs.lacking(usual._replace(states=9), "rpi", 0) == "trained with branch_states = 8"
-    assert study_runs.lacking(usual, FULL, 7) == "not trained"
+    assert ablation_runs.lacking(usual, FULL, 0) is None
+    assert ablation_runs.lacking(usual._replace(timesteps=256), FULL, 0) == "trained with timesteps = 128"
+    assert ablation_runs.lacking(usual._replace(settings=None), FULL, 0) == "trained with n_envs = 4"
+    assert ablation_runs.lacking(usual._replace(states=9), FULL, 0) is None, "PPO branches from no states"
+    assert ablation_runs.lacking(usual._replace(states=9), "rpi", 0) == "trained with branch_states = 8"
+    assert ablation_runs.lacking(usual, FULL, 7) == "not trained"
     other = usual._replace(spec=loading.override(spec, {"demand.burst_sd": 0.2}))
-    assert study_runs.lacking(other, FULL, 0) == "trained with another scenario"
+    assert ablation_runs.lacking(other, FULL, 0) == "trained with another scenario"
 
 
 def test_rows_say_why_they_are_left_out(tmp_path, capsys):
@@ -237,7 +237,7 @@ def test_without_warmth_every_load_takes_no_time(tmp_path):
     """Fetches and loads of the largest model end within the first second; the written file is the same world."""
     spec = loading.load("one-cloud")
     study = Study("one-cloud", spec, ("no-warmth",), (0,), 1, 1, tmp_path)
-    words = study_runs.words_of(study, "no-warmth", 0)
+    words = ablation_runs.words_of(study, "no-warmth", 0)
     world = loading.load(words[words.index("--scenario") + 1])
     assert world == study.world("no-warmth") and world.name == "one-cloud"
     usual, instant = (NetworkVectorEnv(1, scenario=each).simulator.world for each in (spec, world))
@@ -261,11 +261,11 @@ def test_commands_name_the_shipped_settings(monkeypatch):
     study = Study(
         "one-cloud", loading.load("one-cloud"), chosen(["all"]), (0,), 1000, 50, Path("runs/ablations/one-cloud")
     )
-    words = study_runs.words_of(study, "no-prior", 3)
+    words = ablation_runs.words_of(study, "no-prior", 3)
     assert words[:4] == ["--scenario", "one-cloud", "--config", "configs/training/no-prior.toml"]
     assert words[4:] == ["--timesteps", "1000", "--seed", "3", "--out", "runs/ablations/one-cloud/no-prior-3"]
-    assert study_runs.words_of(study, "rpi", 3)[2:6] == ["--algorithm", "rpi", "--timesteps", "50"]
-    start = study_runs.words_of(study, "ppo-from-rpi", 3)
+    assert ablation_runs.words_of(study, "rpi", 3)[2:6] == ["--algorithm", "rpi", "--timesteps", "50"]
+    start = ablation_runs.words_of(study, "ppo-from-rpi", 3)
     assert start[2:6] == ["--config", "configs/training/from-rpi.toml", "--start", "runs/ablations/one-cloud/rpi-3"]
     steps = {name: study.settings_of(name).timesteps for name in ("full", "ppo-from-rpi", "unshaped-long")}
     assert steps == {"full": 1000, "ppo-from-rpi": 500, "unshaped-long": 25_000}, "each in its own proportion"

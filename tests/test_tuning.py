@@ -2,8 +2,8 @@
 
 import pytest
 
-from og_agents import tuning
 from og_agents.planners.tuned import BOUNDS, START
+from og_agents.studies import tuning
 from scripts import tune
 
 

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents import planners, robustness
+from og_agents import planners
 from og_agents.evaluation import comparison, figures, statistics
 from og_agents.evaluation.episodes import Episodes
 from og_agents.evaluation.hypervolume import hypervolume, non_dominated
 from og_agents.policy import Policy
+from og_agents.studies import robustness
 from og_env.kernel.arrays import TERMS
 from og_env.scenario import loading
 from og_env.scenario.specs import RewardWeights, ScenarioSpec

@@ -9,7 +9,7 @@ from typing import Any
 from og_agents import pretrained
 from og_agents.learning import checkpoint, ppo, rpi
 from og_agents.learning.train_settings import shipped_file
-from og_agents.studies import VARIANTS, WORLDS, Study
+from og_agents.studies.ablations import VARIANTS, WORLDS, Study
 from og_agents.toml_text import lines, written
 from og_env import IDS
 from og_env.scenario import loading
@@ -49,9 +49,7 @@ def _world_words(study: Study, world: str) -> list[str]:
             *(word for pair in changes.items() for word in ("--set", "=".join(map(str, pair)))),
         ]
     tables = study.world(world).model_dump(mode="json", exclude_none=True)
-    head = (
-        f"# {study.spec.name} in the world {world!r} of agents/og_agents/studies.py; scripts/ablations.py wrote this."
-    )
+    head = f"# {study.spec.name} in the world {world!r} of agents/og_agents/studies/ablations.py; scripts/ablations.py wrote this."
     return ["--scenario", _here(_put(study.out / "worlds" / f"{world}.toml", written(tables, head)))]
 
 

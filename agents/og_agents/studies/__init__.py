@@ -1,0 +1,1 @@
+"""Studies: ablations, tuning, robustness, learning curves and fronts of weights."""
