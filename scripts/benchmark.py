@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from og_agents import heuristics, planners
 from og_agents.evaluation import comparison, playing, report, statistics
 from og_agents.evaluation.episodes import Episodes
-from og_agents.lineup import load_policies, make_planner, seeds_of_one_training
+from og_agents.load_policies import load_policies, make_planner, seeds_of_one_training
 from og_agents.policy import Policy
 from og_env import TASKS, task_of
 from og_env.command_line import Parser, guarded

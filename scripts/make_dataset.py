@@ -22,7 +22,7 @@ from og_env.command_line import Parser, guarded
 
 # isort: split
 from og_agents.export import dataset, minari_file
-from og_agents.lineup import load_policies
+from og_agents.load_policies import load_policies
 from og_env import TASKS, task_of
 from og_env.scenario import loading
 from og_env.simulator.batch import SPLITS

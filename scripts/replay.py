@@ -29,7 +29,7 @@ import numpy as np
 from og_agents import heuristics
 from og_agents.evaluation import comparison
 from og_agents.evaluation.recording import Recording
-from og_agents.lineup import load_policies
+from og_agents.load_policies import load_policies
 from og_agents.policy import Policy
 from og_agents.replay import incidents
 from og_agents.replay.files import Many, films_of, write_folder, write_page

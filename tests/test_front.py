@@ -14,7 +14,7 @@ from og_agents import heuristics
 from og_agents.evaluation import playing
 from og_agents.evaluation.hypervolume import non_dominated
 from og_agents.learning import compatibility, ppo
-from og_agents.lineup import load_policies
+from og_agents.load_policies import load_policies
 from og_agents.studies import pareto_front
 from og_env.kernel.arrays import TERMS
 from og_env.observation.fields import column

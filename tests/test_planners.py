@@ -8,7 +8,7 @@ import pytest
 
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing
-from og_agents.lineup import make_planner
+from og_agents.load_policies import make_planner
 from og_agents.planners import median, search
 from og_agents.planners.base import TunedGreedy
 from og_agents.planners.rollout import Rollout

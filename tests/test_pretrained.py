@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from learning_cases import short_world, small_settings
 
-from og_agents import lineup, pretrained
+from og_agents import load_policies, pretrained
 from og_agents.learning import checkpoint, ppo
 from og_agents.pretrained.recipes import RECIPES, recipe_of
 from og_agents.studies import learning_curves
@@ -77,15 +77,15 @@ def test_what_comes_along_is_in_the_order_of_its_validation():
 
 def test_all_brings_it_along_after_folders_and_only_in_its_own_world(runs):
     spec = loading.load("one-cloud")
-    policies, learned = lineup.load_policies(["all"], spec, "placement")
+    policies, learned = load_policies.load_policies(["all"], spec, "placement")
     assert set(learned) == set(RECIPES) and "greedy" in policies
-    assert lineup.load_policies(["ppo"], spec, "placement")[1] == ["ppo"]
+    assert load_policies.load_policies(["ppo"], spec, "placement")[1] == ["ppo"]
     other = loading.override(spec, {"sites.count": 19})
-    assert lineup.load_policies(["all"], other, "placement")[1] == []
-    assert lineup.load_policies(["all"], spec, "joint")[1] == []
-    assert lineup.load_policies(["all", str(runs[0])], WORLD, "placement")[1] == ["toy-0"]
+    assert load_policies.load_policies(["all"], other, "placement")[1] == []
+    assert load_policies.load_policies(["all"], spec, "joint")[1] == []
+    assert load_policies.load_policies(["all", str(runs[0])], WORLD, "placement")[1] == ["toy-0"]
     with pytest.raises(ValueError, match="ppo: no trained policy comes with the scenario 'toy-3'"):
-        lineup.load_policies(["ppo"], WORLD, "placement")
+        load_policies.load_policies(["ppo"], WORLD, "placement")
 
 
 def test_a_run_folder_named_like_a_recipe_keeps_its_name(tmp_path):
@@ -94,7 +94,7 @@ def test_a_run_folder_named_like_a_recipe_keeps_its_name(tmp_path):
     mine.mkdir()
     for file in pretrained.folder_of("rpi", "store-loss").iterdir():
         (mine / file.name).write_bytes(file.read_bytes())
-    policies, learned = lineup.load_policies([str(mine), "ppo"], spec, "placement")
+    policies, learned = load_policies.load_policies([str(mine), "ppo"], spec, "placement")
     assert learned == ["ppo", "shipped ppo"] and len(policies) == 2
     assert [recipe_of(policies[name].meta) for name in learned] == ["rpi", "ppo"]  # type: ignore[attr-defined]
 
@@ -104,8 +104,8 @@ def test_seeds_of_one_training_are_told_from_other_trainings(runs, tmp_path):
         WORLD, "placement", small_settings(shaped=False, gamma=0.9), seed=2, out=tmp_path / "x", quiet=True
     )
     names = [*map(str, runs), str(other), "greedy"]
-    policies, _ = lineup.load_policies(names, WORLD, "placement")
-    assert lineup.seeds_of_one_training(policies) == [["toy-0", "toy-1"]]
+    policies, _ = load_policies.load_policies(names, WORLD, "placement")
+    assert load_policies.seeds_of_one_training(policies) == [["toy-0", "toy-1"]]
 
 
 def test_curves_hold_what_the_runs_met_and_the_baselines(runs):

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from og_agents import heuristics, lineup
+from og_agents import heuristics, load_policies
 from og_agents.evaluation import playing
 from og_agents.policy import Policy, attach
 from og_env import IDS, TASKS
@@ -190,7 +190,7 @@ def run(options: argparse.Namespace) -> None:
         if loading.load(state.scenario) != spec:
             raise ValueError(f"{path}: of another scenario than {states[0][0]}: ask for one at a time")
     task = task_of(options.policy, options.env)
-    ((_, policy),) = lineup.load_policies([options.policy], spec, task, option="--policy")[0].items()
+    ((_, policy),) = load_policies.load_policies([options.policy], spec, task, option="--policy")[0].items()
     adviser = Adviser(policy, spec, task)
     adviser.decide(states[0][1], str(states[0][0]))
     for path, state in states:

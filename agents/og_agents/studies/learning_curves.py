@@ -14,7 +14,7 @@ from og_agents import heuristics, pretrained
 from og_agents.evaluation import playing
 from og_agents.evaluation.figures import ACCENT, ALARM, FONT_PT, GREY, SECOND, png
 from og_agents.learning import checkpoint
-from og_agents.lineup import make_planner
+from og_agents.load_policies import make_planner
 from og_agents.pretrained.recipes import recipe_of
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
