@@ -13,9 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path[:0] = (
-    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
-)  # needs no installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.validation import speed
 from og_env.command_line import Parser, guarded

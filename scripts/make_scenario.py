@@ -17,9 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = (
-    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
-)  # needs no installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.toml_text import written
 from og_env.command_line import Parser, guarded

@@ -22,9 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = (
-    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
-)  # needs no installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.evaluation.leaderboard import markdown_table as table
 from og_agents.evaluation.leaderboard import read_summary

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = (
-    str(Path(__file__).resolve().parents[1] / folder) for folder in (".", "agents")
-)  # needs no installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.validation import failure_process, queues, rtt_fit, thundering_herd
 from og_env.command_line import Parser, guarded

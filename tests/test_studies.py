@@ -20,7 +20,8 @@ from og_agents.studies import ablation_runs, ablations
 from og_agents.studies.ablations import AS_IS, FULL, VARIANTS, WORLDS, Study, chosen
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
-from scripts import ablations, train
+from scripts import ablations as script
+from scripts import train
 
 ROOT = Path(__file__).parents[1]
 ASKED = "no-prior,ppo-from-rpi,joint,no-warmth,twin"
@@ -58,7 +59,7 @@ def quick(patch: pytest.MonkeyPatch, names: list[str]) -> None:
         names.append(name)
         return train.main([*words, "--quiet"])
 
-    patch.setattr(ablations, "train", here)
+    patch.setattr(script, "train", here)
 
 
 def arguments(files: tuple[str, str], out: Path, *more: str) -> list[str]:
@@ -72,7 +73,7 @@ def study(files, tmp_path_factory) -> tuple[Path, dict, list[str]]:
     out, names = tmp_path_factory.mktemp("ablations"), []
     with pytest.MonkeyPatch.context() as patch:
         quick(patch, names)
-        assert ablations.main(arguments(files, out, "--variants", ASKED)) == 0
+        assert script.main(arguments(files, out, "--variants", ASKED)) == 0
     return out / "toy-3", json.loads((out / "toy-3" / "summary.json").read_text(encoding="utf-8")), names
 
 
@@ -156,7 +157,7 @@ def test_a_recorded_command_trains_the_same_weights_in_a_process_of_its_own(stud
     assert words[:2] == ["python", "scripts/train.py"] and run["training_s"] > 0
     words = [str(tmp_path) if word == str(folder / "no-prior-1") else word for word in words[2:]]
     assert str(tmp_path) in words
-    assert ablations.train("again", words) == 0
+    assert script.train("again", words) == 0
     assert (tmp_path / checkpoint.WEIGHTS).read_bytes() == (folder / "no-prior-1" / checkpoint.WEIGHTS).read_bytes()
 
 
@@ -180,12 +181,12 @@ def test_a_stopped_study_goes_on_with_what_is_not_complete(study, files, tmp_pat
     metrics.write_text("\n".join(metrics.read_text().splitlines()[:-1]) + "\n")
     (folder / "rpi-1" / checkpoint.WEIGHTS).touch()
     capsys.readouterr()
-    assert ablations.main([*again, "--only-report"]) == 0 and in_process == []
+    assert script.main([*again, "--only-report"]) == 0 and in_process == []
     printed = capsys.readouterr().out
     assert "no-prior: seed 0 is not in it: not trained to the end" in printed
     assert "fewer than 3 training seeds" in printed and "constants" not in printed
     assert row_of(json.loads((folder / "summary.json").read_text()), "no-prior")["seeds"] == [1]
-    assert ablations.main(again) == 0
+    assert script.main(again) == 0
     assert in_process == ["no-prior-0", "ppo-from-rpi-1"]
     for seed in (0, 1):
         weights = f"no-prior-{seed}/{checkpoint.WEIGHTS}"
@@ -208,7 +209,7 @@ def test_a_run_with_other_settings_is_not_taken(study, files):
 
 def test_rows_say_why_they_are_left_out(tmp_path, capsys):
     out = ["--out", str(tmp_path), "--only-report", "--episodes", "2"]
-    assert ablations.main(["--scenario", "toy-3", "--variants", "mlp,independent,twin", *out]) == 0
+    assert script.main(["--scenario", "toy-3", "--variants", "mlp,independent,twin", *out]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:5]] == [FULL, "mlp", "independent", "twin"]
     assert "left out: not trained" in lines[1] and "left out: not trained" in lines[2]
@@ -226,8 +227,8 @@ def test_rows_say_why_they_are_left_out(tmp_path, capsys):
 
 @pytest.mark.parametrize(("code", "expected"), [(1, 2), (130, 130)])
 def test_a_training_that_fails_or_is_stopped_ends_the_study(code, expected, files, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(ablations, "train", lambda name, words: code if name == "mlp-1" else 0)
-    assert ablations.main(arguments(files, tmp_path, "--variants", "mlp")) == expected
+    monkeypatch.setattr(script, "train", lambda name, words: code if name == "mlp-1" else 0)
+    assert script.main(arguments(files, tmp_path, "--variants", "mlp")) == expected
     error = capsys.readouterr().err
     assert ("mlp-1: python scripts/train.py" if code == 1 else "the same command goes on") in error
     assert not (tmp_path / "toy-3" / "summary.json").exists()
@@ -317,7 +318,7 @@ def test_seeds_are_compared_on_the_same_episodes_alone(files):
 def test_bad_input_is_one_line_and_code_2(given, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     try:
-        code = ablations.main(given)
+        code = script.main(given)
     except SystemExit as end:
         code = end.code
     error = capsys.readouterr().err

@@ -19,7 +19,7 @@ from og_agents.pretrained.recipes import RECIPES, RUN
 from og_env.scenario.reading import read_json
 
 Json = dict[str, Any]
-RECORD = Path(__file__).parent / "pretrained" / "evidence.json"
+RECORD = Path(__file__).parent / "learning_gains.json"
 """what came of the seeds that were trained so far"""
 FAST, AHEAD = "fast", "ahead"
 """folders of a scenario's two benchmarks"""
