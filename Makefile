@@ -15,8 +15,8 @@ MINUTES ?= 2
 RUN = .venv/bin/python
 STAMP = .venv/.installed
 COMPAT = 1.2.2 newest
-COMPAT_TESTS = tests/test_env.py tests/test_options.py tests/test_golden.py tests/test_vector_reward.py \
-	tests/test_sb3_adapter.py tests/test_checkpoint.py tests/test_examples.py
+COMPAT_TESTS = tests/contracts/test_env.py tests/simulator/test_reset_options.py tests/contracts/test_golden.py tests/contracts/test_vector_reward.py \
+	tests/agents/test_sb3_adapter.py tests/agents/learning/test_checkpoint.py tests/scripts/test_examples.py
 
 .PHONY: venv demo pretrained bench test test-slow test-compat test-ray lint format clean
 
@@ -53,7 +53,7 @@ test-compat: $(COMPAT:%=.venv-compat/%/.installed)
 	done
 
 test-ray: .venv-compat/ray/.installed
-	.venv-compat/ray/bin/python -m pytest -q tests/test_ray_evaluate.py tests/test_rllib.py tests/test_examples.py
+	.venv-compat/ray/bin/python -m pytest -q tests/agents/cluster/test_ray_evaluate.py tests/agents/cluster/test_rllib.py tests/scripts/test_examples.py
 
 # the other packages are those of constraints.txt
 .venv-compat/%/.installed: pyproject.toml constraints.txt

@@ -1,0 +1,205 @@
+"""Training by RLlib: the same networks and files, and the same weights whether workers die or not."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from og_agents.cluster import ray_cluster
+from og_agents.evaluation import playing
+from og_agents.learning import checkpoint, ppo
+from og_env.vector_env import NetworkVectorEnv
+from scripts import benchmark
+from scripts import train as script
+from tests.cases.ray_nodes import two_nodes
+from tests.cases.short_training import SMALL, short_world, small_settings
+
+WORLD = short_world()
+TIMESTEPS = 5 * SMALL["n_envs"] * SMALL["n_steps"]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::UserWarning"
+)
+
+
+def rllib():
+    """The module, where Ray is."""
+    pytest.importorskip("ray", reason="needs the extra rllib, in a venv of its own")
+    ray_cluster.module()
+    from og_agents.cluster import rllib_train
+
+    return rllib_train
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Ray on this machine."""
+    rllib()
+    with ray_cluster.connected(None, 2) as ray:
+        yield ray
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """metrics.csv without its times."""
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return [{name: cell for name, cell in row.items() if "elapsed" not in name} for row in csv.DictReader(file)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "changes"),
+    [("placement", {}), ("joint", {}), ("routing", {}), ("placement", {"policy": "mlp", "interface": "operations"})],
+)
+def test_the_network_is_that_of_the_other_engine(task, changes, alone):
+    from og_agents.cluster.rllib_module import PolicyModule, packed_space
+
+    settings = small_settings(**changes)
+    meta = ppo.make_meta(settings, task, WORLD, 0)
+    env = NetworkVectorEnv(4, task, WORLD, **meta["env_kwargs"])
+    seen, info = env.reset(seed=0)
+    masked = task != "routing"
+    model = {"kind": meta["policy"], "masked": masked, "kwargs": meta["policy_kwargs"], "seed": 0}
+    model["observation_space"] = env.single_observation_space
+    packed = packed_space(env.single_observation_space, env.single_action_space, masked)
+    module = PolicyModule(observation_space=packed, action_space=env.single_action_space, model_config=model)
+    masks = {"action_masks": info["action_mask"]} if masked else {}
+    rows = np.concatenate([seen, info["action_mask"].astype(np.float32)], axis=1) if masked else seen
+    with torch.no_grad():
+        scores = module.forward_exploration({"obs": torch.from_numpy(rows)})["action_dist_inputs"]
+        ours = module.get_exploration_action_dist_cls().from_logits(scores)
+        actions = ours.to_deterministic().sample().numpy() if task != "routing" else scores[:, :5].clamp(-1, 1).numpy()
+        values = module.compute_values({"obs": torch.from_numpy(rows)})
+        chosen = torch.as_tensor(actions)
+        expected, log_prob, entropy = module.policy.evaluate_actions(torch.from_numpy(seen), chosen, **masks)
+    predicted, _ = module.policy.predict(seen, deterministic=True, **masks)
+    assert np.array_equal(actions, predicted)
+    assert torch.equal(values, expected.squeeze(1))
+    assert torch.allclose(ours.logp(chosen), log_prob, atol=1e-6)
+    assert torch.allclose(ours.entropy(), entropy, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "changes"),
+    [("placement", {}), ("joint", {}), ("routing", {}), ("placement", {"policy": "mlp", "interface": "operations"})],
+)
+def test_every_task_trains_and_can_be_benchmarked(task, changes, alone, tmp_path, capsys):
+    settings = small_settings(timesteps=TIMESTEPS, **changes)
+    out = rllib().train("toy-3", task, settings, seed=3, out=tmp_path / "run", runners=0, quiet=True)
+    learned = checkpoint.load(out, scenario="toy-3")
+    assert (learned.meta["task"], learned.meta["algorithm"]) == (task, "PPO" if task == "routing" else "MaskablePPO")
+    found = rows(out)
+    assert [row["timesteps"] for row in found if row["terms/cost"]] == [str(32 * i) for i in range(1, 6)]
+    assert max(float(row["validation/return"]) for row in found if row["validation/return"]) == pytest.approx(
+        learned.meta["validation_return"]
+    )
+    again = playing.run(learned, "toy-3", task, settings.evaluation_episodes, 0, split="validation")
+    assert again.returns.mean() == learned.meta["validation_return"]
+    arguments = ["--scenario", "toy-3", "--env", f"og_env/{task.capitalize()}-v0", "--episodes", "2"]
+    assert benchmark.main([*arguments, "--policies", f"static,{out}", "--out", str(tmp_path / "bench")]) == 0
+    assert "run" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_runner_started_anew_gives_the_same_fragment(alone, tmp_path):
+    from og_agents.cluster import rllib_algorithm
+    from og_agents.cluster.rllib_runner import FragmentRunner, Position
+
+    settings = small_settings()
+    meta = ppo.make_meta(settings, "placement", WORLD, 0)
+    algo = rllib_algorithm.algorithm(meta, settings, 0, 0)
+    weights = algo.weights()
+    common = {"weights": weights, "steps": 8, "offset": -1.5, "seed": 0}
+    first, second = (FragmentRunner(config=algo.config, worker_index=2, num_workers=2) for _ in range(2))
+    assert first.rows == 2
+    position = Position(0, [])
+    for update in range(4):
+        here = Position(position.round, list(position.actions))
+        one = rllib_algorithm.checked(first.fragment(update=update, position=here, **common))
+        second.make_env()
+        other = rllib_algorithm.checked(second.fragment(update=update, position=here, **common))
+        assert one.happened == other.happened and one.position.round == other.position.round
+        assert len(one.episodes) == len(other.episodes) and one.runner == 1
+        for left, right in zip(one.episodes, other.episodes, strict=True):
+            assert (left.id_, left.is_truncated, left.t_started) == (right.id_, right.is_truncated, right.t_started)
+            for name in ("observations", "actions", "rewards"):
+                assert np.array_equal(getattr(left, name).data, getattr(right, name).data)
+        position = one.position
+    assert position.round == 2, "episodes of 12 steps have ended"
+    algo.stop()
+
+
+@pytest.mark.slow
+def test_killed_runners_change_no_weight(tmp_path, monkeypatch):
+    module = rllib()
+    from og_agents.cluster import rllib_algorithm
+
+    settings = small_settings(timesteps=TIMESTEPS)
+    killed, restarts = [], []
+    with two_nodes() as cluster, ray_cluster.connected(cluster.address, 2):
+        module.train(WORLD, "placement", settings, seed=1, out=tmp_path / "calm", runners=2, quiet=True)
+        plain = rllib_algorithm.FragmentPPO._fragments
+
+        def deadly(self, *arguments):
+            if self.update in (1, 3):
+                pids = self.env_runner_group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)
+                victim = pids[self.update // 2]
+                killed.append(victim)
+                # before the call that asks for experience, and while it runs
+                threading.Timer(0.01 * (self.update // 2), os.kill, (victim, signal.SIGKILL)).start()
+            fragments = plain(self, *arguments)
+            restarts.append(self.env_runner_group.num_remote_worker_restarts())
+            return fragments
+
+        monkeypatch.setattr(rllib_algorithm.FragmentPPO, "_fragments", deadly)
+        module.train(WORLD, "placement", settings, seed=1, out=tmp_path / "deadly", runners=2, quiet=True)
+        monkeypatch.undo()
+        module.train(WORLD, "placement", settings, seed=2, out=tmp_path / "other", runners=2, quiet=True)
+    assert len(killed) == 2 and restarts[1] == 1 and restarts[-1] == 2
+    calm, deadly_rows, other = (rows(tmp_path / name) for name in ("calm", "deadly", "other"))
+    assert calm == deadly_rows and calm != other
+    tensors = [checkpoint.read_tensors(tmp_path / name / checkpoint.WEIGHTS)[0] for name in ("calm", "deadly")]
+    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+
+
+@pytest.mark.slow
+def test_the_command(alone, tmp_path, capsys):
+    small = tmp_path / "small.toml"
+    small.write_text("\n".join(f"{key} = {value}" for key, value in SMALL.items()), encoding="utf-8")
+    common = ["--scenario", "toy-3", "--config", str(small), "--timesteps", "64", "--engine", "rllib"]
+    assert script.main([*common, "--num-env-runners", "1", "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    assert "benchmark.py" in capsys.readouterr().out
+    assert checkpoint.load(tmp_path / "run").meta["scenario"]["name"] == "toy-3"
+    assert script.main([*common, "--num-env-runners", "5"]) == 2
+    error = capsys.readouterr().err
+    assert "5 env runners for 4 environments" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--num-env-runners", "2"], "--num-env-runners needs --engine rllib"),
+        (["--ray-address", "127.0.0.1:1"], "--ray-address needs --engine rllib"),
+        (["--engine", "rllib", "--resume", "runs/ppo"], "--resume goes on with runs of the engine sb3 alone"),
+        (["--engine", "rlib"], "invalid choice: 'rlib'"),
+    ],
+)
+def test_options_that_do_not_go_together(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        script.main(arguments)
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2 and message in error and error.count("\n") == 1
+
+
+def test_without_the_extra_it_says_which(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert script.main(["--scenario", "toy-3", "--engine", "rllib", "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "extra rllib" in error and error.count("\n") == 1

@@ -1,0 +1,139 @@
+"""The trained policies that come with the package, and how a run becomes one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from og_agents import load_policies, pretrained
+from og_agents.learning import checkpoint, ppo
+from og_agents.pretrained.recipes import RECIPES, recipe_of
+from og_agents.studies import learning_curves
+from og_env.scenario import loading
+from scripts import pretrain
+from tests.cases.short_training import short_world, small_settings
+
+WORLD = short_world()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    settings = small_settings(shaped=False)
+    return [
+        ppo.train(WORLD, "placement", settings, seed=seed, out=folder / f"toy-{seed}", quiet=True) for seed in (0, 1)
+    ]
+
+
+def test_the_best_run_on_validation_is_packed_with_its_record(runs, tmp_path):
+    best = pretrained.best_of(runs)
+    returns = [checkpoint.read_meta(run)["validation_return"] for run in runs]
+    assert best == runs[int(np.argmax(returns))]
+    folder = pretrained.pack(best, "python scripts/train.py --seed 0", tmp_path)
+    card = json.loads((folder / checkpoint.CARD).read_text(encoding="utf-8"))
+    assert (
+        folder == tmp_path / "ppo" / WORLD.name and card["command"].endswith("--seed 0") and card["versions"]["numpy"]
+    )
+    assert max(point["validation/return"] for point in card["learning_curve"]) == pytest.approx(
+        card["validation_return"]
+    )
+    assert checkpoint.load(folder, scenario=WORLD).name == WORLD.name
+
+
+def test_a_packed_policy_stays_where_no_new_seed_is_better(runs, tmp_path):
+    def says(folder: Path, **changes: object) -> None:
+        checkpoint.write_json(folder / checkpoint.CARD, checkpoint.read_meta(folder) | changes)
+
+    run = runs[0]
+    assert pretrained.surpassing(run, tmp_path) is None, "nothing is packed yet"
+    folder = pretrained.pack(run, "python scripts/train.py", tmp_path)
+    mean = checkpoint.read_meta(run)["validation_return"]
+    for validation_return, stays in ((mean + 1, True), (mean, True), (mean - 1, False)):
+        says(folder, validation_return=validation_return, seed=7)
+        assert (pretrained.surpassing(run, tmp_path) == folder) is stays
+    says(folder, validation_return=mean + 1, minutes=3.0)
+    assert pretrained.surpassing(run, tmp_path) is None, "another training"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("name", pretrain.SCENARIOS)
+def test_every_scenario_of_the_table_has_small_policies_of_its_present_world(name, recipe):
+    folder = pretrained.folder_of(recipe, name)
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
+    assert pretrained.folders_for(loading.load(name))[recipe] == folder, "another world: run scripts/pretrain.py"
+    card = checkpoint.read_meta(folder)
+    assert len(card["learning_curve"]) > 2 and card["commit"] and card["command"].startswith("python scripts/train.py")
+    assert recipe_of(checkpoint.load(folder, scenario=name).meta) == recipe
+
+
+def test_what_comes_along_is_in_the_order_of_its_validation():
+    folders = pretrained.folders_for(loading.load("one-cloud"))
+    returns = [checkpoint.read_meta(folder)["validation_return"] for folder in folders.values()]
+    assert len(returns) == len(RECIPES) and returns == sorted(returns, reverse=True)
+
+
+def test_all_brings_it_along_after_folders_and_only_in_its_own_world(runs):
+    spec = loading.load("one-cloud")
+    policies, learned = load_policies.load_policies(["all"], spec, "placement")
+    assert set(learned) == set(RECIPES) and "greedy" in policies
+    assert load_policies.load_policies(["ppo"], spec, "placement")[1] == ["ppo"]
+    other = loading.override(spec, {"sites.count": 19})
+    assert load_policies.load_policies(["all"], other, "placement")[1] == []
+    assert load_policies.load_policies(["all"], spec, "joint")[1] == []
+    assert load_policies.load_policies(["all", str(runs[0])], WORLD, "placement")[1] == ["toy-0"]
+    with pytest.raises(ValueError, match="ppo: no trained policy comes with the scenario 'toy-3'"):
+        load_policies.load_policies(["ppo"], WORLD, "placement")
+
+
+def test_a_run_folder_named_like_a_recipe_keeps_its_name(tmp_path):
+    spec = loading.load("store-loss")
+    mine = tmp_path / "ppo"
+    mine.mkdir()
+    for file in pretrained.folder_of("rpi", "store-loss").iterdir():
+        (mine / file.name).write_bytes(file.read_bytes())
+    policies, learned = load_policies.load_policies([str(mine), "ppo"], spec, "placement")
+    assert learned == ["ppo", "shipped ppo"] and len(policies) == 2
+    assert [recipe_of(policies[name].meta) for name in learned] == ["rpi", "ppo"]  # type: ignore[attr-defined]
+
+
+def test_seeds_of_one_training_are_told_from_other_trainings(runs, tmp_path):
+    other = ppo.train(
+        WORLD, "placement", small_settings(shaped=False, gamma=0.9), seed=2, out=tmp_path / "x", quiet=True
+    )
+    names = [*map(str, runs), str(other), "greedy"]
+    policies, _ = load_policies.load_policies(names, WORLD, "placement")
+    assert load_policies.seeds_of_one_training(policies) == [["toy-0", "toy-1"]]
+
+
+def test_curves_hold_what_the_runs_met_and_the_baselines(runs):
+    found = learning_curves.read(runs, ["greedy", "greedy_tuned"])
+    assert set(found.baselines) == {"greedy", "greedy_tuned"}
+    lines = learning_curves.table(found).splitlines()
+    metrics = (runs[0] / "metrics.csv").read_text(encoding="utf-8")
+    assert lines[1].split(",")[0] == "toy-0" and f"{float(lines[1].split(',')[3]):.3f}"[:5] in metrics
+    grid, mean = learning_curves.average(found.runs)
+    last = [run.rows[-1]["validation/return"] for run in found.runs]
+    assert mean[-1] == pytest.approx(np.mean(last)) and grid[-1] == 96
+    assert learning_curves.picture(found)[:4] == b"\x89PNG"
+    with pytest.raises(ValueError, match="no such folder"):
+        learning_curves.read([Path("nowhere")], [])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--minutes", "0"], "must be above 0"),
+        (["--seeds", "a"], "whole numbers"),
+        (["--scenarios", "one-clod"], "nearest valid: one-cloud"),
+        (["--recipes", "pp"], "nearest valid: ppo"),
+    ],
+)
+def test_bad_input_of_pretrain_is_one_line(words, message, capsys):
+    try:
+        code = pretrain.main(words)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2 and message in capsys.readouterr().err

@@ -1,0 +1,109 @@
+"""What a newcomer forgets is said in one line: packages, extras, the environment, the import, the id."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+
+import og_env  # noqa: F401 (registers the ids)
+from og_env import requirements
+from og_env.command_line import guarded
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SCRIPTS = sorted(path for path in (ROOT / "scripts").glob("*.py") if "sys.path.insert" in path.read_text("utf-8"))
+PACKAGES = {"PIL": "matplotlib", "tensordict": "torchrl", "sb3_contrib": "sb3-contrib"}
+"""what brings a module that is called otherwise"""
+
+
+def fresh(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run this Python as a new user does, without PYTHONPATH."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_what_is_needed_is_what_the_project_declares() -> None:
+    declared = {re.split(r"[<>=]", line)[0]: line for line in PROJECT["dependencies"]}
+    assert set(declared) == set(requirements.NEEDED)
+    assert declared["gymnasium"] == f"gymnasium>={'.'.join(map(str, requirements.LEAST_GYMNASIUM))},<2"
+
+
+def test_extras_are_those_of_the_project() -> None:
+    for module, extra in requirements.EXTRAS.items():
+        lines = PROJECT["optional-dependencies"][extra]
+        package = PACKAGES.get(module, module).replace("_", "-")
+        assert any(re.match(rf"{package}\b", line) for line in lines), (module, extra)
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("numba", "pydantic") else find(name))
+    with pytest.raises(ImportError, match=r"^og_env needs numba, pydantic: run `pip install \.` .* activate"):
+        requirements.check()
+
+
+@pytest.mark.parametrize(("version", "old"), [("0.29.1", True), ("1.2.1", True), ("1.2.2", False), ("1.10.0a1", False)])
+def test_an_old_gymnasium_is_named(monkeypatch: pytest.MonkeyPatch, version: str, old: bool) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    if not old:
+        return requirements.check()
+    with pytest.raises(ImportError, match=rf"needs gymnasium 1\.2\.2 or newer, not {version}: run `pip install -U"):
+        requirements.check()
+
+
+def test_a_command_without_its_extra_says_which(capsys: pytest.CaptureFixture[str]) -> None:
+    def needs(module: str) -> int:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    assert guarded(lambda: needs("torch.nn")) == 2
+    error = capsys.readouterr().err
+    assert error == "error: torch is not installed: run `pip install '.[train]'` in the project's folder\n"
+    with pytest.raises(ModuleNotFoundError):
+        guarded(lambda: needs("og_env.nowhere"))
+
+
+def test_the_adapter_without_its_extra_says_which() -> None:
+    code = "import sys; sys.modules['stable_baselines3'] = None\nimport og_agents.sb3_adapter"
+    last = fresh("-c", code, cwd=ROOT).stderr.splitlines()[-1]
+    assert "stable_baselines3 is not installed: run `pip install '.[train]'`" in last
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_python_without_the_packages_says_what_to_do(path: Path, tmp_path: Path) -> None:
+    done = fresh("-S", str(path), "--help", cwd=tmp_path)  # -S: without site-packages
+    assert done.returncode == 1
+    assert re.match(r"ImportError: og_env needs .*activate the environment", done.stderr.splitlines()[-1])
+
+
+def test_scripts_run_from_another_folder(tmp_path: Path) -> None:
+    assert len(SCRIPTS) >= 10
+    done = fresh(str(ROOT / "scripts" / "audit.py"), "--scenario", "toy-3", "--json", cwd=tmp_path)
+    assert done.returncode == 0 and '"nodes": 3' in done.stdout
+
+
+def test_the_id_may_bring_its_own_import() -> None:
+    code = "import gymnasium as gym; print(gym.make('og_env:og_env/Placement-v0', scenario='toy-3').spec.id)"
+    assert fresh("-c", code, cwd=ROOT).stdout.strip() == "og_env/Placement-v0"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("og_env/Placment-v0", "Did you mean: `Placement`?"),
+        ("og_env/Placement-v9", r"versioned environments: \[ `v0` \]"),
+        ("og-env/Placement-v0", "Did you mean: `og_env`?"),
+    ],
+)
+def test_a_wrong_id_names_the_right_one(wrong: str, message: str) -> None:
+    with pytest.raises(gym.error.UnregisteredEnv, match=message):
+        gym.make(wrong)

@@ -1,0 +1,106 @@
+"""A scenario from a table of nodes: the file that is written loads, says what it is, and starts as the table says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+
+import og_env  # noqa: F401 (registers the ids)
+from og_env.render.world_text import gpus_for_load
+from og_env.scenario import loading
+from scripts import make_scenario as script
+
+ROOT = Path(__file__).parents[2]
+FLEET = ROOT / "scripts" / "examples" / "fleet.csv"
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = script.main(words)
+    out, error = capsys.readouterr()
+    return code, out, error
+
+
+def test_the_example_fleet_becomes_a_world(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "new" / "fleet.toml"
+    code, out, error = run(capsys, str(FLEET), "--out", str(path), "--shocks-per-day", "6")
+    assert (code, error) == (0, "")
+    assert "14 nodes of 9 providers in 13 countries" in out and f"python -m og_env show {path}" in out
+    spec = loading.load(path)
+    assert spec.name == "fleet" and spec.failures.shocks_per_day == 6
+    assert set(spec.failures.kind_shares) == {"provider", "grid", "transit"}
+    assert spec.start.placement == "named" and spec.start.store_sites == ("near-4", "lone-3", "lone-7")
+    env = gym.make("og_env/Placement-v0", scenario=str(path))
+    env.reset(seed=0)
+    *_, info = env.step(0)
+    assert info["gateways_live"] == 6 and info["replicas_warm"] == 24
+
+
+def test_demand_is_what_half_of_the_fleet_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, nodes = tmp_path / "plain.toml", tmp_path / "plain.csv"
+    rows = "".join(f"n{at},P,DE,Frankfurt,L40S,8\n" for at in range(6))
+    nodes.write_text("node,provider,country,city,gpu,gpus\n" + rows, encoding="utf-8")
+    assert run(capsys, str(nodes), "--out", str(path), "--models", "llama-3.1-8b-bf16")[0] == 0
+    whole = loading.resolve(loading.load(path))
+    [(need, hosts)] = script.replicas_needed(whole)
+    assert hosts == 6 and need == pytest.approx(3, rel=0.05)
+    assert gpus_for_load(whole) <= 24
+    assert whole.spec.start.replicas_per_model == 3
+    assert whole.models[0].verification == "none"
+
+
+def test_names_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, nodes = tmp_path / "odd.toml", tmp_path / "odd.csv"
+    odd = 'é "1"\\ \x7f\u2028 = [x]'
+    nodes.write_text('node,provider,country,city\n"' + odd.replace('"', '""') + '",P,DE,\n', encoding="utf-8")
+    code, _, error = run(capsys, str(nodes), "--out", str(path), "--name", "odd # name")
+    assert (code, error) == (0, "")
+    spec = loading.load(path)
+    assert [site.name for site in loading.sites_of(spec)] == [odd] and spec.name == "odd # name"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--out", "fleet.txt"), "--out fleet.txt: the name of a scenario file ends in .toml"),
+        (("--sample", "0"), "--sample is 0; it must be at least 1"),
+        (("--map", "provider"), "--map provider: write COLUMN=KIND"),
+        (("--map", "provder=provider"), "no column 'provder' (nearest valid: provider)"),
+        (("--models", "llama"), "--models: unknown model 'llama' (nearest valid:"),
+        (("--regions", "pariss"), "--regions: unknown region 'pariss' (nearest valid: paris)"),
+        (("--regions", "0"), "regions.count"),
+        (("--gpu", "H10"), "unknown GPU 'H10' (nearest valid: H100)"),
+        (("--requests-per-s", "-1"), "--requests-per-s is -1; it must be at least 0"),
+    ],
+)
+def test_bad_input_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    place = () if "--out" in words else ("--out", str(tmp_path / "x.toml"))
+    code, out, error = run(capsys, str(FLEET), *place, *words)
+    assert (code, out) == (2, "")
+    assert message in error and error.startswith("error: ") and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_not_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("precious", encoding="utf-8")
+    code, _, error = run(capsys, str(FLEET), "--out", str(path))
+    assert code == 2 and "--force replaces it" in error and path.read_text(encoding="utf-8") == "precious"
+    assert run(capsys, str(FLEET), "--out", str(path), "--force")[0] == 0
+
+
+def test_too_many_nodes_name_the_way_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = tmp_path / "many.csv"
+    nodes.write_text("node,provider,country,lat,lon\n" + "".join(f"n{at},P,DE,50,8\n" for at in range(4097)), "utf-8")
+    code, _, error = run(capsys, str(nodes), "--out", str(tmp_path / "many.toml"))
+    assert code == 2 and "4,097 nodes; a scenario has at most 4,096: take some by --sample N" in error
+
+
+def test_shocks_need_something_shared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = tmp_path / "lone.csv"
+    nodes.write_text("node,provider,country,lat,lon,grid\na,P,DE,50,8,G\nb,Q,AU,-34,151,H\n", "utf-8")
+    code, _, error = run(capsys, str(nodes), "--out", str(tmp_path / "lone.toml"), "--shocks-per-day", "4")
+    assert code == 2 and "share nothing that breaks for hours" in error

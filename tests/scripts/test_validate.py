@@ -1,0 +1,47 @@
+"""scripts/validate.py, in its quick form: what it prints, and that the claims hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts import validate
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def test_the_claims_hold_and_absent_data_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert validate.main(["--quick", "--json", "--data", str(tmp_path)]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["queue_poisson_max_error"]["mean"] <= 0.10 and result["queue_poisson_max_error"]["p95"] <= 0.20
+    assert result["joint_failure_max_z"] < result["failures"]["limit_z"]
+    assert all(herd["error"] <= 0.01 for herd in result["herd"])
+    errors = result["queue"]["mean_errors"]
+    assert set(errors) == {"poisson", "bursty"}
+    for m in errors.values():
+        assert m["mean_error"] < m["mean_error_without"]
+    assert result["rtt_mape"] is None and result["incident_spread"]["record"] is None
+    assert sorted(result["skipped"]) == [
+        "incidents/gcp_incidents.csv",
+        "rtt/cloud_interregion_rtt.csv",
+        "traces/azure2023_conv.csv",
+    ]
+    lines = validate.text(result).splitlines()
+    assert sum(line.startswith("left out: ") for line in lines) == 3 and max(map(len, lines)) <= 128
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no data at {DATA}")
+def test_recorded_data_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validate.queues, "STREAMS", (2,))
+    monkeypatch.setattr(validate.queues, "QUICK_STREAMS", (2,))
+    result = validate.validate(DATA, quick=True)
+    assert result["rtt_mape"] <= 0.16 and max(result["rtt"]["shipped"].values()) <= 0.16
+    assert "conversation" in result["queue"]["mean_errors"] and result["skipped"] == {}
+    assert result["incident_spread"]["record"]["incidents"] == 250
+
+
+def test_a_folder_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate.main(["--data", "nowhere"]) == 2
+    assert capsys.readouterr().err == "error: nowhere: no such folder\n"
