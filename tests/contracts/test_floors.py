@@ -12,34 +12,34 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-FLOORS: tuple[tuple[str, ...], ...] = (
-    ("network", "jit", "requirements", "sheets"),
-    ("specs", "traces", "land", "binding", "named", "command_line"),
-    ("layout", "rng", "parsing", "catalog", "reward", "trust", "fields"),
-    ("fleets", "node_table", "status", "preferences"),
-    ("checks", "site_table"),
-    ("config",),
-    ("world", "show"),
-    ("lanes",),
-    ("actions", "demand", "failures", "incidents", "placement", "routing", "latency", "contingency", "render"),
-    ("tape", "survey", "glossary"),
-    ("dynamics", "oracle"),
-    ("nominal_flow",),
-    ("nominal",),
-    ("proposals", "digest"),
-    ("observation",),
-    ("advance",),
-    ("lookahead",),
-    ("simulator",),
-    ("spaces", "options", "truth", "live"),
-    ("env",),
-    ("vector_env",),
-    ("__init__",),
-    ("__main__",),
-)
-"""modules and folders of og_env, the lowest floor first"""
+FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "og_env": (
+        ("kernel", "scenario", "errors"),
+        ("__init__", "dynamics"),
+        ("planner", "render"),
+        ("observation", "trust", "__main__"),
+        ("world", "fields"),
+        ("tape",),
+        ("simulator",),
+        ("env",),
+        ("vector_env",),
+    ),
+    "agents/og_agents": (
+        ("__init__", "policy", "heuristics", "sb3_adapter"),
+        ("planners", "validation"),
+        ("evaluation",),
+        ("learning", "replay"),
+        ("pretrained", "export", "cluster"),
+        ("load_policies",),
+        ("decide", "studies"),
+    ),
+}
+"""modules and folders of each package, the lowest floor first"""
 
-FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+FLOOR_OF = {
+    folder: {name: floor for floor, names in enumerate(floors) for name in names} for folder, floors in FLOORS.items()
+}
+SOURCES = [(folder, path) for folder in FLOORS for path in sorted((ROOT / folder).rglob("*.py"))]
 REQUIRED = {"gymnasium", "llvmlite", "numba", "numpy", "pydantic"}
 """what og_env may import when it is loaded, beside the standard library"""
 
@@ -48,9 +48,9 @@ def sources(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
-def unit_of(path: Path) -> str:
-    """The module or folder of og_env that a file belongs to."""
-    return path.relative_to(ROOT / "og_env").parts[0].removesuffix(".py")
+def unit_of(folder: str, path: Path) -> str:
+    """The module or folder directly below `folder` that a file belongs to."""
+    return path.relative_to(ROOT / folder).parts[0].removesuffix(".py")
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -72,20 +72,47 @@ def violations(folder: str, forbidden: set[str]) -> list[str]:
     ]
 
 
-def test_every_module_has_a_floor() -> None:
-    assert {unit_of(path) for path in sources("og_env")} == set(FLOOR_OF)
+@pytest.mark.parametrize("folder", FLOORS)
+def test_every_module_has_a_floor(folder: str) -> None:
+    assert {unit_of(folder, path) for path in sources(folder)} == set(FLOOR_OF[folder])
 
 
-@pytest.mark.parametrize("path", sources("og_env"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_modules_import_from_below(path: Path) -> None:
-    unit = unit_of(path)
+@pytest.mark.parametrize(("folder", "path"), SOURCES, ids=[str(path.relative_to(ROOT)) for _, path in SOURCES])
+def test_modules_import_from_below(folder: str, path: Path) -> None:
+    unit, floor_of = unit_of(folder, path), FLOOR_OF[folder]
     for name, line in imported(ast.parse(path.read_text(encoding="utf-8"))):
         package, *parts = name.split(".")
-        if package != "og_env":
+        if package != Path(folder).name:
             continue
-        target = parts[0] if parts[0] in FLOOR_OF else "__init__"
+        target = parts[0] if parts and parts[0] in floor_of else "__init__"
         if target != unit:
-            assert FLOOR_OF[target] < FLOOR_OF[unit], f"{path.name}:{line}: {unit} must not import {target}"
+            assert floor_of[target] < floor_of[unit], f"{path.name}:{line}: {unit} must not import {target}"
+
+
+def imports_of_modules(folder: str) -> dict[str, set[str]]:
+    """For each module of a package, dotted, the modules of the package that it imports when it is loaded."""
+    package = Path(folder).name
+    paths = {".".join(path.relative_to(ROOT / folder).with_suffix("").parts): path for path in sources(folder)}
+    modules = {f"{package}.{name}".removesuffix(".__init__"): path for name, path in paths.items()}
+    graph: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        names = [
+            name
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name, _ in imported(node)
+        ]
+        found = {name if name in modules else name.rpartition(".")[0] for name in names}
+        graph[module] = (found & set(modules)) - {module}
+    return graph
+
+
+@pytest.mark.parametrize("folder", FLOORS)
+def test_modules_do_not_import_in_a_circle(folder: str) -> None:
+    graph = imports_of_modules(folder)
+    while free := {name for name, needs in graph.items() if not needs & set(graph)}:
+        graph = {name: needs for name, needs in graph.items() if name not in free}
+    assert not graph, f"these import one another, or what does: {sorted(graph)}"
 
 
 def test_og_env_knows_neither_agents_nor_frameworks() -> None:
@@ -102,24 +129,6 @@ def test_scripts_do_not_import_one_another() -> None:
     assert violations("scripts", names - {"__init__"}) == []
 
 
-def unit_in(folder: str, path: Path) -> str:
-    """The module or folder directly below `folder` that a file belongs to."""
-    return path.relative_to(ROOT / folder).parts[0].removesuffix(".py")
-
-
-def test_agents_do_not_import_in_a_circle() -> None:
-    graph: dict[str, set[str]] = {}
-    for path in sources("agents/og_agents"):
-        needs = graph.setdefault(unit_in("agents/og_agents", path), set())
-        for name, _ in imported(ast.parse(path.read_text(encoding="utf-8"))):
-            package, *parts = name.split(".")
-            if package == "og_agents" and parts and parts[0] != unit_in("agents/og_agents", path):
-                needs.add(parts[0])
-    while free := {name for name, needs in graph.items() if not needs & set(graph)}:
-        graph = {name: needs for name, needs in graph.items() if name not in free}
-    assert not graph, f"these import one another, or what does: {sorted(graph)}"
-
-
 def test_top_level_imports_are_the_declared_dependencies() -> None:
     allowed = REQUIRED | {"og_env"} | set(sys.stdlib_module_names)
     for path in sources("og_env"):
@@ -129,7 +138,7 @@ def test_top_level_imports_are_the_declared_dependencies() -> None:
 
 
 def test_a_fresh_import_loads_no_framework() -> None:
-    units = {unit_of(path) for path in sources("og_env")}
+    units = {unit_of("og_env", path) for path in sources("og_env")}
     modules = ["og_env", *sorted(f"og_env.{unit}" for unit in units if not unit.startswith("__"))]
     code = f"import sys, importlib\nfor name in {modules}: importlib.import_module(name)\n"
     code += "print(sorted({'torch', 'stable_baselines3', 'matplotlib'} & set(sys.modules)))"
