@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from og_env import requirements
+from og_env.errors import check_requirements, nearest_valid
 
-requirements.check()
+check_requirements()
 
 from gymnasium.envs.registration import register, registry  # noqa: E402 (what is missing is said first)
-
-from og_env.scenario.reading import nearest_valid  # noqa: E402
 
 IDS = {"placement": "og_env/Placement-v0", "routing": "og_env/Routing-v0", "joint": "og_env/Joint-v0"}
 """environment id by task"""
 TASKS = {env_id: task for task, env_id in IDS.items()}
-"""and the other way round"""
+"""task by environment id"""
 
 
 def task_of(env_id: str) -> str:

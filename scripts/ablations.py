@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.studies.ablations import VARIANTS, Study, chosen, states_for
-from og_env import requirements
-from og_env.command_line import Parser, guarded
+from og_env import errors
+from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 
 TRAIN = Path(__file__).resolve().parent / "train.py"
@@ -114,7 +114,7 @@ def study_of(options: argparse.Namespace) -> Study:
     if study.out.exists() and not study.out.is_dir():
         raise ValueError(f"{study.out}: is a file, not a folder")
     if spec.fleet == "fixed":
-        requirements.bring("highspy")  # of the planners, which play last
+        errors.import_extra("highspy")  # of the planners, which play last
     return study
 
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.validation import speed
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded
 
 SITES = (64, 128, 256, 512, 1024)
 PROPOSAL_SITES = (64, 128, 256, 512)

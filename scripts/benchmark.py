@@ -29,7 +29,7 @@ from og_agents.evaluation.episodes import Episodes
 from og_agents.load_policies import load_policies, make_planner, seeds_of_one_training
 from og_agents.policy import Policy
 from og_env import TASKS, task_of
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.reading import changes_of
 from og_env.scenario.specs import ScenarioSpec

@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

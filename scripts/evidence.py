@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from og_agents.pretrained import learning_gains
 from og_agents.pretrained.learning_gains import AHEAD, FAST
 from og_agents.pretrained.recipes import RUN
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded
 
 BENCHMARK = Path(__file__).resolve().parent / "benchmark.py"
 

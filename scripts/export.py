@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded
 
 TOLERANCE = 1e-5
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from og_agents.load_policies import load_policies
 from og_agents.studies import pareto_front, robustness
 from og_env import TASKS, task_of
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.reading import changes_of
 

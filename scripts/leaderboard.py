@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.evaluation import leaderboard
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

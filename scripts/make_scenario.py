@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.toml_text import written
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded, nearest_valid
 from og_env.render.world_text import gpus_for_load, replica_rps
 from og_env.scenario import catalog, loading
 from og_env.scenario.checks import domain_of
 from og_env.scenario.loading import DEFAULT_GPU_COUNT, ResolvedScenario
-from og_env.scenario.reading import MAX_ENTRIES, nearest_valid
+from og_env.scenario.reading import MAX_ENTRIES
 from og_env.scenario.sites_from_csv import ROLES, SiteTable, Table, read_sites
 
 MODELS = {"llama-3.1-8b-bf16": 0.5, "llama-3.1-70b-int4": 0.2, "tinyllama-1.1b-fp16": 0.25, "sdxl-fp16": 0.05}

@@ -23,9 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.pretrained.recipes import RECIPES, command, folder_of
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded, nearest_valid
 from og_env.scenario import loading
-from og_env.scenario.reading import nearest_valid
 
 ROOT = Path(__file__).resolve().parents[1]
 SCENARIOS = (

@@ -29,8 +29,8 @@ from og_agents.evaluation.leaderboard import markdown_table as table
 from og_agents.evaluation.leaderboard import read_summary
 from og_agents.pretrained.learning_gains import RECORD, filled, read, rows_of
 from og_env import IDS
-from og_env.command_line import Parser, guarded
 from og_env.env import NetworkEnv
+from og_env.errors import Parser, guarded
 from og_env.observation.fields import ROWS, TABLES
 from og_env.render.glossary import INFO_MEANINGS, KNOB_MEANINGS, METRIC_MEANINGS, OPERATION_MEANINGS, TERM_MEANINGS
 from og_env.scenario import loading

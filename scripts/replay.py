@@ -20,7 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded
 
 # isort: split
 import numpy as np

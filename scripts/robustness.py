@@ -23,7 +23,7 @@ from og_agents.evaluation.episodes import Episodes
 from og_agents.load_policies import load_policies
 from og_agents.studies import robustness
 from og_env import TASKS, task_of
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.reading import changes_of
 from og_env.simulator.reset_options import incident_of

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from og_agents.learning import train_settings
 from og_agents.learning.train_settings import TrainSettings
 from og_env import IDS, TASKS, task_of
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.reading import changes_of
 

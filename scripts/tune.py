@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from og_agents import heuristics
 from og_agents.planners.tuned import START
 from og_agents.studies import tuning
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded
 from og_env.scenario.reading import changes_of
 
 WHICH = f"heuristics (default: all with constants), planners: {', '.join(START)}"

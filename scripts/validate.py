@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.validation import failure_process, queues, rtt_fit, thundering_herd
-from og_env.command_line import Parser, guarded
+from og_env.errors import Parser, guarded
 from og_env.render.world_text import table
 from og_env.scenario.demand_trace import Trace, load_trace_csv
 from og_env.scenario.distance_model import SHIPPED

@@ -29,11 +29,10 @@ from og_agents import heuristics, load_policies
 from og_agents.evaluation import playing
 from og_agents.policy import Policy, attach
 from og_env import IDS, TASKS
-from og_env.command_line import Parser, guarded
 from og_env.dynamics import operations
+from og_env.errors import Parser, guarded, nearest_valid
 from og_env.kernel.arrays import KNOBS, TERMS
 from og_env.scenario import loading
-from og_env.scenario.reading import nearest_valid
 from og_env.simulator import compiled_calls
 from og_env.simulator.batch import source_of
 from og_env.simulator.copies import Copies, idle, outlook

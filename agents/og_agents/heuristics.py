@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from og_env.errors import nearest_valid
 from og_env.kernel.arrays import KNOBS
 from og_env.observation.fields import column
-from og_env.scenario.reading import nearest_valid
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]

@@ -12,7 +12,7 @@ from og_agents.learning.run_record import training_of
 from og_agents.policy import Policy
 from og_agents.pretrained.recipes import RECIPES
 from og_env import IDS
-from og_env.scenario.reading import nearest_valid
+from og_env.errors import nearest_valid
 from og_env.scenario.specs import ScenarioSpec
 
 

@@ -8,16 +8,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from og_env import IDS, TASKS, requirements
+from og_env import IDS, TASKS, errors
 
 try:
     from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.vec_env import VecEnv
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(requirements.hint(error) or str(error), name=error.name) from None
+    raise ModuleNotFoundError(errors.missing_extra(error) or str(error), name=error.name) from None
 
 from og_env.env import INFO_NAMES
-from og_env.scenario.reading import nearest_valid
+from og_env.errors import nearest_valid
 from og_env.vector_env import NetworkVectorEnv
 
 Infos = Literal["episode", "step"]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env import requirements
+from og_env import errors
 from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, SLOW, STORE, UNTRUSTED, VERIFIER
 from og_env.render.land import outlines
 from og_env.render.text import clock, figures
@@ -74,7 +74,7 @@ def _canvas() -> tuple[Any, Any]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(requirements.hint(error) or str(error), name=error.name) from None
+        raise ModuleNotFoundError(errors.missing_extra(error) or str(error), name=error.name) from None
     figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
     left, bottom, width, height = MAP_PX

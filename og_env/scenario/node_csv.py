@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple, NoReturn, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.scenario.reading import nearest_valid
+from og_env.errors import nearest_valid
 from og_env.scenario.specs import HostClass, Kind
 
 ALIASES = {"asn": "transit", "city": "metro"}

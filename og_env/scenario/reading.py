@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import tomllib
@@ -14,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from og_env.errors import nearest_valid
 from og_env.scenario.specs import (
     ModelEntry,
     ModelSpec,
@@ -53,26 +53,6 @@ def fail(where: str, path: Path_ | str, problem: str, wrong: str = "", valid: It
     key = path if isinstance(path, str) else dotted(path)
     message = ": ".join(_printable(part, longest) for part, longest in ((where, 4096), (key, 120)) if part)
     raise ValueError(f"{message}: {_printable(problem + nearest_valid(wrong, valid), 240)}")
-
-
-def nearest_valid(wrong: str, valid: Iterable[str]) -> str:
-    """` (nearest valid: X)`, or all the valid words where none is close and they are few."""
-    words = list(valid)
-    folded = {word.casefold(): word for word in reversed(words)}
-    close = difflib.get_close_matches(wrong.casefold(), folded, n=5, cutoff=0.4)
-    if close:
-        swapped = [word for word in close if _neighbours_swapped(word, wrong.casefold())]
-        return f" (nearest valid: {folded[(swapped or close)[0]]})"
-    return f" (valid: {', '.join(words)})" if 0 < len(words) <= 12 else ""
-
-
-def _neighbours_swapped(one: str, other: str) -> bool:
-    """Whether two words differ in the order of two neighbouring letters alone, the likeliest slip of the hand."""
-    apart = [at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]]
-    if len(one) != len(other) or len(apart) != 2 or apart[1] != apart[0] + 1:
-        return False
-    first, second = apart
-    return one[first] == other[second] and one[second] == other[first]
 
 
 def _printable(text: str, longest: int) -> str:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, NoReturn, get_args
 
 import numpy as np
 
+from og_env.errors import nearest_valid
 from og_env.scenario import catalog
 from og_env.scenario.catalog import SiteOffer
 from og_env.scenario.distance_model import countries, great_circle_km
 from og_env.scenario.node_csv import COUNTRY_ALIASES, MISSING, NodeTable, read_node_table
-from og_env.scenario.reading import nearest_valid
 from og_env.scenario.specs import HostClass, Role, TeeVendor
 
 COUNTS, PRICES = ("gpu_count", "gpus"), ("usd_per_gpu_hour", "price")

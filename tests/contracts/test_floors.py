@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "og_env": (
-        ("kernel", "scenario", "errors"),
-        ("__init__", "dynamics"),
+        ("kernel", "errors"),
+        ("__init__", "scenario", "dynamics"),
         ("planner", "render"),
         ("observation", "trust", "__main__"),
         ("world", "fields"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from og_env.errors import nearest_valid
 from og_env.scenario import loading
-from og_env.scenario.reading import changes_of, nearest_valid, read_json
+from og_env.scenario.reading import changes_of, read_json
 
 
 def test_changes_from_the_command_line_are_toml_or_words():

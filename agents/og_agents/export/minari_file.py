@@ -23,7 +23,7 @@ import gymnasium as gym
 import numpy as np
 
 from og_agents.export.dataset import ROWS, Episode, Stage
-from og_env.requirements import bring
+from og_env.errors import import_extra
 
 ROOT = "MINARI_DATASETS_PATH"
 """the environment variable by which Minari finds its datasets"""
@@ -43,9 +43,9 @@ def write(
 
     The same episodes give the same bytes. ValueError where Minari is missing, the id is none or is taken.
     """
-    bring("h5py")
-    bring("minari.utils")
-    minari = bring("minari")
+    import_extra("h5py")
+    import_extra("minari.utils")
+    minari = import_extra("minari")
     if not ID.fullmatch(dataset_id):
         raise ValueError(
             f"{dataset_id!r} is no id of a dataset: letters, digits, - and _, with a version: toy/greedy-v0"

@@ -12,7 +12,7 @@ from og_agents.export.onnx_file import graph_of
 from og_agents.export.random_actions import random_actions
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.networks import READ
-from og_env.requirements import bring
+from og_env.errors import import_extra
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 
@@ -34,7 +34,7 @@ class Agreement(NamedTuple):
 
 def session(path: Path) -> Any:
     """An onnxruntime session on one thread; ValueError where onnxruntime is missing."""
-    onnxruntime = bring("onnxruntime")
+    onnxruntime = import_extra("onnxruntime")
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])

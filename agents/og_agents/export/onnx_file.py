@@ -19,7 +19,7 @@ from torch import nn
 
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.networks import IMPOSSIBLE, SharedScorerPolicy
-from og_env.requirements import bring
+from og_env.errors import import_extra
 from og_env.simulator.spaces import choices_of
 
 OPSET = 18
@@ -67,7 +67,7 @@ def width_of(learned: LearnedPolicy) -> int:
 
 def export(learned: LearnedPolicy, path: Path) -> Path:
     """Write the policy as ONNX; ValueError where onnx is missing or the policy cannot be exported."""
-    onnx = bring("onnx")
+    onnx = import_extra("onnx")
     graph, masked = graph_of(learned), learned.meta["task"] != "routing"
     inputs: tuple[torch.Tensor, ...] = (torch.zeros(2, width_of(learned)),)
     names = ["observation"]

@@ -17,8 +17,8 @@ from og_agents.planners.rollout import Rollout
 from og_agents.planners.targets import StaticPlacement, Target
 from og_agents.planners.tuned import START, constants_of
 from og_agents.policy import Policy
+from og_env.errors import nearest_valid
 from og_env.scenario import loading
-from og_env.scenario.reading import nearest_valid
 from og_env.scenario.specs import ScenarioSpec
 
 LEVELS = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5)

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from og_agents.planners.targets import Target, starting
 from og_env.dynamics.step import TERM
 from og_env.dynamics.verification import quorum_of
+from og_env.errors import import_extra
 from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER, World
-from og_env.requirements import bring
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.world import compile_world
@@ -159,7 +159,7 @@ def members(world: World) -> Floats:
 
 def solve(programme: Programme, time_limit_s: float) -> Floats:
     """The best values found. Raises ValueError where highspy is missing or nothing was found."""
-    highspy = bring("highspy")
+    highspy = import_extra("highspy")
     solver = _silent(highspy.Highs)
     solver.silent()
     for option, value in (("time_limit", time_limit_s), ("mip_rel_gap", GAP), ("threads", 1)):

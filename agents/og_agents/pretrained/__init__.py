@@ -17,8 +17,9 @@ from og_agents.learning import checkpoint
 from og_agents.learning.compatibility import differences
 from og_agents.learning.run_record import training_of
 from og_agents.pretrained.recipes import RECIPES, recipe_of
+from og_env.errors import nearest_valid
 from og_env.scenario import loading
-from og_env.scenario.reading import nearest_valid, read_json
+from og_env.scenario.reading import read_json
 from og_env.scenario.specs import ScenarioSpec
 
 FOLDER = Path(__file__).parent

@@ -13,8 +13,8 @@ import numpy as np
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing, statistics
 from og_agents.planners.tuned import BOUNDS, SPREAD, START, constants_of
+from og_env.errors import nearest_valid
 from og_env.scenario import loading
-from og_env.scenario.reading import nearest_valid
 from og_env.scenario.specs import ScenarioSpec
 
 Constants = Mapping[str, float]

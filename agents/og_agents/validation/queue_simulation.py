@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.requirements import bring
+from og_env.errors import import_extra
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def simulate(gap_s: Floats, service_s: Floats, streams: int) -> Floats:
 
     ValueError where SimPy is not installed.
     """
-    simpy = bring("simpy")
+    simpy = import_extra("simpy")
     world = simpy.Environment()
     waits = np.zeros(len(gap_s))
     waiting: deque[tuple[int, float]] = deque()

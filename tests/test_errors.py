@@ -15,10 +15,10 @@ import gymnasium as gym
 import pytest
 
 import og_env  # noqa: F401 (registers the ids)
-from og_env import requirements
-from og_env.command_line import guarded
+from og_env import errors
+from og_env.errors import guarded
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SCRIPTS = sorted(path for path in (ROOT / "scripts").glob("*.py") if "sys.path.insert" in path.read_text("utf-8"))
 PACKAGES = {"PIL": "matplotlib", "tensordict": "torchrl", "sb3_contrib": "sb3-contrib"}
@@ -34,12 +34,12 @@ def fresh(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProce
 
 def test_what_is_needed_is_what_the_project_declares() -> None:
     declared = {re.split(r"[<>=]", line)[0]: line for line in PROJECT["dependencies"]}
-    assert set(declared) == set(requirements.NEEDED)
-    assert declared["gymnasium"] == f"gymnasium>={'.'.join(map(str, requirements.LEAST_GYMNASIUM))},<2"
+    assert set(declared) == set(errors.NEEDED)
+    assert declared["gymnasium"] == f"gymnasium>={'.'.join(map(str, errors.LEAST_GYMNASIUM))},<2"
 
 
 def test_extras_are_those_of_the_project() -> None:
-    for module, extra in requirements.EXTRAS.items():
+    for module, extra in errors.EXTRAS.items():
         lines = PROJECT["optional-dependencies"][extra]
         package = PACKAGES.get(module, module).replace("_", "-")
         assert any(re.match(rf"{package}\b", line) for line in lines), (module, extra)
@@ -49,16 +49,16 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("numba", "pydantic") else find(name))
     with pytest.raises(ImportError, match=r"^og_env needs numba, pydantic: run `pip install \.` .* activate"):
-        requirements.check()
+        errors.check_requirements()
 
 
 @pytest.mark.parametrize(("version", "old"), [("0.29.1", True), ("1.2.1", True), ("1.2.2", False), ("1.10.0a1", False)])
 def test_an_old_gymnasium_is_named(monkeypatch: pytest.MonkeyPatch, version: str, old: bool) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
     if not old:
-        return requirements.check()
+        return errors.check_requirements()
     with pytest.raises(ImportError, match=rf"needs gymnasium 1\.2\.2 or newer, not {version}: run `pip install -U"):
-        requirements.check()
+        errors.check_requirements()
 
 
 def test_a_command_without_its_extra_says_which(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,137 @@
+"""Mistakes of a user in one line: the nearest valid word, packages that are not installed, and commands that end with 2."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+NEEDED = ("gymnasium", "llvmlite", "numba", "numpy", "pydantic")
+LEAST_GYMNASIUM = (1, 2, 2)
+EXTRAS: Mapping[str, str] = MappingProxyType(
+    {
+        "matplotlib": "train",
+        "PIL": "train",
+        "safetensors": "train",
+        "sb3_contrib": "train",
+        "stable_baselines3": "train",
+        "tensorboard": "train",
+        "torch": "train",
+        "tqdm": "train",
+        "playwright": "browser",
+        "simpy": "proof",
+        "highspy": "opt",
+        "torchrl": "torchrl",
+        "tensordict": "torchrl",
+        "mo_gymnasium": "mo",
+        "optuna": "optuna",
+        "onnx": "onnx",
+        "onnxruntime": "onnx",
+        "minari": "minari",
+        "h5py": "minari",
+        "ray": "rllib",
+    }
+)
+"""module: the extra of this package that brings it"""
+
+
+def check_requirements() -> None:
+    """ImportError in one line where a package is missing or Gymnasium is too old."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"og_env needs {', '.join(missing)}: run `pip install .` in the project's folder, or activate the environment "
+            "where it is installed (`. .venv/bin/activate`)"
+        )
+    version = importlib.metadata.version("gymnasium")
+    if numbers(version) < LEAST_GYMNASIUM:
+        least = ".".join(map(str, LEAST_GYMNASIUM))
+        raise ImportError(f"og_env needs gymnasium {least} or newer, not {version}: run `pip install -U gymnasium`")
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """The first three numbers of a version, so that they compare."""
+    found = [int(part) for part in re.findall(r"\d+", version)]
+    return (*found, 0, 0, 0)[:3]
+
+
+def import_extra(module: str) -> Any:
+    """The module, which an extra brings; ValueError in one line where it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        line = missing_extra(error)
+        if line is None:
+            raise
+        raise ValueError(line) from None
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """The line for a module that an extra brings; None for any other."""
+    module = (error.name or "").split(".")[0]
+    if module not in EXTRAS:
+        return None
+    return f"{module} is not installed: run `pip install '.[{EXTRAS[module]}]'` in the project's folder"
+
+
+def nearest_valid(wrong: str, valid: Iterable[str]) -> str:
+    """` (nearest valid: X)`, or all the valid words where none is close and they are few."""
+    words = list(valid)
+    folded = {word.casefold(): word for word in reversed(words)}
+    close = difflib.get_close_matches(wrong.casefold(), folded, n=5, cutoff=0.4)
+    if close:
+        swapped = [word for word in close if _neighbours_swapped(word, wrong.casefold())]
+        return f" (nearest valid: {folded[(swapped or close)[0]]})"
+    return f" (valid: {', '.join(words)})" if 0 < len(words) <= 12 else ""
+
+
+def _neighbours_swapped(one: str, other: str) -> bool:
+    """Whether two words differ in the order of two neighbouring letters alone, the likeliest slip of the hand."""
+    apart = [at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]]
+    if len(one) != len(other) or len(apart) != 2 or apart[1] != apart[0] + 1:
+        return False
+    first, second = apart
+    return one[first] == other[second] and one[second] == other[first]
+
+
+def report_error(message: str) -> int:
+    """Print the line; returns the exit code."""
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with an option in one line; options are not abbreviated."""
+
+    def __init__(self, doc: str | None) -> None:
+        super().__init__(description=(doc or "").split("\n")[0], allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(report_error(message))
+
+
+def guarded(run: Callable[[], int | None]) -> int:
+    """Run a command; its own exit code (None is 0), or that of what it raised. A reader that closed the pipe is no error."""
+    try:
+        return run() or 0
+    except ValueError as error:
+        return report_error(str(error))
+    except ModuleNotFoundError as error:
+        line = missing_extra(error)
+        if line is None:
+            raise
+        return report_error(line)
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        return report_error(f"{error.filename}: {error.strerror}")
+    except KeyboardInterrupt:
+        print("stopped: nothing was written", file=sys.stderr)
+        return 130
