@@ -8,7 +8,7 @@ Index codes: phases, roles, status bits, effects, terms and metrics are the cons
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -323,6 +323,23 @@ class Scratch(NamedTuple):
     free_share: array("f8", "C N")  # of its GPUs
     distance: array("f8", "C N")  # demand-weighted, as the observation has it
     growth: array("f8", "C U")  # expected demand after the look-ahead over the present one
+
+
+class Environment(Protocol):
+    """One environment as kernels see it. Its views lack the leading index: `env.state.phase[model, site]`."""
+
+    b: int
+    """its place in the batch"""
+    k: int
+    """the index of its world"""
+    c: int
+    """the slot of scratch memory in use"""
+    world: Any
+    tape: Any
+    state: Any
+    output: Any
+    scratch: Any
+    memo: Any
 
 
 GROUPS = (World, Tape, State, Output, Scratch, Memo)
