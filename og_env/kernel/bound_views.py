@@ -23,6 +23,16 @@ LEADING = {"W": "k", "B": "b", "C": "c"}
 INDICES = ("b", "k", "c")
 
 
+def seen_as(dtype: Any) -> Any:
+    """The type of a value once it is read: int32 becomes int64, so that no kernel is compiled once for either."""
+    return types.int64 if dtype == types.int32 else dtype
+
+
+def _read(context: Any, builder: Any, field: FieldType, *place: Any) -> Any:
+    value = read(context, builder, field, *place)
+    return context.cast(builder, value, field.dtype, seen_as(field.dtype))
+
+
 class BoundField(types.Type):
     """Compile-time type of a field without its first dimension: address and leading index."""
 
@@ -76,7 +86,7 @@ class BoundViewAttributes(AttributeTemplate):
     key = BoundView
 
     def generic_resolve(self, view: BoundView, name: str) -> Any:
-        return view.scalars[name].dtype if name in view.scalars else view.fields.get(name)
+        return seen_as(view.scalars[name].dtype) if name in view.scalars else view.fields.get(name)
 
 
 @infer_getattr
@@ -100,7 +110,7 @@ def _lower_view(context: Any, builder: Any, env: EnvType, value: Any, name: str)
 def _lower_attribute(context: Any, builder: Any, view: BoundView, value: Any, name: str) -> Any:
     registers = cgutils.create_struct_proxy(view)(context, builder, value)
     if name in view.scalars:
-        return read(context, builder, view.scalars[name], registers.table, types.intp, registers.first)
+        return _read(context, builder, view.scalars[name], registers.table, types.intp, registers.first)
     return _place(context, builder, view.fields[name], registers.table, registers.first)
 
 
@@ -109,7 +119,8 @@ def _lower_scalar_write(context: Any, builder: Any, sig: Any, args: Any, name: s
     view, kind = sig.args[0], sig.args[0].scalars[name]
     registers = cgutils.create_struct_proxy(view)(context, builder, args[0])
     address = element(context, builder, kind, registers.table, types.intp, registers.first)
-    value = context.data_model_manager[kind.dtype].as_data(builder, args[1])
+    value = context.cast(builder, args[1], sig.args[1], kind.dtype)
+    value = context.data_model_manager[kind.dtype].as_data(builder, value)
     mark(builder, kind, builder.store(value, address))
 
 
@@ -148,7 +159,7 @@ def fits(field: Any, index: Any) -> bool:
 @infer_global(operator.getitem)
 class ReadBound(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
-        return signature(args[0].dtype, *args) if fits(args[0], args[1]) else None
+        return signature(seen_as(args[0].dtype), *args) if fits(args[0], args[1]) else None
 
 
 @infer_global(operator.setitem)
@@ -161,7 +172,7 @@ class WriteBound(AbstractTemplate):
 @lower_builtin(operator.getitem, BoundField, types.Any)
 def _lower_read(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     field = sig.args[0]
-    return read(context, builder, field.field, *whole(context, builder, field, args[0], sig.args[1], args[1]))
+    return _read(context, builder, field.field, *whole(context, builder, field, args[0], sig.args[1], args[1]))
 
 
 @lower_builtin(operator.setitem, BoundField, types.Any, types.Any)

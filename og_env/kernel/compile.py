@@ -11,9 +11,11 @@ from typing import Any
 
 import numba
 import numba.extending
+from numba.core import typed_passes, types, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.compiler_machinery import PassManager
 
 njit: Any = numba.njit
 intrinsic: Any = numba.extending.intrinsic
@@ -59,23 +61,57 @@ class KernelLibrary(JITCodeLibrary):
 
 
 class KernelCompiler(Compiler):
-    """Numba's compiler with a KernelLibrary."""
+    """Numba's compiler with a KernelLibrary and eleven of its passes.
+
+    The others serve what kernels do not use: generators, closures, lists, array expressions and objects of Python.
+    """
 
     def __init__(self, typingctx: Any, targetctx: Any, library: Any, *others: Any) -> None:
         super().__init__(typingctx, targetctx, KernelLibrary(targetctx.codegen(), "kernel"), *others)
+
+    def define_pipelines(self) -> list[PassManager]:
+        """The one pipeline of kernels."""
+        passes = PassManager("kernel")
+        for step in (
+            untyped_passes.TranslateByteCode,
+            untyped_passes.FixupArgs,
+            untyped_passes.IRProcessing,
+            untyped_passes.DeadBranchPrune,
+            untyped_passes.GenericRewrites,
+            untyped_passes.ReconstructSSA,
+            typed_passes.NopythonTypeInference,
+            typed_passes.PreLowerStripPhis,
+            typed_passes.IRLegalization,
+            typed_passes.NativeLowering,
+            typed_passes.NoPythonBackend,
+        ):
+            passes.add_pass(step, step.__name__)
+        passes.finalize()
+        return [passes]
 
 
 KERNEL_OPTIONS = OPTIONS | {"no_cpython_wrapper": True, "pipeline_class": KernelCompiler}
 
 
+def _without_literals(compiled: Any) -> Any:
+    """The function, compiled for the type of a constant argument rather than for each constant."""
+    template = compiled.get_call_template
+
+    def get_call_template(args: Any, kws: Any) -> Any:
+        return template(tuple(map(types.unliteral, args)), {name: types.unliteral(kind) for name, kind in kws.items()})
+
+    compiled.get_call_template = get_call_template
+    return compiled
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """A compiled function that only compiled functions call: part of an `entry`, without a cache of its own."""
-    return njit(**KERNEL_OPTIONS)(function)
+    return _without_literals(njit(**KERNEL_OPTIONS)(function))
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """A kernel that becomes part of every kernel that calls it: for what is small and called for every cell."""
-    return njit(**KERNEL_OPTIONS, forceinline=True)(function)
+    return _without_literals(njit(**KERNEL_OPTIONS, forceinline=True)(function))
 
 
 def entry(function: Callable[..., Any]) -> Any:
