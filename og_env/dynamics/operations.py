@@ -7,8 +7,8 @@ gateway by site: V = 1 + 3 M N + 6 N in all.
 from __future__ import annotations
 
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, FROZEN, LOADING, ON_DISK, STAGING, STORE
+from og_env.kernel.bound_views import row_of
 from og_env.kernel.compile import kernel
-from og_env.kernel.views import row_of
 
 LAUNCH, RETIRE, STAGE = range(3)
 VERBS = ("launch", "retire", "stage")

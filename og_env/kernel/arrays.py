@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from og_env.kernel.bound_views import EnvType, binder
-from og_env.kernel.views import HEADER, array, fields, viewer
+from og_env.kernel.bound_views import ViewType, binder
+from og_env.kernel.views import HEADER, array, fields
 
 ABSENT, STAGING, ON_DISK, FETCHING, LOADING, WARM = range(6)
 """a model at a site: STAGING fetches to disk only; FETCHING, LOADING and WARM hold GPUs"""
@@ -343,26 +343,17 @@ class Environment(Protocol):
 
 
 GROUPS = (World, Tape, State, Output, Scratch, Memo)
-_FIRST = {}
-_next = HEADER
-for _group in GROUPS:
-    _FIRST[_group] = _next
-    _next += len(fields(_group))
 
-world_of = viewer(World, _FIRST[World], constant=True)
-tape_of = viewer(Tape, _FIRST[Tape])
-state_of = viewer(State, _FIRST[State])
-output_of = viewer(Output, _FIRST[Output])
-scratch_of = viewer(Scratch, _FIRST[Scratch])
-memo_of = viewer(Memo, _FIRST[Memo])
 
-_VIEWS = {
-    "world": world_of.view,
-    "tape": tape_of.view,
-    "state": state_of.view,
-    "output": output_of.view,
-    "scratch": scratch_of.view,
-    "memo": memo_of.view,
-}
-environment = binder(EnvType(_VIEWS), state_of.view.fields["world"])
+def _views() -> dict[str, ViewType]:
+    """A view of each layout; their addresses follow one another in the table."""
+    views, first = {}, HEADER
+    for layout in GROUPS:
+        views[layout.__name__.lower()] = ViewType(layout, first, constant=layout is World)
+        first += len(fields(layout))
+    return views
+
+
+_VIEWS = _views()
+environment = binder(_VIEWS, _VIEWS["state"].fields["world"])
 """the compiled function (table, b, c) -> one environment, from which kernels read and write"""

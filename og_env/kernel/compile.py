@@ -39,20 +39,22 @@ _STAMP = package_stamp(Path(__file__).parents[1])
 
 
 class KernelLibrary(JITCodeLibrary):
-    """The code of a kernel, as it is typed: only the entry that it is linked into is optimised and made machine code.
+    """The code of a kernel as it is typed. Only the entry that it is linked into is optimised and made machine code.
 
-    Numba does both for every function together with all that it calls, which for nested functions takes five times as
-    long and is thrown away here.
+    Numba does both for every function together with all that it calls. For nested functions that takes five times as
+    long, and the result is thrown away.
     """
 
     @property
     def codegen(self) -> Any:
+        """Numba asks its code generator for places of Python environments; this library answers itself."""
         return self
 
     def set_env(self, name: str, env: Any) -> None:
-        """Nothing: without machine code there is no place for a Python environment."""
+        """Do nothing: without machine code there is no place for a Python environment."""
 
     def finalize(self) -> None:
+        """Link the kernels that this one calls, and leave the result as it is."""
         self._raise_if_finalized()
         for library in dict.fromkeys(self._linking_libraries):
             self._reload_init.update(library._reload_init)
@@ -131,8 +133,10 @@ _told: set[Any] = set()
 
 
 def _load_backend(compiled: Any) -> None:
-    """What numba loads before its first kernel, with the collector off: it would look through 200 modules, of which
-    nothing is ever freed, again and again."""
+    """Load what Numba needs before its first kernel, with the garbage collector off.
+
+    The collector would look through 200 modules again and again, of which nothing is ever freed.
+    """
     with global_compiler_lock:
         collects = gc.isenabled()
         gc.disable()

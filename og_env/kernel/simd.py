@@ -18,9 +18,9 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import ConcreteTemplate, signature
 from numba.extending import models, register_model
 
-from og_env.kernel.bound_views import BoundField, whole
+from og_env.kernel.bound_views import FieldType, element, infer_global, mark
 from og_env.kernel.compile import intrinsic
-from og_env.kernel.views import LANES, FieldType, element, infer_global, mark
+from og_env.kernel.views import LANES
 
 LOWEST, HIGHEST = -700.0, 700.0
 """arguments of the exponential end there"""
@@ -50,7 +50,7 @@ LANES_TYPE = LanesType()
 
 
 @register_model(LanesType)
-class LanesModel(models.PrimitiveModel):
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: LanesType) -> None:
         super().__init__(manager, kind, ir.VectorType(REAL, LANES))
 
@@ -103,9 +103,8 @@ def load(typingctx: Any, field: FieldType, index: Any) -> Any:
     _check(field)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        own, place = _located(context, builder, signature, args)
-        address = element(context, builder, own, *place)
-        return mark(builder, own, builder.load(_wide(builder, address), align=8))
+        address = element(context, builder, field, args[0], signature.args[1], args[1])
+        return mark(builder, field, builder.load(_wide(builder, address), align=8))
 
     return LANES_TYPE(field, index), codegen
 
@@ -116,24 +115,15 @@ def store(typingctx: Any, field: FieldType, index: Any, value: Any) -> Any:
     _check(field)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        own, place = _located(context, builder, signature, args)
-        address = element(context, builder, own, *place)
-        mark(builder, own, builder.store(args[2], _wide(builder, address), align=8))
+        address = element(context, builder, field, args[0], signature.args[1], args[1])
+        mark(builder, field, builder.store(args[2], _wide(builder, address), align=8))
         return context.get_dummy_value()
 
     return types.none(field, index, LANES_TYPE), codegen
 
 
-def _located(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    """The field, and where in it an element stands."""
-    field = signature.args[0]
-    if isinstance(field, BoundField):
-        return field.field, whole(context, builder, field, args[0], signature.args[1], args[1])
-    return field, (args[0], signature.args[1], args[1])
-
-
 def _check(field: Any) -> None:
-    if not isinstance(field, FieldType | BoundField) or field.dtype != types.float64:
+    if not isinstance(field, FieldType) or field.dtype != types.float64:
         raise TypeError(f"lanes are read from and written to float64 fields, not {field}")
 
 
@@ -197,8 +187,10 @@ def _cast(builder: Any, value: Any, kind: Any) -> Any:
 
 
 def _polynomial(builder: Any, x: Any, coefficients: Sequence[float]) -> Any:
-    """By Estrin's scheme: neighbours are joined with x, pairs of them with x^2, and so on. Half the time of Horner's
-    scheme, in which every step waits for the one before."""
+    """The polynomial by Estrin's scheme: neighbours are joined with x, pairs of them with x^2, and so on.
+
+    It takes half the time of Horner's scheme, in which every step waits for the one before.
+    """
     terms = [_same(x, coefficient) for coefficient in reversed(coefficients)]
     while len(terms) > 1:
         odd = terms[len(terms) // 2 * 2 :]
@@ -243,12 +235,14 @@ def _elementary(build: Callable[[Any, Any], Any], value: Any) -> Any:
 
 @intrinsic
 def exp(typingctx: Any, x: Any) -> Any:
-    """e to the power x, a float64 or lanes; x is cut off at -700 and 700."""
+    """The exponential of x, a float64 or lanes; x is cut off at -700 and 700."""
     return _elementary(_exp, x)
 
 
 @intrinsic
 def log(typingctx: Any, x: Any) -> Any:
-    """Natural logarithm of a positive, normal float64 or of lanes of them: 2 artanh((m - 1) / (m + 1)) of the mantissa
-    m, plus the exponent's part."""
+    """Natural logarithm of a positive, normal float64 or of lanes of them.
+
+    It is 2 artanh((m - 1) / (m + 1)) of the mantissa m, plus the exponent's part.
+    """
     return _elementary(_log, x)

@@ -10,8 +10,8 @@ from og_env.dynamics.routing import alarm
 from og_env.dynamics.step import METRIC, TERM
 from og_env.dynamics.verification import TEE, ZKML, quorum_of
 from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, GATEWAY, ON_DISK, SLOW, STORE, UNTRUSTED, VERIFIER
+from og_env.kernel.bound_views import row_of
 from og_env.kernel.compile import kernel
-from og_env.kernel.views import row_of
 from og_env.observation.fields import TABLES, column, named
 from og_env.observation.summary import digest_models, digest_sites, remember, surroundings
 from og_env.planner.expected_gain import LOOKAHEAD

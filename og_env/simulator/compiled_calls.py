@@ -5,9 +5,9 @@ from __future__ import annotations
 from og_env.dynamics.operations import write_mask
 from og_env.dynamics.routing import list_placed
 from og_env.dynamics.step import begin, step, tally
-from og_env.kernel.arrays import environment, state_of, tape_of
+from og_env.kernel.arrays import Environment, environment
+from og_env.kernel.bound_views import opened, prefetch
 from og_env.kernel.compile import entry, kernel
-from og_env.kernel.views import opened, prefetch
 from og_env.observation.encode import observe
 from og_env.planner.offers import autoscale, propose
 
@@ -52,17 +52,15 @@ def move(env, mode, action, levels):
 
 
 @kernel
-def look_ahead(t, b, batch):
-    """Ask for what the tape of the next environment says of its next step: a batch's tapes are too large for a cache."""
-    state, tape = state_of(t), tape_of(t)
-    if b + 1 < batch:
-        row = state.step[b + 1] + 1
-        prefetch(tape.status_pairs, (b + 1, row >> 1, 0))
-        prefetch(tape.signal, (b + 1, row, 0))
-        prefetch(tape.signal, (b + 1, row, tape.signal.shape[2] - 1))
-        prefetch(tape.regional, (b + 1, row, 0))
-        prefetch(tape.regional, (b + 1, row, tape.regional.shape[2] - 1))
-        prefetch(tape.model, (b + 1, row, 0))
+def look_ahead(env: Environment) -> None:
+    """Ask for what the tape says of an environment's next step: a batch's tapes are too large for a cache."""
+    row = env.state.step + 1
+    prefetch(env.tape.status_pairs, (row >> 1, 0))
+    prefetch(env.tape.signal, (row, 0))
+    prefetch(env.tape.signal, (row, env.tape.signal.shape[1] - 1))
+    prefetch(env.tape.regional, (row, 0))
+    prefetch(env.tape.regional, (row, env.tape.regional.shape[1] - 1))
+    prefetch(env.tape.model, (row, 0))
 
 
 @entry
@@ -71,7 +69,8 @@ def by_operations(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
     for the defaults. Then their observations to obs [B, O] at offsets [6] and masks [B, V]; without columns, none."""
     t = opened(table)
     for b in range(lo, hi):
-        look_ahead(t, b, hi)
+        if b + 1 < hi:
+            look_ahead(environment(t, b + 1, c))
         env = environment(t, b, c)
         move(env, OPERATIONS, actions[b], levels)
         if mask.shape[1] > 0:
@@ -86,7 +85,8 @@ def by_offers(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
     Offers for the next step are found in any case."""
     t = opened(table)
     for b in range(lo, hi):
-        look_ahead(t, b, hi)
+        if b + 1 < hi:
+            look_ahead(environment(t, b + 1, c))
         env = environment(t, b, c)
         move(env, mode, actions[b], levels)
         propose(env)

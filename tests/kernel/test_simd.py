@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from og_env.kernel import simd
-from og_env.kernel.arrays import Scratch
+from og_env.kernel.arrays import GROUPS, Scratch, environment
+from og_env.kernel.bound_views import opened, row_of
 from og_env.kernel.compile import njit
-from og_env.kernel.views import HEADER, LANES, allocate, bind, opened, row_of, viewer
+from og_env.kernel.views import LANES, allocate, bind
 
-SIZES = {"N": 16} | dict.fromkeys("WBTYMUFSDPKQOVC", 1)
+SIZES = {"N": 16} | dict.fromkeys("WBTYMUFSDPKQOVCH", 1)
 
 
 @njit
@@ -43,27 +44,22 @@ def test_log_is_exact_to_thirteen_digits() -> None:
 
 
 @njit
-def work(table, view):
-    t = view(table)
+def work(table):
+    scratch = environment(opened(table), 0, 0).scratch
     two = simd.splat(2.0)
-    a, b = simd.load(t.weight, (0, 0)), simd.load(t.factor, (0, 0))
-    simd.store(t.kept, (0, 0), simd.exp(simd.log(a)) * two - b / a + max(a, b) * min(a, two))
-    simd.store(t.burden, (0, 0), simd.where(a - b, a, two))
+    a, b = simd.load(scratch.weight, 0), simd.load(scratch.factor, 0)
+    simd.store(scratch.kept, 0, simd.exp(simd.log(a)) * two - b / a + max(a, b) * min(a, two))
+    simd.store(scratch.burden, 0, simd.where(a - b, a, two))
     return simd.total(a), simd.largest(b)
 
 
 def test_lanes_do_what_numpy_does() -> None:
-    scratch: Scratch = allocate(Scratch, SIZES)
+    arrays = [allocate(layout, SIZES) for layout in GROUPS]
+    scratch: Scratch = arrays[GROUPS.index(Scratch)]
     rng = np.random.default_rng(0)
     a, b = rng.uniform(0.1, 3, (2, LANES))
     scratch.weight[0, :LANES], scratch.factor[0, :LANES] = a, b
-    look = viewer(Scratch, HEADER)
-
-    @njit
-    def view(table):
-        return look(opened(table))
-
-    summed, most = work(bind(SIZES, scratch), view)
+    summed, most = work(bind(SIZES, *arrays))
     assert scratch.kept[0, :LANES] == pytest.approx(a * 2 - b / a + np.maximum(a, b) * np.minimum(a, 2), rel=1e-12)
     assert (scratch.burden[0, :LANES] == np.where(a > b, a, 2)).all() and 0 < (a > b).sum() < LANES
     assert most == b.max()
@@ -85,12 +81,18 @@ def test_a_row_of_the_callers_is_written_and_no_other() -> None:
 
 
 def test_only_float64_fields_are_read_in_lanes() -> None:
-    scratch: Scratch = allocate(Scratch, SIZES)
-    look = viewer(Scratch, HEADER)
-
     @njit
     def wrong(table):
-        return simd.total(simd.load(look(opened(table)).replicas, (0, 0)))
+        return simd.total(simd.load(environment(opened(table), 0, 0).scratch.replicas, 0))
 
     with pytest.raises(Exception, match="float64 fields"):
-        wrong(bind(SIZES, scratch))
+        wrong(bind(SIZES, *(allocate(layout, SIZES) for layout in GROUPS)))
+
+
+def test_a_field_takes_as_many_indices_as_it_has_dimensions() -> None:
+    @njit
+    def wrong(table):
+        return environment(opened(table), 0, 0).state.phase[0]
+
+    with pytest.raises(Exception, match="takes 2 integers"):
+        wrong(bind(SIZES, *(allocate(layout, SIZES) for layout in GROUPS)))

@@ -12,8 +12,9 @@ from og_env.dynamics.latency import finality, model_latency, write_delays
 from og_env.dynamics.reference import possible
 from og_env.dynamics.routing import add_replica, room, split, weigh
 from og_env.kernel.arrays import DOWN, FETCHING, memo_of, scratch_of, state_of, world_of
+from og_env.kernel.bound_views import opened
 from og_env.kernel.compile import njit
-from og_env.kernel.views import bind, opened
+from og_env.kernel.views import bind
 from og_env.planner.expected_flow import add_nominal, flow, hold, release
 from og_env.planner.expected_gain import (
     begin_trials,

@@ -7,8 +7,8 @@ import pytest
 
 from og_env.dynamics.operations import reachable
 from og_env.kernel.arrays import state_of
+from og_env.kernel.bound_views import opened
 from og_env.kernel.compile import njit
-from og_env.kernel.views import opened
 from og_env.planner.expected_gain import SHORTLIST
 from og_env.planner.offers import price_role, propose
 from og_env.simulator.batch import Settings, Simulator
