@@ -5,8 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from og_env.kernel.compile import inlined, kernel
+
+Floats = npt.NDArray[np.float64]
+State = npt.NDArray[np.uint64]
+"""[1] the state of a stream, which every number drawn from it changes"""
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
 MIX_A = np.uint64(0xBF58476D1CE4E5B9)
@@ -18,7 +23,7 @@ TAIL = 3.6541528853610088
 """where the lowest of 256 layers of equal area ends and the tail begins (Marsaglia and Tsang 2000)"""
 
 
-def ziggurat() -> tuple[np.ndarray, np.ndarray]:
+def ziggurat() -> tuple[Floats, Floats]:
     """Right edges of the layers under exp(-x^2 / 2) and its heights there, [LAYERS + 1] each, the widest layer first."""
     area = TAIL * math.exp(-TAIL * TAIL / 2) + math.sqrt(math.pi / 2) * math.erfc(TAIL / math.sqrt(2))
     edges = [area * math.exp(TAIL * TAIL / 2), TAIL]
@@ -33,7 +38,7 @@ LAYER = np.uint64(LAYERS - 1)
 
 
 @inlined
-def mix(value):
+def mix(value: np.uint64) -> np.uint64:
     """The finalizer of splitmix64: a bijection of uint64 that scatters neighbours."""
     value = (value ^ (value >> S30)) * MIX_A
     value = (value ^ (value >> S27)) * MIX_B
@@ -41,48 +46,48 @@ def mix(value):
 
 
 @kernel
-def stream(seed, number):
+def stream(seed: np.uint64, number: int) -> np.uint64:
     """Initial state of a sub-stream of a seed; different numbers give different states."""
     return mix(mix(seed + GAMMA) ^ (np.uint64(number) * MIX_B + GAMMA))
 
 
 @inlined
-def bits(state):
+def bits(state: State) -> np.uint64:
     """The next 64 bits of state [1]."""
     state[0] += GAMMA
     return mix(state[0])
 
 
 @inlined
-def uniform(state):
-    """In [0, 1), 53 bits."""
+def uniform(state: State) -> float:
+    """A uniform number in [0, 1) of 53 random bits."""
     return (bits(state) >> S11) * TO_UNIT
 
 
 @kernel
-def exponential(state):
-    """Mean 1."""
+def exponential(state: State) -> float:
+    """An exponential number with mean 1."""
     return -math.log(1.0 - uniform(state))
 
 
 @inlined
-def throw(state):
-    """A layer, by the low bits, and a signed place in it, by the high ones."""
+def throw(state: State) -> tuple[int, float]:
+    """A layer of the ziggurat, by the low bits of a word, and a signed place in it, by the high bits."""
     word = bits(state)
     layer = np.int64(word & LAYER)
     return layer, (2.0 * ((word >> S11) * TO_UNIT) - 1.0) * EDGE[layer]
 
 
 @inlined
-def normal(state):
-    """Mean 0, variance 1, by a ziggurat: 99 of 100 throws end under the curve for certain."""
+def normal(state: State) -> float:
+    """A normal number with mean 0 and variance 1, by a ziggurat: 99 of 100 throws end under the curve for certain."""
     layer, x = throw(state)
-    return x if abs(x) < EDGE[layer + 1] else doubtful(state, layer, x)
+    return x if abs(x) < EDGE[layer + 1] else beyond_doubt(state, layer, x)
 
 
 @kernel
-def doubtful(state, layer, x):
-    """What becomes of a throw that may lie above the curve."""
+def beyond_doubt(state: State, layer: int, x: float) -> float:
+    """A normal number from a throw that may lie above the curve: the throw itself, or a later one."""
     while True:
         if layer == 0:
             return math.copysign(tail(state), x)
@@ -95,8 +100,8 @@ def doubtful(state, layer, x):
 
 
 @kernel
-def tail(state):
-    """A normal above TAIL (Marsaglia 1964)."""
+def tail(state: State) -> float:
+    """A normal number above TAIL (Marsaglia 1964)."""
     while True:
         beyond = exponential(state) / TAIL
         if 2 * exponential(state) > beyond * beyond:
@@ -104,6 +109,6 @@ def tail(state):
 
 
 @kernel
-def lognormal(state, median, sigma):
-    """exp of a normal with mean log(median) and sd sigma."""
+def lognormal(state: State, median: float, sigma: float) -> float:
+    """A lognormal number: the exponential of a normal with mean log(median) and standard deviation sigma."""
     return median * math.exp(sigma * normal(state))
