@@ -1,4 +1,4 @@
-"""The arrays of the simulator: what each holds, its shape and its unit. Dimension letters are those of `binding`.
+"""The arrays of the simulator: what each holds, its shape and its unit. Dimension letters are those of `views`.
 
 Index codes: phases, roles, status bits, effects, terms and metrics are the constants below.
 """
@@ -67,65 +67,65 @@ METRICS = (
 class World(NamedTuple):
     """What does not change in an episode."""
 
-    site_valid: array("i1", "W N")  # 0 pads a smaller fleet
-    gpu_count: array("i4", "W N")
-    usd_per_gpu_hour: array("f4", "W N")
-    usd_per_vm_hour: array("f4", "W N")
-    egress_usd_per_gb: array("f4", "W N")
-    link_mb_per_s: array("i4", "W N")  # link_gbps x 125
+    site_valid: array("i1", "W N")  # 1 for a site, 0 for what pads a smaller fleet
+    gpu_count: array("i4", "W N")  # GPUs at the site
+    usd_per_gpu_hour: array("f4", "W N")  # rent of a GPU
+    usd_per_vm_hour: array("f4", "W N")  # rent of a machine for a verifier, store or gateway
+    egress_usd_per_gb: array("f4", "W N")  # price of what leaves the site
+    link_mb_per_s: array("i4", "W N")  # speed of the site's link, link_gbps x 125
     tee: array("i1", "W N")  # 1 where the site can attest
     site_hazard: array("f4", "W N")  # expected share of time down
     hit: array("f4", "W N D")  # hit probability of the site by its d-th domain
     site_domain: array("i4", "W N D")  # its fault domains, its own (index S + site) first; -1 pads
-    rtt_ms: array("f4", "W N N")
-    attraction: array("f8", "W N N")  # by site and gateway: exp(-rtt / temperature), at the router's default
-    rtt_user_ms: array("f4", "W U N")
+    rtt_ms: array("f4", "W N N")  # round trip between two sites
+    attraction: array("f8", "W N N")  # by site and gateway: exp(-rtt / temperature) at the router's default
+    rtt_user_ms: array("f4", "W U N")  # round trip between a user region and a site
     near_site: array("i4", "W N N")  # sites by distance from a site, itself first
     near_user: array("i4", "W U N")  # sites by distance from a user region; padded sites last
     replica_gpus: array("i4", "W M N")  # GPUs that a replica takes; 0 where the model does not fit
-    capacity_rps: array("f4", "W M N")
-    service_s: array("f4", "W M N")  # mean answer time
-    busy_s: array("f4", "W M N")  # time that a stream is held: service x proof multiplier
-    load_ms: array("i4", "W M N")  # disk to GPU plus engine start
-    mean_load_ms: array("f4", "W M")  # over the sites where the model fits
-    weights_mb: array("i4", "W M")
-    weights_gb: array("f4", "W M")
-    streams: array("f4", "W M")
-    queue_exponent: array("f4", "W M")  # of the waiting probability at rho near 1
-    slo_s: array("f4", "W M")
+    capacity_rps: array("f4", "W M N")  # requests/s at which a replica is fully loaded
+    service_s: array("f4", "W M N")  # mean time of an answer without waiting
+    busy_s: array("f4", "W M N")  # time that an answer holds a stream: service x proof multiplier
+    load_ms: array("i4", "W M N")  # time from disk to GPU plus the start of the engine
+    mean_load_ms: array("f4", "W M")  # mean of load_ms over the sites where the model fits
+    weights_mb: array("i4", "W M")  # size of a model's weights
+    weights_gb: array("f4", "W M")  # size of a model's weights
+    streams: array("f4", "W M")  # answers that a replica works on at once
+    queue_exponent: array("f4", "W M")  # exponent of the waiting probability as utilisation nears 1
+    slo_s: array("f4", "W M")  # objective of the mean latency
     verification: array("i1", "W M")  # 0 none, 1 tee, 2 zkml
-    request_gb: array("f4", "W M")
-    base_rps: array("f4", "W U M")  # mean demand
-    region_rps: array("f4", "W U")  # mean demand of all models
-    diurnal: array("f4", "W Y U")  # expected factor by step of the UTC day
-    correlation: array("f4", "W N N")  # of the up indicators
-    domain_size: array("i4", "W F")  # members; 0 pads
-    domain_visible: array("i1", "W F")
-    domain_effect: array("i1", "W F")  # its likeliest effect, a status bit
-    domain_rate: array("f4", "W F")  # shocks per hour, average
-    domain_mean_h: array("f4", "W F")  # mean duration
-    fragile_rate: array("f4", "W S")  # shocks per hour in a fragile span, as drawn
-    step_ms: array("i4", "W")
-    detect_ms: array("i4", "W")
-    provision_ms: array("i4", "W")
-    patience_ms: array("i4", "W")
-    timeout_ms: array("f4", "W")
-    block_s: array("f4", "W")
-    settle_s: array("f4", "W")
-    utilisation_limit: array("f4", "W")
-    store_streams: array("i4", "W")
-    store_mb_per_s: array("i4", "W")
-    storage_usd_per_gb_hour: array("f4", "W")
-    queue_factor: array("f4", "W")  # (ca^2 + cs^2) / 2
-    service_cv: array("f4", "W")
-    weights: array("f4", "W 6")  # of TERMS
-    convexity: array("f4", "W")
-    budget_usd_per_hour: array("f4", "W")
+    request_gb: array("f4", "W M")  # what an answer sends out of its site
+    base_rps: array("f4", "W U M")  # mean demand of a user region for a model
+    region_rps: array("f4", "W U")  # mean demand of a user region for all models
+    diurnal: array("f4", "W Y U")  # expected demand factor by step of the UTC day
+    correlation: array("f4", "W N N")  # between two sites being up
+    domain_size: array("i4", "W F")  # sites in a fault domain; 0 pads
+    domain_visible: array("i1", "W F")  # 1 where the agent is told who shares the domain
+    domain_effect: array("i1", "W F")  # likeliest effect of a shock of the domain, a status bit
+    domain_rate: array("f4", "W F")  # average shocks per hour
+    domain_mean_h: array("f4", "W F")  # mean duration of a shock
+    fragile_rate: array("f4", "W S")  # shocks per hour while the domain is fragile, as drawn
+    step_ms: array("i4", "W")  # length of a step
+    detect_ms: array("i4", "W")  # time for which the router goes on using a dead site
+    provision_ms: array("i4", "W")  # time until a verifier, store or gateway runs
+    patience_ms: array("i4", "W")  # longest wait for a replica that is not warm yet
+    timeout_ms: array("f4", "W")  # what a request to a dead site loses
+    block_s: array("f4", "W")  # time of a block of the ledger
+    settle_s: array("f4", "W")  # time of the settlement after a vote
+    utilisation_limit: array("f4", "W")  # share of its capacity that a replica serves at most
+    store_streams: array("i4", "W")  # fetches that a store serves at full speed
+    store_mb_per_s: array("i4", "W")  # full speed of a fetch
+    storage_usd_per_gb_hour: array("f4", "W")  # price of weights on a disk
+    queue_factor: array("f4", "W")  # (ca^2 + cs^2) / 2 of Allen and Cunneen, from the variation of arrivals and service
+    service_cv: array("f4", "W")  # coefficient of variation of the time of an answer
+    weights: array("f4", "W 6")  # weights of the reward, in the order of TERMS
+    convexity: array("f4", "W")  # of the price of the unserved share
+    budget_usd_per_hour: array("f4", "W")  # spending that the cost term counts as 1
     knobs: array("f4", "W 5")  # the router's defaults, in the order of KNOBS
-    attack_budget: array("i4", "W")
-    attack_cooldown: array("i4", "W")  # steps
-    attack_steps: array("i4", "W")
-    start_phase: array("i1", "W M N")
+    attack_budget: array("i4", "W")  # attacks in an episode
+    attack_cooldown: array("i4", "W")  # steps between two attacks
+    attack_steps: array("i4", "W")  # steps that an attack lasts
+    start_phase: array("i1", "W M N")  # phase of a model at the first step
     start_role: array("i4", "W 3 N")  # role_ms at the first step
     planner: array("f4", "W 6")  # constants of the proposals, named in proposals.PLANNER
 
@@ -133,13 +133,13 @@ class World(NamedTuple):
 class Tape(NamedTuple):
     """All randomness of an episode. Row 0 is what is seen before the first step; step i (from 1) reads row i."""
 
-    regional: array("f4", "B T U")  # demand factor with the diurnal curve
-    model: array("f4", "B T M")  # demand factor
+    regional: array("f4", "B T U")  # demand factor of a user region, with the diurnal curve
+    model: array("f4", "B T M")  # demand factor of a model
     status_pairs: array("u1", "B R N")  # status bits of rows 2r (low half) and 2r + 1 (high half)
-    signal: array("u1", "B T S")  # noisy error rate, codes 0 .. 255 for -0.25 .. 1.75
+    signal: array("u1", "B T S")  # noisy error rate of a shared domain, codes 0 .. 255 for -0.25 .. 1.75
     attack: array("u1", "B T")  # 1 where the opponent may strike
     start_step: array("i4", "B")  # step of the UTC day of row 0
-    outages: array("u1", "B T")  # shocks active, for the metrics
+    outages: array("u1", "B T")  # number of shocks that are active, for the metrics
 
     @property
     def status(self) -> np.ndarray:

@@ -71,7 +71,7 @@ def exponential(state: State) -> float:
 
 
 @inlined
-def throw(state: State) -> tuple[int, float]:
+def throw(state: State) -> tuple[np.int64, float]:
     """A layer of the ziggurat, by the low bits of a word, and a signed place in it, by the high bits."""
     word = bits(state)
     layer = np.int64(word & LAYER)
@@ -86,7 +86,7 @@ def normal(state: State) -> float:
 
 
 @kernel
-def beyond_doubt(state: State, layer: int, x: float) -> float:
+def beyond_doubt(state: State, layer: np.int64, x: float) -> float:
     """A normal number from a throw that may lie above the curve: the throw itself, or a later one."""
     while True:
         if layer == 0:
