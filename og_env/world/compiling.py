@@ -11,12 +11,12 @@ import numpy as np
 from og_env.kernel.arrays import World
 from og_env.kernel.views import allocate
 from og_env.scenario.loading import ResolvedScenario
-from og_env.world.domains import NO_DOMAIN, Domain, derive_domains, is_own, shared_domains
-from og_env.world.hazards import fill_domains, fill_hazards
-from og_env.world.places import fill_demand, fill_distances, fill_models, fill_sites
+from og_env.world.domain_arrays import fill_domains, fill_hazards
+from og_env.world.fault_domains import NO_DOMAIN, Domain, derive_domains, is_own, shared_domains
 from og_env.world.settings import fill_settings, fill_start
+from og_env.world.shock_sources import Source, SourceArrays, domain_risks, flatten_sources, make_sources
+from og_env.world.site_arrays import fill_demand, fill_distances, fill_models, fill_sites
 from og_env.world.sizes import assemble, most_memberships
-from og_env.world.sources import Source, SourceArrays, domain_risks, flatten_sources, make_sources
 
 
 class CompiledWorld(NamedTuple):

@@ -11,8 +11,8 @@ from og_env.scenario.loading import ResolvedScenario
 from og_env.scenario.specs import FailureSpec, NetworkSpec
 from og_env.trust.model import HOURS_PER_YEAR
 from og_env.world.distances import attraction
-from og_env.world.places import LARGEST, MB_PER_S_PER_GBPS, VERIFICATIONS, population_share, whole
-from og_env.world.start import Offer, start_replicas, start_roles
+from og_env.world.site_arrays import LARGEST, MB_PER_S_PER_GBPS, VERIFICATIONS, population_share, whole
+from og_env.world.starting_fleet import Offer, start_replicas, start_roles
 
 HOURS_PER_MONTH = HOURS_PER_YEAR / 12
 PLANNER_DEFAULTS = {

@@ -9,7 +9,7 @@ from og_env.scenario import loading
 from og_env.scenario.checks import KINDS, domain_of
 from og_env.scenario.random_fleet import Pool, site_pool
 from og_env.scenario.specs import SampledRegions, SampledSites, ScenarioSpec
-from og_env.world.domains import Domain, derive_domains, shared_domains
+from og_env.world.fault_domains import Domain, derive_domains, shared_domains
 
 
 def sizes_of(spec: ScenarioSpec) -> dict[str, int]:

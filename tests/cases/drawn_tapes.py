@@ -16,7 +16,7 @@ from og_env.tape.demand import DemandProcess
 from og_env.tape.draw import FACILITATOR, Drawing, Scripts, draw_row
 from og_env.tape.failures import ShockProcess
 from og_env.world import Source
-from og_env.world.sources import flatten_sources
+from og_env.world.shock_sources import flatten_sources
 
 SIGMAS = 5.0
 NO_SCRIPTS = Scripts(

@@ -10,7 +10,7 @@ import pytest
 
 from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED, WARM_UP_H, Tape
 from og_env.tape.draw import Drawing, tape_world
-from og_env.world.sources import flatten_sources
+from og_env.world.shock_sources import flatten_sources
 from tests.cases.compiled_worlds import compiled
 from tests.cases.drawn_tapes import SIGMAS, drawing, episodes, off_by, shocks, source, with_regimes
 
