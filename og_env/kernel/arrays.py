@@ -26,6 +26,8 @@ HALF, LOW = 4, 15
 """bits of them all"""
 WARM_UP_H = 48.0
 """simulated before an episode, so that outages are in progress when it begins; none is older"""
+SIGNAL_LOW, CODES_PER_UNIT = -0.25, 127.5
+"""error rate of code 0 of a tape's signal, and codes per unit of error rate: 255 is an error rate of 1.75"""
 
 PLACES, ROLES = 1, 2
 """bits of what the memo knows: figures of phases and GPUs, figures of roles and statuses"""

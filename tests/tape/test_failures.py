@@ -252,7 +252,7 @@ def test_the_fragile_rate_of_a_world_is_about_the_drawn_one():
     world = compiled("global-24", failures__signal_noise=0.0)
     one = next(source for source in world.sources if source.kind == "provider" and source.shared >= 0)
     alone = flatten_sources([one._replace(shared=0, hit=(1.0,) * len(one.members))])
-    of = tape_world(world).drawing._replace(sources=alone, weights=np.ones(1), visible=np.ones(1, np.bool_))
+    of = tape_world(world).drawing._replace(sources=alone, signal_share=np.ones(1), visible=np.ones(1, np.bool_))
     tape = episodes(2_000, 289, of)
     watched = (tape.signal[:, :-1, 0] == FRAGILE) & (tape.outages[:, :-1] == 0)
     begun = np.maximum(np.diff(tape.outages.astype(int), axis=1), 0)[watched]
