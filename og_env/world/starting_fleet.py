@@ -116,7 +116,7 @@ def start_roles(start: StartSpec, sites: Sequence[SiteSpec], facts: SiteFacts) -
 
 
 def _spread_role(sites: Sequence[SiteSpec], number: int, rank: NDArray[np.int64], near: SiteFacts | None) -> Bools:
-    """Sites that run a role, bool [N], spread over providers; with `near`, close to users who are far from the others."""
+    """Sites that run a role, bool [N], spread over providers; with `near`, close to users far from the others."""
     provider, providers = _providers(sites)
     used = np.zeros(providers, np.int64)
     chosen = np.zeros(len(sites), bool)
