@@ -9,7 +9,7 @@ import numpy as np
 
 from og_env.dynamics import operations
 from og_env.kernel.arrays import METRICS, TERMS
-from og_env.observation.buffers import Sheet
+from og_env.observation.buffers import Buffer
 from og_env.simulator.batch import Follow, Interface, Settings, Simulator, Split, Task, simulate
 from og_env.simulator.copies import Outlook
 from og_env.simulator.hidden_truth import truth_of
@@ -103,10 +103,10 @@ class NetworkEnv(gym.Env[Any, Any]):
         scripted = scripted_of(options, self.simulator)
         self.simulator.load_episode(0, self.simulator.tape_seed(self.np_random), scripted)
         facts = incident_facts(scripted, self.simulator, self._rows)
-        sheet = self.simulator.renew()
+        buffer = self.simulator.renew()
         self.simulator.start(self._rows)
         self._started = True
-        return self._observation(sheet), self._info(sheet) | ({"incident": facts[0]} if facts else {})
+        return self._observation(buffer), self._info(buffer) | ({"incident": facts[0]} if facts else {})
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """One step; ValueError for an action outside the space, or before reset."""
@@ -118,20 +118,20 @@ class NetworkEnv(gym.Env[Any, Any]):
             chosen[0] = action
         else:
             chosen, levels = split_actions(np.asarray(action)[None], self.task, self.action_space, 1)
-        sheet = simulator.renew()
+        buffer = simulator.renew()
         simulator.advance(chosen, levels)
         truncated = self._truncated.item(0) == 1
         self._started = not truncated
         reward = -self._terms if self._vector else self._reward.item(0)
-        return self._observation(sheet), reward, False, truncated, self._info(sheet)
+        return self._observation(buffer), reward, False, truncated, self._info(buffer)
 
-    def _observation(self, sheet: Sheet) -> Any:
-        return sheet.flat if self._flatten else dict(sheet.tables)
+    def _observation(self, buffer: Buffer) -> Any:
+        return buffer.flat if self._flatten else dict(buffer.tables)
 
-    def _info(self, sheet: Sheet) -> dict[str, Any]:
+    def _info(self, buffer: Buffer) -> dict[str, Any]:
         info: dict[str, Any] = dict(zip(INFO_NAMES, self._metrics.tolist() + self._terms.tolist(), strict=True))
-        if len(sheet.possible):
-            info["action_mask"] = full_mask(sheet.possible, self.task)
+        if len(buffer.possible):
+            info["action_mask"] = full_mask(buffer.possible, self.task)
         if self._hides:
             info["truth"] = truth_of(self.simulator, 0)
         return info

@@ -134,8 +134,8 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         return self._observations(), rewards, self._nobody.copy(), truncated, infos
 
     def _observations(self) -> Any:
-        sheet = self.simulator.sheets.current
-        return sheet.flat if self.simulator.settings.flatten else dict(sheet.tables)
+        buffer = self.simulator.buffers.current
+        return buffer.flat if self.simulator.settings.flatten else dict(buffer.tables)
 
     def _infos(self, rows: np.ndarray) -> dict[str, Any]:
         """Every metric and term as an array [n], with the mask of rows that it holds for."""

@@ -26,6 +26,8 @@ HALF, LOW = 4, 15
 """bits of them all"""
 WARM_UP_H = 48.0
 """simulated before an episode, so that outages are in progress when it begins; none is older"""
+SIGNAL_LOW, CODES_PER_UNIT = -0.25, 127.5
+"""error rate of code 0 of a tape's signal, and codes per unit of error rate: 255 is an error rate of 1.75"""
 
 PLACES, ROLES = 1, 2
 """bits of what the memo knows: figures of phases and GPUs, figures of roles and statuses"""
@@ -233,7 +235,7 @@ class Scratch(NamedTuple):
     seen: array("u1", "C N")  # status at the end of the last step
     dead_share: array("f4", "C N")  # of the step in which a dead site is still used
     alarm: array("f8", "C S")  # of the visible shared domains
-    alarm_hour: array("f8", "C S")  # mean of the last hour
+    alarm_hour: array("f8", "C S")  # mean signal of the last hour of the visible shared domains, for the observation
     domain_share: array("f4", "C F")  # of served traffic
     carried: array("f8", "C S")  # the same of the visible shared domains
     site_risk: array("f8", "C N")
@@ -318,11 +320,21 @@ class Scratch(NamedTuple):
     tally: array("f8", "C M 4")  # by model: warm replicas, those under way, capacity and load of the warm ones
     site_warm: array("i4", "C N")  # models warm, and under way, by site
     site_loading: array("i4", "C N")
-    digest: array("f8", "C M 8")  # of the observation, by model
-    site_alarm: array("f8", "C N")  # highest signal among its visible shared domains
-    free_share: array("f8", "C N")  # of its GPUs
-    distance: array("f8", "C N")  # demand-weighted, as the observation has it
-    growth: array("f8", "C U")  # expected demand after the look-ahead over the present one
+    expected_growth: array("f8", "C U")  # expected demand of a region after the look-ahead over the present one
+    present_rps: array("f8", "C M")  # demand for a model at the end of the step
+    over_mean: array("f8", "C M")  # demand for a model over its mean, minus 1
+    expected_change: array(
+        "f8", "C M"
+    )  # expected demand for a model after the look-ahead over the present one, minus 1
+    warm_utilisation: array("f8", "C M")  # served by a model over the capacity of its warm replicas
+    spare_share: array("f8", "C M")  # unused capacity of a model's warm replicas over its demand
+    all_present_rps: array("f8", "C")  # demand for all models at the end of the step
+    all_over_mean: array("f8", "C")  # demand for all models over its mean, minus 1
+    all_expected_change: array("f8", "C")  # expected demand for all after the look-ahead over the present one, minus 1
+    user_ms: array("f8", "C N")  # demand-weighted round trip between users and a site
+    site_alarm: array("f8", "C N")  # highest signal among a site's visible shared domains
+    free_share: array("f8", "C N")  # share of a site's GPUs that is free
+    distance: array("f8", "C N")  # user_ms as the observation has it
 
 
 class Environment(Protocol):

@@ -1,7 +1,7 @@
-"""What environments hand out: observations and masks, which are never written again while anyone else holds them.
+"""Buffers of the observations and masks that environments hand out, never written again while anyone else holds them.
 
 Fresh memory costs a page fault for every 4 kB that is written to it: with a thousand environments a sixth of a step.
-So the memory of what nobody holds any more is used again.
+So the memory of buffers that nobody holds any more is used again.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from sys import getrefcount
 import numpy as np
 
 KEPT = 3
-"""sheets; a loop that looks at one observation while the next is made needs two"""
+"""most buffers that a pool keeps; a loop that looks at one observation while the next is made needs two"""
 
 
-class Sheet:
-    """One observation [B, O] and mask [B, V] with their tables; of a single environment, its row of both."""
+class Buffer:
+    """One observation float32 [B, O] with its tables, and one mask int8 [B, V]; a single environment has a row of both.
+
+    `flat` and `possible` are observation and mask without the batch of a single environment; `tables` are views of
+    `flat` by name.
+    """
 
     def __init__(
         self, batch: int, width: int, choices: int, shapes: dict[str, tuple[int, ...]], *, single: bool
@@ -32,40 +36,40 @@ class Sheet:
             self.tables[name] = self.flat[..., first:last].reshape(self.flat.shape[:-1] + shape)
             first = last
         self._parts = (self.observation, self.mask, self.flat, self.possible, *self.tables.values())
-        self._own = self._held()
+        self._own = self._references()
 
-    def _held(self) -> int:
-        """References to all parts. A view of a part counts as one to what it is a view of."""
+    def _references(self) -> int:
+        """References to all parts; a view of a part counts as a reference to the array that it is a view of."""
         return sum(map(getrefcount, self._parts))
 
     def is_free(self) -> bool:
-        """Whether nobody else holds a part of it, or a view of one."""
-        return self._held() == self._own
+        """Whether nobody else holds a part of the buffer, or a view of one."""
+        return self._references() == self._own
 
 
-class Sheets:
-    """The sheets of a simulator."""
+class BufferPool:
+    """The buffers of one simulator."""
 
     def __init__(
         self, batch: int, width: int, choices: int, shapes: dict[str, tuple[int, ...]], *, single: bool
     ) -> None:
-        self._make = lambda: Sheet(batch, width, choices, shapes, single=single)
+        self._make = lambda: Buffer(batch, width, choices, shapes, single=single)
         self._kept = [self._make()]
         self.current = self._kept[0]
 
-    def renew(self, *, keep: bool = False) -> Sheet:
-        """Another sheet than the current one, which nobody else holds; keep: with the same values."""
+    def renew(self, *, keep: bool = False) -> Buffer:
+        """Make another buffer the current one, which nobody else holds; `keep` copies the values of the last one."""
         before = self.current
-        for sheet in self._kept:
-            if sheet is not before and sheet.is_free():
+        for buffer in self._kept:
+            if buffer is not before and buffer.is_free():
                 break
         else:
-            sheet = self._make()
-            self._kept.append(sheet)
+            buffer = self._make()
+            self._kept.append(buffer)
             if len(self._kept) > KEPT:
                 del self._kept[0]
         if keep:
-            sheet.observation[:] = before.observation
-            sheet.mask[:] = before.mask
-        self.current = sheet
-        return sheet
+            buffer.observation[:] = before.observation
+            buffer.mask[:] = before.mask
+        self.current = buffer
+        return buffer

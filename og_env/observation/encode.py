@@ -1,267 +1,292 @@
-"""What the agent sees at the end of a step, written straight into a flat buffer of the caller's (tables: `fields`)."""
+"""The observation at the end of a step, written straight into a flat buffer; its tables are those of fields.py."""
 
 from __future__ import annotations
 
 import math
+
+import numpy as np
 
 from og_env.dynamics.memo import survey
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE
 from og_env.dynamics.routing import alarm
 from og_env.dynamics.step import METRIC, TERM
 from og_env.dynamics.verification import TEE, ZKML, quorum_of
-from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, GATEWAY, ON_DISK, SLOW, STORE, UNTRUSTED, VERIFIER
+from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, GATEWAY, ON_DISK, SLOW, STORE, UNTRUSTED, VERIFIER, Environment
 from og_env.kernel.bound_views import row_of
+from og_env.kernel.columns import columns
 from og_env.kernel.compile import kernel
-from og_env.observation.fields import TABLES, column, named
-from og_env.observation.summary import digest_models, digest_sites, remember, surroundings
-from og_env.planner.expected_gain import LOOKAHEAD
+from og_env.observation.fields import TABLES, columns_of
+from og_env.observation.summary import (
+    TALLY,
+    TINY,
+    average_alarms,
+    lookahead_step,
+    step_of_day,
+    summarise_models,
+    summarise_sites,
+    worst_of_domains,
+)
 
-__all__ = ["TABLES", "column", "observe"]
+TABLE = columns("Table", tuple(TABLES))
+"""position of each table among the offsets"""
+GLOBAL, MODEL, PROPOSAL = columns_of("globals"), columns_of("models"), columns_of("proposals")
+SITE, REGION, DOMAIN = columns_of("sites"), columns_of("regions"), columns_of("domains")
+GAIN = columns("Gain", ("total", "service", "cost", "resilience", "ready_s"))
+"""columns of `output.offer_gain`"""
 
-GLOBAL, MODEL, PROPOSAL = named("globals"), named("models"), named("proposals")
-SITE, REGION, DOMAIN = named("sites"), named("regions"), named("domains")
 GAIN_SCALE = 0.05
-RTT_MS = 300.0
-HAZARD_SCALE = 10.0
+"""gain per step that shows as one half"""
+RTT_SCALE_MS = 300.0
+"""round trip that shows as 1, about the longest on Earth"""
+RARE_SCALE = 10.0
+"""factor on shares that rarely exceed a tenth"""
+QUEUE_SCALE = 2
+"""fetches per full-speed stream of the live stores that show as 1"""
+ROLE_SCALE = 8
+"""running stores or gateways that show as 1"""
+PER_SERVER = 0.125
+"""one over the GPUs that show as 1, those of a usual server"""
+WEIGHTS_SCALE_GB = 200
+"""weights that show as 1"""
+HOUR_S, HOUR_MS = 3600, 3_600_000
+LEAST_WEIGHT, DECADES = 0.01, 2
+"""weights of the reward show by their power of ten: from -1 at LEAST_WEIGHT to 1 at so many powers of ten"""
 
 
 @kernel
-def clip(value):
-    """Into [-1, 1]."""
+def clip(value: float) -> float:
+    """Clip to [-1, 1]."""
     return min(max(value, -1.0), 1.0)
 
 
 @kernel
-def squash(gain):
-    """g / (|g| + 0.05): monotone, keeps the sign."""
+def squash(gain: float) -> float:
+    """Bring a gain g into (-1, 1) as g / (|g| + GAIN_SCALE), which is monotone and keeps the sign."""
     return gain / (abs(gain) + GAIN_SCALE)
 
 
 @kernel
-def magnitude(weight):
-    """A weight of the reward, by its power of ten: -1 at 0.01 and below, 1 at 100 and above."""
-    return clip(math.log10(max(weight, 0.01)) / 2)
+def magnitude(weight: float) -> float:
+    """Show a weight of the reward by its power of ten: -1 at 0.01 and below, 1 at 100 and above."""
+    return clip(math.log10(max(weight, LEAST_WEIGHT)) / DECADES)
 
 
 @kernel
-def write_globals(env, row, o, top):
-    """The global row at offset o."""
-    step = env.state.step
-    day = env.world.diurnal.shape[0]
-    angle = 2 * math.pi * ((env.tape.start_step + step) % day) / day
+def write_globals(env: Environment, values: np.ndarray, first: int, highest_alarm: float) -> None:
+    """Write the single row of the globals, whose columns begin at `first`."""
+    angle = 2 * math.pi * step_of_day(env) / env.world.diurnal.shape[0]
     live, registered = env.memo.live, env.memo.registered
-    sites = 1e-9
+    sites = TINY
     for site in range(env.state.status.shape[0]):
         sites += env.world.site_valid[site]
     metrics, terms = env.output.metrics, env.output.terms
-    row[o + GLOBAL.day_sin] = math.sin(angle)
-    row[o + GLOBAL.day_cos] = math.cos(angle)
-    row[o + GLOBAL.episode_left] = 1 - step / (env.tape.attack.shape[0] - 1)
-    row[o + GLOBAL.served] = metrics[METRIC.served_share]
-    row[o + GLOBAL.unverified] = terms[TERM.unverified]
-    row[o + GLOBAL.exposure] = env.output.seen_loss
-    row[o + GLOBAL.cost] = clip(terms[TERM.cost])
-    row[o + GLOBAL.latency] = terms[TERM.latency]
-    row[o + GLOBAL.demand] = clip(env.scratch.sums[1])
-    row[o + GLOBAL.forecast] = clip(env.scratch.sums[2])
-    row[o + GLOBAL.n_eff] = clip(metrics[METRIC.n_eff] / sites)
-    row[o + GLOBAL.sites_down] = metrics[METRIC.sites_down] / sites
-    row[o + GLOBAL.alarm] = top
-    row[o + GLOBAL.store_queue] = clip(env.memo.fetching / (2 * env.world.store_streams * max(live[STORE], 1)))
+    values[first + GLOBAL.day_sin] = math.sin(angle)
+    values[first + GLOBAL.day_cos] = math.cos(angle)
+    values[first + GLOBAL.episode_left] = 1 - env.state.step / (env.tape.attack.shape[0] - 1)
+    values[first + GLOBAL.served] = metrics[METRIC.served_share]
+    values[first + GLOBAL.unverified] = terms[TERM.unverified]
+    values[first + GLOBAL.exposure] = env.output.seen_loss
+    values[first + GLOBAL.cost] = clip(terms[TERM.cost])
+    values[first + GLOBAL.latency] = terms[TERM.latency]
+    values[first + GLOBAL.demand] = clip(env.scratch.all_over_mean)
+    values[first + GLOBAL.forecast] = clip(env.scratch.all_expected_change)
+    values[first + GLOBAL.n_eff] = clip(metrics[METRIC.n_eff] / sites)
+    values[first + GLOBAL.sites_down] = metrics[METRIC.sites_down] / sites
+    values[first + GLOBAL.alarm] = highest_alarm
+    values[first + GLOBAL.store_queue] = clip(
+        env.memo.fetching / (QUEUE_SCALE * env.world.store_streams * max(live[STORE], 1))
+    )
     quorum = quorum_of(registered)
-    row[o + GLOBAL.verifiers_margin] = clip((live[VERIFIER] - quorum) / max(registered, 1))
-    row[o + GLOBAL.stores] = clip(live[STORE] / 8)
-    row[o + GLOBAL.gateways] = clip(live[GATEWAY] / 8)
-    row[o + GLOBAL.utilisation] = clip(metrics[METRIC.utilisation])
-    row[o + GLOBAL.weight_latency] = magnitude(env.world.weights[TERM.latency])
-    row[o + GLOBAL.weight_cost] = magnitude(env.world.weights[TERM.cost])
-    row[o + GLOBAL.weight_unserved] = magnitude(env.world.weights[TERM.unserved])
-    row[o + GLOBAL.weight_unverified] = magnitude(env.world.weights[TERM.unverified])
-    row[o + GLOBAL.weight_exposure] = magnitude(env.world.weights[TERM.exposure])
+    values[first + GLOBAL.verifiers_margin] = clip((live[VERIFIER] - quorum) / max(registered, 1))
+    values[first + GLOBAL.stores] = clip(live[STORE] / ROLE_SCALE)
+    values[first + GLOBAL.gateways] = clip(live[GATEWAY] / ROLE_SCALE)
+    values[first + GLOBAL.utilisation] = clip(metrics[METRIC.utilisation])
+    values[first + GLOBAL.weight_latency] = magnitude(env.world.weights[TERM.latency])
+    values[first + GLOBAL.weight_cost] = magnitude(env.world.weights[TERM.cost])
+    values[first + GLOBAL.weight_unserved] = magnitude(env.world.weights[TERM.unserved])
+    values[first + GLOBAL.weight_unverified] = magnitude(env.world.weights[TERM.unverified])
+    values[first + GLOBAL.weight_exposure] = magnitude(env.world.weights[TERM.exposure])
 
 
 @kernel
-def write_models(env, row, o, model):
-    """The row of model m at offset o."""
+def write_model(env: Environment, values: np.ndarray, first: int, model: int) -> None:
+    """Write the row of a model, whose columns begin at `first`."""
     sites = env.state.status.shape[0]
     demand = env.state.model_demand_rps[model]
     latency = env.state.model_latency_s[model]
-    row[o + MODEL.share] = env.scratch.digest[model, 0] / env.scratch.sums[0]
-    row[o + MODEL.demand] = clip(env.scratch.digest[model, 1])
-    row[o + MODEL.served] = clip(env.state.model_served_rps[model] / demand) if demand > 0 else 0.0
-    row[o + MODEL.utilisation] = clip(env.scratch.digest[model, 3])
-    row[o + MODEL.replicas] = env.scratch.digest[model, 4] / sites
-    row[o + MODEL.loading] = env.scratch.digest[model, 5] / sites
-    row[o + MODEL.latency] = latency / (latency + env.world.slo_s[model])
-    row[o + MODEL.spare] = clip(env.scratch.digest[model, 6])
-    row[o + MODEL.forecast] = clip(env.scratch.digest[model, 2])
-    row[o + MODEL.size] = clip(env.world.weights_gb[model] / 200)
-    row[o + MODEL.load_time] = clip(env.scratch.digest[model, 7] / 3_600_000)
-    row[o + MODEL.tee] = 1 if env.world.verification[model] == TEE else 0
-    row[o + MODEL.zkml] = 1 if env.world.verification[model] == ZKML else 0
+    values[first + MODEL.share] = env.scratch.present_rps[model] / env.scratch.all_present_rps
+    values[first + MODEL.demand] = clip(env.scratch.over_mean[model])
+    values[first + MODEL.served] = clip(env.state.model_served_rps[model] / demand) if demand > 0 else 0.0
+    values[first + MODEL.utilisation] = clip(env.scratch.warm_utilisation[model])
+    values[first + MODEL.replicas] = env.scratch.tally[model, TALLY.warm] / sites
+    values[first + MODEL.loading] = env.scratch.tally[model, TALLY.loading] / sites
+    values[first + MODEL.latency] = latency / (latency + env.world.slo_s[model])
+    values[first + MODEL.spare] = clip(env.scratch.spare_share[model])
+    values[first + MODEL.forecast] = clip(env.scratch.expected_change[model])
+    values[first + MODEL.size] = clip(env.world.weights_gb[model] / WEIGHTS_SCALE_GB)
+    values[first + MODEL.load_time] = clip(env.world.mean_load_ms[model] / HOUR_MS)
+    values[first + MODEL.tee] = 1 if env.world.verification[model] == TEE else 0
+    values[first + MODEL.zkml] = 1 if env.world.verification[model] == ZKML else 0
 
 
 @kernel
-def write_proposal(env, row, o, i):
-    """The row of offer i at offset o."""
+def write_proposal(env: Environment, values: np.ndarray, first: int, position: int) -> None:
+    """Write the row of the offer at a position, whose columns begin at `first`; zeros where there is no offer."""
     models, sites = env.state.phase.shape
-    operation = env.output.offer[i]
-    for j in range(len(PROPOSAL)):
-        row[o + j] = 0
+    operation = env.output.offer[position]
+    for field in range(len(PROPOSAL)):
+        values[first + field] = 0
     if operation == 0:
         return
-    index = operation - 1
+    index, model_operations = operation - 1, 3 * models * sites
     site = index % sites
     gain = env.output.offer_gain
-    row[o + PROPOSAL.valid] = 1
-    row[o + PROPOSAL.gain] = squash(gain[i, 0])
-    row[o + PROPOSAL.gain_service] = squash(gain[i, 1])
-    row[o + PROPOSAL.gain_cost] = squash(gain[i, 2])
-    row[o + PROPOSAL.gain_resilience] = squash(gain[i, 3])
-    row[o + PROPOSAL.ready] = clip(gain[i, 4] / 3600)
+    values[first + PROPOSAL.valid] = 1
+    values[first + PROPOSAL.gain] = squash(gain[position, GAIN.total])
+    values[first + PROPOSAL.gain_service] = squash(gain[position, GAIN.service])
+    values[first + PROPOSAL.gain_cost] = squash(gain[position, GAIN.cost])
+    values[first + PROPOSAL.gain_resilience] = squash(gain[position, GAIN.resilience])
+    values[first + PROPOSAL.ready] = clip(gain[position, GAIN.ready_s] / HOUR_S)
     usd_per_hour = env.world.usd_per_vm_hour[site]
-    if index < 3 * models * sites:
+    if index < model_operations:
         verb, model = index // (models * sites), index // sites % models
-        row[o + PROPOSAL.is_launch] = verb == LAUNCH
-        row[o + PROPOSAL.is_retire] = verb == RETIRE
-        row[o + PROPOSAL.is_stage] = verb == STAGE
-        row[o + PROPOSAL.is_add] = verb != RETIRE
+        values[first + PROPOSAL.is_launch] = verb == LAUNCH
+        values[first + PROPOSAL.is_retire] = verb == RETIRE
+        values[first + PROPOSAL.is_stage] = verb == STAGE
+        values[first + PROPOSAL.is_add] = verb != RETIRE
         usd_per_hour = env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site] if verb != STAGE else 0.0
         demand = env.state.model_demand_rps[model]
-        row[o + PROPOSAL.model_share] = env.scratch.digest[model, 0] / env.scratch.sums[0]
-        row[o + PROPOSAL.model_utilisation] = clip(env.scratch.digest[model, 3])
+        values[first + PROPOSAL.model_share] = env.scratch.present_rps[model] / env.scratch.all_present_rps
+        values[first + PROPOSAL.model_utilisation] = clip(env.scratch.warm_utilisation[model])
         if demand > 0:
-            row[o + PROPOSAL.model_unserved] = max(1 - env.state.model_served_rps[model] / demand, 0.0)
-        row[o + PROPOSAL.model_forecast] = clip(env.scratch.digest[model, 2])
-        row[o + PROPOSAL.model_replicas] = env.scratch.digest[model, 4] / sites
-        row[o + PROPOSAL.model_loading] = env.scratch.digest[model, 5] / sites
+            values[first + PROPOSAL.model_unserved] = max(1 - env.state.model_served_rps[model] / demand, 0.0)
+        values[first + PROPOSAL.model_forecast] = clip(env.scratch.expected_change[model])
+        values[first + PROPOSAL.model_replicas] = env.scratch.tally[model, TALLY.warm] / sites
+        values[first + PROPOSAL.model_loading] = env.scratch.tally[model, TALLY.loading] / sites
         phase = env.state.phase[model, site]
-        row[o + PROPOSAL.on_disk] = phase >= ON_DISK and phase != FETCHING
+        values[first + PROPOSAL.on_disk] = phase >= ON_DISK and phase != FETCHING
     else:
-        verb = (index - 3 * models * sites) // sites
-        row[o + PROPOSAL.is_verifier] = verb // 2 == VERIFIER
-        row[o + PROPOSAL.is_store] = verb // 2 == STORE
-        row[o + PROPOSAL.is_gateway] = verb // 2 == GATEWAY
-        row[o + PROPOSAL.is_add] = verb % 2 == 0
-    row[o + PROPOSAL.price] = clip(HAZARD_SCALE * usd_per_hour / env.world.budget_usd_per_hour)
-    hour, share, loss = surroundings(env, site)
-    row[o + PROPOSAL.distance] = clip(env.scratch.path_ms[site] / RTT_MS)
-    row[o + PROPOSAL.alarm] = env.scratch.site_alarm[site]
-    row[o + PROPOSAL.site_share] = env.state.site_share[site]
-    row[o + PROPOSAL.site_free] = 1 - env.state.gpus_used[site] / max(env.world.gpu_count[site], 1)
-    row[o + PROPOSAL.site_hazard] = clip(HAZARD_SCALE * env.world.site_hazard[site])
-    row[o + PROPOSAL.domain_share] = clip(share)
-    row[o + PROPOSAL.domain_loss] = loss
-    row[o + PROPOSAL.tee] = env.world.tee[site]
-    row[o + PROPOSAL.alarm_hour] = hour
+        role_verb = (index - model_operations) // sites
+        values[first + PROPOSAL.is_verifier] = role_verb // 2 == VERIFIER
+        values[first + PROPOSAL.is_store] = role_verb // 2 == STORE
+        values[first + PROPOSAL.is_gateway] = role_verb // 2 == GATEWAY
+        values[first + PROPOSAL.is_add] = role_verb % 2 == 0
+    values[first + PROPOSAL.price] = clip(RARE_SCALE * usd_per_hour / env.world.budget_usd_per_hour)
+    alarm_hour, share, loss = worst_of_domains(env, site)
+    values[first + PROPOSAL.distance] = clip(env.scratch.user_ms[site] / RTT_SCALE_MS)
+    values[first + PROPOSAL.alarm] = env.scratch.site_alarm[site]
+    values[first + PROPOSAL.site_share] = env.state.site_share[site]
+    values[first + PROPOSAL.site_free] = 1 - env.state.gpus_used[site] / max(env.world.gpu_count[site], 1)
+    values[first + PROPOSAL.site_hazard] = clip(RARE_SCALE * env.world.site_hazard[site])
+    values[first + PROPOSAL.domain_share] = clip(share)
+    values[first + PROPOSAL.domain_loss] = loss
+    values[first + PROPOSAL.tee] = env.world.tee[site]
+    values[first + PROPOSAL.alarm_hour] = alarm_hour
 
 
 @kernel
-def write_sites(env, row, o):
-    """The rows of all sites from offset o."""
+def write_sites(env: Environment, values: np.ndarray, first: int) -> None:
+    """Write the rows of all sites, whose columns begin at `first`; rows that pad a smaller fleet are zero."""
     models, sites = env.state.phase.shape
-    per_usd, per_model = HAZARD_SCALE / env.world.budget_usd_per_hour, 1 / models
+    per_usd, per_model = RARE_SCALE / env.world.budget_usd_per_hour, 1 / models
     for site in range(sites):
         env.scratch.free_share[site] = 1 - env.state.gpus_used[site] / max(env.world.gpu_count[site], 1)
-        env.scratch.distance[site] = clip(env.scratch.path_ms[site] / RTT_MS)
+        env.scratch.distance[site] = clip(env.scratch.user_ms[site] / RTT_SCALE_MS)
     for site in range(sites):
-        first, status = o + site * len(SITE), env.state.status[site]
+        at, status = first + site * len(SITE), env.state.status[site]
         if not env.world.site_valid[site]:
-            for j in range(len(SITE)):
-                row[first + j] = 0
+            for field in range(len(SITE)):
+                values[at + field] = 0
             continue
-        row[first + SITE.valid] = 1
-        row[first + SITE.free] = env.scratch.free_share[site]
-        row[first + SITE.gpus] = clip(env.world.gpu_count[site] * 0.125)
-        row[first + SITE.price] = clip(env.world.usd_per_gpu_hour[site] * per_usd)
-        row[first + SITE.down] = (status & DOWN) != 0
-        row[first + SITE.frozen] = (status & FROZEN) != 0
-        row[first + SITE.untrusted] = (status & UNTRUSTED) != 0
-        row[first + SITE.slow] = (status & SLOW) != 0
+        values[at + SITE.valid] = 1
+        values[at + SITE.free] = env.scratch.free_share[site]
+        values[at + SITE.gpus] = clip(env.world.gpu_count[site] * PER_SERVER)
+        values[at + SITE.price] = clip(env.world.usd_per_gpu_hour[site] * per_usd)
+        values[at + SITE.down] = (status & DOWN) != 0
+        values[at + SITE.frozen] = (status & FROZEN) != 0
+        values[at + SITE.untrusted] = (status & UNTRUSTED) != 0
+        values[at + SITE.slow] = (status & SLOW) != 0
         for role in range(3):
             left_ms = env.state.role_ms[role, site]
-            row[first + SITE.verifier + role] = 0.5 * ((left_ms >= 0) + (left_ms == 0))
-        row[first + SITE.warm] = env.scratch.site_warm[site] * per_model
-        row[first + SITE.loading] = env.scratch.site_loading[site] * per_model
-        row[first + SITE.share] = env.state.site_share[site]
-        row[first + SITE.alarm] = env.scratch.site_alarm[site]
-        row[first + SITE.tee] = env.world.tee[site]
-        row[first + SITE.distance] = env.scratch.distance[site]
-        row[first + SITE.hazard] = clip(HAZARD_SCALE * env.world.site_hazard[site])
+            values[at + SITE.verifier + role] = 0.5 * ((left_ms >= 0) + (left_ms == 0))
+        values[at + SITE.warm] = env.scratch.site_warm[site] * per_model
+        values[at + SITE.loading] = env.scratch.site_loading[site] * per_model
+        values[at + SITE.share] = env.state.site_share[site]
+        values[at + SITE.alarm] = env.scratch.site_alarm[site]
+        values[at + SITE.tee] = env.world.tee[site]
+        values[at + SITE.distance] = env.scratch.distance[site]
+        values[at + SITE.hazard] = clip(RARE_SCALE * env.world.site_hazard[site])
 
 
 @kernel
-def write_regions(env, row, o):
-    """The rows of all user regions from offset o."""
-    step = env.state.step
-    regions = env.world.region_rps.shape[0]
-    day = env.world.diurnal.shape[0]
-    now = (env.tape.start_step + step) % day
-    then = (now + int(env.world.planner[LOOKAHEAD])) % day
-    total = 1e-9
+def write_regions(env: Environment, values: np.ndarray, first: int) -> None:
+    """Write the rows of all user regions, whose columns begin at `first`."""
+    regions, now = env.world.region_rps.shape[0], step_of_day(env)
+    later = lookahead_step(env, now)
+    total = TINY
     for region in range(regions):
         total += env.world.region_rps[region]
     for region in range(regions):
-        slot, first = env.memo.gateway_of[region], o + region * len(REGION)
-        gateway_ms = env.world.rtt_user_ms[region, env.memo.gateways[slot]] if slot >= 0 else RTT_MS
-        row[first + REGION.load] = clip(env.tape.regional[step, region] - 1)
-        row[first + REGION.expected] = clip(env.world.diurnal[now, region] - 1)
-        row[first + REGION.expected_hour] = clip(env.world.diurnal[then, region] - 1)
-        row[first + REGION.gateway_ms] = clip(gateway_ms / RTT_MS)
-        row[first + REGION.weight] = env.world.region_rps[region] / total
+        slot, at = env.memo.gateway_of[region], first + region * len(REGION)
+        gateway_ms = env.world.rtt_user_ms[region, env.memo.gateways[slot]] if slot >= 0 else RTT_SCALE_MS
+        values[at + REGION.load] = clip(env.tape.regional[env.state.step, region] - 1)
+        values[at + REGION.expected] = clip(env.world.diurnal[now, region] - 1)
+        values[at + REGION.expected_hour] = clip(env.world.diurnal[later, region] - 1)
+        values[at + REGION.gateway_ms] = clip(gateway_ms / RTT_SCALE_MS)
+        values[at + REGION.weight] = env.world.region_rps[region] / total
 
 
 @kernel
-def write_domains(env, row, o):
-    """The rows of all domains from offset o; those of hidden kinds are zero."""
-    step = env.state.step
+def write_domains(env: Environment, values: np.ndarray, first: int) -> None:
+    """Write the rows of all domains, whose columns begin at `first`; those of hidden kinds are zero."""
     width = len(DOMAIN)
     sites = env.state.status.shape[0]
     shared = env.world.fragile_rate.shape[0]
-    for i in range(env.world.domain_size.shape[0] * width):
-        row[o + i] = 0
+    for field in range(env.world.domain_size.shape[0] * width):
+        values[first + field] = 0
     for site in range(sites):
         if env.state.status[site] & DOWN:
-            for d in range(env.world.site_domain.shape[1]):
-                domain = env.world.site_domain[site, d]
+            for membership in range(env.world.site_domain.shape[1]):
+                domain = env.world.site_domain[site, membership]
                 if domain < 0:
                     break
                 if env.world.domain_visible[domain]:
-                    row[o + domain * width + DOMAIN.down] += 1 / env.world.domain_size[domain]
+                    values[first + domain * width + DOMAIN.down] += 1 / env.world.domain_size[domain]
     for domain in range(env.world.domain_size.shape[0]):
         if env.world.domain_size[domain] == 0 or not env.world.domain_visible[domain]:
             continue
-        first = o + domain * width
-        row[first + DOMAIN.down] = clip(row[first + DOMAIN.down])
-        row[first + DOMAIN.valid] = 1
-        row[first + DOMAIN.signal] = alarm(env, step, domain) if domain < shared else 0.0
-        row[first + DOMAIN.share] = clip(env.scratch.domain_share[domain])
-        row[first + DOMAIN.loss] = env.output.domain_loss[domain]
-        row[first + DOMAIN.size] = env.world.domain_size[domain] / sites
-        row[first + DOMAIN.hazard] = clip(
-            HAZARD_SCALE * env.world.domain_rate[domain] * env.world.domain_mean_h[domain]
-        )
+        at = first + domain * width
+        values[at + DOMAIN.down] = clip(values[at + DOMAIN.down])
+        values[at + DOMAIN.valid] = 1
+        values[at + DOMAIN.signal] = alarm(env, env.state.step, domain) if domain < shared else 0.0
+        values[at + DOMAIN.share] = clip(env.scratch.domain_share[domain])
+        values[at + DOMAIN.loss] = env.output.domain_loss[domain]
+        values[at + DOMAIN.size] = env.world.domain_size[domain] / sites
+        values[at + DOMAIN.hazard] = clip(RARE_SCALE * env.world.domain_rate[domain] * env.world.domain_mean_h[domain])
 
 
 @kernel
-def observe(env, obs, offsets):
-    """Write environment b's observation to obs [B, O]; offsets [6] in the order of TABLES, -1 leaves a table out."""
-    row, models = row_of(obs, env.b), env.state.phase.shape[0]
+def observe(env: Environment, observations: np.ndarray, offsets: np.ndarray) -> None:
+    """Write the environment's row of `observations` float32 [B, O].
+
+    `offsets` int64 [6] are the first columns of TABLES, in their order; -1 leaves a table out.
+    """
+    values = row_of(observations, env.b)
     survey(env)
-    digest_models(env)
-    top = digest_sites(env)
-    if offsets[0] >= 0:
-        write_globals(env, row, offsets[0], top)
-    if offsets[1] >= 0:
-        for model in range(models):
-            write_models(env, row, offsets[1] + model * len(MODEL), model)
-    if offsets[2] >= 0:
-        remember(env)
-        for i in range(env.output.offer.shape[0]):
-            write_proposal(env, row, offsets[2] + i * len(PROPOSAL), i)
-    if offsets[3] >= 0:
-        write_sites(env, row, offsets[3])
-    if offsets[4] >= 0:
-        write_regions(env, row, offsets[4])
-    if offsets[5] >= 0:
-        write_domains(env, row, offsets[5])
+    summarise_models(env)
+    highest_alarm = summarise_sites(env)
+    if offsets[TABLE.globals] >= 0:
+        write_globals(env, values, offsets[TABLE.globals], highest_alarm)
+    if offsets[TABLE.models] >= 0:
+        for model in range(env.state.phase.shape[0]):
+            write_model(env, values, offsets[TABLE.models] + model * len(MODEL), model)
+    if offsets[TABLE.proposals] >= 0:
+        average_alarms(env)
+        for position in range(env.output.offer.shape[0]):
+            write_proposal(env, values, offsets[TABLE.proposals] + position * len(PROPOSAL), position)
+    if offsets[TABLE.sites] >= 0:
+        write_sites(env, values, offsets[TABLE.sites])
+    if offsets[TABLE.regions] >= 0:
+        write_regions(env, values, offsets[TABLE.regions])
+    if offsets[TABLE.domains] >= 0:
+        write_domains(env, values, offsets[TABLE.domains])

@@ -1,5 +1,7 @@
-"""The observation, written once: every table and every column with its sentence. Spaces, encoding, slices and
-documentation follow from here. All values are float32 in [-1, 1]."""
+"""The fields of the observation: every table and every column, with its sentence.
+
+Spaces, encoding, slices and documentation follow from this one place. All values are float32 in [-1, 1].
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,16 @@ from og_env.kernel.columns import columns
 
 
 class Field(NamedTuple):
+    """A column of a table."""
+
     name: str
+    """its name, unique in the table"""
     doc: str
+    """its meaning, as the documentation prints it"""
 
 
 def _fields(text: str) -> tuple[Field, ...]:
-    """Fields from lines "name: sentence"."""
+    """The fields that lines of the form "name: sentence" declare."""
     pairs = (line.split(":", 1) for line in text.strip().splitlines())
     return tuple(Field(name.strip(), doc.strip()) for name, doc in pairs)
 
@@ -137,8 +143,9 @@ TABLES: dict[str, tuple[Field, ...]] = {
     "regions": REGIONS,
     "domains": DOMAINS,
 }
+"""the tables by name, in the order in which they stand in the flat observation"""
 ROWS = {"globals": "", "models": "M", "proposals": "P", "sites": "N", "regions": "U", "domains": "F"}
-"""dimension of a table's rows; "" for a single row"""
+"""dimension letter of each table's rows; "" for a single row"""
 
 
 def column(table: str, name: str) -> int:
@@ -146,22 +153,24 @@ def column(table: str, name: str) -> int:
     return [field.name for field in TABLES[table]].index(name)
 
 
-def named(table: str) -> Any:
+def columns_of(table: str) -> Any:
     """Positions of a table's columns by name, for compiled code."""
     return columns(table.title(), [field.name for field in TABLES[table]])
 
 
 class Slices(NamedTuple):
-    """Where each table stands in the flat observation."""
+    """Places of the tables in the flat observation."""
 
     offsets: np.ndarray
-    """int64 [6] in the order of TABLES; -1 for a table that is left out"""
+    """int64 [6] first column of each table in the order of TABLES; -1 for a table that is left out"""
     shapes: dict[str, tuple[int, ...]]
+    """shape of each table that is there, by name"""
     width: int
+    """number of columns O of the flat observation"""
 
 
 def slices(sizes: dict[str, int], tables: tuple[str, ...]) -> Slices:
-    """Lay out the tables in order, for the sizes of a world."""
+    """Lay out the named tables in the order of TABLES, for the sizes of a world."""
     offsets, shapes, width = np.full(len(TABLES), -1, np.int64), {}, 0
     for index, (table, declared) in enumerate(TABLES.items()):
         if table in tables:

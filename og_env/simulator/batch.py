@@ -13,7 +13,7 @@ from og_env.dynamics import operations
 from og_env.kernel.arrays import GROUPS, METRICS, Memo, Output, Scratch, State, Tape, World
 from og_env.kernel.compile import announce
 from og_env.kernel.views import allocate, bind
-from og_env.observation.buffers import Sheet, Sheets
+from og_env.observation.buffers import Buffer, BufferPool
 from og_env.observation.fields import Slices, slices
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
@@ -144,8 +144,8 @@ class Simulator:
         self.table = self.thread_tables[0]
         masked = {compiled_calls.OPERATIONS: self.sizes["V"], compiled_calls.PROPOSALS: 1 + self.settings.proposals}
         choices = masked.get(self.mode, 0)
-        self.sheets = Sheets(self.batch, self.slices.width, choices, self.slices.shapes, single=single)
-        self.observation, self.mask = self.sheets.current.observation, self.sheets.current.mask
+        self.buffers = BufferPool(self.batch, self.slices.width, choices, self.slices.shapes, single=single)
+        self.observation, self.mask = self.buffers.current.observation, self.buffers.current.mask
         self.no_levels = np.zeros((self.batch, 0), np.float32)
         if self.own_worlds:
             self.state.world[:] = np.arange(self.batch)
@@ -187,11 +187,11 @@ class Simulator:
 
         self._work_together(self.pool, work)
 
-    def renew(self, *, keep: bool = False) -> Sheet:
+    def renew(self, *, keep: bool = False) -> Buffer:
         """Other arrays for observations and masks, which nobody else holds. keep: with the values of the last ones."""
-        sheet = self.sheets.renew(keep=keep)
-        self.observation, self.mask = sheet.observation, sheet.mask
-        return sheet
+        buffer = self.buffers.renew(keep=keep)
+        self.observation, self.mask = buffer.observation, buffer.mask
+        return buffer
 
     def start(self, rows: np.ndarray) -> None:
         """Begin the loaded episodes of these environments."""

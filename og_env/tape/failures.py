@@ -1,6 +1,6 @@
 """Shared outages of an episode: Marshall-Olkin common shocks whose rate follows a hidden calm or fragile regime.
 
-A shock of a source strikes each member with its hit probability; it has one duration and one effect. The regime of a
+A shock of a source hits each member with its hit probability; it has one duration and one effect. The regime of a
 shared domain is a two-state Markov chain started from its stationary law. With probability `aftershock` a repair begins
 another fragile dwell: a span in which shocks at the excess of the fragile rate over the calm one are added.
 
@@ -19,45 +19,59 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.kernel.arrays import DOWN, FROZEN, HALF, WARM_UP_H
+from og_env.kernel.arrays import CODES_PER_UNIT, DOWN, FROZEN, HALF, SIGNAL_LOW, WARM_UP_H
 from og_env.kernel.compile import kernel
 from og_env.kernel.random_streams import exponential, lognormal, normal, uniform
 from og_env.trust.model import FACILITATOR_H
+from og_env.world import EFFECTS, SourceArrays
 
 SLACK = 1e-9
-"""of a row: a span that ends on the edge of a row does not touch the next one by rounding"""
-SIGNAL_LOW, SIGNAL_HIGH = -0.25, 1.75
-"""error rates of codes 0 and 255"""
+"""share of a row by which a span is shortened at both ends, so that rounding does not let it touch another row"""
+LARGEST_CODE = 255.0
+"""largest code of a signal"""
+MOST_COUNTED = 255
+"""largest number of active shocks that the tape holds"""
+LAST_EFFECT = len(EFFECTS) - 1
 
 
 class ShockProcess(NamedTuple):
-    """What all sources of a FailureSpec have in common."""
+    """Parameters of a FailureSpec that all sources have in common."""
 
     step_h: float
+    """length of a step, hours"""
     fragile_share: float
+    """share of time that a shared domain is fragile"""
     fragile_dwell_h: float
+    """mean length of a fragile span, hours"""
     aftershock: float
+    """probability that the end of a shock begins another fragile span"""
     signal_noise: float
+    """standard deviation of the noise of signals"""
     facilitator: int
-    """index of that kind"""
+    """index of that kind in KINDS"""
 
 
 class Outages(NamedTuple):
-    """What shocks write: one row of a tape and the error levels behind its signal."""
+    """Rows of one tape that shocks write, and the error levels from which its signal is made."""
 
     pairs: np.ndarray
-    """uint8 [R, N] status bits of pairs of rows, see layout.Tape"""
+    """uint8 [R, N] status bits of pairs of rows, see Tape"""
     active: np.ndarray
-    """uint8 [T] shocks that hit a site"""
+    """uint8 [T] number of shocks that hit a site"""
     level: np.ndarray
     """[T, S] share of the domain's sources that are fragile or under a shock"""
     shown: np.ndarray
-    """int32 [T, S] the last source counted there, from 1 on"""
+    """int32 [T, S] 1 + the last source that was added to the level there; 0 none"""
+    step_h: float
+    """length of a row, hours"""
 
 
 @kernel
-def touched(start_h, stop_h, step_h, rows):
-    """First and last + 1 of the rows that a time span touches: of a span that begins in the episode one at least."""
+def touched_rows(start_h: float, stop_h: float, step_h: float, rows: int) -> tuple[int, int]:
+    """The first row that a time span touches, and the last one + 1.
+
+    A span that begins within the episode touches at least one row.
+    """
     start, stop = start_h / step_h + SLACK, stop_h / step_h - SLACK
     first = int(min(max(start, 0.0), rows))
     last = int(math.ceil(min(max(stop, 0.0), rows)))
@@ -65,138 +79,171 @@ def touched(start_h, stop_h, step_h, rows):
 
 
 @kernel
-def mark(outages, site, start_h, stop_h, step_h, bit):
+def set_status(outages: Outages, site: int, start_h: float, stop_h: float, bit: int) -> None:
     """Set a status bit in the rows that a time span touches."""
-    first, last = touched(start_h, stop_h, step_h, len(outages.active))
-    for i in range(first, last):
-        outages.pairs[i >> 1, site] |= np.uint8(bit << ((i & 1) * HALF))
+    first, last = touched_rows(start_h, stop_h, outages.step_h, len(outages.active))
+    for row in range(first, last):
+        outages.pairs[row >> 1, site] |= np.uint8(bit << ((row & 1) * HALF))
 
 
 @kernel
-def hit(outages, site, start_h, stop_h, step_h, bit, is_facilitator):
-    """One site under one shock. A registry that breaks freezes its clients and, when their entries lapse, takes them
-    down."""
+def hit_site(outages: Outages, site: int, start_h: float, stop_h: float, bit: int, is_facilitator: bool) -> None:
+    """Write one shock at one site.
+
+    A registry (facilitator) that breaks freezes its clients and takes them down when their entries lapse.
+    """
     if is_facilitator and (bit == FROZEN or bit == DOWN):
         lapse_h = min(stop_h, start_h + FACILITATOR_H)
-        mark(outages, site, start_h, lapse_h, step_h, FROZEN)
+        set_status(outages, site, start_h, lapse_h, FROZEN)
         if lapse_h < stop_h:
-            mark(outages, site, lapse_h, stop_h, step_h, DOWN)
+            set_status(outages, site, lapse_h, stop_h, DOWN)
     else:
-        mark(outages, site, start_h, stop_h, step_h, bit)
+        set_status(outages, site, start_h, stop_h, bit)
 
 
 @kernel
-def count(outages, start_h, stop_h, step_h):
-    """One more active shock in the rows of a time span."""
-    first, last = touched(start_h, stop_h, step_h, len(outages.active))
-    for i in range(first, last):
-        outages.active[i] = min(outages.active[i] + 1, 255)
+def count_outage(outages: Outages, start_h: float, stop_h: float) -> None:
+    """Count one more active shock in the rows that a time span touches."""
+    first, last = touched_rows(start_h, stop_h, outages.step_h, len(outages.active))
+    for row in range(first, last):
+        outages.active[row] = min(outages.active[row] + 1, MOST_COUNTED)
 
 
 @kernel
-def show(outages, f, start_h, stop_h, step_h, source, weight):
-    """Raise the error level of shared domain f (-1: none) in the rows of a time span, once a source."""
-    if f < 0:
+def raise_level(outages: Outages, domain: int, start_h: float, stop_h: float, source: int, share: float) -> None:
+    """Raise the error level of a shared domain (-1: none) in the rows of a time span, by a source's share of it.
+
+    A source whose fragile spans and shocks overlap counts once in a row.
+    """
+    if domain < 0:
         return
-    first, last = touched(start_h, stop_h, step_h, outages.level.shape[0])
-    for i in range(first, last):
-        if outages.shown[i, f] != source + 1:
-            outages.shown[i, f] = source + 1
-            outages.level[i, f] = min(outages.level[i, f] + weight, 1.0)
+    first, last = touched_rows(start_h, stop_h, outages.step_h, outages.level.shape[0])
+    for row in range(first, last):
+        if outages.shown[row, domain] != source + 1:
+            outages.shown[row, domain] = source + 1
+            outages.level[row, domain] = min(outages.level[row, domain] + share, 1.0)
 
 
 @kernel
-def draw_duration(state, sources, r):
-    """Hours, from the mixture of two lognormals."""
-    if uniform(state) < sources.heavy_weight[r]:
-        return lognormal(state, sources.heavy_median_h[r], sources.heavy_sigma[r])
-    return lognormal(state, sources.median_h[r], sources.sigma[r])
+def draw_duration(random_state: np.ndarray, sources: SourceArrays, source: int) -> float:
+    """Duration of a shock in hours, from the mixture of two lognormals."""
+    if uniform(random_state) < sources.heavy_weight[source]:
+        return lognormal(random_state, sources.heavy_median_h[source], sources.heavy_sigma[source])
+    return lognormal(random_state, sources.median_h[source], sources.sigma[source])
 
 
 @kernel
-def draw_effect(state, sources, r):
-    """Index of the effect."""
-    level = uniform(state)
-    for effect in range(3):
-        level -= sources.effects[r, effect]
+def draw_effect(random_state: np.ndarray, sources: SourceArrays, source: int) -> int:
+    """Index in EFFECTS of a shock's effect."""
+    level = uniform(random_state)
+    for effect in range(LAST_EFFECT):
+        level -= sources.effects[source, effect]
         if level < 0:
             return effect
-    return 3
+    return LAST_EFFECT
 
 
 @kernel
-def strike(outages, state, sources, r, start_h, process, weight):
-    """One shock of source r; returns its end, hours."""
-    stop_h = start_h + draw_duration(state, sources, r)
+def draw_shock(
+    outages: Outages,
+    random_state: np.ndarray,
+    sources: SourceArrays,
+    source: int,
+    start_h: float,
+    process: ShockProcess,
+    share: float,
+) -> float:
+    """Draw and write one shock of a source; returns its end, hours since the episode began."""
+    stop_h = start_h + draw_duration(random_state, sources, source)
     if stop_h <= 0:
         return stop_h
-    bit = 1 << draw_effect(state, sources, r)
-    is_facilitator = sources.kind[r] == process.facilitator
+    bit = 1 << draw_effect(random_state, sources, source)
+    is_facilitator = sources.kind[source] == process.facilitator
     hits = 0
-    for j in range(sources.member_start[r], sources.member_start[r + 1]):
-        if uniform(state) < sources.member_hit[j]:
-            hit(outages, sources.member_site[j], start_h, stop_h, process.step_h, bit, is_facilitator)
+    for member in range(sources.member_start[source], sources.member_start[source + 1]):
+        if uniform(random_state) < sources.member_hit[member]:
+            hit_site(outages, sources.member_site[member], start_h, stop_h, bit, is_facilitator)
             hits += 1
     if hits > 0:
-        count(outages, start_h, stop_h, process.step_h)
-    show(outages, sources.shared[r], start_h, stop_h, process.step_h, r, weight)
+        count_outage(outages, start_h, stop_h)
+    raise_level(outages, sources.shared[source], start_h, stop_h, source, share)
     return stop_h
 
 
 @kernel
-def shake(outages, state, sources, r, start_h, stop_h, rate_per_h, process, weight, spans):
-    """Poisson shocks of source r in a time span; the fragile spans that follow them are added to `spans`."""
+def draw_shocks(
+    outages: Outages,
+    random_state: np.ndarray,
+    sources: SourceArrays,
+    source: int,
+    start_h: float,
+    stop_h: float,
+    rate_per_h: float,
+    process: ShockProcess,
+    share: float,
+    spans: list[tuple[float, float]],
+) -> None:
+    """Draw the Poisson shocks of a source in a time span, and add the fragile spans that follow them to `spans`."""
     if rate_per_h <= 0:
         return
-    regimes = sources.fragile_rate_per_h[r] > sources.calm_rate_per_h[r]
-    now_h = start_h + exponential(state) / rate_per_h
+    regimes = sources.fragile_rate_per_h[source] > sources.calm_rate_per_h[source]
+    now_h = start_h + exponential(random_state) / rate_per_h
     while now_h < stop_h:
-        end_h = strike(outages, state, sources, r, now_h, process, weight)
-        if regimes and uniform(state) < process.aftershock:
-            spans.append((end_h, end_h + exponential(state) * process.fragile_dwell_h))
-        now_h += exponential(state) / rate_per_h
+        end_h = draw_shock(outages, random_state, sources, source, now_h, process, share)
+        if regimes and uniform(random_state) < process.aftershock:
+            spans.append((end_h, end_h + exponential(random_state) * process.fragile_dwell_h))
+        now_h += exponential(random_state) / rate_per_h
 
 
 @kernel
-def draw_source(outages, state, sources, r, process, weight):
-    """All shocks of source r in an episode. weight: one over the number of sources that share its domain's signal."""
+def draw_source(
+    outages: Outages,
+    random_state: np.ndarray,
+    sources: SourceArrays,
+    source: int,
+    process: ShockProcess,
+    share: float,
+) -> None:
+    """Draw all shocks of a source in an episode; `share` is its share of the error level of its domain."""
     end_h = len(outages.active) * process.step_h
-    calm, excess = sources.calm_rate_per_h[r], sources.fragile_rate_per_h[r] - sources.calm_rate_per_h[r]
-    spans = [(0.0, 0.0)]
+    calm, excess = sources.calm_rate_per_h[source], sources.fragile_rate_per_h[source] - sources.calm_rate_per_h[source]
+    spans = [(0.0, 0.0)]  # an entry tells Numba the type
     spans.pop()
     if excess <= 0:
-        shake(outages, state, sources, r, -WARM_UP_H, end_h, calm, process, weight, spans)
+        draw_shocks(outages, random_state, sources, source, -WARM_UP_H, end_h, calm, process, share, spans)
         return
-    share, dwell_h = process.fragile_share, process.fragile_dwell_h
+    fragile, dwell_h = process.fragile_share, process.fragile_dwell_h
     thin = 1 / (1 + process.aftershock * excess * dwell_h)
-    shake(outages, state, sources, r, -WARM_UP_H, end_h, calm * thin, process, weight, spans)
-    if share > 0:
-        calm_dwell_h = dwell_h * (1 - share) / share
+    draw_shocks(outages, random_state, sources, source, -WARM_UP_H, end_h, calm * thin, process, share, spans)
+    if fragile > 0:
+        calm_dwell_h = dwell_h * (1 - fragile) / fragile
         start_h = -WARM_UP_H
-        if uniform(state) >= share:
-            start_h += exponential(state) * calm_dwell_h
+        if uniform(random_state) >= fragile:
+            start_h += exponential(random_state) * calm_dwell_h
         while start_h < end_h:
-            stop_h = start_h + exponential(state) * dwell_h
+            stop_h = start_h + exponential(random_state) * dwell_h
             spans.append((start_h, stop_h))
-            start_h = stop_h + exponential(state) * calm_dwell_h
+            start_h = stop_h + exponential(random_state) * calm_dwell_h
     while len(spans) > 0:
         start_h, stop_h = spans.pop()
         stop_h = min(stop_h, end_h)
         if start_h < stop_h:
-            show(outages, sources.shared[r], start_h, stop_h, process.step_h, r, weight)
-            shake(outages, state, sources, r, start_h, stop_h, excess * thin, process, weight, spans)
+            raise_level(outages, sources.shared[source], start_h, stop_h, source, share)
+            draw_shocks(outages, random_state, sources, source, start_h, stop_h, excess * thin, process, share, spans)
 
 
 @kernel
-def encode(value):
-    """Code of an error rate."""
-    scaled = (value - SIGNAL_LOW) * (255 / (SIGNAL_HIGH - SIGNAL_LOW))
-    return np.uint8(min(max(scaled + 0.5, 0.0), 255.0))
+def signal_code(error_rate: float) -> np.uint8:
+    """The nearest code of an error rate, see Tape.signal."""
+    return np.uint8(min(max((error_rate - SIGNAL_LOW) * CODES_PER_UNIT + 0.5, 0.0), LARGEST_CODE))
 
 
 @kernel
-def write_signal(signal, level, state, visible, noise):
-    """Noisy error rates of the visible shared domains, as codes in signal [T, S]; hidden ones show none."""
-    for i in range(signal.shape[0]):
-        for f in range(signal.shape[1]):
-            signal[i, f] = encode(level[i, f] + noise * normal(state)) if visible[f] else encode(0.0)
+def write_signal(
+    signal: np.ndarray, level: np.ndarray, random_state: np.ndarray, visible: np.ndarray, noise: float
+) -> None:
+    """Write error rates with noise as codes in `signal` [T, S] for visible shared domains; hidden ones show none."""
+    for row in range(signal.shape[0]):
+        for domain in range(signal.shape[1]):
+            error_rate = level[row, domain] + noise * normal(random_state) if visible[domain] else 0.0
+            signal[row, domain] = signal_code(error_rate)

@@ -1,7 +1,8 @@
-"""A recorded incident as it strikes one fleet: which sites, and when in the episode.
+"""A recorded incident replayed in one fleet: the sites that it hits, and its time in the episode.
 
-The fleet is not the one that was hit, so a replay answers what the incident would have done here: every site that one
-of its patterns matches gets its effect, at its hour of the day, for as long as it lasted or to the end of the episode.
+The fleet is not the one that was hit, so a replay shows the incident's effect if it happened here: every site that one
+of its patterns matches gets the effect, at the incident's hour of the day, for as long as it lasted or to the end of
+the episode.
 """
 
 from __future__ import annotations
@@ -11,55 +12,48 @@ from typing import NamedTuple
 
 from og_env.scenario import catalog
 from og_env.scenario.checks import domain_of
-from og_env.scenario.specs import Effect, IncidentSpec
+from og_env.scenario.specs import IncidentSpec
+from og_env.tape.scripted_outages import SiteOutage
 from og_env.world import CompiledWorld
 
 LEAD_H = 6.0
 """hours that pass before a replayed incident begins; a quarter of the episode, where that is less"""
-
-
-class Strike(NamedTuple):
-    """One outage of given sites."""
-
-    kind: str
-    name: str
-    """of the domain whose signal it shows in; one that the fleet does not share shows nowhere"""
-    effect: Effect
-    start_h: float
-    stop_h: float
-    """hours since the episode began"""
-    sites: tuple[int, ...]
+WHOLE_STEPS = 1e-9
+"""steps that are added to an hour in steps before it is rounded down, so that whole steps stay whole"""
 
 
 class Replay(NamedTuple):
     """An incident in an episode."""
 
     incident: IncidentSpec
+    """the record"""
     sites: tuple[int, ...]
-    """those that it would have hit, ascending"""
-    strikes: tuple[Strike, ...]
-    """one for each domain of the incident's kind among them"""
+    """indices of the sites that it hits, ascending"""
+    outages: tuple[SiteOutage, ...]
+    """one outage for each domain of the incident's kind among these sites"""
     start_step: int
-    """step of the UTC day at which the episode begins; -1 is the seed's, where the record has no hour"""
+    """step of the UTC day at which the episode begins; -1 leaves it to the seed, where the record has no hour"""
     start_h: float
+    """hours since the episode began"""
     stop_h: float
     """hours since the episode began"""
     episode_h: float
+    """length of the episode, hours"""
 
     @property
     def cut_h(self) -> float:
-        """Hours of it that the episode does not last for."""
+        """Hours of the incident that come after the end of the episode."""
         return max(self.stop_h - self.episode_h, 0.0)
 
 
 def replay_of(incident: IncidentSpec, compiled: CompiledWorld) -> Replay:
-    """How the incident would strike this fleet; `sites` is empty where it touches none."""
+    """The incident as it hits this fleet; `sites` is empty where it hits none."""
     episode = compiled.resolved.spec.episode
     step_h = episode.step_s / 3600
     episode_h = episode.steps * step_h
     start_step, start_h = -1, min(LEAD_H, episode_h / 4)
     if incident.start_utc_h is not None:
-        first = math.floor((incident.start_utc_h - start_h) / step_h + 1e-9)
+        first = math.floor((incident.start_utc_h - start_h) / step_h + WHOLE_STEPS)
         start_h = incident.start_utc_h - first * step_h
         start_step = first % compiled.sizes["Y"]
     stop_h = start_h + incident.duration_h
@@ -68,8 +62,8 @@ def replay_of(incident: IncidentSpec, compiled: CompiledWorld) -> Replay:
     groups: dict[str, list[int]] = {}
     for s in sites:
         groups.setdefault(domain_of(fleet[s], incident.kind), []).append(s)
-    strikes = tuple(
-        Strike(incident.kind, name, incident.effect, start_h, stop_h, tuple(members))
+    outages = tuple(
+        SiteOutage(incident.kind, name, incident.effect, start_h, stop_h, tuple(members))
         for name, members in groups.items()
     )
-    return Replay(incident, sites, strikes, start_step, start_h, stop_h, episode_h)
+    return Replay(incident, sites, outages, start_step, start_h, stop_h, episode_h)

@@ -1,4 +1,4 @@
-"""`compile_world`: a resolved scenario into the arrays of `layout.World`."""
+"""A resolved scenario compiled into the arrays of World, in the order in which each needs the others."""
 
 from __future__ import annotations
 
@@ -11,39 +11,46 @@ import numpy as np
 from og_env.kernel.arrays import World
 from og_env.kernel.views import allocate
 from og_env.scenario.loading import ResolvedScenario
-from og_env.world.domains import NO_DOMAIN, Domain, derive_domains, is_own, shared_domains
-from og_env.world.hazards import fill_domains, fill_hazards
-from og_env.world.places import fill_demand, fill_distances, fill_models, fill_sites
-from og_env.world.settings import fill_settings, fill_start
+from og_env.world.demand_arrays import fill_demand
+from og_env.world.distances import fill_distances
+from og_env.world.domain_arrays import fill_domains, fill_hazards
+from og_env.world.fault_domains import NO_DOMAIN, Domain, derive_domains, is_own, shared_domains
+from og_env.world.settings import fill_settings
+from og_env.world.shock_sources import Source, SourceArrays, domain_risks, flatten_sources, make_sources
+from og_env.world.site_arrays import fill_models, fill_sites
 from og_env.world.sizes import assemble, most_memberships
-from og_env.world.sources import Source, SourceArrays, domain_risks, flatten_sources, make_sources
+from og_env.world.starting_fleet import fill_start
 
 
 class CompiledWorld(NamedTuple):
     """A scenario with one fleet, ready for a simulator."""
 
     arrays: World
-    """W = 1"""
+    """the arrays, with W = 1"""
     sizes: dict[str, int]
-    """N M U F S D Y T, padded"""
+    """size of each dimension N, M, U, F, S, D, Y and T, padding included"""
     domains: tuple[Domain, ...]
-    """[F] shared ones, NO_DOMAIN up to S, then one per site, NO_DOMAIN up to N"""
+    """fault domain of every index [F]: shared ones, NO_DOMAIN up to S, then one per site, NO_DOMAIN up to N"""
     sources: tuple[Source, ...]
+    """every source that can send a shock"""
     source_arrays: SourceArrays
-    """the same"""
+    """the sources as arrays, which the drawing of tapes reads"""
     all_domains: tuple[Domain, ...]
-    """those with one member too, see `find_members`"""
+    """all fault domains of the fleet, those with one member included; see `find_members`"""
     resolved: ResolvedScenario
+    """the scenario with its sites, regions and models filled in"""
 
 
 def compile_world(
     resolved: ResolvedScenario, *, risk_weight: float = 1.0, sizes: Mapping[str, int] | None = None
 ) -> CompiledWorld:
-    """The arrays of a scenario, padded to `sizes` (None: exactly as large as needed; see `sizes_of`).
+    """The arrays of a scenario, padded to `sizes`; None makes them exactly as large as needed, see `sizes_of`.
 
-    Shared domains have indices 0 .. S - 1, the site s has S + s. Where S is too small, the domains with most members
-    have an index and the others count as risks of their single members. ValueError if sites, models, regions or the
-    clock do not fit into `sizes`.
+    Shared domains have the indices 0 to S - 1, and site s has the index S + s. Where S is too small, the domains with
+    most members have an index and the others count as risks of their single members.
+
+    Raises:
+        ValueError: Sites, models, regions or the clock do not fit into `sizes`.
     """
     domains = derive_domains(resolved.sites, resolved.domains)
     risks = domain_risks(domains, resolved.spec.failures)
@@ -74,7 +81,11 @@ def compile_world(
 
 
 def stack(worlds: Sequence[CompiledWorld]) -> World:
-    """The arrays of n worlds of equal sizes as one, W = n. ValueError if they differ."""
+    """The arrays of n worlds of equal sizes as one, W = n.
+
+    Raises:
+        ValueError: There is no world, or their sizes differ.
+    """
     if not worlds:
         raise ValueError("no worlds to stack")
     for at, world in enumerate(worlds):
@@ -84,7 +95,7 @@ def stack(worlds: Sequence[CompiledWorld]) -> World:
 
 
 def find_members(compiled: CompiledWorld, kind: str, name: str) -> tuple[int, ...]:
-    """Sites of a domain of any size, e.g. ("provider", "aws"); empty where the fleet has no such domain."""
+    """Indices of the sites in a domain of any size, for instance ("provider", "aws"); empty without such a domain."""
     for domain in compiled.all_domains:
         if domain.kind == kind and domain.name == name:
             return domain.members
@@ -93,10 +104,12 @@ def find_members(compiled: CompiledWorld, kind: str, name: str) -> tuple[int, ..
 
 @functools.lru_cache(maxsize=16)
 def _blank(sizes: tuple[tuple[str, int], ...]) -> World:
+    """World arrays filled with zeros, which are copied: allocating them takes longer."""
     return allocate(World, dict(sizes))
 
 
 def _sizes(resolved: ResolvedScenario, shared: Sequence[Domain], given: Mapping[str, int] | None) -> dict[str, int]:
+    """The sizes given, where the fleet fits into them; models, regions and clock must fill theirs."""
     exact = assemble(resolved.spec, len(resolved.sites), len(resolved.regions), len(shared), most_memberships(shared))
     if given is None:
         return exact

@@ -1,4 +1,7 @@
-"""Round trips of a world: measured pairs where a file has them, the distance model elsewhere; and who is near whom."""
+"""Round trips between sites and users, and the order of sites by them.
+
+Round trips are measured where a file has the pair, and follow the distance model elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from og_env.dynamics.verification import MOST_TEMPERATURES
+from og_env.kernel.arrays import World
 from og_env.scenario.distance_model import continent_of, load_rtt_csv, rtt_matrix_ms
+from og_env.scenario.loading import ResolvedScenario
 from og_env.scenario.specs import NetworkSpec, RegionSpec, SiteSpec
 
 Floats = NDArray[np.float64]
 
 LOCAL_MS = 0.5
-"""a site to itself: inside one building"""
+"""round trip of a site to itself: inside one building"""
+
+
+def fill_distances(world: World, resolved: ResolvedScenario, padded: int) -> None:
+    """Write all round trips, and for every site and region the order of the `padded` sites by round trip."""
+    sites, network = resolved.sites, resolved.spec.network
+    n = len(sites)
+    rtt_ms, rtt_user_ms = site_rtt_ms(sites, network), user_rtt_ms(resolved.regions, sites, network)
+    world.rtt_ms[0, :n, :n] = rtt_ms
+    world.rtt_user_ms[0, :, :n] = rtt_user_ms
+    world.near_site[0] = np.arange(padded)
+    world.near_site[0, :n] = nearest_first(rtt_ms, padded)
+    world.near_user[0] = nearest_first(rtt_user_ms, padded)
 
 
 def site_rtt_ms(sites: Sequence[SiteSpec], network: NetworkSpec) -> Floats:
-    """[N, N] round trips between sites."""
+    """Round trips between sites, float64 [N, N]."""
     result = _model_ms(sites, sites, network)
     if network.rtt_csv is not None:
         _overlay(result, [site.name for site in sites], [site.name for site in sites], network.rtt_csv)
@@ -29,7 +46,7 @@ def site_rtt_ms(sites: Sequence[SiteSpec], network: NetworkSpec) -> Floats:
 
 
 def user_rtt_ms(regions: Sequence[RegionSpec], sites: Sequence[SiteSpec], network: NetworkSpec) -> Floats:
-    """[U, N] round trips from users to sites."""
+    """Round trips from user regions to sites, float64 [U, N]."""
     result = _model_ms(regions, sites, network)
     if network.rtt_csv is not None:
         _overlay(result, [region.name for region in regions], [site.name for site in sites], network.rtt_csv)
@@ -37,12 +54,15 @@ def user_rtt_ms(regions: Sequence[RegionSpec], sites: Sequence[SiteSpec], networ
 
 
 def attraction(rtt_ms: NDArray[np.floating], temperature_ms: float) -> Floats:
-    """[site, gateway] exp(-rtt / temperature), as the router weighs sites by their distance [gateway, site]."""
+    """The router's weight of every site by distance, exp(-rtt / temperature), float64 [site, gateway].
+
+    `rtt_ms` are the round trips [gateway, site].
+    """
     return np.exp(-np.minimum(rtt_ms.T.astype(np.float64) / float(temperature_ms), MOST_TEMPERATURES))
 
 
 def nearest_first(rtt_ms: Floats, padded: int) -> NDArray[np.int64]:
-    """[R, padded] columns of [R, N] by distance, ties by index; padded places come last."""
+    """Columns of `rtt_ms` [R, N] by round trip, ties by index, int64 [R, padded]; padded places come last."""
     rows, count = rtt_ms.shape
     result = np.empty((rows, padded), np.int64)
     result[:, :count] = np.argsort(rtt_ms, axis=1, kind="stable")
@@ -64,7 +84,10 @@ def _model_ms(
 
 
 def _overlay(rtt_ms: Floats, names_a: Sequence[str], names_b: Sequence[str], rtt_csv: str) -> None:
-    """Write measured pairs, given in either direction, over the model's; a second site of a region has its figures."""
+    """Write measured pairs over the model's values, whichever direction the file gives.
+
+    The second site of a region, whose name ends in "#2", has the figures of the first.
+    """
     measured = _measured(rtt_csv, Path(rtt_csv).stat().st_mtime_ns if Path(rtt_csv).is_file() else 0)
     plain_b = [name.split("#")[0] for name in names_b]
     for i, name_a in enumerate(names_a):

@@ -1,18 +1,15 @@
-"""Clocks, weights, the router's knobs, the planner's constants and the starting fleet as arrays."""
+"""Clocks, weights of the reward, the router's knobs and the planner's constants as arrays."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from og_env.kernel.arrays import KNOBS, TERMS, WARM, World
+from og_env.kernel.arrays import KNOBS, TERMS, World
 from og_env.scenario.loading import ResolvedScenario
 from og_env.scenario.specs import FailureSpec, NetworkSpec
 from og_env.trust.model import HOURS_PER_YEAR
 from og_env.world.distances import attraction
-from og_env.world.places import LARGEST, MB_PER_S_PER_GBPS, VERIFICATIONS, population_share, whole
-from og_env.world.start import Offer, start_replicas, start_roles
+from og_env.world.site_arrays import LARGEST, MB_PER_S_PER_GBPS, whole
 
 HOURS_PER_MONTH = HOURS_PER_YEAR / 12
 PLANNER_DEFAULTS = {
@@ -29,7 +26,10 @@ PLANNER = tuple(PLANNER_DEFAULTS)
 
 
 def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) -> None:
-    """Everything that is one number or one short list."""
+    """Write the settings that are one number or one short list.
+
+    `risk_weight` is the weight of shared failures in the planner's gains.
+    """
     spec = resolved.spec
     network, failures, demand, reward = spec.network, spec.failures, spec.demand, spec.reward
     world.step_ms[0] = spec.episode.step_s * 1000
@@ -43,7 +43,7 @@ def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) 
     world.weights[0] = [getattr(reward, term) for term in TERMS]
     world.convexity[0] = reward.unserved_convexity
     rent_usd_per_hour = sum(site.gpu_count * site.usd_per_gpu_hour for site in resolved.sites)
-    # a fleet that costs nothing has no scale of its own: a dollar an hour
+    # a fleet that costs nothing has no scale of its own, so its budget is one dollar an hour
     world.budget_usd_per_hour[0] = reward.budget_usd_per_hour or rent_usd_per_hour or 1.0
     world.knobs[0] = [getattr(spec.router, knob) for knob in KNOBS]
     world.attraction[0] = attraction(world.rtt_ms[0], world.knobs[0, 0])
@@ -61,23 +61,3 @@ def _fill_clocks(world: World, network: NetworkSpec, failures: FailureSpec, step
     world.attack_budget[0] = min(opponent.budget, LARGEST) if opponent.attacks_per_day > 0 else 0
     world.attack_cooldown[0] = whole(math.ceil(opponent.cooldown_h / step_h), 0)
     world.attack_steps[0] = whole(opponent.duration_h / step_h, 1)
-
-
-def fill_start(world: World, resolved: ResolvedScenario) -> None:
-    """Replicas that are warm and roles that run at the first step; needs the other arrays."""
-    n = len(resolved.sites)
-    need = world.replica_gpus[0, :, :n].astype(np.int64)
-    capacity_rps = world.capacity_rps[0, :, :n].astype(np.float64)
-    rent = need * world.usd_per_gpu_hour[0, :n].astype(np.float64)
-    wants_tee = world.verification[0] == VERIFICATIONS.index("tee")
-    offer = Offer(
-        replica_gpus=need,
-        usd_per_rps=np.divide(rent, capacity_rps, out=np.zeros_like(rent), where=need > 0),
-        distrusted=wants_tee[:, None] & (world.tee[0, :n] == 0),
-        rtt_user_ms=world.rtt_user_ms[0, :, :n].astype(np.float64),
-        population_share=population_share(resolved),
-    )
-    start = resolved.spec.start
-    world.start_phase[0, :, :n] = np.where(start_replicas(start, resolved.sites, resolved.models, offer), WARM, 0)
-    world.start_role[0] = -1
-    world.start_role[0, :, :n] = np.where(start_roles(start, resolved.sites, offer), 0, -1)

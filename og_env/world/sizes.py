@@ -1,4 +1,4 @@
-"""Sizes that hold for every fleet of a scenario: exact for a fixed fleet, upper bounds for a random one."""
+"""Sizes of arrays that hold for every fleet of a scenario: exact for a fixed fleet, upper bounds for a random one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from og_env.scenario import loading
 from og_env.scenario.checks import KINDS, domain_of
 from og_env.scenario.random_fleet import Pool, site_pool
 from og_env.scenario.specs import SampledRegions, SampledSites, ScenarioSpec
-from og_env.world.domains import Domain, derive_domains, shared_domains
+from og_env.world.fault_domains import Domain, derive_domains, shared_domains
 
 
 def sizes_of(spec: ScenarioSpec) -> dict[str, int]:
-    """N, M, U, F, S, D, Y and T of the scenario's arrays, see `binding.DIMENSIONS`."""
+    """N, M, U, F, S, D, Y and T of the scenario's arrays, see DIMENSIONS in og_env/kernel/views.py."""
     if spec.fleet == "random" and isinstance(spec.sites, SampledSites):
         by_kind = most_shared(spec.sites)
         shared, memberships = sum(by_kind.values()), 1 + sum(count > 0 for count in by_kind.values())
@@ -27,7 +27,7 @@ def sizes_of(spec: ScenarioSpec) -> dict[str, int]:
 
 
 def assemble(spec: ScenarioSpec, sites: int, regions: int, shared: int, memberships: int) -> dict[str, int]:
-    """The sizes by dimension letter."""
+    """The size of each dimension, by its letter."""
     return {
         "N": sites,
         "M": len(spec.models),
@@ -41,15 +41,16 @@ def assemble(spec: ScenarioSpec, sites: int, regions: int, shared: int, membersh
 
 
 def most_memberships(shared: Sequence[Domain]) -> int:
-    """Domains that a site stands in at most, its own included."""
+    """Largest number of domains that one site is in, its own included."""
     return 1 + max(Counter(member for domain in shared for member in domain.members).values(), default=0)
 
 
 def most_shared(sampled: SampledSites) -> dict[str, int]:
     """For every kind, a number of shared domains that no fleet drawn from `sampled` exceeds.
 
-    A shared domain has two sites, so there are at most count / 2; its name must come twice in the catalogue's selection
-    (once where a region may be drawn twice), and the names of a fleet come from as many providers as are drawn.
+    A shared domain has at least two sites, so there are at most count / 2 of them. Its name must come twice in the
+    selected part of the catalogue, or once where a region may be drawn twice. The names of a fleet come from no more
+    providers than are drawn.
     """
     pool = site_pool(sampled.host_classes, sampled.continents, sampled.gpus)
     again = _may_repeat(pool, sampled)
@@ -69,7 +70,7 @@ def most_shared(sampled: SampledSites) -> dict[str, int]:
 
 
 def _may_repeat(pool: Pool, sampled: SampledSites) -> bool:
-    """Whether the drawn providers can have fewer sites than are wanted of them."""
+    """Whether the drawn providers can have fewer sites than are wanted, so that a region may be drawn twice."""
     smallest = sorted(len(places) for places in pool.members.values())[: min(sampled.providers, sampled.count)]
     dominant = round(sampled.dominant_share * sampled.count)
     if dominant == 0:

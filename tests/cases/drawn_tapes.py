@@ -13,10 +13,11 @@ import numpy as np
 from og_env.kernel.arrays import Tape
 from og_env.kernel.views import allocate
 from og_env.tape.demand import DemandProcess
-from og_env.tape.draw import FACILITATOR, Drawing, Scripts, draw_row
+from og_env.tape.draw import FACILITATOR, Drawing, draw_row
 from og_env.tape.failures import ShockProcess
+from og_env.tape.scripted_outages import Scripts
 from og_env.world import Source
-from og_env.world.sources import flatten_sources
+from og_env.world.shock_sources import flatten_sources
 
 SIGMAS = 5.0
 NO_SCRIPTS = Scripts(
@@ -26,8 +27,10 @@ NO_SCRIPTS = Scripts(
 
 def steady(**changes: float) -> DemandProcess:
     """Demand without chance."""
-    steady = DemandProcess(burst_sd=0.0, burst_memory=24.0, flashes=0.0, flash_factor=4.0, flash_length=12.0)
-    return steady._replace(**changes)
+    usual = DemandProcess(
+        burst_sd=0.0, burst_memory_steps=24.0, flashes_per_step=0.0, flash_factor=4.0, flash_length_steps=12.0
+    )
+    return usual._replace(**changes)
 
 
 def shocks(**changes: float) -> ShockProcess:
@@ -76,12 +79,12 @@ def drawing(
         diurnal=np.ones((24, 1)),
         trace=np.zeros((0, 1)),
         sources=flatten_sources(sources),
-        weights=np.array([1 / number for number in of_domain], np.float64),
+        signal_share=np.array([1 / number for number in of_domain], np.float64),
         visible=np.ones(shared, np.bool_),
         demand=demand or steady(),
         shocks=process or shocks(),
         start_step=-1,
-        attacks=0.0,
+        attack_chance=0.0,
     )
     return made._replace(**changes)
 

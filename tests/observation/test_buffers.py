@@ -6,31 +6,31 @@ import numpy as np
 import pytest
 
 from og_env.env import NetworkEnv
-from og_env.observation.buffers import KEPT, Sheets
+from og_env.observation.buffers import KEPT, BufferPool
 from og_env.vector_env import NetworkVectorEnv
 
 SHAPES = {"globals": (2,), "sites": (3, 2)}
 
 
-def sheets(*, single: bool) -> Sheets:
-    return Sheets(1 if single else 4, 8, 5, SHAPES, single=single)
+def pool_of(*, single: bool) -> BufferPool:
+    return BufferPool(1 if single else 4, 8, 5, SHAPES, single=single)
 
 
 @pytest.mark.parametrize("single", [True, False])
 @pytest.mark.parametrize(
     "hold",
     [
-        lambda sheet: sheet.observation,
-        lambda sheet: sheet.flat[..., 1:],
-        lambda sheet: sheet.tables["sites"],
-        lambda sheet: sheet.tables["sites"][0].T,
-        lambda sheet: dict(sheet.tables),
-        lambda sheet: sheet.possible,
-        lambda sheet: memoryview(sheet.mask),
+        lambda buffer: buffer.observation,
+        lambda buffer: buffer.flat[..., 1:],
+        lambda buffer: buffer.tables["sites"],
+        lambda buffer: buffer.tables["sites"][0].T,
+        lambda buffer: dict(buffer.tables),
+        lambda buffer: buffer.possible,
+        lambda buffer: memoryview(buffer.mask),
     ],
 )
 def test_what_is_held_is_not_used_again(single, hold) -> None:
-    pool = sheets(single=single)
+    pool = pool_of(single=single)
     held = hold(pool.current)
     addresses = {pool.current.observation.ctypes.data}
     for _ in range(2 * KEPT):
@@ -42,17 +42,17 @@ def test_what_is_held_is_not_used_again(single, hold) -> None:
 
 @pytest.mark.parametrize("single", [True, False])
 def test_what_nobody_holds_is_used_again(single) -> None:
-    pool = sheets(single=single)
+    pool = pool_of(single=single)
     first, second = pool.current, pool.renew()
     assert second is not first
     assert pool.renew() is first and pool.renew() is second
 
 
 def test_values_are_kept_where_asked() -> None:
-    pool = sheets(single=False)
+    pool = pool_of(single=False)
     pool.current.observation[:], pool.current.mask[:] = 3, 1
-    sheet = pool.renew(keep=True)
-    assert (sheet.tables["sites"] == 3).all() and (sheet.possible == 1).all()
+    buffer = pool.renew(keep=True)
+    assert (buffer.tables["sites"] == 3).all() and (buffer.possible == 1).all()
 
 
 @pytest.mark.parametrize("flatten", [True, False])

@@ -95,7 +95,7 @@ def test_demand_follows_the_trace_repeated_from_a_drawn_moment(tmp_path: Path) -
 
 
 def test_flash_crowds_come_on_top_of_a_trace() -> None:
-    process = steady(flashes=0.05, flash_factor=9.0, flash_length=12.0)
+    process = steady(flashes_per_step=0.05, flash_factor=9.0, flash_length_steps=12.0)
     tape = episodes(50, 40, drawing(demand=process, trace=np.full((3, 1), 2.0)))
     assert np.isclose(tape.model[..., 0], 2).any() and np.isclose(tape.model[..., 0], 6).any()
 

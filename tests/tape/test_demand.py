@@ -17,7 +17,7 @@ COLUMNS = 400
 
 def bursts(count: int = 50, rows: int = 49, **changes: float) -> np.ndarray:
     """Regional burst factors [count x COLUMNS, rows]; columns are independent."""
-    process = steady(burst_sd=0.4, burst_memory=24.0, **changes)
+    process = steady(burst_sd=0.4, burst_memory_steps=24.0, **changes)
     tape = episodes(count, rows, drawing(demand=process, diurnal=np.ones((24, COLUMNS))))
     return tape.regional.transpose(0, 2, 1).reshape(-1, rows).astype(np.float64)
 
@@ -47,7 +47,7 @@ def test_bursts_are_a_stationary_autoregression():
 
 
 def test_bursts_of_regions_and_models_are_unrelated():
-    process = steady(burst_sd=0.4, burst_memory=24.0)
+    process = steady(burst_sd=0.4, burst_memory_steps=24.0)
     tape = episodes(4_000, 1, drawing(demand=process, diurnal=np.ones((24, 3))), models=3)
     logs = np.log(np.concatenate([tape.regional[:, 0], tape.model[:, 0]], axis=1))
     related = np.corrcoef(logs.T)[np.triu_indices(6, 1)]
@@ -57,7 +57,7 @@ def test_bursts_of_regions_and_models_are_unrelated():
 
 def flashes() -> tuple[np.ndarray, np.ndarray]:
     """Flash crowds lifting each region [4000, 30, 5] and each model [4000, 30, 2]: one in 20 steps, of 12 on average."""
-    process = steady(flashes=0.05, flash_factor=9.0, flash_length=12.0)
+    process = steady(flashes_per_step=0.05, flash_factor=9.0, flash_length_steps=12.0)
     tape = episodes(4_000, 30, drawing(demand=process, diurnal=np.ones((24, 5))), models=2)
     return np.log(tape.regional) / math.log(3), np.log(tape.model) / math.log(3)
 
@@ -102,12 +102,12 @@ def test_a_scenario_is_read_in_steps():
 
 
 def test_large_factors_stay_finite():
-    process = steady(burst_sd=3.0, flashes=2.0, flash_length=50.0)
+    process = steady(burst_sd=3.0, flashes_per_step=2.0, flash_length_steps=50.0)
     tape = episodes(5, 200, drawing(demand=process, diurnal=np.ones((24, 4))), models=4)
     assert np.isfinite(tape.regional).all() and (tape.regional > 0).all() and np.isfinite(tape.model).all()
 
 
 def test_mean_over_episodes_is_independent_of_burst_memory():
     for memory in (1e-3, 1.0, 1e6):
-        tape = episodes(3_000, 2, drawing(demand=steady(burst_sd=0.3, burst_memory=memory)))
+        tape = episodes(3_000, 2, drawing(demand=steady(burst_sd=0.3, burst_memory_steps=memory)))
         assert off_by(tape.regional[:, 1, 0].astype(np.float64), 1.0) < SIGMAS

@@ -12,7 +12,8 @@ from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED, Tape
 from og_env.kernel.views import allocate
 from og_env.scenario import loading
 from og_env.scenario.specs import OpponentSpec, OutageSpec
-from og_env.tape.draw import Scripted, Scripts, TapeWorld, draw, draw_row, tape_world
+from og_env.tape.draw import Scripted, TapeWorld, draw, draw_row, tape_world
+from og_env.tape.scripted_outages import Scripts
 from og_env.world import CompiledWorld, compile_world, sizes_of
 from tests.cases.compiled_worlds import compiled
 from tests.cases.drawn_tapes import SIGMAS, drawing, episodes, source
@@ -117,7 +118,7 @@ def test_start_hour():
             tape,
             0,
             seed,
-            world._replace(drawing=world.drawing._replace(sources=drawing().sources, weights=np.zeros(0))),
+            world._replace(drawing=world.drawing._replace(sources=drawing().sources, signal_share=np.zeros(0))),
         )
         starts.append(int(tape.start_step[0]))
     number = np.bincount(np.array(starts) * 24 // 288, minlength=24)
@@ -272,7 +273,9 @@ def test_two_threads_draw_what_one_draws():
 def test_drawing_is_compiled_once_and_gives_up_the_interpreter():
     for world in (tape_world(compiled()), tape_world(compiled("global-24")), random_fleet(1)):
         draw(blank(world.compiled), 0, 1, world)
-    draw_row(blank(compiled()), 0, np.uint64(1), tape_world(compiled()).drawing._replace(attacks=0.5), world.scripts)
+    draw_row(
+        blank(compiled()), 0, np.uint64(1), tape_world(compiled()).drawing._replace(attack_chance=0.5), world.scripts
+    )
     assert len(draw_row.signatures) == 1
     assert draw_row.targetoptions["nogil"]
 
@@ -281,9 +284,9 @@ def test_signal_weights_are_shared_by_the_sources_of_a_domain():
     of = tape_world(compiled("global-24", failures__process="independent")).drawing
     for f in range(len(of.visible)):
         mine = of.sources.shared == f
-        assert not mine.any() or of.weights[mine].sum() == pytest.approx(1)
-    assert (of.weights[of.sources.shared < 0] == 1).all()
-    assert len(drawing(source(), source(shared=-1)).weights) == 2
+        assert not mine.any() or of.signal_share[mine].sum() == pytest.approx(1)
+    assert (of.signal_share[of.sources.shared < 0] == 1).all()
+    assert len(drawing(source(), source(shared=-1)).signal_share) == 2
 
 
 @pytest.mark.parametrize("name", ["opengradient", "tee-break", "flash-crowd", "one-cloud", "grid-blackout"])

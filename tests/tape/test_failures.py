@@ -10,7 +10,7 @@ import pytest
 
 from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED, WARM_UP_H, Tape
 from og_env.tape.draw import Drawing, tape_world
-from og_env.world.sources import flatten_sources
+from og_env.world.shock_sources import flatten_sources
 from tests.cases.compiled_worlds import compiled
 from tests.cases.drawn_tapes import SIGMAS, drawing, episodes, off_by, shocks, source, with_regimes
 
@@ -252,7 +252,7 @@ def test_the_fragile_rate_of_a_world_is_about_the_drawn_one():
     world = compiled("global-24", failures__signal_noise=0.0)
     one = next(source for source in world.sources if source.kind == "provider" and source.shared >= 0)
     alone = flatten_sources([one._replace(shared=0, hit=(1.0,) * len(one.members))])
-    of = tape_world(world).drawing._replace(sources=alone, weights=np.ones(1), visible=np.ones(1, np.bool_))
+    of = tape_world(world).drawing._replace(sources=alone, signal_share=np.ones(1), visible=np.ones(1, np.bool_))
     tape = episodes(2_000, 289, of)
     watched = (tape.signal[:, :-1, 0] == FRAGILE) & (tape.outages[:, :-1] == 0)
     begun = np.maximum(np.diff(tape.outages.astype(int), axis=1), 0)[watched]

@@ -58,7 +58,7 @@ def test_every_incident_begins_at_its_hour_some_hours_into_the_episode(name):
     else:
         assert (replay.start_step * 300 / 3600 + replay.start_h) % 24 == pytest.approx(incident.start_utc_h)
     assert [s for s, site in enumerate(world.resolved.sites) if catalog.matches(incident, site)] == list(replay.sites)
-    assert sorted(s for strike in replay.strikes for s in strike.sites) == list(replay.sites)
+    assert sorted(s for outage in replay.outages for s in outage.sites) == list(replay.sites)
 
 
 def test_in_a_short_episode_a_quarter_passes_before():
@@ -156,7 +156,7 @@ def test_a_batch_may_replay_it_in_some_environments():
 def test_an_incident_that_touches_no_site_says_so_and_leaves_the_episode_alone():
     env, _ = begun("one-cloud", {})
     before = [values.copy() for values in env.simulator.tape]
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="touches no site") as error:
         env.reset(options={"incident": "optus-2023-11-08"})
     message = "options.incident: optus-2023-11-08 touches no site of one-cloud; it touches global-512"
     assert str(error.value) == message

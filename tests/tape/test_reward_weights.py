@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from og_env.kernel.arrays import TERMS
-from og_env.observation.encode import TABLES
-from og_env.observation.fields import column
+from og_env.observation.fields import TABLES, column
 from og_env.scenario import loading
 from og_env.tape import reward_weights
 from og_env.vector_env import NetworkVectorEnv

@@ -22,7 +22,8 @@ from og_env.kernel.arrays import Tape
 from og_env.kernel.views import allocate
 from og_env.simulator.batch import SPLIT_SHIFT, Simulator, source_of
 from og_env.simulator.copies import Copies
-from og_env.tape.draw import draw, write_script
+from og_env.tape.draw import draw
+from og_env.tape.scripted_outages import write_script
 
 Floats = npt.NDArray[np.floating]
 

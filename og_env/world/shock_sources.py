@@ -1,4 +1,4 @@
-"""Sources of shocks: every fault domain with its rate, members, durations and effects, as the scenario has them."""
+"""Sources of shocks: every fault domain with the rate, members, durations and effects that a scenario gives it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from og_env.scenario.checks import KINDS
 from og_env.scenario.specs import Effect, FailureKind, FailureSpec, SiteSpec
 from og_env.trust.model import HOURS_PER_YEAR, mixture_mean_h
 from og_env.trust.scenario import scenario_kind, with_present_kinds
-from og_env.world.domains import Domain
+from og_env.world.fault_domains import Domain
 
 EFFECTS: tuple[Effect, ...] = ("DOWN", "FROZEN", "UNTRUSTED", "SLOW")
 EFFECT_BITS = (DOWN, FROZEN, UNTRUSTED, SLOW)
-"""status bits of EFFECTS"""
+"""status bit of each of EFFECTS"""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -30,45 +30,53 @@ class Source(NamedTuple):
     """One Poisson clock of shocks."""
 
     kind: str
+    """kind of the domain"""
     name: str
-    """of the domain"""
+    """name of the domain"""
     rate_per_h: float
-    """shocks per hour, average over the regimes"""
+    """shocks per hour, averaged over the regimes"""
     members: tuple[int, ...]
-    """sites"""
+    """indices of the sites that a shock can hit"""
     hit: tuple[float, ...]
     """probability that a shock hits each member"""
     median_h: float
-    """of the ordinary lognormal of durations"""
+    """median of the ordinary lognormal of durations, hours"""
     sigma: float
+    """standard deviation of the logarithm of ordinary durations"""
     heavy_median_h: float
+    """median of the heavy lognormal of durations, hours"""
     heavy_sigma: float
+    """standard deviation of the logarithm of heavy durations"""
     heavy_weight: float
     """share of shocks with a heavy duration"""
     effects: tuple[float, ...]
     """probability of each of EFFECTS"""
     shared: int
-    """index of the shared domain whose signal it shows in; -1 none"""
+    """index of the shared domain whose signal shows its shocks; -1 none"""
     calm_rate_per_h: float
+    """shocks per hour in the calm regime; the average where there are no regimes"""
     fragile_rate_per_h: float
-    """rates in the two regimes; both the average where there is no regime"""
+    """shocks per hour in the fragile regime; the average where there are no regimes"""
 
     @property
     def mean_h(self) -> float:
-        """Mean duration."""
+        """Mean duration, hours."""
         return self.mean_until_h(math.inf)
 
     def mean_until_h(self, until_h: float) -> float:
-        """Mean duration, those beyond `until_h` counted up to it."""
+        """Mean of durations in hours, where one beyond `until_h` counts as `until_h`."""
         heavy = (self.heavy_median_h, self.heavy_sigma, self.heavy_weight)
         return mixture_mean_h(self.median_h, self.sigma, *heavy, until_h)
 
 
 class SourceArrays(NamedTuple):
-    """The same R sources as flat arrays; the members of source r are entries member_start[r] to member_start[r + 1]."""
+    """R sources as flat arrays [R], with the fields of Source.
+
+    The members of source r are the entries member_start[r] to member_start[r + 1] - 1 of `member_site`.
+    """
 
     kind: Ints
-    """[R] index in specs.Kind"""
+    """[R] index in KINDS"""
     rate_per_h: Floats
     calm_rate_per_h: Floats
     fragile_rate_per_h: Floats
@@ -77,30 +85,29 @@ class SourceArrays(NamedTuple):
     heavy_median_h: Floats
     heavy_sigma: Floats
     heavy_weight: Floats
-    """[R]"""
     effects: Floats
-    """[R, 4] probabilities of EFFECTS"""
+    """[R, 4] probability of each of EFFECTS"""
     shared: Ints
     """[R] index of the shared domain, -1 none"""
     member_start: Ints
-    """[R + 1]"""
+    """[R + 1] first entry of each source's members, and the end of the last one's"""
     member_site: Ints
-    """[members of all sources]"""
+    """[members of all sources] indices of sites"""
     member_hit: Floats
-    """[members of all sources]"""
+    """[members of all sources] probability that a shock hits the member"""
 
 
 class Risk(NamedTuple):
-    """How one domain breaks in this scenario, members aside."""
+    """How one domain breaks, whoever its members are."""
 
     usual: FailureKind
-    """as in the catalogue: hit probabilities, likeliest effect"""
+    """the catalogue's parameters, which say hit probabilities and the likeliest effect"""
     scenario: FailureKind | None
-    """with the scenario's rates, effects and durations; None where nothing fails"""
+    """the parameters with the scenario's rates, effects and durations; None where nothing fails"""
 
 
 def domain_risks(domains: Sequence[Domain], failures: FailureSpec) -> list[Risk]:
-    """The parameters of every domain; all domains of the fleet are needed, as they share `shocks_per_day`."""
+    """The parameters of every domain. All domains of the fleet are needed, because they share `shocks_per_day`."""
     count = Counter(domain.kind for domain in domains)
     failures = with_present_kinds(failures, count)
     known: dict[int, Risk] = {}
@@ -122,7 +129,7 @@ def hit_probabilities(domain: Domain, risk: Risk, sites: Sequence[SiteSpec]) -> 
 
 
 def effect_bit(risk: Risk) -> int:
-    """Status bit of the likeliest effect."""
+    """Status bit of the domain's likeliest effect."""
     effects = (risk.scenario or risk.usual).effects
     return EFFECT_BITS[max(range(len(EFFECTS)), key=lambda index: effects.get(EFFECTS[index], 0.0))]
 
@@ -137,8 +144,8 @@ def make_sources(
 ) -> tuple[Source, ...]:
     """Every source that can send a shock; `shared` maps the domains that have an index to it.
 
-    Where the process is independent, each member of a domain has a clock of its own with the same rate. So has a domain
-    with several members that found no place among the indices.
+    Where the failure process is independent, each member of a domain has a clock of its own with the same rate. The
+    same holds for the members of a domain that has no index although it has several members.
     """
     result: list[Source] = []
     for domain, risk in zip(domains, risks, strict=True):
@@ -173,14 +180,17 @@ def make_sources(
 
 
 def regime_rates(rate_per_h: float, failures: FailureSpec) -> tuple[float, float]:
-    """Rates in the calm and in the fragile regime whose average over time is the given one."""
+    """Shocks per hour in the calm and in the fragile regime, which average to `rate_per_h` over time."""
     factor, share = failures.fragile_factor, failures.fragile_share
     calm = rate_per_h / (1 - share + share * factor)
     return calm, factor * calm
 
 
 def drawn_fragile_rate(source: Source, failures: FailureSpec) -> float:
-    """Shocks per hour of a fragile span: all rates are lowered by what aftershocks add (see og_env/tape/failures.py)."""
+    """Shocks per hour of a fragile span as they are drawn.
+
+    All rates are lowered by what aftershocks add to them, see og_env/tape/failures.py.
+    """
     excess = source.fragile_rate_per_h - source.calm_rate_per_h
     return source.fragile_rate_per_h / (1 + failures.aftershock * excess * failures.fragile_dwell_h)
 

@@ -1,4 +1,4 @@
-"""Fault domains of a fleet: what several sites share, from their attributes and added by hand."""
+"""Fault domains of a fleet: dependencies that sites share, derived from their attributes or added by hand."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from og_env.scenario.specs import DomainSpec, SiteSpec
 
 
 class Domain(NamedTuple):
-    """One dependency of one name, e.g. provider aws."""
+    """One dependency of sites, for instance the provider aws."""
 
     kind: str
-    """empty for a padded place"""
+    """one of KINDS; empty where an index is padding"""
     name: str
+    """its name within the kind"""
     members: tuple[int, ...]
-    """indices of the sites that stand on it, ascending"""
+    """indices of the sites that depend on it, ascending"""
 
 
 NO_DOMAIN = Domain("", "", ())
+"""padding"""
 
 
 def derive_domains(sites: Sequence[SiteSpec], added: Sequence[DomainSpec] = ()) -> list[Domain]:
-    """Every domain of the fleet with its members, single-member ones included, by kind and then by first member.
+    """Every domain of the fleet, those with one member included, by kind and then by first member.
 
     Domains added by hand (`added`) come last within their kind.
     """
@@ -45,12 +47,12 @@ def derive_domains(sites: Sequence[SiteSpec], added: Sequence[DomainSpec] = ()) 
 
 
 def is_own(domain: Domain, sites: Sequence[SiteSpec]) -> bool:
-    """Whether the domain is a site's own machine room, which every site has."""
+    """Whether the domain is the one that every site has for itself alone, its own machine room."""
     return domain.kind == "site" and len(domain.members) == 1 and domain.name == sites[domain.members[0]].name
 
 
 def shared_domains(domains: Iterable[Domain], most: int | None = None) -> list[Domain]:
-    """Domains with two members or more, in the order given; of more than `most`, those with the most members."""
+    """Domains with two members or more, in the order given; where they exceed `most`, those with the most members."""
     shared = [domain for domain in domains if len(domain.members) >= 2]
     if most is None or len(shared) <= most:
         return shared

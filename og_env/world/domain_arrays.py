@@ -1,4 +1,7 @@
-"""Fault domains, rates and correlations as arrays."""
+"""Fault domains as arrays: members, hit probabilities, shock rates and durations; and what follows for sites.
+
+For every site that is its expected down-time and the correlation of its failures with those of other sites.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from og_env.kernel.arrays import WARM_UP_H, World
 from og_env.scenario.loading import ResolvedScenario
 from og_env.trust import availability, correlation_matrix
 from og_env.trust.model import FACILITATOR_H, Floats
-from og_env.world.domains import Domain, is_own
-from og_env.world.sources import EFFECTS, Risk, Source, drawn_fragile_rate, effect_bit, hit_probabilities
+from og_env.world.fault_domains import Domain, is_own
+from og_env.world.shock_sources import EFFECTS, Risk, Source, drawn_fragile_rate, effect_bit, hit_probabilities
 
 
 def fill_domains(
@@ -22,7 +25,10 @@ def fill_domains(
     index: Mapping[Domain, int],
     resolved: ResolvedScenario,
 ) -> None:
-    """Who stands in which domain, its own first; and what the domains are."""
+    """Write size and effect of every domain, and every site's domains with their hit probabilities.
+
+    A site's own domain comes first. `index` maps the shared domains to their indices.
+    """
     hidden = resolved.spec.failures.hidden
     shared = world.fragile_rate.shape[1]
     world.site_domain[0] = -1
@@ -44,12 +50,12 @@ def fill_domains(
 
 
 def fill_hazards(world: World, sources: Sequence[Source], resolved: ResolvedScenario) -> None:
-    """Rates and durations of domains, expected down-time of sites and the correlation of their up indicators.
+    """Write rates and durations of domains, expected down-time of sites and the correlation of their up indicators.
 
-    What hits one site alone counts as the site's own domain. Correlations are those of the stationary common-shock
-    model, as far as the agent can know: a site's share of a hidden domain's shocks counts as its own. Down-time is that
-    of the middle of an episode, when no shock is older than the warm-up and half the episode; it takes shocks as
-    Poisson, so where they come in clusters, which overlap more, it is an upper bound.
+    A shock that hits one site alone counts as one of the site's own domain. Correlations are those of the stationary
+    common-shock model, as far as the agent can know: a site's share of a hidden domain's shocks counts as its own.
+    Down-time is that of the middle of an episode, when no shock is older than the warm-up and half the episode. It
+    takes shocks as Poisson, so where they come in clusters, which overlap more, it is an upper bound.
     """
     n = len(resolved.sites)
     shared = world.fragile_rate.shape[1]
@@ -58,7 +64,7 @@ def fill_hazards(world: World, sources: Sequence[Source], resolved: ResolvedScen
     hidden = world.domain_visible[0, :shared] == 0
     rate, hours = np.zeros(shared + n), np.zeros(shared + n)
     for source in sources:
-        f, share = _place(source, shared)
+        f, share = _counts_in(source, shared)
         rate[f] += source.rate_per_h * share
         hours[f] += source.rate_per_h * share * min(source.mean_h, episode_h)
         if f < shared:
@@ -78,14 +84,15 @@ def down_loads(
 ) -> tuple[Floats, Floats]:
     """Hit probabilities [N, S + N] and mean numbers [S + N] of active shocks that keep sites DOWN, for og_env.trust.
 
-    Shocks older than `age_h` are left out, as on a tape that begins that long ago; on one with rows of `step_h` a shock
-    counts in every row that it touches. A registry's shock takes its clients down FACILITATOR_H after it began.
+    Shocks older than `age_h` are left out, as on a tape that begins that long ago. On a tape with rows of `step_h` a
+    shock counts in every row that it touches. A shock of a registry (facilitator) takes its clients down FACILITATOR_H
+    after it began.
     """
     hit, load = np.zeros((sites, shared + sites)), np.zeros(shared + sites)
     hit[np.arange(sites), shared + np.arange(sites)] = 1.0
     down, frozen = EFFECTS.index("DOWN"), EFFECTS.index("FROZEN")
     for source in sources:
-        f, share = _place(source, shared)
+        f, share = _counts_in(source, shared)
         if f < shared:
             hit[list(source.members), f] = source.hit
         hours, effect = source.mean_until_h(age_h) + step_h, source.effects[down]
@@ -97,7 +104,10 @@ def down_loads(
     return hit, load
 
 
-def _place(source: Source, shared: int) -> tuple[int, float]:
-    """(index of its domain, share of its shocks that count there): what hits one site alone is the site's own risk."""
+def _counts_in(source: Source, shared: int) -> tuple[int, float]:
+    """Index of the domain that a source counts in, and the share of its shocks that count there.
+
+    A source that hits one site alone counts in the site's own domain.
+    """
     first, *others = source.members
     return (source.shared, 1.0) if others else (shared + first, source.hit[0])

@@ -1,4 +1,4 @@
-"""Sites, models and users as arrays: prices, speeds, distances, demand."""
+"""Sites and models as arrays: prices and GPUs of sites, sizes and verification of models, speeds of models at sites."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from og_env.kernel.arrays import World
 from og_env.scenario.catalog import gpus_per_replica, tokens_per_s
 from og_env.scenario.loading import ResolvedScenario
 from og_env.scenario.specs import ModelSpec
-from og_env.world.distances import nearest_first, site_rtt_ms, user_rtt_ms
 
 VERIFICATIONS = ("none", "tee", "zkml")
+"""verification modes in the order of their codes: NO_PROOF, TEE and ZKML of og_env/dynamics/verification.py"""
 OVERHEAD_S = 0.1
-"""of an answer beside its tokens: prompt, scheduling, tokenisation"""
+"""time of an answer beside that of its output tokens: reading the prompt, scheduling, tokenisation"""
+WAIT_SLOPE = 1.17
+"""rise of the exponent of the waiting probability with the root of the streams, see `wait_probability` in
+og_env/dynamics/latency.py"""
 MB_PER_S_PER_GBPS = 125.0
 LARGEST = 2_000_000_000
-"""of an integer field: what a 32-bit integer holds, with room for a sum of small ones"""
+"""largest value of an integer field: what a 32-bit integer holds, with room to add small numbers to it"""
+ROUNDING_MB = 1e-6
+"""weights that exceed whole megabytes by less do so because decimal numbers are rounded"""
 
 
 def fill_sites(world: World, resolved: ResolvedScenario) -> None:
-    """What every site has and asks."""
+    """Write the GPUs, prices, link and attestation of every site."""
     sites = resolved.sites
     n = len(sites)
     world.site_valid[0, :n] = 1
@@ -34,20 +39,11 @@ def fill_sites(world: World, resolved: ResolvedScenario) -> None:
     world.tee[0, :n] = [site.tee_vendor != "none" for site in sites]
 
 
-def fill_distances(world: World, resolved: ResolvedScenario, padded: int) -> None:
-    """Round trips, and the order of `padded` sites by distance."""
-    sites, network = resolved.sites, resolved.spec.network
-    n = len(sites)
-    rtt_ms, rtt_user_ms = site_rtt_ms(sites, network), user_rtt_ms(resolved.regions, sites, network)
-    world.rtt_ms[0, :n, :n] = rtt_ms
-    world.rtt_user_ms[0, :, :n] = rtt_user_ms
-    world.near_site[0] = np.arange(padded)
-    world.near_site[0, :n] = nearest_first(rtt_ms, padded)
-    world.near_user[0] = nearest_first(rtt_user_ms, padded)
-
-
 def fill_models(world: World, resolved: ResolvedScenario) -> None:
-    """What every model is, and what it needs and gives at every site: 0 where it does not fit."""
+    """Write the sizes and objectives of models, and GPUs, times and capacity of a replica at every site.
+
+    Where a model does not fit, its entries of the site are 0.
+    """
     models = resolved.models
     disk_gb_per_s = np.array([site.disk_gb_per_s for site in resolved.sites])
     n = len(resolved.sites)
@@ -61,17 +57,17 @@ def fill_models(world: World, resolved: ResolvedScenario) -> None:
         world.capacity_rps[0, m, :n] = np.divide(model.streams, busy_s, out=np.zeros(n), where=need > 0)
         world.load_ms[0, m, :n] = np.where(need > 0, np.minimum(load_ms, LARGEST), 0)
         world.mean_load_ms[0, m] = world.load_ms[0, m, :n].sum(dtype=np.float64) / max((need > 0).sum(), 1)
-    world.weights_mb[0] = [whole(math.ceil(model.weights_gb * 1000 - 1e-6), 1) for model in models]
+    world.weights_mb[0] = [whole(math.ceil(model.weights_gb * 1000 - ROUNDING_MB), 1) for model in models]
     world.weights_gb[0] = [model.weights_gb for model in models]
     world.streams[0] = [model.streams for model in models]
-    world.queue_exponent[0] = [1 + 1.17 * (math.sqrt(model.streams) - 1) for model in models]
+    world.queue_exponent[0] = [1 + WAIT_SLOPE * (math.sqrt(model.streams) - 1) for model in models]
     world.slo_s[0] = [model.slo_s for model in models]
     world.verification[0] = [VERIFICATIONS.index(model.verification) for model in models]
     world.request_gb[0] = [model.request_gb for model in models]
 
 
 def _replicas(model: ModelSpec, resolved: ResolvedScenario) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """[N] GPUs that a replica takes and [N] seconds of an answer; 0 where the model does not fit."""
+    """GPUs of a replica int64 [N] and seconds of an answer float64 [N]; both are 0 where the model does not fit."""
     need: dict[str, int] = {}
     answer_s: dict[str, float] = {}
     for name in {site.gpu for site in resolved.sites}:
@@ -86,25 +82,6 @@ def _replicas(model: ModelSpec, resolved: ResolvedScenario) -> tuple[NDArray[np.
     return np.where(fit, gpus, 0), np.where(fit, service_s, 0.0)
 
 
-def population_share(resolved: ResolvedScenario) -> NDArray[np.float64]:
-    """[U] share of the demand of each user region."""
-    population = np.array([region.population_m for region in resolved.regions])
-    return population / population.sum()
-
-
-def fill_demand(world: World, resolved: ResolvedScenario, day: int) -> None:
-    """Mean demand and its expected factor at each of the `day` steps of a UTC day."""
-    demand = resolved.spec.demand
-    popularity = np.array([model.share for model in resolved.models])
-    popularity = popularity / popularity.sum()
-    world.base_rps[0] = demand.requests_per_s * np.outer(population_share(resolved), popularity)
-    world.region_rps[0] = world.base_rps[0].sum(axis=1, dtype=np.float64)
-    offset_h = np.array([region.utc_offset_h for region in resolved.regions])
-    hour = np.arange(day)[:, None] * resolved.spec.episode.step_s / 3600 + offset_h
-    amplitude = demand.diurnal_amplitude if demand.trace_csv is None else 0.0
-    world.diurnal[0] = 1 + amplitude * np.cos(2 * np.pi * (hour - demand.peak_hour) / 24)
-
-
 def whole(value: float, least: int) -> int:
-    """The nearest whole number within the range of an integer field."""
+    """Round to the nearest whole number from `least` to LARGEST, the range of an integer field."""
     return int(min(max(round(value), least), LARGEST))

@@ -1,0 +1,77 @@
+"""Scripted outages: the sites that each of them hits, and the arrays in which the drawing of a tape reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from og_env.scenario.checks import KINDS
+from og_env.scenario.specs import Effect, OutageSpec
+from og_env.world import EFFECT_BITS, EFFECTS, CompiledWorld, find_members
+
+
+class SiteOutage(NamedTuple):
+    """One outage of given sites."""
+
+    kind: str
+    """kind of the domain that breaks"""
+    name: str
+    """name of that domain; its signal shows the outage where the fleet shares it"""
+    effect: Effect
+    """effect on every site"""
+    start_h: float
+    """hours since the episode began"""
+    stop_h: float
+    """hours since the episode began"""
+    sites: tuple[int, ...]
+    """indices of the sites"""
+
+
+class Scripts(NamedTuple):
+    """K scripted outages as arrays.
+
+    The sites of outage k are the entries member_start[k] to member_start[k + 1] - 1 of `member_site`.
+    """
+
+    kind: np.ndarray
+    """[K] index in KINDS"""
+    bit: np.ndarray
+    """[K] status bit"""
+    start_h: np.ndarray
+    """[K] hours since the episode began"""
+    stop_h: np.ndarray
+    """[K] hours since the episode began"""
+    shared: np.ndarray
+    """[K] index of the shared domain, -1 none"""
+    member_start: np.ndarray
+    """[K + 1] first entry of each outage's sites, and the end of the last one's"""
+    member_site: np.ndarray
+    """[sites of all outages] indices of sites"""
+
+
+def site_outages_of(outages: Iterable[OutageSpec], compiled: CompiledWorld) -> list[SiteOutage]:
+    """The scripted outages with the sites that they hit: every member of their domain."""
+    result = []
+    for outage in outages:
+        kind, _, name = outage.domain.partition(":")
+        stop_h = outage.start_h + outage.duration_h
+        sites = find_members(compiled, kind, name)
+        result.append(SiteOutage(kind, name, outage.effect, outage.start_h, stop_h, sites))
+    return result
+
+
+def write_script(outages: Iterable[SiteOutage], compiled: CompiledWorld) -> Scripts:
+    """The outages that hit a site, as arrays."""
+    shared = {(domain.kind, domain.name): f for f, domain in enumerate(compiled.domains[: compiled.sizes["S"]])}
+    felt = [outage for outage in outages if outage.sites]
+    return Scripts(
+        kind=np.array([KINDS.index(outage.kind) for outage in felt], np.int64),
+        bit=np.array([EFFECT_BITS[EFFECTS.index(outage.effect)] for outage in felt], np.int64),
+        start_h=np.array([outage.start_h for outage in felt], np.float64),
+        stop_h=np.array([outage.stop_h for outage in felt], np.float64),
+        shared=np.array([shared.get((outage.kind, outage.name), -1) for outage in felt], np.int64),
+        member_start=np.cumsum([0, *(len(outage.sites) for outage in felt)], dtype=np.int64),
+        member_site=np.array([site for outage in felt for site in outage.sites], np.int64),
+    )
