@@ -6,10 +6,21 @@ import math
 
 from og_env.dynamics.memo import survey
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE
-from og_env.dynamics.routing import alarm
-from og_env.dynamics.step import METRIC, TERM
+from og_env.dynamics.signals import alarm
 from og_env.dynamics.verification import TEE, ZKML, quorum_of
-from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, GATEWAY, ON_DISK, SLOW, STORE, UNTRUSTED, VERIFIER
+from og_env.kernel.arrays import (
+    DOWN,
+    FETCHING,
+    FROZEN,
+    GATEWAY,
+    METRIC,
+    ON_DISK,
+    SLOW,
+    STORE,
+    TERM,
+    UNTRUSTED,
+    VERIFIER,
+)
 from og_env.kernel.compile import kernel
 from og_env.kernel.views import row_of
 from og_env.observation.fields import TABLES, column, named

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from og_env.dynamics.routing import listen
-from og_env.dynamics.verification import hour_begins
+from og_env.dynamics.signals import hour_begins, read_signals
 from og_env.kernel.compile import kernel
 from og_env.planner.expected_gain import LOOKAHEAD
 
@@ -33,13 +32,13 @@ def digest_models(env):
     for model in range(models):
         rps = env.scratch.digest[model, 0] + 1e-9
         mean_rps, later_rps = env.scratch.digest[model, 1] + 1e-9, env.scratch.digest[model, 2]
-        capacity, load = env.scratch.tally[model, 2] + 1e-9, env.scratch.tally[model, 3]
+        capacity, load = env.scratch.model_capacity_rps[model] + 1e-9, env.state.model_served_rps[model]
         env.scratch.digest[model, 0] = rps
         env.scratch.digest[model, 1] = rps / mean_rps - 1
         env.scratch.digest[model, 2] = later_rps / rps - 1
         env.scratch.digest[model, 3] = load / capacity
-        env.scratch.digest[model, 4] = env.scratch.tally[model, 0]
-        env.scratch.digest[model, 5] = env.scratch.tally[model, 1]
+        env.scratch.digest[model, 4] = env.scratch.model_warm[model]
+        env.scratch.digest[model, 5] = env.scratch.model_loading[model]
         env.scratch.digest[model, 6] = (capacity - load) / rps
         env.scratch.digest[model, 7] = env.world.mean_load_ms[model]
         total += rps
@@ -99,7 +98,7 @@ def digest_sites(env):
             env.scratch.path_ms[site] += rps * env.world.rtt_user_ms[region, site]
     for site in range(sites):
         env.scratch.path_ms[site] /= weights
-    listen(env, row)
+    read_signals(env, row)
     top = 0.0
     for site in range(sites):
         highest = 0.0
