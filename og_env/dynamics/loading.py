@@ -22,7 +22,7 @@ from og_env.kernel.arrays import (
 )
 from og_env.kernel.compile import kernel
 
-KB_PER_MB, MS_PER_S = 1000, 1000
+KB_PER_MB, MB_PER_GB, MS_PER_S = 1000, 1000, 1000
 LEAST_KB_PER_S, MOST_KB_PER_S = 1000, 2_000_000_000
 """a fetch gets at least 1 MB/s, so that it ends, and its rate fits into int32"""
 LONGEST_WAIT_MS = 2_000_000_000
@@ -130,9 +130,9 @@ def progress(env: Environment) -> tuple[int, float, float]:
         else:
             moved_mb, warm = go_on_fetching(env, model, site)
             cold_starts += warm
-            fetched_gb += moved_mb / 1000
+            fetched_gb += moved_mb / MB_PER_GB
             if moved_mb > 0:
-                egress_usd += moved_mb / 1000 * env.world.egress_usd_per_gb[source_of(env, site)]
+                egress_usd += moved_mb / MB_PER_GB * env.world.egress_usd_per_gb[source_of(env, site)]
     go_on_provisioning(env)
     return cold_starts, fetched_gb, egress_usd
 

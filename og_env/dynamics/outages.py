@@ -39,12 +39,6 @@ def attack(env: Environment, row: int) -> None:
         env.state.attacks_left -= 1
 
 
-@kernel
-def attacked_domain(env: Environment, row: int) -> int:
-    """The domain under attack in a step, or -1."""
-    return env.state.attack_domain if row <= env.state.attack_until else -1
-
-
 @inlined
 def status_at(env: Environment, row: int, site: int) -> int:
     """Status bits of a site in a row of the tape, which packs two rows into a byte."""
@@ -75,7 +69,7 @@ def strike(env: Environment, row: int) -> None:
     Writes status and undetected_ms [N], phase and load_left_ms [M, N] of struck replicas, and to the scratch `seen` [N],
     the status before, and `dead_share` [N], the share of the step in which the router still uses a dead site.
     """
-    attacked = attacked_domain(env, row)
+    attacked = env.state.attack_domain if row <= env.state.attack_until else -1
     differs, down, changed, dying = attacked >= 0, 0, False, False
     for site in range(env.state.status.shape[0]):
         before, status = env.state.status[site], status_at(env, row, site)
