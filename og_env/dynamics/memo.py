@@ -1,16 +1,27 @@
-"""What only changes when a phase, a role or a status does: worked out then, and kept in the memo."""
+"""The memo: what only changes when a phase, a role or a status does is worked out then, and kept from step to step.
+
+Whoever changes one of them calls `forget`; `survey` works out anew what is not known.
+"""
 
 from __future__ import annotations
 
 from og_env.dynamics.contingency import NO_STORE, count_disks, count_roles, mark_critical
-from og_env.dynamics.routing import find_gateways
-from og_env.kernel.arrays import DOWN, FETCHING, LOADING, ON_DISK, PLACES, ROLES, STAGING, STORE, VERIFIER
-from og_env.kernel.compile import kernel
+from og_env.dynamics.cost import write_rent
+from og_env.dynamics.gateways import find_gateways
+from og_env.dynamics.verification import forget_votes, write_votes
+from og_env.kernel.arrays import FETCHING, LOADING, PLACES, ROLES, STAGING, Environment
+from og_env.kernel.compile import inlined, kernel
+
+
+@inlined
+def forget(env: Environment, bits: int) -> None:
+    """Note that figures of phases and GPUs (bit PLACES), or of roles and statuses (bit ROLES), hold no longer."""
+    env.memo.known &= ~bits
 
 
 @kernel
-def count_moving(env):
-    """Fetches, loads and roles under way."""
+def count_moving(env: Environment) -> None:
+    """Write the number of fetches, and that of fetches, loads and provisioning roles together (moving)."""
     models, sites = env.state.phase.shape
     loading, fetching, provisioning = 0, 0, 0
     for model in range(models):
@@ -18,7 +29,7 @@ def count_moving(env):
             phase = env.state.phase[model, site]
             fetching += (phase == STAGING) | (phase == FETCHING)
             loading += phase == LOADING
-    for role in range(3):
+    for role in range(env.state.role_ms.shape[0]):
         for site in range(sites):
             provisioning += env.state.role_ms[role, site] > 0
     env.memo.fetching = fetching
@@ -26,31 +37,8 @@ def count_moving(env):
 
 
 @kernel
-def write_rent(env):
-    """Dollars an hour for GPUs, machines and stored weights. Down sites bill no machines; disks are paid for."""
-    models, sites = env.state.phase.shape
-    usd, stored_gb, catalogue_gb = 0.0, 0.0, 0.0
-    for model in range(models):
-        catalogue_gb += env.world.weights_gb[model]
-        copies = 0
-        for site in range(sites):
-            phase = env.state.phase[model, site]
-            copies += (phase >= ON_DISK) & (phase != FETCHING)
-        stored_gb += copies * env.world.weights_gb[model]
-    for site in range(sites):
-        up = 0.0 if env.state.status[site] & DOWN else 1.0
-        roles = 0
-        for role in range(3):
-            roles += env.state.role_ms[role, site] >= 0
-        gpus = float(env.state.gpus_used[site])  # an int16 times a float32 would be a float32
-        usd += up * (gpus * env.world.usd_per_gpu_hour[site] + roles * env.world.usd_per_vm_hour[site])
-        stored_gb += catalogue_gb if env.state.role_ms[STORE, site] >= 0 else 0.0
-    env.memo.rent_usd_per_hour = usd + stored_gb * env.world.storage_usd_per_gb_hour
-
-
-@kernel
-def survey(env):
-    """Bring the memo up to date, where something has changed. Copies on disk are counted where they matter."""
+def survey(env: Environment) -> None:
+    """Bring the memo up to date, where something has changed; write votes [N], and copies on disk where they matter."""
     known = env.memo.known
     if known & (PLACES | ROLES) != PLACES | ROLES:
         count_moving(env)
@@ -59,10 +47,8 @@ def survey(env):
         count_roles(env)
         mark_critical(env)
         find_gateways(env)
-        for site in range(env.memo.last_vote.shape[0]):
-            env.memo.last_vote[site] = -1
+        forget_votes(env)
     env.memo.known = PLACES | ROLES
-    for site in range(env.state.status.shape[0]):
-        env.scratch.votes[site] = (env.state.role_ms[VERIFIER, site] == 0) & ((env.state.status[site] & DOWN) == 0)
-    if env.memo.criticals & NO_STORE:
+    write_votes(env)
+    if env.memo.critical_any & NO_STORE:
         count_disks(env)

@@ -6,7 +6,22 @@ gateway by site: V = 1 + 3 M N + 6 N in all.
 
 from __future__ import annotations
 
-from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, FROZEN, LOADING, ON_DISK, STAGING, STORE
+from typing import Any
+
+from og_env.dynamics.memo import forget
+from og_env.kernel.arrays import (
+    ABSENT,
+    DOWN,
+    FETCHING,
+    FROZEN,
+    LOADING,
+    ON_DISK,
+    PLACES,
+    ROLES,
+    STAGING,
+    STORE,
+    Environment,
+)
 from og_env.kernel.bound_views import row_of
 from og_env.kernel.compile import kernel
 
@@ -35,21 +50,21 @@ def describe(operation: int, site_names: list[str], model_names: list[str]) -> s
 
 
 @kernel
-def model_operation(env, verb, model, site):
-    """Number of launching, retiring or staging model m at site s."""
+def model_operation(env: Environment, verb: int, model: int, site: int) -> int:
+    """Number of launching, retiring or staging a model at a site."""
     models, sites = env.state.phase.shape
     return 1 + verb * models * sites + model * sites + site
 
 
 @kernel
-def role_operation(env, role, remove, site):
-    """Number of adding or removing a role at site s."""
+def role_operation(env: Environment, role: int, remove: int, site: int) -> int:
+    """Number of adding (remove 0) or removing (1) a role at a site."""
     models, sites = env.state.phase.shape
     return 1 + 3 * models * sites + (2 * role + remove) * sites + site
 
 
 @kernel
-def store_lives(env):
+def store_lives(env: Environment) -> bool:
     """Whether a store runs at a site that is not seen down."""
     for site in range(env.state.status.shape[0]):
         if env.state.role_ms[STORE, site] == 0 and not env.state.status[site] & DOWN:
@@ -58,13 +73,13 @@ def store_lives(env):
 
 
 @kernel
-def model_possible(env, verb, model, site, store):
-    """Whether launching, retiring or staging is possible at a site that can be reached."""
+def model_possible(env: Environment, verb: int, model: int, site: int, fetchable: bool) -> bool:
+    """Whether launching, retiring or staging is possible at a site in reach; fetchable: a store lives."""
     gpus = env.world.replica_gpus[model, site]
     phase = env.state.phase[model, site]
     if verb == RETIRE:
         return phase >= FETCHING
-    if gpus == 0 or (phase == ABSENT and not store):
+    if gpus == 0 or (phase == ABSENT and not fetchable):
         return False
     if verb == STAGE:
         return phase == ABSENT
@@ -72,78 +87,87 @@ def model_possible(env, verb, model, site, store):
 
 
 @kernel
-def reachable(env, site):
+def reachable(env: Environment, site: int) -> bool:
     """Whether the site exists and can be told to change anything."""
     return env.world.site_valid[site] == 1 and not env.state.status[site] & (DOWN | FROZEN)
 
 
 @kernel
-def write_mask(env, mask):
-    """Into mask [B, V]: 1 where an operation is possible."""
+def write_mask(env: Environment, mask: Any) -> None:
+    """Write to the environment's row of mask [B, V]: 1 where an operation is possible, else 0."""
     models, sites = env.state.phase.shape
     row = row_of(mask, env.b)
-    store = store_lives(env)
+    fetchable = store_lives(env)
     row[0] = 1
     for site in range(sites):
-        env.scratch.open[site] = reachable(env, site)
-        env.scratch.free[site] = env.world.gpu_count[site] - env.state.gpus_used[site]
+        env.scratch.open_site[site] = reachable(env, site)
+        env.scratch.free_gpus[site] = env.world.gpu_count[site] - env.state.gpus_used[site]
     for model in range(models):
-        launch, retire, stage = 1 + model * sites, 1 + (models + model) * sites, 1 + (2 * models + model) * sites
+        launch = model_operation(env, LAUNCH, model, 0)
+        retire = model_operation(env, RETIRE, model, 0)
+        stage = model_operation(env, STAGE, model, 0)
         for site in range(sites):
-            phase, gpus, open_ = (
-                env.state.phase[model, site],
-                env.world.replica_gpus[model, site],
-                env.scratch.open[site],
-            )
-            absent, placed = phase == ABSENT, phase >= FETCHING
-            fits = (gpus > 0) & (gpus <= env.scratch.free[site])
-            row[launch + site] = open_ & fits & (not placed) & (store | (not absent))
+            phase, gpus = env.state.phase[model, site], env.world.replica_gpus[model, site]
+            open_, absent, placed = env.scratch.open_site[site], phase == ABSENT, phase >= FETCHING
+            fits = (gpus > 0) & (gpus <= env.scratch.free_gpus[site])
+            row[launch + site] = open_ & fits & (not placed) & (fetchable | (not absent))
             row[retire + site] = open_ & placed
-            row[stage + site] = open_ & (gpus > 0) & absent & store
-    for role in range(3):
-        first = 1 + (3 * models + 2 * role) * sites
+            row[stage + site] = open_ & (gpus > 0) & absent & fetchable
+    for role in range(env.state.role_ms.shape[0]):
+        add, remove = role_operation(env, role, 0, 0), role_operation(env, role, 1, 0)
         for site in range(sites):
-            present, open_ = env.state.role_ms[role, site] >= 0, env.scratch.open[site]
-            row[first + site] = open_ & (not present)
-            row[first + sites + site] = open_ & present
+            present, open_ = env.state.role_ms[role, site] >= 0, env.scratch.open_site[site]
+            row[add + site] = open_ & (not present)
+            row[remove + site] = open_ & present
 
 
 @kernel
-def apply(env, operation):
+def apply(env: Environment, operation: int) -> bool:
     """Carry an operation out; returns whether it was possible (0 changes nothing and is)."""
     models, sites = env.state.phase.shape
     if operation == 0:
         return True
-    index = operation - 1
-    site = index % sites
+    row, site = (operation - 1) // sites, (operation - 1) % sites
     if not reachable(env, site):
         return False
-    if index >= 3 * models * sites:
-        verb = (index - 3 * models * sites) // sites
-        role, remove = verb // 2, verb % 2
-        present = env.state.role_ms[role, site] >= 0
-        if present != (remove == 1):
-            return False
-        env.state.role_ms[role, site] = -1 if remove else env.world.provision_ms
-        return True
-    verb = index // (models * sites)
-    model = index // sites % models
+    if row >= 3 * models:
+        role, remove = (row - 3 * models) // 2, (row - 3 * models) % 2
+        return change_role(env, role, site, remove == 1)
+    return change_replica(env, row // models, row % models, site)
+
+
+@kernel
+def change_role(env: Environment, role: int, site: int, remove: bool) -> bool:
+    """Remove a role from a site, or rent a machine there that will run it; returns whether that was possible."""
+    present = env.state.role_ms[role, site] >= 0
+    if present != remove:
+        return False
+    env.state.role_ms[role, site] = -1 if remove else env.world.provision_ms
+    forget(env, PLACES | ROLES)
+    return True
+
+
+@kernel
+def change_replica(env: Environment, verb: int, model: int, site: int) -> bool:
+    """Launch, retire or stage a model at a site; returns whether that was possible."""
     if not model_possible(env, verb, model, site, store_lives(env)):
         return False
+    forget(env, PLACES)
     phase = env.state.phase[model, site]
     if verb == RETIRE:
         env.state.phase[model, site] = ABSENT if phase == FETCHING else ON_DISK
-        env.state.left[model, site] = 0
+        env.state.fetch_left_mb[model, site] = 0
+        env.state.load_left_ms[model, site] = 0
         env.state.gpus_used[site] -= env.world.replica_gpus[model, site]
         return True
     if phase == ABSENT:
-        env.state.left[model, site] = env.world.weights_mb[model]
+        env.state.fetch_left_mb[model, site] = env.world.weights_mb[model]
     if verb == STAGE:
         env.state.phase[model, site] = STAGING
         return True
     if phase == ON_DISK:
         env.state.phase[model, site] = LOADING
-        env.state.left[model, site] = env.world.load_ms[model, site]
+        env.state.load_left_ms[model, site] = env.world.load_ms[model, site]
     else:
         env.state.phase[model, site] = FETCHING
     env.state.gpus_used[site] += env.world.replica_gpus[model, site]

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from og_env.kernel.compile import inlined, kernel
 
 
 @inlined
-def unserved_term(unserved, convexity):
-    """Convex price of the unserved share u: u (1 + k u) / (1 + k)."""
+def unserved_term(unserved: float, convexity: float) -> float:
+    """Convex price of the unserved share u: u (1 + k u) / (1 + k), k being the convexity."""
     return unserved * (1 + convexity * unserved) / (1 + convexity)
 
 
 @inlined
-def latency_term(latency_s, slo_s):
+def latency_term(latency_s: float, slo_s: float) -> float:
     """Saturating price of a mean latency: 1/2 at the objective, 1 without an answer."""
     return latency_s / (latency_s + slo_s)
 
 
 @kernel
-def weighted(terms, weights):
-    """Minus the weighted sum of terms by weights."""
+def weighted(terms: Any, weights: Any) -> float:
+    """Minus the sum of terms [6] times weights [6], two fields."""
     total = 0.0
     for i in range(weights.shape[0]):
         total -= weights[i] * terms[i]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from og_env.kernel.bound_views import ViewType, binder
+from og_env.kernel.columns import columns
 from og_env.kernel.views import HEADER, array, fields
 
 ABSENT, STAGING, ON_DISK, FETCHING, LOADING, WARM = range(6)
@@ -64,6 +65,8 @@ METRICS = (
     "operations",
     "impossible_operations",
 )
+TERM, KNOB, METRIC = columns("Term", TERMS), columns("Knob", KNOBS), columns("Metric", METRICS)
+"""positions of the names: `knobs[KNOB.spread]`"""
 
 
 class World(NamedTuple):
@@ -171,7 +174,8 @@ class State(NamedTuple):
     world: array("i4", "B")  # index of the environment's world
     step: array("i4", "B")  # steps done
     phase: array("i1", "B M N")
-    left: array("i4", "B M N")  # MB to fetch, or ms to load
+    fetch_left_mb: array("i4", "B M N")  # weights still to fetch; 0 outside STAGING and FETCHING
+    load_left_ms: array("i4", "B M N")  # time still to load; 0 outside LOADING
     role_ms: array("i4", "B 3 N")  # -1 absent, above 0 provisioning, 0 running
     gpus_used: array("i2", "B N")
     undetected_ms: array("i4", "B N")  # how long the router will still use a dead site
@@ -218,86 +222,105 @@ class Memo(NamedTuple):
     gateway_ms: array("f4", "B U")  # between user and gateway
     last_vote: array("i2", "B N")  # by site: the verifier that completes its quorum; -1 not looked up
     critical: array("u1", "B F")  # bits: without the domain there is no gateway, no quorum, no store
-    criticals: array("u1", "B")  # the bits of all domains
+    critical_any: array("u1", "B")  # the bits of all domains together
 
 
 class Scratch(NamedTuple):
     """Working memory, one slot a thread."""
 
     wait_ms: array("i4", "C M N")  # until a replica under way is warm; -1 never
-    rate_kb_per_s: array("i4", "C M N")  # of each fetch
-    moves: array("i4", "C")  # fetches and loads under way
-    move_model: array("i4", "C V")  # and where
-    move_site: array("i4", "C V")
-    store_fetches: array("i4", "C N")
-    site_fetches: array("i4", "C N")
+    rate_kb_per_s: array("i4", "C M N")  # of each fetch under way
+    moves: array("i4", "C")  # number of fetches and loads under way
+    move_model: array("i4", "C V")  # model of each fetch or load under way
+    move_site: array("i4", "C V")  # site of each fetch or load under way
+    store_fetches: array("i4", "C N")  # fetches that share the store at a site
+    site_fetches: array("i4", "C N")  # fetches that share the link of a site
     source: array("i4", "C N")  # nearest live store of each site; -1 none, -2 not looked up
-    seen: array("u1", "C N")  # status at the end of the last step
-    dead_share: array("f4", "C N")  # of the step in which a dead site is still used
-    alarm: array("f8", "C S")  # of the visible shared domains
+    seen: array("u1", "C N")  # status that the router goes by: that at the end of the last step
+    dead_share: array("f4", "C N")  # share of the step in which the router still uses a dead site
+    alarm: array("f8", "C S")  # of the visible shared domains: 0 calm .. 1 fragile
     alarm_hour: array("f8", "C S")  # mean signal of the last hour of the visible shared domains, for the observation
-    domain_share: array("f4", "C F")  # of served traffic
-    carried: array("f8", "C S")  # the same of the visible shared domains
-    site_risk: array("f8", "C N")
-    hosting: array("u1", "C N")  # 1 where attraction and risk are filled in
-    demand: array("f8", "C U M")
+    domain_share: array("f4", "C F")  # share of the served traffic of the last step by domain
+    carried: array("f8", "C S")  # domain_share of the visible shared domains, 0 of hidden ones
+    site_risk: array("f8", "C N")  # alarms of a site's domains plus the largest traffic share of one
+    hosting: array("u1", "C N")  # 1 where net_ms, attraction and site_risk are filled in
+    demand_rps: array("f8", "C U M")  # demand of the step by user region
+    demand: array("f8", "C U M")  # nominal demand, for the proposals, requests/s
     asked: array("f8", "C M")  # demand by model
-    slot_of: array("i4", "C N")
+    slot_of: array("i4", "C N")  # slot of the gateway at a site
     votes: array("u1", "C N")  # 1 where a verifier runs at a site that is up
-    gateway_rps: array("f8", "C N M")  # demand by slot and model
-    gateway_ms: array("f8", "C N M")  # sum of demand x ms between user and gateway
-    gateway_ms2: array("f8", "C N M")
-    net_ms: array("f8", "C X")  # by site and slot, at site x L + slot
-    attraction: array("f8", "C X")  # exp(-ms / temperature), likewise
-    pull: array("f8", "C X")  # of the model at hand, by list position and slot, at position x L + slot
-    slot_rps: array("f8", "C L")  # by slot: demand for the model at hand
-    slot_soft: array("f8", "C L")  # by slot: requests/s per pull, and per factor
-    slot_even: array("f8", "C L")
-    slot_ms: array("f8", "C L")  # by slot: mean and variance of the ms between user and gateway
-    slot_var: array("f8", "C L")
+    gateway_rps: array("f8", "C M L")  # demand by model and slot
+    gateway_rps_ms: array("f8", "C M L")  # sum of demand x ms between user and gateway, by model and slot
+    gateway_rps_ms2: array("f8", "C M L")  # sum of demand x ms^2 between user and gateway, by model and slot
+    net_ms: array("f8", "C X")  # between site and gateway, at site x L + slot
+    attraction: array("f8", "C X")  # exp(-net_ms / temperature), at site x L + slot
+    pull: array("f8", "C X")  # attraction x weight of the model at hand, at list position x L + slot
+    rps_per_pull: array("f8", "C L")  # by slot: requests/s that the softmax sends per unit of pull
+    rps_per_factor: array("f8", "C L")  # by slot: requests/s that the even spread sends per unit of factor
+    retried_per_spare: array("f8", "C L")  # by slot: overflow that moves, per requests/s of spare capacity
+    entry_ms: array("f8", "C L")  # by slot: mean time between user and gateway
+    entry_var: array("f8", "C L")  # by slot: its variance, ms^2
+    slot_soft: array("f8", "C L")  # by slot, for the proposals: requests/s per pull
+    slot_even: array("f8", "C L")  # by slot, for the proposals: requests/s per replica
+    slot_ms: array("f8", "C L")  # by slot, for the proposals: mean time between user and gateway
     placed: array("i4", "C M L")  # sites that hold GPUs for a model, in order
-    placed_count: array("i4", "C M")
+    placed_count: array("i4", "C M")  # number of the sites in `placed`
     replicas: array("i4", "C L")  # list: sites of the model at hand
     factor: array("f8", "C L")  # list: share of the step in which the router uses it
     burden: array("f8", "C L")  # list: load of the last step over capacity, as the router sees it
     risk: array("f8", "C L")  # list: of its domains, and 1 where its work does not count as attested
     weight: array("f8", "C L")  # list: before distance
-    replica_wait_s: array("f8", "C L")  # list
-    cap_rps: array("f8", "C L")  # list
-    offered_rps: array("f8", "C L")  # list
-    kept: array("f8", "C L")  # list: share of the offered load below the limit
-    spare_rps: array("f8", "C L")  # list: before the overflow is divided
-    path_first: array("f8", "C L")  # list: sum of flow x ms from user to replica
-    path_second: array("f8", "C L")  # list: sum of flow x its second moment
-    total_rps: array("f8", "C L")  # list: served
+    replica_wait_s: array("f8", "C L")  # list: until it is warm
+    cap_rps: array("f8", "C L")  # list: capacity in this step, 0 where dead
+    wanted_rps: array("f8", "C L")  # list: what the router sends at first, overflow included
+    direct_rps: array("f8", "C L")  # list: the part of wanted_rps below the limit
+    unused_rps: array("f8", "C L")  # list: what the limit leaves of wanted_rps, before the overflow moves
+    kept_share: array("f8", "C L")  # list: direct_rps over wanted_rps
+    replica_rps: array("f8", "C L")  # list: served, moved overflow included
     room_rps: array("f8", "C L")  # list: what a warm replica could serve more, below its limit
-    service_s: array("f8", "C L")  # list
+    path_rps_ms: array("f8", "C L")  # list: sum of requests/s x ms from user to replica
+    path_rps_ms2: array("f8", "C L")  # list: sum of requests/s x second moment of these ms
+    offered_rps: array("f8", "C L")  # list, for the proposals: before limits
+    kept: array("f8", "C L")  # list, for the proposals: share of offered_rps above the limit
+    spare_rps: array("f8", "C L")  # list, for the proposals: before the overflow is divided
+    path_first: array("f8", "C L")  # list, for the proposals: sum of requests/s x ms
+    service_s: array("f8", "C L")  # list: mean time of service
     queue_s: array("f8", "C L")  # list: mean wait of those who wait, without load
-    delay_s: array("f8", "C L")  # list: service, queue and cold wait
-    delay_var: array("f8", "C L")
-    served: array("f8", "C M")
-    verified: array("f8", "C M")
-    latency_s: array("f8", "C M")
-    latency_var: array("f8", "C M")
-    timeouts: array("f8", "C M")  # served after a timeout
-    site_rps: array("f8", "C N")
-    domain_role: array("i4", "C 3 F")
-    domain_disk: array("i4", "C F M")
-    disk_total: array("i4", "C M")
-    column_plain: array("f8", "C G")  # what would go with its replicas, requests/s
-    column_part: array("f8", "C G")  # its loss in all
-    domain_lost: array("f8", "C G")  # the same of all models
+    delay_s: array("f8", "C L")  # list: mean of service, queue and cold wait
+    delay_var: array("f8", "C L")  # list: variance of service, queue and cold wait, s^2
+    served_rps: array("f8", "C M")  # by model
+    late_rps: array("f8", "C M")  # by model: served after a timeout
+    listed_rps: array("f8", "C M")  # by model: capacity of the replicas that the router used
+    cold_rps_s: array("f8", "C M")  # by model: sum of requests/s x mean wait for a cold replica
+    egress_usd_per_s: array("f8", "C M")  # by model: for answers
+    verified_rps: array("f8", "C M")  # by model
+    final_rps_s: array("f8", "C M")  # by model: sum of verified requests/s x time until final
+    answer_s: array("f8", "C M")  # by model: mean time to the answer
+    answer_var: array("f8", "C M")  # by model: its variance, s^2
+    served: array("f8", "C M")  # by model, for the proposals: requests/s
+    verified: array("f8", "C M")  # by model, for the proposals: requests/s
+    latency_s: array("f8", "C M")  # by model, for the proposals
+    site_rps: array("f8", "C N")  # served by site, all models
+    domain_role: array("i4", "C 3 F")  # live sites of a role by domain
+    domain_disk: array("i4", "C F M")  # copies of a model on disks of live sites by domain
+    disk_total: array("i4", "C M")  # copies of a model on disks of live sites
+    held_rps: array("f8", "C G")  # what the listed replicas in each domain serve and could serve more
+    column_plain: array("f8", "C G")  # what would go with a domain's replicas, requests/s of the model at hand
+    column_part: array("f8", "C G")  # what would go with a domain in all, requests/s of the model at hand
+    domain_loss_rps: array("f8", "C G")  # what would go with a domain in all, of all models
+    domain_lost: array("f8", "C G")  # what would go with a domain, for the proposals, requests/s
     limit_rps: array("f8", "C L")  # list, for the proposals: what a replica serves at most
     per_cap: array("f8", "C L")  # list: one over its capacity
     trust: array("f8", "C L")  # list: 1 where its work counts as attested
     slot_pull: array("f8", "C X")  # by slot and list position, at slot x L + position
     slot_net_ms: array("f8", "C X")  # between gateway and replica, likewise
-    held: array("f8", "C G")  # what the listed replicas in each domain serve and could serve more, requests/s
+    present: array("f8", "C L")  # list, for the proposals: 1, but 0 for the replica that a trial takes out
+    held: array("f8", "C G")  # for the proposals: limits of the listed replicas in each domain, requests/s
     held_before: array("f8", "C D")  # the same without the trial, in the domains of its site
     untrusting: array("f8", "C G")  # 1 for a domain whose effect is UNTRUSTED
     visible: array("f8", "C G")  # 1 for one that the agent is told of
-    critical_at: array("i4", "C F")  # the critical ones
-    criticals: array("i4", "C")  # their number
+    critical_at: array("i4", "C F")  # list of the critical domains
+    critical_count: array("i4", "C")  # length of critical_at
     domain_plain: array("f8", "C M F")  # columns of the fleet as it is
     domain_part: array("f8", "C M G")
     outside: array("f8", "C G")  # 1, but 0 for the domains of the site at hand
@@ -315,17 +338,17 @@ class Scratch(NamedTuple):
     gain_per_ms: array("f8", "C")  # reward per step of each of its requests/s that saves a millisecond
     path_ms: array("f8", "C N")  # from a site to the gateways, by load
     open: array("u1", "C N")  # 1 where a site can be told to change
-    free: array("i4", "C N")  # its free GPUs
-    sums: array("f8", "C 4")
-    tally: array("f8", "C M 4")  # by model: warm replicas, those under way, capacity and load of the warm ones
-    site_warm: array("i4", "C N")  # models warm, and under way, by site
-    site_loading: array("i4", "C N")
+    open_site: array("u1", "C N")  # 1 where a site can be told to change, for the mask
+    free_gpus: array("i4", "C N")  # of a site, for the mask
+    model_warm: array("i4", "C M")  # warm replicas at sites that are up, by model
+    model_loading: array("i4", "C M")  # replicas under way at sites that are up, by model
+    model_capacity_rps: array("f8", "C M")  # capacity of the warm replicas at sites that are up, by model
+    site_warm: array("i4", "C N")  # models warm at a site
+    site_loading: array("i4", "C N")  # models under way at a site
     expected_growth: array("f8", "C U")  # expected demand of a region after the look-ahead over the present one
     present_rps: array("f8", "C M")  # demand for a model at the end of the step
     over_mean: array("f8", "C M")  # demand for a model over its mean, minus 1
-    expected_change: array(
-        "f8", "C M"
-    )  # expected demand for a model after the look-ahead over the present one, minus 1
+    expected_change: array("f8", "C M")  # expected demand for a model after the look-ahead over the present, minus 1
     warm_utilisation: array("f8", "C M")  # served by a model over the capacity of its warm replicas
     spare_share: array("f8", "C M")  # unused capacity of a model's warm replicas over its demand
     all_present_rps: array("f8", "C")  # demand for all models at the end of the step

@@ -8,16 +8,27 @@ import numpy as np
 
 from og_env.dynamics.memo import survey
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE
-from og_env.dynamics.routing import alarm
-from og_env.dynamics.step import METRIC, TERM
+from og_env.dynamics.signals import alarm
 from og_env.dynamics.verification import TEE, ZKML, quorum_of
-from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, GATEWAY, ON_DISK, SLOW, STORE, UNTRUSTED, VERIFIER, Environment
+from og_env.kernel.arrays import (
+    DOWN,
+    FETCHING,
+    FROZEN,
+    GATEWAY,
+    METRIC,
+    ON_DISK,
+    SLOW,
+    STORE,
+    TERM,
+    UNTRUSTED,
+    VERIFIER,
+    Environment,
+)
 from og_env.kernel.bound_views import row_of
 from og_env.kernel.columns import columns
 from og_env.kernel.compile import kernel
 from og_env.observation.fields import TABLES, columns_of
 from og_env.observation.summary import (
-    TALLY,
     TINY,
     average_alarms,
     lookahead_step,
@@ -118,8 +129,8 @@ def write_model(env: Environment, values: np.ndarray, first: int, model: int) ->
     values[first + MODEL.demand] = clip(env.scratch.over_mean[model])
     values[first + MODEL.served] = clip(env.state.model_served_rps[model] / demand) if demand > 0 else 0.0
     values[first + MODEL.utilisation] = clip(env.scratch.warm_utilisation[model])
-    values[first + MODEL.replicas] = env.scratch.tally[model, TALLY.warm] / sites
-    values[first + MODEL.loading] = env.scratch.tally[model, TALLY.loading] / sites
+    values[first + MODEL.replicas] = env.scratch.model_warm[model] / sites
+    values[first + MODEL.loading] = env.scratch.model_loading[model] / sites
     values[first + MODEL.latency] = latency / (latency + env.world.slo_s[model])
     values[first + MODEL.spare] = clip(env.scratch.spare_share[model])
     values[first + MODEL.forecast] = clip(env.scratch.expected_change[model])
@@ -161,8 +172,8 @@ def write_proposal(env: Environment, values: np.ndarray, first: int, position: i
         if demand > 0:
             values[first + PROPOSAL.model_unserved] = max(1 - env.state.model_served_rps[model] / demand, 0.0)
         values[first + PROPOSAL.model_forecast] = clip(env.scratch.expected_change[model])
-        values[first + PROPOSAL.model_replicas] = env.scratch.tally[model, TALLY.warm] / sites
-        values[first + PROPOSAL.model_loading] = env.scratch.tally[model, TALLY.loading] / sites
+        values[first + PROPOSAL.model_replicas] = env.scratch.model_warm[model] / sites
+        values[first + PROPOSAL.model_loading] = env.scratch.model_loading[model] / sites
         phase = env.state.phase[model, site]
         values[first + PROPOSAL.on_disk] = phase >= ON_DISK and phase != FETCHING
     else:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from og_env.dynamics.routing import listen
-from og_env.dynamics.verification import hour_begins
+from og_env.dynamics.signals import hour_begins, read_signals
 from og_env.kernel.arrays import CODES_PER_UNIT, SIGNAL_LOW, Environment
-from og_env.kernel.columns import columns
 from og_env.kernel.compile import kernel
 from og_env.planner.expected_gain import LOOKAHEAD
 
-TALLY = columns("Tally", ("warm", "loading", "capacity_rps"))
-"""columns of `scratch.tally`, which og_env/dynamics/step.py writes"""
 TINY = 1e-9
 """added to sums that divide, so that an empty one does not divide by 0"""
 LEAST_FACTOR = 1e-3
@@ -48,7 +44,7 @@ def summarise_models(env: Environment) -> None:
             mean_rps += base_rps
             later_rps += rps * env.scratch.expected_growth[region]
         present_rps, mean_rps = present_rps + TINY, mean_rps + TINY
-        capacity_rps = env.scratch.tally[model, TALLY.capacity_rps] + TINY
+        capacity_rps = env.scratch.model_capacity_rps[model] + TINY
         served_rps = env.state.model_served_rps[model]
         env.scratch.present_rps[model] = present_rps
         env.scratch.over_mean[model] = present_rps / mean_rps - 1
@@ -114,7 +110,7 @@ def summarise_sites(env: Environment) -> float:
             env.scratch.user_ms[site] += rps * env.world.rtt_user_ms[region, site]
     for site in range(sites):
         env.scratch.user_ms[site] /= all_rps
-    listen(env, row)
+    read_signals(env, row)
     highest_alarm = 0.0
     for site in range(sites):
         alarm = 0.0

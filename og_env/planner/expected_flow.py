@@ -11,8 +11,8 @@ split: a domain's share in that is a sum of limits (`held`), which one replica c
 from __future__ import annotations
 
 from og_env.dynamics.latency import LEAST_LOAD, QUEUE_BEND, wait_probability
-from og_env.dynamics.routing import add_replica, weigh
-from og_env.kernel.arrays import DOWN, UNTRUSTED
+from og_env.dynamics.replicas import add_replica, weigh
+from og_env.kernel.arrays import DOWN, KNOB, UNTRUSTED
 from og_env.kernel.compile import kernel
 from og_env.kernel.simd import load, splat, store, total
 from og_env.kernel.views import LANES
@@ -37,10 +37,10 @@ def list_nominal(env, model):
         complete(env, model, r)
         hold(env, r, 1.0)
     for r in range(count, min((count // LANES + 1) * LANES, env.scratch.factor.shape[0])):
-        env.scratch.factor[r] = 0  # the rest of the last lanes takes part in nothing
+        env.scratch.present[r] = 0  # the rest of the last lanes takes part in nothing
     for slot in range(env.memo.slots):
-        demand = env.scratch.gateway_rps[slot, model]
-        env.scratch.slot_ms[slot] = env.scratch.gateway_ms[slot, model] / demand if demand > 0 else 0.0
+        demand = env.scratch.gateway_rps[model, slot]
+        env.scratch.slot_ms[slot] = env.scratch.gateway_rps_ms[model, slot] / demand if demand > 0 else 0.0
     return count
 
 
@@ -58,6 +58,7 @@ def complete(env, model, r):
     """The rest of the figures of the replica at position r of the list, whose weight is known."""
     site, width = env.scratch.replicas[r], env.scratch.factor.shape[0]
     capacity = env.scratch.cap_rps[r]
+    env.scratch.present[r] = 1
     env.scratch.limit_rps[r] = env.world.utilisation_limit * capacity
     env.scratch.per_cap[r] = 1 / capacity if capacity > 0 else 0.0
     weight = env.scratch.weight[r]
@@ -104,7 +105,7 @@ def flow(env, model, count):
     nothing = splat(0.0)
     over, spare, path = nothing, nothing, nothing
     for first in range(0, count, LANES):
-        present, offered, path_ms = load(env.scratch.factor, first), nothing, nothing
+        present, offered, path_ms = load(env.scratch.present, first), nothing, nothing
         for slot in range(slots):
             at = slot * width + first
             sent = splat(env.scratch.slot_soft[slot]) * load(env.scratch.slot_pull, at)
@@ -130,7 +131,7 @@ def flow(env, model, count):
     for first in range(0, count, LANES):
         trust = load(env.scratch.trust, first)
         offered = load(env.scratch.offered_rps, first)
-        limit = load(env.scratch.limit_rps, first) * load(env.scratch.factor, first)
+        limit = load(env.scratch.limit_rps, first) * load(env.scratch.present, first)
         direct = min(offered, limit)
         load_rps = direct + fill * (limit - direct)
         served += load_rps
@@ -150,19 +151,19 @@ def flow(env, model, count):
 def divide(env, model, count):
     """What every gateway sends a replica: per pull (slot_soft), and in any case (slot_even)."""
     slots = env.memo.slots
-    spread, width = env.state.knobs[4], env.scratch.factor.shape[0]
+    spread, width = env.state.knobs[KNOB.spread], env.scratch.factor.shape[0]
     replicas = 0.0
     for r in range(count):
-        replicas += env.scratch.factor[r]
+        replicas += env.scratch.present[r]
     per_replica = 1 / replicas if replicas > 0 else 0.0
     for first in range(0, slots, LANES):
         whole = splat(0.0)
         for r in range(count):
             pull = load(env.scratch.attraction, env.scratch.replicas[r] * width + first)
-            whole += pull * splat(env.scratch.weight[r] * env.scratch.factor[r])
+            whole += pull * splat(env.scratch.weight[r] * env.scratch.present[r])
         store(env.scratch.slot_soft, first, whole)
     for slot in range(slots):
-        demand, whole = env.scratch.gateway_rps[slot, model], env.scratch.slot_soft[slot]
+        demand, whole = env.scratch.gateway_rps[model, slot], env.scratch.slot_soft[slot]
         env.scratch.slot_soft[slot] = demand * (1 - spread) / whole if whole > 0 else 0.0
         env.scratch.slot_even[slot] = (demand * spread if whole > 0 else demand) * per_replica
 
@@ -176,10 +177,10 @@ def overflow(env, count, moved_share):
     path = nothing
     for first in range(0, count, LANES):
         offered = load(env.scratch.offered_rps, first)
-        limit = load(env.scratch.limit_rps, first) * load(env.scratch.factor, first)
+        limit = load(env.scratch.limit_rps, first) * load(env.scratch.present, first)
         kept = min(offered, limit) / max(offered, least)
         path += load(env.scratch.path_first, first) * kept
-        store(env.scratch.kept, first, (one - kept) * load(env.scratch.factor, first))
+        store(env.scratch.kept, first, (one - kept) * load(env.scratch.present, first))
         store(env.scratch.spare_rps, first, max(limit - offered, nothing))
     moved_ms = 0.0
     for slot in range(slots):

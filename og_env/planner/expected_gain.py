@@ -10,18 +10,21 @@ from og_env.dynamics.contingency import (
     bits_of,
     changed_bits,
     count_disks,
+    count_role,
     count_roles,
     critical_part,
     list_critical,
     write_part,
 )
-from og_env.dynamics.memo import survey
-from og_env.dynamics.placement import count_fetches
+from og_env.dynamics.gateways import gather
+from og_env.dynamics.loading import count_fetches
+from og_env.dynamics.memo import forget, survey
+from og_env.dynamics.outages import notice_outages
+from og_env.dynamics.replicas import list_placed
 from og_env.dynamics.reward import latency_term, unserved_term
-from og_env.dynamics.routing import gather, list_placed, listen
-from og_env.dynamics.step import TERM
+from og_env.dynamics.signals import read_signals
 from og_env.dynamics.verification import NO_PROOF, quorum_of
-from og_env.kernel.arrays import VERIFIER
+from og_env.kernel.arrays import PLACES, ROLES, TERM, VERIFIER
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.simd import largest, load, splat, store, total
 from og_env.kernel.views import LANES
@@ -105,20 +108,18 @@ def verified_of(env, model, attested):
 @kernel
 def evaluate(env, row):
     """Price the fleet as it is; fills the tables that `trial` builds on."""
-    for site in range(env.state.status.shape[0]):
-        env.scratch.dead_share[site] = 0
-        env.scratch.seen[site] = env.state.status[site]
+    notice_outages(env)
     forecast(env, row)
-    listen(env, row)
+    read_signals(env, row)
     if env.memo.dying:
-        env.memo.known = 0
+        forget(env, PLACES | ROLES)
     survey(env)
     describe_domains(env)
     count_roles(env)
     count_disks(env)
     count_fetches(env)
     list_placed(env)
-    gather(env)
+    gather(env, env.scratch.demand)
     demand, served = 1e-9, 0.0
     for domain in range(env.scratch.domain_base.shape[0]):
         env.scratch.domain_base[domain] = 0
@@ -126,7 +127,7 @@ def evaluate(env, row):
         count = list_nominal(env, model)
         served_m, attested, latency_s, spare, spare_trusted = flow(env, model, count)
         verified = verified_of(env, model, attested)
-        write_part(env, model, served_m, verified, spare, spare_trusted)
+        write_part(env, env.scratch.held, model, served_m, verified, spare, spare_trusted)
         for domain in range(env.scratch.domain_base.shape[0]):
             env.scratch.domain_plain[model, domain] = env.scratch.column_plain[domain]
             env.scratch.domain_part[model, domain] = env.scratch.column_part[domain]
@@ -159,7 +160,7 @@ def trial(env, model, count):
     demand = env.scratch.base[0]
     served, attested, latency_s, spare, spare_trusted = flow(env, model, count)
     verified = verified_of(env, model, attested)
-    write_part(env, model, served, verified, spare, spare_trusted)
+    write_part(env, env.scratch.held, model, served, verified, spare, spare_trusted)
     for first in range(0, env.scratch.domain_lost.shape[0], LANES):
         lost = load(env.scratch.domain_others, first) + load(env.scratch.column_part, first)
         store(env.scratch.domain_lost, first, lost)
@@ -191,16 +192,3 @@ def role_trial(env, role, site, change):
         cost = priced_losses(env, env.scratch.base[0])
     count_role(env, role, site, -change)
     return env.scratch.base[3] - cost
-
-
-@kernel
-def count_role(env, role, site, change):
-    """Change the counts of live roles as if one more or one less ran at site s."""
-    env.memo.live[role] += change
-    if role == VERIFIER:
-        env.memo.registered += change
-    for d in range(env.world.site_domain.shape[1]):
-        domain = env.world.site_domain[site, d]
-        if domain < 0:
-            break
-        env.scratch.domain_role[role, domain] += change

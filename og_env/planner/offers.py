@@ -7,6 +7,7 @@ brings once it is useful, minus its rent, minus its one-off cost spread over the
 
 from __future__ import annotations
 
+from og_env.dynamics.loading import fetch_rate_kb_per_s, source_of
 from og_env.dynamics.operations import (
     LAUNCH,
     RETIRE,
@@ -17,10 +18,8 @@ from og_env.dynamics.operations import (
     role_operation,
     store_lives,
 )
-from og_env.dynamics.placement import fetch_rate, source_of
-from og_env.dynamics.step import TERM
 from og_env.dynamics.verification import NO_PROOF, quorum_of
-from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, GATEWAY, ON_DISK, STORE, VERIFIER
+from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, GATEWAY, ON_DISK, STORE, TERM, VERIFIER
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.simd import load, splat, total
 from og_env.kernel.views import LANES
@@ -93,8 +92,9 @@ def ready_in_s(env, model, site, loading):
     seconds = env.world.load_ms[model, site] / 1000 if loading else 0.0
     if env.state.phase[model, site] < ON_DISK:
         rate = env.scratch.fetch_kb_per_s[site]
-        left = env.world.weights_mb[model] if env.state.phase[model, site] == ABSENT else env.state.left[model, site]
-        seconds += left * 1000 / rate if rate > 0 else 1e6
+        absent = env.state.phase[model, site] == ABSENT
+        left_mb = env.world.weights_mb[model] if absent else env.state.fetch_left_mb[model, site]
+        seconds += left_mb * 1000 / rate if rate > 0 else 1e6
     return seconds
 
 
@@ -108,14 +108,14 @@ def score_sites(env):
     for slot in range(env.memo.slots):
         share, gateway = 0.0, env.memo.gateways[slot]
         for model in range(env.scratch.served.shape[0]):
-            share += env.scratch.gateway_rps[slot, model] / demand
+            share += env.scratch.gateway_rps[model, slot] / demand
         for site in range(env.state.status.shape[0]):
             env.scratch.path_ms[site] += share * env.world.rtt_ms[gateway, site]
     for site in range(env.state.status.shape[0]):
         env.scratch.open[site] = reachable(env, site)
         if not env.scratch.open[site]:
             continue
-        env.scratch.fetch_kb_per_s[site] = fetch_rate(env, site, 1)
+        env.scratch.fetch_kb_per_s[site] = fetch_rate_kb_per_s(env, site, 1)
         danger, worst = 0.0, 0.0
         for d in range(env.world.site_domain.shape[1]):
             domain = env.world.site_domain[site, d]
@@ -162,7 +162,7 @@ def propose_launches(env, model, count, store):
         add_nominal(env, model, best, count)
         service, resilience = trial(env, model, count + 1)
         release(env, count)
-        env.scratch.factor[count] = 0
+        env.scratch.present[count] = 0
         rent = -rent_gain(env, env.world.replica_gpus[model, best] * env.world.usd_per_gpu_hour[best])
         once = env.world.weights[TERM.churn]
         once += fetch_cost(env, model, best) if env.state.phase[model, best] == ABSENT else 0.0
@@ -208,11 +208,11 @@ def propose_retirements(env, model, count):
         if env.state.phase[model, site] < FETCHING or env.state.status[site] & DOWN:
             continue
         if env.scratch.open[site]:
-            env.scratch.factor[place] = 0
+            env.scratch.present[place] = 0
             hold(env, place, -1.0)
             service, resilience = trial(env, model, count)
             release(env, place)
-            env.scratch.factor[place] = 1
+            env.scratch.present[place] = 1
             rent = rent_gain(env, env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
             once = env.world.weights[TERM.churn]
             offer(env, model_operation(env, RETIRE, model, site), True, service, rent, resilience, once, 0.0)

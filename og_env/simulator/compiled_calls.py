@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from og_env.dynamics.accounts import tally
+from og_env.dynamics.begin import begin
 from og_env.dynamics.operations import write_mask
-from og_env.dynamics.routing import list_placed
-from og_env.dynamics.step import begin, step, tally
+from og_env.dynamics.replicas import list_placed
+from og_env.dynamics.step import step
 from og_env.kernel.arrays import Environment, environment
 from og_env.kernel.bound_views import opened, prefetch
 from og_env.kernel.compile import entry, kernel

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.dynamics.verification import MOST_TEMPERATURES
+from og_env.dynamics.replicas import MOST_TEMPERATURES
 from og_env.kernel.arrays import World
 from og_env.scenario.distance_model import continent_of, load_rtt_csv, rtt_matrix_ms
 from og_env.scenario.loading import ResolvedScenario

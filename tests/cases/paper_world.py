@@ -11,7 +11,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from og_env.dynamics.reference import step
-from og_env.kernel.arrays import DOWN, FETCHING, GATEWAY, METRICS, STORE, TERMS, VERIFIER, Output, State, Tape, World
+from og_env.kernel.arrays import (
+    DOWN,
+    FETCHING,
+    GATEWAY,
+    LOADING,
+    METRICS,
+    STAGING,
+    STORE,
+    TERMS,
+    VERIFIER,
+    Output,
+    State,
+    Tape,
+    World,
+)
 from og_env.kernel.views import allocate
 
 A, B, C = range(3)
@@ -107,9 +121,10 @@ def strikes(world: Paper, where: tuple[Any, ...], bits: int) -> None:
 
 
 def put(paper: Paper, site: int, phase: int, left: int = 0) -> None:
-    """Place the model at a site."""
+    """Place the model at a site; left: MB to fetch or ms to load, as the phase has it."""
     paper.state.phase[0, 0, site] = phase
-    paper.state.left[0, 0, site] = left
+    paper.state.fetch_left_mb[0, 0, site] = left if phase in (STAGING, FETCHING) else 0
+    paper.state.load_left_ms[0, 0, site] = left if phase == LOADING else 0
     paper.state.gpus_used[0, site] = 1 if phase >= FETCHING else 0
 
 

@@ -85,7 +85,7 @@ def random_episodes(seed: int, count: int, rows: int = 8) -> Episodes:
         dead = (state.status[b] & DOWN) != 0
         state.undetected_ms[b] = np.where(dead, rng.choice([0, 20_000, 400_000], dead.shape), 0)
         state.phase[b] = np.where(dead & (state.phase[b] > LOADING), LOADING, state.phase[b])
-        state.left[b] = np.where(dead & (state.phase[b] == LOADING), world.load_ms[b], state.left[b])
+        state.load_left_ms[b] = np.where(dead & (state.phase[b] == LOADING), world.load_ms[b], state.load_left_ms[b])
     return Episodes(sizes, world, tape, state)
 
 
@@ -203,9 +203,9 @@ def _fill_state(rng: np.random.Generator, world: World, state: State, w: int) ->
             state.phase[w, m, s] = phase
             state.gpus_used[w, s] += gpus if phase >= FETCHING else 0
             if phase in (STAGING, FETCHING):
-                state.left[w, m, s] = rng.integers(1, world.weights_mb[w, m] + 1)
+                state.fetch_left_mb[w, m, s] = rng.integers(1, world.weights_mb[w, m] + 1)
             elif phase == LOADING:
-                state.left[w, m, s] = rng.integers(1, world.load_ms[w, m, s] + 2)
+                state.load_left_ms[w, m, s] = rng.integers(1, world.load_ms[w, m, s] + 2)
         state.role_ms[w, :, s] = rng.choice([-1, 0, 0, 90_000, 500_000], 3)
     if rng.random() < 0.1:
         state.role_ms[w, STORE] = -1

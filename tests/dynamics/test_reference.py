@@ -156,7 +156,7 @@ def test_an_outage_with_an_undetected_dead_site() -> None:
     assert (done.metrics["sites_down"], done.metrics["verifiers_live"], done.metrics["gateways_live"]) == (1, 2, 1)
     assert (done.terms["unverified"], done.metrics["finality_s"]) == (1, 0)
     # a struck replica loads anew; down machines are not billed, what lies on disk is
-    assert (done.state.phase[0, 0, A], done.state.left[0, 0, A]) == (LOADING, 30_000)
+    assert (done.state.phase[0, 0, A], done.state.load_left_ms[0, 0, A]) == (LOADING, 30_000)
     assert done.state.undetected_ms[0].tolist() == [0, 0, 0]
     assert done.metrics["usd_per_hour"] == near(2 + 4 * 0.1 + 3 * 10 * 0.001 + 6 * 3600 * 1e-3 * 0.05)
 
@@ -188,7 +188,7 @@ def test_two_fetches_share_a_store() -> None:
     put(world, C, STAGING, 10_000)
     done = play(world)
     # 100 MB/s halved: A gets 15 GB in the step, C is through after 200 s
-    assert done.state.left[0, 0].tolist() == [45_000, 0, 0]
+    assert done.state.fetch_left_mb[0, 0].tolist() == [45_000, 0, 0]
     assert done.state.phase[0, 0].tolist() == [FETCHING, ABSENT, ON_DISK]
     assert done.metrics["fetch_gb"] == near(25)
     rent, egress = 2 + 6 * 0.1 + 10 * 0.001, 25 * 0.05 * 12
@@ -202,7 +202,8 @@ def test_a_finished_fetch_loads_in_the_time_left(load_ms: int, phase: int, left:
     world = paper(load_ms=load_ms)
     put(world, A, FETCHING, 20_000)  # 200 s
     done = play(world)
-    assert (done.state.phase[0, 0, A], done.state.left[0, 0, A]) == (phase, left)
+    assert (done.state.phase[0, 0, A], done.state.load_left_ms[0, 0, A]) == (phase, left)
+    assert done.state.fetch_left_mb[0, 0, A] == 0
     assert done.metrics["cold_starts"] == cold_starts
 
 
@@ -211,7 +212,7 @@ def test_without_a_live_store_nothing_is_fetched() -> None:
     put(world, A, FETCHING, 20_000)
     strikes(world, (0, 1, B), DOWN)
     done = play(world, ADD_STORE + C)
-    assert done.state.left[0, 0, A] == 20_000
+    assert done.state.fetch_left_mb[0, 0, A] == 20_000
     assert done.state.role_ms[0, STORE, C] == 600_000  # a new store needs the weights as well
 
 
@@ -296,6 +297,13 @@ def test_the_opponent_breaks_the_domain_with_most_traffic() -> None:
     assert (third.state.status[0].tolist(), third.metrics["active_outages"]) == ([0, 0, 0], 0)
 
 
+def left_of(state: State, site: int) -> int:
+    """MB to fetch or ms to load; one of them is 0."""
+    fetch_mb, load_ms = int(state.fetch_left_mb[0, 0, site]), int(state.load_left_ms[0, 0, site])
+    assert min(fetch_mb, load_ms) == 0
+    return fetch_mb + load_ms
+
+
 def placed(phase: int, left: int = 0) -> Callable[[Paper], None]:
     return lambda world: put(world, A, phase, left)
 
@@ -338,7 +346,7 @@ def test_operations_on_replicas(
     assert done.state.gpus_used[0, A] == gpus
     assert done.output.operation[0] == (operation if can else 0)
     if can or before != WARM:
-        assert done.state.left[0, 0, A] == left
+        assert left_of(done.state, A) == left
     assert (done.metrics["operations"], done.metrics["impossible_operations"]) == (can, not can)
     assert done.terms["churn"] == can
 

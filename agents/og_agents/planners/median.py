@@ -17,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.planners.targets import Target, starting
-from og_env.dynamics.step import TERM
 from og_env.dynamics.verification import quorum_of
 from og_env.errors import import_extra
-from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER, World
+from og_env.kernel.arrays import GATEWAY, STORE, TERM, VERIFIER, World
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.world import compile_world

@@ -42,7 +42,8 @@ class Pricing:
             held = self.world.start_phase[0]
             disk = np.where(held >= ON_DISK, ON_DISK, ABSENT)
             state.phase[index::SIDE_BY_SIDE] = np.where(target.replicas, WARM, disk)
-            state.left[index::SIDE_BY_SIDE] = 0
+            state.fetch_left_mb[index::SIDE_BY_SIDE] = 0
+            state.load_left_ms[index::SIDE_BY_SIDE] = 0
             state.gpus_used[index::SIDE_BY_SIDE] = (target.replicas * self.world.replica_gpus[0]).sum(axis=0)
             state.role_ms[index::SIDE_BY_SIDE] = np.where(target.roles, 0, -1)
         rewards = copies.run(np.zeros(copies.batch, np.int64), idle).sum(axis=1)

@@ -55,7 +55,7 @@ def check_herd(store_gbps: float, fetches: int = FETCHES) -> Herd:
     for b, sites_fetching in ((0, 1), (1, fetches)):
         targets = 1 + np.arange(sites_fetching)
         state.phase[b, 0, targets] = FETCHING
-        state.left[b, 0, targets] = world.weights_mb[0, 0]
+        state.fetch_left_mb[b, 0, targets] = world.weights_mb[0, 0]
     simulator.memo.known[:] = 0
     done_s = np.zeros(2)
     for step in range(1, tables["episode"]["steps"]):
@@ -63,7 +63,7 @@ def check_herd(store_gbps: float, fetches: int = FETCHES) -> Herd:
         for b in range(2):
             under_way = np.flatnonzero(state.phase[b, 0] == LOADING)
             if done_s[b] == 0 and len(under_way) == (1, fetches)[b]:
-                loaded_ms = world.load_ms[0, 0, under_way] - state.left[b, 0, under_way]
+                loaded_ms = world.load_ms[0, 0, under_way] - state.load_left_ms[b, 0, under_way]
                 done_s[b] = step * STEP_S - loaded_ms.min() / 1000
     simulator.close()
     return Herd(store_gbps, fetches, float(done_s[0]), float(done_s[1]))

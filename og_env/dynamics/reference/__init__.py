@@ -39,7 +39,7 @@ __all__ = ["possible", "step"]
 
 
 def possible(world: World, state: State) -> np.ndarray:
-    """bool [B, V]: which operations can be carried out; 0, none, always can."""
+    """Which operations can be carried out (bool [B, V]); operation 0, which does nothing, always can."""
     return possible_operations(facts_of(world, state.world), State(*map(wide, state)))
 
 

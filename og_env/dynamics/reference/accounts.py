@@ -17,6 +17,8 @@ Z95, Z99 = 1.6448536, 2.3263479
 
 
 class Finality(NamedTuple):
+    """Who can vote, and what a quorum has verified."""
+
     live: np.ndarray  # int [B, 3]: running roles at sites that are up
     quorum: np.ndarray  # int [B]: votes needed; 0 where no verifier is registered and nothing can become final
     verified_rps: np.ndarray  # [B, M]
@@ -24,6 +26,8 @@ class Finality(NamedTuple):
 
 
 class Bill(NamedTuple):
+    """Spending, and the weights fetched for it."""
+
     usd_per_hour: np.ndarray  # [B]
     fetch_gb: np.ndarray  # [B]
 

@@ -48,12 +48,13 @@ def wide(values: np.ndarray) -> np.ndarray:
 
 
 def ratio(part: Any, whole: Any) -> Any:
-    """part / whole, 0 where there is no whole."""
+    """The quotient part / whole, and 0 where there is no whole."""
     part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
     return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
 
 
 def clipped(values: Any, low: float, high: float) -> Any:
+    """The values, at least `low` and at most `high`."""
     return np.minimum(np.maximum(values, low), high)
 
 
@@ -63,10 +64,12 @@ def has(status: np.ndarray, bit: int) -> np.ndarray:
 
 
 def down(status: np.ndarray) -> np.ndarray:
+    """Where a site is down."""
     return has(status, DOWN)
 
 
 def slow(status: np.ndarray) -> np.ndarray:
+    """Where a site is slow."""
     return has(status, SLOW)
 
 

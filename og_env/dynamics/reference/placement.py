@@ -20,7 +20,7 @@ class Fetches(NamedTuple):
 
 
 def possible_operations(facts: Facts, state: State) -> np.ndarray:
-    """bool [B, V]: what the operator can do, going by the status of the last step."""
+    """Which operations are possible, going by the status of the last step (bool [B, V])."""
     world, phase, role_ms = facts.world, state.phase, state.role_ms
     open_site = (world.site_valid == 1) & ~has(state.status, DOWN | FROZEN)
     store_left = ((role_ms[:, STORE] == 0) & ~down(state.status)).any(axis=1)[:, None, None]
@@ -45,7 +45,7 @@ def apply(facts: Facts, state: State, operation: np.ndarray) -> tuple[State, np.
     _, models, sites = state.phase.shape
     allowed = np.take_along_axis(possible_operations(facts, state), operation[:, None], axis=1)[:, 0]
     done = np.where(allowed, operation, 0)
-    phase, left = state.phase.copy(), state.left.copy()
+    phase, fetch_left_mb, load_left_ms = state.phase.copy(), state.fetch_left_mb.copy(), state.load_left_ms.copy()
     role_ms, gpus_used = state.role_ms.copy(), state.gpus_used.copy()
     row_of_operation, site = np.divmod(done - 1, sites)  # of launch, retire, stage by model, then of the roles
 
@@ -56,23 +56,25 @@ def apply(facts: Facts, state: State, operation: np.ndarray) -> tuple[State, np.
     b, m, s = chosen(0)  # launch
     before = phase[b, m, s]
     fresh, on_disk = before == ABSENT, before == ON_DISK
-    left[b, m, s] = np.where(fresh, world.weights_mb[b, m], np.where(on_disk, world.load_ms[b, m, s], left[b, m, s]))
+    fetch_left_mb[b, m, s] = np.where(fresh, world.weights_mb[b, m], fetch_left_mb[b, m, s])
+    load_left_ms[b, m, s] = np.where(on_disk, world.load_ms[b, m, s], 0)
     phase[b, m, s] = np.where(on_disk, LOADING, FETCHING)
     gpus_used[b, s] += world.replica_gpus[b, m, s]
 
     b, m, s = chosen(1)  # retire
     phase[b, m, s] = np.where(phase[b, m, s] == FETCHING, ABSENT, ON_DISK)
-    left[b, m, s] = 0
+    fetch_left_mb[b, m, s] = load_left_ms[b, m, s] = 0
     gpus_used[b, s] -= world.replica_gpus[b, m, s]
 
     b, m, s = chosen(2)  # stage
     phase[b, m, s] = STAGING
-    left[b, m, s] = world.weights_mb[b, m]
+    fetch_left_mb[b, m, s] = world.weights_mb[b, m]
 
     b = np.flatnonzero(row_of_operation >= 3 * models)
     role, remove = np.divmod(row_of_operation[b] - 3 * models, 2)
     role_ms[b, role, site[b]] = np.where(remove == 1, -1, world.provision_ms[b])
-    return state._replace(phase=phase, left=left, role_ms=role_ms, gpus_used=gpus_used), done
+    changed = state._replace(phase=phase, fetch_left_mb=fetch_left_mb, load_left_ms=load_left_ms)
+    return changed._replace(role_ms=role_ms, gpus_used=gpus_used), done
 
 
 def strike(facts: Facts, tape: Tape, state: State) -> State:
@@ -91,7 +93,7 @@ def strike(facts: Facts, tape: Tape, state: State) -> State:
         status=status,
         undetected_ms=undetected_ms,
         phase=np.where(lost, LOADING, state.phase),
-        left=np.where(lost, world.load_ms, state.left),
+        load_left_ms=np.where(lost, world.load_ms, state.load_left_ms),
     )
 
 
@@ -134,31 +136,31 @@ def fetches(facts: Facts, state: State) -> Fetches:
     link_rate = world.link_mb_per_s * 1000 // np.maximum(at_site, 1)
     rate = np.maximum(np.minimum(link_rate, store_rate[b, np.maximum(source, 0)]), 1000)[:, None] * fetching
 
-    moved = np.minimum(state.left, rate * (world.step_ms // 1000)[:, None, None] // 1000) * fetching
-    fetched_after_ms = state.left * 1_000_000 // np.maximum(rate, 1)
+    moved = np.minimum(state.fetch_left_mb, rate * (world.step_ms // 1000)[:, None, None] // 1000) * fetching
+    fetched_after_ms = state.fetch_left_mb * 1_000_000 // np.maximum(rate, 1)
     wait_ms = np.full(phase.shape, -1)
     wait_ms = np.where(phase == WARM, 0, wait_ms)
-    wait_ms = np.where(phase == LOADING, state.left, wait_ms)
+    wait_ms = np.where(phase == LOADING, state.load_left_ms, wait_ms)
     wait_ms = np.where((phase == FETCHING) & (rate > 0), fetched_after_ms + world.load_ms, wait_ms)
     return Fetches(source, rate, moved, np.where(up[:, None], wait_ms, -1))
 
 
 def progress(facts: Facts, state: State, fetch: Fetches) -> tuple[State, np.ndarray]:
     """The state when the step's time has passed, and the number of replicas [B] that became warm."""
-    world, phase, left = facts.world, state.phase, state.left
+    world, phase, left_mb = facts.world, state.phase, state.fetch_left_mb
     step_ms = world.step_ms[:, None, None]
     up = ~down(state.status)[:, None]
 
-    fetched = (fetch.rate_kb_per_s > 0) & (fetch.moved_mb == left)
-    used_ms = left * 1_000_000 // np.maximum(fetch.rate_kb_per_s, 1)
+    fetched = (fetch.rate_kb_per_s > 0) & (fetch.moved_mb == left_mb)
+    used_ms = left_mb * 1_000_000 // np.maximum(fetch.rate_kb_per_s, 1)
     staged = fetched & (phase == STAGING)
     launched = fetched & (phase == FETCHING)
     loading = up & (phase == LOADING)
 
-    to_load_ms = np.where(launched, world.load_ms - (step_ms - used_ms), left - step_ms)
+    to_load_ms = np.where(launched, world.load_ms - (step_ms - used_ms), state.load_left_ms - step_ms)
     to_load_ms = np.maximum(to_load_ms, 0)
     warmed = (launched | loading) & (to_load_ms == 0)
-    new_left = np.where(launched | loading, to_load_ms, np.where(staged, 0, left - fetch.moved_mb))
+    new_load_left_ms = np.where(launched | loading, to_load_ms, state.load_left_ms)
     new_phase = np.where(staged, ON_DISK, np.where(warmed, WARM, np.where(launched, LOADING, phase)))
 
     provisioning = (state.role_ms > 0) & up
@@ -166,6 +168,11 @@ def progress(facts: Facts, state: State, fetch: Fetches) -> tuple[State, np.ndar
     role_ms = np.where(provisioning, np.maximum(state.role_ms - step_ms, 0), state.role_ms)
     undetected_ms = np.maximum(state.undetected_ms - world.step_ms[:, None], 0)
     moved_on = state._replace(
-        step=state.step + 1, phase=new_phase, left=new_left, role_ms=role_ms, undetected_ms=undetected_ms
+        step=state.step + 1,
+        phase=new_phase,
+        fetch_left_mb=left_mb - fetch.moved_mb,
+        load_left_ms=new_load_left_ms,
+        role_ms=role_ms,
+        undetected_ms=undetected_ms,
     )
     return moved_on, warmed.sum(axis=(1, 2))

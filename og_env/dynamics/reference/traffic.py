@@ -8,7 +8,8 @@ import numpy as np
 
 from og_env.dynamics.reference.facts import Facts, carried, clipped, down, has, ratio, slow
 from og_env.dynamics.reference.placement import Fetches
-from og_env.dynamics.verification import SLOW_CAPACITY, SLOW_MS, TEE
+from og_env.dynamics.replicas import SLOW_CAPACITY, SLOW_MS
+from og_env.dynamics.verification import TEE
 from og_env.kernel.arrays import GATEWAY, KNOBS, LOADING, UNTRUSTED, State, Tape
 
 SLOW_TIMES = 2.0

@@ -175,14 +175,15 @@ def _write_replica(
         fail(where, path, f"{replica.model} at {replica.site} is listed twice")
     if gpus == 0:
         fail(where, path, f"{replica.model} does not fit on the GPUs of {replica.site}")
-    left = 0
     if phase in (STAGING, FETCHING):
-        left = world.weights_mb[k, m] if replica.left_gb is None else round(replica.left_gb * 1000)
+        left_mb = world.weights_mb[k, m] if replica.left_gb is None else round(replica.left_gb * 1000)
+        arrays.fetch_left_mb[b, m, s] = left_mb
     elif phase == LOADING:
-        left = world.load_ms[k, m, s] if replica.left_s is None else round(replica.left_s * 1000)
+        left_ms = world.load_ms[k, m, s] if replica.left_s is None else round(replica.left_s * 1000)
+        arrays.load_left_ms[b, m, s] = left_ms
     if phase == WARM and arrays.status[b, s] & DOWN:
         fail(where, path, f"cannot be warm where the site is DOWN: {replica.site}")
-    arrays.phase[b, m, s], arrays.left[b, m, s] = phase, left
+    arrays.phase[b, m, s] = phase
     arrays.load_rps[b, m, s] = replica.load_rps or 0.0
     if phase >= FETCHING:
         arrays.gpus_used[b, s] += gpus
@@ -191,10 +192,19 @@ def _write_replica(
 def _serve(simulator: Simulator, b: int, known: bool) -> None:
     """What the fleet serves, by steps in which nothing arrives; the placement is as before."""
     arrays, memo = simulator.state, simulator.memo
-    names = ("phase", "left", "role_ms", "undetected_ms", "step", *(("load_rps",) if known else ()))
+    names = (
+        "phase",
+        "fetch_left_mb",
+        "load_left_ms",
+        "role_ms",
+        "undetected_ms",
+        "step",
+        *(("load_rps",) if known else ()),
+    )
     before = {name: getattr(arrays, name)[b].copy() for name in names}
     for _ in range(1 if known else SETTLE):
-        arrays.left[b] = LONG
+        arrays.fetch_left_mb[b] = LONG
+        arrays.load_left_ms[b] = LONG
         arrays.role_ms[b][before["role_ms"] > 0] = LONG
         arrays.step[b] = before["step"] - 1
         memo.known[b] = 0

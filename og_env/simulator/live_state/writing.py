@@ -73,9 +73,9 @@ def _replicas(simulator: Simulator, b: int, sites: list[str]) -> list[dict[str, 
         phase = int(state.phase[b, m, s])
         replica: dict[str, Any] = {"model": models[m].name, "site": sites[s], "phase": names[phase]}
         if phase in (STAGING, FETCHING):
-            replica["left_gb"] = state.left[b, m, s] / 1000
+            replica["left_gb"] = state.fetch_left_mb[b, m, s] / 1000
         if phase == LOADING:
-            replica["left_s"] = state.left[b, m, s] / 1000
+            replica["left_s"] = state.load_left_ms[b, m, s] / 1000
         if state.load_rps[b, m, s] > 0:
             replica["load_rps"] = float(state.load_rps[b, m, s])
         found.append(replica)

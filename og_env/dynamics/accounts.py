@@ -1,0 +1,195 @@
+"""The books of a step: figures by model and by site while it runs, then terms, reward, metrics and counts."""
+
+from __future__ import annotations
+
+from og_env.dynamics.contingency import effective_nodes, write_losses
+from og_env.dynamics.latency import lognormal_percentiles
+from og_env.dynamics.reward import latency_term, unserved_term, weighted
+from og_env.dynamics.verification import NO_PROOF, quorum_of
+from og_env.kernel.arrays import DOWN, GATEWAY, METRIC, STORE, TERM, VERIFIER, WARM, Environment
+from og_env.kernel.compile import kernel
+
+MS_PER_S = 1000
+HALF_MS_PER_S = 500
+"""a replica that is warm after w of a step of length t delays a request by w^2 / 2t: seconds^2 over ms times 500"""
+KILO_REQUESTS_PER_RPS_HOUR = 3.6
+"""thousands of requests in an hour at one a second"""
+
+
+@kernel
+def clear_report(env: Environment) -> None:
+    """Set reward, terms, metrics, truncation and operation of the output to 0."""
+    env.output.reward = 0
+    env.output.truncated = 0
+    env.output.operation = 0
+    for i in range(env.output.terms.shape[0]):
+        env.output.terms[i] = 0
+    for i in range(env.output.metrics.shape[0]):
+        env.output.metrics[i] = 0
+
+
+@kernel
+def clear_site_loads(env: Environment) -> None:
+    """Set the requests/s served by site, site_rps [N], to 0."""
+    for site in range(env.scratch.site_rps.shape[0]):
+        env.scratch.site_rps[site] = 0
+
+
+@kernel
+def book_traffic(env: Environment, model: int, count: int, served_rps: float, late_rps: float) -> None:
+    """Book what a model's `count` listed replicas serve, by replica (load_rps [M, N]), site and model."""
+    for site in range(env.state.status.shape[0]):
+        env.state.load_rps[model, site] = 0
+    listed_rps, cold_rps_s2, egress_usd_per_gb = 0.0, 0.0, 0.0
+    for position in range(count):
+        site = env.scratch.replicas[position]
+        rps, wait_s = env.scratch.replica_rps[position], env.scratch.replica_wait_s[position]
+        env.state.load_rps[model, site] = rps
+        env.scratch.site_rps[site] += rps
+        listed_rps += env.scratch.cap_rps[position]
+        cold_rps_s2 += rps * wait_s * wait_s
+        egress_usd_per_gb += rps * env.world.egress_usd_per_gb[site]
+    env.scratch.served_rps[model] = served_rps
+    env.scratch.late_rps[model] = late_rps
+    env.scratch.listed_rps[model] = listed_rps
+    env.scratch.cold_rps_s[model] = cold_rps_s2 * HALF_MS_PER_S / env.world.step_ms
+    env.scratch.egress_usd_per_s[model] = egress_usd_per_gb * env.world.request_gb[model]
+
+
+@kernel
+def book_answers(
+    env: Environment, model: int, answer_s: float, answer_var: float, verified_rps: float, beyond_rps_s: float
+) -> None:
+    """Book a model's time to the answer, its verified requests/s and their time to finality.
+
+    beyond_rps_s: the sum over the verified of the seconds to finality beyond the answer.
+    """
+    env.scratch.answer_s[model] = answer_s
+    env.scratch.answer_var[model] = answer_var
+    env.scratch.verified_rps[model] = verified_rps
+    env.scratch.final_rps_s[model] = beyond_rps_s + verified_rps * answer_s
+
+
+@kernel
+def report_events(
+    env: Environment, row: int, operation: int, possible: bool, cold_starts: int, fetched_gb: float
+) -> None:
+    """Write what happened in the step to the output: the operation and the metrics that count events."""
+    env.output.operation = operation if possible else 0
+    metrics = env.output.metrics
+    metrics[METRIC.cold_starts] = cold_starts
+    metrics[METRIC.fetch_gb] = fetched_gb
+    metrics[METRIC.active_outages] = env.tape.outages[row] + (1 if row <= env.state.attack_until else 0)
+    metrics[METRIC.operations] = 1 if possible and operation != 0 else 0
+    metrics[METRIC.impossible_operations] = 0 if possible else 1
+
+
+@kernel
+def account(env: Environment, usd_per_hour: float) -> None:
+    """Write terms, reward and the metrics of traffic and money from the booked figures of all models.
+
+    Writes to the state what the next step remembers of this one: site_share [N] and figures by model [M].
+    """
+    demand, served, verified, asked, late, mean_s, second_s2, latency = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    listed, cold_rps_s, final_rps_s = 0.0, 0.0, 0.0
+    for model in range(env.state.phase.shape[0]):
+        served_rps, answer_s = env.scratch.served_rps[model], env.scratch.answer_s[model]
+        demand += env.scratch.asked[model]
+        served += served_rps
+        late += env.scratch.late_rps[model]
+        if env.world.verification[model] != NO_PROOF:
+            asked += served_rps
+            verified += env.scratch.verified_rps[model]
+        mean_s += served_rps * answer_s
+        second_s2 += served_rps * (answer_s * answer_s + env.scratch.answer_var[model])
+        latency += served_rps * latency_term(answer_s, env.world.slo_s[model])
+        listed += env.scratch.listed_rps[model]
+        cold_rps_s += env.scratch.cold_rps_s[model]
+        final_rps_s += env.scratch.final_rps_s[model]
+        env.state.model_demand_rps[model] = env.scratch.asked[model]
+        env.state.model_served_rps[model] = served_rps
+        env.state.model_latency_s[model] = answer_s
+    per_served = 1 / served if served > 0 else 0.0
+    per_demand = 1 / demand if demand > 0 else 0.0
+    for site in range(env.state.status.shape[0]):
+        env.state.site_share[site] = env.scratch.site_rps[site] * per_served
+    unserved = max(1 - served * per_demand, 0.0) if demand > 0 else 0.0
+    terms, metrics = env.output.terms, env.output.metrics
+    terms[TERM.latency] = latency * per_demand
+    terms[TERM.cost] = usd_per_hour / env.world.budget_usd_per_hour
+    terms[TERM.unserved] = unserved_term(unserved, env.world.convexity)
+    terms[TERM.unverified] = max(asked - verified, 0.0) * per_demand
+    exposure = write_losses(env, per_demand)
+    terms[TERM.exposure] = exposure
+    terms[TERM.churn] = 1 if env.output.operation != 0 else 0
+    env.output.reward = weighted(terms, env.world.weights)
+
+    write_answer_times(env, mean_s * per_served, second_s2 * per_served)
+    metrics[METRIC.finality_s] = final_rps_s / verified if verified > 0 else 0.0
+    metrics[METRIC.demand_rps] = demand
+    metrics[METRIC.served_rps] = served
+    metrics[METRIC.served_share] = 1 - unserved
+    metrics[METRIC.verified_share] = verified / asked if asked > 0 else 1.0
+    metrics[METRIC.usd_per_hour] = usd_per_hour
+    metrics[METRIC.usd_per_1000_requests] = usd_per_hour * per_served / KILO_REQUESTS_PER_RPS_HOUR
+    metrics[METRIC.cold_wait_s] = cold_rps_s * per_served
+    metrics[METRIC.timeout_share] = late * per_served
+    metrics[METRIC.utilisation] = served / listed if listed > 0 else 0.0
+    metrics[METRIC.exposure] = exposure
+
+
+@kernel
+def write_answer_times(env: Environment, mean_s: float, second_s2: float) -> None:
+    """Write mean and percentiles of the time to the answer to the metrics, from its first two moments."""
+    p50_s, p95_s, p99_s = lognormal_percentiles(mean_s, max(second_s2 - mean_s * mean_s, 0.0))
+    metrics = env.output.metrics
+    metrics[METRIC.latency_mean_ms] = mean_s * MS_PER_S
+    metrics[METRIC.latency_p50_ms] = p50_s * MS_PER_S
+    metrics[METRIC.latency_p95_ms] = p95_s * MS_PER_S
+    metrics[METRIC.latency_p99_ms] = p99_s * MS_PER_S
+
+
+@kernel
+def report_roles(env: Environment) -> None:
+    """Write the metrics of the step's fleet: independence of its traffic, live roles and the quorum."""
+    metrics, live = env.output.metrics, env.memo.live
+    metrics[METRIC.n_eff] = effective_nodes(env)
+    metrics[METRIC.verifiers_live] = live[VERIFIER]
+    metrics[METRIC.stores_live] = live[STORE]
+    metrics[METRIC.gateways_live] = live[GATEWAY]
+    metrics[METRIC.quorum] = quorum_of(env.memo.registered) if env.memo.registered > 0 else 0
+
+
+@kernel
+def tally(env: Environment) -> None:
+    """Count, at the end of the step, sites that are down and replicas that are warm or under way; `placed` holds.
+
+    Writes metrics; site_warm and site_loading [N]; and of sites that are up, model_warm, model_loading and
+    model_capacity_rps [M], the capacity of the warm replicas. Whoever served in the step is one of the warm.
+    """
+    models, sites = env.state.phase.shape
+    down = 0
+    for site in range(sites):
+        down += env.state.status[site] & DOWN
+        env.scratch.site_warm[site] = 0
+        env.scratch.site_loading[site] = 0
+    all_warm, all_placed = 0, 0
+    for model in range(models):
+        warm, loading, capacity_rps = 0, 0, 0.0
+        for i in range(env.scratch.placed_count[model]):
+            site = env.scratch.placed[model, i]
+            is_warm, up = env.state.phase[model, site] == WARM, not env.state.status[site] & DOWN
+            env.scratch.site_warm[site] += is_warm
+            env.scratch.site_loading[site] += not is_warm
+            all_warm += is_warm
+            warm += is_warm & up
+            loading += (not is_warm) & up
+            capacity_rps += env.world.capacity_rps[model, site] if is_warm & up else 0.0
+        all_placed += env.scratch.placed_count[model]
+        env.scratch.model_warm[model] = warm
+        env.scratch.model_loading[model] = loading
+        env.scratch.model_capacity_rps[model] = capacity_rps
+    metrics = env.output.metrics
+    metrics[METRIC.sites_down] = down
+    metrics[METRIC.replicas_warm] = all_warm
+    metrics[METRIC.replicas_loading] = all_placed - all_warm

@@ -1,0 +1,52 @@
+"""The state before the first step of an episode."""
+
+from __future__ import annotations
+
+from og_env.dynamics.accounts import clear_report, tally
+from og_env.dynamics.contingency import clear_losses, write_losses
+from og_env.dynamics.memo import forget
+from og_env.dynamics.outages import begin_outages
+from og_env.dynamics.replicas import list_placed
+from og_env.kernel.arrays import DOWN, FETCHING, LOADING, PLACES, ROLES, Environment
+from og_env.kernel.compile import kernel
+
+
+@kernel
+def begin(env: Environment) -> None:
+    """Write the state before an episode's first step, and an output in which nothing happened."""
+    env.state.step = 0
+    for knob in range(env.state.knobs.shape[0]):
+        env.state.knobs[knob] = env.world.knobs[knob]
+    begin_outages(env)
+    begin_fleet(env)
+    for model in range(env.state.phase.shape[0]):
+        env.state.model_demand_rps[model] = 0
+        env.state.model_served_rps[model] = 0
+        env.state.model_latency_s[model] = 0
+    forget(env, PLACES | ROLES)
+    clear_report(env)
+    clear_losses(env)
+    write_losses(env, 0.0)
+    list_placed(env)
+    tally(env)
+
+
+@kernel
+def begin_fleet(env: Environment) -> None:
+    """Write roles, phases and GPUs in use as the scenario has them; where a site is down, warm replicas load again."""
+    models, sites = env.state.phase.shape
+    for site in range(sites):
+        env.state.gpus_used[site] = 0
+        env.state.site_share[site] = 0
+        for role in range(env.state.role_ms.shape[0]):
+            env.state.role_ms[role, site] = env.world.start_role[role, site]
+        for model in range(models):
+            phase = env.world.start_phase[model, site]
+            if phase >= LOADING and env.state.status[site] & DOWN:
+                phase = LOADING
+            env.state.phase[model, site] = phase
+            env.state.fetch_left_mb[model, site] = 0
+            env.state.load_left_ms[model, site] = env.world.load_ms[model, site] if phase == LOADING else 0
+            env.state.load_rps[model, site] = 0
+            if phase >= FETCHING:
+                env.state.gpus_used[site] += env.world.replica_gpus[model, site]

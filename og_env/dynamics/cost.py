@@ -1,0 +1,44 @@
+"""Dollars: the rent of GPUs and machines, the storage of weights, and what leaves a site for answers and fetches."""
+
+from __future__ import annotations
+
+from og_env.kernel.arrays import DOWN, FETCHING, ON_DISK, STORE, Environment
+from og_env.kernel.compile import kernel
+
+MS_PER_S, S_PER_HOUR = 1000, 3600
+
+
+@kernel
+def write_rent(env: Environment) -> None:
+    """Write rent_usd_per_hour to the memo: GPUs, machines, stored weights.
+
+    A site that is down bills no machines; what lies on its disks is paid for.
+    """
+    models, sites = env.state.phase.shape
+    usd, stored_gb, catalogue_gb = 0.0, 0.0, 0.0
+    for model in range(models):
+        catalogue_gb += env.world.weights_gb[model]
+        copies = 0
+        for site in range(sites):
+            phase = env.state.phase[model, site]
+            copies += (phase >= ON_DISK) & (phase != FETCHING)
+        stored_gb += copies * env.world.weights_gb[model]
+    for site in range(sites):
+        up = 0.0 if env.state.status[site] & DOWN else 1.0
+        machines = 0
+        for role in range(env.state.role_ms.shape[0]):
+            machines += env.state.role_ms[role, site] >= 0
+        gpus = float(env.state.gpus_used[site])  # an int16 times a float32 would be a float32
+        usd += up * (gpus * env.world.usd_per_gpu_hour[site] + machines * env.world.usd_per_vm_hour[site])
+        stored_gb += catalogue_gb if env.state.role_ms[STORE, site] >= 0 else 0.0
+    env.memo.rent_usd_per_hour = usd + stored_gb * env.world.storage_usd_per_gb_hour
+
+
+@kernel
+def spending_usd_per_hour(env: Environment, fetch_usd: float) -> float:
+    """Rent, and egress for answers and for this step's fetches (fetch_usd), in dollars an hour."""
+    answers_usd_per_s = 0.0
+    for model in range(env.scratch.egress_usd_per_s.shape[0]):
+        answers_usd_per_s += env.scratch.egress_usd_per_s[model]
+    fetches_usd_per_s = fetch_usd * MS_PER_S / env.world.step_ms
+    return env.memo.rent_usd_per_hour + (answers_usd_per_s + fetches_usd_per_s) * S_PER_HOUR
