@@ -1,5 +1,5 @@
 """Tune the constants of baselines on training episodes; prints what goes into agents/og_agents/heuristics.py or, for planners,
-agents/og_agents/planners/tuned.py.
+agents/og_agents/planners/tuned_constants.py.
 
 python scripts/tune.py --scenario global-24 --policies autoscaler,greedy --episodes 64
 python scripts/tune.py --scenario one-cloud --policies planners --episodes 12
@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents import heuristics
-from og_agents.planners.tuned import START
+from og_agents.planners.tuned_constants import START
 from og_agents.studies import tuning
 from og_env.errors import Parser, guarded
 from og_env.scenario.reading import changes_of

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from og_agents.planners.value import GAIN_SCALE, observed, tuned_value
+from og_agents.planners.offer_value import GAIN_SCALE, observed, tuned_value
 from og_env.observation.fields import TABLES, column
 
 AT = {field.name: index for index, field in enumerate(TABLES["proposals"])}

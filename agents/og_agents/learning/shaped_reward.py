@@ -8,7 +8,7 @@ import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
 from og_agents.learning.planner_return import Continuation
-from og_agents.planners.base import with_usual_knobs
+from og_agents.planners.tuned_greedy import with_usual_knobs
 from og_agents.sb3_adapter import SB3VecEnv
 
 

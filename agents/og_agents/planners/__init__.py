@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from og_agents.planners import median, offers, search
-from og_agents.planners.offers import OfferPolicy
+from og_agents.planners import local_search, offer_rules, p_median
+from og_agents.planners.offer_rules import OfferPolicy
 from og_agents.planners.rollout import Rollout
-from og_agents.planners.targets import StaticPlacement, Target
-from og_agents.planners.tuned import START, constants_of
+from og_agents.planners.static_placement import StaticPlacement, Target
+from og_agents.planners.tuned_constants import START, constants_of
 from og_agents.policy import Policy
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
@@ -27,13 +27,13 @@ FITTING_EPISODES = 6
 
 
 def _best_static(spec: ScenarioSpec) -> Target:
-    return search.best_static(spec, episodes=FITTING_EPISODES)
+    return local_search.best_static(spec, episodes=FITTING_EPISODES)
 
 
 def _p_median(spec: ScenarioSpec, robust: bool) -> Target:
     """The programme's placement at the level of demand that earns most on training episodes."""
-    placements = [median.p_median(spec, robust=robust, level=level) for level in LEVELS]
-    returns = search.Pricing(spec, FITTING_EPISODES, 0).returns(placements)
+    placements = [p_median.p_median(spec, robust=robust, level=level) for level in LEVELS]
+    returns = local_search.Pricing(spec, FITTING_EPISODES, 0).returns(placements)
     return placements[int(np.argmax(returns))]
 
 
@@ -47,7 +47,7 @@ LOOKING_AHEAD: Mapping[str, str] = {
     "clairvoyant": "looks 72 steps ahead on the tape, with a trained policy where one comes along: a reference",
 }
 DOCS: Mapping[str, str] = {
-    **{name: doc for name, (_, doc) in offers.RULES.items()},
+    **{name: doc for name, (_, doc) in offer_rules.RULES.items()},
     **{name: doc for name, (_, doc) in PLACEMENTS.items()},
     **LOOKING_AHEAD,
 }
@@ -91,7 +91,7 @@ def make(
     for key in constants or {}:
         if key not in START[name]:
             raise ValueError(f"{name} has no constant {key!r}{nearest_valid(key, START[name])}")
-    if name in offers.RULES:
+    if name in offer_rules.RULES:
         return OfferPolicy(name, task, {**constants_of(spec.name, name), **(constants or {})})
     if name in PLACEMENTS:
         return StaticPlacement(name, PLACEMENTS[name][0](spec))

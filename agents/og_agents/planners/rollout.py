@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.planners.base import TunedGreedy, acting, masks_of, with_usual_knobs
-from og_agents.planners.tuned import START
+from og_agents.planners.tuned_constants import START
+from og_agents.planners.tuned_greedy import TunedGreedy, acting, masks_of, with_usual_knobs
 from og_agents.policy import Policy, wishes
 from og_env.kernel.arrays import Tape
 from og_env.kernel.views import allocate

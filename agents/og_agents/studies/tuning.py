@@ -12,7 +12,7 @@ import numpy as np
 
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing, statistics
-from og_agents.planners.tuned import BOUNDS, SPREAD, START, constants_of
+from og_agents.planners.tuned_constants import BOUNDS, SPREAD, START, constants_of
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec

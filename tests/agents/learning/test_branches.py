@@ -10,8 +10,8 @@ from og_agents import planners
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, ppo, rpi
 from og_agents.learning.branches import Ahead, branches
-from og_agents.planners.base import TunedGreedy
-from og_agents.planners.tuned import constants_of
+from og_agents.planners.tuned_constants import constants_of
+from og_agents.planners.tuned_greedy import TunedGreedy
 from og_agents.pretrained.recipes import recipe_of
 from og_env.observation.fields import column
 from og_env.vector_env import NetworkVectorEnv

@@ -11,7 +11,7 @@ from sb3_contrib import MaskablePPO
 from og_agents import planners
 from og_agents.learning.networks import BETA, COLUMNS, GAIN, VALID, ProposalScorer, SharedScorerPolicy, shapes_of
 from og_agents.learning.prior import PlannerPrior
-from og_agents.planners.tuned import START
+from og_agents.planners.tuned_constants import START
 from og_agents.sb3_adapter import make_sb3
 from og_env.env import NetworkEnv
 from og_env.vector_env import NetworkVectorEnv

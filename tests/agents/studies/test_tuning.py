@@ -2,7 +2,7 @@
 
 import pytest
 
-from og_agents.planners.tuned import BOUNDS, START
+from og_agents.planners.tuned_constants import BOUNDS, START
 from og_agents.studies import tuning
 from scripts import tune
 

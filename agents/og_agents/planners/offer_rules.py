@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.heuristics import NEVER, Constants, Floats, Sight, is_role, pressure
-from og_agents.planners.base import with_usual_knobs
-from og_agents.planners.value import observed, tuned_value
+from og_agents.planners.offer_value import observed, tuned_value
+from og_agents.planners.tuned_greedy import with_usual_knobs
 
 Rule = Callable[[Sight, Constants], Floats]
 
@@ -46,7 +46,7 @@ def spot_hedge(sight: Sight, constants: Constants) -> Floats:
 
 
 def greedy_tuned(sight: Sight, constants: Constants) -> Floats:
-    """The largest value to the tuned planner; see value.tuned_value."""
+    """The largest value to the tuned planner; see offer_value.tuned_value."""
     seen = observed(sight.offers, sight.overall("store_queue"), sight.overall("verifiers_margin"))
     return tuned_value(seen, constants)
 

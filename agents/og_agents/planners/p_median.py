@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.planners.targets import Target, starting
+from og_agents.planners.static_placement import Target, starting
 from og_env.dynamics.step import TERM
 from og_env.dynamics.verification import quorum_of
 from og_env.errors import import_extra

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.planners.targets import ROLES, Target, fits, starting
+from og_agents.planners.static_placement import ROLES, Target, fits, starting
 from og_env.kernel.arrays import ABSENT, ON_DISK, WARM, World
 from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator.batch import Settings, Simulator, source_of

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.planners.value import TINY, Offers, tuned_value
+from og_agents.planners.offer_value import TINY, Offers, tuned_value
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, VERBS
 from og_env.dynamics.verification import quorum_of
 from og_env.kernel.arrays import (
