@@ -173,14 +173,14 @@ def resumed(options: argparse.Namespace) -> Run:
 
 
 def start(run: Run, options: argparse.Namespace) -> int:
-    from og_agents.learning import ppo, rpi
+    from og_agents.learning import ppo, rollout_policy_iteration
 
     common: dict[str, Any] = {"seed": run.seed, "out": run.out, "minutes": run.minutes, "quiet": options.quiet}
     try:
         if options.engine == "rllib":
             out = on_cluster(run, options, common)
         elif run.algorithm == "rpi":
-            out = rpi.train(run.scenario, run.settings, begin=run.start, **common)
+            out = rollout_policy_iteration.train(run.scenario, run.settings, begin=run.start, **common)
         else:
             resume = options.resume is not None
             out = ppo.train(run.scenario, run.task, run.settings, resume=resume, begin=run.start, **common)

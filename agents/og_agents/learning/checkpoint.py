@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
-from og_agents.learning.compatibility import DAMAGED, describe_space, fitted, space_of, spaces_of
 from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits, policy_class
+from og_agents.learning.policy_compatibility import DAMAGED, describe_space, fitted, space_of, spaces_of
 from og_env.scenario import loading
 from og_env.scenario.reading import read_json
 

@@ -27,7 +27,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
-from og_agents.learning.prior import PlannerPrior
+from og_agents.learning.planner_prior import PlannerPrior
 from og_env.observation.fields import TABLES, column
 
 BETA = 40.0

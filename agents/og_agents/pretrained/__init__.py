@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from og_agents.learning import checkpoint
-from og_agents.learning.compatibility import differences
+from og_agents.learning.policy_compatibility import differences
 from og_agents.learning.run_record import training_of
 from og_agents.pretrained.recipes import RECIPES, recipe_of
 from og_env.errors import nearest_valid

@@ -16,7 +16,7 @@ from og_agents.evaluation import playing
 from og_agents.export import onnx_file
 from og_agents.learning import checkpoint, ppo
 from og_agents.learning.checkpoint import LearnedPolicy, Progress
-from og_agents.learning.compatibility import describe_space, space_of
+from og_agents.learning.policy_compatibility import describe_space, space_of
 from og_agents.learning.training_progress import Clock
 from og_agents.policy import Policy
 from og_agents.sb3_adapter import make_sb3

@@ -10,7 +10,7 @@ from sb3_contrib import MaskablePPO
 
 from og_agents import planners
 from og_agents.learning.networks import BETA, COLUMNS, GAIN, VALID, ProposalScorer, SharedScorerPolicy, shapes_of
-from og_agents.learning.prior import PlannerPrior
+from og_agents.learning.planner_prior import PlannerPrior
 from og_agents.planners.tuned_constants import START
 from og_agents.sb3_adapter import make_sb3
 from og_env.env import NetworkEnv

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from og_agents.learning.branches import Ahead
+from og_agents.learning.counterfactual_branches import Ahead
 from og_agents.learning.planner_return import Continuation
 from og_agents.planners.tuned_constants import constants_of
 from og_agents.planners.tuned_greedy import TunedGreedy

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 
 from og_agents.learning import checkpoint
-from og_agents.learning.branches import Branches, branches
+from og_agents.learning.counterfactual_branches import Branches, branches
 from og_agents.learning.networks import masked_logits, policy_class
 from og_agents.learning.ppo import clear, make_meta
 from og_agents.learning.run_record import describe_run
