@@ -46,7 +46,7 @@ def read(path: Path) -> Json:
     record = read_json(path)
     for name, entry in record.items():
         if not isinstance(entry, dict) or not {*SAME, "best_mean", "recipes", "shipped"} <= set(entry):
-            raise ValueError(f"{path}: no record of scripts/evidence.py: {name} is not complete")
+            raise ValueError(f"{path}: no record of scripts/learning_gains.py: {name} is not complete")
     return record
 
 
@@ -54,7 +54,7 @@ def measured(folder: Path) -> Json:
     """The record of the benchmarks that a folder holds; ValueError where there is none."""
     scenarios = sorted(path for path in folder.iterdir() if (path / FAST).is_dir()) if folder.is_dir() else []
     if not scenarios:
-        raise ValueError(f"{folder}: no benchmarks in it: run scripts/evidence.py")
+        raise ValueError(f"{folder}: no benchmarks in it: run scripts/learning_gains.py")
     entries = [entry(read_summary(path / FAST / "summary.json"), _ahead(path)) for path in scenarios]
     return {path.name: made for path, made in zip(scenarios, entries, strict=True)}
 

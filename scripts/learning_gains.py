@@ -1,6 +1,6 @@
 """Hold trained policies against everything, on held-out episodes of every scenario: two benchmarks of each.
 
-python scripts/evidence.py --runs runs/pretrained --out runs/evidence
+python scripts/learning_gains.py --runs runs/pretrained --out runs/learning_gains
 python scripts/readme_tables.py
 
 The first benchmark has every training seed of every recipe, the shipped policies and every policy that decides fast; the
@@ -41,7 +41,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--runs", type=Path, default=Path("runs/pretrained"), metavar="DIR", help="SCENARIO-RECIPE-SEED folders"
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/evidence"), metavar="DIR", help="where summaries go")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/learning_gains"), metavar="DIR", help="where summaries go"
+    )
     parser.add_argument("--episodes", type=int, default=400, metavar="N", help="of the first benchmark (default: 400)")
     parser.add_argument("--ahead", type=int, default=100, metavar="N", help="of the second (default: 100); 0 for none")
     parser.add_argument(
