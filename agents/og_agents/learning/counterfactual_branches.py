@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.planners.tuned_constants import constants_of
 from og_agents.planners.tuned_greedy import Act, TunedGreedy, acting
+from og_agents.tuned_constants import constants_of
 from og_env.simulator.batch import source_of
 from og_env.simulator.copies import Copies
 from og_env.vector_env import NetworkVectorEnv

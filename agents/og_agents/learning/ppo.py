@@ -21,8 +21,8 @@ from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import TrainingReward
 from og_agents.learning.train_settings import TrainSettings
 from og_agents.learning.training_progress import Clock, MetricsFile, Watch
-from og_agents.planners.tuned_constants import constants_of
 from og_agents.sb3_adapter import SB3VecEnv
+from og_agents.tuned_constants import constants_of
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv

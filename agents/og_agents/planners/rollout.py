@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.planners.tuned_constants import START
+from og_agents import tuned_constants
 from og_agents.planners.tuned_greedy import TunedGreedy, acting, masks_of, with_usual_knobs
-from og_agents.policy import Policy, wishes
+from og_agents.policy import Asked, Policy, as_predict, wishes
+from og_agents.tuned_constants import Constants
 from og_env.kernel.arrays import Tape
 from og_env.kernel.views import allocate
 from og_env.simulator.batch import SPLIT_SHIFT, Simulator, source_of
@@ -47,10 +48,10 @@ class Rollout:
     margin: float = 0.05
     """reward by which another candidate must beat the base's choice: what that one is good for after the horizon"""
     seed: int = 0
-    base: Mapping[str, float] = field(default_factory=lambda: START["greedy_tuned"])
-    """constants of the greedy planner that follows, and ranks the candidates"""
+    base: Constants = field(default_factory=lambda: tuned_constants.of_planner("greedy_tuned").untuned)
+    """constants of the tuned greedy planner, which acts after the candidate, and ranks the candidates"""
     follow: Policy | None = None
-    """a policy of placement on flat observations that follows in its place"""
+    """a policy of placement on flat observations that acts after the candidate instead of that planner"""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -81,19 +82,13 @@ class Rollout:
         self._future: Tape = allocate(Tape, simulator.sizes | {"B": 1})
         self._rng = np.random.default_rng(self.seed)
 
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-        action_masks: Any = None,
-    ) -> tuple[npt.NDArray[Any], Any]:
+    @as_predict
+    def predict(self, asked: Asked) -> tuple[npt.NDArray[Any], Any]:
         """Actions [B] for the environments as they are now; the observation is read by `follow` alone."""
         simulator, copies = self._simulator, self._copies
         if simulator is None or copies is None:
             raise ValueError(f"{self.name} plans in copies of an environment: attach(env) first")
-        rows = np.arange(simulator.batch)
+        observation, rows = asked.observation, np.arange(simulator.batch)
         first = self._first(simulator, observation)
         copies.load(rows, truth=self.truth)
         if self.futures:
@@ -105,10 +100,10 @@ class Rollout:
         actions = first[rows, means.argmax(axis=1)]
         actions = with_usual_knobs(actions, self.task)
         shape = np.shape(observation["globals"] if isinstance(observation, Mapping) else observation)
-        return (actions[0] if len(shape) == 1 else actions), state
+        return (actions[0] if len(shape) == 1 else actions), asked.state
 
     def _act(self, observation: Any, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        """What `follow` does [B]."""
+        """Actions [B] of `follow`."""
         assert self.follow is not None
         return self.follow.predict(observation, deterministic=True, action_masks=masks)[0]
 

@@ -1,4 +1,4 @@
-"""Static placements: where everything should stand, and the policy that moves there and repairs what breaks."""
+"""Static placements: a target for all replicas and roles, and the policy that moves there and repairs what breaks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from og_agents.policy import Asked, as_predict
 from og_env.dynamics.operations import LAUNCH, RETIRE
 from og_env.kernel.arrays import FETCHING, World
 
@@ -17,12 +18,12 @@ ROLES = 3
 
 
 class Target(NamedTuple):
-    """Where replicas, verifiers, stores and gateways should stand."""
+    """The sites at which replicas, verifiers, stores and gateways should stand."""
 
     replicas: Bools
-    """[M, N]"""
+    """[M, N] true where the model has a replica at the site"""
     roles: Bools
-    """[3, N]"""
+    """[3, N] true where the site is a verifier, a store, a gateway"""
 
 
 def starting(world: World) -> Target:
@@ -66,16 +67,10 @@ class StaticPlacement:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_moves", moves(self.target))
 
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-        action_masks: Any = None,
-    ) -> tuple[npt.NDArray[np.int64], Any]:
+    @as_predict
+    def predict(self, asked: Asked) -> tuple[npt.NDArray[np.int64], Any]:
         """Operations [B] for masks [B, V], or one for one mask [V]; the observation is not read."""
-        masks = None if action_masks is None else np.asarray(action_masks, np.bool_)
+        masks = None if asked.action_masks is None else np.asarray(asked.action_masks, np.bool_)
         order: npt.NDArray[np.int64] = self._moves  # type: ignore[attr-defined]
         if masks is None or masks.shape[-1] <= order.max(initial=0):
             raise ValueError(
@@ -83,4 +78,4 @@ class StaticPlacement:
             )
         possible = masks[..., order]
         first = order[possible.argmax(axis=-1)]
-        return np.where(possible.any(axis=-1), first, 0), state
+        return np.where(possible.any(axis=-1), first, 0), asked.state

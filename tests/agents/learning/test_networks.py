@@ -11,8 +11,8 @@ from sb3_contrib import MaskablePPO
 from og_agents import planners
 from og_agents.learning.networks import BETA, COLUMNS, GAIN, VALID, ProposalScorer, SharedScorerPolicy, shapes_of
 from og_agents.learning.planner_prior import PlannerPrior
-from og_agents.planners.tuned_constants import START
 from og_agents.sb3_adapter import make_sb3
+from og_agents.tuned_constants import PLANNERS
 from og_env.env import NetworkEnv
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.short_training import short_world
@@ -162,7 +162,7 @@ def test_other_spaces_are_refused_in_one_line(kwargs, message):
 
 def test_the_tuned_prior_is_what_the_tuned_planner_does():
     values = (0.9, 1.4, -0.001, 0.002, 0.01, 0.02, 0.05, 0.6, 0.8, 0.5, 0.02)
-    constants = dict(zip(START["greedy_tuned"], values, strict=True))
+    constants = dict(zip(PLANNERS["greedy_tuned"], values, strict=True))
     prior = PlannerPrior(constants)
     env = NetworkVectorEnv(16, "placement", "global-24", threads=1)
     observation, _ = env.reset(seed=3)

@@ -10,9 +10,9 @@ from og_agents import planners
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, ppo, rollout_policy_iteration
 from og_agents.learning.counterfactual_branches import Ahead, branches
-from og_agents.planners.tuned_constants import constants_of
 from og_agents.planners.tuned_greedy import TunedGreedy
 from og_agents.pretrained.recipes import recipe_of
+from og_agents.tuned_constants import constants_of
 from og_env.observation.fields import column
 from og_env.vector_env import NetworkVectorEnv
 from scripts import train as train_script

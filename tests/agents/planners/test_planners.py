@@ -12,9 +12,9 @@ from og_agents.load_policies import make_planner
 from og_agents.planners import local_search, p_median
 from og_agents.planners.rollout import Rollout
 from og_agents.planners.static_placement import StaticPlacement, Target, fits, moves, starting
-from og_agents.planners.tuned_constants import BOUNDS, SPREAD, START, TUNED, constants_of
 from og_agents.planners.tuned_greedy import TunedGreedy
 from og_agents.policy import Policy, wishes
+from og_agents.tuned_constants import of_planner
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER, WARM
 from og_env.scenario import loading
@@ -57,21 +57,9 @@ def test_names_tasks_and_constants_are_checked():
         planners.make("p_median", "random-24")
 
 
-def test_tuned_constants_are_known_and_within_their_bounds():
-    assert {"global-24", "one-cloud", "tee-break"} <= set(TUNED) <= set(loading.names())
-    for by_policy in TUNED.values():
-        for policy, constants in by_policy.items():
-            assert set(constants) == set(START[policy])
-    for constants in (START["greedy_tuned"], START["spot_hedge"]):
-        for name, value in constants.items():
-            low, high = BOUNDS[name]
-            assert low <= value <= high and SPREAD[name] > 0
-    assert constants_of("random-24", "greedy_tuned") == constants_of("global-24", "greedy_tuned")
-
-
 def test_plain_constants_make_the_tuned_planner_the_greedy_one():
     spec = short("global-24")
-    tuned = planners.make("greedy_tuned", spec, constants=START["greedy_tuned"])
+    tuned = planners.make("greedy_tuned", spec, constants=of_planner("greedy_tuned").untuned)
     ours = playing.run(tuned, spec, episodes=4, split="validation").returns
     assert ours == pytest.approx(playing.run(heuristics.make("greedy"), spec, episodes=4, split="validation").returns)
 
@@ -85,7 +73,7 @@ def test_a_constant_rank_takes_that_offer_in_every_step():
 
 
 def test_the_base_of_rollouts_decides_as_the_policy_does():
-    constants = {**START["greedy_tuned"], "risk": 1.5, "add": -0.003, "congestion": 0.01, "alarm": 0.02}
+    constants = {**of_planner("greedy_tuned").untuned, "risk": 1.5, "add": -0.003, "congestion": 0.01, "alarm": 0.02}
     constants |= {"reserve": 0.2, "backlog": 1.0, "arriving": 0.8}
     env = NetworkVectorEnv(8, "placement", "global-24", threads=1)
     observation, _ = env.reset(seed=0)
