@@ -22,6 +22,7 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
 from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits, policy_class
 from og_agents.learning.policy_compatibility import DAMAGED, describe_space, fitted, space_of, spaces_of
+from og_agents.policy import Asked, as_predict
 from og_env.scenario import loading
 from og_env.scenario.reading import read_json
 
@@ -43,16 +44,13 @@ class LearnedPolicy:
         plain = type(network) in (SharedScorerPolicy, MaskableActorCriticPolicy) and network.share_features_extractor
         self._simple = plain and self._flat and isinstance(network.action_space, gym.spaces.Discrete)
 
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-        action_masks: Any = None,
-    ) -> tuple[np.ndarray, Any]:
-        """Actions for a batch of observations, flat [B, O] or by table; or for a single one. A network with a memory reads
-        and returns `state`; others hand it back."""
+    @as_predict
+    def predict(self, asked: Asked) -> tuple[np.ndarray, Any]:
+        """Actions for a batch of observations, flat [B, O] or by table, or for a single one.
+
+        A network with a memory reads `state` and returns the next one; others hand it back.
+        """
+        observation, state, episode_start, deterministic, action_masks = asked
         if self._flat and isinstance(observation, Mapping):
             tables = [np.asarray(observation[name]) for name in READ if name in observation]
             lead = tables[0].shape[:-1]

@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.learning import checkpoint
-from og_agents.learning.networks import policy_class
+from og_agents.learning.networks import ScorerSettings, policy_class
 from og_agents.learning.planner_return import Continuation
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import TrainingReward
@@ -39,17 +39,13 @@ class Interrupted(Exception):
 def make_meta(
     settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, minutes: float | None = None
 ) -> dict[str, Any]:
-    """What a checkpoint must know to rebuild its policy and to go on; ValueError for a policy that does not fit."""
+    """The description that a checkpoint needs to rebuild its policy and to go on; ValueError for a policy that does not fit."""
     kind = settings.policy_kind(task)
     kwargs: dict[str, Any] = {"net_arch": [64, 64]}
     if kind == "lstm":
         kwargs = {"net_arch": [64], "lstm_hidden_size": 64}
     if kind == "shared":
-        kwargs = {"hidden": settings.hidden, "beta": settings.beta, "sharpness": settings.sharpness}
-        kwargs |= {
-            "exploration": settings.exploration,
-            "exploration_sharpness": settings.exploration_sharpness,
-        }
+        kwargs = {name: getattr(settings, name) for name in ScorerSettings._fields if name != "prior"}
         if settings.prior == "tuned":
             kwargs["prior"] = constants_of(spec.name, "greedy_tuned")
     if task == "routing":

@@ -41,7 +41,7 @@ the horizon's steps"""
 RANDOM = 0.05
 """share of actions played at random, so that unlikely states are seen too"""
 UPDATES = 16
-"""minibatches after every batch of branches: four leave most of what the branches say unlearned (default.toml)"""
+"""minibatches after every batch of branches: four leave most of what the branches say unlearned (configs/training/RESULTS.md)"""
 AVERAGE = 0.98
 """what is left of the averaged weights after an update"""
 
