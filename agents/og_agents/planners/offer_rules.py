@@ -25,7 +25,7 @@ RETIRE_SCORE = 5.0
 
 
 def constant(sight: Sight, constants: Constants) -> Floats:
-    """The offer of one rank in every step, whatever it is; rank 0 does nothing."""
+    """The offer of one rank is taken in every step, whatever it is; rank 0 does nothing."""
     scores = np.full(sight.offers("valid").shape, NEVER)
     rank = int(constants["rank"])
     if rank > 0:
@@ -37,7 +37,7 @@ def spot_hedge(sight: Sight, constants: Constants) -> Floats:
     """Replicas spread over dependencies, with spare ones, and away from dependencies that look about to break.
 
     After SpotHedge (Mao et al. 2025, "SkyServe: serving AI models across regions and clouds with spot instances"):
-    placement avoids domains with recent trouble, and `spare` replicas beyond the load's need stand ready.
+    placement avoids domains with recent trouble, and `spare` replicas beyond those that the load needs stand ready.
     """
     per_model, count = pressure(sight, constants)
     busy, replicas = sight.of_model(per_model), sight.of_model(count)

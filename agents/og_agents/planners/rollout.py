@@ -1,8 +1,8 @@
-"""Planners that look ahead in copies of the environment: every candidate, then a base policy for H steps.
+"""The rollout planner: it tries every candidate in copies of the environment, followed by a base policy for H steps.
 
-`rollout` sees what a policy may see, the nominal forecast or futures drawn from the scenario's failure process, and goes
-on with the tuned greedy planner; `clairvoyant` reads the tape, and goes on with a trained policy where one comes with the
-scenario. It is a planner and no optimum: the best policy that knows the future earns at least as much, so the gap to it
+`rollout` sees what a policy may see: the nominal forecast, or futures drawn from the scenario's failure process. It goes
+on with the tuned greedy planner. `clairvoyant` reads the tape, and goes on with a trained policy where one comes with the
+scenario. It is a planner and no optimum: the best policy that knows the future earns at least as much. So the gap to it
 is a lower bound on the headroom.
 """
 
@@ -30,12 +30,12 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass
 class Rollout:
-    """Tries doing nothing and the best `candidates` - 1 offers; takes what earns most over `horizon` steps.
+    """A policy that tries doing nothing and the best `candidates` - 1 offers, and takes what earns most in `horizon` steps.
 
-    The first candidate is the base's choice, so that a tie is decided for it. The base acts in every `every`-th step of a
-    rollout: proposals are what a step costs most. It is the tuned greedy planner or, from the observation, `follow`, whose
-    signals of the last hour begin anew with a copy. `futures` above 0 averages over that many drawn futures, the same
-    ones for every candidate. `attach` before the first prediction.
+    The first candidate is the base policy's choice, so that a tie is decided for it. The base acts in every `every`-th
+    step of a rollout, because proposals take most of a step's time. It is the tuned greedy planner, or `follow`, which
+    reads observations whose signals of the last hour begin anew with a copy. `futures` above 0 averages over that many
+    drawn futures, the same ones for every candidate. Call `attach` before the first prediction.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Rollout:
     every: int = 2
     futures: int = 0
     margin: float = 0.05
-    """reward by which another candidate must beat the base's choice: what that one is good for after the horizon"""
+    """reward by which another candidate must beat the base's choice, which is worth more after the horizon"""
     seed: int = 0
     base: Constants = field(default_factory=lambda: tuned_constants.of_planner("greedy_tuned").untuned)
     """constants of the tuned greedy planner, which acts after the candidate, and ranks the candidates"""
@@ -108,7 +108,7 @@ class Rollout:
         return self.follow.predict(observation, deterministic=True, action_masks=masks)[0]
 
     def _first(self, simulator: Simulator, observation: Any) -> npt.NDArray[np.int64]:
-        """Candidates [B, K]: the base's choice, nothing, then the other offers by value; nothing again where none is."""
+        """Candidates [B, K]: the base's choice, doing nothing (0), the other offers by value, and 0 where none is left."""
         offer = simulator.output.offer
         values = self._now.values(offer, simulator.output.offer_gain)
         order = np.argsort(-values, axis=1, kind="stable")
@@ -125,7 +125,7 @@ class Rollout:
         return np.pad(order, ((0, 0), (0, self.candidates - order.shape[1])))
 
     def _imagine(self, simulator: Simulator, copies: Copies) -> None:
-        """Add drawn outages to the forecasts, the same for all candidates of a future; scripted ones are not known."""
+        """Add drawn outages to the forecasts, the same for all candidates; a policy does not know scripted outages."""
         batch, rows, last = simulator.batch, copies.horizon + 1, self._future.attack.shape[1] - 1
         drawn = np.zeros((batch, 1, self.futures, rows, simulator.sizes["N"]), np.uint8)
         for b in range(batch):
@@ -135,7 +135,7 @@ class Rollout:
             for f in range(self.futures):
                 draw(self._future, 0, int(self._rng.integers(1 << SPLIT_SHIFT)), unscripted)
                 drawn[b, 0, f] = self._future.status[0, window]
-        drawn &= ~drawn[..., :1, :]  # what is broken already does not begin
+        drawn &= ~drawn[..., :1, :]  # an outage that is under way at the first step does not begin
         status = copies.tape.status
         both = status.reshape(batch, self.candidates, *drawn.shape[2:]) | drawn
         copies.tape.write_status(both.reshape(status.shape))

@@ -15,6 +15,7 @@ from og_env.kernel.arrays import FETCHING, World
 
 Bools = npt.NDArray[np.bool_]
 ROLES = 3
+"""verifier, store and gateway"""
 
 
 class Target(NamedTuple):
@@ -39,9 +40,10 @@ def fits(world: World, target: Target) -> bool:
 
 
 def moves(target: Target) -> npt.NDArray[np.int64]:
-    """Operations that lead to the target, first ones first: roles, launches of all models in turn, removals.
+    """Operations [K] that lead to the target, in their order: roles, launches of all models in turn, then removals.
 
-    What is there already, or not there, is impossible by the mask and skipped, so the list also repairs.
+    The mask forbids to add what is there and to remove what is not. So the first possible operation of the list is the
+    next one, and the list also repairs.
     """
     models, sites = target.replicas.shape
     roles = 1 + 3 * models * sites
@@ -57,7 +59,7 @@ def moves(target: Target) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class StaticPlacement:
-    """Moves to a placement by operations and repairs it: the first possible move of its list."""
+    """The policy that moves to a placement by operations and repairs it: it takes the first possible one of `moves`."""
 
     name: str
     target: Target
