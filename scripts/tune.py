@@ -26,11 +26,13 @@ WHICH = f"heuristics (default: all with constants), planners: {', '.join(PLANNER
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     options = parse(arguments)
     return guarded(lambda: run(options))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of the command line, checked."""
     parser = Parser(__doc__)
     parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
     parser.add_argument("--policies", default="all", metavar="all|planners|a,b", help=WHICH)
@@ -52,6 +54,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
+    """Search each policy's constants, and print its table."""
     groups = {"all": list(heuristics.TUNABLE), "planners": list(PLANNERS)}
     names = groups.get(options.policies) or options.policies.split(",")
     keys = options.constants.split(",") if options.constants else None

@@ -68,5 +68,5 @@ def test_a_mistake_in_the_heuristics_file_is_one_line(tmp_path):
 def test_a_file_of_an_unknown_planner_is_not_passed_over(tmp_path):
     shutil.copytree(folder(), tmp_path, dirs_exist_ok=True)
     shutil.copyfile(tmp_path / "spot_hedge.toml", tmp_path / "spot_hegde.toml")
-    with pytest.raises(ValueError, match="spot_hegde.toml: unknown planner .nearest valid: spot_hedge"):
+    with pytest.raises(ValueError, match=r"spot_hegde.toml: unknown planner .nearest valid: spot_hedge"):
         of_planner("spot_hedge", tmp_path / "spot_hedge.toml")

@@ -33,11 +33,11 @@ from og_env.observation.fields import TABLES, column
 MIDDLE_LEVEL = 2.0
 """first logit of the middle level of a knob, the scenario's own setting: seven times as likely as each other level"""
 IMPOSSIBLE = -1e8
-"""logit of what a mask forbids, as sb3-contrib has it"""
+"""logit of an action that a mask forbids, the number of sb3-contrib"""
 GAIN, VALID = column("proposals", "gain"), column("proposals", "valid")
 GLOBALS, MODEL_COLUMNS, COLUMNS = (len(TABLES[name]) for name in ("globals", "models", "proposals"))
 READ = ("globals", "models", "proposals")
-"""tables that the policy looks at, in the order of the flat observation"""
+"""tables that the policy reads, in the order of the flat observation"""
 
 
 class ScorerSettings(NamedTuple):
@@ -102,7 +102,7 @@ def shapes_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -
 
 
 class Reading(BaseFeaturesExtractor):
-    """The tables that the policy looks at, side by side [B, width]; a flat observation has them already."""
+    """The tables that the policy reads, side by side [B, width]; a flat observation consists of them already."""
 
     def __init__(self, observation_space: gym.Space[Any], width: int) -> None:
         super().__init__(observation_space, width)
@@ -121,10 +121,11 @@ def tanh_layers(*widths: int) -> nn.Sequential:
 
 
 class ProposalScorer(nn.Module):
-    """Features [B, width] to logits [B, 1 + P + levels] and, apart from it, to the value's features [B, 64]."""
+    """The network from features [B, width] to logits [B, 1 + P + levels] and, apart from it, the value's features [B, 64]."""
 
-    def __init__(self, shapes: Shapes, settings: ScorerSettings = ScorerSettings()) -> None:
+    def __init__(self, shapes: Shapes, settings: ScorerSettings | None = None) -> None:
         super().__init__()
+        settings = settings or ScorerSettings()
         self.shapes, self.settings, hidden = shapes, settings, settings.hidden
         self.prior = None if settings.prior is None else PlannerPrior(settings.prior)
         self.encoder = tanh_layers(COLUMNS, hidden, hidden)
@@ -140,7 +141,7 @@ class ProposalScorer(nn.Module):
         self._start_at_the_prior()
 
     def _start_at_the_prior(self) -> None:
-        """Last layers near zero, and the middle level of every knob likeliest."""
+        """Set the last layers near zero, and make the middle level of every knob the likeliest."""
         for layer in (self.score, self.nothing, self.levels):
             if layer is not None:
                 nn.init.orthogonal_(layer.weight, 0.01)
@@ -165,7 +166,7 @@ class ProposalScorer(nn.Module):
 
     @staticmethod
     def _pooled(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Mean and maximum [B, 2 H] over the offers of values [B, P, H] in [-1, 1]; without any 0 and -1."""
+        """Mean and maximum [B, 2 H] over the offers of values [B, P, H] in [-1, 1]; 0 and -1 where there is no offer."""
         mean = (values * valid).sum(1) / valid.sum(1).clamp(min=1)
         return torch.cat([mean, values.masked_fill(~valid, -1.0).amax(1)], 1)
 
@@ -188,7 +189,7 @@ class ProposalScorer(nn.Module):
         return torch.cat(logits, 1)
 
     def _mixture(self, scores: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Logits [B, 1 + P] of the sharp scores and, with the probability `exploration`, the flat ones."""
+        """Logits [B, 1 + P] of a mixture: sharp scores and, with the probability `exploration`, flat ones."""
         settings = self.settings
         if settings.exploration == 0:
             return settings.sharpness * scores
@@ -231,7 +232,7 @@ class SharedScorerPolicy(MaskableActorCriticPolicy):
         self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, self.scorer))
         self.action_net = nn.Identity()
         self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
-        # a value of 0 at the start: a random one would be all that the first advantages say
+        # the value begins near 0, since a random one would hide everything else in the first advantages
         self.value_net.apply(partial(self.init_weights, gain=0.01))
         optimizer: Any = self.optimizer_class
         self.optimizer = optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
