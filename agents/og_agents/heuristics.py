@@ -30,7 +30,9 @@ NEVER = -np.inf
 BUSIEST = 9.0
 """expected utilisation of a model without any replica, and the largest value of any other"""
 LEVELS = 5
-"""levels of each routing knob; the middle one is the scenario's own setting"""
+"""number of levels of each routing knob"""
+MIDDLE_LEVEL = LEVELS // 2
+"""level of a routing knob that is the scenario's own setting"""
 SCALING = "threshold_scaling"
 """table of constants that all threshold scalers but n1_reserve share"""
 LEAST_SERVED = 0.2
@@ -296,7 +298,7 @@ class Heuristic:
 
     def _knobs(self, rows: int, rng: np.random.Generator | None) -> npt.NDArray[Any]:
         if self.task == "joint" or self.levels:
-            middle = np.full((rows, len(KNOBS)), LEVELS // 2, np.int64)
+            middle = np.full((rows, len(KNOBS)), MIDDLE_LEVEL, np.int64)
             return middle if rng is None else rng.integers(LEVELS, size=middle.shape)
         box = np.zeros((rows, len(KNOBS)), np.float32)
         return box if rng is None else rng.uniform(-1, 1, box.shape).astype(np.float32)

@@ -30,7 +30,7 @@ from torch import nn
 from og_agents.learning.planner_prior import PlannerPrior
 from og_env.observation.fields import TABLES, column
 
-MIDDLE_LEVEL = 2.0
+MIDDLE_LOGIT = 2.0
 """first logit of the middle level of a knob, the scenario's own setting: seven times as likely as each other level"""
 IMPOSSIBLE = -1e8
 """logit of an action that a mask forbids, the number of sb3-contrib"""
@@ -149,7 +149,7 @@ class ProposalScorer(nn.Module):
         if self.levels is not None:
             with torch.no_grad():
                 for bias in self.levels.bias.split(list(self.shapes.levels)):
-                    bias[len(bias) // 2] = MIDDLE_LEVEL
+                    bias[len(bias) // 2] = MIDDLE_LOGIT
 
     def scale_logits(self, factor: float) -> None:
         """Multiply the logits of doing nothing and of the offers."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.policy import Asked, as_predict
-from og_env.dynamics.operations import LAUNCH, RETIRE
+from og_env.dynamics.operations import LAUNCH, RETIRE, VERBS, count
 from og_env.kernel.arrays import FETCHING, World
 
 Bools = npt.NDArray[np.bool_]
@@ -46,15 +46,18 @@ def moves(target: Target) -> npt.NDArray[np.int64]:
     next one, and the list also repairs.
     """
     models, sites = target.replicas.shape
-    roles = 1 + 3 * models * sites
-    adds = [roles + 2 * role * sites + s for role in range(ROLES) for s in np.flatnonzero(target.roles[role])]
-    turn = np.cumsum(target.replicas, axis=1)
-    launches = sorted(
-        (int(turn[m, s]), 1 + LAUNCH * models * sites + m * sites + s) for m, s in np.argwhere(target.replicas)
+    of_models, of_roles = np.split(np.arange(1, count(sites, models)), [len(VERBS) * models * sites])
+    of_models, of_roles = of_models.reshape(len(VERBS), models, sites), of_roles.reshape(ROLES, 2, sites)
+    turn = np.cumsum(target.replicas, axis=1)[target.replicas]
+    launches = of_models[LAUNCH][target.replicas]
+    return np.concatenate(
+        [
+            of_roles[:, 0][target.roles],
+            launches[np.lexsort((launches, turn))],
+            of_models[RETIRE][~target.replicas],
+            of_roles[:, 1][~target.roles],
+        ]
     )
-    retires = [1 + RETIRE * models * sites + m * sites + s for m, s in np.argwhere(~target.replicas)]
-    drops = [roles + (2 * role + 1) * sites + s for role in range(ROLES) for s in np.flatnonzero(~target.roles[role])]
-    return np.array([*adds, *(operation for _, operation in launches), *retires, *drops], np.int64)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from og_agents.heuristics import MIDDLE_LEVEL
 from og_agents.planners.offer_value import TINY, Offers, tuned_value
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, VERBS
 from og_env.dynamics.verification import quorum_of
@@ -36,8 +37,6 @@ Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.
 """a policy as a function from flat observations [B, W] and masks [B, A] to actions [B]"""
 ADD_VERIFIER = len(VERBS)
 """number of the first change of a role; changes of roles come after the verbs for models"""
-MIDDLE_LEVEL = 2
-"""level of a routing knob that is the scenario's own setting"""
 
 
 def with_usual_knobs(actions: npt.NDArray[Any], task: str) -> npt.NDArray[Any]:
