@@ -40,11 +40,13 @@ SCENARIOS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     options = parse(arguments)
     return guarded(lambda: run(options))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of the command line, checked."""
     parser = Parser(__doc__)
     parser.add_argument("--scenarios", default=",".join(SCENARIOS), metavar="A,B", help="default: the eight with some")
     parser.add_argument("--recipes", default=",".join(RECIPES), metavar="A,B", help=f"default: {','.join(RECIPES)}")
@@ -67,6 +69,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
+    """Train all runs, then pack the best seed of each recipe and scenario."""
     from og_agents import pretrained
 
     scenarios, seeds = options.scenarios.split(","), options.seeds.split(",")
@@ -91,8 +94,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def train_all(recipes: Sequence[str], scenario: str, seed: str, options: argparse.Namespace) -> str | None:
-    """The recipes of a scenario and seed, one after the other, since one may begin with another's policy; the first that
-    fails, in words."""
+    """Train the recipes of a scenario and seed; returns the first that fails, in words.
+
+    They run one after the other, since one may begin with another's policy.
+    """
     for recipe in recipes:
         if train(scenario, recipe, seed, options) != 0:
             return f"training {recipe} on {scenario} with seed {seed}"
@@ -100,7 +105,7 @@ def train_all(recipes: Sequence[str], scenario: str, seed: str, options: argpars
 
 
 def train(scenario: str, recipe: str, seed: str, options: argparse.Namespace) -> int:
-    """One run in a process of its own; its exit code."""
+    """Train one run in a process of its own; returns its exit code."""
     words = command(options.out, scenario, recipe, seed, options.minutes)[1:]
     out = folder_of(options.out, scenario, recipe, seed)
     return subprocess.run([sys.executable, str(ROOT / words[0]), *words[1:], "--out", str(out)], check=False).returncode

@@ -89,7 +89,7 @@ def rewritten(text: str, summary: Mapping[str, Any] | None = None, fleets: Path 
         "info": info,
         "versions": versions,
         "audit": audit,
-        "evidence": evidence,
+        "learning_gains": learning_gains,
     }
     if fleets is not None:
         blocks["fleets"] = lambda: fleet_table(fleets)
@@ -211,7 +211,7 @@ def benchmark(summary: Mapping[str, Any]) -> str:
     return f"{head}\n\n{rows}\n\n{verdict_line(dict(summary))}."
 
 
-def evidence() -> str:
+def learning_gains() -> str:
     """What training seeds measured, from the record."""
     return table(*filled(rows_of(read(RECORD))))
 

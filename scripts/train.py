@@ -29,14 +29,16 @@ from og_env.scenario import loading
 from og_env.scenario.reading import changes_of
 
 NO_LIMIT = 10**12
-"""timesteps of a run that the clock ends"""
+"""timesteps of a run that ends by the clock"""
 CHANGES = ("policy", "interface", "n_envs", "timesteps")
-"""options that are settings"""
+"""options of the command that are settings of the training"""
 LENGTH = {"ppo": "timesteps", "rpi": "branch_states"}
-"""the setting that ends a run"""
+"""the setting that ends a run, by algorithm"""
 
 
 class Run(NamedTuple):
+    """A training run, as the options ask for it."""
+
     scenario: Any
     task: str
     settings: TrainSettings
@@ -48,11 +50,13 @@ class Run(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     return guarded(lambda: start(resumed(options) if options.resume else fresh(options), options))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the command line, checked."""
     parser = Parser(__doc__)
     parser.add_argument("--scenario", metavar="S", help="name or file (default: global-24)")
     parser.add_argument(
@@ -90,7 +94,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def check_engine(parser: Parser, options: argparse.Namespace) -> None:
-    """What goes with which engine."""
+    """End with an error for an option that the chosen engine does not have."""
     if options.engine == "sb3":
         for name in ("num_env_runners", "ray_address"):
             if getattr(options, name) is not None:
@@ -104,7 +108,7 @@ def check_engine(parser: Parser, options: argparse.Namespace) -> None:
 
 
 def fresh(options: argparse.Namespace) -> Run:
-    """A new run: everything is checked before anything heavy is loaded."""
+    """The new run that the options ask for; everything is checked before anything heavy is loaded."""
     env_id = options.env or next(iter(TASKS))
     task = task_of(env_id)
     scenario = options.scenario or "global-24"
@@ -128,7 +132,7 @@ def fresh(options: argparse.Namespace) -> Run:
 
 
 def settings_file(options: argparse.Namespace, algorithm: str) -> Path | None:
-    """--config; without it, for PPO that goes on from rpi, the settings for that."""
+    """The file of --config; without it, for PPO that goes on from rpi, the shipped settings for that."""
     if options.start is None:
         return options.config
     from og_agents.learning import checkpoint
@@ -140,7 +144,7 @@ def settings_file(options: argparse.Namespace, algorithm: str) -> Path | None:
 
 
 def resumed(options: argparse.Namespace) -> Run:
-    """A run that goes on; only its length may change."""
+    """The run that --resume goes on with; only its length may change."""
     for name in (
         "scenario",
         "env",
@@ -173,14 +177,15 @@ def resumed(options: argparse.Namespace) -> Run:
 
 
 def start(run: Run, options: argparse.Namespace) -> int:
-    from og_agents.learning import ppo, rpi
+    """Train; returns the exit code, which is 130 after Ctrl-C."""
+    from og_agents.learning import ppo, rollout_policy_iteration
 
     common: dict[str, Any] = {"seed": run.seed, "out": run.out, "minutes": run.minutes, "quiet": options.quiet}
     try:
         if options.engine == "rllib":
             out = on_cluster(run, options, common)
         elif run.algorithm == "rpi":
-            out = rpi.train(run.scenario, run.settings, begin=run.start, **common)
+            out = rollout_policy_iteration.train(run.scenario, run.settings, begin=run.start, **common)
         else:
             resume = options.resume is not None
             out = ppo.train(run.scenario, run.task, run.settings, resume=resume, begin=run.start, **common)
@@ -194,7 +199,7 @@ def start(run: Run, options: argparse.Namespace) -> int:
 
 
 def on_cluster(run: Run, options: argparse.Namespace, common: dict[str, Any]) -> Path:
-    """Train by RLlib."""
+    """Train by RLlib; returns the run folder."""
     from og_agents.cluster import ray_cluster
 
     with ray_cluster.connected(options.ray_address, options.num_env_runners):

@@ -1,5 +1,4 @@
-"""Tune the constants of baselines on training episodes; prints what goes into agents/og_agents/heuristics.py or, for planners,
-agents/og_agents/planners/tuned.py.
+"""Tune the constants of baselines on training episodes, and print tables for the files in configs/planners.
 
 python scripts/tune.py --scenario global-24 --policies autoscaler,greedy --episodes 64
 python scripts/tune.py --scenario one-cloud --policies planners --episodes 12
@@ -17,20 +16,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents import heuristics
-from og_agents.planners.tuned import START
 from og_agents.studies import tuning
+from og_agents.tuned_constants import PLANNERS
 from og_env.errors import Parser, guarded
+from og_env.scenario import loading
 from og_env.scenario.reading import changes_of
 
-WHICH = f"heuristics (default: all with constants), planners: {', '.join(START)}"
+WHICH = f"heuristics (default: all with constants), planners: {', '.join(PLANNERS)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     options = parse(arguments)
     return guarded(lambda: run(options))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of the command line, checked."""
     parser = Parser(__doc__)
     parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
     parser.add_argument("--policies", default="all", metavar="all|planners|a,b", help=WHICH)
@@ -52,7 +54,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    groups = {"all": list(heuristics.CONSTANTS), "planners": list(START)}
+    """Search each policy's constants, and print its table."""
+    groups = {"all": list(heuristics.TUNABLE), "planners": list(PLANNERS)}
     names = groups.get(options.policies) or options.policies.split(",")
     keys = options.constants.split(",") if options.constants else None
     search = {
@@ -61,18 +64,19 @@ def run(options: argparse.Namespace) -> None:
         "begin": changes_of(options.begin),
     }
     for name in names:
-        if name in START:
+        if name in PLANNERS:
             found = tuning.tune_planner(name, options.scenario, episodes=options.episodes, seed=options.seed, **search)
+            file, table = f"{name}.toml", f"tuned.{loading.load(options.scenario).name}"
         else:
             found = tuning.tune(name, options.scenario, keys=keys, episodes=options.episodes, seed=options.seed)
+            file, table = "heuristics.toml", heuristics.RECIPES[name].constants
         gain = found.validation.difference
-        values = ", ".join(f'"{key}": {value:g}' for key, value in found.constants.items())
-        print(f'"{name}": {{{values}}},', flush=True)
         print(
-            f"    # {found.trials} trials; validation {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] "
-            "to the constants it started from",
-            flush=True,
+            f"# {file}, {name}: {found.trials} trials; validation {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] "
+            "to the constants it started from"
         )
+        print(f"[{table}]")
+        print("".join(f"{key} = {float(f'{value:g}')!r}\n" for key, value in found.constants.items()), flush=True)
 
 
 if __name__ == "__main__":

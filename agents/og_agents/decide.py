@@ -1,11 +1,11 @@
-"""What next? The decision of a policy for a live fleet, with its reasons.
+"""The decision of a policy for a live fleet, with its reasons.
 
 python -m og_agents.decide --policy runs/ppo --state fleet.json
 python -m og_agents.decide --policy greedy --state fleet.json another.json --json
 python -m og_agents.decide --example global-24 > fleet.json
 
-The state is the JSON of `og_env.simulator.live_state`, whose documentation names every field. In Python, with a policy that is loaded
-once:
+The state is the JSON of `og_env.simulator.live_state`, whose documentation names every field. In Python a policy is loaded
+once and decides often:
 
     adviser = Adviser(checkpoint.load("runs/ppo"), "global-24", "placement")
     decision = adviser.decide(og_env.simulator.live_state.LiveState.read(Path("fleet.json")))
@@ -42,31 +42,33 @@ from og_env.simulator.spaces import split_actions
 AHEAD = 24
 """steps over which a decision is compared with doing nothing"""
 OTHERS = 3
-"""offers that are named beside the one that is taken"""
+"""number of offers that are named beside the one that is taken"""
 EXAMPLE_STEPS = 36
+"""steps into an episode after which an example of a state is taken: three hours"""
 
 
 class Decision(NamedTuple):
-    """What to do, and why. Gains are reward a step; above 0 is better."""
+    """A decision and its reasons. Gains are reward per step; above 0 is better."""
 
     operation: str
-    """in words"""
+    """the operation in words"""
     knobs: dict[str, float]
-    """of the router, where the policy sets them"""
+    """values of the router's knobs by name; empty where the policy does not set them"""
     planned: dict[str, float]
-    """the planner's estimate for the offer that is taken: gain, and its parts service, cost and resilience, and seconds
+    """the planner's estimate for the offer that is taken: gain, its parts service, cost and resilience, and the seconds
     until it is useful; empty where nothing is done or there are no offers"""
     by_term: dict[str, float]
-    """weighted gain of each reward term over doing nothing (autoscaled: over the scenario's knobs), mean of the next
-    `ahead_h` hours as the forecast has them"""
+    """weighted gain of each reward term over doing nothing (autoscaled: over the scenario's knobs), as the mean of the
+    next `ahead_h` hours of the forecast"""
     ahead_h: float
+    """hours over which `by_term` compares"""
     others: tuple[tuple[str, float], ...]
     """the best other offers and their planned gains"""
     autoscaled: bool = False
     """whether the operation is the built-in autoscaler's, and only the knobs are the policy's"""
 
     def text(self) -> str:
-        """A few lines."""
+        """The decision in a few lines."""
         lines = [f"the autoscaler will {self.operation}" if self.autoscaled else self.operation]
         if self.knobs:
             lines.append("  router: " + ", ".join(f"{name} {value:.4g}" for name, value in self.knobs.items()))
@@ -84,7 +86,7 @@ class Decision(NamedTuple):
 
 
 class Adviser:
-    """A policy beside a live fleet of one scenario; what it remembers goes on from one decision to the next."""
+    """A policy beside a live fleet of one scenario; its memory goes on from one decision to the next."""
 
     def __init__(self, policy: Policy, scenario: Any, task: str = "placement") -> None:
         self.policy = policy
@@ -146,14 +148,16 @@ class Adviser:
         )
 
     def words(self, operation: int) -> str:
+        """An operation in words."""
         return operations.describe(operation, self._sites, self._models)
 
     def close(self) -> None:
+        """Close the environment that decisions are compared in."""
         self.env.close()
 
 
 def example(scenario: Any, seed: int = 0, steps: int = EXAMPLE_STEPS) -> dict[str, Any]:
-    """A live state to look at: three hours into a validation episode, with the greedy planner at work."""
+    """A live state as an example: `steps` steps into a validation episode that the greedy planner plays."""
     policy = heuristics.make("greedy")
     env = playing.stage(policy, scenario, "placement", 1, split="validation")
     observation, info = env.reset(seed=seed)
@@ -166,6 +170,7 @@ def example(scenario: Any, seed: int = 0, steps: int = EXAMPLE_STEPS) -> dict[st
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     parser = Parser(__doc__)
     parser.prog = "python -m og_agents.decide"
     parser.add_argument("--policy", metavar="DIR", help="a trained policy, or the name of a heuristic or a planner")
@@ -180,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
+    """Print an example of a state, or the decisions for the states."""
     if options.example is not None:
         print(json.dumps(example(options.example), indent=1))
         return
@@ -204,7 +210,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def task_of(policy: str, env_id: str | None) -> str:
-    """What a policy decides: what it was trained for, or what `--env` says of a heuristic."""
+    """The task of a policy: the one that it was trained for, or for a heuristic that of `--env`."""
     if env_id is not None and env_id not in TASKS:
         raise ValueError(f"unknown environment {env_id!r}{nearest_valid(env_id, TASKS)}")
     if os.sep in policy or Path(policy).exists():

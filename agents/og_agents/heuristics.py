@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from og_agents import tuned_constants
+from og_agents.policy import Asked, as_batch, as_predict
+from og_agents.tuned_constants import Constants
 from og_env.errors import nearest_valid
 from og_env.kernel.arrays import KNOBS
 from og_env.observation.fields import column
@@ -25,43 +28,25 @@ Bools = npt.NDArray[np.bool_]
 
 NEVER = -np.inf
 BUSIEST = 9.0
-"""pressure on a model without any replica, and the most that is told apart"""
+"""expected utilisation of a model without any replica, and the largest value of any other"""
 LEVELS = 5
-"""of each routing knob; the middle one is the scenario's own setting"""
-
-SCALING: Mapping[str, float] = MappingProxyType(
-    {"high": 0.75, "low": 0.7, "arriving": 0.5, "ahead": 0.5, "role": 0.0, "drop": 0.5}
-)
-"""of all threshold scalers: python scripts/tune.py --policies autoscaler --episodes 32, but for `low`: the search asks
-for 0.8, above `high`, which launches and retires the same replica in turn for 0.9 points; a scaler has hysteresis"""
-
-CONSTANTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
-    {
-        "nearest": SCALING,
-        "cheapest": SCALING,
-        "warm_first": SCALING,
-        "least_loaded": SCALING,
-        "spread": SCALING,
-        "autoscaler": SCALING,
-        "n1_reserve": {
-            **SCALING,
-            "arriving": 1.0,
-            "ahead": 0.0,
-            "drop": 0.1,
-            "exposure": 0.3,
-            "hedge": 0.2,
-            "margin": 0.15,
-        },
-        "greedy": {"threshold": 0.0},
-        "greedy_blind": {"threshold": 0.0},
-    }
-)
-"""Tuned on training episodes of global-24 as first set, confirmed on validation episodes; the test split was not looked at.
-python scripts/tune.py --policies greedy,greedy_blind,n1_reserve --episodes 32
-After its settings changed the same search found nothing that 64 validation episodes bear out for cheapest, warm_first,
-least_loaded, n1_reserve and greedy (-.4 to +1.1, every interval holds 0), and +1.2 [.2, 2.3] for nearest, which shares
-its constants with five others.
-"""
+"""number of levels of each routing knob"""
+MIDDLE_LEVEL = LEVELS // 2
+"""level of a routing knob that is the scenario's own setting"""
+SCALING = "threshold_scaling"
+"""table of constants that all threshold scalers but n1_reserve share"""
+LEAST_SERVED = 0.2
+"""served share of demand below which unserved demand raises a model's load no further: at most fivefold"""
+ROLE_SCORE = 1000.0
+"""base score of changes of roles, which come before all launches: their scores stay below 400"""
+VERIFIER_SCORE = 900.0
+"""score of a verifier that the quorum's margin lacks, behind the roles that gain"""
+LAUNCH_SCORE = 10.0
+"""base score of launches, and the score of each quarter of utilisation: within one, the preferred place decides"""
+HEDGE_SCORE = 5.0
+"""base score of hedges, which come after launches and before retirements"""
+RETIRE_SCORE = 3.0
+"""base score of retirements, less the preference for the place, which is at most 2"""
 
 
 class Sight:
@@ -93,7 +78,6 @@ class Sight:
         return np.take_along_axis(values, gap.argmin(axis=-1), axis=-1)
 
 
-Constants = Mapping[str, float]
 Preference = Callable[[Sight], Floats]
 """[B, P] within [0, 1]: how much a place is wanted; what is wanted least is removed first"""
 Rule = Callable[[Sight, Constants], Floats]
@@ -106,7 +90,7 @@ def pressure(sight: Sight, constants: Constants) -> tuple[Floats, Floats]:
     """
     count = sight.models("replicas") * sight.sites
     coming = count + constants["arriving"] * sight.models("loading") * sight.sites
-    load = sight.models("utilisation") * count / np.maximum(sight.models("served"), 0.2)
+    load = sight.models("utilisation") * count / np.maximum(sight.models("served"), LEAST_SERVED)
     load = load * (1 + constants["ahead"] * np.maximum(sight.models("forecast"), 0))
     return np.where(coming > 0, np.minimum(load / np.maximum(coming, 1e-6), BUSIEST), BUSIEST), coming
 
@@ -125,9 +109,9 @@ def scale(prefer: Preference, sight: Sight, constants: Constants) -> Floats:
     retire = (sight.offers("is_retire") > 0) & (replicas > 1) & (busy * replicas / remaining < constants["low"])
     least = np.where(sight.offers("is_add") > 0, constants["role"], constants["drop"])
     role = is_role(sight) & (sight.offers("gain") > least)
-    scores = np.where(launch, 10 + 10 * np.floor(4 * busy) + wanted, NEVER)
-    scores = np.where(retire, 3 - wanted, scores)
-    return np.where(role, 1000 + sight.offers("gain"), scores)
+    scores = np.where(launch, LAUNCH_SCORE * (1 + np.floor(4 * busy)) + wanted, NEVER)
+    scores = np.where(retire, RETIRE_SCORE - wanted, scores)
+    return np.where(role, ROLE_SCORE + sight.offers("gain"), scores)
 
 
 def is_role(sight: Sight) -> Bools:
@@ -136,54 +120,67 @@ def is_role(sight: Sight) -> Bools:
 
 
 def by_distance(sight: Sight) -> Floats:
+    """Nearness to the users [B, P]."""
     return 1 - sight.offers("distance")
 
 
 def by_price(sight: Sight) -> Floats:
+    """Cheapness of a replica there [B, P]."""
     return 1 - sight.offers("price")
 
 
 def by_warmth(sight: Sight) -> Floats:
+    """Readiness [B, P]: 1 where a replica would serve at once."""
     return 1 - sight.offers("ready")
 
 
 def by_load(sight: Sight) -> Floats:
+    """Idleness of the site [B, P]: mean of its free GPUs and of the share of traffic that it does not carry."""
     return (sight.offers("site_free") + 1 - sight.offers("site_share")) / 2
 
 
 def by_domain(sight: Sight) -> Floats:
+    """Share of the traffic [B, P] outside the place's fault domain."""
     return 1 - sight.offers("domain_share")
 
 
 def by_gain(sight: Sight) -> Floats:
+    """The planner's gain of the offer [B, P], moved into [0, 1]."""
     return (1 + sight.offers("gain")) / 2
 
 
 def nothing(sight: Sight, constants: Constants) -> Floats:
+    """No offer is ever taken."""
     return np.full(sight.offers("valid").shape, NEVER)
 
 
 def nearest(sight: Sight, constants: Constants) -> Floats:
+    """Threshold scaling that prefers places near the users."""
     return scale(by_distance, sight, constants)
 
 
 def cheapest(sight: Sight, constants: Constants) -> Floats:
+    """Threshold scaling that prefers cheap places."""
     return scale(by_price, sight, constants)
 
 
 def warm_first(sight: Sight, constants: Constants) -> Floats:
+    """Threshold scaling that prefers places where a replica is ready soon."""
     return scale(by_warmth, sight, constants)
 
 
 def least_loaded(sight: Sight, constants: Constants) -> Floats:
+    """Threshold scaling that prefers idle sites."""
     return scale(by_load, sight, constants)
 
 
 def spread(sight: Sight, constants: Constants) -> Floats:
+    """Threshold scaling that prefers fault domains with little traffic."""
     return scale(by_domain, sight, constants)
 
 
 def autoscaler(sight: Sight, constants: Constants) -> Floats:
+    """Threshold scaling that prefers the planner's best place."""
     return scale(by_gain, sight, constants)
 
 
@@ -197,8 +194,8 @@ def n1_reserve(sight: Sight, constants: Constants) -> Floats:
     adds, hedge = sight.offers("is_add") > 0, sight.offers("gain_resilience")
     exposed = sight.overall("exposure") > constants["exposure"]
     thin = sight.overall("verifiers_margin") < constants["margin"]
-    scores = np.where(exposed & adds & (hedge > constants["hedge"]), np.maximum(scores, 5 + hedge), scores)
-    scores = np.where(thin & adds & (sight.offers("is_verifier") > 0), 900, scores)
+    scores = np.where(exposed & adds & (hedge > constants["hedge"]), np.maximum(scores, HEDGE_SCORE + hedge), scores)
+    scores = np.where(thin & adds & (sight.offers("is_verifier") > 0), VERIFIER_SCORE, scores)
     return np.where(~adds & (hedge < -constants["hedge"]), NEVER, scores)
 
 
@@ -208,10 +205,17 @@ def greedy(sight: Sight, constants: Constants) -> Floats:
 
 
 class Recipe:
-    """What makes a heuristic: its rule, its sentence, the router it brings along and its environment's arguments."""
+    """The rule of a heuristic, its sentence, its table of constants, its router and its environment's arguments."""
 
-    def __init__(self, rule: Rule, doc: str, router: Mapping[str, float] | None = None, **env_kwargs: Any) -> None:
-        self.rule, self.doc, self.env_kwargs = rule, doc, env_kwargs
+    def __init__(
+        self,
+        rule: Rule,
+        doc: str,
+        constants: str | None = None,
+        router: Mapping[str, float] | None = None,
+        **env_kwargs: Any,
+    ) -> None:
+        self.rule, self.doc, self.constants, self.env_kwargs = rule, doc, constants, env_kwargs
         self.overrides = {f"router.{knob}": value for knob, value in (router or {}).items()}
 
 
@@ -220,20 +224,28 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "random": Recipe(nothing, "any possible action, all alike"),
         "static": Recipe(nothing, "never changes the starting fleet"),
         "opengradient": Recipe(
-            nothing, "the starting fleet, a node picked uniformly at random", {"spread": 1.0, "risk_aversion": 0.0}
+            nothing,
+            "the starting fleet, a node picked uniformly at random",
+            router={"spread": 1.0, "risk_aversion": 0.0},
         ),
-        "nearest": Recipe(nearest, "launches and routes close to users", {"latency_temperature_ms": 10.0}),
-        "cheapest": Recipe(cheapest, "launches where a replica costs least"),
-        "warm_first": Recipe(warm_first, "launches what is ready first, routes away from cold", {"cold_penalty": 0.4}),
-        "least_loaded": Recipe(least_loaded, "launches at and routes to idle sites", {"load_penalty": 6.0}),
-        "spread": Recipe(spread, "launches in the provider or domain with the least traffic", {"spread": 0.3}),
-        "autoscaler": Recipe(autoscaler, "thresholds on utilisation, the planner's best place"),
-        "n1_reserve": Recipe(n1_reserve, "autoscaler with spare for the loss of any one domain"),
-        "greedy_blind": Recipe(greedy, "largest nominal gain without the terms for shared failures", risk_weight=0.0),
-        "greedy": Recipe(greedy, "largest nominal gain"),
+        "nearest": Recipe(nearest, "launches and routes close to users", SCALING, {"latency_temperature_ms": 10.0}),
+        "cheapest": Recipe(cheapest, "launches where a replica costs least", SCALING),
+        "warm_first": Recipe(
+            warm_first, "launches what is ready first, routes away from cold", SCALING, {"cold_penalty": 0.4}
+        ),
+        "least_loaded": Recipe(least_loaded, "launches at and routes to idle sites", SCALING, {"load_penalty": 6.0}),
+        "spread": Recipe(spread, "launches in the provider or domain with the least traffic", SCALING, {"spread": 0.3}),
+        "autoscaler": Recipe(autoscaler, "thresholds on utilisation, the planner's best place", SCALING),
+        "n1_reserve": Recipe(n1_reserve, "autoscaler with spare for the loss of any one domain", "n1_reserve"),
+        "greedy_blind": Recipe(
+            greedy, "largest nominal gain without the terms for shared failures", "greedy_blind", risk_weight=0.0
+        ),
+        "greedy": Recipe(greedy, "largest nominal gain", "greedy"),
     }
 )
 NAMES = tuple(RECIPES)
+TUNABLE = tuple(name for name, recipe in RECIPES.items() if recipe.constants is not None)
+"""heuristics with constants"""
 TASKS = ("placement", "routing", "joint")
 
 
@@ -250,21 +262,15 @@ class Heuristic:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-        action_masks: Any = None,
-    ) -> tuple[npt.NDArray[Any], Any]:
+    @as_predict
+    def predict(self, asked: Asked) -> tuple[npt.NDArray[Any], Any]:
         """Actions [B, ...] for a batch of Dict observations, or one action for one observation."""
+        observation, state, masks = asked.observation, asked.state, asked.action_masks
         if not isinstance(observation, Mapping):
             raise ValueError(
                 f"{self.name} reads the tables of a Dict observation: make the environment without flatten"
             )
-        single = observation["globals"].ndim == 1
-        batch = {table: values[None] if single else values for table, values in observation.items()}
+        batch, single = as_batch(observation)
         rows = len(batch["globals"])
         if self.name == "random":
             state = _generator(self.seed, batch) if state is None else state
@@ -272,9 +278,7 @@ class Heuristic:
         if self.task == "routing":
             actions = self._knobs(rows, rng)
         else:
-            actions = self._place(
-                batch, action_masks[None] if single and action_masks is not None else action_masks, rng
-            )
+            actions = self._place(batch, masks[None] if single and masks is not None else masks, rng)
             if self.task == "joint":
                 actions = np.concatenate([actions[:, None], self._knobs(rows, rng)], axis=1)
         return (actions[0] if single else actions), state
@@ -294,7 +298,7 @@ class Heuristic:
 
     def _knobs(self, rows: int, rng: np.random.Generator | None) -> npt.NDArray[Any]:
         if self.task == "joint" or self.levels:
-            middle = np.full((rows, len(KNOBS)), LEVELS // 2, np.int64)
+            middle = np.full((rows, len(KNOBS)), MIDDLE_LEVEL, np.int64)
             return middle if rng is None else rng.integers(LEVELS, size=middle.shape)
         box = np.zeros((rows, len(KNOBS)), np.float32)
         return box if rng is None else rng.uniform(-1, 1, box.shape).astype(np.float32)
@@ -311,11 +315,11 @@ def make(
         raise ValueError(f"unknown heuristic {name!r}{nearest_valid(name, NAMES)}")
     if task not in TASKS:
         raise ValueError(f"unknown task {task!r}{nearest_valid(task, TASKS)}")
-    tuned = CONSTANTS.get(name, {})
+    recipe = RECIPES[name]
+    tuned = {} if recipe.constants is None else tuned_constants.of_heuristics()[recipe.constants]
     for key in constants or {}:
         if key not in tuned:
             raise ValueError(f"{name} has no constant {key!r}{nearest_valid(key, tuned)}")
-    recipe = RECIPES[name]
     return Heuristic(
         name=name,
         task=task,

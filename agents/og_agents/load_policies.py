@@ -1,4 +1,4 @@
-"""Which policies take part: heuristics and planners by name, trained ones by folder."""
+"""The policies that take part: heuristics and planners by name, trained ones by folder."""
 
 from __future__ import annotations
 
@@ -61,8 +61,11 @@ def load_policies(
 
 
 def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed: int = 0) -> Policy:
-    """A planner by name. `clairvoyant` goes on with the policy that comes with the scenario and was best on validation,
-    where there is one and torch is installed. ValueError as of `planners.make`."""
+    """A planner by name; ValueError as of `planners.make`.
+
+    `clairvoyant` goes on with the policy that comes with the scenario and was best on validation, where there is one and
+    torch is installed.
+    """
     follow = None
     if name in planners.ORACLES:
         folder = next(iter(_shipped(spec, task).values()), None)
@@ -71,7 +74,7 @@ def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed
 
 
 def _shipped(spec: ScenarioSpec, task: str) -> dict[str, Path]:
-    """By recipe, the folders of the policies that come with the scenario, where it is the one they were trained on."""
+    """Folders of the policies that come with the scenario, by recipe; empty where the scenario is changed."""
     if find_spec("torch") is None:
         return {}
     from og_agents import pretrained

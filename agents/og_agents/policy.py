@@ -1,8 +1,8 @@
-"""What a policy is: SB3's `predict` over a batch of observations, and what it may ask of its environment."""
+"""The protocol of policies: SB3's `predict` over a batch of observations, and requests to the environment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -32,8 +32,34 @@ class Policy(Protocol):
         ...
 
 
+class Asked(NamedTuple):
+    """The arguments of one call of `predict`, with the meaning that `Policy.predict` gives them."""
+
+    observation: Any
+    state: Any = None
+    episode_start: Any = None
+    deterministic: bool = True
+    action_masks: Any = None
+
+
+def as_predict(decide: Callable[[Any, Asked], tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
+    """The method `predict` of `Policy` from a method that gives actions and the next state for what was asked."""
+
+    def predict(self: Any, *arguments: Any, **named: Any) -> tuple[Any, Any]:
+        return decide(self, Asked(*arguments, **named))
+
+    predict.__doc__ = decide.__doc__
+    return predict
+
+
+def as_batch(observation: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """A Dict observation with a batch axis, and whether it was a single one, which had none."""
+    single = observation["globals"].ndim == 1
+    return {table: values[None] if single else values for table, values in observation.items()}, single
+
+
 class Wishes(NamedTuple):
-    """How the environment of a policy differs from the scenario's; the tapes stay the same."""
+    """Changes to the scenario's environment that a policy asks for; the tapes stay the same."""
 
     overrides: dict[str, Any]
     """scenario settings by dotted key, e.g. the router's"""
@@ -42,7 +68,7 @@ class Wishes(NamedTuple):
 
 
 def wishes(policy: Policy) -> Wishes:
-    """What the optional attributes `overrides` and `env_kwargs` of a policy say; empty where it has none."""
+    """The optional attributes `overrides` and `env_kwargs` of a policy, empty where it has none."""
     return Wishes(dict(getattr(policy, "overrides", {})), dict(getattr(policy, "env_kwargs", {})))
 
 

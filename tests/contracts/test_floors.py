@@ -25,7 +25,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("vector_env",),
     ),
     "agents/og_agents": (
-        ("__init__", "policy", "heuristics", "sb3_adapter"),
+        ("__init__", "policy", "tuned_constants"),
+        ("heuristics", "sb3_adapter"),
         ("planners", "validation"),
         ("evaluation",),
         ("learning", "replay"),

@@ -1,7 +1,7 @@
-"""Weights as safetensors, everything else as JSON; nothing pickled is loaded unless asked for.
+"""Trained policies in folders: weights as safetensors, all else as JSON; nothing pickled is loaded unless asked for.
 
-A folder with a trained policy holds policy.safetensors and policy.json (what it is and what it was made for). A run
-that can go on has resume.safetensors besides: weights, optimizer and progress in one file, replaced in one move.
+A folder with a trained policy holds policy.safetensors and policy.json, which describes the policy and its task. A run
+that can go on also has resume.safetensors: weights, optimizer and progress in one file, which is replaced in one move.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from safetensors.torch import save_file
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
-from og_agents.learning.compatibility import DAMAGED, describe_space, fitted, space_of, spaces_of
 from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits, policy_class
+from og_agents.learning.policy_compatibility import DAMAGED, describe_space, fitted, space_of, spaces_of
+from og_agents.policy import Asked, as_predict
 from og_env.scenario import loading
 from og_env.scenario.reading import read_json
 
@@ -31,7 +32,7 @@ WEIGHTS, CARD, RESUME = "policy.safetensors", "policy.json", "resume.safetensors
 
 
 class LearnedPolicy:
-    """A trained network behind `predict`; it asks for the environment that it was trained in."""
+    """A trained network as a policy; it asks for the environment that it was trained in."""
 
     def __init__(self, network: Any, meta: dict[str, Any], name: str) -> None:
         self.network, self.meta, self.name = network, meta, name
@@ -43,16 +44,13 @@ class LearnedPolicy:
         plain = type(network) in (SharedScorerPolicy, MaskableActorCriticPolicy) and network.share_features_extractor
         self._simple = plain and self._flat and isinstance(network.action_space, gym.spaces.Discrete)
 
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-        action_masks: Any = None,
-    ) -> tuple[np.ndarray, Any]:
-        """Actions for a batch of observations, flat [B, O] or by table; or for a single one. A network with a memory reads
-        and returns `state`; others hand it back."""
+    @as_predict
+    def predict(self, asked: Asked) -> tuple[np.ndarray, Any]:
+        """Actions for a batch of observations, flat [B, O] or by table, or for a single one.
+
+        A network with a memory reads `state` and returns the next one; others hand it back.
+        """
+        observation, state, episode_start, deterministic, action_masks = asked
         if self._flat and isinstance(observation, Mapping):
             tables = [np.asarray(observation[name]) for name in READ if name in observation]
             lead = tables[0].shape[:-1]
@@ -66,7 +64,7 @@ class LearnedPolicy:
         return actions, state
 
     def _likeliest(self, observation: np.ndarray, masks: np.ndarray) -> np.ndarray:
-        """Actions [B], or one, of masks [B, A]."""
+        """The likeliest actions [B] for masks [B, A], or one action for one mask."""
         rows = observation.reshape(-1, observation.shape[-1])
         with torch.inference_mode():
             possible = torch.as_tensor(masks.reshape(len(rows), -1).astype(np.bool_))
@@ -75,31 +73,34 @@ class LearnedPolicy:
 
 
 class Progress(NamedTuple):
-    """How far a run has come."""
+    """The progress of a run that can go on."""
 
     timesteps: int
+    """environment steps so far"""
     elapsed_s: float
     best: float
-    """mean validation return of the checkpoint kept"""
+    """mean validation return of the checkpoint that is kept"""
     offset: float
-    """what training subtracts from every reward"""
+    """number that training subtracts from every reward"""
     meta: dict[str, Any]
+    """description of the policy, as in policy.json"""
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write beside the target, then put it in its place, so that no half-written file is ever seen."""
+    """Write a file beside the target and move it into its place, so that no half-written file is ever seen."""
     part = path.with_name(path.name + ".part")
     write(part)
     os.replace(part, path)
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, in one move."""
     text = json.dumps(value, indent=1) + "\n"
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _plain(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
-    """Contiguous copies of their own, as safetensors wants them."""
+    """Contiguous copies of tensors, as safetensors needs them, under names with a prefix."""
     return {prefix + name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
@@ -114,7 +115,7 @@ def save(model: Any, folder: str | Path, meta: Mapping[str, Any], **facts: Any) 
 
 
 def save_resume(model: Any, folder: Path, progress: Progress) -> None:
-    """Write all that a run needs to go on."""
+    """Write resume.safetensors, with which a run can go on."""
     optimizer = model.policy.optimizer.state_dict()["state"]
     slots = {
         f"{index}.{name}": torch.as_tensor(value) for index, row in optimizer.items() for name, value in row.items()
@@ -144,7 +145,7 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
 
 
 def algorithm_of(folder: Path | None) -> str | None:
-    """What trained the policy of a folder; None without a folder. ValueError as of `read_meta`."""
+    """The algorithm that trained the policy of a folder; None without a folder. ValueError as of `read_meta`."""
     return None if folder is None else read_meta(folder).get("algorithm")
 
 
@@ -160,7 +161,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 
 def put_weights(policy: Any, weights: dict[str, torch.Tensor], where: Path) -> None:
-    """Into a policy of the same shape; ValueError in one line for another shape or weights that are not finite."""
+    """Load weights into a policy; ValueError in one line for another shape or weights that are not finite."""
     try:
         policy.load_state_dict(weights)
     except RuntimeError as error:
@@ -171,7 +172,7 @@ def put_weights(policy: Any, weights: dict[str, torch.Tensor], where: Path) -> N
 
 
 def read_resume(folder: Path) -> tuple[dict[str, torch.Tensor], Progress]:
-    """What `save_resume` wrote; ValueError in one line where it is missing or damaged."""
+    """Tensors and progress that `save_resume` wrote; ValueError in one line where they are missing or damaged."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such run folder")
     tensors, header = read_tensors(folder / RESUME)
@@ -182,7 +183,7 @@ def read_resume(folder: Path) -> tuple[dict[str, torch.Tensor], Progress]:
 
 
 def put_resume(model: Any, tensors: dict[str, torch.Tensor], where: Path) -> None:
-    """Weights and optimizer of a stopped run into a model of the same settings."""
+    """Load weights and optimizer of a stopped run into a model of the same settings."""
     prefix = "policy."
     put_weights(
         model.policy,
@@ -231,7 +232,7 @@ def load(
 
 
 def _network(meta: dict[str, Any], path: Path) -> Any:
-    """The policy that policy.json describes, with its weights, on one line of complaint."""
+    """The network that policy.json describes, with its weights; ValueError in one line where something is damaged."""
     try:
         spaces = (space_of(meta["observation_space"]), space_of(meta["action_space"]))
         kind = policy_class(meta["policy"], masked=meta["task"] != "routing")
@@ -244,7 +245,7 @@ def _network(meta: dict[str, Any], path: Path) -> Any:
 
 
 def _load_pickled(path: Path, allow_pickle: bool) -> LearnedPolicy:
-    """A .zip that SB3 saved."""
+    """The policy of a .zip that SB3 saved; ValueError in one line where it is missing, untrusted or no such file."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     if not allow_pickle:

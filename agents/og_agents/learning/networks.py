@@ -1,14 +1,14 @@
-"""The shared-scorer policy: one small network reads every proposal, and a planner's value is the prior.
+"""The shared-scorer policy: one small network reads every proposal, and a planner's value of it is the prior.
 
-Logit of a proposal = scorer(its encoding, context) + beta x its value to the planner: the nominal gain or, with `prior`,
-what the tuned greedy planner of these constants makes of it. Doing nothing has a logit of its own, as an offer of value
-0 would. The context is the globals, and the mean and the maximum over the encodings of all models and of all proposals,
-so the policy depends neither on their order nor on their number: it can be used with another fleet. The value has a
-network of its own.
+The logit of a proposal is scorer(its encoding, context) + beta x its value to the planner. That value is the nominal gain
+or, with `prior`, the tuned greedy planner's. Doing nothing has a logit of its own, as an offer of value 0 would have.
+The context is the globals, and the mean and the maximum over the encodings of all models and of all proposals. So the
+policy depends neither on their order nor on their number, and can be used with another fleet. The value has a network of
+its own.
 
-Who samples from sharp logits never tries what the planner thinks poor, who samples from flat ones pays for it in every
-step. So the policy is a mixture: sharp logits, and with a probability `exploration` the same logits made flat. Both
-learn, and both have the same likeliest action.
+A policy that samples from sharp logits never tries what the planner thinks poor; one that samples from flat logits loses
+reward in every step. So the policy is a mixture: sharp logits, and with a probability `exploration` the same logits made
+flat. Both learn, and both have the same likeliest action.
 """
 
 from __future__ import annotations
@@ -27,35 +27,54 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
-from og_agents.learning.prior import PlannerPrior
+from og_agents.learning.planner_prior import PlannerPrior
 from og_env.observation.fields import TABLES, column
 
-BETA = 40.0
-MIDDLE_LEVEL = 2.0
-"""starting logit of the middle level of a knob, which is the scenario's own setting: seven times as likely as another"""
+MIDDLE_LOGIT = 2.0
+"""first logit of the middle level of a knob, the scenario's own setting: seven times as likely as each other level"""
 IMPOSSIBLE = -1e8
-"""logit of what a mask forbids, as sb3-contrib has it"""
+"""logit of an action that a mask forbids, the number of sb3-contrib"""
 GAIN, VALID = column("proposals", "gain"), column("proposals", "valid")
 GLOBALS, MODEL_COLUMNS, COLUMNS = (len(TABLES[name]) for name in ("globals", "models", "proposals"))
 READ = ("globals", "models", "proposals")
-"""tables that the policy looks at, in the order of the flat observation"""
+"""tables that the policy reads, in the order of the flat observation"""
+
+
+class ScorerSettings(NamedTuple):
+    """Settings of the shared scorer, which are also those of its policy's `policy_kwargs`."""
+
+    hidden: int = 32
+    """width of its layers"""
+    beta: float = 40.0
+    """first weight of the planner's value in a logit; it is learned"""
+    sharpness: float = 1.0
+    """factor of the logits"""
+    exploration: float = 0.0
+    """probability of the flat logits, in [0, 1)"""
+    exploration_sharpness: float = 1.0
+    """factor of the flat logits in place of `sharpness`"""
+    prior: Mapping[str, float] | None = None
+    """constants of the tuned greedy planner whose value of an offer is the prior; None is the nominal gain"""
 
 
 class Shapes(NamedTuple):
-    """What the policy reads and what it chooses."""
+    """Sizes of a policy's observation and action."""
 
     models: int
+    """M"""
     proposals: int
+    """P"""
     levels: tuple[int, ...]
-    """of each routing knob; empty where there is none"""
+    """number of levels of each routing knob; empty where there is none"""
 
     @property
     def widths(self) -> tuple[int, int, int]:
-        """Of the three tables in the flat observation."""
+        """Numbers in each of the three tables of the flat observation."""
         return GLOBALS, self.models * MODEL_COLUMNS, self.proposals * COLUMNS
 
     @property
     def width(self) -> int:
+        """Numbers in the flat observation."""
         return sum(self.widths)
 
 
@@ -83,12 +102,13 @@ def shapes_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -
 
 
 class Reading(BaseFeaturesExtractor):
-    """The tables that the policy looks at, side by side [B, width]; a flat observation has them already."""
+    """The tables that the policy reads, side by side [B, width]; a flat observation consists of them already."""
 
     def __init__(self, observation_space: gym.Space[Any], width: int) -> None:
         super().__init__(observation_space, width)
 
     def forward(self, observations: torch.Tensor | dict[str, torch.Tensor]) -> torch.Tensor:
+        """Features [B, width] of flat observations [B, width] or of tables by name, each [B, rows, columns]."""
         if isinstance(observations, torch.Tensor):
             return observations
         return torch.cat([observations[name].flatten(1) for name in READ], 1)
@@ -101,22 +121,13 @@ def tanh_layers(*widths: int) -> nn.Sequential:
 
 
 class ProposalScorer(nn.Module):
-    """Features [B, width] to logits [B, 1 + P + levels] and, apart from it, to the value's features [B, 64]."""
+    """The network from features [B, width] to logits [B, 1 + P + levels] and, apart from it, the value's features [B, 64]."""
 
-    def __init__(
-        self,
-        shapes: Shapes,
-        hidden: int = 32,
-        beta: float = BETA,
-        prior: Mapping[str, float] | None = None,
-        sharpness: float = 1.0,
-        exploration: float = 0.0,
-        exploration_sharpness: float = 1.0,
-    ) -> None:
+    def __init__(self, shapes: Shapes, settings: ScorerSettings | None = None) -> None:
         super().__init__()
-        self.shapes, self.sharpness = shapes, sharpness
-        self.exploration, self.exploration_sharpness = exploration, exploration_sharpness
-        self.prior = None if prior is None else PlannerPrior(prior)
+        settings = settings or ScorerSettings()
+        self.shapes, self.settings, hidden = shapes, settings, settings.hidden
+        self.prior = None if settings.prior is None else PlannerPrior(settings.prior)
         self.encoder = tanh_layers(COLUMNS, hidden, hidden)
         self.models = tanh_layers(MODEL_COLUMNS, hidden)
         self.context = tanh_layers(GLOBALS + 4 * hidden, hidden)
@@ -124,13 +135,13 @@ class ProposalScorer(nn.Module):
         self.score = nn.Linear(hidden, 1)
         self.nothing = nn.Linear(hidden, 1)
         self.levels = nn.Linear(hidden, sum(shapes.levels)) if shapes.levels else None
-        self.beta = nn.Parameter(torch.tensor(float(beta)))
+        self.beta = nn.Parameter(torch.tensor(float(settings.beta)))
         self.value = tanh_layers(GLOBALS + 3 * MODEL_COLUMNS + 2 * COLUMNS, 64, 64)
         self.latent_dim_pi, self.latent_dim_vf = 1 + shapes.proposals + sum(shapes.levels), 64
         self._start_at_the_prior()
 
     def _start_at_the_prior(self) -> None:
-        """Last layers near zero, and the middle level of every knob likeliest."""
+        """Set the last layers near zero, and make the middle level of every knob the likeliest."""
         for layer in (self.score, self.nothing, self.levels):
             if layer is not None:
                 nn.init.orthogonal_(layer.weight, 0.01)
@@ -138,7 +149,7 @@ class ProposalScorer(nn.Module):
         if self.levels is not None:
             with torch.no_grad():
                 for bias in self.levels.bias.split(list(self.shapes.levels)):
-                    bias[len(bias) // 2] = MIDDLE_LEVEL
+                    bias[len(bias) // 2] = MIDDLE_LOGIT
 
     def scale_logits(self, factor: float) -> None:
         """Multiply the logits of doing nothing and of the offers."""
@@ -147,8 +158,7 @@ class ProposalScorer(nn.Module):
                 values *= factor
 
     def _parts(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Globals [B, columns], models [B, M, columns], proposals [B, P, columns], and which of these are offers
-        [B, P, 1]."""
+        """Globals [B, columns], models [B, M, columns], proposals [B, P, columns] and whether each is an offer [B, P, 1]."""
         plain, models, rows = features.split(list(self.shapes.widths), 1)
         models = models.unflatten(1, (self.shapes.models, MODEL_COLUMNS))
         rows = rows.unflatten(1, (self.shapes.proposals, COLUMNS))
@@ -156,11 +166,12 @@ class ProposalScorer(nn.Module):
 
     @staticmethod
     def _pooled(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Mean and maximum [B, 2 H] over the offers of values [B, P, H] in [-1, 1]; without any 0 and -1."""
+        """Mean and maximum [B, 2 H] over the offers of values [B, P, H] in [-1, 1]; 0 and -1 where there is no offer."""
         mean = (values * valid).sum(1) / valid.sum(1).clamp(min=1)
         return torch.cat([mean, values.masked_fill(~valid, -1.0).amax(1)], 1)
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [B, 1 + P + levels] and features of the value [B, 64]."""
         return self.forward_actor(features), self.forward_critic(features)
 
     def forward_actor(self, features: torch.Tensor) -> torch.Tensor:
@@ -178,13 +189,14 @@ class ProposalScorer(nn.Module):
         return torch.cat(logits, 1)
 
     def _mixture(self, scores: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Logits [B, 1 + P] of the sharp scores and, with the probability `exploration`, the flat ones."""
-        if self.exploration == 0:
-            return self.sharpness * scores
+        """Logits [B, 1 + P] of a mixture: sharp scores and, with the probability `exploration`, flat ones."""
+        settings = self.settings
+        if settings.exploration == 0:
+            return settings.sharpness * scores
         possible = nn.functional.pad(valid[..., 0], (1, 0), value=True)
         scores = scores.masked_fill(~possible, IMPOSSIBLE)
-        sharp = torch.log_softmax(self.sharpness * scores, 1) + math.log1p(-self.exploration)
-        flat = torch.log_softmax(self.exploration_sharpness * scores, 1) + math.log(self.exploration)
+        sharp = torch.log_softmax(settings.sharpness * scores, 1) + math.log1p(-settings.exploration)
+        flat = torch.log_softmax(settings.exploration_sharpness * scores, 1) + math.log(settings.exploration)
         return torch.logaddexp(sharp, flat)
 
     def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
@@ -197,7 +209,8 @@ class ProposalScorer(nn.Module):
 class SharedScorerPolicy(MaskableActorCriticPolicy):
     """MaskablePPO's policy for Placement and Joint, on Dict and on flat observations.
 
-    `MaskablePPO(SharedScorerPolicy, env, policy_kwargs={"hidden": 32, "beta": 40.0})`
+    `MaskablePPO(SharedScorerPolicy, env, policy_kwargs={"hidden": 32, "beta": 40.0})`: the fields of ScorerSettings may
+    stand among the keyword arguments.
     """
 
     def __init__(
@@ -205,42 +218,28 @@ class SharedScorerPolicy(MaskableActorCriticPolicy):
         observation_space: gym.Space[Any],
         action_space: gym.Space[Any],
         lr_schedule: Any,
-        *,
-        hidden: int = 32,
-        beta: float = BETA,
-        prior: Mapping[str, float] | None = None,
-        sharpness: float = 1.0,
-        exploration: float = 0.0,
-        exploration_sharpness: float = 1.0,
         **kwargs: Any,
     ) -> None:
         self.shapes = shapes_of(observation_space, action_space)
-        self.scorer: dict[str, Any] = {
-            "hidden": hidden,
-            "beta": beta,
-            "prior": prior,
-            "sharpness": sharpness,
-            "exploration": exploration,
-            "exploration_sharpness": exploration_sharpness,
-        }
+        self.scorer = ScorerSettings(**{name: kwargs.pop(name) for name in ScorerSettings._fields if name in kwargs})
         kwargs |= {"features_extractor_class": Reading, "features_extractor_kwargs": {"width": self.shapes.width}}
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return super()._get_constructor_parameters() | self.scorer
+        return super()._get_constructor_parameters() | self.scorer._asdict()
 
     def _build(self, lr_schedule: Any) -> None:
-        self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, **self.scorer))
+        self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, self.scorer))
         self.action_net = nn.Identity()
         self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
-        # a value of 0 at the start: a random one would be all that the first advantages say
+        # the value begins near 0, since a random one would hide everything else in the first advantages
         self.value_net.apply(partial(self.init_weights, gain=0.01))
         optimizer: Any = self.optimizer_class
         self.optimizer = optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
 
 def policy_class(kind: str, masked: bool) -> type[MaskableActorCriticPolicy] | type[ActorCriticPolicy]:
-    """The policy of a kind, "shared", "mlp" or "lstm"; without a mask (routing) there is no "shared", and "lstm" has none."""
+    """The policy class of a kind: "shared", "mlp" or "lstm"; "mlp" alone comes without a mask, too, for routing."""
     if kind == "shared":
         return SharedScorerPolicy
     if kind == "lstm":
@@ -249,7 +248,9 @@ def policy_class(kind: str, masked: bool) -> type[MaskableActorCriticPolicy] | t
 
 
 def masked_logits(policy: Any, observations: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Logits [B, A] of a masked policy with one choice on flat observations [B, O], IMPOSSIBLE where a mask [B, A] is
-    False. SB3's own way to the likeliest action builds distributions and takes 1.5 to 1.9 times as long."""
+    """Logits [B, A] of a masked policy with one choice on flat observations [B, O]; IMPOSSIBLE where a mask [B, A] is False.
+
+    SB3's own way to the likeliest action builds distributions and takes 1.5 to 1.9 times as long.
+    """
     latent = policy.mlp_extractor.forward_actor(policy.extract_features(observations))
     return policy.action_net(latent).masked_fill(~masks, IMPOSSIBLE)

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.planners.base import TunedGreedy
-from og_agents.planners.tuned import constants_of
+from og_agents.planners.tuned_greedy import TunedGreedy
+from og_agents.tuned_constants import constants_of
 from og_env.kernel.arrays import Memo, Output, Scratch, State, Tape
 from og_env.kernel.views import allocate, bind
 from og_env.simulator import compiled_calls

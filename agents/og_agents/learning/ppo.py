@@ -15,41 +15,38 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.learning import checkpoint
-from og_agents.learning.networks import policy_class
+from og_agents.learning.networks import ScorerSettings, policy_class
 from og_agents.learning.planner_return import Continuation
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import TrainingReward
 from og_agents.learning.train_settings import TrainSettings
 from og_agents.learning.training_progress import Clock, MetricsFile, Watch
-from og_agents.planners.tuned import constants_of
 from og_agents.sb3_adapter import SB3VecEnv
+from og_agents.tuned_constants import constants_of
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
 
 LOG_EVERY = 4
-"""updates between two rows of the log"""
+"""updates between two rows of metrics.csv"""
 RUN_FILES = (checkpoint.WEIGHTS, checkpoint.CARD, checkpoint.RESUME, "config.json", "metrics.csv")
+"""files of a run folder, beside tb/"""
 
 
-class Interrupted(Exception):
-    """Ctrl-C, after the run was saved; its message says how to go on."""
+class Interrupted(Exception):  # noqa: N818 - not an error: the user stopped the run
+    """The user pressed Ctrl-C, and the run was saved; the message says how to go on."""
 
 
 def make_meta(
     settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, minutes: float | None = None
 ) -> dict[str, Any]:
-    """What a checkpoint must know to rebuild its policy and to go on; ValueError for a policy that does not fit."""
+    """The description that a checkpoint needs to rebuild its policy and to go on; ValueError for a policy that does not fit."""
     kind = settings.policy_kind(task)
     kwargs: dict[str, Any] = {"net_arch": [64, 64]}
     if kind == "lstm":
         kwargs = {"net_arch": [64], "lstm_hidden_size": 64}
     if kind == "shared":
-        kwargs = {"hidden": settings.hidden, "beta": settings.beta, "sharpness": settings.sharpness}
-        kwargs |= {
-            "exploration": settings.exploration,
-            "exploration_sharpness": settings.exploration_sharpness,
-        }
+        kwargs = {name: getattr(settings, name) for name in ScorerSettings._fields if name != "prior"}
         if settings.prior == "tuned":
             kwargs["prior"] = constants_of(spec.name, "greedy_tuned")
     if task == "routing":
@@ -73,7 +70,7 @@ def make_meta(
 def training_env(
     spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettings, *, together: bool = False
 ) -> TrainingReward:
-    """The environments that the learner plays in, on the training split; `together`, their episodes begin and end so."""
+    """The environments of training, on the training split; `together` lets their episodes begin and end together."""
     env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
     shaped = settings.shaped and meta["task"] != "routing" and settings.interface == "proposals"
     ahead = Continuation(env, horizon=settings.branch_horizon) if shaped else None
@@ -83,7 +80,7 @@ def training_env(
 def build(
     env: VecEnv, meta: dict[str, Any], settings: TrainSettings, clock: Clock, seed: int
 ) -> MaskablePPO | RecurrentPPO | PPO:
-    """The SB3 algorithm; its learning rate falls as the clock says."""
+    """The SB3 algorithm of the settings; its learning rate falls with the share of the run that the clock has counted."""
     last = settings.final_learning_rate_share
 
     def learning_rate(left: float) -> float:
@@ -142,7 +139,7 @@ def train(
         raise ValueError(f"{out}: the run is complete ({so_far}): ask for more timesteps or minutes in all")
     env = training_env(spec, meta, settings)
     _compile(spec, meta)
-    # a run that goes on meets new episodes
+    # a run that goes on meets episodes that it has not played yet
     start_seed = seed if done is None else mixed(seed, done.timesteps)
     model = build(env, meta, settings, clock, start_seed)
     env.seed(mixed(start_seed, 0))
@@ -176,7 +173,7 @@ def _compile(spec: ScenarioSpec, meta: dict[str, Any]) -> None:
 
 
 def _learn(model: Any, watch: Watch, settings: TrainSettings, fresh: bool) -> None:
-    """Learn and validate once more; save on Ctrl-C."""
+    """Learn to the end of the run and validate once more; save on Ctrl-C, and raise Interrupted."""
     try:
         left = settings.timesteps - (0 if fresh else model.num_timesteps)
         model.learn(left, callback=watch, reset_num_timesteps=fresh, log_interval=LOG_EVERY)
@@ -193,12 +190,12 @@ def _learn(model: Any, watch: Watch, settings: TrainSettings, fresh: bool) -> No
 
 
 def mixed(*numbers: int) -> int:
-    """A seed of its own for every tuple, so that neighbouring seeds do not share episodes."""
+    """A seed for a tuple of numbers, different for every tuple, so that neighbouring seeds do not share episodes."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def clear(out: Path) -> None:
-    """Remove the files of an earlier run, and only these."""
+    """Make the run folder, and remove the files of an earlier run from it, and only these."""
     out.mkdir(parents=True, exist_ok=True)
     for name in RUN_FILES:
         (out / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a run was: settings, scenario, versions and commit, for the folder of its results."""
+"""The record of a run in its folder: settings, scenario, versions of packages and commit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 SAME = ("algorithm", "policy", "policy_kwargs", "task", "env_kwargs", "settings", "scenario", "minutes", "begun_from")
-"""what the runs of one training have in common, of the description of a policy"""
+"""keys of a policy's description that are equal in all runs of one training, which differ in their seeds alone"""
 PACKAGES = ("og-env", "gymnasium", "numpy", "numba", "torch", "stable-baselines3", "sb3-contrib")
+"""packages whose versions are recorded"""
 
 
 def commit() -> str | None:
@@ -28,6 +29,7 @@ def commit() -> str | None:
 
 
 def versions() -> dict[str, str]:
+    """Versions of Python and of the recorded packages that are installed."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -38,10 +40,10 @@ def versions() -> dict[str, str]:
 
 
 def describe_run(meta: dict[str, Any], **facts: Any) -> dict[str, Any]:
-    """The record of a run."""
+    """The record of a run: its description, further facts, versions and commit."""
     return meta | facts | {"versions": versions(), "commit": commit()}
 
 
 def training_of(meta: Mapping[str, Any]) -> str:
-    """What a policy has in common with those that differ from it in the training seed alone, as one text."""
+    """A text that is equal for policies that differ in the training seed alone."""
     return json.dumps({key: meta[key] for key in SAME if key in meta}, sort_keys=True)

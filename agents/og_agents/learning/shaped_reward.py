@@ -1,4 +1,4 @@
-"""What the learner is paid with: the environment's reward in a convenient scale, shaped or not, in training only."""
+"""The reward of training: the environment's reward in a convenient scale, shaped or not."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
 from og_agents.learning.planner_return import Continuation
-from og_agents.planners.base import with_usual_knobs
+from og_agents.planners.tuned_greedy import with_usual_knobs
 from og_agents.sb3_adapter import SB3VecEnv
 
 
 class TrainingReward(VecEnvWrapper):
-    """(Reward - `offset`) x `scale`; `infos` keep the plain returns. `reset` staggers the episodes, unless `together`.
+    """A VecEnv wrapper that pays (reward - `offset`) x `scale`; `infos` keep the plain returns.
 
-    An offset changes no difference between actions, since episodes are cut off and never over; it spares the value
-    network a large constant, so take the mean reward of a step.
+    `reset` staggers the episodes, unless `together`. An offset changes no difference between actions, since episodes are
+    truncated and never terminated. It spares the value network a large constant, so take the mean reward of a step.
 
-    With `ahead`, which holds H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead: what the action brings
-    against leaving all to the tuned planner from s on, where Phi is that planner's return. Both follow the same tape, so
-    most of a return's noise cancels. After scaling it is paid as it is where it is well below `bend` and with its logarithm
-    beyond, since an outage's loss is rare and a hundred times a step's reward. The horizon moves on with every step, so the
-    sum over an episode is not that of the plain rewards: a surrogate, for training alone.
+    With `ahead`, the tuned planner's rewards of H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead,
+    where Phi is that planner's return. This is the gain of the action over leaving all to the planner from s on. Both follow
+    the same tape, so most of a return's noise cancels. After scaling it is `bent` at `bend`, since an outage's loss is
+    rare and a hundred times a step's reward. The horizon moves on with every step, so the sum over an episode is not that
+    of the plain rewards: the shaped reward is a surrogate, for training alone.
     """
 
     venv: SB3VecEnv
@@ -42,6 +42,7 @@ class TrainingReward(VecEnvWrapper):
         self._phi = np.zeros(self.num_envs)
 
     def reset(self) -> Any:
+        """First observations [B, O] of new episodes."""
         observation = self.venv.reset()
         if not self.together:
             observation = self.venv.stagger(self._usual)
@@ -50,29 +51,33 @@ class TrainingReward(VecEnvWrapper):
         return observation
 
     def _usual(self) -> np.ndarray:
-        """What the tuned planner would do; without one, nothing."""
+        """Actions [B] of the tuned planner; doing nothing where there is none."""
         if self.ahead is None:
             space = self.action_space
             return np.zeros((self.num_envs, *(space.shape or ())), space.dtype)
         return with_usual_knobs(self.ahead.planned(), self.venv.env.task)
 
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Observations [B, O], rewards of training [B], dones [B] and infos after a step."""
         observation, rewards, dones, infos = self.venv.step_wait()
         if self.ahead is None:
             return observation, ((rewards - self.offset) * self.scale).astype(np.float32), dones, infos
         coming = self.ahead.advance(dones)
-        # an episode that ended has nothing more to come: `coming` is the next one's
+        # where an episode ended, `coming` is of the next one, and of the ended one nothing is to come
         shaped = rewards + np.where(dones, 0.0, coming[:, :-1].sum(axis=1)) - self._phi
         self._phi = coming.sum(axis=1)
         return observation, bent(shaped * self.scale, self.bend).astype(np.float32), dones, infos
 
     def close(self) -> None:
+        """Close the environments and the planner's copies."""
         super().close()
         if self.ahead is not None:
             self.ahead.close()
 
 
 def bent(rewards: np.ndarray, bend: float) -> np.ndarray:
-    """The symmetric logarithm `bend` x log(1 + |r| / `bend`) with the sign of r: large losses stay larger than small ones,
-    which a bound would hide."""
+    """The symmetric logarithm of rewards r: `bend` x log(1 + |r| / `bend`) with the sign of r.
+
+    Large losses stay larger than small ones, which a bound would hide.
+    """
     return np.sign(rewards) * bend * np.log1p(np.abs(rewards) / bend)

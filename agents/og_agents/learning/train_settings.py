@@ -1,4 +1,4 @@
-"""Settings of a training run: what they mean here, their values in configs/training/default.toml."""
+"""Settings of a training run: their meanings and types; configs/training/default.toml has their values."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ PolicyKind = Literal["shared", "mlp", "lstm"]
 
 
 class TrainSettings(Spec):
-    """PPO's settings; the learner's words are those of Stable-Baselines3."""
+    """Settings of PPO and of rollout policy iteration, with the names of Stable-Baselines3 where it has them."""
 
     policy: Literal["auto", "shared", "mlp", "lstm"]
-    """shared: one scorer for all proposals with the planner's gain as prior; mlp: a plain network on the flat
-    observation; lstm: the same with a memory of what it saw, and without masks; auto: shared where there are proposals,
-    mlp elsewhere"""
+    """shared: one scorer for all proposals, with a planner's value as prior; mlp: a plain network on the flat
+    observation; lstm: a plain network with a memory, and without masks; auto: shared where there are proposals, mlp
+    elsewhere"""
     interface: Literal["proposals", "operations"]
     proposals: Annotated[int, Field(ge=2, le=256)]
     hidden: Annotated[int, Field(ge=1, le=4096)]
     """width of the shared scorer"""
     beta: NonNegative
-    """weight of the planner's gain in the logits at the start; it is learned from there"""
+    """weight of the planner's value in the logits at the start; it is learned from there"""
     sharpness: Positive
-    """what the shared scorer's logits are multiplied with: high, and what is sampled is what is most likely"""
+    """factor of the shared scorer's logits; where it is high, samples are mostly the likeliest action"""
     exploration: Annotated[float, Field(ge=0, lt=1)]
     """share of the shared scorer's actions that are drawn from flat logits, in training; the likeliest action is the same"""
     exploration_sharpness: Positive
-    """what those logits are multiplied with in place of `sharpness`"""
+    """factor of those flat logits, in place of `sharpness`"""
     prior: Literal["tuned", "gain"]
     """the planner whose value of an offer the shared scorer starts from: the tuned greedy one, or the nominal gain"""
     timesteps: Annotated[int, Field(ge=1)]
@@ -46,7 +46,7 @@ class TrainSettings(Spec):
     n_epochs: Count
     learning_rate: Positive
     final_learning_rate_share: Share
-    """what is left of the learning rate at the end; it falls linearly with steps or, with a time limit, the clock"""
+    """share of the learning rate that is left at the end; it falls linearly with steps or, with a time limit, time"""
     gamma: Share
     gae_lambda: Share
     clip_range: Positive
@@ -56,25 +56,25 @@ class TrainSettings(Spec):
     target_kl: Positive
     """an update stops where the policy has moved further than 1.5 times this"""
     reward_scale: Positive
-    """what rewards are multiplied with, in training only"""
+    """factor of rewards, in training only"""
     shaped: bool
-    """pay against what the tuned planner would earn on the same tape (training_reward), in training only; slow"""
+    """whether rewards are relative to the tuned planner's on the same tape (shaped_reward), in training only; slow"""
     shaped_bend: Positive
-    """size of a shaped reward, after scaling, from where on about its logarithm is paid (training_reward.bent)"""
+    """size of a shaped reward, after scaling, beyond which about its logarithm is paid (shaped_reward.bent)"""
     evaluations: Annotated[int, Field(ge=1, le=10_000)]
-    """on validation episodes, evenly over the run, beside the one before it; the best checkpoint is kept"""
+    """validations, evenly over the run, beside the one before it; the best checkpoint is kept"""
     evaluation_episodes: Count
 
     branch_states: Annotated[int, Field(ge=1)]
     """states that rollout policy iteration branches from, where no time limit ends it before"""
     branch_horizon: Annotated[int, Field(ge=1, le=2016)]
-    """steps of a branch, and of the planner's continuation that shaped rewards are held against"""
+    """steps of a branch, and of the planner's continuation that shaped rewards are relative to"""
     branch_truth: bool
-    """branches run on the tape; otherwise on the forecast"""
+    """whether branches run on the tape, or else on the forecast"""
     branch_spacing: Annotated[int, Field(ge=1, le=2016)]
     """steps of an episode between two branched states"""
     branch_bend: Positive
-    """reward that an action brings more or less than the median one, from where on about its logarithm is learned"""
+    """difference of an action's return from the median one beyond which about its logarithm is learned"""
 
     @property
     def minibatch(self) -> int:
@@ -92,17 +92,17 @@ class TrainSettings(Spec):
 
 
 def default_file() -> Path:
-    """The shipped settings."""
+    """The file of the shipped settings."""
     return scenarios_folder().parent / "training" / "default.toml"
 
 
 def shipped_file(name: str) -> Path:
-    """Other shipped settings than the default ones: configs/training/NAME.toml."""
+    """The file of other shipped settings than the default ones: configs/training/NAME.toml."""
     return default_file().with_name(f"{name}.toml")
 
 
 def load(path: Path | None = None, changes: Mapping[str, Any] | None = None) -> TrainSettings:
-    """The shipped settings, with those of a TOML file and then `changes` instead.
+    """The shipped settings, where a TOML file and then `changes` take precedence.
 
     ValueError in one line for a file that cannot be read, an unknown key or an impossible value.
     """

@@ -1,4 +1,4 @@
-"""What is seen of a training run while it goes on, and which checkpoint of it is kept."""
+"""Progress of a training run: its clock, metrics.csv, validations, and the checkpoint that is kept."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ METRICS = (
     "sites_down",
     "operations",
 )
-"""what is logged of the network beside the reward's terms"""
+"""metrics of the network that are logged beside the reward's terms"""
 
 MOST_OFTEN = 6.0
-"""against the clock, training takes at least so many times as long as its evaluations"""
+"""least ratio of training time to validation time in a run against the clock"""
 
 
 class Clock:
-    """How much of a run is done: by steps or, with a time limit, by the clock, whichever is further."""
+    """The clock of a run, which ends by steps or, with a time limit, by time, whichever comes first."""
 
     def __init__(self, timesteps: int | None, minutes: float | None, elapsed_s: float = 0.0) -> None:
         self.timesteps, self.limit_s = timesteps, math.inf if minutes is None else 60 * minutes
@@ -54,19 +54,21 @@ class Clock:
 
     @property
     def elapsed_s(self) -> float:
+        """Seconds of the run so far, earlier parts of it included."""
         return time.monotonic() - self._began_s
 
     def share(self, timesteps: int) -> float:
-        """Of the run that is done, in [0, 1]."""
+        """The share of the run that is done, in [0, 1]."""
         by_steps = 0.0 if self.timesteps is None else timesteps / self.timesteps
         return min(max(by_steps, self.elapsed_s / self.limit_s), 1.0)
 
     def is_up(self) -> bool:
+        """Whether the time limit is reached."""
         return self.elapsed_s >= self.limit_s
 
 
 def validation(network: Any, meta: Mapping[str, Any], spec: ScenarioSpec, settings: TrainSettings) -> dict[str, float]:
-    """How a network does on the validation episodes: mean return, terms and metrics, as rows of metrics.csv have them."""
+    """Mean return, terms and metrics of a network on the validation episodes, under their names in metrics.csv."""
     learned, episodes = LearnedPolicy(network, dict(meta), "learned"), settings.evaluation_episodes
     result = playing.run(learned, spec, meta["task"], episodes, 0, split="validation")
     facts = {"validation/return": float(result.returns.mean())}
@@ -84,6 +86,7 @@ class MetricsFile(KVWriter):
                 self.rows = list(csv.DictReader(file))
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        """Add a row of values by name, without those that are excluded from the format "csv", at a step of the run."""
         self.rows.append({"timesteps": step, **filter_excluded_keys(key_values, key_excluded, "csv")})
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         write_atomically(self.path, lambda part: self._write(part, columns))
@@ -95,12 +98,14 @@ class MetricsFile(KVWriter):
             writer.writerows(self.rows)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing, because no file is held open."""
 
 
 class Watch(BaseCallback):
-    """Logs terms, metrics and validation returns, keeps the best checkpoint, saves what a stopped run needs to go on,
-    shows the time left, and stops when time is up."""
+    """A callback that logs and validates a run, keeps its best checkpoint, and stops it when time is up.
+
+    It also saves resume.safetensors at every validation, and shows the time that is left.
+    """
 
     def __init__(
         self,
@@ -158,6 +163,7 @@ class Watch(BaseCallback):
             self._bar.set_postfix_str(words)
 
     def progress(self) -> Progress:
+        """The progress of the run so far, for resume.safetensors."""
         offset = self.training_env.offset  # type: ignore[attr-defined]
         return Progress(self.model.num_timesteps, self.clock.elapsed_s, self.best, offset, self.meta)
 
@@ -185,6 +191,6 @@ class Watch(BaseCallback):
         return mean
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         if self._bar is not None:
             self._bar.close()

@@ -1,8 +1,8 @@
-"""Planners that look ahead in copies of the environment: every candidate, then a base policy for H steps.
+"""The rollout planner: it tries every candidate in copies of the environment, followed by a base policy for H steps.
 
-`rollout` sees what a policy may see, the nominal forecast or futures drawn from the scenario's failure process, and goes
-on with the tuned greedy planner; `clairvoyant` reads the tape, and goes on with a trained policy where one comes with the
-scenario. It is a planner and no optimum: the best policy that knows the future earns at least as much, so the gap to it
+`rollout` sees what a policy may see: the nominal forecast, or futures drawn from the scenario's failure process. It goes
+on with the tuned greedy planner. `clairvoyant` reads the tape, and goes on with a trained policy where one comes with the
+scenario. It is a planner and no optimum: the best policy that knows the future earns at least as much. So the gap to it
 is a lower bound on the headroom.
 """
 
@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.planners.base import TunedGreedy, acting, masks_of, with_usual_knobs
-from og_agents.planners.tuned import START
-from og_agents.policy import Policy, wishes
+from og_agents import tuned_constants
+from og_agents.planners.tuned_greedy import TunedGreedy, acting, masks_of, with_usual_knobs
+from og_agents.policy import Asked, Policy, as_predict, wishes
+from og_agents.tuned_constants import Constants
 from og_env.kernel.arrays import Tape
 from og_env.kernel.views import allocate
 from og_env.simulator.batch import SPLIT_SHIFT, Simulator, source_of
@@ -30,12 +31,12 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass
 class Rollout:
-    """Tries doing nothing and the best `candidates` - 1 offers; takes what earns most over `horizon` steps.
+    """A policy that tries doing nothing and the best `candidates` - 1 offers, and takes what earns most in `horizon` steps.
 
-    The first candidate is the base's choice, so that a tie is decided for it. The base acts in every `every`-th step of a
-    rollout: proposals are what a step costs most. It is the tuned greedy planner or, from the observation, `follow`, whose
-    signals of the last hour begin anew with a copy. `futures` above 0 averages over that many drawn futures, the same
-    ones for every candidate. `attach` before the first prediction.
+    The first candidate is the base policy's choice, so that a tie is decided for it. The base acts in every `every`-th
+    step of a rollout, because proposals take most of a step's time. It is the tuned greedy planner, or `follow`, which
+    reads observations whose signals of the last hour begin anew with a copy. `futures` above 0 averages over that many
+    drawn futures, the same ones for every candidate. Call `attach` before the first prediction.
     """
 
     name: str
@@ -46,12 +47,12 @@ class Rollout:
     every: int = 2
     futures: int = 0
     margin: float = 0.05
-    """reward by which another candidate must beat the base's choice: what that one is good for after the horizon"""
+    """reward by which another candidate must beat the base's choice, which is worth more after the horizon"""
     seed: int = 0
-    base: Mapping[str, float] = field(default_factory=lambda: START["greedy_tuned"])
-    """constants of the greedy planner that follows, and ranks the candidates"""
+    base: Constants = field(default_factory=lambda: tuned_constants.of_planner("greedy_tuned").untuned)
+    """constants of the tuned greedy planner, which acts after the candidate, and ranks the candidates"""
     follow: Policy | None = None
-    """a policy of placement on flat observations that follows in its place"""
+    """a policy of placement on flat observations that acts after the candidate instead of that planner"""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -82,19 +83,13 @@ class Rollout:
         self._future: Tape = allocate(Tape, simulator.sizes | {"B": 1})
         self._rng = np.random.default_rng(self.seed)
 
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-        action_masks: Any = None,
-    ) -> tuple[npt.NDArray[Any], Any]:
+    @as_predict
+    def predict(self, asked: Asked) -> tuple[npt.NDArray[Any], Any]:
         """Actions [B] for the environments as they are now; the observation is read by `follow` alone."""
         simulator, copies = self._simulator, self._copies
         if simulator is None or copies is None:
             raise ValueError(f"{self.name} plans in copies of an environment: attach(env) first")
-        rows = np.arange(simulator.batch)
+        observation, rows = asked.observation, np.arange(simulator.batch)
         first = self._first(simulator, observation)
         copies.load(rows, truth=self.truth)
         if self.futures:
@@ -106,15 +101,15 @@ class Rollout:
         actions = first[rows, means.argmax(axis=1)]
         actions = with_usual_knobs(actions, self.task)
         shape = np.shape(observation["globals"] if isinstance(observation, Mapping) else observation)
-        return (actions[0] if len(shape) == 1 else actions), state
+        return (actions[0] if len(shape) == 1 else actions), asked.state
 
     def _act(self, observation: Any, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        """What `follow` does [B]."""
+        """Actions [B] of `follow`."""
         assert self.follow is not None
         return self.follow.predict(observation, deterministic=True, action_masks=masks)[0]
 
     def _first(self, simulator: Simulator, observation: Any) -> npt.NDArray[np.int64]:
-        """Candidates [B, K]: the base's choice, nothing, then the other offers by value; nothing again where none is."""
+        """Candidates [B, K]: the base's choice, doing nothing (0), the other offers by value, and 0 where none is left."""
         offer = simulator.output.offer
         values = self._now.values(offer, simulator.output.offer_gain)
         order = np.argsort(-values, axis=1, kind="stable")
@@ -131,7 +126,7 @@ class Rollout:
         return np.pad(order, ((0, 0), (0, self.candidates - order.shape[1])))
 
     def _imagine(self, simulator: Simulator, copies: Copies) -> None:
-        """Add drawn outages to the forecasts, the same for all candidates of a future; scripted ones are not known."""
+        """Add drawn outages to the forecasts, the same for all candidates; a policy does not know scripted outages."""
         batch, rows, last = simulator.batch, copies.horizon + 1, self._future.attack.shape[1] - 1
         drawn = np.zeros((batch, 1, self.futures, rows, simulator.sizes["N"]), np.uint8)
         for b in range(batch):
@@ -141,7 +136,7 @@ class Rollout:
             for f in range(self.futures):
                 draw(self._future, 0, int(self._rng.integers(1 << SPLIT_SHIFT)), unscripted)
                 drawn[b, 0, f] = self._future.status[0, window]
-        drawn &= ~drawn[..., :1, :]  # what is broken already does not begin
+        drawn &= ~drawn[..., :1, :]  # an outage that is under way at the first step does not begin
         status = copies.tape.status
         both = status.reshape(batch, self.candidates, *drawn.shape[2:]) | drawn
         copies.tape.write_status(both.reshape(status.shape))

@@ -1,6 +1,6 @@
-"""Trained policies that come with the package: RECIPE/SCENARIO, weights as safetensors, the rest as JSON.
+"""Trained policies that come with the package, in folders RECIPE/SCENARIO: weights as safetensors, the rest as JSON.
 
-policy.json says what the policy is and was trained on, with which versions and command, and holds its learning curve;
+policy.json describes the policy, its training, the versions and the command, and holds its learning curve.
 `scripts/pretrain.py` makes the folders anew.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from og_agents.learning import checkpoint
-from og_agents.learning.compatibility import differences
+from og_agents.learning.policy_compatibility import differences
 from og_agents.learning.run_record import training_of
 from og_agents.pretrained.recipes import RECIPES, recipe_of
 from og_env.errors import nearest_valid
@@ -24,16 +24,18 @@ from og_env.scenario.specs import ScenarioSpec
 
 FOLDER = Path(__file__).parent
 CURVE = ("timesteps", "time/elapsed_s", "validation/return")
+"""columns of metrics.csv that a learning curve has"""
 RECORDED = ("versions", "commit")
+"""keys of a run's config.json that policy.json takes over"""
 
 
 def names(recipe: str) -> tuple[str, ...]:
-    """Scenarios with a trained policy of a recipe."""
+    """Names of the scenarios with a trained policy of a recipe."""
     return tuple(sorted(path.parent.name for path in (FOLDER / recipe).glob(f"*/{checkpoint.CARD}")))
 
 
 def folders_for(spec: ScenarioSpec, task: str = "placement") -> dict[str, Path]:
-    """By recipe, the folders of the policies that were trained on this world and task; the best on validation first."""
+    """Folders, by recipe, of the policies that were trained on this world and task; the best on validation is first."""
     folders = {recipe: FOLDER / recipe / spec.name for recipe in RECIPES if spec.name in names(recipe)}
     metas = {recipe: checkpoint.read_meta(folder) for recipe, folder in folders.items()}
     fitting = [
@@ -53,7 +55,7 @@ def folder_of(recipe: str, scenario: str) -> Path:
 
 
 def learning_curve(run: Path) -> list[dict[str, float]]:
-    """Validations of a run, from its metrics.csv: steps, seconds, mean return."""
+    """The validations of a run, from its metrics.csv: steps, seconds and mean return of each."""
     with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row.get("validation/return")]
     return [{name: float(row.get(name) or math.nan) for name in CURVE} for row in rows]
@@ -67,13 +69,15 @@ def best_of(runs: Sequence[Path]) -> Path:
 
 
 def by_validation(runs: Iterable[Path]) -> list[Path]:
-    """Runs, the one whose kept checkpoint was best on the validation episodes first."""
+    """The runs, sorted by the validation return of their kept checkpoints, the best first."""
     return sorted(runs, key=lambda run: -checkpoint.read_meta(run)["validation_return"])
 
 
 def surpassing(run: Path, to: Path | None = None) -> Path | None:
-    """The folder that a run would be packed into, where it holds a policy of the same training, another seed apart, that
-    was at least as good on validation; None otherwise."""
+    """The folder that a run would be packed into, where its policy is at least as good on validation; None otherwise.
+
+    Only a policy of the same training counts, which may differ in the seed.
+    """
     meta = checkpoint.read_meta(run)
     folder = (to or FOLDER) / recipe_of(meta) / meta["scenario"]["name"]
     if not (folder / checkpoint.CARD).is_file():
@@ -84,7 +88,7 @@ def surpassing(run: Path, to: Path | None = None) -> Path | None:
 
 
 def pack(run: Path, command: str, to: Path | None = None) -> Path:
-    """Copy a run's policy to the folder of its recipe and scenario, with its record and learning curve; returns that."""
+    """Copy a run's policy, its record and its learning curve to the folder of its recipe and scenario; returns that folder."""
     meta = checkpoint.read_meta(run)
     record: dict[str, Any] = read_json(run / "config.json")
     folder = (to or FOLDER) / recipe_of(meta) / meta["scenario"]["name"]

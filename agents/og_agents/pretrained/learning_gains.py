@@ -1,7 +1,7 @@
-"""What learning is worth, scenario by scenario: a record of what training seeds measured, and the rows of its table.
+"""Gains of learning, scenario by scenario: the record of training seeds over baselines, and the rows of its table.
 
-One benchmark of a scenario has many episodes and every policy that decides fast; the other fewer, with the planners that
-look ahead. A record takes up both, and keeps what other training seeds measured on the same episodes before; the
+A scenario has two benchmarks: one of many episodes and every policy that decides fast, and one of fewer episodes with the
+planners that look ahead. A record takes up both, and keeps the figures of other training seeds on the same episodes. The
 differences of a group of seeds stand in any order.
 """
 
@@ -20,14 +20,14 @@ from og_env.scenario.reading import read_json
 
 Json = dict[str, Any]
 RECORD = Path(__file__).parent / "learning_gains.json"
-"""what came of the seeds that were trained so far"""
+"""the record of the seeds that were trained so far"""
 FAST, AHEAD = "fast", "ahead"
-"""folders of a scenario's two benchmarks"""
+"""names of the folders of a scenario's two benchmarks"""
 ROLLOUT, CLAIRVOYANT = "rollout", "clairvoyant"
 SAME = ("episodes", "seed", "best_baseline")
-"""what a scenario's groups of seeds were measured on"""
+"""keys that must be equal for groups of seeds to stand in one record"""
 TOLERANCE = 0.1
-"""in the best baseline's mean return, up to which it is taken for the same world"""
+"""largest difference in the best baseline's mean return at which two measurements count as the same world"""
 HEADER = (
     "scenario",
     "best baseline",
@@ -46,7 +46,7 @@ def read(path: Path) -> Json:
     record = read_json(path)
     for name, entry in record.items():
         if not isinstance(entry, dict) or not {*SAME, "best_mean", "recipes", "shipped"} <= set(entry):
-            raise ValueError(f"{path}: no record of scripts/evidence.py: {name} is not complete")
+            raise ValueError(f"{path}: no record of scripts/learning_gains.py: {name} is not complete")
     return record
 
 
@@ -54,7 +54,7 @@ def measured(folder: Path) -> Json:
     """The record of the benchmarks that a folder holds; ValueError where there is none."""
     scenarios = sorted(path for path in folder.iterdir() if (path / FAST).is_dir()) if folder.is_dir() else []
     if not scenarios:
-        raise ValueError(f"{folder}: no benchmarks in it: run scripts/evidence.py")
+        raise ValueError(f"{folder}: no benchmarks in it: run scripts/learning_gains.py")
     entries = [entry(read_summary(path / FAST / "summary.json"), _ahead(path)) for path in scenarios]
     return {path.name: made for path, made in zip(scenarios, entries, strict=True)}
 
@@ -65,7 +65,7 @@ def _ahead(path: Path) -> Json | None:
 
 
 def entry(fast: Json, ahead: Json | None) -> Json:
-    """What a record keeps of a scenario; differences are returns per episode to the best baseline."""
+    """The record of a scenario, from its two benchmarks; differences are returns per episode to the best baseline."""
     best = fast["best_baseline"]
     groups: dict[str, list[Json]] = {}
     for group in fast["seeds"]:
@@ -86,17 +86,17 @@ def entry(fast: Json, ahead: Json | None) -> Json:
 
 
 def _looking_ahead(fast: Json, ahead: Json, shipped: str) -> Json:
-    """Headroom in percent of the best baseline's return, the share of it that the shipped policy closes, and that one
-    against the rollout planner.
+    """Headroom, the share of it that the shipped policy closes, and that policy against the rollout planner.
 
-    Few episodes are enough for the headroom: it is what the policy gains on the best baseline in many, and what the
-    clairvoyant planner, which goes on with that very policy, gains on it in few. The interval takes both for independent.
+    Headroom is in percent of the best baseline's return: the policy's gain on the best baseline in many episodes plus the
+    gain of the clairvoyant planner, which goes on with that very policy, on the policy in few. Few are enough for
+    the headroom. The interval takes both gains for independent.
     """
     gained, beyond = fast["paired"][shipped], ahead["learned_against"][CLAIRVOYANT]
     gap = {"mean_diff": -beyond["mean_diff"], "ci_low": -beyond["ci_high"], "ci_high": -beyond["ci_low"]}
     room = added(gained, gap)
     scale = 100 / abs(fast["policies"][fast["best_baseline"]]["return_mean"])
-    # a network is faster in the large batches of the first benchmark; a rollout is as fast in any
+    # a network is faster in the large batches of the first benchmark, and a rollout is as fast in any batch
     speed = fast["policies"][shipped]["decisions_per_s"] / ahead["policies"][ROLLOUT]["decisions_per_s"]
     return {
         "episodes": ahead["episodes"],
@@ -117,8 +117,11 @@ def added(one: Json, other: Json) -> Json:
 
 
 def merged(old: Json, new: Json) -> Json:
-    """A record with new entries in it. Old groups of seeds stay where they were measured on the same episodes, against
-    the same best baseline, share no seed with a new group, and have their seeds' own differences where there is one."""
+    """The old record with the new entries in it.
+
+    An old group of seeds stays where it was measured on the same episodes against the same best baseline, shares no seed
+    with a new group, and has its seeds' own differences if there is a new group.
+    """
     result = dict(old)
     for name, made in new.items():
         before = old.get(name)
@@ -149,6 +152,7 @@ class Pooled(NamedTuple):
     high: float
 
     def cell(self) -> str:
+        """The text of a cell: median (range) [interval of the mean]."""
         spread = f"{self.least:+.2f} to {self.most:+.2f}"
         return f"{self.median:+.2f} ({spread}) [{self.low:+.2f}, {self.high:+.2f}]"
 
@@ -156,8 +160,8 @@ class Pooled(NamedTuple):
 def pooled(groups: Sequence[Json]) -> Pooled:
     """Groups of seeds as one; a group alone may have median, least and most in place of its seeds' own differences.
 
-    The interval of several groups is the mean of theirs by number of seeds: what it would be if their errors, which share
-    episodes but no seeds, were the same, so rather too wide than too narrow.
+    The interval of several groups is the mean of their intervals, weighted by number of seeds. It would be exact if the
+    errors of the groups were the same. They share episodes but no seeds, so it is rather too wide than too narrow.
     """
     first = groups[0]
     if len(groups) == 1 and "mean_diffs" not in first:
@@ -170,12 +174,12 @@ def pooled(groups: Sequence[Json]) -> Pooled:
 
 
 def rows_of(record: Json) -> list[tuple[str, ...]]:
-    """Cells under HEADER, a row for every scenario."""
+    """Rows of cells under HEADER, one for every scenario."""
     return [row(name, made) for name, made in record.items()]
 
 
 def row(name: str, made: Json) -> tuple[str, ...]:
-    """Cells under HEADER."""
+    """The cells of a scenario under HEADER."""
     recipes, shipped, ahead = made["recipes"], made["shipped"], made["ahead"]
     cells = [
         f"`{name}`",
@@ -196,7 +200,7 @@ def row(name: str, made: Json) -> tuple[str, ...]:
 
 
 def filled(rows: list[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Header and rows without the columns that no row has: without the second benchmark there is nothing in four."""
+    """Header and rows without columns that are empty in every row, as four are without the second benchmark."""
     kept = [index for index in range(len(HEADER)) if any(row[index] for row in rows)]
     return tuple(HEADER[index] for index in kept), [tuple(row[index] for index in kept) for row in rows]
 
@@ -206,7 +210,7 @@ def _difference(pair: Json) -> str:
 
 
 def _recipe_and_seeds(runs: Sequence[str]) -> tuple[str, list[int]]:
-    """Of the names of run folders; ValueError for another name."""
+    """Recipe and seeds from the names of run folders; ValueError for another name."""
     recipe, seeds = "", []
     for name in runs:
         match = RUN.fullmatch(name)

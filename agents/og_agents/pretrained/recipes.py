@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 
 class Recipe(NamedTuple):
+    """A way to train a policy by scripts/train.py."""
+
     doc: str
     words: tuple[str, ...] = ()
     """options of scripts/train.py beside the scenario and the seed"""
@@ -30,7 +32,7 @@ def folder_of(runs: Path, scenario: str, recipe: str, seed: str) -> Path:
 
 
 def command(runs: Path, scenario: str, recipe: str, seed: str, minutes: float | None = None) -> list[str]:
-    """What trains it, without --out."""
+    """The command that trains the policy, without --out."""
     what = RECIPES[recipe]
     words = ["python", "scripts/train.py", "--scenario", scenario, *what.words]
     if what.begins_with is not None:

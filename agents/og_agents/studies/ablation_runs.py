@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from og_agents import pretrained
-from og_agents.learning import checkpoint, ppo, rpi
+from og_agents.learning import checkpoint, ppo, rollout_policy_iteration
 from og_agents.learning.train_settings import shipped_file
 from og_agents.studies.ablations import VARIANTS, WORLDS, Study
 from og_agents.toml_text import lines, written
@@ -100,7 +100,7 @@ def wanted(study: Study, variant: str, seed: int) -> dict[str, Any]:
     what, settings = VARIANTS[variant], study.settings_of(variant)
     spec = loading.load(study.world(what.trained_in))
     if what.algorithm == "rpi":
-        return rpi.described(settings, spec, seed, None)
+        return rollout_policy_iteration.described(settings, spec, seed, None)
     return ppo.make_meta(settings, what.task, spec, seed)
 
 

@@ -12,12 +12,10 @@ import numpy as np
 
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing, statistics
-from og_agents.planners.tuned import BOUNDS, SPREAD, START, constants_of
+from og_agents.tuned_constants import PLANNERS, Constants, PlannerConstants, constants_of, of_planner
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-
-Constants = Mapping[str, float]
 
 GRID: Mapping[str, Sequence[float]] = {
     "high": (0.6, 0.7, 0.75, 0.8, 0.85, 0.9),
@@ -116,8 +114,8 @@ def tune_planner(
 
     Raises ValueError for a planner without constants, an unknown constant in `begin`, or a population below 3.
     """
-    if name not in START:
-        raise ValueError(f"{name} is no planner with constants{nearest_valid(name, START)}")
+    if name not in PLANNERS:
+        raise ValueError(f"{name} is no planner with constants{nearest_valid(name, PLANNERS)}")
     spec = loading.load(scenario)
     start = constants_of(spec.name, name)
     for key, value in (begin or {}).items():
@@ -139,7 +137,7 @@ def tune_planner(
         found, trials = descend(score, {"rank": range(RANKS)}, start, rounds=1)
     else:
         first = {**start, **(begin or {})}
-        found, trials = cross_entropy(score, first, population=population, rounds=rounds, seed=seed)
+        found, trials = cross_entropy(score, first, of_planner(name), population=population, rounds=rounds, seed=seed)
     validation = statistics.paired(returns(found, "validation"), returns(start, "validation"))
     return Tuned(found if validation.difference.value > 0 else start, trials, validation)
 
@@ -147,19 +145,22 @@ def tune_planner(
 def cross_entropy(
     score: Callable[[Constants], float],
     start: Constants,
+    space: PlannerConstants,
     *,
     population: int = 12,
     rounds: int = 6,
     seed: int = 0,
 ) -> tuple[dict[str, float], int]:
     """Cross-entropy search for the highest score (Rubinstein 1999): populations from a normal distribution that moves
-    to the mean and the spread of its best third. The distribution's mean takes part in every round.
+    to the mean and the spread of its best third. The distribution's mean takes part in every round; the first spread and
+    the bounds of each constant are those of `space`.
 
     Returns the best constants and how many were scored.
     """
     rng, names = np.random.default_rng(seed), list(start)
-    low, high = np.array([BOUNDS[name] for name in names]).T
-    mean, spread = np.array([start[name] for name in names]), np.array([SPREAD[name] for name in names])
+    low, high, spread, mean = (
+        np.array([values[name] for name in names]) for values in (space.low, space.high, space.spread, start)
+    )
     best, best_score = mean, -np.inf
     for _ in range(rounds):
         drawn = rng.normal(mean, spread, (population - 1, len(names)))

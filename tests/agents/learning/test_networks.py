@@ -9,10 +9,18 @@ import torch
 from sb3_contrib import MaskablePPO
 
 from og_agents import planners
-from og_agents.learning.networks import BETA, COLUMNS, GAIN, VALID, ProposalScorer, SharedScorerPolicy, shapes_of
-from og_agents.learning.prior import PlannerPrior
-from og_agents.planners.tuned import START
+from og_agents.learning.networks import (
+    COLUMNS,
+    GAIN,
+    VALID,
+    ProposalScorer,
+    ScorerSettings,
+    SharedScorerPolicy,
+    shapes_of,
+)
+from og_agents.learning.planner_prior import PlannerPrior
 from og_agents.sb3_adapter import make_sb3
+from og_agents.tuned_constants import PLANNERS
 from og_env.env import NetworkEnv
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.short_training import short_world
@@ -83,7 +91,7 @@ def test_it_starts_as_the_planner(scorer):
     features = made_up(scorer.shapes)
     gains = features[:, -scorer.shapes.widths[2] :].view(6, PROPOSALS, COLUMNS)[..., GAIN]
     logits = scorer.forward_actor(features)
-    assert torch.allclose(logits[:, 1:], BETA * gains, atol=0.05)
+    assert torch.allclose(logits[:, 1:], ScorerSettings().beta * gains, atol=0.05)
     assert logits[:, 0].abs().max() < 0.05
     assert scorer.beta.requires_grad
 
@@ -162,7 +170,7 @@ def test_other_spaces_are_refused_in_one_line(kwargs, message):
 
 def test_the_tuned_prior_is_what_the_tuned_planner_does():
     values = (0.9, 1.4, -0.001, 0.002, 0.01, 0.02, 0.05, 0.6, 0.8, 0.5, 0.02)
-    constants = dict(zip(START["greedy_tuned"], values, strict=True))
+    constants = dict(zip(PLANNERS["greedy_tuned"], values, strict=True))
     prior = PlannerPrior(constants)
     env = NetworkVectorEnv(16, "placement", "global-24", threads=1)
     observation, _ = env.reset(seed=3)
@@ -195,7 +203,7 @@ def test_sharpness_multiplies_the_logits_of_offers_and_nothing_else():
     torch.manual_seed(2)
     plain = ProposalScorer(shapes)
     torch.manual_seed(2)
-    sharp = ProposalScorer(shapes, sharpness=20.0)
+    sharp = ProposalScorer(shapes, ScorerSettings(sharpness=20.0))
     features, offers = made_up(shapes), 1 + shapes.proposals
     ones, others = plain.forward_actor(features), sharp.forward_actor(features)
     assert torch.allclose(20 * ones[:, :offers], others[:, :offers], rtol=1e-4, atol=1e-4)
@@ -207,8 +215,8 @@ def test_sharpness_multiplies_the_logits_of_offers_and_nothing_else():
 def test_a_mixture_explores_and_likes_best_what_the_sharp_one_does(scorer):
     shapes = scorer.shapes
     torch.manual_seed(0)
-    sharp = ProposalScorer(shapes, sharpness=20.0)
-    mixed = ProposalScorer(shapes, sharpness=20.0, exploration=0.25, exploration_sharpness=0.01)
+    sharp = ProposalScorer(shapes, ScorerSettings(sharpness=20.0))
+    mixed = ProposalScorer(shapes, ScorerSettings(sharpness=20.0, exploration=0.25, exploration_sharpness=0.01))
     mixed.load_state_dict(sharp.state_dict())
     features, count = made_up(shapes, offers=7), 1 + shapes.proposals
     possible = list(range(8))

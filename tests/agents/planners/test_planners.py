@@ -9,12 +9,12 @@ import pytest
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing
 from og_agents.load_policies import make_planner
-from og_agents.planners import median, search
-from og_agents.planners.base import TunedGreedy
+from og_agents.planners import local_search, p_median
 from og_agents.planners.rollout import Rollout
-from og_agents.planners.targets import StaticPlacement, Target, fits, moves, starting
-from og_agents.planners.tuned import BOUNDS, SPREAD, START, TUNED, constants_of
+from og_agents.planners.static_placement import StaticPlacement, Target, fits, moves, starting
+from og_agents.planners.tuned_greedy import TunedGreedy
 from og_agents.policy import Policy, wishes
+from og_agents.tuned_constants import of_planner
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER, WARM
 from og_env.scenario import loading
@@ -57,21 +57,9 @@ def test_names_tasks_and_constants_are_checked():
         planners.make("p_median", "random-24")
 
 
-def test_tuned_constants_are_known_and_within_their_bounds():
-    assert {"global-24", "one-cloud", "tee-break"} <= set(TUNED) <= set(loading.names())
-    for by_policy in TUNED.values():
-        for policy, constants in by_policy.items():
-            assert set(constants) == set(START[policy])
-    for constants in (START["greedy_tuned"], START["spot_hedge"]):
-        for name, value in constants.items():
-            low, high = BOUNDS[name]
-            assert low <= value <= high and SPREAD[name] > 0
-    assert constants_of("random-24", "greedy_tuned") == constants_of("global-24", "greedy_tuned")
-
-
 def test_plain_constants_make_the_tuned_planner_the_greedy_one():
     spec = short("global-24")
-    tuned = planners.make("greedy_tuned", spec, constants=START["greedy_tuned"])
+    tuned = planners.make("greedy_tuned", spec, constants=of_planner("greedy_tuned").untuned)
     ours = playing.run(tuned, spec, episodes=4, split="validation").returns
     assert ours == pytest.approx(playing.run(heuristics.make("greedy"), spec, episodes=4, split="validation").returns)
 
@@ -85,7 +73,7 @@ def test_a_constant_rank_takes_that_offer_in_every_step():
 
 
 def test_the_base_of_rollouts_decides_as_the_policy_does():
-    constants = {**START["greedy_tuned"], "risk": 1.5, "add": -0.003, "congestion": 0.01, "alarm": 0.02}
+    constants = {**of_planner("greedy_tuned").untuned, "risk": 1.5, "add": -0.003, "congestion": 0.01, "alarm": 0.02}
     constants |= {"reserve": 0.2, "backlog": 1.0, "arriving": 0.8}
     env = NetworkVectorEnv(8, "placement", "global-24", threads=1)
     observation, _ = env.reset(seed=0)
@@ -125,7 +113,7 @@ def test_moves_name_every_operation_once():
 
 def test_prices_of_placements_are_returns_of_the_untouched_fleet():
     spec = short("one-cloud")
-    pricing = search.Pricing(spec, 2, 0)
+    pricing = local_search.Pricing(spec, 2, 0)
     start = starting(pricing.world)
     bare = start._replace(replicas=np.zeros_like(start.replicas))
     values = pricing.returns([start, bare])
@@ -140,8 +128,8 @@ def test_prices_of_placements_are_returns_of_the_untouched_fleet():
 
 def test_local_search_finds_a_placement_that_fits_and_earns_more():
     spec = short("one-cloud")
-    pricing = search.Pricing(spec, 3, 0)
-    found = search.best_static(spec, rounds=8, episodes=3)
+    pricing = local_search.Pricing(spec, 3, 0)
+    found = local_search.best_static(spec, rounds=8, episodes=3)
     assert fits(pricing.world, found)
     before, after = pricing.returns([starting(pricing.world), found])
     assert after > before
@@ -151,11 +139,11 @@ def test_p_median_serves_near_and_the_robust_one_off_any_single_dependency():
     pytest.importorskip("highspy")
     spec = loading.load("provider-blackout")
     world = world_of(spec)
-    plain, robust = median.p_median(spec), median.p_median(spec, robust=True)
+    plain, robust = p_median.p_median(spec), p_median.p_median(spec, robust=True)
     assert fits(world, plain) and fits(world, robust)
-    demand = median.demand_slices(world)[0].sum(axis=0)
+    demand = p_median.demand_slices(world)[0].sum(axis=0)
     room = world.capacity_rps[0] * world.utilisation_limit[0]
-    inside = median.members(world)[world.domain_size[0] > 0]
+    inside = p_median.members(world)[world.domain_size[0] > 0]
 
     def worst_loss(target):
         left = (target.replicas * room) @ (1 - inside.T)
@@ -167,8 +155,8 @@ def test_p_median_serves_near_and_the_robust_one_off_any_single_dependency():
 
 def test_roles_are_spread_until_one_loss_is_survived():
     world = world_of(loading.load("store-loss"))
-    roles = median.hedge_roles(world, starting(world).roles)
-    inside = median.members(world) > 0
+    roles = p_median.hedge_roles(world, starting(world).roles)
+    inside = p_median.members(world) > 0
     shared = inside[(world.domain_size[0] > 1) & (inside.sum(axis=1) < inside.shape[1])]
     for role in (STORE, GATEWAY):
         assert (shared @ roles[role]).max() < roles[role].sum()
@@ -179,7 +167,7 @@ def test_roles_are_spread_until_one_loss_is_survived():
 def test_without_highspy_the_programme_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "highspy", None)
     with pytest.raises(ValueError, match=r"pip install '\.\[opt\]'"):
-        median.p_median(TOY)
+        p_median.p_median(TOY)
 
 
 def test_a_planner_that_reads_the_tape_prepares_for_what_is_scripted():

@@ -13,7 +13,7 @@ from og_agents.evaluation.episodes import TRACED, Episodes
 from og_agents.pretrained import learning_gains
 from og_agents.pretrained.recipes import RECIPES
 from og_env.kernel.arrays import METRICS, TERMS
-from scripts import evidence as script
+from scripts import learning_gains as script
 from scripts import pretrain
 
 

@@ -11,7 +11,7 @@ import pytest
 from og_agents import heuristics
 from og_agents.evaluation import playing
 from og_agents.evaluation.hypervolume import non_dominated
-from og_agents.learning import compatibility, ppo
+from og_agents.learning import policy_compatibility, ppo
 from og_agents.load_policies import load_policies
 from og_agents.studies import pareto_front
 from og_env.kernel.arrays import TERMS
@@ -140,7 +140,7 @@ def test_a_policy_of_random_weights_plays_under_every_preference(tmp_path, capsy
     random = short_world(**{"reward.weights": "random"})
     folder = ppo.train(random, "placement", small_settings(), seed=0, out=tmp_path / "any", quiet=True)
     fixed = pareto_front.world_of(random, pareto_front.Preference(4.0, 1.0, 0.25)).spec
-    assert compatibility.differences(random, fixed) == []
+    assert policy_compatibility.differences(random, fixed) == []
     policies, learned = load_policies([str(folder), "greedy"], fixed, "placement")
     assert learned == ["any"] and pareto_front.training_notes(policies, random) == []
     wider = loading.override(random, {"reward.weights_range": 9.0})

@@ -1,9 +1,11 @@
 """The searches for constants, on landscapes whose summit is known, and the command that prints them."""
 
+import tomllib
+
 import pytest
 
-from og_agents.planners.tuned import BOUNDS, START
 from og_agents.studies import tuning
+from og_agents.tuned_constants import PLANNERS, of_planner
 from scripts import tune
 
 
@@ -14,14 +16,14 @@ def test_cross_entropy_climbs_to_the_summit_and_keeps_its_bounds():
         seen.append(dict(constants))
         return -((constants["risk"] - 2.0) ** 2) - (100 * (constants["add"] - 0.004)) ** 2
 
-    start = {"risk": 0.5, "add": 0.0}
-    best, trials = tuning.cross_entropy(score, start, population=20, rounds=12)
+    start, space = {"risk": 0.5, "add": 0.0}, of_planner("greedy_tuned")
+    best, trials = tuning.cross_entropy(score, start, space, population=20, rounds=12)
     assert seen[0] == start and trials == len(seen) == 240
     assert best["risk"] == pytest.approx(2.0, abs=0.5)
     assert best["add"] == pytest.approx(0.004, abs=0.002)
     for name in start:
-        assert all(BOUNDS[name][0] <= point[name] <= BOUNDS[name][1] for point in seen)
-    assert tuning.cross_entropy(score, start)[0] == tuning.cross_entropy(score, start)[0]
+        assert all(space.low[name] <= point[name] <= space.high[name] for point in seen)
+    assert tuning.cross_entropy(score, start, space)[0] == tuning.cross_entropy(score, start, space)[0]
 
 
 def test_the_constant_planner_is_tried_at_every_rank():
@@ -31,11 +33,14 @@ def test_the_constant_planner_is_tried_at_every_rank():
         tuning.tune_planner("spot_hegde", "toy-3")
 
 
-def test_the_script_prints_what_goes_into_the_file(capsys):
+def test_the_script_prints_tables_of_the_files(capsys):
     assert tune.main(["--scenario", "toy-3", "--policies", "planners", "--episodes", "1"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0].strip('"') for line in lines[::2]] == list(START)
-    assert all("trials; validation" in line for line in lines[1::2])
+    parts = [part for part in capsys.readouterr().out.split("\n\n") if part]
+    for (name, constants), part in zip(PLANNERS.items(), parts, strict=True):
+        assert part.startswith(f"# {name}.toml, {name}: ") and "trials; validation" in part
+        assert tuple(tomllib.loads(part)["tuned"]["toy-3"]) == constants
+    assert tune.main(["--scenario", "toy-3", "--policies", "greedy", "--episodes", "1"]) == 0
+    assert tuple(tomllib.loads(capsys.readouterr().out)) == ("greedy",)
     assert tune.main(["--scenario", "toy-3", "--policies", "greedi"]) == 2
 
 

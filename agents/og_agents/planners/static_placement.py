@@ -1,4 +1,4 @@
-"""Static placements: where everything should stand, and the policy that moves there and repairs what breaks."""
+"""Static placements: a target for all replicas and roles, and the policy that moves there and repairs what breaks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_env.dynamics.operations import LAUNCH, RETIRE
+from og_agents.policy import Asked, as_predict
+from og_env.dynamics.operations import LAUNCH, RETIRE, VERBS, count
 from og_env.kernel.arrays import FETCHING, World
 
 Bools = npt.NDArray[np.bool_]
 ROLES = 3
+"""verifier, store and gateway"""
 
 
 class Target(NamedTuple):
-    """Where replicas, verifiers, stores and gateways should stand."""
+    """The sites at which replicas, verifiers, stores and gateways should stand."""
 
     replicas: Bools
-    """[M, N]"""
+    """[M, N] true where the model has a replica at the site"""
     roles: Bools
-    """[3, N]"""
+    """[3, N] true where the site is a verifier, a store, a gateway"""
 
 
 def starting(world: World) -> Target:
@@ -38,25 +40,29 @@ def fits(world: World, target: Target) -> bool:
 
 
 def moves(target: Target) -> npt.NDArray[np.int64]:
-    """Operations that lead to the target, first ones first: roles, launches of all models in turn, removals.
+    """Operations [K] that lead to the target, in their order: roles, launches of all models in turn, then removals.
 
-    What is there already, or not there, is impossible by the mask and skipped, so the list also repairs.
+    The mask forbids to add what is there and to remove what is not. So the first possible operation of the list is the
+    next one, and the list also repairs.
     """
     models, sites = target.replicas.shape
-    roles = 1 + 3 * models * sites
-    adds = [roles + 2 * role * sites + s for role in range(ROLES) for s in np.flatnonzero(target.roles[role])]
-    turn = np.cumsum(target.replicas, axis=1)
-    launches = sorted(
-        (int(turn[m, s]), 1 + LAUNCH * models * sites + m * sites + s) for m, s in np.argwhere(target.replicas)
+    of_models, of_roles = np.split(np.arange(1, count(sites, models)), [len(VERBS) * models * sites])
+    of_models, of_roles = of_models.reshape(len(VERBS), models, sites), of_roles.reshape(ROLES, 2, sites)
+    turn = np.cumsum(target.replicas, axis=1)[target.replicas]
+    launches = of_models[LAUNCH][target.replicas]
+    return np.concatenate(
+        [
+            of_roles[:, 0][target.roles],
+            launches[np.lexsort((launches, turn))],
+            of_models[RETIRE][~target.replicas],
+            of_roles[:, 1][~target.roles],
+        ]
     )
-    retires = [1 + RETIRE * models * sites + m * sites + s for m, s in np.argwhere(~target.replicas)]
-    drops = [roles + (2 * role + 1) * sites + s for role in range(ROLES) for s in np.flatnonzero(~target.roles[role])]
-    return np.array([*adds, *(operation for _, operation in launches), *retires, *drops], np.int64)
 
 
 @dataclass(frozen=True)
 class StaticPlacement:
-    """Moves to a placement by operations and repairs it: the first possible move of its list."""
+    """The policy that moves to a placement by operations and repairs it: it takes the first possible one of `moves`."""
 
     name: str
     target: Target
@@ -66,16 +72,10 @@ class StaticPlacement:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_moves", moves(self.target))
 
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-        action_masks: Any = None,
-    ) -> tuple[npt.NDArray[np.int64], Any]:
+    @as_predict
+    def predict(self, asked: Asked) -> tuple[npt.NDArray[np.int64], Any]:
         """Operations [B] for masks [B, V], or one for one mask [V]; the observation is not read."""
-        masks = None if action_masks is None else np.asarray(action_masks, np.bool_)
+        masks = None if asked.action_masks is None else np.asarray(asked.action_masks, np.bool_)
         order: npt.NDArray[np.int64] = self._moves  # type: ignore[attr-defined]
         if masks is None or masks.shape[-1] <= order.max(initial=0):
             raise ValueError(
@@ -83,4 +83,4 @@ class StaticPlacement:
             )
         possible = masks[..., order]
         first = order[possible.argmax(axis=-1)]
-        return np.where(possible.any(axis=-1), first, 0), state
+        return np.where(possible.any(axis=-1), first, 0), asked.state

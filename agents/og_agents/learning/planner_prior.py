@@ -1,4 +1,4 @@
-"""The tuned greedy planner as a network's prior: its value of each offer, in torch."""
+"""The tuned greedy planner as the prior of a network: its value of each offer, in torch."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from og_agents.planners.value import GAIN_SCALE, observed, tuned_value
+from og_agents.planners.offer_value import GAIN_SCALE, observed, tuned_value
 from og_env.observation.fields import TABLES, column
 
 AT = {field.name: index for index, field in enumerate(TABLES["proposals"])}
+"""column of each field of the proposals"""
 QUEUE, MARGIN = column("globals", "store_queue"), column("globals", "verifiers_margin")
 
 
 class PlannerPrior(nn.Module):
-    """Values of offers by the constants of `greedy_tuned`, squashed as the observed gains are; nothing is learned."""
+    """The planner's values of offers, squashed as the observed gains are; the module has no parameters."""
 
     def __init__(self, constants: Mapping[str, float]) -> None:
         super().__init__()

@@ -1,5 +1,8 @@
-"""The base policies of rollouts: `greedy_tuned` on the raw gains of offers, for all copies in a few array operations, or
-whatever chooses from observations."""
+"""The tuned greedy planner on raw states: a few array operations for all copies that a rollout runs.
+
+`offer_rules.greedy_tuned` is the same planner on observations. Copies may also be played by a policy that reads
+observations (`acting`).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.planners.value import TINY, Offers, tuned_value
+from og_agents.heuristics import MIDDLE_LEVEL
+from og_agents.planners.offer_value import TINY, Offers, tuned_value
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, VERBS
 from og_env.dynamics.verification import quorum_of
 from og_env.kernel.arrays import (
@@ -30,15 +34,13 @@ from og_env.planner.offers import REMOVALS
 from og_env.simulator.copies import Choice, Copies, Indices
 
 Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.integer]]
-"""from flat observations [B, W] and masks [B, A] to actions [B]"""
+"""a policy as a function from flat observations [B, W] and masks [B, A] to actions [B]"""
 ADD_VERIFIER = len(VERBS)
-"""first of the changes of roles, which follow those of models"""
-MIDDLE_LEVEL = 2
-"""of a routing knob: the scenario's own setting"""
+"""number of the first change of a role; changes of roles come after the verbs for models"""
 
 
 def with_usual_knobs(actions: npt.NDArray[Any], task: str) -> npt.NDArray[Any]:
-    """Choices [B] as actions of a task: in Joint, [B, 6] with the router as the scenario has it."""
+    """Choices [B] as actions of a task: in Joint [B, 6], with the router as the scenario sets it."""
     if task != "joint":
         return actions
     return np.concatenate([actions[:, None], np.full((len(actions), len(KNOBS)), MIDDLE_LEVEL, np.int64)], axis=1)
@@ -50,7 +52,7 @@ def masks_of(offer: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
 
 
 def acting(act: Act, copies: Copies) -> Choice:
-    """The choice of a policy in copies that write what it sees."""
+    """The choice of a policy in copies that write observations for it."""
 
     def choose(offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices:
         return act(copies.observation[: len(offer)], masks_of(offer)).astype(np.int64)
@@ -59,9 +61,9 @@ def acting(act: Act, copies: Copies) -> Choice:
 
 
 class TunedGreedy:
-    """Values of offers by tuned constants: the parts' weights, what a change must gain, and the stores' queue.
+    """The tuned greedy planner's values of offers, and its choice, from raw states.
 
-    The reserve's look-ahead is left out: a rollout shows what it guesses at.
+    It does not look at the forecast of demand, as the planner on observations does: a rollout plays what is to come.
     """
 
     def __init__(self, constants: Mapping[str, float], world: World, tape: Tape, state: State, offers: int) -> None:
@@ -71,7 +73,7 @@ class TunedGreedy:
         self.adds = (np.arange(offers) < first).astype(np.float64)
 
     def values(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Reward per step [B, P] of taking each offer; -inf where there is none. B may be the first environments only."""
+        """Value [B, P] of each offer, reward per step; -inf where there is none. B may be fewer, the first environments."""
         if len(offer) < len(self.state.step):
             return self._of_first(len(offer)).values(offer, gain)
         verb, place = self._parts(offer)
@@ -102,7 +104,7 @@ class TunedGreedy:
         return np.where(values.max(axis=1) > 0, values.argmax(axis=1) + 1, 0)
 
     def _of_first(self, count: int) -> TunedGreedy:
-        """The same for the first environments of the batch."""
+        """The planner for the first `count` environments of the batch."""
         tape, state = Tape(*(v[:count] for v in self.tape)), State(*(v[:count] for v in self.state))
         return TunedGreedy(self.constants, self.world, tape, state, len(self.adds))
 
@@ -125,8 +127,11 @@ class TunedGreedy:
         return np.clip((live - quorum_of.py_func(registered)) / np.maximum(registered, 1), -1, 1)
 
     def _parts(self, offer: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """What offers [B, P] do (LAUNCH, RETIRE, STAGE, then ADD_VERIFIER and the other changes of roles; -1 nothing) and
-        the place m N + s of those for a model, any place for the others."""
+        """The verb [B, P] and the place [B, P] of each offer.
+
+        A verb is LAUNCH, RETIRE, STAGE, or ADD_VERIFIER and the other changes of roles after it; -1 where there is no
+        offer. A place is m N + s for a verb on a model, and any place otherwise.
+        """
         models, sites = self.state.phase.shape[1:]
         index = np.maximum(offer - 1, 0)
         of_role = index - ADD_VERIFIER * models * sites
@@ -134,8 +139,10 @@ class TunedGreedy:
         return np.where(offer > 0, verb, -1), index % (models * sites)
 
     def _load(self, place: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.float64], ...]:
-        """Share of demand, utilisation, at most 1, unserved share and share of its replicas that are on their way, of
-        the model at each place [B, P]."""
+        """Four values [B, P] of the model at each place, each in [0, 1].
+
+        They are its share of demand, its utilisation, its unserved share, and the share of its replicas on their way.
+        """
         state = self.state
         models, sites = state.phase.shape[1:]
         up = ((state.status & DOWN) == 0)[:, None]

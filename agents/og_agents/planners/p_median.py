@@ -1,10 +1,10 @@
 """Static placements by mixed-integer programme: p-median, and p-median under the worst loss of one dependency.
 
-Replicas are placed and demand is assigned to them at a few hours of the day at the least of latency, rent and what is
-not served, all in the weights of the scenario's reward. The robust one prices, instead of the ordinary day alone, the
-day on which the dependency breaks whose loss costs most, after what is left has taken over what it can (a capacitated
-p-median with interdiction of one set; Snyder and Daskin 2005 for the uncapacitated one). Solved by HiGHS (Huangfu and
-Hall 2018) through highspy, of the extra `opt`.
+The programme places replicas and assigns demand to them at a few hours of the day. It minimises latency, rent and unserved
+demand, with the weights of the scenario's reward. The robust programme also prices the loss of the one dependency that
+costs most, after the remaining replicas have taken over what they can. This is a capacitated p-median with interdiction
+of one set; Snyder and Daskin (2005) treat the uncapacitated one. HiGHS (Huangfu and Hall 2018) solves both, through
+highspy, which the extra `opt` brings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.planners.targets import Target, starting
+from og_agents.planners.static_placement import Target, starting
 from og_env.dynamics.verification import quorum_of
 from og_env.errors import import_extra
 from og_env.kernel.arrays import GATEWAY, STORE, TERM, VERIFIER, World
@@ -25,19 +25,21 @@ from og_env.scenario.specs import ScenarioSpec
 from og_env.world import compile_world
 
 SLICES = 4
-"""hours of the day at which demand is assigned, evenly spaced"""
+"""number of evenly spaced hours of the day at which demand is assigned"""
 GAP = 0.02
-"""relative gap at which the search may stop"""
+"""relative gap between the best solution and the bound at which the solver may stop"""
 MOST_VERIFIERS = 9
+"""number of sites with a role from which hedging adds no more"""
 Floats = npt.NDArray[np.float64]
 
 
 class Programme(NamedTuple):
-    """Minimise cost @ x with low <= rows @ x <= high and 0 <= x <= upper; `whole` of the variables are integers."""
+    """The programme: minimise cost @ x with low <= A @ x <= high and 0 <= x <= upper; A is sparse, by rows."""
 
     cost: Floats
     upper: Floats
     whole: int
+    """number of variables that are integers, which come first"""
     start: npt.NDArray[np.int32]
     columns: npt.NDArray[np.int32]
     value: Floats
@@ -46,7 +48,7 @@ class Programme(NamedTuple):
 
 
 class _Rows:
-    """Constraints, row by row."""
+    """The constraints of a programme, collected row by row."""
 
     def __init__(self) -> None:
         self.start, self.index, self.value = [0], [], []
@@ -54,6 +56,7 @@ class _Rows:
         self.high: list[float] = []
 
     def add(self, index: npt.ArrayLike, value: npt.ArrayLike, low: float, high: float) -> None:
+        """Add one constraint: `low` <= sum of `value` times the variables `index` <= `high`."""
         index = np.asarray(index, np.int32).ravel()
         self.index.append(index)
         self.value.append(np.broadcast_to(np.asarray(value, np.float64).ravel(), index.shape))
@@ -63,8 +66,9 @@ class _Rows:
 
 
 def p_median(spec: ScenarioSpec, *, robust: bool = False, level: float = 1.0, time_limit_s: float = 20.0) -> Target:
-    """Where replicas should stand for `level` times the expected demand; the roles are the start's, spread further by
-    `hedge_roles` for the robust one.
+    """The placement of replicas for `level` times the expected demand.
+
+    Roles stand where the scenario starts with them; for the robust placement `hedge_roles` adds to them.
 
     Raises ValueError for a scenario without a fixed fleet, or where highspy is not installed.
     """
@@ -80,7 +84,7 @@ def p_median(spec: ScenarioSpec, *, robust: bool = False, level: float = 1.0, ti
 
 
 def demand_slices(world: World) -> Floats:
-    """Demand [SLICES, U, M] in requests/s at evenly spaced hours, the busiest one among them."""
+    """Demand [SLICES, U, M] in requests/s at evenly spaced hours, of which the first is the busiest of the day."""
     base = world.base_rps[0].astype(np.float64)
     curve = world.diurnal[0].astype(np.float64)
     steps = len(curve)
@@ -97,8 +101,11 @@ def serving_cost(world: World) -> Floats:
 
 
 def formulate(world: World, robust: bool, level: float = 1.0) -> Programme:
-    """Variables: replicas x [M, N]; assigned demand y [SLICES, U, M, N], requests/s; and for the robust programme the
-    demand lost z [F, M] without each dependency and the share w that the worst one takes along."""
+    """The programme of a world for `level` times its demand.
+
+    Variables are the replicas x [M, N] and the assigned demand y [SLICES, U, M, N] in requests/s. The robust programme
+    also has the demand z [F, M] that is lost without each dependency, and the share w that the worst one takes along.
+    """
     need = world.replica_gpus[0]
     models, sites = need.shape
     demand, serving = level * demand_slices(world), serving_cost(world)
@@ -134,7 +141,11 @@ def formulate(world: World, robust: bool, level: float = 1.0) -> Programme:
 
 
 def _add_losses(rows: _Rows, world: World, room: Floats, peak: Floats, first: int) -> None:
-    """z[f, m] >= peak demand of m that the replicas outside f cannot serve; w >= the sum of z[f] over the demand."""
+    """Add the constraints of losses.
+
+    z[f, m] is at least the peak demand for m that replicas outside of f cannot serve; w is at least the sum of z[f] over
+    the whole demand.
+    """
     models, sites = room.shape
     inside = members(world)
     worst = first + inside.shape[0] * models
@@ -157,7 +168,7 @@ def members(world: World) -> Floats:
 
 
 def solve(programme: Programme, time_limit_s: float) -> Floats:
-    """The best values found. Raises ValueError where highspy is missing or nothing was found."""
+    """The best values of the variables that were found; ValueError where highspy is missing or nothing was found."""
     highspy = import_extra("highspy")
     solver = _silent(highspy.Highs)
     solver.silent()
@@ -182,7 +193,7 @@ def solve(programme: Programme, time_limit_s: float) -> Floats:
 
 
 def _silent(create: Any) -> Any:
-    """A solver whose banner, which it prints when it is made, went nowhere."""
+    """The solver that `create` makes; the banner that it prints meanwhile goes nowhere."""
     sys.stdout.flush()
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -195,8 +206,11 @@ def _silent(create: Any) -> Any:
 
 
 def hedge_roles(world: World, roles: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Roles [3, N] to which sites were added until no shared dependency holds all stores, all gateways, or so many
-    verifiers that its loss halts the quorum; or until nothing helps."""
+    """The roles [3, N] with more sites, against the loss of one shared dependency.
+
+    Sites are added until no dependency holds all stores, all gateways, or so many verifiers that its loss halts the
+    quorum, or until nothing helps.
+    """
     roles, inside = roles.copy(), members(world) > 0
     inside = inside[(world.domain_size[0] > 1) & (inside.sum(axis=1) < world.site_valid[0].sum())]
     price = world.usd_per_vm_hour[0].astype(np.float64)

@@ -1,12 +1,12 @@
-"""Hold trained policies against everything, on held-out episodes of every scenario: two benchmarks of each.
+"""Compare trained policies with every baseline on held-out episodes: two benchmarks of each scenario.
 
-python scripts/evidence.py --runs runs/pretrained --out runs/evidence
+python scripts/learning_gains.py --runs runs/pretrained --out runs/learning_gains
 python scripts/readme_tables.py
 
-The first benchmark has every training seed of every recipe, the shipped policies and every policy that decides fast; the
-second, on fewer episodes, the shipped policy that is best on validation and the planners that look ahead (a hundred
-episodes of them take hours on two cores). What they say goes into agents/og_agents/pretrained/learning_gains.json, beside what other
-training seeds measured on the same episodes before.
+The first benchmark has every training seed of every recipe, the shipped policies and every policy that decides fast. The
+second has fewer episodes, with the shipped policy that is best on validation and the planners that look ahead: a hundred
+episodes of them take hours on two cores. The figures go into agents/og_agents/pretrained/learning_gains.json, beside those
+of other training seeds on the same episodes.
 """
 
 from __future__ import annotations
@@ -32,16 +32,20 @@ BENCHMARK = Path(__file__).resolve().parent / "benchmark.py"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     options = parse(arguments)
     return guarded(lambda: run(options))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of the command line, checked."""
     parser = Parser(__doc__)
     parser.add_argument(
         "--runs", type=Path, default=Path("runs/pretrained"), metavar="DIR", help="SCENARIO-RECIPE-SEED folders"
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/evidence"), metavar="DIR", help="where summaries go")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/learning_gains"), metavar="DIR", help="where summaries go"
+    )
     parser.add_argument("--episodes", type=int, default=400, metavar="N", help="of the first benchmark (default: 400)")
     parser.add_argument("--ahead", type=int, default=100, metavar="N", help="of the second (default: 100); 0 for none")
     parser.add_argument(
@@ -55,6 +59,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
+    """Play the benchmarks of all scenarios, add what they say to the record, and print the rows."""
     from og_agents import heuristics
     from og_agents.evaluation.comparison import aligned
     from og_agents.learning.checkpoint import write_json
@@ -101,7 +106,7 @@ def found(folder: Path) -> dict[str, list[Path]]:
 
 
 def benchmark(arguments: list[str]) -> int:
-    """One benchmark in a process of its own; its exit code."""
+    """Play one benchmark in a process of its own; returns its exit code."""
     command = [sys.executable, str(BENCHMARK), *arguments]
     return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
 

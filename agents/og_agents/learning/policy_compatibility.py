@@ -1,4 +1,4 @@
-"""What a policy was trained for: spaces as JSON, and whether a scenario is a world that it knows."""
+"""Compatibility of a trained policy with a scenario: spaces as JSON, and the parts in which two scenarios differ."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 
 MEANING = ("sites", "models", "regions", "domains")
-"""parts of a scenario that give the numbers of an observation and an action their meaning; demand, failures, prices of
-the reward and the like may differ between training and use"""
+"""parts of a scenario that give the numbers of an observation and an action their meaning; all others, such as demand,
+failures and the reward's weights, may differ between training and use"""
 DAMAGED = (KeyError, TypeError, ValueError, AttributeError, AssertionError, IndexError)
-"""what a wrong value in a description raises"""
+"""exceptions that a wrong value in a description raises"""
 
 
 def describe_space(space: gym.Space[Any]) -> dict[str, Any]:
@@ -55,8 +55,11 @@ def spaces_of(env: Any) -> tuple[gym.Space[Any], gym.Space[Any]]:
 
 
 def differences(trained: ScenarioSpec, asked: ScenarioSpec, *, any_models: bool = False) -> list[str]:
-    """Parts that make another world of a scenario. A policy trained on random fleets knows any fleet, one of a fixed
-    fleet no random ones; `any_models`: it reads any number of models."""
+    """The parts of a scenario that are another world than the one of training; empty where the policy fits.
+
+    A policy that was trained on random fleets knows any fleet; one of a fixed fleet knows no random ones. `any_models`
+    says that the policy reads any number of models.
+    """
     if trained.fleet == "random":
         return [] if any_models or trained.models == asked.models else ["models"]
     parts = [part for part in MEANING if getattr(trained, part) != getattr(asked, part)]
@@ -64,9 +67,9 @@ def differences(trained: ScenarioSpec, asked: ScenarioSpec, *, any_models: bool 
 
 
 def fitted(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer: bool) -> dict[str, Any]:
-    """The description of a policy with the spaces of the world asked for: the shared scorer reads any number of models.
+    """The description of a policy with the spaces of the scenario `asked`, since a shared scorer reads any number of models.
 
-    ValueError in one line that names both scenarios where it was trained in another world and does not fit this one.
+    Raises ValueError, in one line that names both scenarios, where the policy was trained in another world.
     """
     trained, shared = loading.load(meta["scenario"]), meta["policy"] == "shared"
     parts = [] if transfer else differences(trained, asked, any_models=shared)

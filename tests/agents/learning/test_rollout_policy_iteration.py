@@ -8,11 +8,11 @@ import torch
 
 from og_agents import planners
 from og_agents.evaluation import playing
-from og_agents.learning import checkpoint, ppo, rpi
-from og_agents.learning.branches import Ahead, branches
-from og_agents.planners.base import TunedGreedy
-from og_agents.planners.tuned import constants_of
+from og_agents.learning import checkpoint, ppo, rollout_policy_iteration
+from og_agents.learning.counterfactual_branches import Ahead, branches
+from og_agents.planners.tuned_greedy import TunedGreedy
 from og_agents.pretrained.recipes import recipe_of
+from og_agents.tuned_constants import constants_of
 from og_env.observation.fields import column
 from og_env.vector_env import NetworkVectorEnv
 from scripts import train as train_script
@@ -104,11 +104,11 @@ def test_the_learner_finds_the_action_that_brings_most():
     env = made(8)
     observation, info = env.reset(seed=0)
     masks = info["action_mask"].astype(np.bool_)
-    policy = rpi.untrained(env, settings.model_copy(update={"beta": 0.0}), WORLD)
-    learner = rpi.Learner(policy, settings, 0)
+    policy = rollout_policy_iteration.untrained(env, settings.model_copy(update={"beta": 0.0}), WORLD)
+    learner = rollout_policy_iteration.Learner(policy, settings, 0)
     last = masks.shape[1] - 1 - np.argmax(masks[:, ::-1], axis=1)
     returns = np.where(np.arange(masks.shape[1]) == last[:, None], 1.0, 0.0).astype(np.float32)
-    learner.add(rpi.Branches(np.array(observation), masks, returns))
+    learner.add(rollout_policy_iteration.Branches(np.array(observation), masks, returns))
     for _ in range(60):
         learner.update(1.0)
     assert learner.losses[-1] < 0.2 * learner.losses[0]
@@ -121,10 +121,10 @@ def test_large_losses_stay_larger_than_small_ones():
     settings = small_settings()
     env = made(1)
     observation, _ = env.reset(seed=0)
-    learner = rpi.Learner(rpi.untrained(env, settings, WORLD), settings, 0)
+    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(env, settings, WORLD), settings, 0)
     masks = np.ones((1, 11), np.bool_)
     returns = np.array([[0.0] * 8 + [-1.0, -10.0, -20.0]], np.float32)
-    learner.add(rpi.Branches(np.array(observation), masks, returns))
+    learner.add(rollout_policy_iteration.Branches(np.array(observation), masks, returns))
     none, one, ten, twenty = learner.targets[0][0, 7:].tolist()
     assert none > one > ten > twenty and none - one < 25 and ten - twenty > 0.05 * 25
 
@@ -132,8 +132,8 @@ def test_large_losses_stay_larger_than_small_ones():
 def test_the_prior_alone_is_the_tuned_planner():
     settings = small_settings()
     env = NetworkVectorEnv(4, "placement", WORLD, flatten=True)
-    learner = rpi.Learner(rpi.untrained(env, settings, WORLD), settings, 0)
-    meta = rpi.described(settings, WORLD, 0, None)
+    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(env, settings, WORLD), settings, 0)
+    meta = rollout_policy_iteration.described(settings, WORLD, 0, None)
     ours = playing.run(checkpoint.LearnedPolicy(learner.policy_so_far(), meta, "rpi"), WORLD, episodes=4).returns
     theirs = playing.run(planners.make("greedy_tuned", WORLD), WORLD, episodes=4).returns
     assert np.allclose(ours, theirs, atol=0.05)
@@ -144,7 +144,7 @@ def test_branches_go_on_with_the_policy_so_far():
     env = made(8)
     observation, info = env.reset(seed=0)
     masks = info["action_mask"].astype(np.bool_)
-    learner = rpi.Learner(rpi.untrained(env, settings, WORLD), settings, 0)
+    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(env, settings, WORLD), settings, 0)
     played = learner.policy_so_far().predict(observation, deterministic=True, action_masks=masks)[0]
     assert (learner.follow(np.array(observation), masks) == played).all()
     with torch.no_grad():
@@ -155,18 +155,18 @@ def test_branches_go_on_with_the_policy_so_far():
 def test_a_run_is_written_repeated_and_gone_on_from(tmp_path):
     settings = small_settings(**TINY)
     for name in ("one", "two"):
-        rpi.train(WORLD, settings, seed=1, out=tmp_path / name, quiet=True)
+        rollout_policy_iteration.train(WORLD, settings, seed=1, out=tmp_path / name, quiet=True)
     one, two = (checkpoint.read_tensors(tmp_path / name / checkpoint.WEIGHTS)[0] for name in ("one", "two"))
     assert all(torch.equal(one[key], two[key]) for key in one)
     policy = checkpoint.load(tmp_path / "one", scenario=WORLD)
     assert policy.meta["algorithm"] == "rpi"
     assert "validation/return" in (tmp_path / "one" / "metrics.csv").read_text(encoding="utf-8")
-    rpi.train(WORLD, settings, seed=2, out=tmp_path / "on", quiet=True, begin=tmp_path / "one")
+    rollout_policy_iteration.train(WORLD, settings, seed=2, out=tmp_path / "on", quiet=True, begin=tmp_path / "one")
     assert checkpoint.read_meta(tmp_path / "on")["seed"] == 2
 
 
 def test_ppo_goes_on_gently_from_it_and_says_so(tmp_path):
-    begin = rpi.train(WORLD, small_settings(**TINY), seed=1, out=tmp_path / "rpi", quiet=True)
+    begin = rollout_policy_iteration.train(WORLD, small_settings(**TINY), seed=1, out=tmp_path / "rpi", quiet=True)
     words = ["--scenario", "toy-3", "--start", str(begin)]
     run = train_script.fresh(train_script.parse(words))
     assert run.settings.learning_rate == 1e-4 and run.settings.timesteps == 100_000

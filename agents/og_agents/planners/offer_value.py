@@ -1,4 +1,4 @@
-"""What the tuned greedy planner thinks of an offer, written once: for observations, raw states and torch tensors alike."""
+"""The value of an offer to the tuned greedy planner, one formula for observations, raw states and torch tensors."""
 
 from __future__ import annotations
 
@@ -6,41 +6,48 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 CALM = 0.3
-"""a signal up to which is taken for noise"""
+"""size of a trouble signal up to which it counts as noise"""
 FULL_MARGIN = 0.34
-"""live verifiers beyond the quorum over registered ones, where more than two thirds must vote: no fleet has more"""
+"""the most live verifiers beyond the quorum, as a share of registered ones: more than two thirds of them must vote"""
 TINY = 1e-6
+"""replicas that are added to a denominator, so that it is never 0"""
 GAIN_SCALE = 0.05
-"""of the observed gains g / (|g| + 0.05)"""
+"""gain, reward per step, that is observed as one half: observed gains are g / (|g| + 0.05)"""
 
 
 class Offers(NamedTuple):
-    """What is known of a batch of offers [B, P]; arrays of NumPy or torch, kinds are 0 or 1."""
+    """Facts about a batch of offers, arrays of NumPy or torch [B, P] unless another shape is given."""
 
     service: Any
-    """parts of the nominal gain, reward per step"""
+    """service part of the nominal gain, reward per step"""
     cost: Any
+    """cost part of the nominal gain, reward per step"""
     resilience: Any
+    """resilience part of the nominal gain, reward per step"""
     adds: Any
+    """1 where the offer adds a replica, weights or a role"""
     launches: Any
+    """1 where the offer launches a replica"""
     retires: Any
+    """1 where the offer retires a replica"""
     fetches: Any
-    """weights must come from a store"""
+    """1 where weights must come from a store"""
     verifiers: Any
+    """1 where the offer adds or removes a verifier"""
     alarm: Any
-    """highest signal among the visible shared dependencies of the site"""
+    """highest trouble signal among the visible shared dependencies of the site"""
     share: Any
-    """of demand, of the offer's model"""
+    """share of all demand that is for the offer's model"""
     busy: Any
     """expected utilisation of the model's warm replicas"""
     unserved: Any
     """share of the model's demand that is not served"""
     loading: Any
-    """replicas on their way over all of the model's at sites that are up, 0 where it has none"""
+    """share of the model's replicas at sites that are up that are on their way, 0 where it has none"""
     queue: Any
-    """[B, 1] fetches under way over what the stores can do, as observations have it"""
+    """[B, 1] fetches under way relative to what the stores can do, as the observation has it"""
     margin: Any
-    """[B, 1] of the verifiers, as observations have it"""
+    """[B, 1] live verifiers beyond the quorum, as a share of registered ones"""
 
 
 def observed(column: Callable[[str], Any], queue: Any, margin: Any) -> Offers:
@@ -67,13 +74,15 @@ def observed(column: Callable[[str], Any], queue: Any, margin: Any) -> Offers:
 
 
 def tuned_value(offers: Offers, constants: Mapping[str, float]) -> Any:
-    """Reward per step [B, P]: the nominal gain with its parts weighed anew and five prices that it leaves out.
+    """Value [B, P], reward per step: the nominal gain with other weights of its parts, and five prices that it leaves out.
 
-    risk and rent weigh the parts; add and remove are what a change must gain (churn); congestion is the price of a
-    fetch while the stores' queue is full, so that a mass move does not slow itself; alarm that of a place whose
-    dependencies signal trouble; reserve what an expected utilisation above `target` is worth to a launch, and costs a
-    retirement, where unserved demand counts as `backlog` times its share and what is on its way relieves by `arriving`;
-    quorum what votes missing from a full margin are worth to a verifier, and cost its removal.
+    - `risk` and `rent` weigh the parts for resilience and cost.
+    - `add` and `remove` are the gains that a change must bring, against churn.
+    - `congestion` is the price of a fetch while the stores' queue is full, so that a mass move does not slow itself.
+    - `alarm` is the price of a place whose dependencies signal trouble.
+    - `reserve` is the value of a launch, and the price of a retirement, for a load above `target`. Load is the expected
+      utilisation plus `backlog` times the unserved share, less `arriving` times the share that is on its way.
+    - `quorum` is the value of a verifier, and the price of its removal, for each vote missing from a full margin.
     """
     value = offers.service + constants["rent"] * offers.cost + constants["risk"] * offers.resilience
     value = value - constants["add"] * offers.adds - constants["remove"] * (1 - offers.adds)
@@ -87,6 +96,6 @@ def tuned_value(offers: Offers, constants: Mapping[str, float]) -> Any:
 
 
 def unsquashed(values: Any) -> Any:
-    """Reward per step of an observed gain g / (|g| + 0.05)."""
+    """The gains g, reward per step, of observed ones, which are g / (|g| + GAIN_SCALE)."""
     values = values.clip(-0.999, 0.999)
     return GAIN_SCALE * values / (1 - abs(values))

@@ -1,11 +1,11 @@
-"""Rollout policy iteration: learns from branches which offer brings most, and sees observations alone.
+"""Rollout policy iteration: a policy learns from counterfactual branches which offer brings most.
 
-The policy plays training episodes; in every few steps each action is tried in a copy of the episode, with the policy
-so far afterwards, and the network is fitted to what the actions brought, by least squares on the differences between the
+The policy plays training episodes. In every few steps each action is tried in a copy of the episode, followed by the
+policy so far. The network is fitted to the returns of the actions, by least squares on the differences between the
 actions of a state (Bertsekas 2013, "Rollout algorithms"; Lagoudakis and Parr 2003 for classification). It begins as the
-tuned greedy planner, and what it improves by, the next branches go on with: optimistic policy iteration. A
-rollout's noise is mostly rare and large, so what a return differs from the median one by is `bent` beyond `branch_bend`.
-What is kept is an average of the weights along the way.
+tuned greedy planner, and later branches go on with the improved policy: optimistic policy iteration. The noise of a
+rollout is mostly rare and large, so the difference of a return from the median one is `bent` beyond `branch_bend`. The
+policy that is kept has an average of the weights along the way. It reads observations alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 
 from og_agents.learning import checkpoint
-from og_agents.learning.branches import Branches, branches
+from og_agents.learning.counterfactual_branches import Branches, branches
 from og_agents.learning.networks import masked_logits, policy_class
 from og_agents.learning.ppo import clear, make_meta
 from og_agents.learning.run_record import describe_run
@@ -33,17 +33,16 @@ from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
 
 SCALE = 25.0
-"""fitted numbers per unit of reward that an action brings over the horizon"""
+"""fitted logit per unit of an action's return over the horizon"""
 SHARPNESS = 200.0
-"""logits of the policy per fitted number: small numbers are fitted faster, large ones are played nearly greedily. With
-the prior's logits of 800 per unit of a step's gain a fitted number means what the prior does: a gain acts for some of
-the horizon's steps"""
+"""logit of the policy per fitted logit: small numbers are fitted faster, and large ones are played nearly greedily. The
+prior's logits are 800 per unit of a step's gain, and a gain acts for some of the horizon's steps, so both agree in size"""
 RANDOM = 0.05
-"""share of actions played at random, so that unlikely states are seen too"""
+"""share of actions that are played at random, so that unlikely states are seen too"""
 UPDATES = 16
-"""minibatches after every batch of branches: four leave most of what the branches say unlearned (default.toml)"""
+"""minibatches after every batch of branches; with four much less is learned (configs/training/RESULTS.md)"""
 AVERAGE = 0.98
-"""what is left of the averaged weights after an update"""
+"""share of the averaged weights that is left after an update"""
 
 
 class Learner:
@@ -63,10 +62,11 @@ class Learner:
 
     @property
     def states(self) -> int:
+        """Number of states branched so far."""
         return sum(len(rows) for rows in self.observations)
 
     def act(self, observations: npt.NDArray[np.float32], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
-        """Sampled actions [B], some of them at random."""
+        """Actions [B] sampled from the policy, some of them at random."""
         with torch.no_grad():
             logits = masked_logits(self.policy, torch.as_tensor(observations), torch.as_tensor(masks)).double().numpy()
         logits *= SHARPNESS
@@ -81,7 +81,7 @@ class Learner:
         return logits.argmax(dim=1).numpy()
 
     def add(self, tried: Branches) -> None:
-        """Keep branches as centred targets."""
+        """Keep branches as centred targets of the fit."""
         masks, returns = torch.as_tensor(tried.masks), torch.as_tensor(tried.returns)
         middle = torch.where(masks, returns, torch.nan).nanmedian(dim=1, keepdim=True).values
         differences = torch.as_tensor(bent((returns - middle).numpy(), self.settings.branch_bend))
@@ -90,7 +90,7 @@ class Learner:
         self.targets.append(_centred(differences * SCALE, masks))
 
     def update(self, left: float) -> None:
-        """A few steps of gradient descent; `left` of the run scales the learning rate."""
+        """Take a few steps of gradient descent; the share `left` of the run scales the learning rate."""
         last = self.settings.final_learning_rate_share
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * (last + (1 - last) * left)
@@ -114,7 +114,7 @@ class Learner:
                 mean.lerp_(value, 1 - AVERAGE)
 
     def policy_so_far(self) -> Any:
-        """The averaged policy, as it is played."""
+        """The averaged policy, with the logits with which it is played."""
         policy = copy.deepcopy(self.average)
         scale_logits(policy, SHARPNESS)
         policy.set_training_mode(False)
@@ -132,19 +132,19 @@ def scale_logits(policy: Any, factor: float) -> None:
 
 
 def _centred(values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Values [B, A] minus their mean over possible actions; 0 for the others."""
+    """Values [B, A] minus their mean over possible actions; 0 for impossible ones."""
     values = values.masked_fill(~masks, 0.0)
     return (values - values.sum(1, keepdim=True) / masks.sum(1, keepdim=True)) * masks
 
 
 def described(settings: TrainSettings, spec: ScenarioSpec, seed: int, minutes: float | None) -> dict[str, Any]:
-    """What a checkpoint must know to rebuild its policy, which never explores by itself: every action is tried anyway."""
+    """The description that a checkpoint needs to rebuild its policy; it never explores, since every action is tried."""
     settings = settings.model_copy(update={"exploration": 0.0})
     return make_meta(settings, "placement", spec, seed, minutes) | {"algorithm": "rpi"}
 
 
 def untrained(env: NetworkVectorEnv, settings: TrainSettings, spec: ScenarioSpec) -> Any:
-    """The masked policy of the settings, as it begins."""
+    """The masked policy of the settings before training."""
     meta = described(settings, spec, 0, None)
     kind = policy_class(meta["policy"], masked=True)
     return kind(env.single_observation_space, env.single_action_space, lambda _: 0.0, **meta["policy_kwargs"])
@@ -160,9 +160,9 @@ def train(
     quiet: bool = False,
     begin: Path | None = None,
 ) -> Path:
-    """Learn until `branch_states` states were branched or the clock says so, and return the run folder `out`.
+    """Learn until `branch_states` states were branched or the time is up, and return the run folder `out`.
 
-    It holds what ppo.train writes, without resume.safetensors and tb/. `begin` is the folder of a policy to start from.
+    The folder holds the files of ppo.train but for resume.safetensors and tb/. `begin` is a policy's folder to start from.
     The same seed gives the same weights unless `minutes` decides the end.
     """
     spec = loading.load(scenario)
@@ -189,24 +189,20 @@ def train(
         follow=learner.follow,
     )
     try:
-        first = next(states)  # compiles the kernels, once on a machine: no training time
+        first = next(states)  # compiles the kernels, once on a machine, which is no training time
         clock.start()
         for tried in itertools.chain([first], states):
             share = clock.share(learner.states)
             if share >= due or share >= 1:
-                policy = learner.policy_so_far()
-                row = validation(policy, meta, spec, settings)
-                mean, row["time/elapsed_s"] = row["validation/return"], round(clock.elapsed_s, 2)
-                row["train/loss"] = float(np.mean(learner.losses[-20:])) if learner.losses else math.nan
+                mean, row = _validated(learner, meta, spec, settings, clock)
                 metrics.write(row, dict.fromkeys(row, ()), learner.states)
                 if mean > best:
                     best = mean
-                    checkpoint.save(policy, out, meta, branch_states=learner.states, validation_return=mean)
+                    kept, facts = learner.policy_so_far(), {"branch_states": learner.states, "validation_return": mean}
+                    checkpoint.save(kept, out, meta, **facts)
                 if not quiet:
-                    print(
-                        f"  {share:4.0%} {learner.states:>7,} states: validation {mean:.2f}, best {best:.2f}",
-                        flush=True,
-                    )
+                    counted = f"  {share:4.0%} {learner.states:>7,} states"
+                    print(f"{counted}: validation {mean:.2f}, best {best:.2f}", flush=True)
                 due = share + 1 / settings.evaluations
             if share >= 1:
                 break
@@ -216,3 +212,14 @@ def train(
         states.close()
         env.close()
     return out
+
+
+def _validated(
+    learner: Learner, meta: dict[str, Any], spec: ScenarioSpec, settings: TrainSettings, clock: Clock
+) -> tuple[float, dict[str, float]]:
+    """Mean return of the policy so far on the validation episodes, and the row of metrics.csv."""
+    row = validation(learner.policy_so_far(), meta, spec, settings)
+    mean = row["validation/return"]
+    row["time/elapsed_s"] = round(clock.elapsed_s, 2)
+    row["train/loss"] = float(np.mean(learner.losses[-20:])) if learner.losses else math.nan
+    return mean, row

@@ -1,4 +1,4 @@
-"""Baselines that choose among a step's offers, as the heuristics do, with constants found on training episodes."""
+"""Planners that choose among a step's offers by a rule, with constants that were found on training episodes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.heuristics import NEVER, Constants, Floats, Sight, is_role, pressure
-from og_agents.planners.base import with_usual_knobs
-from og_agents.planners.value import observed, tuned_value
+from og_agents.heuristics import NEVER, ROLE_SCORE, Floats, Sight, is_role, pressure
+from og_agents.planners.offer_value import observed, tuned_value
+from og_agents.planners.tuned_greedy import with_usual_knobs
+from og_agents.policy import Asked, as_batch, as_predict
+from og_agents.tuned_constants import Constants
 
 Rule = Callable[[Sight, Constants], Floats]
+"""scores [B, P] of offers; the highest above 0 is taken"""
+
+LAUNCH_SCORE, BUSY_SCORE, BUSIEST = 20.0, 5.0, 4.0
+"""base score of a launch, the score of a unit of its model's utilisation, and the utilisation from which none is added"""
+RETIRE_SCORE = 5.0
+"""base score of a retirement, which comes after every launch"""
 
 
 def constant(sight: Sight, constants: Constants) -> Floats:
-    """The offer of one rank in every step, whatever it is; rank 0 does nothing."""
+    """The offer of one rank is taken in every step, whatever it is; rank 0 does nothing."""
     scores = np.full(sight.offers("valid").shape, NEVER)
     rank = int(constants["rank"])
     if rank > 0:
@@ -29,7 +37,7 @@ def spot_hedge(sight: Sight, constants: Constants) -> Floats:
     """Replicas spread over dependencies, with spare ones, and away from dependencies that look about to break.
 
     After SpotHedge (Mao et al. 2025, "SkyServe: serving AI models across regions and clouds with spot instances"):
-    placement avoids domains with recent trouble, and `spare` replicas beyond the load's need stand ready.
+    placement avoids domains with recent trouble, and `spare` replicas beyond those that the load needs stand ready.
     """
     per_model, count = pressure(sight, constants)
     busy, replicas = sight.of_model(per_model), sight.of_model(count)
@@ -39,14 +47,14 @@ def spot_hedge(sight: Sight, constants: Constants) -> Floats:
     excess = replicas - 1 - constants["spare"] - constants["slack"]
     retire = (sight.offers("is_retire") > 0) & (replicas > 1) & (excess > need)
     calm = calm + (sight.offers("tee") >= sight.of_model(sight.models("tee")))
-    scores = np.where(launch, 20 + 5 * np.minimum(busy, 4) + calm, NEVER)
-    scores = np.where(retire, 5 - calm, scores)
+    scores = np.where(launch, LAUNCH_SCORE + BUSY_SCORE * np.minimum(busy, BUSIEST) + calm, NEVER)
+    scores = np.where(retire, RETIRE_SCORE - calm, scores)
     role = is_role(sight) & (sight.offers("gain") > np.where(sight.offers("is_add") > 0, 0.0, constants["drop"]))
-    return np.where(role, 1000 + sight.offers("gain"), scores)
+    return np.where(role, ROLE_SCORE + sight.offers("gain"), scores)
 
 
 def greedy_tuned(sight: Sight, constants: Constants) -> Floats:
-    """The largest value to the tuned planner; see value.tuned_value."""
+    """The value of each offer to the tuned greedy planner [B, P], as `offer_value.tuned_value` defines it."""
     seen = observed(sight.offers, sight.overall("store_queue"), sight.overall("verifiers_margin"))
     return tuned_value(seen, constants)
 
@@ -68,23 +76,17 @@ class OfferPolicy:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-        action_masks: Any = None,
-    ) -> tuple[npt.NDArray[Any], Any]:
+    @as_predict
+    def predict(self, asked: Asked) -> tuple[npt.NDArray[Any], Any]:
         """Actions [B, ...] for a batch of Dict observations, or one action for one observation."""
+        observation = asked.observation
         if not isinstance(observation, Mapping) or "proposals" not in observation:
             raise ValueError(
                 f'{self.name} reads the offers of a Dict observation: interface="proposals", without flatten'
             )
-        single = observation["globals"].ndim == 1
-        batch = {table: values[None] if single else values for table, values in observation.items()}
+        batch, single = as_batch(observation)
         sight = Sight(batch)
         scores = np.where(sight.offers("valid") > 0, RULES[self.name][0](sight, self.constants), NEVER)
         actions = np.where(scores.max(axis=1) > 0, scores.argmax(axis=1) + 1, 0)
         actions = with_usual_knobs(actions, self.task)
-        return (actions[0] if single else actions), state
+        return (actions[0] if single else actions), asked.state

@@ -1,4 +1,4 @@
-"""What happens after an action of a training episode: copies run ahead on its tape with a policy.
+"""Counterfactual branches: every action of a state is tried in copies of its episode, which run ahead with a policy.
 
 All branches of a state run on the same tape, so their differences are counterfactual advantages with little noise.
 Reading the tape ahead is for training alone.
@@ -13,18 +13,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.planners.base import Act, TunedGreedy, acting
-from og_agents.planners.tuned import constants_of
+from og_agents.planners.tuned_greedy import Act, TunedGreedy, acting
+from og_agents.tuned_constants import constants_of
 from og_env.simulator.batch import source_of
 from og_env.simulator.copies import Copies
 from og_env.vector_env import NetworkVectorEnv
 
 
 class Ahead:
-    """`copies` copies of every environment of a batch that run `horizon` steps, on the tape or on the forecast.
+    """`copies` copies of every environment of a batch, which run `horizon` steps ahead on the tape or on the forecast.
 
-    `act` chooses in them from flat observations and masks; without it, the tuned greedy planner from the raw states. What
-    a copy sees is what the environment would, but for signals of the last hour, which begin anew with the copy.
+    `act` chooses in the copies from flat observations and masks; without it the tuned greedy planner does, from the raw
+    states. A copy's observation is the environment's, but for signals of the last hour, which begin anew with the copy.
     Raises ValueError for an environment without offers.
     """
 
@@ -54,8 +54,10 @@ class Ahead:
         self._pool = ThreadPoolExecutor(len(self._shares))
 
     def rewards(self, first: npt.NDArray[np.integer] | None = None) -> npt.NDArray[np.float64]:
-        """Rewards [B, copies, H] of the actions `first` [B, copies], by default the planner's, and of the policy
-        afterwards, from the environments as they are now. Steps beyond the end of an episode count 0."""
+        """Rewards [B, copies, H] of the actions `first` and of the policy afterwards, from the environments as they are.
+
+        `first` [B, copies] is the planner's choice by default. Steps beyond the end of an episode count 0.
+        """
 
         def run(share: int) -> npt.NDArray[np.float64]:
             rows, copies, follow = self._shares[share], self._copies[share], self._follow[share]
@@ -71,18 +73,19 @@ class Ahead:
         return np.concatenate(list(self._pool.map(run, range(len(self._shares)))))
 
     def close(self) -> None:
+        """End the threads."""
         self._pool.shutdown()
 
 
 class Branches(NamedTuple):
-    """States and what each action brought there, over the horizon."""
+    """S states and the returns of each action there, over the horizon."""
 
     observations: npt.NDArray[np.float32]
-    """[S, W]"""
+    """[S, W] flat observations"""
     masks: npt.NDArray[np.bool_]
-    """[S, A] where an action is possible"""
+    """[S, A] true where an action is possible"""
     returns: npt.NDArray[np.float32]
-    """[S, A] sum of rewards; of an impossible action that of doing nothing"""
+    """[S, A] sum of rewards; for an impossible action the sum after doing nothing"""
 
 
 def branches(
@@ -95,8 +98,9 @@ def branches(
     truth: bool = True,
     follow: Act | None = None,
 ) -> Generator[Branches, None, None]:
-    """Play episodes of a batch by `act`, trying every action in every `spacing`-th step, without end; afterwards
-    `follow` acts in the copies, or the tuned greedy planner.
+    """Play episodes of a batch by `act` without end, and yield the branches of every `spacing`-th step.
+
+    After the action that is tried, `follow` acts in the copies, or the tuned greedy planner where there is none.
 
     Raises ValueError for another task than placement among offers.
     """

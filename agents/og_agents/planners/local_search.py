@@ -1,23 +1,24 @@
-"""The best static placement by local search: placements are priced on training episodes, in copies of their start."""
+"""The best static placement by local search: placements are compared by their returns on training episodes."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.planners.targets import ROLES, Target, fits, starting
+from og_agents.planners.static_placement import ROLES, Target, fits, starting
 from og_env.kernel.arrays import ABSENT, ON_DISK, WARM, World
 from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator.batch import Settings, Simulator, source_of
 from og_env.simulator.copies import Copies, idle
 
 TRAINING = Settings("placement", "operations", True, 10, "train", 1.0)
+"""the environment in which placements are played"""
 SIDE_BY_SIDE = 8
-"""placements priced in one call"""
+"""placements that are played in one call"""
 
 
 class Pricing:
-    """Mean returns of placements that stand from the first step on and are never changed, on training episodes."""
+    """Mean returns of placements on training episodes; a placement stands from the first step on and never changes."""
 
     def __init__(self, spec: ScenarioSpec, episodes: int, seed: int) -> None:
         if spec.fleet == "random":
@@ -31,6 +32,7 @@ class Pricing:
 
     @property
     def world(self) -> World:
+        """The compiled world of the scenario."""
         return self.simulator.world
 
     def returns(self, targets: list[Target]) -> npt.NDArray[np.float64]:
@@ -51,7 +53,7 @@ class Pricing:
 
 
 def neighbour(target: Target, world: World, rng: np.random.Generator) -> Target:
-    """A placement that differs by one replica or role added, removed or moved, and fits."""
+    """A random placement that fits and differs by one replica or role, which is added, removed or moved."""
     models, sites = target.replicas.shape
     while True:
         replicas, roles = target.replicas.copy(), target.roles.copy()
@@ -59,7 +61,7 @@ def neighbour(target: Target, world: World, rng: np.random.Generator) -> Target:
         table, line = (replicas, row) if row < models else (roles, int(rng.integers(ROLES)))
         s = int(rng.integers(sites))
         if table is replicas and not table[line, s] and rng.random() < 0.3:
-            replicas[:, s] = False  # make room
+            replicas[:, s] = False  # to make room for the new replica
         table[line, s] = ~table[line, s]
         there = np.flatnonzero(table[line] & (np.arange(sites) != s))
         if rng.random() < 0.5 and table[line, s] and len(there):
@@ -72,7 +74,9 @@ def neighbour(target: Target, world: World, rng: np.random.Generator) -> Target:
 def best_static(
     spec: ScenarioSpec, *, start: Target | None = None, rounds: int = 60, episodes: int = 6, seed: int = 0
 ) -> Target:
-    """Local search from the scenario's start or `start`: of SIDE_BY_SIDE random neighbours the best, if it is better.
+    """The placement that local search finds from `start`, or from the scenario's own start.
+
+    In each round the best of SIDE_BY_SIDE random neighbours takes the place of the present one, if it is better.
 
     Raises ValueError for a scenario without a fixed fleet.
     """
