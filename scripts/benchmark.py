@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents import heuristics, planners
-from og_agents.evaluation import comparison, playing, report, statistics
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation import comparison, html_report, playing, statistics
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.load_policies import load_policies, make_planner, seeds_of_one_training
 from og_agents.policy import Policy
 from og_env import TASKS, task_of
@@ -226,7 +226,7 @@ def write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec
         "command": command,
         "versions": ", ".join(f"{name} {version(name)}" for name in ("og_env", "numpy", "numba", "gymnasium")),
     }
-    replace(out / "report.html", report.page(summary, runs, spec.reward, spec.episode.step_s / 3600, facts))
+    replace(out / "report.html", html_report.page(summary, runs, spec.reward, spec.episode.step_s / 3600, facts))
 
 
 def replace(path: Path, content: str) -> None:

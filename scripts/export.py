@@ -35,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    from og_agents.export import onnx_check, onnx_file
+    from og_agents.export import onnx_check, onnx_export
     from og_agents.learning import checkpoint
 
     learned = checkpoint.load(options.policy)
-    path = onnx_file.export(learned, options.out or options.policy / "policy.onnx")
+    path = onnx_export.export(learned, options.out or options.policy / "policy.onnx")
     print(f"exported: {path} ({path.stat().st_size / 1024:.0f} KiB)")
     if options.check:
         agreement = onnx_check.compare(learned, path, options.check)

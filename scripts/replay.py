@@ -31,8 +31,8 @@ from og_agents.evaluation.recording import Recording
 from og_agents.load_policies import load_policies
 from og_agents.policy import Policy
 from og_agents.replay import incidents
-from og_agents.replay.files import Many, films_of, write_folder, write_page
 from og_agents.replay.gif import MOST_FILMS, write_gif
+from og_agents.replay.output_files import Many, films_of, write_folder, write_page
 from og_agents.replay.page import Camera
 from og_env import TASKS, task_of
 from og_env.scenario import catalog, loading

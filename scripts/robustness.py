@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.load_policies import load_policies
 from og_agents.studies import robustness
 from og_env import TASKS, task_of

@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.validation import failure_process, queues, rtt_fit, thundering_herd
+from og_agents.validation import distance_model_fit, failure_process, queue_against_simulation, thundering_herd
 from og_env.errors import Parser, guarded
 from og_env.render.world_text import table
 from og_env.scenario.demand_trace import Trace, load_trace_csv
@@ -51,15 +51,15 @@ def validate(data: Path, quick: bool) -> dict[str, Any]:
     skipped: dict[str, str] = {}
     rtt = round_trips(existing(data, "rtt/cloud_interregion_rtt.csv", skipped))
     failures = failure_process.check_failures()
-    cells = queues.check_queue(conversation(data, skipped), quick)
+    cells = queue_against_simulation.check_queue(conversation(data, skipped), quick)
     record = existing(data, "incidents/gcp_incidents.csv", skipped)
     return {
-        "queue_poisson_max_error": queues.worst(cells),
+        "queue_poisson_max_error": queue_against_simulation.worst(cells),
         "rtt_mape": None if rtt is None else max(rtt["held_out"].values()),
         "joint_failure_max_z": failures.joint_max_z,
         "queue": {
-            "claimed_up_to_utilisation": queues.CLAIMED_UP_TO,
-            "mean_errors": queues.burstiness_gain(cells),
+            "claimed_up_to_utilisation": queue_against_simulation.CLAIMED_UP_TO,
+            "mean_errors": queue_against_simulation.burstiness_gain(cells),
             "cells": [cell._asdict() for cell in cells],
         },
         "rtt": rtt,
@@ -90,12 +90,14 @@ def round_trips(path: Path | None) -> dict[str, Any] | None:
     """Mean absolute percentage errors of the distance model, fitted on one provider and tested on the others."""
     if path is None:
         return None
-    pairs = rtt_fit.load_pairs(path)
-    own = {name: rtt_fit.select(pairs, pairs.provider == name) for name in sorted(set(pairs.provider.tolist()))}
+    pairs = distance_model_fit.load_pairs(path)
+    own = {
+        name: distance_model_fit.select(pairs, pairs.provider == name) for name in sorted(set(pairs.provider.tolist()))
+    }
     return {
         "pairs": {name: len(part.km) for name, part in own.items()},
-        "shipped": {name: rtt_fit.mape(SHIPPED, part) for name, part in own.items()},
-        "held_out": rtt_fit.held_out(pairs),
+        "shipped": {name: distance_model_fit.mape(SHIPPED, part) for name, part in own.items()},
+        "held_out": distance_model_fit.held_out(pairs),
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from og_agents.cluster import ray_cluster
 from og_agents.evaluation import playing
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.policy import Policy
 from og_env.scenario.specs import ScenarioSpec
 

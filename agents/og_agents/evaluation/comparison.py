@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.evaluation import statistics
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation.episode_results import Episodes
 from og_env.kernel.arrays import METRICS, TERMS
 
 Json = dict[str, Any]

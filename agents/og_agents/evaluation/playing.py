@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from og_agents.evaluation.episodes import TRACED, Episodes
+from og_agents.evaluation.episode_results import TRACED, Episodes
 from og_agents.policy import Policy, attach, wishes
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.scenario import loading

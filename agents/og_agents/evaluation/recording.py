@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.evaluation.episodes import TRACED, Episodes
+from og_agents.evaluation.episode_results import TRACED, Episodes
 from og_agents.policy import Policy
 from og_env.dynamics.operations import describe
 from og_env.kernel.arrays import DOWN, FROZEN, METRICS, SLOW, TERMS, UNTRUSTED, WARM

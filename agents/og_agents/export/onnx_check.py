@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from og_agents.export.onnx_file import graph_of
+from og_agents.export.onnx_export import graph_of
 from og_agents.export.random_actions import random_actions
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.networks import READ

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from og_agents.evaluation import comparison, playing
-from og_agents.evaluation.impact import Impact, impact, joined, summary
+from og_agents.evaluation.incident_impact import Impact, impact, joined, summary
 from og_agents.evaluation.recording import Recording, record
 from og_agents.policy import Policy
 from og_env.scenario import catalog

@@ -10,7 +10,7 @@ from typing import Any
 
 from og_agents import heuristics, planners
 from og_agents.evaluation import comparison, playing
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.load_policies import load_policies
 from og_agents.studies.ablation_runs import facts_of, lacking, words_of
 from og_agents.studies.ablations import AS_IS, FULL, VARIANTS, Study, against_full

@@ -12,7 +12,7 @@ import numpy as np
 
 from og_agents import heuristics, pretrained
 from og_agents.evaluation import playing
-from og_agents.evaluation.figures import ACCENT, ALARM, FONT_PT, GREY, SECOND, png
+from og_agents.evaluation.comparison_pictures import ACCENT, ALARM, FONT_PT, GREY, SECOND, png
 from og_agents.learning import checkpoint
 from og_agents.load_policies import make_planner
 from og_agents.pretrained.recipes import recipe_of

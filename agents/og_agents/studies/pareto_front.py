@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents import planners
-from og_agents.evaluation import comparison, figures, statistics
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation import comparison, comparison_pictures, statistics
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.evaluation.hypervolume import hypervolume, non_dominated
 from og_agents.policy import Policy
 from og_agents.studies import robustness
@@ -304,9 +304,9 @@ def table(fronts: Sequence[Front], grid: Sequence[Preference]) -> str:
 
 
 def picture(fronts: Sequence[Front], learned: Sequence[str]) -> bytes:
-    """PNG of all fronts, the learned ones first; see `figures.fronts`."""
+    """PNG of all fronts, the learned ones first; see `comparison_pictures.fronts`."""
     scale = scale_of(fronts)
     ordered = sorted(fronts, key=lambda front: front.policy not in learned)
     points = {front.policy: front.points[non_dominated(front.points)] for front in ordered}
     labels = ("latency, mean term", "cost, mean term", "resilience, mean term")
-    return figures.fronts(points, labels, scale.best.tolist(), scale.reference.tolist(), learned)
+    return comparison_pictures.fronts(points, labels, scale.best.tolist(), scale.reference.tolist(), learned)

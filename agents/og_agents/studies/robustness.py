@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from og_agents import planners
 from og_agents.evaluation import comparison, playing
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.policy import Policy
 from og_env.scenario import catalog, loading
 from og_env.scenario.specs import ScenarioSpec

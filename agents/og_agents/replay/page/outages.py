@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.evaluation.impact import AFTERMATH_H, lost_rps, worst_hour
+from og_agents.evaluation.incident_impact import AFTERMATH_H, lost_rps, worst_hour
 from og_agents.evaluation.recording import BITS, Recording
 from og_agents.replay.page.film import Film
 from og_env.dynamics.operations import describe

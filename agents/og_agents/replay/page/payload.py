@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.evaluation.impact import lost_rps
+from og_agents.evaluation.incident_impact import lost_rps
 from og_agents.replay.page.film import Film
 from og_agents.replay.page.outages import merged, moves_of, outages_of, outcome, spans, struck_share
 from og_env.render.land import outlines

@@ -22,7 +22,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from og_agents.export.dataset import ROWS, Episode, Stage
+from og_agents.export.recorded_episodes import ROWS, Episode, Stage
 from og_env.errors import import_extra
 
 ROOT = "MINARI_DATASETS_PATH"

@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import pytest
 
-from og_agents.evaluation import comparison, figures, report
+from og_agents.evaluation import comparison, comparison_pictures, html_report
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.scenario.specs import RewardWeights
 from tests.cases.made_up_episodes import made_up
@@ -126,7 +126,7 @@ def test_page_is_whole_and_fetches_nothing(summary, runs):
         "ci_high": 10.1,
     }
     facts = {"scenario": "<odd> & name", "command": "python scripts/benchmark.py"}
-    text = report.page(summary | {"twin": twin}, runs, RewardWeights(), 5 / 60, facts)
+    text = html_report.page(summary | {"twin": twin}, runs, RewardWeights(), 5 / 60, facts)
     page = _Page()
     page.feed(text)
     assert page.open == []
@@ -148,7 +148,7 @@ def test_page_is_whole_and_fetches_nothing(summary, runs):
 def test_pictures_show_data(summary, runs):
     from matplotlib import image as reader
 
-    for name, data in report.pictures(summary, runs, RewardWeights(), 5 / 60).items():
+    for name, data in html_report.pictures(summary, runs, RewardWeights(), 5 / 60).items():
         pixels = reader.imread(io.BytesIO(data))[..., :3]
         orange = np.array([0xD9, 0x82, 0x2B]) / 255  # the best baseline's colour
         assert (np.abs(pixels - orange).max(axis=-1) < 0.02).sum() > 50, name
@@ -157,12 +157,12 @@ def test_pictures_show_data(summary, runs):
 
 def test_pictures_of_a_single_heuristic_and_episode():
     runs = [made_up("static", -120.0, episodes=1)]
-    assert len(report.pictures(comparison.compare(runs), runs, RewardWeights(), 5 / 60)) == 4
+    assert len(html_report.pictures(comparison.compare(runs), runs, RewardWeights(), 5 / 60)) == 4
 
 
 def test_the_timeline_is_of_the_most_eventful_episode(runs):
     down = np.zeros((3, 48), np.float32)
     down[0], down[1, 10:20], down[2, 10:12] = 9, 5, 5  # down all day long is less to look at than an outage that ends
-    assert figures.eventful(runs[0]._replace(traces={"sites_down": down})) == 1
-    assert figures.timeline_policies(comparison.compare(runs, ["ppo"])) == ["ppo", "greedy", "static"]
-    assert figures.timeline_policies(comparison.compare(runs[:1])) == ["static"]
+    assert comparison_pictures.eventful(runs[0]._replace(traces={"sites_down": down})) == 1
+    assert comparison_pictures.timeline_policies(comparison.compare(runs, ["ppo"])) == ["ppo", "greedy", "static"]
+    assert comparison_pictures.timeline_policies(comparison.compare(runs[:1])) == ["static"]
