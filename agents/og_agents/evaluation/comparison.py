@@ -70,10 +70,10 @@ def compare(
 
 
 def over_seeds(runs: Sequence[Episodes], others: Sequence[Episodes], *, seed: int = 0) -> Json:
-    """Differences of several training seeds to one other policy each, a baseline or that of the same seed: each one's
-    mean, and all together with an interval over episodes and seeds (both resampled; Agarwal et al. 2021).
+    """Differences in return of several training seeds, each to one other policy: a baseline or that of the same seed.
 
-    Raises ValueError where the episodes differ.
+    Gives the mean of each seed, and the mean of all with an interval over episodes and seeds, both resampled (Agarwal
+    et al. 2021). Raises ValueError where the episodes differ.
     """
     for run, other in zip(runs, others, strict=True):
         if not np.array_equal(run.seeds, other.seeds):
@@ -107,10 +107,11 @@ def _pair(pair: statistics.Paired) -> Json:
 
 
 def headroom(reference: Episodes, best: Episodes, runs: Sequence[Episodes] = (), *, seed: int = 0) -> Json:
-    """What a reference gains on the best baseline over the same episodes, in percent of that one's |return|, and the
-    share of this gap that each of `runs` closes: (its mean - best's) / (reference's - best's), None without a gap.
+    """Gap between a reference and the best baseline over the same episodes, in percent of the baseline's |return|.
 
-    Intervals are of paired bootstraps. Raises ValueError where the episodes differ or the best return is 0.
+    `closed` has the share of the gap that each of `runs` closes, (its mean - best's) / (reference's - best's), or None
+    where there is no gap. Intervals are of paired bootstraps. Raises ValueError where the episodes differ or the best
+    return is 0.
     """
     for run in (reference, *runs):
         if not np.array_equal(run.seeds, best.seeds):

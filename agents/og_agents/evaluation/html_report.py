@@ -1,4 +1,4 @@
-"""report.html: one file, nothing fetched, with the tables and pictures of a comparison."""
+"""The report as one HTML file that fetches nothing: tables and pictures of a comparison."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ tr.best td { font-weight: 600 } figure { margin: 1rem 0 } img { width: 100% }
 
 
 def pictures(summary: Json, runs: Sequence[Episodes], weights: RewardWeights, step_h: float) -> dict[str, bytes]:
-    """The report's pictures as PNG by name: returns, trade_off, composition, timeline."""
+    """PNG pictures of the report by name: returns, trade_off, composition, timeline."""
     by_name = {run.policy: run for run in runs}
     values = [getattr(weights, term) for term in comparison_pictures.TERMS]
     return {
@@ -48,7 +48,7 @@ def page(
     step_h: float,
     facts: Mapping[str, str],
 ) -> str:
-    """The whole page; `facts` (scenario, command, versions, ...) are shown below the verdict as name and text."""
+    """HTML of the whole report; `facts` (scenario, command, versions, ...) are shown below the verdict as name and text."""
     images = pictures(summary, runs, weights, step_h)
     episode = comparison_pictures.eventful(runs[0])
     title = f"Benchmark: {facts.get('scenario', '')}"

@@ -30,11 +30,12 @@ class Entry(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What was played."""
+        """Scenario and environment that were played."""
         return f"{self.summary['scenario']}, {self.summary['env']}"
 
     @property
     def best_mean(self) -> float:
+        """Mean return of the best baseline."""
         return self.summary["policies"][self.summary["best_baseline"]]["return_mean"]
 
 
@@ -145,6 +146,7 @@ OVERVIEW_HEADER = (
 
 
 def overview(entry: Entry) -> tuple[str, ...]:
+    """Cells of one benchmark under OVERVIEW_HEADER."""
     summary = entry.summary
     few = " (few)" if summary["episodes"] < FEW else ""
     split = "" if summary["split"] == "test" else f" of the {summary['split']} split"
@@ -174,6 +176,7 @@ def section(entry: Entry) -> str:
 
 
 def marked(name: str) -> str:
+    """Name of a policy, with a dagger where it looks ahead and is only a reference."""
     return f"{name} †" if name in planners.REFERENCES else name
 
 

@@ -1,4 +1,4 @@
-"""Plays a policy on held-out episodes, all rows of a batch at once."""
+"""Plays a policy on held-out episodes, those of a batch side by side."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _play(policy: Policy, env: NetworkVectorEnv, seed: int, label: str, options:
 
 
 def joined(parts: list[Episodes], episodes: int) -> Episodes:
-    """The batches as one, without the surplus rows of the last."""
+    """Batches of episodes as one, without the surplus rows of the last batch."""
     played = sum(len(part.seeds) for part in parts)
     return Episodes(
         policy=parts[0].policy,

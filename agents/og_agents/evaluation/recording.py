@@ -26,7 +26,7 @@ class Recording(NamedTuple):
     policy: str
     scenario: str
     seeds: npt.NDArray[np.int64]
-    """[E] what each episode was reset with"""
+    """[E] seed that each episode was reset with"""
     step_s: int
     start_hour_utc: npt.NDArray[np.float64]
     """[E] hour of the day at which it begins"""
@@ -38,9 +38,9 @@ class Recording(NamedTuple):
     rewards: npt.NDArray[np.float64]
     """[E, T]"""
     terms: npt.NDArray[np.float32]
-    """[E, T, 6] unweighted, in the order of layout.TERMS"""
+    """[E, T, 6] unweighted, in the order of `og_env.kernel.arrays.TERMS`"""
     metrics: npt.NDArray[np.float32]
-    """[E, T, Q] in the order of layout.METRICS"""
+    """[E, T, Q] in the order of `og_env.kernel.arrays.METRICS`"""
     operations: npt.NDArray[np.int64]
     """[E, T] what was carried out; 0 is nothing"""
     status: npt.NDArray[np.uint8]
@@ -54,6 +54,7 @@ class Recording(NamedTuple):
 
     @property
     def step_h(self) -> float:
+        """Length of a step in hours."""
         return self.step_s / 3600
 
     @property
@@ -70,7 +71,7 @@ class Recording(NamedTuple):
         return self.terms[..., TERMS.index(name)].astype(np.float64)
 
     def episodes(self) -> Episodes:
-        """The same as means over the steps, for `comparison`."""
+        """The recording as means over the steps, for `comparison`."""
         return Episodes(
             policy=self.policy,
             seeds=self.seeds,
@@ -115,7 +116,7 @@ def record(
     """Play one episode in every row of an environment made for the policy (`evaluate.stage`), from seed on.
 
     `options` are those of `reset`, for all episodes; `watch` is called with the environment at the start and after each
-    step. Same numbers as `evaluate.run`; ValueError where reset raises it.
+    step. The numbers are those of `playing.run`; ValueError where reset raises it.
     """
     simulator, rows, steps = env.simulator, env.num_envs, env.simulator.spec.episode.steps
     observation, info = env.reset(seed=seed, options=options)
@@ -168,7 +169,7 @@ def _frame(env: NetworkVectorEnv) -> tuple[npt.NDArray[Any], ...]:
 
 
 def events(recording: Recording, episode: int = 0) -> list[Event]:
-    """What happened in one episode, in the order of time: outages and repairs by status bit, and operations."""
+    """Events of one episode in the order of time: outages and repairs by status bit, and operations."""
     names, status = recording.sites[episode], recording.status[episode]
     result = []
     for row in range(len(status)):

@@ -1,4 +1,4 @@
-"""What a replay leaves on disk: a folder of figures and steps, or a page."""
+"""Files that a replay writes: a folder of figures and steps, or a page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from og_env.kernel.arrays import METRICS, TERMS
 
 Json = dict[str, Any]
 Many = Mapping[str, Mapping[str, Played]]
-"""by replay and policy"""
+"""results by replay and policy"""
 
 
 def write_folder(out: Path, result: Json, played: Many) -> None:
@@ -30,6 +30,7 @@ def write_folder(out: Path, result: Json, played: Many) -> None:
 
 
 def result_rows(played: Many) -> Iterator[Json]:
+    """A row for every replay, policy and episode."""
     for case, by_policy in played.items():
         for name, (recording, impact, _) in by_policy.items():
             for e, seed in enumerate(recording.seeds):
@@ -39,6 +40,7 @@ def result_rows(played: Many) -> Iterator[Json]:
 
 
 def step_rows(played: Many) -> Iterator[Json]:
+    """A row for every step of the first episode of every replay and policy."""
     for case, by_policy in played.items():
         for name, (recording, *_) in by_policy.items():
             for step, values in enumerate(recording.metrics[0]):
@@ -68,7 +70,7 @@ def write_page(
 
 
 def films_of(cameras: Mapping[str, Camera], by_policy: Mapping[str, Played]) -> dict[str, Film]:
-    """What each policy's camera filmed of one replay."""
+    """Film of one replay from each policy's camera."""
     return {name: camera.film(by_policy[name].recording, by_policy[name].twin) for name, camera in cameras.items()}
 
 

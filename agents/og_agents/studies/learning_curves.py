@@ -70,8 +70,10 @@ def _mean(name: str, spec: ScenarioSpec, task: str, episodes: int) -> float:
 
 
 def picture(curves: Curves) -> bytes:
-    """PNG: a line for each run, the mean of each recipe's runs, and a dashed line for each baseline; over steps (states of
-    rpi), or the share of the run where recipes differ."""
+    """PNG: a line for each run, the mean of each recipe's runs, and a dashed line for each baseline.
+
+    The horizontal axis has steps (states of rpi), or the share of the run where recipes differ.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.4), layout="constrained")

@@ -1,9 +1,9 @@
 """The front of latency, cost and resilience: what each policy reaches when the reward's weights say what is wanted.
 
-A preference is a factor for each of the three, with product 1, as `og_env.tape.reward_weights` draws them. Every policy plays the
-same held-out episodes under every preference of a grid; its front is the points that none of its others dominates. The
-offers of a step are priced with the weights, so that rules that take the best offer follow a preference as well; their
-constants stay those of the scenario's own weights.
+A preference is a factor for each of the three, with product 1, as `og_env.tape.reward_weights` draws them. Every policy
+plays the same held-out episodes under every preference of a grid; its front is the points that none of its others
+dominates. The offers of a step are priced with the weights, so that rules that take the best offer follow a preference
+as well; their constants stay those of the scenario's own weights.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class Preference(NamedTuple):
 
     @property
     def name(self) -> str:
+        """The three factors in words."""
         return ", ".join(f"x{factor:.3g}" for factor in self)
 
 
@@ -77,8 +78,10 @@ class Front(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """What turns outcomes into the objectives that a hypervolume is of: 0 at the best, 1 at the worst of the front that
-    all policies have together."""
+    """Units of the objectives that a hypervolume is of.
+
+    0 is the best and 1 the worst value on the front that all policies have together.
+    """
 
     best: Floats
     """[3]"""
@@ -101,8 +104,10 @@ class Scale(NamedTuple):
 
 
 def grid_of(widest: float, steps: int) -> list[Preference]:
-    """All preferences whose factors are powers of widest^(1/steps), from 1/widest to widest, with product 1: a hexagon in
-    the logarithms, 3 steps (steps + 1) + 1 of them, that of no factors in the middle."""
+    """All preferences whose factors are powers of widest^(1/steps), from 1/widest to widest, with product 1.
+
+    They are 3 steps (steps + 1) + 1, a hexagon in the logarithms; that of factors 1 is in the middle.
+    """
     side = range(-steps, steps + 1)
     powers = [(a, b, -a - b) for a in side for b in side if abs(a + b) <= steps]
     return [Preference(*(float(widest ** (power / steps)) for power in each)) for each in powers]
@@ -255,7 +260,7 @@ def text(result: Json) -> str:
 
 
 def verdict_lines(result: Json, rows: Sequence[Json], learned: Sequence[str]) -> list[str]:
-    """What each learned policy is worth: preferences won (`robustness.records`), mean return over them, hypervolume."""
+    """A line for each learned policy: preferences won (`robustness.records`), mean return over them, hypervolume."""
     lines = []
     for name in learned:
         count = Counter(row["verdict"] for row in rows if row["learned"] == name)

@@ -37,10 +37,10 @@ class ChangedWorld(NamedTuple):
 
     name: str
     change: str
-    """what is other than in the scenario"""
+    """changed settings, in words"""
     spec: ScenarioSpec
     options: Json
-    """of every reset"""
+    """options of every reset"""
 
 
 def changed_worlds(spec: ScenarioSpec, incident: str | None = None) -> tuple[list[ChangedWorld], list[str]]:
@@ -100,8 +100,10 @@ def _scripted(spec: ScenarioSpec) -> str:
 
 
 def widest_incident(spec: ScenarioSpec) -> str | None:
-    """The recorded incident that hits most sites of the scenario (of its first fleet, where fleets are random); of
-    several the longest, then the first recorded. None where none touches it."""
+    """The recorded incident that hits most sites of the scenario; None where none touches it.
+
+    Where fleets are random the first fleet counts. Of several incidents it is the longest, then the first recorded.
+    """
     known = catalog.incidents()
     hits = {name: sites_hit(name, spec) for name in known}
     widest = max(known, key=lambda name: (hits[name], known[name].duration_h))
@@ -133,7 +135,7 @@ def play(
     seed: int = 0,
     played: Callable[[Episodes], None] = lambda _: None,
 ) -> Json:
-    """What every policy reaches in one world: a `comparison.compare` summary with the world's name and change.
+    """Returns of every policy in one world: a `comparison.compare` summary with the world's name and change.
 
     The best baseline is that of this world, on these episodes. `played` is called with each policy's episodes.
     """

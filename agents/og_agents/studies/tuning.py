@@ -12,6 +12,7 @@ import numpy as np
 
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing, statistics
+from og_agents.evaluation.statistics import Floats
 from og_agents.planners.tuned import BOUNDS, SPREAD, START, constants_of
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
@@ -39,7 +40,7 @@ RANKS = 11
 
 
 class Tuned(NamedTuple):
-    """What a search found."""
+    """Result of a search."""
 
     constants: dict[str, float]
     """the start's where validation does not confirm the search"""
@@ -68,7 +69,7 @@ def tune(
             raise ValueError(f"{name} has no constant {key!r}{nearest_valid(key, start)}")
     grid = {key: GRID[key] for key in keys or start}
 
-    def returns(constants: Constants, split: str):
+    def returns(constants: Constants, split: str) -> Floats:
         policy = heuristics.make(name, constants=constants)
         return playing.run(policy, scenario, "placement", episodes, seed, split=split).returns
 
@@ -111,10 +112,10 @@ def tune_planner(
     rounds: int = 6,
     begin: Mapping[str, Any] | None = None,
 ) -> Tuned:
-    """Search the constants of a planner by cross-entropy from its present ones, some of them as `begin` has them; every
-    rank in turn for the constant one. Validation is against the present ones.
+    """Search the constants of a planner by cross-entropy, from its present ones or those that `begin` has instead.
 
-    Raises ValueError for a planner without constants, an unknown constant in `begin`, or a population below 3.
+    The planner `constant` has every rank tried in turn. Validation is against the present constants. Raises ValueError
+    for a planner without constants, an unknown constant in `begin`, or a population below 3.
     """
     if name not in START:
         raise ValueError(f"{name} is no planner with constants{nearest_valid(name, START)}")
@@ -128,7 +129,7 @@ def tune_planner(
     if population < 3 or rounds < 1:
         raise ValueError(f"population {population} and rounds {rounds}: valid are 3 and 1 or more")
 
-    def returns(constants: Constants, split: str):
+    def returns(constants: Constants, split: str) -> Floats:
         policy = planners.make(name, spec, constants=constants)
         return playing.run(policy, spec, "placement", episodes, seed, split=split).returns
 
@@ -152,10 +153,10 @@ def cross_entropy(
     rounds: int = 6,
     seed: int = 0,
 ) -> tuple[dict[str, float], int]:
-    """Cross-entropy search for the highest score (Rubinstein 1999): populations from a normal distribution that moves
-    to the mean and the spread of its best third. The distribution's mean takes part in every round.
+    """Cross-entropy search for the highest score (Rubinstein 1999).
 
-    Returns the best constants and how many were scored.
+    Populations come from a normal distribution that moves to the mean and the spread of its best third; the
+    distribution's mean takes part in every round. Returns the best constants and how many were scored.
     """
     rng, names = np.random.default_rng(seed), list(start)
     low, high = np.array([BOUNDS[name] for name in names]).T

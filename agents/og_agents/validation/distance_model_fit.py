@@ -76,7 +76,7 @@ def load_pairs(path: str | Path) -> Pairs:
 
 
 def predict_ms(model: DistanceModel, pairs: Pairs) -> Floats:
-    """The model's round trips, [P]."""
+    """Round trips [P] by the model."""
     return distance_rtt_ms(pairs.km, model) * factor_table(model).ravel()[pairs.route]
 
 
@@ -101,6 +101,7 @@ def held_out(pairs: Pairs) -> dict[str, float]:
 
 
 def select(pairs: Pairs, chosen: NDArray[np.bool_]) -> Pairs:
+    """The chosen pairs [P]."""
     return pairs._replace(**{name: getattr(pairs, name)[chosen] for name in ("km", "measured_ms", "route", "provider")})
 
 

@@ -37,10 +37,10 @@ class Film(NamedTuple):
 
 
 class Camera:
-    """What `record` may be given to watch: films one of its episodes."""
+    """Films one of the episodes that `record` plays, as its argument `watch`."""
 
     def __init__(self, struck: bool = False) -> None:
-        """`struck`: film the first episode in which something breaks, not the first of all."""
+        """Make a camera; `struck`: film the first episode in which something breaks, not the first of all."""
         self.struck, self.row = struck, 0
         self.views: list[MapView] = []
         self.flows: list[npt.NDArray[np.float64]] = []
