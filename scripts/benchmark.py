@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents import heuristics, planners
-from og_agents.evaluation import comparison, html_report, playing, statistics
+from og_agents.evaluation import comparison, html_report, playing, results_table, statistics
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.load_policies import load_policies, make_planner, seeds_of_one_training
 from og_agents.policy import Policy
@@ -182,7 +182,7 @@ def cost_of_correlation(spec: ScenarioSpec, task: str, options: argparse.Namespa
 
 
 def text(summary: Json, out: Path) -> str:
-    lines = [comparison.aligned(comparison.TABLE_HEADER, comparison.table_rows(summary))]
+    lines = [results_table.aligned(results_table.TABLE_HEADER, results_table.table_rows(summary))]
     kind = "held-out" if summary["split"] == "test" else summary["split"]
     lines.append(f"* best baseline. {summary['episodes']} {kind} episodes, the same for all; 95 % bootstrap intervals.")
     if "twin" in summary:
@@ -206,13 +206,13 @@ def text(summary: Json, out: Path) -> str:
             f"[{group['ci_low']:+.2f}, {group['ci_high']:+.2f}] over seeds and episodes"
         )
     lines.append(f"report: {out / 'report.html'}")
-    return "\n".join([*lines, comparison.verdict_line(summary)])
+    return "\n".join([*lines, results_table.verdict_line(summary)])
 
 
 def write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec, command: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     replace(out / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
-    rows = list(comparison.result_rows(runs))
+    rows = list(results_table.result_rows(runs))
     temporary = out / "results.csv.part"
     with temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))

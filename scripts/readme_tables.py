@@ -25,8 +25,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.evaluation.leaderboard import markdown_table as table
 from og_agents.evaluation.leaderboard import read_summary
+from og_agents.evaluation.results_table import markdown_table as table
 from og_agents.pretrained.learning_gains import RECORD, filled, read, rows_of
 from og_env import IDS
 from og_env.env import NetworkEnv
@@ -204,7 +204,7 @@ def versions() -> str:
 
 
 def benchmark(summary: Mapping[str, Any]) -> str:
-    from og_agents.evaluation.comparison import TABLE_HEADER, table_rows, verdict_line
+    from og_agents.evaluation.results_table import TABLE_HEADER, table_rows, verdict_line
 
     head = f"{summary['episodes']} held-out episodes of {summary['scenario']}."
     rows = table(TABLE_HEADER, table_rows(dict(summary)))

@@ -26,7 +26,7 @@ from og_env.errors import Parser, guarded
 import numpy as np
 
 from og_agents import heuristics
-from og_agents.evaluation import comparison
+from og_agents.evaluation import results_table
 from og_agents.evaluation.recording import Recording
 from og_agents.load_policies import load_policies
 from og_agents.policy import Policy
@@ -183,7 +183,7 @@ def report(result: Json, played: Many) -> str:
     recording = next(iter(played[case].values())).recording
     lines = describe(case, one["what"], recording)
     rows = [figures_row(name, figures) for name, figures in one["policies"].items()]
-    lines += ["", comparison.aligned(HEADER, rows)]
+    lines += ["", results_table.aligned(HEADER, rows)]
     lines.append(f"Means of {one['what']['episodes']} demand seeds, fewest lost requests first. {LEGEND}")
     return "\n".join(lines)
 
@@ -246,13 +246,13 @@ def figures_row(name: str, figures: Json) -> tuple[str, ...]:
 def overview(result: Json, played: Many) -> str:
     """All incidents: the policies against one another, then a row for every incident."""
     contest = result["comparison"]
-    header = (*comparison.TABLE_HEADER[:-1], "lost", "due to them")
+    header = (*results_table.TABLE_HEADER[:-1], "lost", "due to them")
     rows = [
         (
             *row[:-1],
             *(f"{contest['policies'][row[0].removesuffix(' *')][key]:.2%}" for key in ("lost_share", "due_share")),
         )
-        for row in comparison.table_rows(contest)
+        for row in results_table.table_rows(contest)
     ]
     kinds = []
     for case, one in result["replays"].items():
@@ -264,14 +264,14 @@ def overview(result: Json, played: Many) -> str:
     untouched = result["untouched"]
     return "\n".join(
         [
-            comparison.aligned(header, rows),
+            results_table.aligned(header, rows),
             f"* best baseline. {len(kinds)} incidents, {count} episodes, the same for all; returns of whole episodes, "
             "95 % intervals over demand seeds, which no two incidents share.",
             "",
-            comparison.aligned(("incident", "effect", "hit", "lost least", "requests", "lost most", "requests"), kinds),
+            results_table.aligned(("incident", "effect", "hit", "lost least", "requests", "lost most", "requests"), kinds),
             f"{len(untouched)} incidents touch no site of {result['scenario']}"
             + (f": {', '.join(untouched)}" if untouched else ""),
-            comparison.verdict_line(contest),
+            results_table.verdict_line(contest),
         ]
     )
 

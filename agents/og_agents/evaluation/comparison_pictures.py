@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from og_agents.evaluation.comparison import ranked
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.evaluation.hypervolume import non_dominated
+from og_agents.evaluation.results_table import ranked
 from og_env.kernel.arrays import TERMS
 
 Json = dict[str, Any]

@@ -8,8 +8,8 @@ from html import escape
 from typing import Any
 
 from og_agents.evaluation import comparison_pictures
-from og_agents.evaluation.comparison import TABLE_HEADER, ranked, table_rows, verdict_line
 from og_agents.evaluation.episode_results import Episodes
+from og_agents.evaluation.results_table import TABLE_HEADER, ranked, table_rows, verdict_line
 from og_agents.evaluation.statistics import RESAMPLES
 from og_env.kernel.arrays import METRICS
 from og_env.scenario.specs import RewardWeights

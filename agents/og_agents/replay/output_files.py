@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from og_agents.evaluation.results_table import csv_text
 from og_agents.replay.incidents import Cases, Played, plain
 from og_agents.replay.page import Camera, Film, page, payload
 from og_env.kernel.arrays import METRICS, TERMS
@@ -22,11 +22,8 @@ def write_folder(out: Path, result: Json, played: Many) -> None:
     """replay.json; results.csv with a row for every replay, policy and episode; steps.csv with those of the first."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "replay.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    for name, rows in (("results.csv", list(result_rows(played))), ("steps.csv", list(step_rows(played)))):
-        with (out / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+    for name, rows in (("results.csv", result_rows(played)), ("steps.csv", step_rows(played))):
+        (out / name).write_text(csv_text(list(rows)), encoding="utf-8", newline="")
 
 
 def result_rows(played: Many) -> Iterator[Json]:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents import planners
-from og_agents.evaluation import comparison, comparison_pictures, statistics
+from og_agents.evaluation import comparison_pictures, results_table, statistics
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.evaluation.hypervolume import hypervolume, non_dominated
 from og_agents.policy import Policy
@@ -217,32 +217,25 @@ def _difference(front: Front, best: Front, scale: Scale, seed: int) -> Json:
     def gained(rows: Floats) -> Floats:
         return volumes(front, scale, rows) - volumes(best, scale, rows)
 
-    interval = statistics.bootstrap(_episodes(front), gained, seed=seed)
-    pair = {"mean_diff": interval.value, "ci_low": interval.low, "ci_high": interval.high}
-    return pair | {"verdict": comparison.verdict_of(pair)}
+    return _pair(statistics.bootstrap(_episodes(front), gained, seed=seed))
+
+
+def _pair(difference: statistics.Interval) -> Json:
+    pair = {"mean_diff": difference.value, "ci_low": difference.low, "ci_high": difference.high}
+    return pair | {"verdict": results_table.verdict_of(pair)}
 
 
 def _returns(fronts: Sequence[Front], learned: Sequence[str], baselines: Sequence[Front], seed: int) -> Json | None:
     if not baselines or not learned:
         return None
     best = max(baselines, key=lambda front: front.returns.mean())
+    usual = best.returns.mean(axis=0)
+    learned_fronts = [front for front in fronts if front.policy in learned]
     pairs = {
-        front.policy: statistics.paired(front.returns.mean(axis=0), best.returns.mean(axis=0), seed=seed)
-        for front in fronts
-        if front.policy in learned
+        front.policy: _pair(statistics.paired(front.returns.mean(axis=0), usual, seed=seed).difference)
+        for front in learned_fronts
     }
-    return {
-        "best_baseline": best.policy,
-        "learned": {
-            name: {
-                "mean_diff": pair.difference.value,
-                "ci_low": pair.difference.low,
-                "ci_high": pair.difference.high,
-                "verdict": pair.verdict,
-            }
-            for name, pair in pairs.items()
-        },
-    }
+    return {"best_baseline": best.policy, "learned": pairs}
 
 
 def text(result: Json) -> str:
@@ -251,12 +244,11 @@ def text(result: Json) -> str:
     for name, one in sorted(result["policies"].items(), key=lambda item: -item[1]["hypervolume"]):
         pair, versus = one["against_best"], ("", "", "")
         if pair is not None:
-            interval = f"[{pair['ci_low']:+.4f}, {pair['ci_high']:+.4f}]"
-            versus = (f"{pair['mean_diff']:+.4f}", interval, pair["verdict"])
+            versus = (f"{pair['mean_diff']:+.4f}", results_table.interval_text(pair, "+.4f"), pair["verdict"])
         least = (f"{min(point[it] for point in one['points']):.4f}" for it in OBJECTIVES)
         marked = f"{name} *" if name == result["best_baseline"] else name
         rows.append((marked, str(len(one["points"])), f"{one['hypervolume']:.4f}", *versus, *least))
-    return comparison.aligned(HEADER, rows)
+    return results_table.aligned(HEADER, rows)
 
 
 def verdict_lines(result: Json, rows: Sequence[Json], learned: Sequence[str]) -> list[str]:
@@ -269,16 +261,15 @@ def verdict_lines(result: Json, rows: Sequence[Json], learned: Sequence[str]) ->
             f"{count['loss']}"
         ]
         pair, best = result["returns"]["learned"][name], result["returns"]["best_baseline"]
-        parts.append(f"mean return over all of them {_words(pair, '.2f')} against {best}")
+        parts.append(f"mean return over all of them {_words(pair, '+.2f')} against {best}")
         pair, best = result["policies"][name]["against_best"], result["best_baseline"]
-        parts.append(f"hypervolume {_words(pair, '.4f')} against {best}")
+        parts.append(f"hypervolume {_words(pair, '+.4f')} against {best}")
         lines.append("; ".join(parts))
     return lines
 
 
 def _words(pair: Json, form: str) -> str:
-    value, low, high = (format(pair[key], f"+{form}") for key in ("mean_diff", "ci_low", "ci_high"))
-    return f"{value} [{low}, {high}] ({pair['verdict']})"
+    return f"{pair['mean_diff']:{form}} {results_table.interval_text(pair, form)} ({pair['verdict']})"
 
 
 def training_notes(policies: Mapping[str, Policy], spec: ScenarioSpec) -> list[str]:

@@ -6,14 +6,12 @@ shows are those of the rates that hold there.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from og_agents import planners
-from og_agents.evaluation import comparison, playing
+from og_agents.evaluation import comparison, playing, results_table
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.policy import Policy
 from og_env.scenario import catalog, loading
@@ -160,7 +158,7 @@ def records(summaries: Sequence[Json], learned: Sequence[str]) -> list[Json]:
                 "learned": name,
                 "learned_return": summary["policies"][name]["return_mean"],
                 **pair,
-                "verdict": comparison.verdict_of(pair),
+                "verdict": results_table.verdict_of(pair),
             }
             result.append({column: record[column] for column in COLUMNS})
     return result
@@ -176,12 +174,12 @@ def text(rows: Sequence[Json], first: str = HEADER[0]) -> str:
             row["learned"],
             f"{row['learned_return']:.2f}",
             f"{row['mean_diff']:+.2f}",
-            f"[{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]",
+            results_table.interval_text(row),
             row["verdict"],
         )
         for row in rows
     ]
-    return comparison.aligned((first, *HEADER[1:]), cells)
+    return results_table.aligned((first, *HEADER[1:]), cells)
 
 
 def verdict_lines(rows: Sequence[Json]) -> list[str]:
@@ -200,8 +198,4 @@ def verdict_lines(rows: Sequence[Json]) -> list[str]:
 
 def table(rows: Sequence[Json]) -> str:
     """CSV of `records`."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
+    return results_table.csv_text(rows, COLUMNS, "\n")
