@@ -30,15 +30,16 @@ STORES_GBPS = (1.0, 10.0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     parser = Parser(__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: seconds instead of minutes")
     parser.add_argument("--data", metavar="DIR", help="recorded data (default: shared/data beside the project)")
     options = parser.parse_args(arguments)
-    return guarded(lambda: run(options))
+    return guarded(lambda: _run(options))
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     data = DATA if options.data is None else Path(options.data)
     if options.data is not None and not data.is_dir():
         raise ValueError(f"{data}: no such folder")
@@ -51,7 +52,7 @@ def validate(data: Path, quick: bool) -> dict[str, Any]:
     skipped: dict[str, str] = {}
     rtt = round_trips(existing(data, "rtt/cloud_interregion_rtt.csv", skipped))
     failures = failure_process.check_failures()
-    cells = queue_against_simulation.check_queue(conversation(data, skipped), quick)
+    cells = queue_against_simulation.check_queue(_conversation(data, skipped), quick)
     record = existing(data, "incidents/gcp_incidents.csv", skipped)
     return {
         "queue_poisson_max_error": queue_against_simulation.worst(cells),
@@ -81,7 +82,7 @@ def existing(data: Path, name: str, skipped: dict[str, str]) -> Path | None:
     return None
 
 
-def conversation(data: Path, skipped: dict[str, str]) -> Trace | None:
+def _conversation(data: Path, skipped: dict[str, str]) -> Trace | None:
     path = existing(data, "traces/azure2023_conv.csv", skipped)
     return None if path is None else load_trace_csv(path)
 
@@ -102,8 +103,9 @@ def round_trips(path: Path | None) -> dict[str, Any] | None:
 
 
 def text(result: dict[str, Any]) -> str:
-    parts = [queue_text(result["queue"]), rtt_text(result["rtt"]), herd_text(result["herd"])]
-    parts += [failures_text(result["failures"]), spread_text(result["incident_spread"])]
+    """Tables of all checks, and the largest errors."""
+    parts = [_queue_text(result["queue"]), _rtt_text(result["rtt"]), _herd_text(result["herd"])]
+    parts += [_failures_text(result["failures"]), _spread_text(result["incident_spread"])]
     worst, mape = result["queue_poisson_max_error"], result["rtt_mape"]
     lines = [
         f"queue, Poisson, up to utilisation {result['queue']['claimed_up_to_utilisation']}: largest error of the mean wait "
@@ -115,7 +117,7 @@ def text(result: dict[str, Any]) -> str:
     return "\n\n".join([*parts, "\n".join(lines)])
 
 
-def queue_text(queue: dict[str, Any]) -> str:
+def _queue_text(queue: dict[str, Any]) -> str:
     header = ("arrivals", "c", "util", "wait", "simulated", "+-", "error", "without", "p95", "simulated", "+-", "error",
               "without")  # fmt: skip
     rows = [
@@ -145,7 +147,7 @@ def queue_text(queue: dict[str, Any]) -> str:
     return "\n".join([title, table(header, rows, right=range(1, 13)), *means])
 
 
-def rtt_text(rtt: dict[str, Any] | None) -> str:
+def _rtt_text(rtt: dict[str, Any] | None) -> str:
     if rtt is None:
         return "ROUND TRIPS  left out"
     rows = [
@@ -161,7 +163,7 @@ def rtt_text(rtt: dict[str, Any] | None) -> str:
     return "ROUND TRIPS  mean absolute percentage error of the distance model\n" + table(header, rows, right=(1, 2, 3))
 
 
-def herd_text(herds: Sequence[dict[str, Any]]) -> str:
+def _herd_text(herds: Sequence[dict[str, Any]]) -> str:
     rows = [
         (
             f"{h['store_gbps']:g}",
@@ -176,7 +178,7 @@ def herd_text(herds: Sequence[dict[str, Any]]) -> str:
     return "THUNDERING HERD  fetches that begin together at one store\n" + table(header, rows, right=range(5))
 
 
-def failures_text(failures: dict[str, Any]) -> str:
+def _failures_text(failures: dict[str, Any]) -> str:
     rows = [
         ("share of time down, by site", f"{failures['down_max_z']:.2f}"),
         ("outages that begin, by site", f"{failures['onset_max_z']:.2f}"),
@@ -193,7 +195,7 @@ def failures_text(failures: dict[str, Any]) -> str:
     return title + "\n" + table(("largest score of", "z"), rows, right=(1,)) + "\n" + more
 
 
-def spread_text(spread: dict[str, Any]) -> str:
+def _spread_text(spread: dict[str, Any]) -> str:
     rows = [
         (name, f"{s['incidents']:,.1f}", f"{s['one']:.0%}", f"{s['many']:.0%}")
         for name, s in (("model, a year", spread["model"]), ("record 2016-2022", spread["record"]))

@@ -176,9 +176,7 @@ def section(entry: Entry) -> str:
         markdown_table(TABLE_HEADER, rows),
     ]
     if room := summary.get("headroom"):
-        lines.append(
-            f"Headroom to {room['reference']}: {room['percent']:.1f} % {interval_text(room, '.1f')}."
-        )
+        lines.append(f"Headroom to {room['reference']}: {room['percent']:.1f} % {interval_text(room, '.1f')}.")
     return "\n\n".join([*lines, verdict_line(summary).rstrip(".") + "."])
 
 
