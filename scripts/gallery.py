@@ -48,7 +48,7 @@ LESSONS = {
     "tee-break": "Served is not verified: latency and load look fine while proofs stop counting.",
     "opengradient": "One facilitator, one TEE vendor and slow heartbeats weigh more than the number of nodes.",
 }
-"""what each shipped scenario teaches, in the order in which to read them"""
+"""lesson of each shipped scenario, in the order in which to read them"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,7 +26,7 @@ from og_env.scenario.distance_model import SHIPPED
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """recorded data beside the project; a check whose data is absent is left out and says so"""
 STORES_GBPS = (1.0, 10.0)
-"""of the shipped worlds"""
+"""speeds of the stores in the shipped worlds"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

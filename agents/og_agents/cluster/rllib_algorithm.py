@@ -26,7 +26,7 @@ from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 
 PATIENCE_S = 300.0
-"""how long a runner that died may take to come back"""
+"""time that a runner that died may take to come back"""
 PAUSE_S = 0.5
 
 
@@ -48,7 +48,7 @@ class FragmentPPO(PPO):
     update = 0
     offset = 0.0
     share = 0.0
-    """of the run that is done"""
+    """share of the run that is done"""
 
     def step(self) -> dict[str, Any]:
         """Do one update; returns the means of the terms and metrics in its episodes."""

@@ -35,9 +35,9 @@ class Position(NamedTuple):
     """Where a runner stands: all its environments begin and end together."""
 
     round: int
-    """how many episodes each has ended"""
+    """number of episodes that each environment has ended"""
     actions: list[np.ndarray]
-    """of the present ones [n, ...], step by step"""
+    """actions [n, ...] of the present episodes, step by step"""
 
 
 class Fragment(NamedTuple):
@@ -45,7 +45,7 @@ class Fragment(NamedTuple):
 
     runner: int
     episodes: list[Any]
-    """of RLlib, or parts of them, row by row"""
+    """episodes of RLlib or parts of them, row by row"""
     position: Position
     happened: dict[str, float]
     """mean of the terms and metrics of WATCHED"""

@@ -37,7 +37,7 @@ class Impact(NamedTuple):
     """highest hourly mean of the 95th percentile of latency, by served requests; nan where nothing was served"""
     cost_usd: Floats
     recover_min: Floats
-    """see `minutes_to_recover`"""
+    """minutes until the service is back at its level, see `minutes_to_recover`"""
     recovered: npt.NDArray[np.bool_]
     """false where the episode ended below the level: then recover_min is a lower bound"""
     exposure_before: Floats

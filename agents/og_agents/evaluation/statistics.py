@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
-"""from samples [R, E] to one value per row [R]"""
+"""function from samples [R, E] to one value per row [R]"""
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95

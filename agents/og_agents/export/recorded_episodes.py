@@ -49,7 +49,7 @@ class Stage(NamedTuple):
 
     spec: ScenarioSpec
     kwargs: dict[str, Any]
-    """of the environment, without the scenario and `flatten`"""
+    """arguments of the environment, without the scenario and `flatten`"""
 
     @property
     def env_id(self) -> str:

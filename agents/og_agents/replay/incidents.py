@@ -27,7 +27,7 @@ class Played(NamedTuple):
     recording: Recording
     impact: Impact
     twin: Recording
-    """the same episodes without what is replayed"""
+    """recording of the same episodes without what is replayed"""
 
 
 def incident_cases(spec: ScenarioSpec) -> Cases:

@@ -19,7 +19,7 @@ Json = dict[str, Any]
 Stage = tuple[str, str]
 """the world that a variant is tested in, and its task"""
 Played = Mapping[Stage, tuple[Json, Mapping[str, Episodes]]]
-"""of each stage the comparison and the episodes by policy"""
+"""comparison and episodes by policy of each stage"""
 SPLIT = "test"
 FEW_SEEDS = 3
 

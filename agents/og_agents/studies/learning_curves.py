@@ -29,7 +29,7 @@ class Curve(NamedTuple):
     name: str
     recipe: str
     rows: list[dict[str, float]]
-    """by pretrained.CURVE"""
+    """validations, with the keys of `pretrained.CURVE`"""
 
 
 class Curves(NamedTuple):
@@ -37,7 +37,7 @@ class Curves(NamedTuple):
 
     spec: ScenarioSpec
     episodes: int
-    """of validation, seeds 0, 1, ..."""
+    """number of validation episodes, which have the seeds 0, 1, ..."""
     runs: list[Curve]
     baselines: dict[str, float]
     """mean returns on the same episodes"""

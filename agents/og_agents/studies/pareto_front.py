@@ -34,7 +34,7 @@ Json = dict[str, Any]
 OBJECTIVES = ("latency", "cost", "resilience")
 """all to be small"""
 MARGIN = 0.1
-"""of the reference point beyond the worst of the common front, in ranges of that front"""
+"""distance of the reference point beyond the worst of the common front, in ranges of that front"""
 HEADER = (
     "policy",
     "points",
@@ -46,7 +46,7 @@ HEADER = (
 )
 COLUMNS = ("policy", *(f"{it}_factor" for it in OBJECTIVES), "episodes", *OBJECTIVES, "return", "non_dominated")
 PREFERENCE = "latency, cost, resilience"
-"""what the first column of the table of returns is called"""
+"""title of the first column of the table of returns"""
 
 
 class Preference(NamedTuple):

@@ -46,7 +46,7 @@ class Tuned(NamedTuple):
     """the start's where validation does not confirm the search"""
     trials: int
     validation: statistics.Paired
-    """of the found constants against the start"""
+    """the found constants against the start on validation episodes"""
 
 
 def tune(

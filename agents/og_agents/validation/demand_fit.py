@@ -16,15 +16,15 @@ from og_env.scenario.demand_trace import Trace, load_trace_csv
 Floats = NDArray[np.float64]
 
 STEP_S = 300.0
-"""within which arrivals have one rate"""
+"""length of a step, within which arrivals have one rate"""
 WINDOW_REQUESTS = 50
-"""on average in the windows over which arrivals are counted for arrival_cv: about the memory of a queue at utilisation
-0.85. Chosen, out of 2 to 200, for small errors of the queue on the two Azure traces of 2023, so not tested on
+"""mean number of requests in a window over which arrivals are counted for arrival_cv: about the memory of a queue at
+utilisation 0.85. Chosen, out of 2 to 200, for small errors of the queue on the two Azure traces of 2023, so not tested on
 others."""
 LEAST_WINDOWS = 20
 DAY_S = 86_400.0
 RATE_COLUMNS = ("requests_per_s", "agg_rps")
-"""either is understood"""
+"""names that the column of rates may have"""
 
 
 class Rates(NamedTuple):
@@ -56,7 +56,7 @@ class DemandFit(NamedTuple):
     """per minute, or per step of rates"""
     diurnal_amplitude: float | None = None
     peak_hour: float | None = None
-    """by the file's own clock"""
+    """hour of the highest demand by the file's own clock"""
     diurnal_error: float | None = None
     """mean absolute error of the curve as a share of the mean rate"""
     burst_sd: float | None = None

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 LEAST_PAIRS = 20
 """pairs of places from which on two continents have a factor of their own"""
 ROUNDS = 20
-"""of fitting lines and factors in turn"""
+"""number of times that lines and factors are fitted in turn"""
 
 
 class Pairs(NamedTuple):

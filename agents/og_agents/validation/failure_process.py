@@ -36,7 +36,7 @@ BURN_IN_H = 600
 """left out of every tape: outages that began more than 48 h before it are not drawn, and the longest last days"""
 LAGS_H = (1, 2, 6, 24)
 ERROR_PROBABILITY = 1e-3
-"""that a right process fails one of the comparisons (Bonferroni)"""
+"""probability that a right process fails one of the comparisons (Bonferroni)"""
 LEAST_EXPECTED = 300.0
 """rows in which a pair is expected down together, in all, below which its mean is not near enough to normal: joint
 outages last many rows"""
@@ -57,9 +57,9 @@ class FailureCheck(NamedTuple):
     """down together, by pair"""
     comparisons: int
     limit_z: float
-    """that none of them exceeds with probability 1 - ERROR_PROBABILITY"""
+    """score that no comparison exceeds with probability 1 - ERROR_PROBABILITY"""
     largest_joint_ratio: float
-    """of a pair: down together, over what independent sites with the same down-times would be"""
+    """largest ratio, over the pairs, of the time down together to that of independent sites with the same down-times"""
 
 
 def scenario(hours: int) -> ScenarioSpec:

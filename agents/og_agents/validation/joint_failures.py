@@ -29,7 +29,7 @@ MIN_TAPES = 100
 KNOTS = 65
 """ages at which the closed form is worked out, dense where a tape is young; twice as many change it by less than 1e-5"""
 CHANCE = 1e-4
-"""that the right model exceeds `bound` in some pair"""
+"""probability that the right model exceeds `bound` in some pair"""
 POISSON = {"failures.fragile_factor": 1.0, "failures.aftershock": 0.0}
 
 

@@ -32,11 +32,11 @@ CLAIMED_UP_TO = 0.85
 FLOOR = 0.01
 SERVICE_CV = 0.8
 BURSTY_CV = 2.0
-"""of the gaps of made-up bursty arrivals (gamma)"""
+"""coefficient of variation of the gaps of made-up bursty arrivals (gamma)"""
 REQUESTS = 700_000
-"""of a Poisson run at utilisation 0.7 and above; a third below"""
+"""requests of a Poisson run at utilisation 0.7 and above; below that it has a third of them"""
 TRACE_RUNS = 10
-"""how often a trace is played, each time with its answers in another order"""
+"""number of times that a trace is played, each time with its answers in another order"""
 SEED = 20_251_020
 ORDER = ("poisson", "bursty", "conversation")
 

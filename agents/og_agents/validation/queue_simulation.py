@@ -30,7 +30,7 @@ class Waits(NamedTuple):
     mean_s: float
     mean_error_s: float
     p95_s: float
-    """of waiting and being answered"""
+    """95th percentile of the time from arrival to the end of the answer"""
     p95_error_s: float
     requests: int
 

@@ -32,7 +32,7 @@ class Compared(NamedTuple):
     """CPU seconds an environment step (or a reset, or a first step)"""
     new_s: float
     ratio: float
-    """of new over old within a repetition"""
+    """median of new over old within a repetition"""
 
 
 class Checkout(NamedTuple):

@@ -1,4 +1,4 @@
-"""What an outage does to a policy: figures worked out on paper."""
+"""Impact of an outage on a policy: figures worked out on paper."""
 
 from __future__ import annotations
 

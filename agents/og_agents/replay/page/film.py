@@ -25,7 +25,7 @@ class Film(NamedTuple):
     """T steps; entry 0 of what has T + 1 entries is the start."""
 
     recording: Recording
-    """of this one episode"""
+    """recording of this one episode"""
     views: tuple[MapView, ...]
     """[T + 1] without their flows"""
     flows: tuple[npt.NDArray[np.float64], ...]
@@ -33,7 +33,7 @@ class Film(NamedTuple):
     domains: tuple[Domain, ...]
     """shared by two sites or more"""
     twin: Recording | None = None
-    """the same episode with nothing broken"""
+    """recording of the same episode with nothing broken"""
 
 
 class Camera:

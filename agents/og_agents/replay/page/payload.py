@@ -21,7 +21,7 @@ from og_env.render.view import MapView
 Json = dict[str, Any]
 FORMAT = 1
 SYMBOLS = {"o": "circle", "v": "triangle-down", "D": "diamond", "s": "rect", "X": "cross"}
-"""of the page, by the markers of pictures"""
+"""symbols of the page by the markers of pictures"""
 NAMES = {"no replica": "cold"}
 """states that the page calls otherwise"""
 TYPES = {"u1": np.uint8, "u2": np.uint16, "i2": np.int16, "f4": np.float32}
