@@ -37,11 +37,11 @@ class Episodes(NamedTuple):
     metrics: Floats
     """[E, Q] mean of each metric over the steps, in the order of `og_env.kernel.arrays.METRICS`"""
     traces: dict[str, npt.NDArray[np.float32]]
-    """[E, T] for each name of TRACED"""
+    """metrics step by step [E, T], by the names of TRACED"""
     steps: int
     """T, the length of every episode"""
     predict_s: float
-    """time spent in `predict`, all episodes together"""
+    """seconds spent in `predict`, all episodes together"""
 
     @property
     def decisions_per_s(self) -> float:

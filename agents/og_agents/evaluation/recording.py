@@ -29,28 +29,28 @@ class Recording(NamedTuple):
     """[E] seed that each episode was reset with"""
     step_s: int
     start_hour_utc: npt.NDArray[np.float64]
-    """[E] hour of the day at which it begins"""
+    """[E] hour of the day at which each episode begins"""
     sites: tuple[tuple[str, ...], ...]
     """[E] names of the fleet's sites"""
     models: tuple[str, ...]
     incidents: tuple[Mapping[str, Any], ...]
-    """[E] `info["incident"]`; empty without one"""
+    """[E] `info["incident"]` of each episode; empty where no incident is replayed"""
     rewards: npt.NDArray[np.float64]
-    """[E, T]"""
+    """[E, T] reward of each step"""
     terms: npt.NDArray[np.float32]
-    """[E, T, 6] unweighted, in the order of `og_env.kernel.arrays.TERMS`"""
+    """[E, T, 6] unweighted reward terms, in the order of `og_env.kernel.arrays.TERMS`"""
     metrics: npt.NDArray[np.float32]
-    """[E, T, Q] in the order of `og_env.kernel.arrays.METRICS`"""
+    """[E, T, Q] metrics, in the order of `og_env.kernel.arrays.METRICS`"""
     operations: npt.NDArray[np.int64]
-    """[E, T] what was carried out; 0 is nothing"""
+    """[E, T] number of the operation that was carried out; 0 is none"""
     status: npt.NDArray[np.uint8]
-    """[E, T + 1, N] status bits"""
+    """[E, T + 1, N] status bits of each site"""
     share: npt.NDArray[np.float32]
-    """[E, T + 1, N] of the served traffic"""
+    """[E, T + 1, N] share of the served traffic on each site"""
     warm: npt.NDArray[np.int16]
-    """[E, T + 1, N] warm replicas"""
+    """[E, T + 1, N] warm replicas on each site"""
     predict_s: float
-    """time spent in `predict`"""
+    """seconds spent in `predict`"""
 
     @property
     def step_h(self) -> float:
@@ -98,7 +98,7 @@ class Event(NamedTuple):
     """Something that happened in an episode."""
 
     hour: float
-    """since the episode began"""
+    """hours since the episode began"""
     kind: str
     """outage, repair or operation"""
     text: str

@@ -67,13 +67,13 @@ class Front(NamedTuple):
 
     policy: str
     outcomes: Floats
-    """[G, E, 3] means over the steps, by OBJECTIVES"""
+    """[G, E, 3] objectives, each a mean over the steps, in the order of OBJECTIVES"""
     returns: Floats
-    """[G, E] under each preference's own weights"""
+    """[G, E] returns under each preference's own weights"""
 
     @property
     def points(self) -> Floats:
-        """[G, 3] means over the episodes."""
+        """Means [G, 3] of the objectives over the episodes."""
         return self.outcomes.mean(axis=1)
 
 
@@ -122,7 +122,7 @@ def world_of(spec: ScenarioSpec, preference: Preference) -> robustness.ChangedWo
 
 
 def outcomes_of(run: Episodes, reward: RewardWeights) -> Floats:
-    """[E, 3] by OBJECTIVES: mean terms of episodes; resilience is the mean of its terms by the scenario's own weights.
+    """Objectives [E, 3] of episodes: mean terms; resilience is the mean of its terms by the scenario's own weights.
 
     ValueError where the scenario gives these no weight.
     """
@@ -209,7 +209,7 @@ def compare(fronts: Sequence[Front], learned: Sequence[str], *, seed: int = 0) -
 
 
 def _episodes(front: Front) -> Floats:
-    """[E] their numbers: what the bootstrap draws from."""
+    """Numbers [E] of the episodes, from which the bootstrap draws."""
     return np.arange(front.returns.shape[1], dtype=np.float64)
 
 

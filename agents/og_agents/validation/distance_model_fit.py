@@ -38,7 +38,7 @@ class Pairs(NamedTuple):
     route: NDArray[np.int64]
     """[P] the pair of continents: lower index x 7 + higher"""
     provider: NDArray[np.str_]
-    """[P] of the source; empty where the name has none"""
+    """[P] provider of the source; empty where the name has none"""
     unknown: tuple[str, ...]
     """names in the file that are neither sites nor user regions of the catalogue"""
 

@@ -174,7 +174,7 @@ def excess_h(source: Source, threshold_h: float) -> float:
 
 
 class Spread(NamedTuple):
-    """Of the incidents that hit anyone, the shares that hit one location, and MANY_LOCATIONS or more."""
+    """Shares of the incidents that hit one location, and MANY_LOCATIONS or more; those that hit none do not count."""
 
     incidents: float
     """number, or expected number a year"""

@@ -41,9 +41,9 @@ class JointFailures(NamedTuple):
     error: Floats
     """[N, N] standard error of `drawn`"""
     expected: Floats
-    """[N, N] closed form"""
+    """[N, N] share by the closed form"""
     stationary: Floats
-    """[N, N] closed form without a limit of age and without rows: what an audit of these sites uses"""
+    """[N, N] share by the closed form without a limit of age and without rows, as an audit of these sites uses it"""
     hours: float
     """simulated"""
 

@@ -27,11 +27,11 @@ class Film(NamedTuple):
     recording: Recording
     """recording of this one episode"""
     views: tuple[MapView, ...]
-    """[T + 1] without their flows"""
+    """[T + 1] state of the map at each moment, without flows"""
     flows: tuple[npt.NDArray[np.float64], ...]
-    """[T + 1] of [A, 3]: gateway's site, serving site, requests/s; the largest only"""
+    """[T + 1] largest flows of each moment, each [A, 3]: gateway's site, serving site, requests/s"""
     domains: tuple[Domain, ...]
-    """shared by two sites or more"""
+    """domains that two sites or more share"""
     twin: Recording | None = None
     """recording of the same episode with nothing broken"""
 
