@@ -1,4 +1,5 @@
 # make demo    install, train on global-24 for 3 minutes, benchmark against every heuristic and quick planner
+# make bench   the speed of the environment; RECORD=FILE keeps the figures, AGAINST=FOLDER compares another checkout with this one
 # make test    lint and the tests that are quick
 # make test-compat  the tests of the interfaces with the oldest and with the newest Gymnasium, in venvs of their own
 # make test-ray     the tests on a Ray cluster, in a venv of its own
@@ -37,7 +38,7 @@ pretrained: $(STAMP)
 	$(RUN) scripts/pretrain.py
 
 bench: $(STAMP)
-	$(RUN) scripts/bench_speed.py
+	$(RUN) scripts/bench_speed.py $(if $(RECORD),--record $(RECORD)) $(if $(AGAINST),--against $(AGAINST))
 
 test: lint
 	$(RUN) -m pytest -q -n $(WORKERS) -m 'not slow'

@@ -34,11 +34,12 @@ STOPPED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    return guarded(lambda: run(options))
+    """Run the command; returns its exit code."""
+    options = _parse(arguments)
+    return guarded(lambda: _run(options))
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("--scenario", default="one-cloud", metavar="S", help="name or file (default: one-cloud)")
     parser.add_argument("--variants", default="all", metavar="all|A,B", help=f"of {', '.join(VARIANTS)} (default: all)")
@@ -69,7 +70,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     study = study_of(options)
     try:
         if not options.only_report:
@@ -97,7 +98,7 @@ def report(study: Study, episodes: int) -> None:
 
 
 def study_of(options: argparse.Namespace) -> Study:
-    """What is asked for, checked before anything heavy is loaded or trained."""
+    """The study that the options ask for, checked before anything heavy is loaded or trained."""
     spec = loading.load(options.scenario)
     study = Study(
         scenario=options.scenario,
@@ -119,7 +120,7 @@ def study_of(options: argparse.Namespace) -> Study:
 
 
 def train_all(study: Study, variants: Sequence[str], side_by_side: int) -> None:
-    """The trainings that are not complete, all variants of a seed before the next seed; ValueError where one fails."""
+    """Do the trainings that are not complete, all variants of a seed before the next; ValueError where one fails."""
     from og_agents.studies.ablation_runs import lacking, words_of
 
     jobs: list[tuple[str, list[str]]] = []
@@ -143,7 +144,7 @@ def train_all(study: Study, variants: Sequence[str], side_by_side: int) -> None:
 
 
 def train(name: str, words: Sequence[str]) -> int:
-    """One run in a process of its own; its exit code."""
+    """Do one training in a process of its own; returns its exit code."""
     begin = time.perf_counter()
     command = [sys.executable, str(TRAIN), *words, "--quiet"]
     code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
@@ -153,7 +154,7 @@ def train(name: str, words: Sequence[str]) -> int:
 
 
 def tell(line: str) -> None:
-    """Progress, apart from the table."""
+    """Print a line of progress on stderr, apart from the table."""
     print(line, file=sys.stderr, flush=True)
 
 

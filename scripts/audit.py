@@ -7,7 +7,6 @@ python scripts/audit.py --scenario global-24 --json
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -23,6 +22,7 @@ from og_env.errors import Parser, guarded
 # isort: split
 import numpy as np
 
+from og_agents.evaluation.results_table import csv_text
 from og_env.scenario import catalog, loading
 from og_env.scenario.node_csv import NodeTable, read_header, read_node_table
 from og_env.scenario.specs import FailureKind, FailureSpec
@@ -32,11 +32,12 @@ from og_env.trust.text import kind_rows, node_rows, text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    return guarded(lambda: run(options))
+    """Run the command; returns its exit code."""
+    options = _parse(arguments)
+    return guarded(lambda: _run(options))
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("fleet", nargs="?", metavar="FLEET.csv", help="a row for each node, with a header")
     parser.add_argument("--scenario", metavar="NAME", help="audit the sites of a scenario (name or file) instead")
@@ -55,7 +56,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     if options.fleet is None and options.map and "=" not in options.map[-1]:
         options.fleet = options.map.pop()
     if (options.fleet is None) == (options.scenario is None):
@@ -65,24 +66,24 @@ def run(options: argparse.Namespace) -> None:
     if options.out is not None:
         Path(options.out).mkdir(parents=True, exist_ok=True)
     if options.scenario is not None:
-        result, fleet, title, lat_deg, lon_deg = audit_scenario(options)
+        result, fleet, title, lat_deg, lon_deg = _audit_scenario(options)
     else:
-        result, fleet, title, lat_deg, lon_deg = audit_table(options)
+        result, fleet, title, lat_deg, lon_deg = _audit_table(options)
     if options.out is not None:
-        write(Path(options.out), result, fleet, title, lat_deg, lon_deg)
+        _write(Path(options.out), result, fleet, title, lat_deg, lon_deg)
     print(json.dumps(result, allow_nan=False) if options.json else text(result, fleet, options.top))
 
 
-def audit_table(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str, Any, Any]:
+def _audit_table(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str, Any, Any]:
     offered = () if options.candidates is None else read_header(options.candidates)
     columns = read_header(options.fleet)
-    mapped = mapping(options.map)
+    mapped = _mapping(options.map)
     here = {column: meaning for column, meaning in mapped.items() if column in columns or column not in offered}
     kinds = None if options.kinds is None else [kind.strip() for kind in options.kinds.split(",") if kind.strip()]
     if kinds == []:
         raise ValueError("--kinds names no kind")
     table = read_node_table(options.fleet, mapped=here, kinds=kinds, weight=options.weight)
-    fleet = fleet_of_table(table)
+    fleet = _fleet_of_table(table)
     result = {"fleet": Path(options.fleet).name} | audit(
         fleet,
         kind_of=table.kind_of,
@@ -135,13 +136,13 @@ def catalogue_places(table: NodeTable) -> tuple[Any, Any]:
 def candidates(
     options: argparse.Namespace, table: NodeTable, fleet: Fleet, mapped: dict[str, str]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The order in which to add them, and notes."""
+    """The candidates in the order in which to add them, and notes."""
     columns = read_header(options.candidates)
     there = {column: meaning for column, meaning in mapped.items() if column in columns}
     weight = options.weight if options.weight in columns else None
     offered = read_node_table(options.candidates, mapped=there, kinds=tuple(table.columns), weight=weight)
     usual = float(fleet.weight.mean())
-    new = fleet_of_table(offered, np.full(len(offered.nodes), usual) if offered.weight is None else offered.weight)
+    new = _fleet_of_table(offered, np.full(len(offered.nodes), usual) if offered.weight is None else offered.weight)
     steps = additions_json(best_additions(fleet, new, offered.price_usd), new)
     notes = [f"only the first {MAX_STEPS:,} additions are worked out"] if len(steps) == MAX_STEPS else []
     if offered.weight is None and table.weight is not None:
@@ -158,7 +159,7 @@ def candidates(
     return steps, notes
 
 
-def audit_scenario(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str, Any, Any]:
+def _audit_scenario(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str, Any, Any]:
     for name in ("candidates", "weight", "kinds", "map"):
         if getattr(options, name):
             raise ValueError(f"--{name} goes with a FLEET.csv, not with --scenario")
@@ -176,7 +177,7 @@ def audit_scenario(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, 
     return {"fleet": spec.name} | result | {"notes": notes}, fleet, spec.name, lat_deg, lon_deg
 
 
-def mapping(items: Sequence[str]) -> dict[str, str]:
+def _mapping(items: Sequence[str]) -> dict[str, str]:
     mapped: dict[str, str] = {}
     for item in items:
         column, equals, meaning = item.partition("=")
@@ -188,7 +189,7 @@ def mapping(items: Sequence[str]) -> dict[str, str]:
     return mapped
 
 
-def fleet_of_table(table: NodeTable, weight: Any = None) -> Fleet:
+def _fleet_of_table(table: NodeTable, weight: Any = None) -> Fleet:
     def failure_of(label: str, name: str) -> FailureKind:
         return catalog.failure_kind(table.kind_of.get(label, label), name)
 
@@ -196,22 +197,16 @@ def fleet_of_table(table: NodeTable, weight: Any = None) -> Fleet:
     return build_fleet(table.nodes, table.columns, failure_of, weight=weight, host_class=table.host_class)
 
 
-def write(folder: Path, result: dict[str, Any], fleet: Fleet, title: str, lat_deg: Any, lon_deg: Any) -> None:
+def _write(folder: Path, result: dict[str, Any], fleet: Fleet, title: str, lat_deg: Any, lon_deg: Any) -> None:
     from og_env.trust.picture import draw
 
     (folder / "audit.json").write_text(json.dumps(result, allow_nan=False, indent=1) + "\n", encoding="utf-8")
-    write_csv(folder / "nodes.csv", node_rows(result, fleet))
-    write_csv(folder / "kinds.csv", kind_rows(result))
+    tables = {"nodes": node_rows(result, fleet), "kinds": kind_rows(result)}
     if result.get("candidates"):
-        write_csv(folder / "candidates.csv", result["candidates"])
+        tables["candidates"] = result["candidates"]
+    for name, rows in tables.items():
+        (folder / f"{name}.csv").write_text(csv_text(rows), encoding="utf-8", newline="")
     draw(result, folder / "audit.png", title=title, lat_deg=lat_deg, lon_deg=lon_deg)
-
-
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

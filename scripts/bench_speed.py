@@ -1,22 +1,26 @@
-"""How fast the environment is, beside CartPole, a NumPy version of itself and a learner: a table or JSON.
+"""How fast the environment is, beside CartPole, a NumPy version of itself and a learner, or beside another checkout.
 
-python scripts/bench_speed.py
-python scripts/bench_speed.py --json --repetitions 7
+python scripts/bench_speed.py --repetitions 7
+python scripts/bench_speed.py --record configs/benchmarks/speed.json
+python scripts/bench_speed.py --against ../og_env-before
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.validation import speed
+from og_agents.learning import run_record
+from og_agents.validation import speed, speed_comparison
 from og_env.errors import Parser, guarded
 
 SITES = (64, 128, 256, 512, 1024)
@@ -43,22 +47,43 @@ TARGETS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     parser = Parser(__doc__)
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="of every case (default: 5)")
     parser.add_argument("--quick", action="store_true", help="short cases: to see that it runs, not to quote")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    purpose = parser.add_mutually_exclusive_group()
+    purpose.add_argument("--record", type=Path, metavar="FILE", help="also keep the figures, with commit and processor")
+    purpose.add_argument("--against", type=Path, metavar="DIR", help="compare with another checkout instead, in turns")
     options = parser.parse_args(arguments)
-    return guarded(lambda: run(options))
+    return guarded(lambda: _run(options))
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     if options.repetitions < 1:
         raise ValueError(f"--repetitions is {options.repetitions}; it must be 1 or more")
-    figures = measure(options.repetitions, 10 if options.quick else 1)
-    if options.json:
-        print(json.dumps(figures, indent=2))
+    shrink = 10 if options.quick else 1
+    if options.against:
+        compared = speed_comparison.compare(options.against, options.repetitions, shrink)
+        result, text = {name: one._asdict() for name, one in compared.items()}, speed_comparison.table(compared)
     else:
-        print(table(figures))
+        result = measure(options.repetitions, shrink)
+        text = table(result)
+    if options.record:
+        write_record(options.record, result)
+    print(json.dumps(result, indent=2) if options.json else text)
+
+
+def write_record(path: Path, figures: Mapping[str, Any]) -> None:
+    """Keep the figures with what they depend on."""
+    facts = {
+        "commit": run_record.commit(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "processor": speed.processor(),
+        "versions": run_record.versions(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(facts | {"figures": figures}, indent=2) + "\n", encoding="utf-8")
 
 
 def measure(repetitions: int, shrink: int = 1) -> dict[str, float]:

@@ -9,7 +9,6 @@ python scripts/benchmark.py --policies all,runs/ppo --episodes 2000 --engine ray
 from __future__ import annotations
 
 import argparse
-import csv
 import importlib.metadata
 import json
 import os
@@ -24,11 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents import heuristics, planners
-from og_agents.evaluation import comparison, playing, report, statistics
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation import comparison, html_report, playing, results_table, statistics
+from og_agents.evaluation.command_options import add_episode_options
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.load_policies import load_policies, make_planner, seeds_of_one_training
 from og_agents.policy import Policy
-from og_env import TASKS, task_of
+from og_env import task_of
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.reading import changes_of
@@ -40,21 +40,15 @@ Json = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parse(arguments)
+    options = _parse(arguments)
     return guarded(lambda: start(options, shlex.join(["python", "scripts/benchmark.py", *arguments])))
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the scenario, such as failures.intensity=2",
-    )
+    add_episode_options(parser, 100, "held-out episodes", changes=True)
     parser.add_argument(
         "--policies",
         default="all",
@@ -62,10 +56,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help=f"folders of trained models, heuristics (all): {', '.join(heuristics.NAMES)}, and planners (planners: those "
         f"that need no look-ahead): {', '.join(planners.NAMES)} (default: all)",
     )
-    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="held-out episodes (default: 100)")
-    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: runs/benchmark/SCENARIO)")
-    parser.add_argument("--env", default="og_env/Placement-v0", metavar="ID", help=f"one of {', '.join(TASKS)}")
     parser.add_argument("--twin", action="store_true", help="also measure what the correlation of failures costs")
     parser.add_argument("--headroom", action="store_true", help="also measure the gap to a planner that reads the tape")
     parser.add_argument("--split", default="test", choices=SPLITS, help="of the episodes (default: test)")
@@ -81,16 +72,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def start(options: argparse.Namespace, command: str) -> None:
-    """Run here, or with a cluster at hand."""
+    """Run the command, with a Ray cluster at hand where one is asked for."""
     if options.engine == "local":
-        return run(options, command)
+        return _run(options, command)
     from og_agents.cluster import ray_cluster
 
     with ray_cluster.connected(options.ray_address):
-        run(options, command)
+        _run(options, command)
 
 
-def run(options: argparse.Namespace, command: str) -> None:
+def _run(options: argparse.Namespace, command: str) -> None:
     task = task_of(options.env)
     spec = loading.override(loading.load(options.scenario), changes_of(options.set))
     if options.twin and spec.failures.process != "correlated":
@@ -116,8 +107,8 @@ def run(options: argparse.Namespace, command: str) -> None:
     if options.twin:
         summary["twin"] = cost_of_correlation(spec, task, options)
     out = Path(options.out) if options.out else Path("runs") / "benchmark" / spec.name
-    write(out, summary, runs, spec, command)
-    print(json.dumps(summary, indent=1, allow_nan=False) if options.json else text(summary, out))
+    _write(out, summary, runs, spec, command)
+    print(json.dumps(summary, indent=1, allow_nan=False) if options.json else _text(summary, out))
 
 
 def play_all(
@@ -137,7 +128,7 @@ def play(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argp
 
 
 def play_here(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes:
-    """On this machine, with a line for each policy."""
+    """All episodes of one policy on this machine, with a line on how it went."""
     begin = time.perf_counter()
     result = playing.run(policy, spec, task, options.episodes, options.seed, split=options.split, name=name)
     if sys.stderr.isatty():
@@ -149,8 +140,10 @@ def play_here(policy: Policy, name: str, spec: ScenarioSpec, task: str, options:
 def headroom(
     summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec, task: str, options: argparse.Namespace
 ) -> Json | None:
-    """What the clairvoyant planner gains on the best baseline, as a share of that one's return, and the share of the
-    gap that every other policy closes. None without a baseline."""
+    """Gain of the clairvoyant planner on the best baseline, in percent of that one's return; None without a baseline.
+
+    `closed` has the share of the gap that every other policy closes.
+    """
     best = summary["best_baseline"]
     if best is None:
         return None
@@ -166,7 +159,7 @@ def headroom(
 
 
 def cost_of_correlation(spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Json:
-    """What a planner blind to shared failures loses because they are shared, in percent of its return."""
+    """Loss of a planner blind to shared failures because they are shared, in percent of its return."""
     twin = loading.override(spec, {"failures.process": "independent"})
     policy = heuristics.make(TWIN_POLICY, task=task, seed=options.seed)
     correlated, independent = (play(policy, TWIN_POLICY, world, task, options).returns for world in (spec, twin))
@@ -181,21 +174,21 @@ def cost_of_correlation(spec: ScenarioSpec, task: str, options: argparse.Namespa
     }
 
 
-def text(summary: Json, out: Path) -> str:
-    lines = [comparison.aligned(comparison.TABLE_HEADER, comparison.table_rows(summary))]
+def _text(summary: Json, out: Path) -> str:
+    lines = [results_table.aligned(results_table.TABLE_HEADER, results_table.table_rows(summary))]
     kind = "held-out" if summary["split"] == "test" else summary["split"]
     lines.append(f"* best baseline. {summary['episodes']} {kind} episodes, the same for all; 95 % bootstrap intervals.")
     if "twin" in summary:
         twin = summary["twin"]
         lines.append(
-            f"cost of correlation: {twin['cost_percent']:.1f} % [{twin['ci_low']:.1f}, {twin['ci_high']:.1f}] of the "
+            f"cost of correlation: {twin['cost_percent']:.1f} % {results_table.interval_text(twin, '.1f')} of the "
             f"return of {twin['policy']} ({twin['correlated_mean']:.2f} against {twin['independent_mean']:.2f} with "
             "independent failures)"
         )
     if summary.get("headroom"):
         room = summary["headroom"]
         lines.append(
-            f"headroom: {room['percent']:.1f} % [{room['ci_low']:.1f}, {room['ci_high']:.1f}] of the return of "
+            f"headroom: {room['percent']:.1f} % {results_table.interval_text(room, '.1f')} of the return of "
             f"{room['best_baseline']}, to {room['reference']} at {room['reference_mean']:.2f}, a planner that reads the "
             "tape (the optimum is at least as high)"
         )
@@ -203,40 +196,34 @@ def text(summary: Json, out: Path) -> str:
         lines.append(
             f"{len(group['policies'])} training seeds ({', '.join(group['policies'])}): median {group['median_diff']:+.2f}, "
             f"from {min(group['mean_diffs']):+.2f} to {max(group['mean_diffs']):+.2f}; mean {group['mean_diff']:+.2f} "
-            f"[{group['ci_low']:+.2f}, {group['ci_high']:+.2f}] over seeds and episodes"
+            f"{results_table.interval_text(group)} over seeds and episodes"
         )
     lines.append(f"report: {out / 'report.html'}")
-    return "\n".join([*lines, comparison.verdict_line(summary)])
+    return "\n".join([*lines, results_table.verdict_line(summary)])
 
 
-def write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec, command: str) -> None:
+def _write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec, command: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     replace(out / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
-    rows = list(comparison.result_rows(runs))
-    temporary = out / "results.csv.part"
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(out / "results.csv")
+    replace(out / "results.csv", results_table.csv_text(list(results_table.result_rows(runs))))
     last = summary["seed"] + summary["episodes"] - 1
     facts = {
         "scenario": f"{spec.name}: {spec.description}",
         "environment": f"{summary['env']}, {summary['split']} split, seeds {summary['seed']} to {last}",
         "command": command,
-        "versions": ", ".join(f"{name} {version(name)}" for name in ("og_env", "numpy", "numba", "gymnasium")),
+        "versions": ", ".join(f"{name} {_version(name)}" for name in ("og_env", "numpy", "numba", "gymnasium")),
     }
-    replace(out / "report.html", report.page(summary, runs, spec.reward, spec.episode.step_s / 3600, facts))
+    replace(out / "report.html", html_report.page(summary, runs, spec.reward, spec.episode.step_s / 3600, facts))
 
 
 def replace(path: Path, content: str) -> None:
     """Write a file so that it is never seen half done."""
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(content, encoding="utf-8")
+    temporary.write_text(content, encoding="utf-8", newline="")
     temporary.replace(path)
 
 
-def version(package: str) -> str:
+def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.validation import demand_fit, rtt_fit
+from og_agents.validation import demand_fit, distance_model_fit
 from og_env.errors import Parser, guarded
 from og_env.scenario.distance_model import SHIPPED
 
@@ -54,17 +54,17 @@ def run(options: argparse.Namespace) -> None:
 
 def rtt(path: str) -> tuple[dict[str, Any], list[str]]:
     """The distance model fitted to a matrix; where it has several providers, each tested on a fit to the others."""
-    pairs = rtt_fit.load_pairs(path)
-    model = rtt_fit.fit_rtt(pairs)
+    pairs = distance_model_fit.load_pairs(path)
+    model = distance_model_fit.fit_rtt(pairs)
     result = {
         "file": Path(path).name,
         "pairs": len(pairs.km),
         "unknown": list(pairs.unknown),
         "model": model._asdict() | {"pair_factors": {"-".join(k): v for k, v in model.pair_factors.items()}},
-        "mape": rtt_fit.mape(model, pairs),
-        "mape_shipped": rtt_fit.mape(SHIPPED, pairs),
-        "mape_held_out": rtt_fit.held_out(pairs),
-        "log_residual_sd": rtt_fit.log_residual_sd(model, pairs),
+        "mape": distance_model_fit.mape(model, pairs),
+        "mape_shipped": distance_model_fit.mape(SHIPPED, pairs),
+        "mape_held_out": distance_model_fit.held_out(pairs),
+        "log_residual_sd": distance_model_fit.log_residual_sd(model, pairs),
     }
     lines = [
         f"# Distance model fitted to {result['pairs']:,} pairs of {result['file']}, least absolute relative deviations.",
@@ -78,7 +78,7 @@ def rtt(path: str) -> tuple[dict[str, Any], list[str]]:
     if pairs.unknown:
         shown = ", ".join(pairs.unknown[:3]) + (", ..." if len(pairs.unknown) > 3 else "")
         lines.append(f"# {len(pairs.unknown)} names that the catalogue cannot place were left out: {shown}.")
-    return result, lines + rtt_fit.fragment(model)
+    return result, lines + distance_model_fit.fragment(model)
 
 
 def demand(path: str, workload: str | None) -> tuple[dict[str, Any], list[str]]:

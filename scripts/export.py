@@ -22,6 +22,7 @@ TOLERANCE = 1e-5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     parser = Parser(__doc__)
     parser.add_argument("--policy", type=Path, required=True, metavar="DIR", help="folder of a trained policy")
     parser.add_argument("--out", type=Path, metavar="FILE", help="(default: policy.onnx in that folder)")
@@ -31,15 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.check < 0:
         parser.error(f"--check is {options.check}; it must be 0 or more")
-    return guarded(lambda: run(options))
+    return guarded(lambda: _run(options))
 
 
-def run(options: argparse.Namespace) -> None:
-    from og_agents.export import onnx_check, onnx_file
+def _run(options: argparse.Namespace) -> None:
+    from og_agents.export import onnx_check, onnx_export
     from og_agents.learning import checkpoint
 
     learned = checkpoint.load(options.policy)
-    path = onnx_file.export(learned, options.out or options.policy / "policy.onnx")
+    path = onnx_export.export(learned, options.out or options.policy / "policy.onnx")
     print(f"exported: {path} ({path.stat().st_size / 1024:.0f} KiB)")
     if options.check:
         agreement = onnx_check.compare(learned, path, options.check)

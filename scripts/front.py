@@ -19,9 +19,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from og_agents.evaluation.command_options import add_episode_options
 from og_agents.load_policies import load_policies
 from og_agents.studies import pareto_front, robustness
-from og_env import TASKS, task_of
+from og_env import task_of
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.reading import changes_of
@@ -31,14 +32,14 @@ MOST = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    return guarded(lambda: run(options))
+    """Run the command; returns its exit code."""
+    options = _parse(arguments)
+    return guarded(lambda: _run(options))
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the scenario")
+    add_episode_options(parser, 100, "test episodes each", changes=True)
     parser.add_argument(
         "--policies",
         default="greedy_tuned,spot_hedge,greedy,autoscaler",
@@ -52,9 +53,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="G",
         help="steps from the scenario's own weights to reward.weights_range: 3 G (G + 1) + 1 preferences (default: 2)",
     )
-    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="test episodes each (default: 100)")
-    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
-    parser.add_argument("--env", default="og_env/Placement-v0", metavar="ID", help=f"one of {', '.join(TASKS)}")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/front/SCENARIO")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of the tables")
     options = parser.parse_args(arguments)
@@ -63,7 +61,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     task = task_of(options.env)
     spec = loading.override(loading.load(options.scenario), changes_of(options.set))
     if spec.reward.weights_range == 1:
@@ -95,11 +93,11 @@ def run(options: argparse.Namespace) -> None:
         ],
     }
     out = options.out or Path("runs") / "front" / spec.name
-    write(out, summary, pareto_front.table(fronts, grid), pareto_front.picture(fronts, learned))
-    print(json.dumps(summary, indent=1, allow_nan=False) if options.json else text(summary, rows, out))
+    _write(out, summary, pareto_front.table(fronts, grid), pareto_front.picture(fronts, learned))
+    print(json.dumps(summary, indent=1, allow_nan=False) if options.json else _text(summary, rows, out))
 
 
-def text(summary: robustness.Json, rows: Sequence[robustness.Json], out: Path) -> str:
+def _text(summary: robustness.Json, rows: Sequence[robustness.Json], out: Path) -> str:
     parts = []
     if rows:
         parts += [robustness.text(rows, f"weights of {pareto_front.PREFERENCE}"), ""]
@@ -118,7 +116,7 @@ def text(summary: robustness.Json, rows: Sequence[robustness.Json], out: Path) -
     return "\n".join(parts)
 
 
-def write(out: Path, summary: robustness.Json, table: str, picture: bytes) -> None:
+def _write(out: Path, summary: robustness.Json, table: str, picture: bytes) -> None:
     from og_agents.learning.checkpoint import write_atomically, write_json
 
     out.mkdir(parents=True, exist_ok=True)

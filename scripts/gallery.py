@@ -48,15 +48,16 @@ LESSONS = {
     "tee-break": "Served is not verified: latency and load look fine while proofs stop counting.",
     "opengradient": "One facilitator, one TEE vendor and slow heartbeats weigh more than the number of nodes.",
 }
-"""what each shipped scenario teaches, in the order in which to read them"""
+"""lesson of each shipped scenario, in the order in which to read them"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    return guarded(lambda: run(options))
+    """Run the command; returns its exit code."""
+    options = _parse(arguments)
+    return guarded(lambda: _run(options))
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument(
         "scenarios", nargs="*", metavar="SCENARIO", help="names or files (default: all shipped, and the page)"
@@ -69,7 +70,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     if options.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {options.seed}")
     specs = [loading.load(name) for name in options.scenarios or LESSONS]
@@ -110,6 +111,7 @@ def draw(view: MapView, path: Path) -> None:
 
 
 def caption(view: MapView, hour: float) -> str:
+    """Line about the moment that a picture shows."""
     struck = int((view.status > 0).sum())
     metrics = view.metrics
     return (

@@ -20,12 +20,13 @@ from og_env.errors import Parser, guarded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parse(arguments)
-    return guarded(lambda: run(options, shlex.join(["python", "scripts/leaderboard.py", *arguments])))
+    options = _parse(arguments)
+    return guarded(lambda: _run(options, shlex.join(["python", "scripts/leaderboard.py", *arguments])))
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument(
         "paths", nargs="+", metavar="SUMMARY.json|DIR", help="of scripts/benchmark.py; folders are searched"
@@ -36,7 +37,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(options: argparse.Namespace, command: str) -> None:
+def _run(options: argparse.Namespace, command: str) -> None:
     entries = leaderboard.read_entries(options.paths)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(leaderboard.page(entries, command), encoding="utf-8")

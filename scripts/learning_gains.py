@@ -61,7 +61,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> None:
     """Play the benchmarks of all scenarios, add what they say to the record, and print the rows."""
     from og_agents import heuristics
-    from og_agents.evaluation.comparison import aligned
+    from og_agents.evaluation.results_table import aligned
     from og_agents.learning.checkpoint import write_json
     from og_agents.pretrained import folders_for
     from og_env.scenario import loading

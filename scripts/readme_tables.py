@@ -25,8 +25,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.evaluation.leaderboard import markdown_table as table
 from og_agents.evaluation.leaderboard import read_summary
+from og_agents.evaluation.results_table import markdown_table as table
 from og_agents.pretrained.learning_gains import RECORD, filled, read, rows_of
 from og_env import IDS
 from og_env.env import NetworkEnv
@@ -51,16 +51,17 @@ DIMENSIONS = {"": "one row", "M": "models", "P": "proposals", "N": "sites", "U":
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     parser = Parser(__doc__)
     parser.add_argument("--benchmark", metavar="SUMMARY.json", help="fill the benchmark table from this file")
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a table is not current")
     parser.add_argument("--picture", action="store_true", help=f"draw {FLEET_PICTURE.name} anew")
     parser.add_argument("--fleets", metavar="DIR", type=Path, default=FLEETS, help="measured fleets, for their table")
     options = parser.parse_args(arguments)
-    return guarded(lambda: run(options))
+    return guarded(lambda: _run(options))
 
 
-def run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     has_fleets = all((options.fleets / name).is_file() for name in FLEET_FILES)
     if not has_fleets:
         print(f"the table and the picture of real fleets stay as they are: {options.fleets} has not got them")
@@ -79,14 +80,14 @@ def run(options: argparse.Namespace) -> int:
 def rewritten(text: str, summary: Mapping[str, Any] | None = None, fleets: Path | None = None) -> str:
     """The text with every generated block made anew; benchmark and fleets stay without their files."""
     blocks: dict[str, Callable[[], str]] = {
-        "scenarios": scenarios,
-        "actions": actions,
-        "operations": operations,
-        "knobs": knobs,
-        "observation": observation,
-        "reward": reward,
-        "metrics": metrics,
-        "info": info,
+        "scenarios": _scenarios,
+        "actions": _actions,
+        "operations": _operations,
+        "knobs": _knobs,
+        "observation": _observation,
+        "reward": _reward,
+        "metrics": _metrics,
+        "info": _info,
         "versions": versions,
         "audit": audit,
         "learning_gains": learning_gains,
@@ -94,7 +95,7 @@ def rewritten(text: str, summary: Mapping[str, Any] | None = None, fleets: Path 
     if fleets is not None:
         blocks["fleets"] = lambda: fleet_table(fleets)
     if summary is not None:
-        blocks["benchmark"] = lambda: benchmark(summary)
+        blocks["benchmark"] = lambda: _benchmark(summary)
     for name, make in blocks.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if len(pattern.findall(text)) != 1:
@@ -104,7 +105,7 @@ def rewritten(text: str, summary: Mapping[str, Any] | None = None, fleets: Path 
     return text
 
 
-def scenarios() -> str:
+def _scenarios() -> str:
     rows = []
     for name in loading.names():
         spec = loading.load(name)
@@ -114,7 +115,7 @@ def scenarios() -> str:
     return table(("scenario", "sites", "regions", "models", "fleet", "what it poses"), rows)
 
 
-def actions() -> str:
+def _actions() -> str:
     import gymnasium
 
     import og_env  # noqa: F401 (registers the ids)
@@ -130,12 +131,12 @@ def actions() -> str:
                 continue
             env = gymnasium.make(f"og_env/{task}-v0", scenario="global-24", interface=interface)
             name = "" if task == "Routing" else f'`interface="{interface}"`'
-            rows.append((f"`og_env/{task}-v0`", name, f"`{space_word(env.action_space)}`", what))
+            rows.append((f"`og_env/{task}-v0`", name, f"`{_space_word(env.action_space)}`", what))
             env.close()
     return table(("id", "interface", "action space on global-24", "decides"), rows)
 
 
-def space_word(space: Any) -> str:
+def _space_word(space: Any) -> str:
     if hasattr(space, "nvec"):
         return f"MultiDiscrete({space.nvec.tolist()})"
     if hasattr(space, "n"):
@@ -143,7 +144,7 @@ def space_word(space: Any) -> str:
     return f"Box({space.low.min():g}, {space.high.max():g}, {list(space.shape)})"
 
 
-def observation() -> str:
+def _observation() -> str:
     parts = []
     for name, fields in TABLES.items():
         rows = ((f"`{field.name}`", field.doc) for field in fields)
@@ -158,14 +159,14 @@ def folded(title: str, text: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
 
 
-def operations() -> str:
+def _operations() -> str:
     rows = [(f"`{name}`", meaning) for name, meaning in OPERATION_MEANINGS.items()]
     return folded(
         "The operations, in the order of their numbers; 0 does nothing", table(("operation", "what it does"), rows)
     )
 
 
-def knobs() -> str:
+def _knobs() -> str:
     usual = loading.load("global-24").router
     rows = [(f"`{name}`", f"{getattr(usual, name):g}", text) for name, text in KNOB_MEANINGS.items()]
     levels = f"0 is the scenario's own setting, -1 and 1 are 1/{KNOB_RANGE:g} and {KNOB_RANGE:g} times it"
@@ -173,16 +174,16 @@ def knobs() -> str:
     return folded(title, table(("knob", "usual", "what it is"), rows))
 
 
-def metrics() -> str:
+def _metrics() -> str:
     rows = ((f"`{name}`", meaning) for name, meaning in METRIC_MEANINGS.items())
     return folded(f"The {len(METRIC_MEANINGS)} metrics of a step", table(("key", "meaning"), rows))
 
 
-def info() -> str:
+def _info() -> str:
     return table(("key", "what it holds"), ((f"`{name}`", meaning) for name, meaning in INFO_MEANINGS.items()))
 
 
-def reward() -> str:
+def _reward() -> str:
     weights = loading.load("global-24").reward.model_dump()
     rows = [(f"`{term}`", f"{weights[term]:g}", meaning) for term, meaning in TERM_MEANINGS.items()]
     return table(("term", "weight in global-24", "what it is"), rows)
@@ -203,8 +204,8 @@ def versions() -> str:
     return table(("id", "task", "what it is, or what changed"), rows)
 
 
-def benchmark(summary: Mapping[str, Any]) -> str:
-    from og_agents.evaluation.comparison import TABLE_HEADER, table_rows, verdict_line
+def _benchmark(summary: Mapping[str, Any]) -> str:
+    from og_agents.evaluation.results_table import TABLE_HEADER, table_rows, verdict_line
 
     head = f"{summary['episodes']} held-out episodes of {summary['scenario']}."
     rows = table(TABLE_HEADER, table_rows(dict(summary)))
@@ -212,12 +213,12 @@ def benchmark(summary: Mapping[str, Any]) -> str:
 
 
 def learning_gains() -> str:
-    """What training seeds measured, from the record."""
+    """Differences that training seeds measured, from the record."""
     return table(*filled(rows_of(read(RECORD))))
 
 
 def run_audit(*arguments: str) -> str:
-    """What scripts/audit.py prints."""
+    """Output of scripts/audit.py."""
     command = [sys.executable, "scripts/audit.py", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -26,13 +26,14 @@ from og_env.errors import Parser, guarded
 import numpy as np
 
 from og_agents import heuristics
-from og_agents.evaluation import comparison
+from og_agents.evaluation import results_table
+from og_agents.evaluation.command_options import add_episode_options
 from og_agents.evaluation.recording import Recording
 from og_agents.load_policies import load_policies
 from og_agents.policy import Policy
 from og_agents.replay import incidents
-from og_agents.replay.files import Many, films_of, write_folder, write_page
 from og_agents.replay.gif import MOST_FILMS, write_gif
+from og_agents.replay.output_files import Many, films_of, write_folder, write_page
 from og_agents.replay.page import Camera
 from og_env import TASKS, task_of
 from og_env.scenario import catalog, loading
@@ -53,11 +54,12 @@ the share served as wanted is back at its level before, or at the twin's, within
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(sys.argv[1:] if arguments is None else arguments)
-    return guarded(lambda: run(options))
+    """Run the command; returns its exit code."""
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
+    return guarded(lambda: _run(options))
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--incident", metavar="ID", help="a recorded one, see python -m og_env incidents")
@@ -71,10 +73,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="NAME",
         help=f"a folder of a trained model, all, or one of {', '.join(heuristics.NAMES)}; repeatable (default: all)",
     )
-    parser.add_argument("--scenario", default="one-cloud", metavar="S", help="name or file (default: one-cloud)")
-    parser.add_argument("--episodes", type=int, default=8, metavar="N", help="demand seeds an incident (default: 8)")
-    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
-    parser.add_argument("--env", default="og_env/Placement-v0", metavar="ID", help=f"one of {', '.join(TASKS)}")
+    add_episode_options(parser, 8, "demand seeds an incident", scenario="one-cloud")
     parser.add_argument(
         "--out",
         action="append",
@@ -87,11 +86,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(options: argparse.Namespace) -> None:
-    if options.episodes < 1:
-        raise ValueError(f"--episodes must be at least 1, not {options.episodes}")
-    if options.seed < 0:
-        raise ValueError(f"--seed must be at least 0, not {options.seed}")
+def _run(options: argparse.Namespace) -> None:
+    for name, least in (("episodes", 1), ("seed", 0)):
+        if getattr(options, name) < least:
+            raise ValueError(f"--{name} must be at least {least}, not {getattr(options, name)}")
     paths = [Path(path) for path in options.out or ()]
     pages = [path for path in paths if path.suffix.lower() in (".html", ".htm")]
     if options.all and (pages or options.gif):
@@ -121,15 +119,19 @@ def run(options: argparse.Namespace) -> None:
         else:
             write_folder(path, result, played)
     if options.gif:
-        [by_policy] = played.values()
-        try:
-            write_gif(Path(options.gif), films_of(cameras, by_policy))
-        except ImportError as error:
-            raise ValueError(f"--gif: {error}") from None
+        _write_gif(Path(options.gif), played, cameras)
     if options.json:
         print(json.dumps(result, indent=1, allow_nan=False))
     else:
         print(overview(result, played) if options.all else report(result, played))
+
+
+def _write_gif(path: Path, played: Many, cameras: Mapping[str, Camera]) -> None:
+    [by_policy] = played.values()
+    try:
+        write_gif(path, films_of(cameras, by_policy))
+    except ImportError as error:
+        raise ValueError(f"--gif: {error}") from None
 
 
 def play_all(
@@ -178,25 +180,25 @@ def outage_of(text: str) -> Json:
 
 
 def report(result: Json, played: Many) -> str:
-    """One replay: what it is, and a row for every policy."""
+    """Description of one replay, and a table with a row for every policy."""
     [(case, one)] = result["replays"].items()
     recording = next(iter(played[case].values())).recording
     lines = describe(case, one["what"], recording)
-    rows = [figures_row(name, figures) for name, figures in one["policies"].items()]
-    lines += ["", comparison.aligned(HEADER, rows)]
+    rows = [_figures_row(name, figures) for name, figures in one["policies"].items()]
+    lines += ["", results_table.aligned(HEADER, rows)]
     lines.append(f"Means of {one['what']['episodes']} demand seeds, fewest lost requests first. {LEGEND}")
     return "\n".join(lines)
 
 
 def first_lines(result: Json, played: Many) -> list[str]:
-    """Of the first episode of the one replay: what it is."""
+    """Description of the first episode of the one replay."""
     [(case, one)] = result["replays"].items()
     recording = next(iter(played[case].values())).recording
     return describe(case, one["what"], recording.chosen(np.arange(len(recording.seeds)) == 0))
 
 
 def describe(case: str, what: Json, recording: Recording) -> list[str]:
-    """The lines above the table."""
+    """Lines that describe a replay: the incident, the sites that it hits, the hours in the episode."""
     fleet = f"{len(recording.sites[0])} sites of {recording.scenario}"
     if case == PLAIN:
         struck = (recording.status != 0).any(axis=1).sum(axis=1)
@@ -204,7 +206,7 @@ def describe(case: str, what: Json, recording: Recording) -> list[str]:
     if not recording.incidents:
         struck = np.flatnonzero(recording.status[0].any(axis=0))
         return [f"{case}: hits {len(struck)} of {fleet}; nothing else breaks"]
-    at = "no hour on record" if what["start_utc_h"] is None else f"{clock(what['start_utc_h'])} UTC"
+    at = "no hour on record" if what["start_utc_h"] is None else f"{_clock(what['start_utc_h'])} UTC"
     cut = f"; {what['cut_h']:.1f} h of it come after the episode's end" if what["cut_h"] > 0 else ""
     sites = ", ".join(what["sites"][:6]) + (", ..." if len(what["sites"]) > 6 else "")
     hits = f"hits {len(what['sites'])} of {fleet}: {sites}"
@@ -220,11 +222,11 @@ def describe(case: str, what: Json, recording: Recording) -> list[str]:
     ]
 
 
-def clock(hour: float) -> str:
+def _clock(hour: float) -> str:
     return f"{int(hour)}:{round(hour % 1 * 60):02d}"
 
 
-def figures_row(name: str, figures: Json) -> tuple[str, ...]:
+def _figures_row(name: str, figures: Json) -> tuple[str, ...]:
     def text(key: str, form: str, scale: float = 1.0) -> str:
         return "-" if figures[key] is None else form.format(figures[key]["mean"] * scale)
 
@@ -244,15 +246,15 @@ def figures_row(name: str, figures: Json) -> tuple[str, ...]:
 
 
 def overview(result: Json, played: Many) -> str:
-    """All incidents: the policies against one another, then a row for every incident."""
+    """Tables of all incidents: the policies against one another, then a row for every incident."""
     contest = result["comparison"]
-    header = (*comparison.TABLE_HEADER[:-1], "lost", "due to them")
+    header = (*results_table.TABLE_HEADER[:-1], "lost", "due to them")
     rows = [
         (
             *row[:-1],
             *(f"{contest['policies'][row[0].removesuffix(' *')][key]:.2%}" for key in ("lost_share", "due_share")),
         )
-        for row in comparison.table_rows(contest)
+        for row in results_table.table_rows(contest)
     ]
     kinds = []
     for case, one in result["replays"].items():
@@ -264,14 +266,16 @@ def overview(result: Json, played: Many) -> str:
     untouched = result["untouched"]
     return "\n".join(
         [
-            comparison.aligned(header, rows),
+            results_table.aligned(header, rows),
             f"* best baseline. {len(kinds)} incidents, {count} episodes, the same for all; returns of whole episodes, "
             "95 % intervals over demand seeds, which no two incidents share.",
             "",
-            comparison.aligned(("incident", "effect", "hit", "lost least", "requests", "lost most", "requests"), kinds),
+            results_table.aligned(
+                ("incident", "effect", "hit", "lost least", "requests", "lost most", "requests"), kinds
+            ),
             f"{len(untouched)} incidents touch no site of {result['scenario']}"
             + (f": {', '.join(untouched)}" if untouched else ""),
-            comparison.verdict_line(contest),
+            results_table.verdict_line(contest),
         ]
     )
 

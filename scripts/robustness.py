@@ -19,10 +19,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation.command_options import add_episode_options
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.load_policies import load_policies
 from og_agents.studies import robustness
-from og_env import TASKS, task_of
+from og_env import task_of
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.reading import changes_of
@@ -30,32 +31,27 @@ from og_env.simulator.reset_options import incident_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    return guarded(lambda: run(options))
+    """Run the command; returns its exit code."""
+    options = _parse(arguments)
+    return guarded(lambda: _run(options))
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the scenario, in all its worlds"
-    )
+    add_episode_options(parser, 100, "test episodes a world", changes=True)
     parser.add_argument(
         "--policies",
         default="all,greedy_tuned,spot_hedge",
         metavar="A,B,DIR",
         help="as in scripts/benchmark.py, with a trained one and a baseline (default: all,greedy_tuned,spot_hedge)",
     )
-    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="test episodes a world (default: 100)")
-    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
-    parser.add_argument("--env", default="og_env/Placement-v0", metavar="ID", help=f"one of {', '.join(TASKS)}")
     parser.add_argument("--incident", metavar="ID", help="default: the recorded one that hits most sites")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/robustness/SCENARIO")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of the table")
     return parser.parse_args(arguments)
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     task = task_of(options.env)
     spec = loading.override(loading.load(options.scenario), changes_of(options.set))
     incident = incident_of(options.incident, "--incident").id if options.incident else None
@@ -87,7 +83,7 @@ def run(options: argparse.Namespace) -> None:
         "worlds": summaries,
     }
     out = options.out or Path("runs") / "robustness" / spec.name
-    write(out, summary, robustness.table(rows))
+    _write(out, summary, robustness.table(rows))
     if options.json:
         print(json.dumps(summary, indent=1, allow_nan=False))
         return
@@ -105,7 +101,7 @@ def run(options: argparse.Namespace) -> None:
     print("\n".join(robustness.verdict_lines(rows)))
 
 
-def write(out: Path, summary: robustness.Json, table: str) -> None:
+def _write(out: Path, summary: robustness.Json, table: str) -> None:
     from og_agents.learning.checkpoint import write_atomically, write_json
 
     out.mkdir(parents=True, exist_ok=True)

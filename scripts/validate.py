@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.validation import failure_process, queues, rtt_fit, thundering_herd
+from og_agents.validation import distance_model_fit, failure_process, queue_against_simulation, thundering_herd
 from og_env.errors import Parser, guarded
 from og_env.render.world_text import table
 from og_env.scenario.demand_trace import Trace, load_trace_csv
@@ -26,19 +26,20 @@ from og_env.scenario.distance_model import SHIPPED
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """recorded data beside the project; a check whose data is absent is left out and says so"""
 STORES_GBPS = (1.0, 10.0)
-"""of the shipped worlds"""
+"""speeds of the stores in the shipped worlds"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     parser = Parser(__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: seconds instead of minutes")
     parser.add_argument("--data", metavar="DIR", help="recorded data (default: shared/data beside the project)")
     options = parser.parse_args(arguments)
-    return guarded(lambda: run(options))
+    return guarded(lambda: _run(options))
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     data = DATA if options.data is None else Path(options.data)
     if options.data is not None and not data.is_dir():
         raise ValueError(f"{data}: no such folder")
@@ -51,15 +52,15 @@ def validate(data: Path, quick: bool) -> dict[str, Any]:
     skipped: dict[str, str] = {}
     rtt = round_trips(existing(data, "rtt/cloud_interregion_rtt.csv", skipped))
     failures = failure_process.check_failures()
-    cells = queues.check_queue(conversation(data, skipped), quick)
+    cells = queue_against_simulation.check_queue(_conversation(data, skipped), quick)
     record = existing(data, "incidents/gcp_incidents.csv", skipped)
     return {
-        "queue_poisson_max_error": queues.worst(cells),
+        "queue_poisson_max_error": queue_against_simulation.worst(cells),
         "rtt_mape": None if rtt is None else max(rtt["held_out"].values()),
         "joint_failure_max_z": failures.joint_max_z,
         "queue": {
-            "claimed_up_to_utilisation": queues.CLAIMED_UP_TO,
-            "mean_errors": queues.burstiness_gain(cells),
+            "claimed_up_to_utilisation": queue_against_simulation.CLAIMED_UP_TO,
+            "mean_errors": queue_against_simulation.burstiness_gain(cells),
             "cells": [cell._asdict() for cell in cells],
         },
         "rtt": rtt,
@@ -81,7 +82,7 @@ def existing(data: Path, name: str, skipped: dict[str, str]) -> Path | None:
     return None
 
 
-def conversation(data: Path, skipped: dict[str, str]) -> Trace | None:
+def _conversation(data: Path, skipped: dict[str, str]) -> Trace | None:
     path = existing(data, "traces/azure2023_conv.csv", skipped)
     return None if path is None else load_trace_csv(path)
 
@@ -90,18 +91,21 @@ def round_trips(path: Path | None) -> dict[str, Any] | None:
     """Mean absolute percentage errors of the distance model, fitted on one provider and tested on the others."""
     if path is None:
         return None
-    pairs = rtt_fit.load_pairs(path)
-    own = {name: rtt_fit.select(pairs, pairs.provider == name) for name in sorted(set(pairs.provider.tolist()))}
+    pairs = distance_model_fit.load_pairs(path)
+    own = {
+        name: distance_model_fit.select(pairs, pairs.provider == name) for name in sorted(set(pairs.provider.tolist()))
+    }
     return {
         "pairs": {name: len(part.km) for name, part in own.items()},
-        "shipped": {name: rtt_fit.mape(SHIPPED, part) for name, part in own.items()},
-        "held_out": rtt_fit.held_out(pairs),
+        "shipped": {name: distance_model_fit.mape(SHIPPED, part) for name, part in own.items()},
+        "held_out": distance_model_fit.held_out(pairs),
     }
 
 
 def text(result: dict[str, Any]) -> str:
-    parts = [queue_text(result["queue"]), rtt_text(result["rtt"]), herd_text(result["herd"])]
-    parts += [failures_text(result["failures"]), spread_text(result["incident_spread"])]
+    """Tables of all checks, and the largest errors."""
+    parts = [_queue_text(result["queue"]), _rtt_text(result["rtt"]), _herd_text(result["herd"])]
+    parts += [_failures_text(result["failures"]), _spread_text(result["incident_spread"])]
     worst, mape = result["queue_poisson_max_error"], result["rtt_mape"]
     lines = [
         f"queue, Poisson, up to utilisation {result['queue']['claimed_up_to_utilisation']}: largest error of the mean wait "
@@ -113,7 +117,7 @@ def text(result: dict[str, Any]) -> str:
     return "\n\n".join([*parts, "\n".join(lines)])
 
 
-def queue_text(queue: dict[str, Any]) -> str:
+def _queue_text(queue: dict[str, Any]) -> str:
     header = ("arrivals", "c", "util", "wait", "simulated", "+-", "error", "without", "p95", "simulated", "+-", "error",
               "without")  # fmt: skip
     rows = [
@@ -143,7 +147,7 @@ def queue_text(queue: dict[str, Any]) -> str:
     return "\n".join([title, table(header, rows, right=range(1, 13)), *means])
 
 
-def rtt_text(rtt: dict[str, Any] | None) -> str:
+def _rtt_text(rtt: dict[str, Any] | None) -> str:
     if rtt is None:
         return "ROUND TRIPS  left out"
     rows = [
@@ -159,7 +163,7 @@ def rtt_text(rtt: dict[str, Any] | None) -> str:
     return "ROUND TRIPS  mean absolute percentage error of the distance model\n" + table(header, rows, right=(1, 2, 3))
 
 
-def herd_text(herds: Sequence[dict[str, Any]]) -> str:
+def _herd_text(herds: Sequence[dict[str, Any]]) -> str:
     rows = [
         (
             f"{h['store_gbps']:g}",
@@ -174,7 +178,7 @@ def herd_text(herds: Sequence[dict[str, Any]]) -> str:
     return "THUNDERING HERD  fetches that begin together at one store\n" + table(header, rows, right=range(5))
 
 
-def failures_text(failures: dict[str, Any]) -> str:
+def _failures_text(failures: dict[str, Any]) -> str:
     rows = [
         ("share of time down, by site", f"{failures['down_max_z']:.2f}"),
         ("outages that begin, by site", f"{failures['onset_max_z']:.2f}"),
@@ -191,7 +195,7 @@ def failures_text(failures: dict[str, Any]) -> str:
     return title + "\n" + table(("largest score of", "z"), rows, right=(1,)) + "\n" + more
 
 
-def spread_text(spread: dict[str, Any]) -> str:
+def _spread_text(spread: dict[str, Any]) -> str:
     rows = [
         (name, f"{s['incidents']:,.1f}", f"{s['one']:.0%}", f"{s['many']:.0%}")
         for name, s in (("model, a year", spread["model"]), ("record 2016-2022", spread["record"]))

@@ -1,6 +1,7 @@
 """PPO with invalid-action masking in one file of plain torch, as CleanRL does it; needs torch only.
 
-python scripts/examples/cleanrl_ppo.py --scenario global-16 --timesteps 200000"""
+python scripts/examples/cleanrl_ppo.py --scenario global-16 --timesteps 200000
+"""
 
 import argparse
 from itertools import pairwise
@@ -16,10 +17,12 @@ GAMMA, LAMBDA, CLIP, ENTROPY, SCALE = 0.98, 0.95, 0.2, 0.003, 10.0
 
 
 def network(*widths: int) -> nn.Module:
+    """A plain network with these widths."""
     return nn.Sequential(*(layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.Tanh())))[:-1]
 
 
 def look(nets: nn.ModuleDict, seen: Tensor, mask: Tensor) -> tuple[Categorical, Tensor]:
+    """Distribution of actions [B, A] and values [B]."""
     return Categorical(logits=nets["actor"](seen).masked_fill(~mask, -1e8)), nets["critic"](seen).squeeze(-1)
 
 
@@ -36,7 +39,10 @@ def collect(env: NetworkVectorEnv, nets: nn.ModuleDict, seen: Tensor) -> tuple[l
     return [torch.stack(column) for column in zip(*rows, strict=True)], seen
 
 
-def loss(nets: nn.ModuleDict, seen: Tensor, mask: Tensor, action: Tensor, old: Tensor, gain: Tensor, target: Tensor):
+def loss(
+    nets: nn.ModuleDict, seen: Tensor, mask: Tensor, action: Tensor, old: Tensor, gain: Tensor, target: Tensor
+) -> Tensor:
+    """PPO's clipped loss of a minibatch, with the value error and the entropy."""
     (pi, value), gain = look(nets, seen, mask), (gain - gain.mean()) / (gain.std() + 1e-8)
     ratio = (pi.log_prob(action) - old).exp()
     better = torch.minimum(ratio * gain, ratio.clamp(1 - CLIP, 1 + CLIP) * gain).mean()
@@ -44,7 +50,7 @@ def loss(nets: nn.ModuleDict, seen: Tensor, mask: Tensor, action: Tensor, old: T
 
 
 def main(arguments: list[str] | None = None) -> list[float]:
-    """Mean reward of a step in every update."""
+    """Train, and return the mean reward of a step in every update."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("--scenario", "global-16"), ("--timesteps", 200_000)):
         parser.add_argument(name, type=type(default), default=default)

@@ -32,6 +32,7 @@ class MaskBeside(gym.ObservationWrapper[Any, Any, Any]):
         self.observation_space = gym.spaces.Dict({"action_mask": mask, "observations": env.observation_space})
 
     def observation(self, observation: Any) -> Any:
+        """The flat observation with the mask of this moment."""
         mask = self.env.unwrapped.action_masks()  # type: ignore[attr-defined]
         return {"action_mask": mask.astype(np.float32), "observations": observation}
 

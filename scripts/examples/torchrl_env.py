@@ -27,6 +27,7 @@ class MaskSeen(gym.ObservationWrapper[Any, Any, Any]):
         self.observation_space = gym.spaces.Dict({**space.spaces, "action_mask": mask})
 
     def observation(self, observation: Any) -> Any:
+        """The tables with the mask of this moment."""
         return {**observation, "action_mask": self.env.unwrapped.action_masks().astype("int8")}  # type: ignore[attr-defined]
 
 

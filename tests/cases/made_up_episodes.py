@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from og_agents.evaluation.episodes import TRACED, Episodes
+from og_agents.evaluation.episode_results import TRACED, Episodes
 from og_env.kernel.arrays import METRICS, TERMS
 
 

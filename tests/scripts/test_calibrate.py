@@ -11,7 +11,7 @@ import pytest
 
 from og_env.scenario import loading
 from scripts import calibrate
-from tests.agents.validation.test_rtt_fit import matrix
+from tests.agents.validation.test_distance_model_fit import matrix
 
 
 def test_rtt_writes_a_fragment_that_a_scenario_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ LINES = 80
 
 
 def run(name: str, *arguments: str):
-    """What an example returns for its short form on the smallest world."""
+    """Result of an example in its short form on the smallest world."""
     module, extra = NEEDS[name]
     pytest.importorskip(module, reason=f"needs the extra {extra}")
     example = importlib.import_module(f"scripts.examples.{name}")

@@ -49,7 +49,7 @@ def run(kind: str, code: str, folder: Path) -> str:
     environment = {
         **os.environ,
         "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'agents'}",
         "OMP_NUM_THREADS": "1",
     }
     command = ["sh", "-e", "-c", code] if kind == "sh" else [sys.executable, "-c", code]

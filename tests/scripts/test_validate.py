@@ -34,8 +34,8 @@ def test_the_claims_hold_and_absent_data_is_told(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no data at {DATA}")
 def test_recorded_data_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validate.queues, "STREAMS", (2,))
-    monkeypatch.setattr(validate.queues, "QUICK_STREAMS", (2,))
+    monkeypatch.setattr(validate.queue_against_simulation, "STREAMS", (2,))
+    monkeypatch.setattr(validate.queue_against_simulation, "QUICK_STREAMS", (2,))
     result = validate.validate(DATA, quick=True)
     assert result["rtt_mape"] <= 0.16 and max(result["rtt"]["shipped"].values()) <= 0.16
     assert "conversation" in result["queue"]["mean_errors"] and result["skipped"] == {}

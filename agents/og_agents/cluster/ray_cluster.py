@@ -40,8 +40,11 @@ def module() -> Any:
 
 @contextlib.contextmanager
 def connected(address: str | None = None, workers: int = 0) -> Iterator[Any]:
-    """Ray, connected to the cluster at `address` (host:port) or to one of this machine alone; a connection that is
-    there already is used and left. ValueError where nothing answers or the cluster has fewer CPUs than `workers`."""
+    """Ray, connected to the cluster at `address` (host:port) or to one of this machine alone.
+
+    A connection that is there already is used and left. ValueError where nothing answers or the cluster has fewer CPUs
+    than `workers`.
+    """
     ray = module()
     if ray.is_initialized():
         yield ray
@@ -73,7 +76,7 @@ def connected(address: str | None = None, workers: int = 0) -> Iterator[Any]:
 
 
 def _answers(address: str) -> None:
-    """ValueError in a line where nothing listens at host:port."""
+    """Raise ValueError in one line where nothing listens at host:port."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"--ray-address is {address!r}; it must be host:port, as `ray start --head` prints it")

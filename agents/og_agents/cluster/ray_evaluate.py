@@ -1,6 +1,6 @@
-"""Held-out episodes spread over a Ray cluster, with the numbers of `evaluate.run`, bit for bit.
+"""Held-out episodes spread over a Ray cluster, with the numbers of `playing.run`, bit for bit.
 
-A task is a batch of episodes of one policy, cut as `evaluate.run` cuts them: a network's sums may differ in the last bit
+A task is a batch of episodes of one policy, cut as `playing.run` cuts them: a network's sums may differ in the last bit
 between batches of different size. A task whose worker dies is run again elsewhere; it depends on nothing but its seed.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from og_agents.cluster import ray_cluster
 from og_agents.evaluation import playing
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.policy import Policy
 from og_env.scenario.specs import ScenarioSpec
 
@@ -29,7 +29,7 @@ def run_all(
     *,
     split: str = "test",
 ) -> list[Episodes]:
-    """What `evaluate.run` gives for each policy, in their order. ValueError as there, or where no cluster is left."""
+    """Results of `playing.run` for each policy, in their order; ValueError as there, or where no cluster is left."""
     ray = ray_cluster.module()
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, not {episodes}")
@@ -52,6 +52,6 @@ def run_all(
 
 
 def _batch(name: str, policy: Policy, shared: tuple[ScenarioSpec, str, int, str], seed: int) -> Episodes:
-    """In a worker: one batch, which `evaluate.run` plays whole."""
+    """Play one batch of episodes in a worker, as `playing.run` plays it whole."""
     spec, task, rows, split = shared
     return playing.run(policy, spec, task, rows, seed, split=split, name=name, threads=1)

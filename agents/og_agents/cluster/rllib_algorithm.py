@@ -26,7 +26,7 @@ from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 
 PATIENCE_S = 300.0
-"""how long a runner that died may take to come back"""
+"""time that a runner that died may take to come back"""
 PAUSE_S = 0.5
 
 
@@ -34,6 +34,7 @@ class PolicyLearner(PPOTorchLearner):
     """RLlib's learner with the optimizer of the policy."""
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        """Give RLlib the optimizer that the policy asks for."""
         module = self.module[module_id]
         parameters, policy = self.get_parameters(module), module.unwrapped().policy
         optimizer = policy.optimizer_class(parameters, lr=config.lr, **policy.optimizer_kwargs)
@@ -47,10 +48,10 @@ class FragmentPPO(PPO):
     update = 0
     offset = 0.0
     share = 0.0
-    """of the run that is done"""
+    """share of the run that is done"""
 
     def step(self) -> dict[str, Any]:
-        """One update; the means of what happened in it."""
+        """Do one update; returns the means of the terms and metrics in its episodes."""
         settings, seed = self.config.env_config["settings"], self.config.env_config["seed"]
         fragments = self._fragments(settings["n_steps"], seed)
         self.positions = [fragment.position for fragment in fragments]
@@ -71,11 +72,11 @@ class FragmentPPO(PPO):
         return {name: sum(part.happened[name] for part in fragments) / len(fragments) for name in names}
 
     def weights(self) -> dict[str, Any]:
-        """Of the policy, as arrays."""
+        """Weights of the policy, as arrays."""
         return self.learner_group.get_weights()[DEFAULT_MODULE_ID]
 
     def _fragments(self, steps: int, seed: int) -> list[Fragment]:
-        """One of each runner, in their order; ValueError where a runner fails or stays away."""
+        """Fragments of all runners, in their order; ValueError where a runner fails or stays away."""
         import ray  # pyright: ignore[reportMissingImports]
 
         group, count = self.env_runner_group, self.config.num_env_runners
@@ -123,7 +124,7 @@ def set_rate(learner: Any, rate: float) -> None:
 
 
 def seed_everything(seed: int) -> None:
-    """What RLlib shuffles with."""
+    """Seed the generators that RLlib shuffles with."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     torch.manual_seed(seed)

@@ -27,8 +27,10 @@ def packed_space(observation: gym.Space[Any], action: gym.Space[Any], masked: bo
 
 
 def make_policy(model: dict[str, Any], action_space: gym.Space[Any]) -> Any:
-    """The SB3 policy that `model` (kind, masked, kwargs, observation_space, seed) describes; the same seed gives the
-    same weights in every process."""
+    """The SB3 policy that `model` (kind, masked, kwargs, observation_space, seed) describes.
+
+    The same seed gives the same weights in every process.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(model["seed"])
         kind = policy_class(model["kind"], model["masked"])
@@ -39,6 +41,7 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):
     """Observations and masks [B, O + A] to the inputs of the action's distribution, and values."""
 
     def setup(self) -> None:
+        """Make the network and choose the distribution of the action space."""
         model = self.model_config
         self.policy = make_policy(model, self.action_space)
         self.width = int(model["observation_space"].shape[0])
@@ -60,14 +63,13 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):
         return {Columns.ACTION_DIST_INPUTS: scores}
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        """Values [B] of a batch."""
         seen = batch[Columns.OBS][:, : self.width]
         return self.policy.value_net(self.policy.mlp_extractor.forward_critic(seen)).squeeze(1)
 
     def get_inference_action_dist_cls(self) -> Any:
+        """Distribution of actions."""
         return self.action_dist_cls
 
-    def get_exploration_action_dist_cls(self) -> Any:
-        return self.action_dist_cls
-
-    def get_train_action_dist_cls(self) -> Any:
-        return self.action_dist_cls
+    get_exploration_action_dist_cls = get_inference_action_dist_cls
+    get_train_action_dist_cls = get_inference_action_dist_cls

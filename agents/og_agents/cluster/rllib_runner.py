@@ -1,8 +1,8 @@
 """Collects experience for RLlib: a batch of environments in each runner, and nothing that is lost with it.
 
 A call says where the runner stands (which round of episodes, and the actions so far), the weights and the update. A
-runner that stands elsewhere, because it was started anew, plays these actions again. What it returns depends on the call
-alone, so that a run in which a worker dies learns the same.
+runner that stands elsewhere, because it was started anew, plays these actions again. What it returns depends on the
+call alone, so that a run in which a worker dies learns the same.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ class Position(NamedTuple):
     """Where a runner stands: all its environments begin and end together."""
 
     round: int
-    """how many episodes each has ended"""
+    """number of episodes that each environment has ended"""
     actions: list[np.ndarray]
-    """of the present ones [n, ...], step by step"""
+    """actions [n, ...] of the present episodes, step by step"""
 
 
 class Fragment(NamedTuple):
-    """What a runner hands over."""
+    """Experience that a runner hands over."""
 
     runner: int
     episodes: list[Any]
-    """of RLlib, or parts of them, row by row"""
+    """episodes of RLlib or parts of them, row by row"""
     position: Position
     happened: dict[str, float]
     """mean of the terms and metrics of WATCHED"""
@@ -78,6 +78,7 @@ class FragmentRunner(EnvRunner):
         self.make_module()
 
     def make_env(self) -> None:
+        """Make the environments of this runner."""
         given = self.config.env_config
         self.meta, self.settings = given["meta"], train_settings.check(given["settings"], "settings")
         self.rows = rows_of(self.settings.n_envs, max(self.num_workers, 1), self.number)
@@ -89,15 +90,18 @@ class FragmentRunner(EnvRunner):
         self._seen: np.ndarray = np.zeros(0, np.float32)
 
     def make_module(self) -> None:
+        """Make the network that chooses the actions."""
         spec = self.config.get_rl_module_spec(spaces=self.get_spaces(), inference_only=False)
         self.module: Any = spec.build()
         self.distribution = self.module.get_exploration_action_dist_cls()
 
     def get_spaces(self) -> dict[str, Any]:
+        """Spaces of observations and actions, by the names that RLlib reads."""
         both = (self.packed, self.env.action_space)
         return {INPUT_ENV_SPACES: both, INPUT_ENV_SINGLE_SPACES: both, DEFAULT_MODULE_ID: both}
 
     def assert_healthy(self) -> None:
+        """Raise AssertionError where the runner is not complete."""
         assert self.env is not None and self.module is not None
 
     def fragment(
@@ -114,6 +118,7 @@ class FragmentRunner(EnvRunner):
             return error
 
     def sample(self, **kwargs: Any) -> Any:
+        """Collect experience, by the name that RLlib calls."""
         return self.fragment(**kwargs)
 
     def _go_to(self, position: Position, seed: int) -> None:
@@ -131,7 +136,7 @@ class FragmentRunner(EnvRunner):
         self.position = Position(number, [])
 
     def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
-        """What is seen next (at the end of the episodes, the last of them), rewards, and whether the episodes ended."""
+        """The next observations (at the end of the episodes the last ones), rewards, and whether the episodes ended."""
         seen, rewards, dones, infos = self.env.step(actions)
         self.position.actions.append(actions)
         ended = bool(dones.any())
@@ -200,14 +205,16 @@ class FragmentRunner(EnvRunner):
         return result
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Nothing: calls say all that matters."""
+        """Return no state: the arguments of a call say all that matters."""
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Nothing: calls say all that matters."""
+        """Take no state: the arguments of a call say all that matters."""
 
     def get_metrics(self) -> Any:
+        """Metrics of RLlib itself."""
         return self.metrics.reduce()
 
     def stop(self) -> None:
+        """Close the environments."""
         self.env.close()

@@ -24,7 +24,9 @@ from og_env.scenario.specs import ScenarioSpec
 class Run:
     """A run while it goes on: its validation, its files."""
 
-    def __init__(self, algo: FragmentPPO, meta: dict[str, Any], spec: ScenarioSpec, settings: TrainSettings, out: Path):
+    def __init__(
+        self, algo: FragmentPPO, meta: dict[str, Any], spec: ScenarioSpec, settings: TrainSettings, out: Path
+    ) -> None:
         self.algo, self.meta, self.spec, self.settings, self.out = algo, meta, spec, settings, out
         self.file, self.best = MetricsFile(out / "metrics.csv"), -math.inf
         model = algo.config.rl_module_spec.model_config
@@ -33,6 +35,7 @@ class Run:
 
     @property
     def timesteps(self) -> int:
+        """Environment steps that were learned from."""
         return self.algo.update * self.settings.n_envs * self.settings.n_steps
 
     def validate(self, elapsed_s: float) -> float:
@@ -69,8 +72,8 @@ def train(
     The folder holds the policy that was best on the validation split, as `ppo.train` writes it, config.json and
     metrics.csv. The same seed and number of runners give the same weights unless `minutes` decides the end, whether
     workers die or not; with 0 runners all is done in this process. `target_kl` is not asked: RLlib's learner plays all
-    epochs. Raises ppo.Interrupted after Ctrl-C; ValueError for
-    more runners than environments, or where runners stay away.
+    epochs. Raises ppo.Interrupted after Ctrl-C; ValueError for more runners than environments, or where runners stay
+    away.
     """
     if not 0 <= runners <= settings.n_envs:
         raise ValueError(f"{runners} env runners for {settings.n_envs} environments: take 0 to {settings.n_envs}")

@@ -1,20 +1,18 @@
-"""Puts policies side by side: intervals, paired differences, the verdict, and the rows of the results."""
+"""Compares policies on the same episodes: intervals, paired differences, training seeds and headroom."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from og_agents.evaluation import statistics
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation.episode_results import Episodes
 from og_env.kernel.arrays import METRICS, TERMS
 
 Json = dict[str, Any]
-
-WORDS = {"win": "wins against", "loss": "loses against", "tie": "cannot be told apart from"}
 
 
 def compare(
@@ -70,10 +68,10 @@ def compare(
 
 
 def over_seeds(runs: Sequence[Episodes], others: Sequence[Episodes], *, seed: int = 0) -> Json:
-    """Differences of several training seeds to one other policy each, a baseline or that of the same seed: each one's
-    mean, and all together with an interval over episodes and seeds (both resampled; Agarwal et al. 2021).
+    """Differences in return of several training seeds, each to one other policy: a baseline or that of the same seed.
 
-    Raises ValueError where the episodes differ.
+    Gives the mean of each seed, and the mean of all with an interval over episodes and seeds, both resampled (Agarwal
+    et al. 2021). Raises ValueError where the episodes differ.
     """
     for run, other in zip(runs, others, strict=True):
         if not np.array_equal(run.seeds, other.seeds):
@@ -107,10 +105,11 @@ def _pair(pair: statistics.Paired) -> Json:
 
 
 def headroom(reference: Episodes, best: Episodes, runs: Sequence[Episodes] = (), *, seed: int = 0) -> Json:
-    """What a reference gains on the best baseline over the same episodes, in percent of that one's |return|, and the
-    share of this gap that each of `runs` closes: (its mean - best's) / (reference's - best's), None without a gap.
+    """Gap between a reference and the best baseline over the same episodes, in percent of the baseline's |return|.
 
-    Intervals are of paired bootstraps. Raises ValueError where the episodes differ or the best return is 0.
+    `closed` has the share of the gap that each of `runs` closes, (its mean - best's) / (reference's - best's), or None
+    where there is no gap. Intervals are of paired bootstraps. Raises ValueError where the episodes differ or the best
+    return is 0.
     """
     for run in (reference, *runs):
         if not np.array_equal(run.seeds, best.seeds):
@@ -143,75 +142,3 @@ def _figures(run: Episodes, seed: int, strata: npt.ArrayLike | None) -> Json:
         "terms": dict(zip(TERMS, run.terms.mean(axis=0).tolist(), strict=True)),
         "metrics": dict(zip(METRICS, run.metrics.mean(axis=0).tolist(), strict=True)),
     }
-
-
-def verdict_of(pair: Json | None) -> str:
-    """win, tie or loss by the interval of the difference; a tie with itself."""
-    if pair is None or pair["ci_low"] <= 0 <= pair["ci_high"]:
-        return "tie"
-    return "win" if pair["ci_low"] > 0 else "loss"
-
-
-def verdict_line(summary: Json) -> str:
-    """The outcome in one line: who against whom, by how much, on how many pairs of episodes."""
-    best, learned = summary["best_baseline"], summary["learned"]
-    if learned is None:
-        return f"No learned policy took part; the best heuristic is {best}."
-    if best is None:
-        return f"{learned} played alone: no heuristic to compare it with."
-    pair = summary["paired"][learned]
-    who = "PPO" if learned.lower() == "ppo" else learned
-    return (
-        f"{who} {WORDS[summary['verdict']]} {best}, the best baseline: "
-        f"{pair['mean_diff']:+.2f} an episode [{pair['ci_low']:+.2f}, {pair['ci_high']:+.2f}], "
-        f"better in {pair['wins']:.0%} of the episodes"
-    )
-
-
-def ranked(summary: Json) -> list[str]:
-    """Names of the policies, best mean return first."""
-    return sorted(summary["policies"], key=lambda name: -summary["policies"][name]["return_mean"])
-
-
-TABLE_HEADER = ("policy", "mean", "95 % interval", "IQM", "vs best", "95 % interval", "wins", "decisions/s")
-
-
-def table_rows(summary: Json) -> list[tuple[str, ...]]:
-    """Cells of the main table under TABLE_HEADER, best policy first; the best baseline is marked with *."""
-    rows = []
-    for name in ranked(summary):
-        figures, pair = summary["policies"][name], summary["paired"].get(name)
-        marked = f"{name} *" if name == summary["best_baseline"] else name
-        versus = ("", "", "")
-        if pair is not None:
-            interval = f"[{pair['ci_low']:+.2f}, {pair['ci_high']:+.2f}]"
-            versus = (f"{pair['mean_diff']:+.2f}", interval, f"{pair['wins']:.0%}")
-        interval = f"[{figures['ci_low']:.2f}, {figures['ci_high']:.2f}]"
-        mean, middle = f"{figures['return_mean']:.2f}", f"{figures['return_iqm']:.2f}"
-        rows.append((marked, mean, interval, middle, *versus, f"{figures['decisions_per_s']:,.0f}"))
-    return rows
-
-
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A plain-text table: first column to the left, the others to the right."""
-    widths = [max(len(row[at]) for row in (header, *rows)) for at in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        return "  ".join(cells).rstrip()
-
-    return "\n".join(line(row) for row in (header, *rows))
-
-
-def result_rows(runs: Sequence[Episodes]) -> Iterator[Json]:
-    """One row per policy and episode: seed, return, and the mean of each term and metric over the steps."""
-    for run in runs:
-        for at, seed in enumerate(run.seeds):
-            yield {
-                "policy": run.policy,
-                "episode": at,
-                "seed": int(seed),
-                "return": float(run.returns[at]),
-                **{f"term_{term}": float(value) for term, value in zip(TERMS, run.terms[at], strict=True)},
-                **{metric: float(value) for metric, value in zip(METRICS, run.metrics[at], strict=True)},
-            }

@@ -19,10 +19,10 @@ def non_dominated(points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 
 
 def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike) -> Floats:
-    """Volume [...] that points [..., n, 3] dominate up to a reference point [3], exactly; a point that is not below it
-    in every objective adds nothing.
+    """Volume [...] that points [..., n, 3] dominate up to a reference point [3], exactly.
 
-    Slices along the third objective: above the k-th lowest point, the first k dominate an area of the other two.
+    A point that is not below the reference in every objective adds nothing. Slices along the third objective: above the
+    k-th lowest point, the first k dominate an area of the other two.
     """
     reference = np.asarray(reference, np.float64)
     points = np.minimum(np.asarray(points, np.float64), reference)
@@ -37,7 +37,7 @@ def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike) -> Floats:
 
 
 def _area(points: Floats, reference: Floats) -> Floats:
-    """The same in two objectives: [..., k, 2] to [...]."""
+    """Area [...] that points [..., k, 2] dominate up to a reference point [2]."""
     order = np.argsort(points[..., 0], axis=-1)
     across, up = (np.take_along_axis(points[..., at], order, axis=-1) for at in range(2))
     width = np.diff(across, append=np.full((*across.shape[:-1], 1), reference[0]))

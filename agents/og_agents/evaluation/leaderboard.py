@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from og_agents import heuristics, planners
-from og_agents.evaluation.comparison import TABLE_HEADER, table_rows, verdict_line, verdict_of
+from og_agents.evaluation.results_table import (
+    TABLE_HEADER,
+    interval_text,
+    markdown_table,
+    table_rows,
+    verdict_line,
+    verdict_of,
+)
 from og_env.scenario.reading import read_json
 
 Json = dict[str, Any]
@@ -30,11 +37,12 @@ class Entry(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What was played."""
+        """Scenario and environment that were played."""
         return f"{self.summary['scenario']}, {self.summary['env']}"
 
     @property
     def best_mean(self) -> float:
+        """Mean return of the best baseline."""
         return self.summary["policies"][self.summary["best_baseline"]]["return_mean"]
 
 
@@ -145,6 +153,7 @@ OVERVIEW_HEADER = (
 
 
 def overview(entry: Entry) -> tuple[str, ...]:
+    """Cells of one benchmark under OVERVIEW_HEADER."""
     summary = entry.summary
     few = " (few)" if summary["episodes"] < FEW else ""
     split = "" if summary["split"] == "test" else f" of the {summary['split']} split"
@@ -152,8 +161,8 @@ def overview(entry: Entry) -> tuple[str, ...]:
     if summary["learned"] is None:
         return (*first, "", "", "", "")
     pair = summary["paired"][summary["learned"]]
-    interval = f"[{pair['ci_low']:+.2f}, {pair['ci_high']:+.2f}]"
-    return (*first, f"**{summary['learned']}**", f"{pair['mean_diff']:+.2f}", interval, verdict_of(pair))
+    versus = (f"{pair['mean_diff']:+.2f}", interval_text(pair), verdict_of(pair))
+    return (*first, f"**{summary['learned']}**", *versus)
 
 
 def section(entry: Entry) -> str:
@@ -167,17 +176,10 @@ def section(entry: Entry) -> str:
         markdown_table(TABLE_HEADER, rows),
     ]
     if room := summary.get("headroom"):
-        lines.append(
-            f"Headroom to {room['reference']}: {room['percent']:.1f} % [{room['ci_low']:.1f}, {room['ci_high']:.1f}]."
-        )
+        lines.append(f"Headroom to {room['reference']}: {room['percent']:.1f} % {interval_text(room, '.1f')}.")
     return "\n\n".join([*lines, verdict_line(summary).rstrip(".") + "."])
 
 
 def marked(name: str) -> str:
+    """Name of a policy, with a dagger where it looks ahead and is only a reference."""
     return f"{name} †" if name in planners.REFERENCES else name
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

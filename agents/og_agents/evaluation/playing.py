@@ -1,4 +1,4 @@
-"""Plays a policy on held-out episodes, all rows of a batch at once."""
+"""Plays a policy on held-out episodes, those of a batch side by side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from og_agents.evaluation.episodes import TRACED, Episodes
+from og_agents.evaluation.episode_results import TRACED, Episodes
 from og_agents.policy import Policy, attach, wishes
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.scenario import loading
@@ -106,7 +106,7 @@ def _play(policy: Policy, env: NetworkVectorEnv, seed: int, label: str, options:
 
 
 def joined(parts: list[Episodes], episodes: int) -> Episodes:
-    """The batches as one, without the surplus rows of the last."""
+    """Batches of episodes as one, without the surplus rows of the last batch."""
     played = sum(len(part.seeds) for part in parts)
     return Episodes(
         policy=parts[0].policy,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.evaluation.episodes import TRACED, Episodes
+from og_agents.evaluation.episode_results import TRACED, Episodes
 from og_agents.policy import Policy
 from og_env.dynamics.operations import describe
 from og_env.kernel.arrays import DOWN, FROZEN, METRICS, SLOW, TERMS, UNTRUSTED, WARM
@@ -26,34 +26,35 @@ class Recording(NamedTuple):
     policy: str
     scenario: str
     seeds: npt.NDArray[np.int64]
-    """[E] what each episode was reset with"""
+    """[E] seed that each episode was reset with"""
     step_s: int
     start_hour_utc: npt.NDArray[np.float64]
-    """[E] hour of the day at which it begins"""
+    """[E] hour of the day at which each episode begins"""
     sites: tuple[tuple[str, ...], ...]
     """[E] names of the fleet's sites"""
     models: tuple[str, ...]
     incidents: tuple[Mapping[str, Any], ...]
-    """[E] `info["incident"]`; empty without one"""
+    """[E] `info["incident"]` of each episode; empty where no incident is replayed"""
     rewards: npt.NDArray[np.float64]
-    """[E, T]"""
+    """[E, T] reward of each step"""
     terms: npt.NDArray[np.float32]
-    """[E, T, 6] unweighted, in the order of layout.TERMS"""
+    """[E, T, 6] unweighted reward terms, in the order of `og_env.kernel.arrays.TERMS`"""
     metrics: npt.NDArray[np.float32]
-    """[E, T, Q] in the order of layout.METRICS"""
+    """[E, T, Q] metrics, in the order of `og_env.kernel.arrays.METRICS`"""
     operations: npt.NDArray[np.int64]
-    """[E, T] what was carried out; 0 is nothing"""
+    """[E, T] number of the operation that was carried out; 0 is none"""
     status: npt.NDArray[np.uint8]
-    """[E, T + 1, N] status bits"""
+    """[E, T + 1, N] status bits of each site"""
     share: npt.NDArray[np.float32]
-    """[E, T + 1, N] of the served traffic"""
+    """[E, T + 1, N] share of the served traffic on each site"""
     warm: npt.NDArray[np.int16]
-    """[E, T + 1, N] warm replicas"""
+    """[E, T + 1, N] warm replicas on each site"""
     predict_s: float
-    """time spent in `predict`"""
+    """seconds spent in `predict`"""
 
     @property
     def step_h(self) -> float:
+        """Length of a step in hours."""
         return self.step_s / 3600
 
     @property
@@ -70,7 +71,7 @@ class Recording(NamedTuple):
         return self.terms[..., TERMS.index(name)].astype(np.float64)
 
     def episodes(self) -> Episodes:
-        """The same as means over the steps, for `comparison`."""
+        """The recording as means over the steps, for `comparison`."""
         return Episodes(
             policy=self.policy,
             seeds=self.seeds,
@@ -97,7 +98,7 @@ class Event(NamedTuple):
     """Something that happened in an episode."""
 
     hour: float
-    """since the episode began"""
+    """hours since the episode began"""
     kind: str
     """outage, repair or operation"""
     text: str
@@ -115,7 +116,7 @@ def record(
     """Play one episode in every row of an environment made for the policy (`evaluate.stage`), from seed on.
 
     `options` are those of `reset`, for all episodes; `watch` is called with the environment at the start and after each
-    step. Same numbers as `evaluate.run`; ValueError where reset raises it.
+    step. The numbers are those of `playing.run`; ValueError where reset raises it.
     """
     simulator, rows, steps = env.simulator, env.num_envs, env.simulator.spec.episode.steps
     observation, info = env.reset(seed=seed, options=options)
@@ -168,7 +169,7 @@ def _frame(env: NetworkVectorEnv) -> tuple[npt.NDArray[Any], ...]:
 
 
 def events(recording: Recording, episode: int = 0) -> list[Event]:
-    """What happened in one episode, in the order of time: outages and repairs by status bit, and operations."""
+    """Events of one episode in the order of time: outages and repairs by status bit, and operations."""
     names, status = recording.sites[episode], recording.status[episode]
     result = []
     for row in range(len(status)):

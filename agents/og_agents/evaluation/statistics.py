@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
-"""from samples [R, E] to one value per row [R]"""
+"""function from samples [R, E] to one value per row [R]"""
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -92,7 +92,7 @@ def paired(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Paired:
-    """Mean difference of returns [E] on the same episodes: episodes are resampled as pairs.
+    """Mean difference of returns [E] on the same episodes, which are resampled as pairs.
 
     Raises ValueError where the two have different lengths.
     """
@@ -134,10 +134,10 @@ def share_closed(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """Share of the gap between base and reference that a policy closes, all on the same episodes [E], resampled as
-    triples; None where the reference is not above the base. Resamples without a gap count as the overall share.
+    """Share of the gap between base and reference that a policy closes; None where the reference is not above the base.
 
-    Raises ValueError for different lengths.
+    All three have returns [E] of the same episodes and are resampled as triples; a resample without a gap counts as the
+    overall share. Raises ValueError for different lengths.
     """
     ours, low, high = _checked(policy), _checked(base), _checked(reference)
     if not ours.shape == low.shape == high.shape:

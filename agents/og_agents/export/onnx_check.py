@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from og_agents.export.onnx_file import graph_of
+from og_agents.export.onnx_export import graph_of
 from og_agents.export.random_actions import random_actions
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.networks import READ
@@ -21,7 +21,7 @@ ROWS = 50
 
 
 class Agreement(NamedTuple):
-    """Of onnxruntime and torch, on the same observations."""
+    """Agreement of onnxruntime and torch on the same observations."""
 
     observations: int
     largest: float
@@ -41,8 +41,10 @@ def session(path: Path) -> Any:
 
 
 def observations(learned: LearnedPolicy, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Flat observations [count, O] and masks [count, A] ([count, 0] for routing) met by random possible actions in
-    validation episodes of the policy's scenario."""
+    """Flat observations [count, O] and masks [count, A] ([count, 0] for routing) of validation episodes.
+
+    The episodes are of the policy's scenario and are played with random possible actions.
+    """
     meta = learned.meta
     kwargs = {**meta["env_kwargs"], "flatten": True}
     env = NetworkVectorEnv(ROWS, meta["task"], loading.load(meta["scenario"]), split="validation", **kwargs)
@@ -59,7 +61,7 @@ def observations(learned: LearnedPolicy, count: int, seed: int = 0) -> tuple[np.
 
 
 def compare(learned: LearnedPolicy, path: Path, count: int = 1000, seed: int = 0) -> Agreement:
-    """Run both on `count` observations."""
+    """Run onnxruntime and torch on `count` observations."""
     seen, masks = observations(learned, count, seed)
     masked = masks.shape[1] > 0
     feed = {"observation": seen} | ({"action_mask": masks} if masked else {})
@@ -76,7 +78,7 @@ def compare(learned: LearnedPolicy, path: Path, count: int = 1000, seed: int = 0
 
 
 def _as_space(learned: LearnedPolicy, seen: np.ndarray) -> Any:
-    """Flat observations as the policy's own space has them."""
+    """Flat observations in the form of the policy's own space."""
     space = learned.network.observation_space
     if not hasattr(space, "spaces"):
         return seen

@@ -12,8 +12,10 @@ from og_env.simulator.spaces import choices_of
 
 
 def random_actions(rng: np.random.Generator, space: gym.Space[Any], rows: int, mask: Any = None) -> npt.NDArray[Any]:
-    """A batch [rows, ...] of an action space, each choice equally likely among those that `mask` [rows, A] allows, all
-    without one."""
+    """A batch [rows, ...] of actions, each choice equally likely among those that `mask` [rows, A] allows.
+
+    Without a mask every choice is allowed.
+    """
     if isinstance(space, gym.spaces.Box):
         return rng.uniform(space.low, space.high, (rows, *space.shape)).astype(space.dtype)
     sizes = choices_of(space)

@@ -16,7 +16,7 @@ AROUND_H = 1.0
 """shown before the first row in which something is broken, and after the last"""
 MOST_FRAMES = 60
 WIDTH_PX = 720
-"""of one map"""
+"""width of one map"""
 HEAD_PX = 30
 FRAME_MS = 140
 LAST_MS = 1500

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from og_agents.evaluation import comparison, playing
-from og_agents.evaluation.impact import Impact, impact, joined, summary
+from og_agents.evaluation.incident_impact import Impact, impact, joined, summary
 from og_agents.evaluation.recording import Recording, record
 from og_agents.policy import Policy
 from og_env.scenario import catalog
@@ -22,12 +22,12 @@ Cases = Mapping[str, Json]
 
 
 class Played(NamedTuple):
-    """What one policy went through in one replay."""
+    """Episodes of one policy in one replay, and the impact of what was replayed."""
 
     recording: Recording
     impact: Impact
     twin: Recording
-    """the same episodes without what is replayed"""
+    """recording of the same episodes without what is replayed"""
 
 
 def incident_cases(spec: ScenarioSpec) -> Cases:
@@ -112,7 +112,7 @@ def twin_options(case: str, recording: Recording) -> Json:
 
 
 def figures(case: str, played: Mapping[str, Played], seed: int = 0) -> Json:
-    """What was replayed, and the figures of every policy, fewest lost requests first."""
+    """Facts of a replay, and the figures of every policy, fewest lost requests first."""
     recording = next(iter(played.values())).recording
     by_policy = {name: summary(one.impact, seed=seed) for name, one in played.items()}
     ordered = dict(sorted(by_policy.items(), key=lambda item: item[1]["lost"]["mean"]))

@@ -20,7 +20,7 @@ OF_RPI = ("branch_states", "branch_truth", "branch_spacing", "branch_bend")
 
 
 def words_of(study: Study, variant: str, seed: int) -> list[str]:
-    """What follows `scripts/train.py` for a training, in the working folder.
+    """Arguments of `scripts/train.py` for a training, run in the working folder.
 
     Files that the words name and that are not there yet are written into the study's folder.
     """
@@ -49,7 +49,8 @@ def _world_words(study: Study, world: str) -> list[str]:
             *(word for pair in changes.items() for word in ("--set", "=".join(map(str, pair)))),
         ]
     tables = study.world(world).model_dump(mode="json", exclude_none=True)
-    head = f"# {study.spec.name} in the world {world!r} of agents/og_agents/studies/ablations.py; scripts/ablations.py wrote this."
+    source = "agents/og_agents/studies/ablations.py; scripts/ablations.py wrote this."
+    head = f"# {study.spec.name} in the world {world!r} of {source}"
     return ["--scenario", _here(_put(study.out / "worlds" / f"{world}.toml", written(tables, head)))]
 
 
@@ -73,7 +74,7 @@ def _here(path: Path) -> str:
 
 
 def lacking(study: Study, variant: str, seed: int) -> str | None:
-    """What a run folder lacks of a complete run with the study's settings, in a few words; None where it is complete."""
+    """Reason why a run folder is no complete run with the study's settings, in a few words; None where it is one."""
     folder, what = study.folder(variant, seed), VARIANTS[variant]
     if not folder.is_dir():
         return "not trained"
@@ -96,7 +97,7 @@ def lacking(study: Study, variant: str, seed: int) -> str | None:
 
 
 def wanted(study: Study, variant: str, seed: int) -> dict[str, Any]:
-    """What config.json says of a run with the study's settings."""
+    """Facts that config.json has in a run with the study's settings."""
     what, settings = VARIANTS[variant], study.settings_of(variant)
     spec = loading.load(study.world(what.trained_in))
     if what.algorithm == "rpi":
@@ -121,7 +122,7 @@ def _difference(record: dict[str, Any], expected: dict[str, Any]) -> str | None:
 
 
 def facts_of(study: Study, variant: str, seed: int) -> dict[str, Any]:
-    """Of a complete run: seconds that it took, None where it does not say, and the commit of its sources."""
+    """Seconds that a complete run took, None where it does not say, and the commit of its sources."""
     folder = study.folder(variant, seed)
     with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
         seconds = [float(row["time/elapsed_s"]) for row in csv.DictReader(file) if row.get("time/elapsed_s")]

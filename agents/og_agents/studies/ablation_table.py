@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from og_agents import heuristics, planners
-from og_agents.evaluation import comparison, playing
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation import comparison, playing, results_table
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.load_policies import load_policies
 from og_agents.studies.ablation_runs import facts_of, lacking, words_of
 from og_agents.studies.ablations import AS_IS, FULL, VARIANTS, Study, against_full
@@ -21,7 +19,7 @@ Json = dict[str, Any]
 Stage = tuple[str, str]
 """the world that a variant is tested in, and its task"""
 Played = Mapping[Stage, tuple[Json, Mapping[str, Episodes]]]
-"""of each stage the comparison and the episodes by policy"""
+"""comparison and episodes by policy of each stage"""
 SPLIT = "test"
 FEW_SEEDS = 3
 
@@ -138,15 +136,13 @@ def cells(row: Json) -> tuple[str, ...]:
 
 
 def _interval(group: Json | None) -> str:
-    if group is None:
-        return ""
-    return f"{group['mean_diff']:+.2f} [{group['ci_low']:+.2f}, {group['ci_high']:+.2f}]"
+    return "" if group is None else f"{group['mean_diff']:+.2f} {results_table.interval_text(group)}"
 
 
 def text(summary: Json) -> str:
     """The table and what must be known to read it."""
     rows = summary["rows"]
-    parts = [comparison.aligned(HEADER, [cells(row) for row in rows])]
+    parts = [results_table.aligned(HEADER, [cells(row) for row in rows])]
     parts += [
         f"{row['variant']}: seed {seed} is not in it: {reason}"
         for row in rows
@@ -166,12 +162,7 @@ def text(summary: Json) -> str:
 
 def table_csv(summary: Json) -> str:
     """The rows with their figures in columns of their own; empty where there is none."""
-    lines = [_flat(row) for row in summary["rows"]]
-    out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, list(dict.fromkeys(key for line in lines for key in line)), restval="")
-    writer.writeheader()
-    writer.writerows(lines)
-    return out.getvalue()
+    return results_table.csv_text([_flat(row) for row in summary["rows"]])
 
 
 def _flat(row: Json) -> Json:

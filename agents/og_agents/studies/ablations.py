@@ -27,7 +27,7 @@ INSTANT_GBPS, INSTANT_GB_PER_S = 1e4, 1e5
 
 
 class Variant(NamedTuple):
-    """What is trained, in which world, and where it is tested."""
+    """A training, the world that it happens in, and the world of the test."""
 
     doc: str
     settings: str | None = None
@@ -136,13 +136,14 @@ class Study(NamedTuple):
     seeds: tuple[int, ...]
     timesteps: int
     states: int
-    """of rollout policy iteration"""
+    """length of rollout policy iteration, in states"""
     out: Path
-    """holds a run folder VARIANT-SEED for every training"""
+    """folder that holds a run folder VARIANT-SEED for every training"""
     settings: Path | None = None
     """TOML with other settings than the shipped ones, for every variant"""
 
     def world(self, name: str) -> ScenarioSpec:
+        """The scenario with the changes of a world."""
         return loading.override(self.spec, WORLDS[name].changes(self.spec))
 
     def folder(self, variant: str, seed: int) -> Path:
@@ -157,7 +158,7 @@ class Study(NamedTuple):
         return max(1, round(self.timesteps * _own(variant).get("timesteps", usual) / usual))
 
     def settings_of(self, variant: str) -> TrainSettings:
-        """ValueError in one line for settings that do not fit."""
+        """Settings of a variant's training; ValueError in one line where they do not fit."""
         what = VARIANTS[variant]
         length = {"branch_states" if what.algorithm == "rpi" else "timesteps": self.length_of(variant)}
         settings = train_settings.load(self.settings, _own(variant) | length)

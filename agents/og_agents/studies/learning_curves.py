@@ -12,7 +12,7 @@ import numpy as np
 
 from og_agents import heuristics, pretrained
 from og_agents.evaluation import playing
-from og_agents.evaluation.figures import ACCENT, ALARM, FONT_PT, GREY, SECOND, png
+from og_agents.evaluation.comparison_pictures import ACCENT, ALARM, FONT_PT, GREY, SECOND, png
 from og_agents.learning import checkpoint
 from og_agents.load_policies import make_planner
 from og_agents.pretrained.recipes import recipe_of
@@ -29,7 +29,7 @@ class Curve(NamedTuple):
     name: str
     recipe: str
     rows: list[dict[str, float]]
-    """by pretrained.CURVE"""
+    """validations, with the keys of `pretrained.CURVE`"""
 
 
 class Curves(NamedTuple):
@@ -37,7 +37,7 @@ class Curves(NamedTuple):
 
     spec: ScenarioSpec
     episodes: int
-    """of validation, seeds 0, 1, ..."""
+    """number of validation episodes, which have the seeds 0, 1, ..."""
     runs: list[Curve]
     baselines: dict[str, float]
     """mean returns on the same episodes"""
@@ -70,8 +70,10 @@ def _mean(name: str, spec: ScenarioSpec, task: str, episodes: int) -> float:
 
 
 def picture(curves: Curves) -> bytes:
-    """PNG: a line for each run, the mean of each recipe's runs, and a dashed line for each baseline; over steps (states of
-    rpi), or the share of the run where recipes differ."""
+    """PNG: a line for each run, the mean of each recipe's runs, and a dashed line for each baseline.
+
+    The horizontal axis has steps (states of rpi), or the share of the run where recipes differ.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.4), layout="constrained")

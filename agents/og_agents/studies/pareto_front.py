@@ -1,9 +1,9 @@
 """The front of latency, cost and resilience: what each policy reaches when the reward's weights say what is wanted.
 
-A preference is a factor for each of the three, with product 1, as `og_env.tape.reward_weights` draws them. Every policy plays the
-same held-out episodes under every preference of a grid; its front is the points that none of its others dominates. The
-offers of a step are priced with the weights, so that rules that take the best offer follow a preference as well; their
-constants stay those of the scenario's own weights.
+A preference is a factor for each of the three, with product 1, as `og_env.tape.reward_weights` draws them. Every policy
+plays the same held-out episodes under every preference of a grid; its front is the points that none of its others
+dominates. The offers of a step are priced with the weights, so that rules that take the best offer follow a preference
+as well; their constants stay those of the scenario's own weights.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents import planners
-from og_agents.evaluation import comparison, figures, statistics
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation import comparison_pictures, results_table, statistics
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.evaluation.hypervolume import hypervolume, non_dominated
 from og_agents.policy import Policy
 from og_agents.studies import robustness
@@ -34,7 +34,7 @@ Json = dict[str, Any]
 OBJECTIVES = ("latency", "cost", "resilience")
 """all to be small"""
 MARGIN = 0.1
-"""of the reference point beyond the worst of the common front, in ranges of that front"""
+"""distance of the reference point beyond the worst of the common front, in ranges of that front"""
 HEADER = (
     "policy",
     "points",
@@ -46,7 +46,7 @@ HEADER = (
 )
 COLUMNS = ("policy", *(f"{it}_factor" for it in OBJECTIVES), "episodes", *OBJECTIVES, "return", "non_dominated")
 PREFERENCE = "latency, cost, resilience"
-"""what the first column of the table of returns is called"""
+"""title of the first column of the table of returns"""
 
 
 class Preference(NamedTuple):
@@ -58,6 +58,7 @@ class Preference(NamedTuple):
 
     @property
     def name(self) -> str:
+        """The three factors in words."""
         return ", ".join(f"x{factor:.3g}" for factor in self)
 
 
@@ -66,19 +67,21 @@ class Front(NamedTuple):
 
     policy: str
     outcomes: Floats
-    """[G, E, 3] means over the steps, by OBJECTIVES"""
+    """[G, E, 3] objectives, each a mean over the steps, in the order of OBJECTIVES"""
     returns: Floats
-    """[G, E] under each preference's own weights"""
+    """[G, E] returns under each preference's own weights"""
 
     @property
     def points(self) -> Floats:
-        """[G, 3] means over the episodes."""
+        """Means [G, 3] of the objectives over the episodes."""
         return self.outcomes.mean(axis=1)
 
 
 class Scale(NamedTuple):
-    """What turns outcomes into the objectives that a hypervolume is of: 0 at the best, 1 at the worst of the front that
-    all policies have together."""
+    """Units of the objectives that a hypervolume is of.
+
+    0 is the best and 1 the worst value on the front that all policies have together.
+    """
 
     best: Floats
     """[3]"""
@@ -101,8 +104,10 @@ class Scale(NamedTuple):
 
 
 def grid_of(widest: float, steps: int) -> list[Preference]:
-    """All preferences whose factors are powers of widest^(1/steps), from 1/widest to widest, with product 1: a hexagon in
-    the logarithms, 3 steps (steps + 1) + 1 of them, that of no factors in the middle."""
+    """All preferences whose factors are powers of widest^(1/steps), from 1/widest to widest, with product 1.
+
+    They are 3 steps (steps + 1) + 1, a hexagon in the logarithms; that of factors 1 is in the middle.
+    """
     side = range(-steps, steps + 1)
     powers = [(a, b, -a - b) for a in side for b in side if abs(a + b) <= steps]
     return [Preference(*(float(widest ** (power / steps)) for power in each)) for each in powers]
@@ -117,7 +122,7 @@ def world_of(spec: ScenarioSpec, preference: Preference) -> robustness.ChangedWo
 
 
 def outcomes_of(run: Episodes, reward: RewardWeights) -> Floats:
-    """[E, 3] by OBJECTIVES: mean terms of episodes; resilience is the mean of its terms by the scenario's own weights.
+    """Objectives [E, 3] of episodes: mean terms; resilience is the mean of its terms by the scenario's own weights.
 
     ValueError where the scenario gives these no weight.
     """
@@ -204,7 +209,7 @@ def compare(fronts: Sequence[Front], learned: Sequence[str], *, seed: int = 0) -
 
 
 def _episodes(front: Front) -> Floats:
-    """[E] their numbers: what the bootstrap draws from."""
+    """Numbers [E] of the episodes, from which the bootstrap draws."""
     return np.arange(front.returns.shape[1], dtype=np.float64)
 
 
@@ -212,32 +217,25 @@ def _difference(front: Front, best: Front, scale: Scale, seed: int) -> Json:
     def gained(rows: Floats) -> Floats:
         return volumes(front, scale, rows) - volumes(best, scale, rows)
 
-    interval = statistics.bootstrap(_episodes(front), gained, seed=seed)
-    pair = {"mean_diff": interval.value, "ci_low": interval.low, "ci_high": interval.high}
-    return pair | {"verdict": comparison.verdict_of(pair)}
+    return _pair(statistics.bootstrap(_episodes(front), gained, seed=seed))
+
+
+def _pair(difference: statistics.Interval) -> Json:
+    pair = {"mean_diff": difference.value, "ci_low": difference.low, "ci_high": difference.high}
+    return pair | {"verdict": results_table.verdict_of(pair)}
 
 
 def _returns(fronts: Sequence[Front], learned: Sequence[str], baselines: Sequence[Front], seed: int) -> Json | None:
     if not baselines or not learned:
         return None
     best = max(baselines, key=lambda front: front.returns.mean())
+    usual = best.returns.mean(axis=0)
+    learned_fronts = [front for front in fronts if front.policy in learned]
     pairs = {
-        front.policy: statistics.paired(front.returns.mean(axis=0), best.returns.mean(axis=0), seed=seed)
-        for front in fronts
-        if front.policy in learned
+        front.policy: _pair(statistics.paired(front.returns.mean(axis=0), usual, seed=seed).difference)
+        for front in learned_fronts
     }
-    return {
-        "best_baseline": best.policy,
-        "learned": {
-            name: {
-                "mean_diff": pair.difference.value,
-                "ci_low": pair.difference.low,
-                "ci_high": pair.difference.high,
-                "verdict": pair.verdict,
-            }
-            for name, pair in pairs.items()
-        },
-    }
+    return {"best_baseline": best.policy, "learned": pairs}
 
 
 def text(result: Json) -> str:
@@ -246,16 +244,15 @@ def text(result: Json) -> str:
     for name, one in sorted(result["policies"].items(), key=lambda item: -item[1]["hypervolume"]):
         pair, versus = one["against_best"], ("", "", "")
         if pair is not None:
-            interval = f"[{pair['ci_low']:+.4f}, {pair['ci_high']:+.4f}]"
-            versus = (f"{pair['mean_diff']:+.4f}", interval, pair["verdict"])
+            versus = (f"{pair['mean_diff']:+.4f}", results_table.interval_text(pair, "+.4f"), pair["verdict"])
         least = (f"{min(point[it] for point in one['points']):.4f}" for it in OBJECTIVES)
         marked = f"{name} *" if name == result["best_baseline"] else name
         rows.append((marked, str(len(one["points"])), f"{one['hypervolume']:.4f}", *versus, *least))
-    return comparison.aligned(HEADER, rows)
+    return results_table.aligned(HEADER, rows)
 
 
 def verdict_lines(result: Json, rows: Sequence[Json], learned: Sequence[str]) -> list[str]:
-    """What each learned policy is worth: preferences won (`robustness.records`), mean return over them, hypervolume."""
+    """A line for each learned policy: preferences won (`robustness.records`), mean return over them, hypervolume."""
     lines = []
     for name in learned:
         count = Counter(row["verdict"] for row in rows if row["learned"] == name)
@@ -264,16 +261,15 @@ def verdict_lines(result: Json, rows: Sequence[Json], learned: Sequence[str]) ->
             f"{count['loss']}"
         ]
         pair, best = result["returns"]["learned"][name], result["returns"]["best_baseline"]
-        parts.append(f"mean return over all of them {_words(pair, '.2f')} against {best}")
+        parts.append(f"mean return over all of them {_words(pair, '+.2f')} against {best}")
         pair, best = result["policies"][name]["against_best"], result["best_baseline"]
-        parts.append(f"hypervolume {_words(pair, '.4f')} against {best}")
+        parts.append(f"hypervolume {_words(pair, '+.4f')} against {best}")
         lines.append("; ".join(parts))
     return lines
 
 
 def _words(pair: Json, form: str) -> str:
-    value, low, high = (format(pair[key], f"+{form}") for key in ("mean_diff", "ci_low", "ci_high"))
-    return f"{value} [{low}, {high}] ({pair['verdict']})"
+    return f"{pair['mean_diff']:{form}} {results_table.interval_text(pair, form)} ({pair['verdict']})"
 
 
 def training_notes(policies: Mapping[str, Policy], spec: ScenarioSpec) -> list[str]:
@@ -304,9 +300,9 @@ def table(fronts: Sequence[Front], grid: Sequence[Preference]) -> str:
 
 
 def picture(fronts: Sequence[Front], learned: Sequence[str]) -> bytes:
-    """PNG of all fronts, the learned ones first; see `figures.fronts`."""
+    """PNG of all fronts, the learned ones first; see `comparison_pictures.fronts`."""
     scale = scale_of(fronts)
     ordered = sorted(fronts, key=lambda front: front.policy not in learned)
     points = {front.policy: front.points[non_dominated(front.points)] for front in ordered}
     labels = ("latency, mean term", "cost, mean term", "resilience, mean term")
-    return figures.fronts(points, labels, scale.best.tolist(), scale.reference.tolist(), learned)
+    return comparison_pictures.fronts(points, labels, scale.best.tolist(), scale.reference.tolist(), learned)

@@ -6,15 +6,13 @@ shows are those of the rates that hold there.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from og_agents import planners
-from og_agents.evaluation import comparison, playing
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation import comparison, playing, results_table
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.policy import Policy
 from og_env.scenario import catalog, loading
 from og_env.scenario.specs import ScenarioSpec
@@ -37,10 +35,10 @@ class ChangedWorld(NamedTuple):
 
     name: str
     change: str
-    """what is other than in the scenario"""
+    """changed settings, in words"""
     spec: ScenarioSpec
     options: Json
-    """of every reset"""
+    """options of every reset"""
 
 
 def changed_worlds(spec: ScenarioSpec, incident: str | None = None) -> tuple[list[ChangedWorld], list[str]]:
@@ -100,8 +98,10 @@ def _scripted(spec: ScenarioSpec) -> str:
 
 
 def widest_incident(spec: ScenarioSpec) -> str | None:
-    """The recorded incident that hits most sites of the scenario (of its first fleet, where fleets are random); of
-    several the longest, then the first recorded. None where none touches it."""
+    """The recorded incident that hits most sites of the scenario; None where none touches it.
+
+    Where fleets are random the first fleet counts. Of several incidents it is the longest, then the first recorded.
+    """
     known = catalog.incidents()
     hits = {name: sites_hit(name, spec) for name in known}
     widest = max(known, key=lambda name: (hits[name], known[name].duration_h))
@@ -133,7 +133,7 @@ def play(
     seed: int = 0,
     played: Callable[[Episodes], None] = lambda _: None,
 ) -> Json:
-    """What every policy reaches in one world: a `comparison.compare` summary with the world's name and change.
+    """Returns of every policy in one world: a `comparison.compare` summary with the world's name and change.
 
     The best baseline is that of this world, on these episodes. `played` is called with each policy's episodes.
     """
@@ -158,7 +158,7 @@ def records(summaries: Sequence[Json], learned: Sequence[str]) -> list[Json]:
                 "learned": name,
                 "learned_return": summary["policies"][name]["return_mean"],
                 **pair,
-                "verdict": comparison.verdict_of(pair),
+                "verdict": results_table.verdict_of(pair),
             }
             result.append({column: record[column] for column in COLUMNS})
     return result
@@ -174,12 +174,12 @@ def text(rows: Sequence[Json], first: str = HEADER[0]) -> str:
             row["learned"],
             f"{row['learned_return']:.2f}",
             f"{row['mean_diff']:+.2f}",
-            f"[{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]",
+            results_table.interval_text(row),
             row["verdict"],
         )
         for row in rows
     ]
-    return comparison.aligned((first, *HEADER[1:]), cells)
+    return results_table.aligned((first, *HEADER[1:]), cells)
 
 
 def verdict_lines(rows: Sequence[Json]) -> list[str]:
@@ -198,8 +198,4 @@ def verdict_lines(rows: Sequence[Json]) -> list[str]:
 
 def table(rows: Sequence[Json]) -> str:
     """CSV of `records`."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
+    return results_table.csv_text(rows, COLUMNS, "\n")

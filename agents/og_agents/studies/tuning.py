@@ -12,6 +12,7 @@ import numpy as np
 
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing, statistics
+from og_agents.evaluation.statistics import Floats
 from og_agents.tuned_constants import PLANNERS, Constants, PlannerConstants, constants_of, of_planner
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
@@ -37,13 +38,13 @@ RANKS = 11
 
 
 class Tuned(NamedTuple):
-    """What a search found."""
+    """Result of a search."""
 
     constants: dict[str, float]
     """the start's where validation does not confirm the search"""
     trials: int
     validation: statistics.Paired
-    """of the found constants against the start"""
+    """the found constants against the start on validation episodes"""
 
 
 def tune(
@@ -66,7 +67,7 @@ def tune(
             raise ValueError(f"{name} has no constant {key!r}{nearest_valid(key, start)}")
     grid = {key: GRID[key] for key in keys or start}
 
-    def returns(constants: Constants, split: str):
+    def returns(constants: Constants, split: str) -> Floats:
         policy = heuristics.make(name, constants=constants)
         return playing.run(policy, scenario, "placement", episodes, seed, split=split).returns
 
@@ -109,10 +110,10 @@ def tune_planner(
     rounds: int = 6,
     begin: Mapping[str, Any] | None = None,
 ) -> Tuned:
-    """Search the constants of a planner by cross-entropy from its present ones, some of them as `begin` has them; every
-    rank in turn for the constant one. Validation is against the present ones.
+    """Search the constants of a planner by cross-entropy, from its present ones or those that `begin` has instead.
 
-    Raises ValueError for a planner without constants, an unknown constant in `begin`, or a population below 3.
+    The planner `constant` has every rank tried in turn. Validation is against the present constants. Raises ValueError
+    for a planner without constants, an unknown constant in `begin`, or a population below 3.
     """
     if name not in PLANNERS:
         raise ValueError(f"{name} is no planner with constants{nearest_valid(name, PLANNERS)}")
@@ -126,7 +127,7 @@ def tune_planner(
     if population < 3 or rounds < 1:
         raise ValueError(f"population {population} and rounds {rounds}: valid are 3 and 1 or more")
 
-    def returns(constants: Constants, split: str):
+    def returns(constants: Constants, split: str) -> Floats:
         policy = planners.make(name, spec, constants=constants)
         return playing.run(policy, spec, "placement", episodes, seed, split=split).returns
 
@@ -151,11 +152,10 @@ def cross_entropy(
     rounds: int = 6,
     seed: int = 0,
 ) -> tuple[dict[str, float], int]:
-    """Cross-entropy search for the highest score (Rubinstein 1999): populations from a normal distribution that moves
-    to the mean and the spread of its best third. The distribution's mean takes part in every round; the first spread and
-    the bounds of each constant are those of `space`.
+    """Cross-entropy search for the highest score (Rubinstein 1999).
 
-    Returns the best constants and how many were scored.
+    Populations come from a normal distribution that moves to the mean and the spread of its best third; the
+    distribution's mean takes part in every round. `space` has the first spread and the bounds. Returns the best constants and how many were scored.
     """
     rng, names = np.random.default_rng(seed), list(start)
     low, high, spread, mean = (

@@ -16,14 +16,15 @@ from og_env.scenario.demand_trace import Trace, load_trace_csv
 Floats = NDArray[np.float64]
 
 STEP_S = 300.0
-"""within which arrivals have one rate"""
+"""length of a step, within which arrivals have one rate"""
 WINDOW_REQUESTS = 50
-"""on average in the windows over which arrivals are counted for arrival_cv: about the memory of a queue at utilisation
-0.85. Chosen, out of 2 to 200, for small errors of the queue on the two Azure traces of 2023, so not tested on others."""
+"""mean number of requests in a window over which arrivals are counted for arrival_cv: about the memory of a queue at
+utilisation 0.85. Chosen, out of 2 to 200, for small errors of the queue on the two Azure traces of 2023, so not tested on
+others."""
 LEAST_WINDOWS = 20
 DAY_S = 86_400.0
 RATE_COLUMNS = ("requests_per_s", "agg_rps")
-"""either is understood"""
+"""names that the column of rates may have"""
 
 
 class Rates(NamedTuple):
@@ -36,7 +37,7 @@ class Rates(NamedTuple):
 
 
 class DemandFit(NamedTuple):
-    """What a file says about a DemandSpec; None where it cannot say it."""
+    """Demand settings that a file supports; None where the file cannot tell one."""
 
     requests_per_s: float
     span_h: float
@@ -46,7 +47,7 @@ class DemandFit(NamedTuple):
     arrival_cv: float | None = None
     """the root of the variance over the mean of requests in windows of WINDOW_REQUESTS: gap_cv where gaps are unrelated"""
     service_cv: float | None = None
-    """of the output tokens"""
+    """coefficient of variation of the output tokens"""
     tokens: dict[str, float] | None = None
     """mean, p50 and p99 of input and output, and their correlation"""
     models: dict[str, tuple[float, float]] = {}
@@ -55,7 +56,7 @@ class DemandFit(NamedTuple):
     """per minute, or per step of rates"""
     diurnal_amplitude: float | None = None
     peak_hour: float | None = None
-    """by the file's own clock"""
+    """hour of the highest demand by the file's own clock"""
     diurnal_error: float | None = None
     """mean absolute error of the curve as a share of the mean rate"""
     burst_sd: float | None = None
@@ -129,7 +130,8 @@ def operational_time(trace: Trace, step_s: float) -> Floats:
 def dispersion_cv(position: Floats, steps: int) -> float | None:
     """Root of the index of dispersion of requests in windows that hold WINDOW_REQUESTS on average; None if too few.
 
-    That each of the steps was brought to its own mean takes a window's share of a step from the variance: it is put back.
+    That each of the steps was brought to its own mean takes a window's share of a step from the variance: it is put
+    back.
     """
     windows, share = int(position[-1] / WINDOW_REQUESTS), WINDOW_REQUESTS * steps / len(position)
     if windows < LEAST_WINDOWS or share > 0.5:
@@ -151,8 +153,8 @@ def _tokens(trace: Trace) -> dict[str, float]:
 def _slow(rates: Rates, noise: float) -> dict[str, float]:
     """Diurnal curve and bursts of rates; noise: variance of the log rate that counting alone brings.
 
-    The curve 1 + a cos(hour - peak) is that of least squares; without a whole day there is none and all is burst. The log
-    of rate / curve has variance burst_sd^2 + noise, and its covariance falls by exp(-step / burst_memory).
+    The curve 1 + a cos(hour - peak) is that of least squares; without a whole day there is none and all is burst. The
+    log of rate / curve has variance burst_sd^2 + noise, and its covariance falls by exp(-step / burst_memory).
     """
     rate = rates.rate_rps / rates.rate_rps.mean()
     curve, result = np.ones(len(rate)), {}
@@ -216,7 +218,7 @@ def _header(path: str | Path) -> list[str]:
 
 
 def fragment(fit: DemandFit) -> list[str]:
-    """Lines of TOML that a scenario takes; what the file cannot say is left out, and said."""
+    """Lines of TOML that a scenario takes; a comment names what the file cannot tell."""
     lines = []
     known = {name: values for name, values in fit.models.items() if name in catalog.models()}
     if known:

@@ -1,11 +1,11 @@
 """The failure process against its closed forms, and how far incidents spread against a recorded history.
 
-Tapes of a made-up day are drawn, with regimes and aftershocks off, and compared row by row. A row shows every outage that
-touches it, so an outage of D hours shows in a row with the chance of one of D + step hours at a moment: with
-x_i = sum_d rate_d p_id (D_d + step) and s_ij = sum_d rate_d p_id p_jd (D_d + step), a site is up with probability
-exp(-x_i) and two are with exp(-x_i - x_j + s_ij) (`og_env.trust`). An outage begins in a row with probability
-exp(-x_i) - exp(-x_i - rate_i step), and a site is up in two rows k steps apart with exp(-2 x_i + s_k), where s_k sums
-rate p E[(D - (k - 1) step)+] over its domains: that tests the distribution of durations.
+Tapes of a made-up day are drawn, with regimes and aftershocks off, and compared row by row. A row shows every outage
+that touches it, so an outage of D hours shows in a row with the chance of one of D + step hours at a moment: with x_i =
+sum_d rate_d p_id (D_d + step) and s_ij = sum_d rate_d p_id p_jd (D_d + step), a site is up with probability exp(-x_i)
+and two are with exp(-x_i - x_j + s_ij) (`og_env.trust`). An outage begins in a row with probability exp(-x_i) -
+exp(-x_i - rate_i step), and a site is up in two rows k steps apart with exp(-2 x_i + s_k), where s_k sums rate p E[(D -
+(k - 1) step)+] over its domains: that tests the distribution of durations.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BURN_IN_H = 600
 """left out of every tape: outages that began more than 48 h before it are not drawn, and the longest last days"""
 LAGS_H = (1, 2, 6, 24)
 ERROR_PROBABILITY = 1e-3
-"""that a right process fails one of the comparisons (Bonferroni)"""
+"""probability that a right process fails one of the comparisons (Bonferroni)"""
 LEAST_EXPECTED = 300.0
 """rows in which a pair is expected down together, in all, below which its mean is not near enough to normal: joint
 outages last many rows"""
@@ -44,7 +44,7 @@ MANY_LOCATIONS = 20
 
 
 class FailureCheck(NamedTuple):
-    """Largest standard scores of each kind of comparison."""
+    """Largest standard score of each kind of comparison."""
 
     site_hours: float
     down_max_z: float
@@ -57,9 +57,9 @@ class FailureCheck(NamedTuple):
     """down together, by pair"""
     comparisons: int
     limit_z: float
-    """that none of them exceeds with probability 1 - ERROR_PROBABILITY"""
+    """score that no comparison exceeds with probability 1 - ERROR_PROBABILITY"""
     largest_joint_ratio: float
-    """of a pair: down together, over what independent sites with the same down-times would be"""
+    """largest ratio, over the pairs, of the time down together to that of independent sites with the same down-times"""
 
 
 def scenario(hours: int) -> ScenarioSpec:
@@ -77,7 +77,7 @@ def scenario(hours: int) -> ScenarioSpec:
 
 
 def check_failures(site_hours: float = SITE_HOURS) -> FailureCheck:
-    """Drawn tapes against the closed forms."""
+    """Compare drawn tapes with the closed forms."""
     sites = len(loading.sites_of(scenario(1)))
     hours = math.ceil(site_hours / (sites * EPISODES))
     world = compile_world(loading.resolve(scenario(hours)))
@@ -113,7 +113,7 @@ def check_failures(site_hours: float = SITE_HOURS) -> FailureCheck:
 
 
 def draw_down(world: CompiledWorld) -> Floats:
-    """[EPISODES, rows, sites] 1 where a site is down."""
+    """Array [EPISODES, rows, sites]: 1 where a site is down."""
     tape = allocate(Tape, world.sizes | {"B": 1})
     whole = tape_world(world)
     down = np.zeros((EPISODES, world.sizes["T"] - BURN_IN_H, world.sizes["N"]))
@@ -142,7 +142,7 @@ class Sums:
             self.joint += rate * np.outer(hit, hit) * (source.mean_h + step_h)
 
     def overlap(self, lag: int) -> Floats:
-        """[N] outages expected to show both in a row and in the one `lag` steps later."""
+        """Number [N] of outages expected to show both in a row and in the one `lag` steps later."""
         total = np.zeros(self.sites)
         for source in self.sources:
             hit, rate = self._hit(source)
@@ -156,7 +156,7 @@ class Sums:
 
 
 def excess_h(source: Source, threshold_h: float) -> float:
-    """E[(D - threshold)+] of the mixture of two lognormals."""
+    """E[(D - threshold)+] in hours of a duration D that is a mixture of two lognormals."""
     parts = (
         (1 - source.heavy_weight, source.median_h, source.sigma),
         (source.heavy_weight, source.heavy_median_h, source.heavy_sigma),
@@ -174,7 +174,7 @@ def excess_h(source: Source, threshold_h: float) -> float:
 
 
 class Spread(NamedTuple):
-    """Of the incidents that hit anyone, the shares that hit one location, and MANY_LOCATIONS or more."""
+    """Shares of the incidents that hit one location, and MANY_LOCATIONS or more; those that hit none do not count."""
 
     incidents: float
     """number, or expected number a year"""
@@ -183,8 +183,10 @@ class Spread(NamedTuple):
 
 
 def spread_of_model(provider: str = "gcp") -> Spread:
-    """Shocks on all catalogue sites of a provider at the catalogue's rates; failures of single nodes are left out, as no
-    status page lists them."""
+    """Spread of shocks on all catalogue sites of a provider, at the catalogue's rates.
+
+    Failures of single nodes are left out, as no status page lists them.
+    """
     sites = [site.name for site in catalog.sites() if site.provider == provider]
     changes = {"sites": sites, "failures.shocks_per_day": None, "failures.kind_shares": {}}
     world = compile_world(loading.resolve(loading.override(loading.load("global-24"), changes)))
@@ -208,7 +210,7 @@ def binomial(hit: Sequence[float]) -> Floats:
 
 
 def spread_of_record(path: Path) -> Spread:
-    """Incidents of a record with a column n_locations that name a location."""
+    """Spread of the incidents of a CSV record, by its column n_locations; those that name no location are left out."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         number = np.array([int(row["n_locations"] or 0) for row in csv.DictReader(file)])
     number = number[number > 0]

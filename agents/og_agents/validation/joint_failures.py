@@ -1,10 +1,11 @@
 """Do sites fail together as often as the closed form says? Drawn tapes against the common-shock model of og_env.trust.
 
-The closed form is that of the shocks which a row of a tape can show. A tape begins WARM_UP_H before its first row, so at
-hour t no shock is older than WARM_UP_H + t: durations count up to there (their means are exact, tails included), and the
-expected share of time is the mean over the hours of a tape. A row shows every shock that touches it, so each lasts one
-row longer. The error is that of the mean over independent tapes. The strict comparison is without fragile regimes and
-aftershocks, which move shocks in time and keep their average rate; with them, `ratio` says how far off the model is.
+The closed form is that of the shocks which a row of a tape can show. A tape begins WARM_UP_H before its first row, so
+at hour t no shock is older than WARM_UP_H + t: durations count up to there (their means are exact, tails included), and
+the expected share of time is the mean over the hours of a tape. A row shows every shock that touches it, so each lasts
+one row longer. The error is that of the mean over independent tapes. The strict comparison is without fragile regimes
+and aftershocks, which move shocks in time and keep their average rate; with them, `ratio` says how far off the model
+is.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MIN_TAPES = 100
 KNOTS = 65
 """ages at which the closed form is worked out, dense where a tape is young; twice as many change it by less than 1e-5"""
 CHANCE = 1e-4
-"""that the right model exceeds `bound` in some pair"""
+"""probability that the right model exceeds `bound` in some pair"""
 POISSON = {"failures.fragile_factor": 1.0, "failures.aftershock": 0.0}
 
 
@@ -38,17 +39,17 @@ class JointFailures(NamedTuple):
     drawn: Floats
     """[N, N]"""
     error: Floats
-    """[N, N] standard error of it"""
+    """[N, N] standard error of `drawn`"""
     expected: Floats
-    """[N, N] closed form"""
+    """[N, N] share by the closed form"""
     stationary: Floats
-    """[N, N] closed form without a limit of age and without rows: what an audit of these sites uses"""
+    """[N, N] share by the closed form without a limit of age and without rows, as an audit of these sites uses it"""
     hours: float
     """simulated"""
 
     @property
     def z(self) -> Floats:
-        """[N, N] drawn minus expected in standard errors; 0 where neither ever happens."""
+        """Drawn minus expected [N, N] in standard errors; 0 where neither ever happens."""
         gap = self.drawn - self.expected
         return np.divide(gap, self.error, out=np.where(np.abs(gap) > 1e-12, np.inf, 0.0), where=self.error > 0)
 
@@ -64,7 +65,7 @@ class JointFailures(NamedTuple):
 
     @property
     def bound(self) -> float:
-        """What `max_z` exceeds with probability CHANCE at most where the model is right (Bonferroni)."""
+        """Limit that `max_z` exceeds with probability CHANCE at most where the model is right (Bonferroni)."""
         return NormalDist().inv_cdf(1 - CHANCE / (2 * len(self.pairs[0])))
 
     @property
@@ -73,7 +74,7 @@ class JointFailures(NamedTuple):
         return float(self.drawn[self.pairs].mean() / self.expected[self.pairs].mean())
 
     def figures(self) -> dict[str, float]:
-        """What a validation reports."""
+        """Figures that a validation reports, by name."""
         expected, stationary = self.expected[self.pairs], self.stationary[self.pairs]
         alone = self.drawn.diagonal().mean() / self.expected.diagonal().mean()
         return {
@@ -116,7 +117,7 @@ def measure(
 
 
 def _drawn(world: CompiledWorld, tapes: int, seed: int) -> tuple[Floats, Floats]:
-    """[N, N] mean share of rows in which both sites are down, and its standard error over the tapes."""
+    """Mean share of rows in which both sites are down [N, N], and its standard error over the tapes [N, N]."""
     sizes = {letter: world.sizes[letter] for letter in "NSMU"} | {"B": 1, "T": world.sizes["T"]}
     tape, of = allocate(Tape, sizes), tape_world(world)
     sites = len(world.resolved.sites)
@@ -133,7 +134,7 @@ def _drawn(world: CompiledWorld, tapes: int, seed: int) -> tuple[Floats, Floats]
 
 
 def _expected(world: CompiledWorld) -> Floats:
-    """[N, N] closed form, mean over the hours of a tape."""
+    """Closed form [N, N] of the share, mean over the hours of a tape."""
     sites, shared = len(world.resolved.sites), world.sizes["S"]
     episode = world.resolved.spec.episode
     step_h = episode.step_s / 3600

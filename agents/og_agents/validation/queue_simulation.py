@@ -17,7 +17,7 @@ from og_env.errors import import_extra
 Floats = NDArray[np.float64]
 
 BATCHES = 20
-"""of consecutive requests, from whose spread the Monte-Carlo error follows"""
+"""batches of consecutive requests, from whose spread the Monte-Carlo error follows"""
 T95 = 2.093
 """97.5 % point of Student's t with BATCHES - 1 degrees of freedom"""
 WARM_UP = 0.05
@@ -25,12 +25,12 @@ WARM_UP = 0.05
 
 
 class Waits(NamedTuple):
-    """What the requests of one run waited, with the half-widths of 95 % intervals."""
+    """Waits of the requests of one run, with the half-widths of 95 % intervals."""
 
     mean_s: float
     mean_error_s: float
     p95_s: float
-    """of waiting and being answered"""
+    """95th percentile of the time from arrival to the end of the answer"""
     p95_error_s: float
     requests: int
 

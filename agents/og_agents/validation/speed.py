@@ -7,12 +7,15 @@ vector environment ends within each of its repetitions, so drawing the next tape
 from __future__ import annotations
 
 import os
+import platform
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -155,8 +158,11 @@ def bytes_per_env(scenario: str) -> dict[str, int]:
 
 
 def first_step_s(*, compiled: bool) -> float:
-    """Seconds from the import of og_env to the end of the first step in a fresh process, with or without the kernels'
-    cache. Python's own cache of compiled modules is full in any case, as it is from anyone's second start on."""
+    """Seconds from the import of og_env to the end of the first step in a new process.
+
+    compiled: whether the cache of kernels is full. Python's own cache of modules always is, as from anyone's second
+    start on.
+    """
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         environment["PYTHONPYCACHEPREFIX"] = folder
@@ -195,3 +201,10 @@ def ppo_figures(scenario: str, envs: int, updates: int, rollout: int = 32) -> di
     model.learn(envs * rollout * updates, reset_num_timesteps=True)
     total = time.perf_counter() - begin
     return {"ppo_env_share": spent / total, "ppo_steps_per_s": envs * rollout * updates / total}
+
+
+def processor() -> str:
+    """Name of the processor, as far as the system tells it."""
+    source = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.+)", source.read_text(encoding="utf-8")) if source.is_file() else []
+    return names[0] if names else platform.processor() or platform.machine()

@@ -26,7 +26,7 @@ class Herd(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Of together_s, as a share of what it should be: fetches times alone_s."""
+        """Deviation of together_s, as a share of what it should be: fetches times alone_s."""
         return abs(self.together_s / (self.fetches * self.alone_s) - 1)
 
 

@@ -13,7 +13,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 
 from og_agents.evaluation import playing
-from og_agents.export import onnx_file
+from og_agents.export import onnx_export
 from og_agents.learning import checkpoint, ppo
 from og_agents.learning.checkpoint import LearnedPolicy, Progress
 from og_agents.learning.policy_compatibility import describe_space, space_of
@@ -91,7 +91,7 @@ def test_a_network_with_a_memory_carries_it_from_step_to_step(tmp_path):
     assert not np.array_equal(first[0], second[0]), "the same observation moves the memory on"
     assert np.array_equal(first[0], anew[0]), "a new episode begins without one"
     with pytest.raises(ValueError, match="a network with a memory cannot be exported"):
-        onnx_file.graph_of(policy)
+        onnx_export.graph_of(policy)
 
 
 def test_tables_and_flat_observations_give_the_same_action(saved):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from og_agents.evaluation import comparison
-from og_agents.evaluation.episodes import TRACED, Episodes
+from og_agents.evaluation.episode_results import TRACED, Episodes
 from og_agents.pretrained import learning_gains
 from og_agents.pretrained.recipes import RECIPES
 from og_env.kernel.arrays import METRICS, TERMS

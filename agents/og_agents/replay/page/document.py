@@ -37,9 +37,10 @@ def embedded(data: Mapping[str, Any]) -> str:
 
 
 def asset(name: str) -> str:
+    """Text of a file of the page."""
     return (resources.files("og_agents.replay.page") / "assets" / name).read_text(encoding="utf-8")
 
 
 def digest(text: str) -> str:
-    """What a browser computes of an inline script."""
+    """Hash by which a browser knows an inline script: SHA-256 in base64."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

@@ -25,22 +25,22 @@ class Film(NamedTuple):
     """T steps; entry 0 of what has T + 1 entries is the start."""
 
     recording: Recording
-    """of this one episode"""
+    """recording of this one episode"""
     views: tuple[MapView, ...]
-    """[T + 1] without their flows"""
+    """[T + 1] state of the map at each moment, without flows"""
     flows: tuple[npt.NDArray[np.float64], ...]
-    """[T + 1] of [A, 3]: gateway's site, serving site, requests/s; the largest only"""
+    """[T + 1] largest flows of each moment, each [A, 3]: gateway's site, serving site, requests/s"""
     domains: tuple[Domain, ...]
-    """shared by two sites or more"""
+    """domains that two sites or more share"""
     twin: Recording | None = None
-    """the same episode with nothing broken"""
+    """recording of the same episode with nothing broken"""
 
 
 class Camera:
-    """What `record` may be given to watch: films one of its episodes."""
+    """Films one of the episodes that `record` plays, as its argument `watch`."""
 
     def __init__(self, struck: bool = False) -> None:
-        """`struck`: film the first episode in which something breaks, not the first of all."""
+        """Make a camera; `struck`: film the first episode in which something breaks, not the first of all."""
         self.struck, self.row = struck, 0
         self.views: list[MapView] = []
         self.flows: list[npt.NDArray[np.float64]] = []

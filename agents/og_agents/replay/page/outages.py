@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.evaluation.impact import AFTERMATH_H, lost_rps, worst_hour
+from og_agents.evaluation.incident_impact import AFTERMATH_H, lost_rps, worst_hour
 from og_agents.evaluation.recording import BITS, Recording
 from og_agents.replay.page.film import Film
 from og_env.dynamics.operations import describe
@@ -88,7 +88,7 @@ def moves_of(film: Film, first: int = 1, last: int | None = None) -> list[tuple[
 
 
 def outcome(film: Film, outage: Outage) -> Json:
-    """What the policy did from the outage to an hour after its end, and what happened to the service meanwhile."""
+    """Operations of the policy from the outage to an hour after its end, and the state of the service meanwhile."""
     recording = film.recording
     steps, step_h = recording.rewards.shape[1], recording.step_h
     first = min(max(outage.start, 1), steps)

@@ -1,4 +1,4 @@
-"""What the page is told of an episode, as JSON; arrays by site are packed."""
+"""Data of the page about an episode, as JSON; arrays by site are packed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.evaluation.impact import lost_rps
+from og_agents.evaluation.incident_impact import lost_rps
 from og_agents.replay.page.film import Film
 from og_agents.replay.page.outages import merged, moves_of, outages_of, outcome, spans, struck_share
 from og_env.render.land import outlines
@@ -21,12 +21,12 @@ from og_env.render.view import MapView
 Json = dict[str, Any]
 FORMAT = 1
 SYMBOLS = {"o": "circle", "v": "triangle-down", "D": "diamond", "s": "rect", "X": "cross"}
-"""of the page, by the markers of pictures"""
+"""symbols of the page by the markers of pictures"""
 NAMES = {"no replica": "cold"}
 """states that the page calls otherwise"""
 TYPES = {"u1": np.uint8, "u2": np.uint16, "i2": np.int16, "f4": np.float32}
 FULL = 65535
-"""the whole, in packed shares"""
+"""number that stands for the whole in packed shares"""
 
 
 def payload(
@@ -86,7 +86,7 @@ def payload(
 
 
 def tape_of(film: Film) -> tuple[Any, ...]:
-    """What films of one tape have in common."""
+    """Seed, steps, sites and hour of the start, which films of one tape have in common."""
     recording = film.recording
     return int(recording.seeds[0]), recording.rewards.shape[1], recording.sites[0], float(recording.start_hour_utc[0])
 
@@ -138,7 +138,7 @@ def metrics(film: Film) -> dict[str, npt.NDArray[np.float64]]:
 
 
 def frames(views: Sequence[MapView]) -> Json:
-    """What the map shows at every moment, packed: [T + 1, N] by site, `gateway` [T + 1, U]."""
+    """State of the map at every moment, packed: [T + 1, N] by site, `gateway` [T + 1, U]."""
     role_bits = np.array([1, 2, 4])[:, None]
     return {
         "look": packed([looks(view) for view in views], "u1"),
@@ -151,7 +151,7 @@ def frames(views: Sequence[MapView]) -> Json:
 
 
 def flow_rows(film: Film) -> npt.NDArray[np.int64]:
-    """[4, A]: moment, gateway's site, serving site, and requests/s as a share of the demand in 1/65535."""
+    """Flows [4, A]: moment, gateway's site, serving site, and requests/s as a share of the demand in 1/65535."""
     parts = []
     for moment, (flow, view) in enumerate(zip(film.flows, film.views, strict=True)):
         share = np.rint(flow[:, 2] / max(float(view.load_rps.sum()), 1e-9) * FULL)
@@ -176,5 +176,5 @@ def unpacked(value: Mapping[str, Any]) -> npt.NDArray[Any]:
 
 
 def known(value: float) -> float | None:
-    """As exact as a float32, None for what is not finite: JSON has no nan."""
+    """A number as exact as a float32; None for one that is not finite, as JSON has no nan."""
     return float(f"{value:.9g}") if math.isfinite(value) else None

@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import pytest
 
-from og_agents.evaluation import comparison, figures, report
+from og_agents.evaluation import comparison, comparison_pictures, html_report, results_table
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.scenario.specs import RewardWeights
 from tests.cases.made_up_episodes import made_up
@@ -59,21 +59,21 @@ def test_verdict_line_says_who_against_whom(learned_mean, verdict, words):
     ppo = made_up("ppo", learned_mean - (shift if verdict == "tie" else 0))
     result = comparison.compare([made_up("static", -120.0), greedy, ppo], ["ppo"])
     assert result["verdict"] == verdict
-    assert comparison.verdict_line(result).startswith(f"{words} greedy, the best baseline")
+    assert results_table.verdict_line(result).startswith(f"{words} greedy, the best baseline")
 
 
 def test_without_a_learned_policy_there_is_no_verdict(runs):
     result = comparison.compare(runs[:3])
     assert result["learned"] is None
     assert result["verdict"] is None
-    assert comparison.verdict_line(result) == "No learned policy took part; the best heuristic is greedy."
+    assert results_table.verdict_line(result) == "No learned policy took part; the best heuristic is greedy."
 
 
 def test_a_learned_policy_alone_has_nothing_to_beat(runs):
     result = comparison.compare(runs[3:], ["ppo"])
     assert result["best_baseline"] is None
     assert result["paired"] == {}
-    assert "no heuristic" in comparison.verdict_line(result)
+    assert "no heuristic" in results_table.verdict_line(result)
 
 
 def test_different_episodes_are_not_compared(runs):
@@ -84,16 +84,16 @@ def test_different_episodes_are_not_compared(runs):
 
 
 def test_table_is_ranked_marked_and_aligned(summary):
-    rows = comparison.table_rows(summary)
+    rows = results_table.table_rows(summary)
     assert [row[0] for row in rows] == ["ppo", "greedy *", "static", "random"]
     assert rows[1][4:7] == ("", "", "")
-    lines = comparison.aligned(comparison.TABLE_HEADER, rows).splitlines()
+    lines = results_table.aligned(results_table.TABLE_HEADER, rows).splitlines()
     assert len(lines) == 5
     assert len({len(line) for line in lines}) == 1
 
 
 def test_result_rows_have_one_row_per_policy_and_episode(runs):
-    rows = list(comparison.result_rows(runs))
+    rows = list(results_table.result_rows(runs))
     assert len(rows) == 4 * 20
     assert {row["policy"] for row in rows} == set(MEANS)
     assert rows[25] == rows[25] | {"policy": "greedy", "episode": 5, "seed": 105}
@@ -126,7 +126,7 @@ def test_page_is_whole_and_fetches_nothing(summary, runs):
         "ci_high": 10.1,
     }
     facts = {"scenario": "<odd> & name", "command": "python scripts/benchmark.py"}
-    text = report.page(summary | {"twin": twin}, runs, RewardWeights(), 5 / 60, facts)
+    text = html_report.page(summary | {"twin": twin}, runs, RewardWeights(), 5 / 60, facts)
     page = _Page()
     page.feed(text)
     assert page.open == []
@@ -148,7 +148,7 @@ def test_page_is_whole_and_fetches_nothing(summary, runs):
 def test_pictures_show_data(summary, runs):
     from matplotlib import image as reader
 
-    for name, data in report.pictures(summary, runs, RewardWeights(), 5 / 60).items():
+    for name, data in html_report.pictures(summary, runs, RewardWeights(), 5 / 60).items():
         pixels = reader.imread(io.BytesIO(data))[..., :3]
         orange = np.array([0xD9, 0x82, 0x2B]) / 255  # the best baseline's colour
         assert (np.abs(pixels - orange).max(axis=-1) < 0.02).sum() > 50, name
@@ -157,12 +157,12 @@ def test_pictures_show_data(summary, runs):
 
 def test_pictures_of_a_single_heuristic_and_episode():
     runs = [made_up("static", -120.0, episodes=1)]
-    assert len(report.pictures(comparison.compare(runs), runs, RewardWeights(), 5 / 60)) == 4
+    assert len(html_report.pictures(comparison.compare(runs), runs, RewardWeights(), 5 / 60)) == 4
 
 
 def test_the_timeline_is_of_the_most_eventful_episode(runs):
     down = np.zeros((3, 48), np.float32)
     down[0], down[1, 10:20], down[2, 10:12] = 9, 5, 5  # down all day long is less to look at than an outage that ends
-    assert figures.eventful(runs[0]._replace(traces={"sites_down": down})) == 1
-    assert figures.timeline_policies(comparison.compare(runs, ["ppo"])) == ["ppo", "greedy", "static"]
-    assert figures.timeline_policies(comparison.compare(runs[:1])) == ["static"]
+    assert comparison_pictures.eventful(runs[0]._replace(traces={"sites_down": down})) == 1
+    assert comparison_pictures.timeline_policies(comparison.compare(runs, ["ppo"])) == ["ppo", "greedy", "static"]
+    assert comparison_pictures.timeline_policies(comparison.compare(runs[:1])) == ["static"]

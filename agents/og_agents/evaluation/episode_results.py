@@ -1,4 +1,4 @@
-"""What was measured in whole episodes of one policy."""
+"""Results of whole episodes of one policy: returns, reward terms, metrics and what is kept step by step."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class Episodes(NamedTuple):
 
     policy: str
     seeds: npt.NDArray[np.int64]
-    """[E] what each episode was reset with"""
+    """[E] seed that each episode was reset with"""
     returns: Floats
     """[E] sum of rewards"""
     terms: Floats
-    """[E, 6] mean of each reward term over the steps, unweighted, in the order of layout.TERMS"""
+    """[E, 6] mean of each reward term over the steps, unweighted, in the order of `og_env.kernel.arrays.TERMS`"""
     metrics: Floats
-    """[E, Q] mean of each metric over the steps, in the order of layout.METRICS"""
+    """[E, Q] mean of each metric over the steps, in the order of `og_env.kernel.arrays.METRICS`"""
     traces: dict[str, npt.NDArray[np.float32]]
-    """[E, T] for each name of TRACED"""
+    """metrics step by step [E, T], by the names of TRACED"""
     steps: int
-    """T"""
+    """T, the length of every episode"""
     predict_s: float
-    """time spent in `predict`, all episodes together"""
+    """seconds spent in `predict`, all episodes together"""
 
     @property
     def decisions_per_s(self) -> float:

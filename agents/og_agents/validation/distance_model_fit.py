@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 LEAST_PAIRS = 20
 """pairs of places from which on two continents have a factor of their own"""
 ROUNDS = 20
-"""of fitting lines and factors in turn"""
+"""number of times that lines and factors are fitted in turn"""
 
 
 class Pairs(NamedTuple):
@@ -38,7 +38,7 @@ class Pairs(NamedTuple):
     route: NDArray[np.int64]
     """[P] the pair of continents: lower index x 7 + higher"""
     provider: NDArray[np.str_]
-    """[P] of the source; empty where the name has none"""
+    """[P] provider of the source; empty where the name has none"""
     unknown: tuple[str, ...]
     """names in the file that are neither sites nor user regions of the catalogue"""
 
@@ -76,7 +76,7 @@ def load_pairs(path: str | Path) -> Pairs:
 
 
 def predict_ms(model: DistanceModel, pairs: Pairs) -> Floats:
-    """The model's round trips, [P]."""
+    """Round trips [P] by the model."""
     return distance_rtt_ms(pairs.km, model) * factor_table(model).ravel()[pairs.route]
 
 
@@ -101,6 +101,7 @@ def held_out(pairs: Pairs) -> dict[str, float]:
 
 
 def select(pairs: Pairs, chosen: NDArray[np.bool_]) -> Pairs:
+    """The chosen pairs [P]."""
     return pairs._replace(**{name: getattr(pairs, name)[chosen] for name in ("km", "measured_ms", "route", "provider")})
 
 

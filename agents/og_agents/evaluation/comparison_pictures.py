@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from og_agents.evaluation.comparison import ranked
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation.episode_results import Episodes
 from og_agents.evaluation.hypervolume import non_dominated
+from og_agents.evaluation.results_table import ranked
 from og_env.kernel.arrays import TERMS
 
 Json = dict[str, Any]
@@ -109,8 +109,10 @@ def fronts(
     high: Sequence[float],
     learned: Sequence[str],
 ) -> bytes:
-    """PNG: the non-dominated points [n, 3] of each policy, first objective against the second and second against third,
-    within low [3] to high [3]; a line joins those that are best in the two objectives of a panel. Lower left is better.
+    """PNG: the non-dominated points [n, 3] of each policy in two panels, within low [3] to high [3].
+
+    The panels have the first objective against the second, and the second against the third; a line joins the points
+    that are best in the two objectives of a panel. Lower left is better.
     """
     figure = _figure(11, 5)
     for axes, (x, y) in zip(figure.subplots(1, 2), ((0, 1), (1, 2)), strict=True):
@@ -199,12 +201,14 @@ def eventful(run: Episodes) -> int:
 
 
 def colour_of(summary: Json, name: str) -> str:
+    """Colour of a policy: the learned one and the best baseline have their own."""
     if name == summary["learned"]:
         return ACCENT
     return SECOND if name == summary["best_baseline"] else GREY
 
 
 def png(figure: Any) -> bytes:
+    """A matplotlib figure as PNG; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Episodes as data for offline learning: what a policy saw, did and got, and which actions were possible."""
+"""Episodes as data for offline learning: observations, actions, rewards and the actions that were possible."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Episode(NamedTuple):
 
     policy: str
     seed: int
-    """what the environment was reset with"""
+    """seed that the environment was reset with"""
     observations: Any
     """float32 [T + 1, O], or tables [T + 1, rows, columns] by name"""
     actions: npt.NDArray[Any]
@@ -49,10 +49,11 @@ class Stage(NamedTuple):
 
     spec: ScenarioSpec
     kwargs: dict[str, Any]
-    """of the environment, without the scenario and `flatten`"""
+    """arguments of the environment, without the scenario and `flatten`"""
 
     @property
     def env_id(self) -> str:
+        """Registered id of the environment."""
         return IDS[self.kwargs["task"]]
 
     def make_kwargs(self, flatten: bool) -> dict[str, Any]:
@@ -80,8 +81,11 @@ def stage_of(policies: dict[str, Policy], scenario: Any, task: str, split: str) 
 def play(
     policy: Policy, label: str, stage: Stage, episodes: int, seed: int, *, flatten: bool = True, noise: float = 0.0
 ) -> Iterator[Episode]:
-    """Episodes seed, seed + 1, ... of a policy that takes a random possible action instead of its own in a share
-    `noise` of the steps. ValueError for less than one episode, a negative seed or a share outside [0, 1]."""
+    """Episodes seed, seed + 1, ... of a policy, one after another.
+
+    In a share `noise` of the steps the policy's action is replaced by a random possible one. ValueError for less than
+    one episode, a negative seed or a share outside [0, 1].
+    """
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, not {episodes}")
     if seed < 0:
@@ -137,7 +141,7 @@ def _play(policy: Policy, env: NetworkVectorEnv, seed: int, flatten: bool, noise
 
 
 def _kept(info: dict[str, Any]) -> dict[str, Any]:
-    """What of `info` goes into the data."""
+    """Entries of `info` that go into the data."""
     names = (*(f"term_{term}" for term in TERMS), *(["action_mask"] if "action_mask" in info else []))
     return {name: np.array(info[name]) for name in names}
 

@@ -10,7 +10,7 @@ import pytest
 
 from og_agents import heuristics
 from og_agents.evaluation import playing
-from og_agents.export import dataset
+from og_agents.export import recorded_episodes
 from og_agents.learning import checkpoint, ppo
 from og_env.kernel.arrays import TERMS
 from og_env.vector_env import NetworkVectorEnv
@@ -26,8 +26,8 @@ def minari():
 
 
 def played(policy, task="placement", episodes=20, seed=5, **kwargs):
-    stage = dataset.stage_of({"one": policy}, WORLD, task, "validation")
-    return list(dataset.play(policy, "one", stage, episodes, seed, **kwargs))
+    stage = recorded_episodes.stage_of({"one": policy}, WORLD, task, "validation")
+    return list(recorded_episodes.play(policy, "one", stage, episodes, seed, **kwargs))
 
 
 @pytest.mark.parametrize("task", ["placement", "joint", "routing"])
@@ -49,7 +49,7 @@ def test_a_trained_policy_is_shown_what_it_learned_on(interface, tmp_path):
     assert np.array_equal([sum(episode.rewards) for episode in played(policy, episodes=3)], expected.returns)
     if interface == "proposals":
         both = {"ppo": policy, "greedy": heuristics.make("greedy")}
-        assert dataset.stage_of(both, WORLD, "placement", "train").kwargs["interface"] == "proposals"
+        assert recorded_episodes.stage_of(both, WORLD, "placement", "train").kwargs["interface"] == "proposals"
 
 
 def test_actions_are_possible_and_rewards_follow_from_them():

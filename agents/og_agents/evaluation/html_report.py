@@ -1,4 +1,4 @@
-"""report.html: one file, nothing fetched, with the tables and pictures of a comparison."""
+"""The report as one HTML file that fetches nothing: tables and pictures of a comparison."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from og_agents.evaluation import figures
-from og_agents.evaluation.comparison import TABLE_HEADER, ranked, table_rows, verdict_line
-from og_agents.evaluation.episodes import Episodes
+from og_agents.evaluation import comparison_pictures
+from og_agents.evaluation.episode_results import Episodes
+from og_agents.evaluation.results_table import TABLE_HEADER, ranked, table_rows, verdict_line
 from og_agents.evaluation.statistics import RESAMPLES
 from og_env.kernel.arrays import METRICS
 from og_env.scenario.specs import RewardWeights
@@ -30,14 +30,14 @@ tr.best td { font-weight: 600 } figure { margin: 1rem 0 } img { width: 100% }
 
 
 def pictures(summary: Json, runs: Sequence[Episodes], weights: RewardWeights, step_h: float) -> dict[str, bytes]:
-    """The report's pictures as PNG by name: returns, trade_off, composition, timeline."""
+    """PNG pictures of the report by name: returns, trade_off, composition, timeline."""
     by_name = {run.policy: run for run in runs}
-    values = [getattr(weights, term) for term in figures.TERMS]
+    values = [getattr(weights, term) for term in comparison_pictures.TERMS]
     return {
-        "returns": figures.returns(summary, by_name),
-        "trade_off": figures.trade_off(summary),
-        "composition": figures.composition(summary, values, runs[0].steps),
-        "timeline": figures.timeline(summary, by_name, figures.eventful(runs[0]), step_h),
+        "returns": comparison_pictures.returns(summary, by_name),
+        "trade_off": comparison_pictures.trade_off(summary),
+        "composition": comparison_pictures.composition(summary, values, runs[0].steps),
+        "timeline": comparison_pictures.timeline(summary, by_name, comparison_pictures.eventful(runs[0]), step_h),
     }
 
 
@@ -48,9 +48,9 @@ def page(
     step_h: float,
     facts: Mapping[str, str],
 ) -> str:
-    """The whole page; `facts` (scenario, command, versions, ...) are shown below the verdict as name and text."""
+    """HTML of the whole report; `facts` (scenario, command, versions, ...) are shown below the verdict as name and text."""
     images = pictures(summary, runs, weights, step_h)
-    episode = figures.eventful(runs[0])
+    episode = comparison_pictures.eventful(runs[0])
     title = f"Benchmark: {facts.get('scenario', '')}"
     verdict = verdict_line(summary)
     parts = [

@@ -1,4 +1,4 @@
-"""What an incident did to the episodes of a policy: requests lost, delay, cost, recovery, and exposure before it."""
+"""Impact of an incident on the episodes of a policy: requests lost, delay, cost, recovery, and exposure before it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from og_agents.evaluation.recording import Recording
 Floats = npt.NDArray[np.float64]
 
 BEFORE_H = 1.0
-"""what counts as just before the incident"""
+"""hours that count as just before the incident"""
 TOLERANCE = 0.01
 """share of demand by which the service may stay below its earlier level"""
 CALM_H = 0.5
@@ -37,7 +37,7 @@ class Impact(NamedTuple):
     """highest hourly mean of the 95th percentile of latency, by served requests; nan where nothing was served"""
     cost_usd: Floats
     recover_min: Floats
-    """see `minutes_to_recover`"""
+    """minutes until the service is back at its level, see `minutes_to_recover`"""
     recovered: npt.NDArray[np.bool_]
     """false where the episode ended below the level: then recover_min is a lower bound"""
     exposure_before: Floats
@@ -54,10 +54,11 @@ class Impact(NamedTuple):
 
 
 def impact(recording: Recording, twin: Recording, start_h: npt.ArrayLike, stop_h: npt.ArrayLike) -> Impact:
-    """What happened from start_h on ([E] or one number; hours since the episode began), and just before.
+    """Impact from start_h on, and the state of the network just before.
 
-    `twin` has the same episodes without the incident, up to its start step by step the same. The sites that were hit
-    are those whose status is not clear at the start.
+    start_h, stop_h: hours since the episode began, [E] or one number for all. `twin` has the same episodes without the
+    incident, up to its start step by step the same. The sites that were hit are those whose status is not clear at the
+    start.
     """
     count, steps = recording.rewards.shape
     step_h, step_s = recording.step_h, recording.step_s

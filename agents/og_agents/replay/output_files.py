@@ -1,35 +1,33 @@
-"""What a replay leaves on disk: a folder of figures and steps, or a page."""
+"""Files that a replay writes: a folder of figures and steps, or a page."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from og_agents.evaluation.results_table import csv_text
 from og_agents.replay.incidents import Cases, Played, plain
 from og_agents.replay.page import Camera, Film, page, payload
 from og_env.kernel.arrays import METRICS, TERMS
 
 Json = dict[str, Any]
 Many = Mapping[str, Mapping[str, Played]]
-"""by replay and policy"""
+"""results by replay and policy"""
 
 
 def write_folder(out: Path, result: Json, played: Many) -> None:
     """replay.json; results.csv with a row for every replay, policy and episode; steps.csv with those of the first."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "replay.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    for name, rows in (("results.csv", list(result_rows(played))), ("steps.csv", list(step_rows(played)))):
-        with (out / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+    for name, rows in (("results.csv", result_rows(played)), ("steps.csv", step_rows(played))):
+        (out / name).write_text(csv_text(list(rows)), encoding="utf-8", newline="")
 
 
 def result_rows(played: Many) -> Iterator[Json]:
+    """A row for every replay, policy and episode."""
     for case, by_policy in played.items():
         for name, (recording, impact, _) in by_policy.items():
             for e, seed in enumerate(recording.seeds):
@@ -39,6 +37,7 @@ def result_rows(played: Many) -> Iterator[Json]:
 
 
 def step_rows(played: Many) -> Iterator[Json]:
+    """A row for every step of the first episode of every replay and policy."""
     for case, by_policy in played.items():
         for name, (recording, *_) in by_policy.items():
             for step, values in enumerate(recording.metrics[0]):
@@ -68,7 +67,7 @@ def write_page(
 
 
 def films_of(cameras: Mapping[str, Camera], by_policy: Mapping[str, Played]) -> dict[str, Film]:
-    """What each policy's camera filmed of one replay."""
+    """Film of one replay from each policy's camera."""
     return {name: camera.film(by_policy[name].recording, by_policy[name].twin) for name, camera in cameras.items()}
 
 

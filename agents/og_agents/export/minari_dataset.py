@@ -22,7 +22,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from og_agents.export.dataset import ROWS, Episode, Stage
+from og_agents.export.recorded_episodes import ROWS, Episode, Stage
 from og_env.errors import import_extra
 
 ROOT = "MINARI_DATASETS_PATH"
@@ -78,7 +78,7 @@ def _root(root: Path | None) -> Iterator[None]:
 
 
 def _fill(minari: Any, episodes: Iterator[Episode], stage: Stage, dataset_id: str, flatten: bool, about: str) -> None:
-    """Batch by batch, so that memory does not grow with the number of episodes."""
+    """Write the episodes batch by batch, so that memory does not grow with their number."""
     spec = copy.deepcopy(gym.spec(stage.env_id))
     spec.kwargs |= stage.make_kwargs(flatten)
     dataset, played = None, []

@@ -1,4 +1,4 @@
-"""What an outage does to a policy: figures worked out on paper."""
+"""Impact of an outage on a policy: figures worked out on paper."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from og_agents import heuristics
-from og_agents.evaluation import impact, playing
+from og_agents.evaluation import incident_impact, playing
 from og_agents.evaluation.recording import Recording, record
 from og_env.scenario import loading
 
@@ -25,7 +25,7 @@ def toy(options: dict[str, Any] | None = None, /, **changes: Any) -> Recording:
 def test_figures_of_an_outage_on_paper():
     """8 requests/s; the only replica is down from minute 30 to 42 and then loads for 20 s: 40 s at 9 a second are 6."""
     lost, twin = toy(P_DOWN), toy()
-    found = impact.impact(lost, twin, 0.5, 0.7)
+    found = incident_impact.impact(lost, twin, 0.5, 0.7)
     seconds = 31 * 60  # minutes 30 to 60, the last included
     assert found.asked == pytest.approx([8 * seconds] * 2)
     assert found.unserved == pytest.approx([8 * 12 * 60 + 2 * 60] * 2)
@@ -40,7 +40,7 @@ def test_figures_of_an_outage_on_paper():
 
 def test_what_the_twin_loses_too_is_not_due_to_the_outage():
     scarce = SPREAD | {"demand.requests_per_s": 30.0}
-    found = impact.impact(toy(P_DOWN, **scarce), toy(None, **scarce), 0.5, 0.7)
+    found = incident_impact.impact(toy(P_DOWN, **scarce), toy(None, **scarce), 0.5, 0.7)
     due = 9 * 60 * 12 + 3 * 60  # one of two replicas of 9 requests/s; then it serves 6 for a minute
     assert found.due == pytest.approx([due] * 2)
     assert found.unserved == pytest.approx([due + (30 - 18) * 31 * 60] * 2)
@@ -48,23 +48,23 @@ def test_what_the_twin_loses_too_is_not_due_to_the_outage():
 
 
 def test_one_who_stands_on_two_providers_loses_nothing():
-    found = impact.impact(toy(P_DOWN, **SPREAD), toy(None, **SPREAD), 0.5, 0.7)
+    found = incident_impact.impact(toy(P_DOWN, **SPREAD), toy(None, **SPREAD), 0.5, 0.7)
     assert found.lost == pytest.approx([0, 0]) and found.recover_min.tolist() == [0, 0]
     assert found.recovered.all() and found.share_before == pytest.approx([0.5, 0.5], abs=0.2)
 
 
 def test_unverified_requests_are_counted_apart():
     options = {"outages": [{"domain": "tee_vendor:nitro", "start_h": 0.5, "duration_h": 4.0, "effect": "UNTRUSTED"}]}
-    found = impact.impact(toy(options), toy(), 0.5, 4.5)
+    found = incident_impact.impact(toy(options), toy(), 0.5, 4.5)
     assert found.unverified == pytest.approx([8 * 31 * 60] * 2) and found.unserved == pytest.approx([0, 0])
     assert not found.recovered.any() and found.recover_min.tolist() == [31, 31]
 
 
 def test_an_outage_from_the_start_has_nothing_before():
     options = {"outages": [{"domain": "provider:P", "start_h": 0.0, "duration_h": 0.2}]}
-    found = impact.impact(toy(options), toy(), 0.0, 0.2)
+    found = incident_impact.impact(toy(options), toy(), 0.0, 0.2)
     assert np.isnan(found.exposure_before).all() and np.isnan(found.share_before).all()
-    summary = impact.summary(found)
+    summary = incident_impact.summary(found)
     assert summary["exposure_before"] is None
     # rows 1 to 11, and 20 s of loading
     assert summary["unserved"] == {
@@ -98,16 +98,16 @@ def test_an_outage_from_the_start_has_nothing_before():
     ],
 )
 def test_minutes_to_recover(good, length, expected):
-    assert impact.minutes_to_recover(good, np.ones(len(good)), length, 300) == expected
+    assert incident_impact.minutes_to_recover(good, np.ones(len(good)), length, 300) == expected
 
 
 def test_a_lower_level_is_enough_where_the_twin_is_low():
     good, level = [0.5] * 5 + [0.8] * 20, [1.0] * 5 + [0.8] * 20
-    assert impact.minutes_to_recover(good, level, 10, 300) == (25.0, True)
+    assert incident_impact.minutes_to_recover(good, level, 10, 300) == (25.0, True)
 
 
 def test_worst_hour_is_weighted_by_what_was_served():
     p95, served = np.array([100.0, 900.0, 100.0, 0.0]), np.array([9.0, 1.0, 10.0, 0.0])
-    assert impact.worst_hour(p95, served, 0.5) == 180
-    assert impact.worst_hour(p95, served, 1.0) == 900
-    assert np.isnan(impact.worst_hour(p95, np.zeros(4), 0.5))
+    assert incident_impact.worst_hour(p95, served, 0.5) == 180
+    assert incident_impact.worst_hour(p95, served, 1.0) == 900
+    assert np.isnan(incident_impact.worst_hour(p95, np.zeros(4), 0.5))

@@ -1,9 +1,10 @@
 """A trained policy as ONNX, for hosts without torch.
 
 The graph takes `observation` float32 [B, O], the flat observation (`flatten=True`), and, but for routing, `action_mask`
-bool [B, A]. It gives `action`, what the policy does when it explores nothing: int64 [B] (Placement), int64 [B, 6] (Joint)
-or float32 [B, 5] (Routing); `scores` float32 [B, A], the logits, impossible ones at -1e8, or the knobs before clipping;
-and `value` float32 [B]. What the policy was trained for stands in the model's metadata under `og_env`, as JSON.
+bool [B, A]. It gives `action`, what the policy does when it explores nothing: int64 [B] (Placement), int64 [B, 6]
+(Joint) or float32 [B, 5] (Routing); `scores` float32 [B, A], the logits, impossible ones at -1e8, or the knobs before
+clipping; and `value` float32 [B]. What the policy was trained for stands in the model's metadata under `og_env`, as
+JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from og_env.simulator.spaces import choices_of
 
 OPSET = 18
 KEPT = ("format", "algorithm", "policy", "task", "env_kwargs", "scenario", "observation_space", "action_space")
-"""of policy.json in the metadata"""
+"""entries of policy.json that the metadata keep"""
 
 
 class PolicyGraph(nn.Module):
@@ -39,6 +40,7 @@ class PolicyGraph(nn.Module):
     def forward(
         self, observation: torch.Tensor, action_mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Actions [B], scores [B, A] and values [B] of flat observations [B, O] and masks [B, A]."""
         scores = self.action_net(self.extractor.forward_actor(observation))
         value = self.value_net(self.extractor.forward_critic(observation)).squeeze(1)
         if not self.sizes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from og_agents.validation import rtt_fit
+from og_agents.validation import distance_model_fit
 from og_env.scenario import catalog
 from og_env.scenario.distance_model import SHIPPED, DistanceModel, rtt_matrix_ms
 from og_env.scenario.specs import DistanceSpec
@@ -36,18 +36,18 @@ def matrix(path: Path, outliers: int = 0) -> Path:
 
 @pytest.mark.parametrize("outliers", [0, 8])
 def test_the_fit_finds_the_model_in_spite_of_outliers(tmp_path: Path, outliers: int) -> None:
-    pairs = rtt_fit.load_pairs(matrix(tmp_path / "rtt.csv", outliers))
+    pairs = distance_model_fit.load_pairs(matrix(tmp_path / "rtt.csv", outliers))
     assert pairs.unknown == ("aws/nowhere",)
-    fitted = rtt_fit.fit_rtt(pairs)
+    fitted = distance_model_fit.fit_rtt(pairs)
     right = pairs.measured_ms < 900
-    assert np.median(np.abs(rtt_fit.predict_ms(fitted, pairs) / pairs.measured_ms - 1)[right]) < 0.01
+    assert np.median(np.abs(distance_model_fit.predict_ms(fitted, pairs) / pairs.measured_ms - 1)[right]) < 0.01
     ratio = fitted.pair_factors["EU", "NA"] / fitted.pair_factors["NA", "NA"]
     assert ratio == pytest.approx(1.4 / 0.8, rel=0.03)
-    assert rtt_fit.mape(TRUE, pairs) < rtt_fit.mape(SHIPPED, pairs)
+    assert distance_model_fit.mape(TRUE, pairs) < distance_model_fit.mape(SHIPPED, pairs)
 
 
 def test_the_fragment_is_the_model(tmp_path: Path) -> None:
-    tables = tomllib.loads("\n".join(rtt_fit.fragment(TRUE)))
+    tables = tomllib.loads("\n".join(distance_model_fit.fragment(TRUE)))
     model = DistanceSpec.model_validate(tables["network"]["distance"]).model()
     assert model == TRUE
 
@@ -55,16 +55,16 @@ def test_the_fragment_is_the_model(tmp_path: Path) -> None:
 def test_weighted_median_minimises_weighted_deviations() -> None:
     rng = np.random.default_rng(0)
     values, weights = rng.normal(size=50), rng.uniform(size=50)
-    found = rtt_fit.weighted_median(values, weights)
+    found = distance_model_fit.weighted_median(values, weights)
     costs = [np.sum(weights * np.abs(values - x)) for x in values]
     assert np.sum(weights * np.abs(values - found)) == pytest.approx(min(costs))
 
 
 def test_lines_do_not_fall_below_zero() -> None:
     km = np.arange(1.0, 50.0)
-    a, b = rtt_fit.least_deviations(km, 100 - km, np.ones(49))
+    a, b = distance_model_fit.least_deviations(km, 100 - km, np.ones(49))
     assert b == 0 and 50 < a < 100
-    a, b = rtt_fit.least_deviations(km, km**2, np.ones(49))
+    a, b = distance_model_fit.least_deviations(km, km**2, np.ones(49))
     assert a == 0 and b > 0
 
 
@@ -72,15 +72,15 @@ def test_too_little_to_fit_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "few.csv"
     path.write_text("src,dst,rtt_ms\nus-east-1,us-west-2,60\n")
     with pytest.raises(ValueError, match=r"few\.csv: 0 pairs of places .* e\.g\. not 'us-east-1'\); a fit needs 20"):
-        rtt_fit.load_pairs(path)
+        distance_model_fit.load_pairs(path)
 
 
 @pytest.mark.skipif(not RTT_CSV.is_file(), reason=f"no measurements at {RTT_CSV}")
 def test_a_fit_to_one_provider_is_within_16_percent_on_the_other() -> None:
-    pairs = rtt_fit.load_pairs(RTT_CSV)
-    held_out = rtt_fit.held_out(pairs)
+    pairs = distance_model_fit.load_pairs(RTT_CSV)
+    held_out = distance_model_fit.held_out(pairs)
     print(held_out)
     assert set(held_out) == {"aws", "azure"} and max(held_out.values()) <= 0.16
     for provider in held_out:
-        own = rtt_fit.select(pairs, pairs.provider == provider)
-        assert len(own.km) > 900 and rtt_fit.mape(SHIPPED, own) <= 0.16
+        own = distance_model_fit.select(pairs, pairs.provider == provider)
+        assert len(own.km) > 900 and distance_model_fit.mape(SHIPPED, own) <= 0.16

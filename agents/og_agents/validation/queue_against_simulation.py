@@ -32,17 +32,17 @@ CLAIMED_UP_TO = 0.85
 FLOOR = 0.01
 SERVICE_CV = 0.8
 BURSTY_CV = 2.0
-"""of the gaps of made-up bursty arrivals (gamma)"""
+"""coefficient of variation of the gaps of made-up bursty arrivals (gamma)"""
 REQUESTS = 700_000
-"""of a Poisson run at utilisation 0.7 and above; a third below"""
+"""requests of a Poisson run at utilisation 0.7 and above; below that it has a third of them"""
 TRACE_RUNS = 10
-"""how often a trace is played, each time with its answers in another order"""
+"""number of times that a trace is played, each time with its answers in another order"""
 SEED = 20_251_020
 ORDER = ("poisson", "bursty", "conversation")
 
 
 class Flow(NamedTuple):
-    """What the environment says about one replica at U utilisations, seconds."""
+    """Waits and percentiles of one replica in the environment at U utilisations, in seconds."""
 
     service_s: float
     network_s: float
@@ -67,7 +67,7 @@ class Cell(NamedTuple):
     p95_error: float
     mean_error_without: float
     p95_error_without: float
-    """the same with 1 instead of (ca^2 + cs^2) / 2"""
+    """errors with a burstiness term of 1 instead of (ca^2 + cs^2) / 2"""
     requests: int
 
 
@@ -116,24 +116,25 @@ def flow(
 
 
 def poisson(rng: np.random.Generator, requests: int) -> Load:
-    """Exponential gaps, lognormal answers."""
+    """Load with exponential gaps and lognormal answers."""
     return Load("poisson", rng.exponential(size=requests), answers(rng, requests), 1.0, SERVICE_CV)
 
 
 def bursty(rng: np.random.Generator, requests: int) -> Load:
-    """Gamma gaps, lognormal answers."""
+    """Load with gamma gaps and lognormal answers."""
     shape = 1 / BURSTY_CV**2
     gap = rng.gamma(shape, 1 / shape, requests)
     return Load("bursty", gap, answers(rng, requests), BURSTY_CV, SERVICE_CV)
 
 
 def answers(rng: np.random.Generator, requests: int) -> Floats:
+    """Lognormal lengths [R] of answers with mean 1 and coefficient of variation SERVICE_CV."""
     variance = math.log(1 + SERVICE_CV**2)
     return np.exp(math.sqrt(variance) * rng.standard_normal(requests) - variance / 2)
 
 
 def recorded(trace: Trace, name: str, rng: np.random.Generator, runs: int = TRACE_RUNS) -> Load:
-    """A trace's arrivals, each step of 300 s brought to the same rate, and its answer lengths, played several times."""
+    """Load of a trace played several times: its arrivals, each step of 300 s brought to the same rate, and its answers."""
     position = operational_time(trace, STEP_S)
     gap = np.diff(position, prepend=0.0)
     service = trace.output_tokens[: len(gap)] / trace.output_tokens[: len(gap)].mean()
@@ -146,7 +147,7 @@ def recorded(trace: Trace, name: str, rng: np.random.Generator, runs: int = TRAC
 
 
 def compare(load: Load, streams: int, utilisations: Sequence[float]) -> list[Cell]:
-    """The flow model against the simulation of a load at these utilisations."""
+    """Compare the flow model with the simulation of a load at these utilisations."""
     cv = {"arrival_cv": load.arrival_cv, "service_cv": load.service_cv}
     with_term, without = (flow(streams, utilisations, **cv, burstiness=on) for on in (True, False))
     cells = []
@@ -202,6 +203,7 @@ def check_queue(trace: Trace | None, quick: bool = False) -> list[Cell]:
 
 
 def generator(*key: Any) -> np.random.Generator:
+    """Random generator of its own for each key."""
     return np.random.default_rng([SEED, zlib.crc32(repr(key).encode())])
 
 

@@ -32,9 +32,9 @@ def modules():
     """The exporter and its check."""
     pytest.importorskip("onnx", reason="needs the extra onnx")
     pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-    from og_agents.export import onnx_check, onnx_file
+    from og_agents.export import onnx_check, onnx_export
 
-    return onnx_file, onnx_check
+    return onnx_export, onnx_check
 
 
 def trained(kind: str, folder) -> checkpoint.LearnedPolicy:
@@ -54,9 +54,9 @@ def trained(kind: str, folder) -> checkpoint.LearnedPolicy:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("kind", KINDS)
 def test_onnxruntime_and_torch_agree_on_a_thousand_observations(kind, tmp_path):
-    onnx_file, onnx_check = modules()
+    onnx_export, onnx_check = modules()
     learned = trained(kind, tmp_path)
-    path = onnx_file.export(learned, tmp_path / "policy.onnx")
+    path = onnx_export.export(learned, tmp_path / "policy.onnx")
     agreement = onnx_check.compare(learned, path, 1000)
     assert agreement.observations == 1000 and agreement.largest < 1e-5
     assert agreement.equal == agreement.as_predicted == 1000
@@ -72,9 +72,9 @@ def test_onnxruntime_and_torch_agree_on_a_thousand_observations(kind, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_exported_policy_plays_the_same_episodes(tmp_path):
-    onnx_file, onnx_check = modules()
+    onnx_export, onnx_check = modules()
     learned = trained("shared", tmp_path)
-    run = onnx_check.session(onnx_file.export(learned, tmp_path / "policy.onnx"))
+    run = onnx_check.session(onnx_export.export(learned, tmp_path / "policy.onnx"))
 
     class Exported:
         env_kwargs = learned.env_kwargs
@@ -89,7 +89,7 @@ def test_the_exported_policy_plays_the_same_episodes(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_policy_on_tables_is_exported_on_the_flat_observation(tmp_path):
-    onnx_file, onnx_check = modules()
+    onnx_export, onnx_check = modules()
     env = make_sb3("placement", 2, scenario="toy-3")
     model = MaskablePPO(SharedScorerPolicy, env, n_steps=8, batch_size=16, seed=0)
     meta = {"task": "placement", "env_kwargs": {}, "policy": "shared", "policy_kwargs": {"hidden": 32, "beta": 40.0}}
@@ -97,10 +97,10 @@ def test_a_policy_on_tables_is_exported_on_the_flat_observation(tmp_path):
     meta["scenario"] = spec.model_dump(mode="json", exclude_unset=True)
     checkpoint.save(model, tmp_path, meta)
     learned = checkpoint.load(tmp_path)
-    agreement = onnx_check.compare(learned, onnx_file.export(learned, tmp_path / "policy.onnx"), 200)
+    agreement = onnx_check.compare(learned, onnx_export.export(learned, tmp_path / "policy.onnx"), 200)
     assert agreement.largest < 1e-5 and agreement.as_predicted == 200
     flat = NetworkVectorEnv(1, scenario="toy-3", flatten=True)
-    assert onnx_file.width_of(learned) == flat.observation_space.shape[1]  # type: ignore[index]
+    assert onnx_export.width_of(learned) == flat.observation_space.shape[1]  # type: ignore[index]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
