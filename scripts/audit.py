@@ -27,8 +27,8 @@ from og_env.scenario import catalog, loading
 from og_env.scenario.node_csv import NodeTable, read_header, read_node_table
 from og_env.scenario.specs import FailureKind, FailureSpec
 from og_env.trust import Fleet, additions_json, audit, best_additions, build_fleet, fleet_of_scenario
+from og_env.trust.audit_text import kind_rows, node_rows, text
 from og_env.trust.growth import MAX_STEPS
-from og_env.trust.text import kind_rows, node_rows, text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -197,7 +197,7 @@ def fleet_of_table(table: NodeTable, weight: Any = None) -> Fleet:
 
 
 def write(folder: Path, result: dict[str, Any], fleet: Fleet, title: str, lat_deg: Any, lon_deg: Any) -> None:
-    from og_env.trust.picture import draw
+    from og_env.trust.audit_picture import draw
 
     (folder / "audit.json").write_text(json.dumps(result, allow_nan=False, indent=1) + "\n", encoding="utf-8")
     write_csv(folder / "nodes.csv", node_rows(result, fleet))

@@ -22,7 +22,7 @@ import numpy as np
 from og_env.kernel.arrays import DOWN, FROZEN, HALF, WARM_UP_H
 from og_env.kernel.compile import kernel
 from og_env.kernel.random_streams import exponential, lognormal, normal, uniform
-from og_env.trust.model import FACILITATOR_H
+from og_env.trust.failure_correlation import FACILITATOR_H
 
 SLACK = 1e-9
 """of a row: a span that ends on the edge of a row does not touch the next one by rounding"""

@@ -2,14 +2,21 @@
 
 from og_env.trust.audit import additions_json, audit
 from og_env.trust.concentration import Concentration, concentration, nakamoto
+from og_env.trust.failure_correlation import (
+    active_shocks,
+    availability,
+    correlation_matrix,
+    joint_down,
+    mean_duration_h,
+    n_eff,
+)
 from og_env.trust.fleet import Fleet, build_fleet, dense, join, select
 from og_env.trust.growth import Addition, Curve, best_additions, curve_as_listed, curve_greedy
-from og_env.trust.marginal import Shapley, leave_one_out, shapley
-from og_env.trust.model import active_shocks, availability, correlation_matrix, joint_down, mean_duration_h, n_eff
-from og_env.trust.outage import Outage, quorum_outage
-from og_env.trust.overlap import Pairs, fleet_n_eff, pairs, prefix_n_eff
-from og_env.trust.quorum import Survival, has_quorum, n1_live_without, survival
-from og_env.trust.scenario import fleet_of_scenario, scenario_kind, site_columns
+from og_env.trust.marginal_contribution import Shapley, leave_one_out, shapley
+from og_env.trust.pair_sums import Pairs, fleet_n_eff, pairs, prefix_n_eff
+from og_env.trust.quorum_downtime import Outage, quorum_outage
+from og_env.trust.quorum_survival import Survival, has_quorum, n1_live_without, survival
+from og_env.trust.scenario_fleet import fleet_of_scenario, scenario_kind, site_columns
 
 __all__ = [
     "Addition",

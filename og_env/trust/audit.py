@@ -10,13 +10,13 @@ import numpy as np
 
 from og_env.scenario.distance_model import great_circle_km
 from og_env.trust.concentration import Concentration, concentration
+from og_env.trust.failure_correlation import Floats
 from og_env.trust.fleet import SITE, Fleet, select
 from og_env.trust.growth import Addition, Curve, curve_as_listed, curve_greedy
-from og_env.trust.marginal import leave_one_out, shapley
-from og_env.trust.model import Floats
-from og_env.trust.outage import quorum_outage
-from og_env.trust.overlap import Pairs, fleet_n_eff, pairs
-from og_env.trust.quorum import Domain, n1_live_without, survival
+from og_env.trust.marginal_contribution import leave_one_out, shapley
+from og_env.trust.pair_sums import Pairs, fleet_n_eff, pairs
+from og_env.trust.quorum_downtime import quorum_outage
+from og_env.trust.quorum_survival import Domain, n1_live_without, survival
 
 DISTANCE_PAIRS = 100_000
 """pairs of nodes drawn for the mean distance: standard error about 15 km on a world-wide fleet"""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from og_env.trust.failure_correlation import Floats, sums_by
 from og_env.trust.fleet import Fleet
-from og_env.trust.model import Floats, sums_by
 
 NAKAMOTO_THRESHOLDS = (Fraction(1, 3), Fraction(1, 2), Fraction(2, 3))
 """stop a two-thirds quorum; outvote; take it over"""

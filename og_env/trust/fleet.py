@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from og_env.scenario.specs import Effect, FailureKind
-from og_env.trust.model import COUNTED_EFFECTS, Floats, Ints, active_shocks
+from og_env.trust.failure_correlation import COUNTED_EFFECTS, Floats, Ints, active_shocks
 
 PRIVATE = -1
 """domain index of a dependency that is shared with no other node"""

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from og_env.trust.failure_correlation import Floats, Ints, sums_by
 from og_env.trust.fleet import Fleet, join
-from og_env.trust.model import Floats, Ints, sums_by
-from og_env.trust.overlap import pairs, prefix_n_eff, type_sums
+from og_env.trust.pair_sums import pairs, prefix_n_eff, type_sums
 
 BATCH_SHARES = (1 / 50, 1 / 20, 1 / 8, 1 / 3)
 """a greedy order adds this share of what it has at once, one node of each signature at most"""

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.trust.model import Floats, Ints
-from og_env.trust.quorum import QUORUM, TOLERANCE
+from og_env.trust.failure_correlation import Floats, Ints
+from og_env.trust.quorum_survival import QUORUM, TOLERANCE
 
 MAX_NODES = 256
 MAX_SUMS = 4096

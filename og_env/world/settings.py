@@ -9,7 +9,7 @@ import numpy as np
 from og_env.kernel.arrays import KNOBS, TERMS, WARM, World
 from og_env.scenario.loading import ResolvedScenario
 from og_env.scenario.specs import FailureSpec, NetworkSpec
-from og_env.trust.model import HOURS_PER_YEAR
+from og_env.trust.failure_correlation import HOURS_PER_YEAR
 from og_env.world.distances import attraction
 from og_env.world.places import LARGEST, MB_PER_S_PER_GBPS, VERIFICATIONS, population_share, whole
 from og_env.world.start import Offer, start_replicas, start_roles

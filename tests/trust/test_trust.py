@@ -22,9 +22,9 @@ from og_env.trust import (
     live_weight,
     n1_live_without,
     n_eff,
-    outage,
     pairs,
     prefix_n_eff,
+    quorum_downtime,
     quorum_outage,
     select,
     shapley,
@@ -219,7 +219,7 @@ def test_drawing_votes_agrees_with_the_distribution_of_sums(monkeypatch):
     fleet = large_fleet(n=30, scale=0.05)
     exact = quorum_outage(fleet, method="enumeration")
     monkeypatch.setattr(live_weight, "MAX_NODES", 0)
-    monkeypatch.setattr(outage, "VOTES_DRAWN", 2_000_000)
+    monkeypatch.setattr(quorum_downtime, "VOTES_DRAWN", 2_000_000)
     drawn = quorum_outage(fleet, method="enumeration")
     assert 0 < drawn.standard_error < 0.1 * exact.hours_per_year
     # Five standard errors: one run in 2 million misses by chance.

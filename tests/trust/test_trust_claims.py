@@ -34,7 +34,7 @@ from og_env.trust import (
     shapley,
     survival,
 )
-from og_env.trust.outage import enumerate_states
+from og_env.trust.quorum_downtime import enumerate_states
 from tests.cases.small_fleets import KINDS, TABLE, failure, fleets, large_fleet, table_of
 
 

@@ -19,8 +19,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from og_env.trust import live_weight
+from og_env.trust.failure_correlation import HOURS_PER_YEAR, Floats, Ints, sums_by
 from og_env.trust.fleet import Fleet, Types, node_types
-from og_env.trust.model import HOURS_PER_YEAR, Floats, Ints, sums_by
 
 SMALLEST_STATE = 1e-17
 MAX_STATES = 20_000

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from og_env.render.land import outlines
-from og_env.trust.model import Floats
+from og_env.trust.failure_correlation import Floats
 
 CELL_DEG = 0.5
 """nodes closer than this are one dot"""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from og_env.scenario.specs import DomainSpec, Effect, FailureKind, FailureSpec, SiteSpec
+from og_env.trust.failure_correlation import COUNTED_EFFECTS
 from og_env.trust.fleet import PRIVATE, SITE, FailureOf, Fleet, build_fleet
-from og_env.trust.model import COUNTED_EFFECTS
 
 DAYS_PER_YEAR = 365.0
 CONTROL_PLANES = ("region", "provider")

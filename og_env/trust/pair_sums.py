@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from og_env.trust.failure_correlation import Floats, Ints, sums_by
 from og_env.trust.fleet import Fleet, Types, node_types
-from og_env.trust.model import Floats, Ints, sums_by
 
 
 class Overlap(NamedTuple):

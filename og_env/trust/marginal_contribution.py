@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from og_env.trust.failure_correlation import Floats, Ints, correlation_matrix
 from og_env.trust.fleet import Fleet, dense
-from og_env.trust.model import Floats, Ints, correlation_matrix
-from og_env.trust.overlap import Pairs, pair_sums, prefix_n_eff
+from og_env.trust.pair_sums import Pairs, pair_sums, prefix_n_eff
 
 EXACT_NODES = 12
 """fleets up to this size get every coalition"""

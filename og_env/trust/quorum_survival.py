@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from og_env.trust.failure_correlation import Floats, Ints
 from og_env.trust.fleet import PRIVATE, SITE, Fleet
-from og_env.trust.model import Floats, Ints
 
 QUORUM = 2 / 3
 TOLERANCE = 1e-9
