@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from og_env import errors
 from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, SLOW, STORE, UNTRUSTED, VERIFIER
 from og_env.render.land import outlines
-from og_env.render.text import clock, figures
+from og_env.render.text_table import clock, figures
 from og_env.render.view import Floats, MapView
 
 Box = tuple[float, float, float, float]
