@@ -1,4 +1,15 @@
-"""Trust: what the nodes of a fleet share, and what each of them really adds."""
+"""Trust in a fleet of nodes: how many independent nodes it amounts to, and which dependency can stop its quorum.
+
+- `fleet`: the nodes as arrays, with the fault domains they depend on; `scenario_fleet`: the fleet of a scenario's sites.
+- `failure_correlation`: availability, failure correlation and effective independent nodes (n_eff) in closed form.
+- `pair_sums`: the same n_eff for tens of thousands of nodes, without a matrix of pairs.
+- `concentration`: Herfindahl-Hirschman index and Nakamoto coefficient of one kind of dependency.
+- `quorum_survival`: N-1 and N-2, that is the quorum after the worst one or two dependencies break.
+- `quorum_downtime`: expected hours a year without a quorum; `live_weight`: the probability of that in a given state.
+- `marginal_contribution`: the Shapley value and the leave-one-out figure of each node.
+- `growth`: n_eff as nodes are added, and which candidate nodes to add first.
+- `audit`: all of this for one fleet as a JSON object; `audit_text` and `audit_picture` show it.
+"""
 
 from og_env.trust.audit import additions_json, audit
 from og_env.trust.concentration import Concentration, concentration, nakamoto
