@@ -21,8 +21,8 @@ from og_env.trust.quorum_survival import Domain, n1_live_without, survival
 DISTANCE_PAIRS = 100_000
 """Pairs of nodes drawn for the mean distance, which gives a standard error of about 15 km on a world-wide fleet."""
 ALIKE = 0.05
-"""Two kinds of dependency are alike if at most this share of the nodes lacks one of them, and if nodes that agree in both
-form at most this share more groups than the kind with fewer domains has."""
+"""Two kinds of dependency are alike if at most this share of the nodes lacks one of them, and if both together divide
+the nodes into at most this share more groups than the kind with fewer domains does."""
 ROUNDING = 1e-9
 """Gains below this share of n_eff count as none."""
 
@@ -159,7 +159,7 @@ def _domain(domain: Domain, fleet: Fleet) -> Json:
 
 
 def _apparent(fleet: Fleet, kind_of: Mapping[str, str], lat_deg: Floats | None, lon_deg: Floats | None) -> Json:
-    """The diversity that a map shows: numbers of countries and cities, and the mean distance between two nodes in km."""
+    """The diversity that a map shows: countries, cities, and the mean distance between two nodes in km."""
     counts = {kind_of.get(label, label): len(names) for label, names in zip(fleet.kinds, fleet.names, strict=True)}
     picture: Json = {"countries": counts.get("country"), "cities": counts.get("metro"), "mean_distance_km": None}
     if lat_deg is not None and lon_deg is not None:

@@ -11,7 +11,7 @@ from og_env.trust.failure_correlation import Floats, sums_by
 from og_env.trust.fleet import Fleet
 
 NAKAMOTO_THRESHOLDS = (Fraction(1, 3), Fraction(1, 2), Fraction(2, 3))
-"""Shares of the weight beyond which domains together can stop a two-thirds quorum, outvote the rest, or form a quorum."""
+"""Shares of the weight beyond which domains can stop a two-thirds quorum, outvote the rest, or form a quorum."""
 TOLERANCE = 1e-9
 """Relative difference below which shares are equal, so that 0.1 + 0.2 does not exceed 0.3."""
 
@@ -33,7 +33,7 @@ class Concentration(NamedTuple):
 
 
 def concentration(fleet: Fleet, kind: str, weight: Floats | None = None) -> Concentration:
-    """Concentration in one kind, by `weight` [N] or the fleet's own; ValueError for a kind that the fleet does not have."""
+    """Concentration in one kind, by `weight` [N] or the fleet's own; ValueError for a kind that the fleet lacks."""
     if kind not in fleet.kinds:
         raise ValueError(f"no kind {kind} in this fleet; it has {', '.join(fleet.kinds)}")
     weight = fleet.weight if weight is None else weight
@@ -47,7 +47,7 @@ def concentration(fleet: Fleet, kind: str, weight: Floats | None = None) -> Conc
 
 
 def nakamoto(shares: Floats) -> dict[str, int]:
-    """Nakamoto coefficient by threshold: the fewest domains whose joint share exceeds it, from shares [D] that sum to 1.
+    """Nakamoto coefficients, the fewest domains whose joint share exceeds each threshold, from shares [D] of sum 1.
 
     Reference: Srinivasan and Lee 2017, "Quantifying decentralization".
     """

@@ -122,7 +122,7 @@ def correlation_matrix(hit: ArrayLike, load: ArrayLike) -> Floats:
 
 
 def joint_down(hit: ArrayLike, load: ArrayLike) -> Floats:
-    """Share of time in which two nodes are both down, float64 [N, N], from hit probabilities [N, D] and active shocks [D].
+    """Share of time in which two nodes are both down, [N, N], from hit probabilities [N, D] and active shocks [D].
 
     P(i and j down) = 1 - exp(-x_i) - exp(-x_j) + exp(-x_i - x_j + s_ij) with s_ij = sum_d load_d p_id p_jd. The
     diagonal holds P(i down).

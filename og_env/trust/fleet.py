@@ -19,7 +19,7 @@ MAX_ACTIVE_SHOCKS = 300.0
 """Most active shocks on one node; with more it is never up, and correlations are not defined in float64."""
 
 FailureOf = Callable[[str, str], FailureKind | None]
-"""Failure parameters of a domain by its kind's label and its name, which is "" for one that belongs to a single node."""
+"""Failure parameters of a domain by its kind's label and its name, which is "" for a single node's domain."""
 
 
 class Fleet(NamedTuple):
@@ -42,7 +42,7 @@ class Fleet(NamedTuple):
 
 
 class Types(NamedTuple):
-    """Groups of equal nodes: G types alike in domains, loads and hit probabilities, H distinct rows of hit probabilities."""
+    """G types of nodes, equal in domains, loads and hit probabilities, of which there are H distinct rows."""
 
     of_node: Ints
     """int64 [N] type of each node"""

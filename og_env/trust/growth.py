@@ -14,7 +14,7 @@ from og_env.trust.pair_sums import pairs, prefix_n_eff, type_sums
 BATCH_SHARES = (1 / 50, 1 / 20, 1 / 8, 1 / 3)
 """A greedy order adds this share of the nodes it has at once, at most one node of each type."""
 WORK = 60_000_000
-"""Pair terms that a greedy order may touch, which takes about a second; it uses the smallest share that stays within."""
+"""Pair terms that a greedy order may touch, about a second of work; it uses the smallest share that stays within."""
 MAX_STEPS = 1000
 """Largest number of additions of candidates that are worked out."""
 

@@ -186,7 +186,7 @@ def _tilt(voters: Voters, up: Floats) -> tuple[float, float]:
 def _drawn(
     voters: Voters, up: Floats, tilt: float, log_bound: float, draws: int, rng: np.random.Generator
 ) -> tuple[float, float, Floats]:
-    """Estimates in one state: probability of no quorum, its variance, and the probability without a node of each voter [V]."""
+    """Estimates in one state: probability of no quorum, its variance, and that without a node of each voter [V]."""
     each, size = voters.weight, voters.size
     limit = float(_limit(float(each @ size)))
     decay = np.exp(-tilt * each)

@@ -35,7 +35,7 @@ class Shapley(NamedTuple):
 
 
 def leave_one_out(fleet: Fleet, shared: Pairs) -> Floats:
-    """n_eff of the fleet minus n_eff without the node [N], negative where the node lowers it; `shared` is `pairs(fleet)`."""
+    """n_eff of the fleet minus n_eff without each node [N], from `shared = pairs(fleet)`; below 0 if the node lowers it."""
     weight = fleet.weight
     mass = weight * shared.scale[shared.types.of_node]
     with_others = mass * pair_sums(shared, mass)
@@ -80,7 +80,7 @@ def shapley(fleet: Fleet, shared: Pairs, *, rounds: int | None = None, seed: int
 
 
 def _players(fleet: Fleet, shared: Pairs) -> tuple[Ints, Ints]:
-    """The player [N] that each node belongs to and the size [P] of each player: a player's nodes are alike in all respects."""
+    """The player of each node [N] and the nodes of each player [P]; the nodes of a player are alike in all respects."""
     values, rank = np.unique(fleet.weight, return_inverse=True)
     joint = shared.types.of_node * len(values) + rank.ravel()
     _, player, size = np.unique(joint, return_inverse=True, return_counts=True)
@@ -120,7 +120,7 @@ def _gains(growth: Callable[[Ints], Floats], order: Ints) -> Floats:
 def _every_coalition(fleet: Fleet) -> Floats:
     """Shapley values [N] from n_eff of all 2^N coalitions."""
     n = len(fleet.nodes)
-    member: Ints = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+    member = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1
     weight = member * fleet.weight
     spread = np.einsum("ci,ij,cj->c", weight, correlation_matrix(*dense(fleet)), weight, optimize=True)
     value = np.divide(weight.sum(axis=1) ** 2, spread, out=np.zeros(2**n), where=spread > 0)

@@ -32,7 +32,7 @@ MIN_SAMPLES, MAX_SAMPLES = 2048, 16_384
 SAMPLED_WORK = 30_000_000
 """Samples times types of nodes that sampling may touch, which takes about a second."""
 VOTES_DRAWN = 5_000_000
-"""Votes drawn in all states together; each state that bounds do not settle gets at least `live_weight.MIN_DRAWS` draws."""
+"""Votes drawn in all states together, but at least `live_weight.MIN_DRAWS` draws in each that bounds do not settle."""
 BLOCK_ENTRIES = 2_000_000
 """Number of up-probabilities [states, voters] that are held at once."""
 
@@ -137,7 +137,7 @@ def shared_shocks(fleet: Fleet, types: Types) -> Shocks:
 
 
 def enumerate_states(load: Floats, max_states: int) -> States | None:
-    """All states of domains with loads [D] whose probability is above SMALLEST_STATE; None if more than `max_states`."""
+    """All states of domains with loads [D] that are likelier than SMALLEST_STATE; None if more than `max_states`."""
     probability = np.array([1.0])
     domain = np.zeros((1, 0), np.int64)
     count = np.zeros((1, 0), np.int64)
@@ -244,7 +244,7 @@ def _sum(fleet: Fleet, types: Types, shocks: Shocks, states: States, rng: np.ran
 
 
 def _up_probability(types: Types, shocks: Shocks, domain: Ints, count: Ints) -> Floats:
-    """Probability [S, G] that a node of each type is up, given the active shocks `count` [S, J] of the domains [S, J]."""
+    """Probability [S, G] that a node of each type is up, given `count` [S, J] active shocks of the domains [S, J]."""
     up = np.tile(shocks.own, (len(domain), 1))
     for state, slot in zip(*np.nonzero(count), strict=True):
         d = domain[state, slot]

@@ -55,7 +55,7 @@ class DomainTable(NamedTuple):
     kind: Ints
     """int64 [D] index of the kind"""
     number: Ints
-    """int64 [D] index within the kind; a single node's machine has the number of shared ones plus the node's position"""
+    """int64 [D] index within the kind; for a single node's machine its position plus the number of shared ones"""
     weight: Floats
     """float64 [D] weight of the nodes on each domain"""
     codes: Ints
@@ -106,12 +106,12 @@ def survival(fleet: Fleet) -> Survival:
 
 
 def n1_live_without(fleet: Fleet) -> Floats:
-    """Share [N] of the remaining weight that survives the worst dependency once each node has left; 0 if none remains."""
+    """Share [N] of the remaining weight that survives the worst dependency once each node has left; 0 for one node."""
     table = domain_table(fleet)
-    n, k = table.codes.shape
+    n, k = len(fleet.nodes), len(fleet.kinds)
     weight, total = fleet.weight, fleet.weight.sum()
     lost = np.zeros(n)
-    pending: Ints = np.arange(n)
+    pending = np.arange(n)
     for kind, index, held in zip(table.kind[: k + 1], table.number[: k + 1], table.weight[: k + 1], strict=True):
         member = table.codes[pending, kind] == index
         lost[pending[~member]] = np.maximum(lost[pending[~member]], held)
