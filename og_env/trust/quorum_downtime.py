@@ -207,8 +207,8 @@ def _truncated_poisson(mean: float, samples: int, rng: np.random.Generator) -> t
     terms *= np.exp(-mean)
     tail = np.cumsum(terms[2:])
     places = rng.permutation((np.arange(samples) + rng.random(samples)) / samples)
-    size: Ints = 2 + np.searchsorted(tail, places * tail[-1], side="right")
-    return np.minimum(size, top), float(tail[-1])
+    size = np.searchsorted(tail, places * tail[-1], side="right")
+    return np.minimum(size + 2, top), float(tail[-1])
 
 
 class _Total(NamedTuple):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.trust.failure_correlation import Floats, Ints
+from og_env.trust.failure_correlation import Floats, Ints, sums_by
 from og_env.trust.fleet import PRIVATE, SITE, Fleet
 
 QUORUM = 2 / 3
@@ -78,9 +78,9 @@ def domain_table(fleet: Fleet) -> DomainTable:
     weights: list[Floats] = []
     for k in range(len(fleet.kinds)):
         present, place = np.unique(codes[:, k], return_inverse=True)
-        held = np.bincount(place.ravel(), weights=fleet.weight)
+        held = sums_by(place.ravel(), fleet.weight)
         real = present >= 0
-        kinds.append(np.full(real.sum(), k))
+        kinds.append(np.full(int(real.sum()), k))
         indices.append(present[real])
         weights.append(held[real])
     weight = np.concatenate(weights)
