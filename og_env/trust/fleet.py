@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -135,7 +135,7 @@ def join(fleet: Fleet, other: Fleet) -> Fleet:
 
 def select(fleet: Fleet, index: ArrayLike) -> Fleet:
     """The fleet of the nodes at `index` (positions or a boolean mask), in that order; domains keep their numbers."""
-    rows: Ints = np.arange(len(fleet.nodes))[np.asarray(index)]
+    rows = np.arange(len(fleet.nodes), dtype=np.int64)[np.asarray(index)]
     return fleet._replace(
         nodes=tuple(fleet.nodes[i] for i in rows),
         domain=fleet.domain[rows],
@@ -193,8 +193,8 @@ def _hit_probability(failures: Sequence[FailureKind | None], index: Ints, host_c
     usual = np.array([failure.hit_probability if failure else 0.0 for failure in failures])[index]
     if host_class is None or not any(failure and failure.hit_by_host_class for failure in failures):
         return usual
-    tables: list[Mapping[Any, float]] = [failure.hit_by_host_class if failure else {} for failure in failures]
-    return np.array([tables[i].get(host, p) for i, host, p in zip(index, host_class, usual, strict=True)])
+    rows = zip((failures[i] for i in index), host_class, usual, strict=True)
+    return np.array([failure.hit_by_host_class.get(cast(Any, host), p) if failure else p for failure, host, p in rows])
 
 
 def _check(fleet: Fleet) -> None:

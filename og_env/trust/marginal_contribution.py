@@ -123,7 +123,7 @@ def _every_coalition(fleet: Fleet) -> Floats:
     member = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1
     weight = member * fleet.weight
     spread = np.einsum("ci,ij,cj->c", weight, correlation_matrix(*dense(fleet)), weight, optimize=True)
-    value = np.divide(weight.sum(axis=1) ** 2, spread, out=np.zeros(2**n), where=spread > 0)
+    value = np.divide(weight.sum(axis=1) ** 2, spread, out=np.zeros(1 << n), where=spread > 0)
     others = member.sum(axis=1)
     orders = np.array([math.factorial(k) * math.factorial(n - 1 - k) for k in range(n)]) / math.factorial(n)
     result = np.empty(n)

@@ -205,8 +205,8 @@ def _truncated_poisson(mean: float, samples: int, rng: np.random.Generator) -> t
     for n in range(1, top + 1):
         terms[n] = terms[n - 1] * mean / n
     terms *= np.exp(-mean)
-    tail = np.cumsum(terms[2:])
-    places = rng.permutation((np.arange(samples) + rng.random(samples)) / samples)
+    tail: Floats = np.cumsum(terms[2:])
+    places: Floats = rng.permutation((np.arange(samples) + rng.random(samples)) / samples)
     size = np.searchsorted(tail, places * tail[-1], side="right")
     return np.minimum(size + 2, top), float(tail[-1])
 
