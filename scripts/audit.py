@@ -32,11 +32,13 @@ from og_env.trust.growth import MAX_STEPS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the audit of the command line; the exit code is 2 after a mistake of the user, who gets one line."""
     options = parse(arguments)
     return guarded(lambda: run(options))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of the command line."""
     parser = Parser(__doc__)
     parser.add_argument("fleet", nargs="?", metavar="FLEET.csv", help="a row for each node, with a header")
     parser.add_argument("--scenario", metavar="NAME", help="audit the sites of a scenario (name or file) instead")
@@ -56,6 +58,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
+    """Audit what the options name, write files where `--out` asks for them, and print tables or JSON."""
     if options.fleet is None and options.map and "=" not in options.map[-1]:
         options.fleet = options.map.pop()
     if (options.fleet is None) == (options.scenario is None):
@@ -74,6 +77,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def audit_table(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str, Any, Any]:
+    """Audit of the nodes in a CSV file: figures, fleet, title, and latitudes and longitudes [N] in degrees."""
     offered = () if options.candidates is None else read_header(options.candidates)
     columns = read_header(options.fleet)
     mapped = mapping(options.map)
@@ -118,7 +122,7 @@ def audit_table(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str
 
 
 def catalogue_places(table: NodeTable) -> tuple[Any, Any]:
-    """Latitudes and longitudes [N] of cities and countries that the catalogue knows, NaN elsewhere; for the map alone."""
+    """Latitudes and longitudes [N] for the map of nodes whose city or country the catalogue knows, NaN elsewhere."""
     by_name: dict[str, list[tuple[float, float]]] = {}
     for site in catalog.sites():
         for name in (site.country, f"{site.city} ({site.country})"):
@@ -135,7 +139,7 @@ def catalogue_places(table: NodeTable) -> tuple[Any, Any]:
 def candidates(
     options: argparse.Namespace, table: NodeTable, fleet: Fleet, mapped: dict[str, str]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The order in which to add them, and notes."""
+    """The order in which to add the candidates, and notes about them."""
     columns = read_header(options.candidates)
     there = {column: meaning for column, meaning in mapped.items() if column in columns}
     weight = options.weight if options.weight in columns else None
@@ -159,6 +163,7 @@ def candidates(
 
 
 def audit_scenario(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, str, Any, Any]:
+    """Audit of the sites of a scenario: figures, fleet, title, and latitudes and longitudes [N] in degrees."""
     for name in ("candidates", "weight", "kinds", "map"):
         if getattr(options, name):
             raise ValueError(f"--{name} goes with a FLEET.csv, not with --scenario")
@@ -177,6 +182,7 @@ def audit_scenario(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, 
 
 
 def mapping(items: Sequence[str]) -> dict[str, str]:
+    """The meaning of each column, from items COLUMN=KIND; ValueError for other items and for a column named twice."""
     mapped: dict[str, str] = {}
     for item in items:
         column, equals, meaning = item.partition("=")
@@ -189,6 +195,8 @@ def mapping(items: Sequence[str]) -> dict[str, str]:
 
 
 def fleet_of_table(table: NodeTable, weight: Any = None) -> Fleet:
+    """The fleet of a table of nodes with the catalogue's failure rates, weighted by `weight` [N] or else by the table's."""
+
     def failure_of(label: str, name: str) -> FailureKind:
         return catalog.failure_kind(table.kind_of.get(label, label), name)
 
@@ -197,6 +205,7 @@ def fleet_of_table(table: NodeTable, weight: Any = None) -> Fleet:
 
 
 def write(folder: Path, result: dict[str, Any], fleet: Fleet, title: str, lat_deg: Any, lon_deg: Any) -> None:
+    """Write the audit as JSON, CSV files and a picture to a folder."""
     from og_env.trust.audit_picture import draw
 
     (folder / "audit.json").write_text(json.dumps(result, allow_nan=False, indent=1) + "\n", encoding="utf-8")
@@ -208,6 +217,7 @@ def write(folder: Path, result: dict[str, Any], fleet: Fleet, title: str, lat_de
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows to a CSV file whose columns are the keys of the first row."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else [])
         writer.writeheader()
