@@ -27,8 +27,8 @@ from og_env.scenario import catalog, loading
 from og_env.scenario.node_csv import NodeTable, read_header, read_node_table
 from og_env.scenario.specs import FailureKind, FailureSpec
 from og_env.trust import Fleet, additions_json, audit, best_additions, build_fleet, fleet_of_scenario
+from og_env.trust.audit_text import kind_rows, node_rows, text
 from og_env.trust.growth import MAX_STEPS
-from og_env.trust.text import kind_rows, node_rows, text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,7 +119,7 @@ def _audit_table(options: argparse.Namespace) -> tuple[dict[str, Any], Fleet, st
 
 
 def catalogue_places(table: NodeTable) -> tuple[Any, Any]:
-    """Latitudes and longitudes [N] of cities and countries that the catalogue knows, NaN elsewhere; for the map alone."""
+    """Latitudes and longitudes [N] for the map of nodes whose city or country the catalogue knows, NaN elsewhere."""
     by_name: dict[str, list[tuple[float, float]]] = {}
     for site in catalog.sites():
         for name in (site.country, f"{site.city} ({site.country})"):
@@ -136,7 +136,7 @@ def catalogue_places(table: NodeTable) -> tuple[Any, Any]:
 def candidates(
     options: argparse.Namespace, table: NodeTable, fleet: Fleet, mapped: dict[str, str]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The candidates in the order in which to add them, and notes."""
+    """The order in which to add the candidates, and notes about them."""
     columns = read_header(options.candidates)
     there = {column: meaning for column, meaning in mapped.items() if column in columns}
     weight = options.weight if options.weight in columns else None
@@ -198,7 +198,7 @@ def _fleet_of_table(table: NodeTable, weight: Any = None) -> Fleet:
 
 
 def _write(folder: Path, result: dict[str, Any], fleet: Fleet, title: str, lat_deg: Any, lon_deg: Any) -> None:
-    from og_env.trust.picture import draw
+    from og_env.trust.audit_picture import draw
 
     (folder / "audit.json").write_text(json.dumps(result, allow_nan=False, indent=1) + "\n", encoding="utf-8")
     tables = {"nodes": node_rows(result, fleet), "kinds": kind_rows(result)}

@@ -1,4 +1,4 @@
-"""What every term, metric, knob, operation and key of info means, in a sentence each; README's tables come from here."""
+"""The glossary: a sentence for every term, metric, knob, operation and key of info, from which README's tables come."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from og_env.kernel.arrays import KNOBS, METRICS, TERMS
 
 
 def _glossary(names: tuple[str, ...], text: str) -> Mapping[str, str]:
-    """Sentences by name from lines "name: sentence"; ValueError where they are not those of `names`, in their order."""
+    """Sentences by name from lines "name: sentence"; ValueError unless they are those of `names`, in the same order."""
     pairs = [line.split(":", 1) for line in text.strip().splitlines()]
     found = {name.strip(): sentence.strip() for name, sentence in pairs}
     if tuple(found) != names:
@@ -95,4 +95,4 @@ INFO_MEANINGS: Mapping[str, str] = MappingProxyType(
         "final_obs": "vector environment: what the episodes that ended would have returned; `final_info` likewise",
     }
 )
-"""keys of info beside the metrics, which stand there under their names; the vector environment adds masks `_KEY`"""
+"""Keys of info other than the metrics, which have their own names there; the vector environment adds masks `_KEY`."""

@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from og_env import errors
 from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, SLOW, STORE, UNTRUSTED, VERIFIER
 from og_env.render.land import outlines
-from og_env.render.text import clock, figures
+from og_env.render.text_table import clock, figures
 from og_env.render.view import Floats, MapView
 
 Box = tuple[float, float, float, float]
-"""left, bottom, right, top in pixels of the map"""
+"""Left, bottom, right and top of a rectangle, in pixels of the map."""
 WIDTH_PX, HEIGHT_PX, DPI = 1280, 760, 100
+"""Width and height of the picture in pixels, and pixels per inch."""
 MAP_PX = (0, 46, WIDTH_PX, 610)
-"""left, bottom, width, height"""
+"""Left, bottom, width and height of the map in the picture, in pixels."""
 LON_DEG, LAT_DEG = (-170.0, 190.0), (-58.0, 78.0)
+"""Longitudes and latitudes at the edges of the map."""
 TURN_PX = float(MAP_PX[2])
-"""once round the globe"""
+"""Pixels of the map for 360 degrees of longitude."""
 INK, GREY, PAPER, LAND = "#1f2933", "#7b8794", "#ffffff", "#e4e9ee"
 USERS, TRAFFIC, ALARM = "#6b4c9a", "#0072b2", "#b34700"
 
@@ -38,24 +40,30 @@ LOOKS: tuple[tuple[str, str, str, float], ...] = (
     ("frozen", "#009e73", "s", 1.05),
     ("down", "#d55e00", "X", 1.3),
 )
-"""name, colour, marker, size factor; a site shows the last that applies"""
+"""Name, colour, marker and size factor of the states of a site, which shows the last that applies."""
 BADGES = (
     (GATEWAY, "gateway", "^", (0.0, 1.0)),
     (STORE, "store", "s", (0.87, -0.5)),
     (VERIFIER, "verifier", "o", (-0.87, -0.5)),
 )
+"""Role, name, marker and direction (right, up) from the site of the badge that shows a running role."""
 MAX_LABELS = 16
+"""Largest number of sites that are named."""
 MAX_REGION_LABELS = 24
+"""Number of user regions up to which they are named."""
 BUSY_SHARE = 0.04
-"""share of the traffic from which a site is named"""
+"""Share of the traffic from which a site is named."""
 MANY_SITES = 64
-"""fleets above this are drawn smaller"""
+"""Number of sites above which they are drawn smaller."""
 LABEL_PX = (5.3, 11.0)
-"""width of a character and height of a line"""
+"""Width of a character and height of a line of a label, in pixels."""
 
 
 def frame(view: MapView) -> NDArray[np.uint8]:
-    """The picture [760, 1280, 3]. Raises ImportError with one line where matplotlib is not installed."""
+    """The picture of a moment, uint8 [760, 1280, 3].
+
+    Raises ModuleNotFoundError with one line where matplotlib is not installed.
+    """
     figure, axes = _canvas()
     figure.figimage(_background(), 0, 0, zorder=-1)
     sites = _apart(view.lat_deg.tobytes(), view.lon_deg.tobytes())
@@ -70,6 +78,7 @@ def frame(view: MapView) -> NDArray[np.uint8]:
 
 
 def _canvas() -> tuple[Any, Any]:
+    """An empty figure of the picture's size and axes in pixels of the map."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -87,7 +96,7 @@ def _canvas() -> tuple[Any, Any]:
 
 @functools.cache
 def _background() -> NDArray[np.uint8]:
-    """Land and legend: the same in every frame."""
+    """Land and legend, uint8 [760, 1280, 4], which are the same in every frame."""
     from matplotlib.collections import PolyCollection
 
     figure, axes = _canvas()
@@ -115,7 +124,7 @@ def _legend(figure: Any) -> None:
 
 
 def _pixels(lat_deg: Floats, lon_deg: Floats, *, wrap: bool = True) -> Floats:
-    """Positions [P, 2] on the map in pixels, plate carree."""
+    """Positions on the map in pixels, float64 [P, 2], in the equirectangular projection."""
     lon = (lon_deg - LON_DEG[0]) % 360 + LON_DEG[0] if wrap else lon_deg
     x = (lon - LON_DEG[0]) / (LON_DEG[1] - LON_DEG[0]) * MAP_PX[2]
     y = (lat_deg - LAT_DEG[0]) / (LAT_DEG[1] - LAT_DEG[0]) * MAP_PX[3]
@@ -124,7 +133,7 @@ def _pixels(lat_deg: Floats, lon_deg: Floats, *, wrap: bool = True) -> Floats:
 
 @functools.lru_cache(maxsize=64)
 def _apart(lat_bytes: bytes, lon_bytes: bytes) -> Floats:
-    """Positions [N, 2] in pixels with neighbours pushed apart until most can be seen."""
+    """Positions of sites in pixels, float64 [N, 2], with neighbours pushed apart until most can be seen."""
     home = _pixels(np.frombuffer(lat_bytes), np.frombuffer(lon_bytes))
     number = np.arange(len(home))
     spiral = np.column_stack([np.cos(2.4 * number), np.sin(2.4 * number)]) * np.sqrt(1 + number % 23)[:, None]
@@ -139,6 +148,7 @@ def _apart(lat_bytes: bytes, lon_bytes: bytes) -> Floats:
 
 
 def _lines(axes: Any, view: MapView, sites: Floats, users: Floats) -> None:
+    """Draw the demand from regions to gateways, and the traffic from gateways to replicas."""
     from matplotlib.collections import LineCollection
 
     total = max(float(view.load_rps.sum()), 1e-9)
@@ -155,7 +165,7 @@ def _lines(axes: Any, view: MapView, sites: Floats, users: Floats) -> None:
 
 
 def _arcs(start: Floats, end: Floats, *, bend: float) -> list[Floats]:
-    """Curves [A, 17, 2] the short way round the globe, then the same a turn away, for what crosses the edge."""
+    """Curves, each [17, 2], the short way round the globe, then the same one turn away for what crosses the edge."""
     end = end.copy()
     end[:, 0] -= TURN_PX * np.round((end[:, 0] - start[:, 0]) / TURN_PX)
     along = np.linspace(0.0, 1.0, 17)[None, :, None]
@@ -174,6 +184,7 @@ def _users(axes: Any, view: MapView, users: Floats) -> None:
 
 
 def _sites(axes: Any, view: MapView, sites: Floats) -> None:
+    """Draw the sites by state and traffic, a halo around those in trouble, and badges of their roles."""
     look = looks(view)
     area = _area(view)
     struck = np.flatnonzero(view.status > 0)
@@ -194,7 +205,7 @@ def _sites(axes: Any, view: MapView, sites: Floats) -> None:
 
 
 def looks(view: MapView) -> NDArray[np.int64]:
-    """Index in LOOKS of each site [N]: the gravest of its states."""
+    """Index in LOOKS of the gravest state of each site, int64 [N]."""
     look = np.zeros(len(view.site_names), np.int64)
     look[view.loading > 0] = 1
     look[view.warm > 0] = 2
@@ -204,13 +215,13 @@ def looks(view: MapView) -> NDArray[np.int64]:
 
 
 def _area(view: MapView) -> Floats:
-    """Area of the markers [N] in square points."""
+    """Area of the sites' markers in square points, float64 [N]."""
     least, most = (55.0, 620.0) if len(view.site_names) <= MANY_SITES else (14.0, 420.0)
     return least + (most - least) * np.minimum(view.share, 1.0)
 
 
 def _labels(axes: Any, view: MapView, sites: Floats, users: Floats) -> None:
-    """Names of user regions, of sites in trouble and of the busiest ones, where there is room."""
+    """Write the names of user regions, of sites in trouble and of the busiest sites, where there is room."""
     taken = [_box(x, y, 14.0, 14.0) for x, y in np.concatenate([sites, users]).tolist()]
     if len(users) <= MAX_REGION_LABELS:
         _place(axes, list(view.region_names), users, USERS, taken)
@@ -224,6 +235,7 @@ def _box(x: float, y: float, width: float, height: float) -> Box:
 
 
 def _place(axes: Any, names: Sequence[str], spots: Floats, color: str, taken: list[Box]) -> None:
+    """Write each name beside its spot [P, 2] at the first of eight places that is free, and add it to `taken`."""
     from matplotlib.patheffects import withStroke
 
     halo = [withStroke(linewidth=2, foreground=PAPER)]
@@ -244,6 +256,7 @@ def _overlap(a: Box, b: Box) -> bool:
 
 
 def _head(figure: Any, view: MapView) -> None:
+    """Write the clock and the metrics above the map."""
     top = HEIGHT_PX - 26
     figure.text(20 / WIDTH_PX, top / HEIGHT_PX, clock(view), fontsize=13, weight="bold", color=INK, va="center")
     for number, (name, value) in enumerate(figures(view)):

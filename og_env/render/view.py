@@ -1,4 +1,4 @@
-"""What a picture shows of one environment at one moment: N sites, M models, U user regions."""
+"""The view of one environment at one moment, from which pictures are made: N sites, M models, U user regions."""
 
 from __future__ import annotations
 
@@ -12,48 +12,52 @@ from og_env.scenario.loading import ResolvedScenario
 
 Floats = NDArray[np.float64]
 FIT_ROUNDS = 12
-"""rounds of the proportional fit of flows: shares are then exact to about 1 %, more than a line's width shows"""
+"""Rounds of the proportional fit of flows, after which shares are exact to about 1 %, finer than a line's width."""
 
 
 class MapView(NamedTuple):
-    """Values only; indexes in `region_gateway` and `flow_rps` are positions in `site_names`."""
+    """A moment as plain values; indices in `region_gateway` and `flow_rps` are positions in `site_names`."""
 
     scenario: str
+    """name of the scenario"""
     step: int
+    """steps taken in the episode"""
     steps: int
+    """steps of an episode"""
     hour_utc: float
+    """time of day, 0 to 24"""
     site_names: tuple[str, ...]
-    """[N]"""
+    """[N] names of the sites"""
     providers: tuple[str, ...]
-    """[N]"""
+    """[N] provider of each site"""
     lat_deg: Floats
-    """[N]"""
+    """float64 [N] latitude of each site"""
     lon_deg: Floats
-    """[N]"""
+    """float64 [N] longitude of each site"""
     status: NDArray[np.uint8]
-    """[N] bits of og_env.kernel.arrays: DOWN, FROZEN, UNTRUSTED, SLOW"""
+    """uint8 [N] bits of og_env.kernel.arrays: DOWN, FROZEN, UNTRUSTED, SLOW"""
     warm: NDArray[np.int64]
-    """[N] warm replicas"""
+    """int64 [N] warm replicas at each site"""
     loading: NDArray[np.int64]
-    """[N] replicas that fetch or load"""
+    """int64 [N] replicas that fetch or load at each site"""
     share: Floats
-    """[N] of the traffic that was served"""
+    """float64 [N] share of the served traffic at each site"""
     roles: NDArray[np.bool_]
-    """[3, N] running verifiers, stores, gateways"""
+    """bool [3, N] whether a verifier, a store and a gateway run at each site"""
     region_names: tuple[str, ...]
-    """[U]"""
+    """[U] names of the user regions"""
     region_lat_deg: Floats
-    """[U]"""
+    """float64 [U] latitude of each region"""
     region_lon_deg: Floats
-    """[U]"""
+    """float64 [U] longitude of each region"""
     load_rps: Floats
-    """[U] demand"""
+    """float64 [U] demand of each region, requests a second"""
     region_gateway: NDArray[np.int64]
-    """[U] the site whose gateway answers; -1 none"""
+    """int64 [U] site whose gateway serves the region, -1 where there is none"""
     flow_rps: Floats
-    """[N, N] from the gateway at a site to the replicas at a site"""
+    """float64 [N, N] requests a second from the gateway at the first site to replicas at the second"""
     metrics: dict[str, float]
-    """by the names of og_env.kernel.arrays.METRICS; empty before the first step"""
+    """metrics by the names of og_env.kernel.arrays.METRICS; empty before the first step"""
 
 
 def view_of(
@@ -96,7 +100,10 @@ def view_of(
 
 
 def _nearest_gateway(near_user: NDArray[np.int32], live: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The first live gateway [U] in each region's list of sites by distance; -1 where there is none."""
+    """Nearest site with a live gateway for each region, int64 [U]; -1 where there is none.
+
+    `near_user` [U, sites] lists the sites by distance from each region.
+    """
     known = np.append(live, np.zeros(near_user.shape[1] - len(live), bool))
     ranked = known[near_user]
     first = near_user[np.arange(len(near_user)), ranked.argmax(axis=1)]
@@ -104,7 +111,7 @@ def _nearest_gateway(near_user: NDArray[np.int32], live: NDArray[np.bool_]) -> N
 
 
 def _by_gateway(demand_rps: Floats, gateway: NDArray[np.int64], count: int) -> Floats:
-    """Demand [N, M] that arrives at each site's gateway."""
+    """Demand in requests a second that arrives at each site's gateway for each model, float64 [N, M]."""
     arriving = np.zeros((count, demand_rps.shape[1]))
     np.add.at(arriving, gateway[gateway >= 0], demand_rps[gateway >= 0])
     return arriving

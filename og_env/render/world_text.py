@@ -1,4 +1,4 @@
-"""The world of a scenario as text, at most 120 columns wide: what `python -m og_env show NAME` prints."""
+"""The world of a scenario as text of at most 120 columns, printed by `python -m og_env show NAME`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from og_env.scenario.loading import ResolvedScenario, resolve
 from og_env.scenario.specs import GpuSpec, ModelSpec, RegionSpec, ScenarioSpec, SiteSpec
 
 WIDTH = 120
+"""Characters of a line."""
 MAX_SITES_SHOWN = 64
+"""Sites that are listed; of more, the text gives the number of the others."""
 MAX_DOMAINS_SHOWN = 40
+"""Shared fault domains that are listed; of more, the text gives the number of the others."""
 ANSWER_OVERHEAD_S = 0.1
-"""prompt and hand-over of one answer"""
+"""Seconds that the prompt and the hand-over of one answer take."""
 
 
 def scenarios_table(specs: Sequence[ScenarioSpec]) -> str:
-    """One line for each scenario: size, fleet, failures, what it poses."""
+    """A table with one line for each scenario: its size, its fleet and the problem it poses."""
     rows = []
     for spec in specs:
         whole = resolve(spec)
@@ -36,7 +39,7 @@ def scenarios_table(specs: Sequence[ScenarioSpec]) -> str:
 
 
 def incidents_table() -> str:
-    """The recorded outages that can be replayed."""
+    """A table of the recorded outages that can be replayed."""
     rows = [
         (incident.id, f"{incident.duration_h:g}", incident.kind, incident.effect, " | ".join(incident.match))
         for incident in catalog.incidents().values()
@@ -45,7 +48,7 @@ def incidents_table() -> str:
 
 
 def world_text(whole: ResolvedScenario) -> str:
-    """The whole world: sites, who shares what, distances, models, demand, failures, reward."""
+    """The text of a whole world: sites, shared fault domains, models, regions, demand, failures, reward."""
     spec = whole.spec
     gpu_count = sum(site.gpu_count for site in whole.sites)
     hours = spec.episode.steps * spec.episode.step_s / 3600
@@ -90,7 +93,7 @@ def _space_word(space: Space[Any]) -> str:
 
 
 def replica_rps(model: ModelSpec, site: SiteSpec, gpu: GpuSpec) -> float:
-    """Requests/s that one replica of the model can answer at the site; 0 where it does not fit."""
+    """Requests a second that one replica of the model can answer at the site; 0 where it does not fit."""
     if not fits(model, gpu, site.gpu_count):
         return 0.0
     speed = tokens_per_s(model, gpu, gpus_per_replica(model, gpu))
@@ -237,7 +240,7 @@ def _regions(whole: ResolvedScenario) -> str:
 
 
 def _rtt_ms(whole: ResolvedScenario, places: Sequence[RegionSpec | SiteSpec]) -> NDArray[np.float64]:
-    """Round trips by distance, [places, sites] ms."""
+    """Round-trip times in ms by the distance model, float64 [places, sites]."""
     ends = [
         ([p.lat_deg for p in some], [p.lon_deg for p in some], [continent_of(p.country) for p in some])
         for some in (places, whole.sites)
@@ -258,7 +261,7 @@ def _demand(whole: ResolvedScenario) -> str:
 
 
 def peak_factor(whole: ResolvedScenario) -> float:
-    """Highest total demand of a day over its mean, without bursts and flashes: regions peak at their own hours."""
+    """Highest total demand of a day over its mean, without bursts and flash crowds; regions peak at their own hours."""
     people = np.array([region.population_m for region in whole.regions])
     offset_h = np.array([region.utc_offset_h for region in whole.regions])
     hours = np.arange(0, 24, 0.25)[:, None]
@@ -283,7 +286,7 @@ def _failures(spec: ScenarioSpec) -> str:
 
 
 def _span(values: Sequence[float] | NDArray[np.float64]) -> str:
-    """Least and most, or the one value."""
+    """The least and the largest value as text, or the one value where they are equal."""
     if len(values) == 0:
         return "-"
     least, most = _short(float(np.min(values))), _short(float(np.max(values)))

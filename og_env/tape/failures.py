@@ -22,7 +22,7 @@ import numpy as np
 from og_env.kernel.arrays import CODES_PER_UNIT, DOWN, FROZEN, HALF, SIGNAL_LOW, WARM_UP_H
 from og_env.kernel.compile import kernel
 from og_env.kernel.random_streams import exponential, lognormal, normal, uniform
-from og_env.trust.model import FACILITATOR_H
+from og_env.trust.failure_correlation import FACILITATOR_H
 from og_env.world import EFFECTS, SourceArrays
 
 SLACK = 1e-9

@@ -1,4 +1,4 @@
-"""The audit of one fleet: the apparent picture beside the behaving one, as one JSON-ready object."""
+"""The audit of one fleet as a JSON object: how diverse it looks, and how many independent nodes it behaves like."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 
 from og_env.scenario.distance_model import great_circle_km
 from og_env.trust.concentration import Concentration, concentration
+from og_env.trust.failure_correlation import Floats
 from og_env.trust.fleet import SITE, Fleet, select
 from og_env.trust.growth import Addition, Curve, curve_as_listed, curve_greedy
-from og_env.trust.marginal import leave_one_out, shapley
-from og_env.trust.model import Floats
-from og_env.trust.outage import quorum_outage
-from og_env.trust.overlap import Pairs, fleet_n_eff, pairs
-from og_env.trust.quorum import Domain, n1_live_without, survival
+from og_env.trust.marginal_contribution import leave_one_out, shapley
+from og_env.trust.pair_sums import Pairs, fleet_n_eff, pairs
+from og_env.trust.quorum_downtime import quorum_outage
+from og_env.trust.quorum_survival import Domain, n1_live_without, survival
 
 DISTANCE_PAIRS = 100_000
-"""pairs of nodes drawn for the mean distance: standard error about 15 km on a world-wide fleet"""
+"""Pairs of nodes drawn for the mean distance, which gives a standard error of about 15 km on a world-wide fleet."""
 ALIKE = 0.05
-"""two kinds are alike where all but this share of the nodes have both and their common division has at most this share
-more domains than either"""
+"""Two kinds of dependency are alike if at most this share of the nodes lacks one of them, and if both together divide
+the nodes into at most this share more groups than the kind with fewer domains does."""
 ROUNDING = 1e-9
-"""relative to n_eff; smaller gains count as none"""
+"""Gains below this share of n_eff count as none."""
 
 Json = dict[str, Any]
 
@@ -39,10 +39,14 @@ def audit(
     top: int = 20,
     seed: int = 0,
 ) -> Json:
-    """Everything about a fleet; `kind_of` gives the kind of dependency of each label, `missing` its empty values.
+    """Every figure about a fleet, as an object that can be written as JSON.
 
-    Keys: `nodes`, `n_eff`, `apparent`, `kinds`, `alike`, `quorum`, `marginal` (one entry a node, in order), `count_only`,
-    `growth`.
+    `kind_of` gives the failure kind of each label of the fleet's kinds, and `missing` the number of nodes without a value in
+    it. `lat_deg` and `lon_deg` [N], NaN where unknown, are used for the mean distance between nodes. Rankings have `top`
+    entries; `seed` is that of the sampling in Shapley values and quorum downtime.
+
+    The keys are `nodes`, `total_weight`, `n_eff`, `n_eff_by_count`, `apparent`, `kinds`, `alike`, `quorum`, `count_only`,
+    `growth` and `marginal`, which has one entry for each node, in the fleet's order. Raises ValueError for a `top` below 1.
     """
     if top < 1:
         raise ValueError(f"top is {top}; at least 1")
@@ -73,13 +77,14 @@ def audit(
 
 
 def additions_json(additions: list[Addition], candidates: Fleet) -> list[Json]:
-    """The greedy order of candidates with their names."""
+    """The steps of `best_additions` as JSON objects, each with the candidate's name under `node`."""
     return [
         {"node": candidates.nodes[step.candidate], **step._asdict(), "candidate": step.candidate} for step in additions
     ]
 
 
 def _kind(fleet: Fleet, label: str, kind_of: Mapping[str, str], missing: int, top: int) -> Json:
+    """Concentration of one kind of dependency, by number of nodes and by weight, with its largest domains."""
     count = concentration(fleet, label, np.ones(len(fleet.nodes)))
     weight = concentration(fleet, label)
     names = fleet.names[fleet.kinds.index(label)]
@@ -103,8 +108,8 @@ def _kind(fleet: Fleet, label: str, kind_of: Mapping[str, str], missing: int, to
 
 
 def _alike(fleet: Fleet) -> list[tuple[str, str]]:
-    """Pairs of kinds that divide the nodes in nearly the same way, as networks and their owners do."""
-    found = []
+    """Pairs of kinds that divide the nodes in nearly the same way, as networks and their owners do; see ALIKE."""
+    found: list[tuple[str, str]] = []
     for a, b in itertools.combinations(range(len(fleet.kinds)), 2):
         both = (fleet.domain[:, a] >= 0) & (fleet.domain[:, b] >= 0)
         if both.mean() < 1 - ALIKE:
@@ -121,6 +126,7 @@ def _figures(figures: Concentration) -> Json:
 
 
 def _quorum_and_marginal(fleet: Fleet, shared: Pairs, seed: int) -> tuple[Json, list[Json]]:
+    """Figures of the quorum, and for every node how they and n_eff differ between the fleet with it and without it."""
     worst = survival(fleet)
     outage = quorum_outage(fleet, seed=seed)
     value = shapley(fleet, shared, seed=seed)
@@ -153,7 +159,7 @@ def _domain(domain: Domain, fleet: Fleet) -> Json:
 
 
 def _apparent(fleet: Fleet, kind_of: Mapping[str, str], lat_deg: Floats | None, lon_deg: Floats | None) -> Json:
-    """What a map shows: how many countries and cities, how far apart."""
+    """The diversity that a map shows: countries, cities, and the mean distance between two nodes in km."""
     counts = {kind_of.get(label, label): len(names) for label, names in zip(fleet.kinds, fleet.names, strict=True)}
     picture: Json = {"countries": counts.get("country"), "cities": counts.get("metro"), "mean_distance_km": None}
     if lat_deg is not None and lon_deg is not None:
@@ -168,7 +174,10 @@ def _apparent(fleet: Fleet, kind_of: Mapping[str, str], lat_deg: Floats | None, 
 
 
 def _count_only(fleet: Fleet, marginal: list[Json], n_eff: float, top: int) -> Json:
-    """Nodes whose removal, one at a time, does not lower n_eff, the largest groups of one signature first."""
+    """Nodes whose removal, one at a time, does not lower n_eff, so that they add to the count alone.
+
+    `groups` lists those that depend on the same domains together, the largest groups first.
+    """
     gain = np.array([entry["n_eff"] for entry in marginal])
     is_useless = gain <= ROUNDING * n_eff
     useless = np.flatnonzero(is_useless)
@@ -192,6 +201,6 @@ def _count_only(fleet: Fleet, marginal: list[Json], n_eff: float, top: int) -> J
 
 
 def _thinned(curve: Curve, points: int = 400) -> Json:
-    """A curve at no more than about `points` node counts, evenly spread on a log scale, the last one included."""
+    """The curve at no more than `points` node counts, evenly spread on a log scale, the last one included."""
     steps = np.unique(np.round(np.geomspace(1, len(curve.nodes), points)).astype(int)) - 1
     return {"nodes": curve.nodes[steps].tolist(), "n_eff": curve.n_eff[steps].tolist()}

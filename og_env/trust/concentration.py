@@ -1,4 +1,4 @@
-"""How concentrated a fleet is in each kind of dependency."""
+"""Concentration of a fleet in one kind of dependency: Herfindahl-Hirschman index and Nakamoto coefficient."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ from typing import NamedTuple
 
 import numpy as np
 
+from og_env.trust.failure_correlation import Floats, sums_by
 from og_env.trust.fleet import Fleet
-from og_env.trust.model import Floats, sums_by
 
 NAKAMOTO_THRESHOLDS = (Fraction(1, 3), Fraction(1, 2), Fraction(2, 3))
-"""stop a two-thirds quorum; outvote; take it over"""
+"""Shares of the weight beyond which domains can stop a two-thirds quorum, outvote the rest, or form a quorum."""
 TOLERANCE = 1e-9
-"""relative; shares closer than this are equal, so that 0.1 + 0.2 does not exceed 0.3"""
+"""Relative difference below which shares are equal, so that 0.1 + 0.2 does not exceed 0.3."""
 
 
 class Concentration(NamedTuple):
-    """Shares of one kind; D domains, a node that shares with nobody counting as one of its own."""
+    """Concentration in one kind of dependency with D domains.
+
+    A node that shares its dependency with nobody counts as a domain of its own.
+    """
 
     shares: Floats
-    """[D] in the order of `Fleet.names`, then the private ones"""
+    """Float64 [D]: each domain's share of the weight, in the order of `Fleet.names`, then those of single nodes."""
     hhi: float
-    """sum of squared shares, 1 / D .. 1 (Herfindahl-Hirschman index)"""
+    """Herfindahl-Hirschman index: the sum of squared shares, from 1 / D to 1."""
     effective: float
-    """1 / hhi: this many equal domains are as concentrated"""
+    """The number of equal domains that would be as concentrated, 1 / hhi."""
     nakamoto: dict[str, int]
-    """fewest domains that together hold more than 1/3, 1/2, 2/3"""
+    """Nakamoto coefficients: the fewest domains that together hold more than 1/3, 1/2 and 2/3, by these names."""
 
 
 def concentration(fleet: Fleet, kind: str, weight: Floats | None = None) -> Concentration:
-    """Concentration in one kind, by `weight` [N] or by the fleet's own; ValueError for a kind that it does not have."""
+    """Concentration in one kind, by `weight` [N] or the fleet's own; ValueError for a kind that the fleet lacks."""
     if kind not in fleet.kinds:
         raise ValueError(f"no kind {kind} in this fleet; it has {', '.join(fleet.kinds)}")
     weight = fleet.weight if weight is None else weight
@@ -44,7 +47,10 @@ def concentration(fleet: Fleet, kind: str, weight: Floats | None = None) -> Conc
 
 
 def nakamoto(shares: Floats) -> dict[str, int]:
-    """Fewest domains whose joint share exceeds each threshold, from shares [D] that sum to 1 (Srinivasan and Lee 2017)."""
+    """Nakamoto coefficients, the fewest domains whose joint share exceeds each threshold, from shares [D] of sum 1.
+
+    Reference: Srinivasan and Lee 2017, "Quantifying decentralization".
+    """
     joint = np.cumsum(np.sort(shares)[::-1])
     counts = (
         int(np.searchsorted(joint, float(part) * (1 + TOLERANCE), side="right")) + 1 for part in NAKAMOTO_THRESHOLDS

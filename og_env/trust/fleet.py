@@ -1,63 +1,63 @@
-"""A fleet as numbers: which node stands on which fault domain, and the groups of nodes that stand on the same ones."""
+"""A fleet of nodes as arrays: the fault domains that each node depends on, and how often these fail."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from og_env.scenario.specs import Effect, FailureKind
-from og_env.trust.model import COUNTED_EFFECTS, Floats, Ints, active_shocks
+from og_env.trust.failure_correlation import COUNTED_EFFECTS, Floats, Ints, active_shocks
 
 PRIVATE = -1
-"""domain index of a dependency that is shared with no other node"""
+"""The index in `Fleet.domain` of a dependency that a node shares with no other node."""
 SITE = "site"
-"""the node's own machine"""
+"""The label of the kind whose domains are the nodes' own machines."""
 MAX_ACTIVE_SHOCKS = 300.0
-"""on one node: beyond it the node is never up and correlations are not defined in float64"""
+"""Most active shocks on one node; with more it is never up, and correlations are not defined in float64."""
 
 FailureOf = Callable[[str, str], FailureKind | None]
-"""(kind's label, domain's name or "" for a private one) -> failure parameters, e.g. og_env.scenario.catalog.failure_kind"""
+"""Failure parameters of a domain by its kind's label and its name, which is "" for a single node's domain."""
 
 
 class Fleet(NamedTuple):
-    """Nodes and what they stand on; N nodes, K kinds of dependency."""
+    """N nodes and their dependencies of K kinds; a domain is what the nodes that share a dependency have in common."""
 
     nodes: tuple[str, ...]
-    """[N] names"""
+    """[N] names of the nodes"""
     kinds: tuple[str, ...]
     """[K] labels of the kinds; the last one is `site`"""
     names: tuple[tuple[str, ...], ...]
-    """[K][domains of the kind] names of the domains"""
+    """[K] for each kind the names of its domains"""
     domain: Ints
-    """[N, K] index of the node's domain within its kind, PRIVATE where nobody else shares it"""
+    """int64 [N, K] index of the node's domain in `names` of its kind, PRIVATE where nobody else shares it"""
     load: Floats
-    """[N, K] mean number of active shocks of that domain; 0 where the node has no such dependency"""
+    """float64 [N, K] mean number of active shocks of the node's domain; 0 where the node has no such dependency"""
     hit: Floats
-    """[N, K] probability that a shock of the domain hits the node"""
+    """float64 [N, K] probability that a shock of the node's domain hits the node"""
     weight: Floats
-    """[N] vote or stake"""
+    """float64 [N] votes or stake"""
 
 
 class Types(NamedTuple):
-    """Nodes that are equal in domains, loads and hit probabilities; G types, H profiles of hit probabilities."""
+    """G types of nodes, equal in domains, loads and hit probabilities, of which there are H distinct rows."""
 
     of_node: Ints
-    """[N] type of each node"""
+    """int64 [N] type of each node"""
     size: Ints
-    """[G] nodes of the type"""
+    """int64 [G] number of nodes of each type"""
     domain: Ints
-    """[G, K]"""
+    """int64 [G, K] `Fleet.domain` of the nodes of each type"""
     load: Floats
-    """[G, K]"""
+    """float64 [G, K] `Fleet.load` of the nodes of each type"""
     hit: Floats
-    """[G, K]"""
+    """float64 [G, K] `Fleet.hit` of the nodes of each type"""
     profile: Ints
-    """[G] row of `profiles` that is the type's hit probabilities"""
+    """int64 [G] row of `profiles` that equals the type's hit probabilities"""
     profiles: Floats
-    """[H, K]"""
+    """float64 [H, K] distinct rows of hit probabilities"""
 
 
 def build_fleet(
@@ -69,14 +69,18 @@ def build_fleet(
     host_class: Sequence[str] | None = None,
     effects: Collection[Effect] = COUNTED_EFFECTS,
 ) -> Fleet:
-    """A fleet from one column of domain names per kind.
+    """The fleet of N nodes from one column [N] of domain names for each kind of dependency.
 
     An empty name is a dependency that the node has but shares with nobody (a missing value); None is a dependency that
-    the node does not have. A kind without failure parameters counts in concentrations and N-1 but sends no shocks. Raises
-    ValueError for lengths, weights and rates that cannot be.
+    the node does not have. A kind without failure parameters counts in concentrations and N-1 but sends no shocks. Weights
+    [N] are 1 unless given, and `host_class` [N] selects hit probabilities where a kind has them by host class. Raises
+    ValueError for columns of another length, impossible weights, an empty fleet and rates beyond MAX_ACTIVE_SHOCKS.
     """
     labels = [label for label in columns if label != SITE] + [SITE]
-    names, domain, load, hit = [], [], [], []
+    names: list[tuple[str, ...]] = []
+    domain: list[Ints] = []
+    load: list[Floats] = []
+    hit: list[Floats] = []
     for label in labels:
         column = columns.get(label, [""] * len(nodes))
         if len(column) != len(nodes):
@@ -103,13 +107,14 @@ def build_fleet(
 
 
 def join(fleet: Fleet, other: Fleet) -> Fleet:
-    """Both fleets as one: domains of the same kind and name, upper or lower case, are the same.
+    """Both fleets as one, in which domains of the same kind and name, in upper or lower case, are the same domain.
 
-    ValueError for fleets that differ in kinds.
+    Raises ValueError for fleets that differ in their kinds.
     """
     if fleet.kinds != other.kinds:
         raise ValueError(f"fleets differ in kinds: {', '.join(fleet.kinds)} and {', '.join(other.kinds)}")
-    names, moved = [], other.domain.copy()
+    names: list[tuple[str, ...]] = []
+    moved = other.domain.copy()
     for k in range(len(fleet.kinds)):
         index = {name: i for i, name in enumerate(fleet.names[k])}
         spelled = {name.casefold(): name for name in reversed(fleet.names[k])}
@@ -129,8 +134,8 @@ def join(fleet: Fleet, other: Fleet) -> Fleet:
 
 
 def select(fleet: Fleet, index: ArrayLike) -> Fleet:
-    """The nodes of `index` (positions or a boolean mask), in that order; domains keep their numbers."""
-    rows = np.arange(len(fleet.nodes))[np.asarray(index)]
+    """The fleet of the nodes at `index` (positions or a boolean mask), in that order; domains keep their numbers."""
+    rows = np.arange(len(fleet.nodes), dtype=np.int64)[np.asarray(index)]
     return fleet._replace(
         nodes=tuple(fleet.nodes[i] for i in rows),
         domain=fleet.domain[rows],
@@ -141,7 +146,7 @@ def select(fleet: Fleet, index: ArrayLike) -> Fleet:
 
 
 def node_types(fleet: Fleet) -> Types:
-    """Groups of nodes with identical signatures."""
+    """Group the nodes by their domains, loads and hit probabilities."""
     profiles, profile = np.unique(fleet.hit, axis=0, return_inverse=True)
     _, loads = np.unique(fleet.load, axis=0, return_inverse=True)
     signature = np.column_stack([fleet.domain, profile.ravel(), loads.ravel()])
@@ -158,8 +163,12 @@ def node_types(fleet: Fleet) -> Types:
 
 
 def dense(fleet: Fleet) -> tuple[Floats, Floats]:
-    """The fleet as (hit [N, D], load [D]) over all its domains, private ones included; for small fleets."""
-    columns, loads = [], []
+    """Hit probabilities [N, D] and active shocks [D] over all D domains, those of single nodes included.
+
+    The arrays are those of `correlation_matrix`; their size limits this to small fleets.
+    """
+    columns: list[Floats] = []
+    loads: list[float] = []
     for k in range(len(fleet.kinds)):
         own = np.flatnonzero(fleet.domain[:, k] == PRIVATE)
         groups = [np.array([i]) for i in own]
@@ -168,27 +177,28 @@ def dense(fleet: Fleet) -> tuple[Floats, Floats]:
             column = np.zeros(len(fleet.nodes))
             column[members] = fleet.hit[members, k] * (fleet.load[members, k] > 0)
             columns.append(column)
-            loads.append(fleet.load[members, k].max())
+            loads.append(float(fleet.load[members, k].max()))
     return np.stack(columns, axis=1), np.array(loads)
 
 
 def _encode(column: Sequence[str | None]) -> tuple[tuple[str, ...], Ints]:
-    """Names of the domains in order of appearance and the index of each value."""
+    """Names of the domains in order of appearance, and the index of each value [N] among them."""
     index: dict[str, int] = {}
     codes = [index.setdefault(value, len(index)) if value else PRIVATE for value in column]
     return tuple(index), np.array(codes, np.int64)
 
 
 def _hit_probability(failures: Sequence[FailureKind | None], index: Ints, host_class: Sequence[str] | None) -> Floats:
-    """[N] from the parameters of each domain, those of private ones last."""
+    """Hit probabilities [N] from the failure parameters of each domain and, last, of a domain of a single node."""
     usual = np.array([failure.hit_probability if failure else 0.0 for failure in failures])[index]
     if host_class is None or not any(failure and failure.hit_by_host_class for failure in failures):
         return usual
-    tables = [cast(dict[str, float], failure.hit_by_host_class) if failure else {} for failure in failures]
-    return np.array([tables[i].get(host, p) for i, host, p in zip(index, host_class, usual, strict=True)])
+    rows = zip((failures[i] for i in index), host_class, usual, strict=True)
+    return np.array([failure.hit_by_host_class.get(cast(Any, host), p) if failure else p for failure, host, p in rows])
 
 
 def _check(fleet: Fleet) -> None:
+    """Raise ValueError for a fleet without nodes, with impossible weights or with too many active shocks on a node."""
     if not fleet.nodes:
         raise ValueError("the fleet has no nodes")
     if fleet.weight.shape != (len(fleet.nodes),):

@@ -1,4 +1,4 @@
-"""Growing a fleet: effective nodes as nodes are added, in the order listed and greedily, and which candidates to add."""
+"""Growth of a fleet: n_eff as nodes are added, as listed or greedily, and which candidate nodes to add first."""
 
 from __future__ import annotations
 
@@ -7,49 +7,52 @@ from typing import NamedTuple
 
 import numpy as np
 
+from og_env.trust.failure_correlation import Floats, Ints, sums_by
 from og_env.trust.fleet import Fleet, join
-from og_env.trust.model import Floats, Ints, sums_by
-from og_env.trust.overlap import pairs, prefix_n_eff, type_sums
+from og_env.trust.pair_sums import pairs, prefix_n_eff, type_sums
 
 BATCH_SHARES = (1 / 50, 1 / 20, 1 / 8, 1 / 3)
-"""a greedy order adds this share of what it has at once, one node of each signature at most"""
+"""A greedy order adds this share of the nodes it has at once, at most one node of each type."""
 WORK = 60_000_000
-"""pair terms that a greedy order may touch, about a second; it takes the smallest share that keeps within"""
+"""Pair terms that a greedy order may touch, about a second of work; it uses the smallest share that stays within."""
 MAX_STEPS = 1000
-"""additions of candidates that are worked out"""
+"""Largest number of additions of candidates that are worked out."""
 
 
 class Curve(NamedTuple):
+    """Effective independent nodes against the number of nodes, at P points."""
+
     nodes: Ints
-    """[P] number of nodes"""
+    """int64 [P] number of nodes"""
     n_eff: Floats
-    """[P] effective independent nodes among them"""
+    """float64 [P] effective independent nodes of the fleet of so many nodes"""
 
 
 class Addition(NamedTuple):
-    """One step of adding candidates."""
+    """One step of adding candidates to a fleet."""
 
     candidate: int
-    """position among the candidates"""
+    """position of the added node among the candidates"""
     n_eff: float
-    """of the fleet with it"""
+    """effective independent nodes of the fleet with it"""
     gain: float
-    """of n_eff by this step"""
+    """growth of n_eff by this step, negative where the node lowers it"""
     usd: float | None
+    """price of the node in dollars, None if candidates have no price"""
     gain_per_usd: float | None
-    """None without a price or where it is 0"""
+    """`gain` over `usd`, None without a price or where it is 0"""
 
 
 def curve_as_listed(fleet: Fleet) -> Curve:
-    """n_eff of the first 1, 2, ... nodes."""
+    """The curve of n_eff of the first 1, 2, ... nodes in the fleet's order."""
     order = np.arange(len(fleet.nodes))
     return Curve(order + 1, prefix_n_eff(fleet, pairs(fleet), order))
 
 
 def curve_greedy(fleet: Fleet) -> Curve:
-    """n_eff when the node that raises it most comes next.
+    """The curve of n_eff when the node that raises it most always comes next.
 
-    First one at a time, then in batches of a share of the nodes there are (BATCH_SHARES), best first.
+    Nodes are added one at a time at first, later in batches of a share of the nodes there are (BATCH_SHARES), best first.
     """
     builder = _Builder(fleet)
     share = _batch_share(len(fleet.nodes), sum(len(overlap.types) for overlap in builder.pairs.overlaps))
@@ -69,7 +72,7 @@ def curve_greedy(fleet: Fleet) -> Curve:
 
 
 def _batch_share(nodes: int, terms: int) -> float:
-    """The finest share whose steps, about (1 + log(share nodes)) / share, touch no more than WORK pair terms."""
+    """The smallest of BATCH_SHARES whose steps, about (1 + log(share nodes)) / share, touch at most WORK pair terms."""
     for share in BATCH_SHARES:
         if (1 + math.log(max(1.0, share * nodes))) / share * terms <= WORK:
             return share
@@ -79,9 +82,9 @@ def _batch_share(nodes: int, terms: int) -> float:
 def best_additions(
     fleet: Fleet, candidates: Fleet, price_usd: Floats | None = None, max_steps: int = MAX_STEPS
 ) -> list[Addition]:
-    """Candidates in the order in which to add them: at each step the largest gain of n_eff, by the dollar where priced.
+    """The order in which to add candidates: at each step the one with the largest gain of n_eff, per dollar if priced.
 
-    Among candidates that gain nothing the least loss comes first. `price_usd` [C] must not be negative.
+    Among candidates that gain nothing the one that loses least comes first. `price_usd` [C] must not be negative.
     """
     both = join(fleet, candidates)
     here = len(fleet.nodes)
@@ -104,7 +107,7 @@ def best_additions(
 
 
 class _Builder:
-    """A fleet under construction: running sums from which n_eff with any further node follows at once."""
+    """A fleet under construction, with running sums from which n_eff with any further node follows at once."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
@@ -112,7 +115,7 @@ class _Builder:
         self.of_node = self.pairs.types.of_node
         self.mass = fleet.weight * self.pairs.scale[self.of_node]
         self.shared = np.zeros(len(self.pairs.types.size))
-        """[G] sum over the nodes there of mass_j expm1(s_gj)"""
+        """float64 [G] sum of mass_j expm1(s_gj) over the nodes j that have joined, for type g"""
         self.weight = 0.0
         self.spread = 0.0
 
@@ -120,13 +123,13 @@ class _Builder:
         return self.weight**2 / self.spread if self.spread > 0 else 0.0
 
     def n_eff_with_each(self) -> Floats:
-        """[N] n_eff if one more node of the fleet joined."""
+        """n_eff [N] of the nodes that have joined and one further node each."""
         spread = self.spread + self.fleet.weight**2 + 2 * self.mass * self.shared[self.of_node]
         total = (self.weight + self.fleet.weight) ** 2
         return np.divide(total, spread, out=np.zeros_like(total), where=spread > 0)
 
     def add(self, nodes: Ints) -> None:
-        """Let nodes join."""
+        """Let the nodes at these positions join."""
         mass, types = self.mass[nodes], self.of_node[nodes]
         if len(nodes) == 1:
             new, among_new = self._shared_with(int(types[0]), float(mass[0])), 0.0
@@ -138,7 +141,7 @@ class _Builder:
         self.shared += new
 
     def _shared_with(self, g: int, mass: float) -> Floats:
-        """[G] what one node of type g adds to `shared`."""
+        """The change of `shared` [G] when one node of type g with this mass joins."""
         types = self.pairs.types
         same = (types.domain == types.domain[g]) & (types.domain >= 0)
         return mass * np.expm1((same * types.load * types.hit) @ types.hit[g])

@@ -1,4 +1,4 @@
-"""How likely is too little live weight, when nodes are up independently of each other with given probabilities?
+"""The probability that the live weight is no quorum, when nodes are up independently with given probabilities.
 
 Most states are settled by Hoeffding's and Chernoff's bounds. In the others the answer is exact where sums of weights take few
 values: their distribution is built node by node from both ends, so that each node can be left out. Elsewhere votes are drawn
@@ -11,41 +11,43 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.trust.model import Floats, Ints
-from og_env.trust.quorum import QUORUM, TOLERANCE
+from og_env.trust.failure_correlation import Floats, Ints
+from og_env.trust.quorum_survival import QUORUM, TOLERANCE
 
 MAX_NODES = 256
+"""Number of nodes up to which the distribution of the live weight is built."""
 MAX_SUMS = 4096
-"""distinct sums of weights up to which the distribution is built"""
+"""Number of distinct sums of weights up to which the distribution of the live weight is built."""
 BLOCK_SUMS = 4_000_000
-"""probabilities held at once"""
+"""Number of probabilities that are held at once."""
 NEGLIGIBLE = 1e-16
+"""States in which a bound on the probability is below this count as settled."""
 MIN_DRAWS, MAX_DRAWS = 2, 100_000
-"""in one state"""
+"""Fewest and most votes drawn in one state."""
 TILTS = np.concatenate([[0.0], np.geomspace(0.02, 30.0, 15)])
-"""candidates for the tilt, per largest weight"""
+"""Tilts among which the best is chosen, in units of 1 over the largest weight of a node."""
 
 
 class Voters(NamedTuple):
-    """Nodes of one type and one weight; V voters."""
+    """Nodes grouped into V voters: the nodes of a voter have the same type and the same weight."""
 
     type: Ints
-    """[V]"""
+    """int64 [V] type of the nodes (see `Types`)"""
     weight: Floats
-    """[V] of one node"""
+    """float64 [V] weight of one node"""
     size: Ints
-    """[V] nodes"""
+    """int64 [V] number of nodes"""
     of_node: Ints
-    """[N]"""
+    """int64 [N] voter of each node"""
     sums: Sums | None
-    """None where they are too many"""
+    """possible live weights, None where they are too many"""
 
 
 class Sums(NamedTuple):
-    """Possible live weights of the first and of the last nodes, voters in order and each repeated `size` times."""
+    """Possible live weights of the first and of the last nodes, where the nodes stand in the order of their voters."""
 
     voter: Ints
-    """[N]"""
+    """int64 [N] voter of each node in that order"""
     first: tuple[Floats, ...]
     """[N + 1] sorted sums of nodes 0 .. i-1"""
     last: tuple[Floats, ...]
@@ -53,16 +55,18 @@ class Sums(NamedTuple):
 
 
 class Lost(NamedTuple):
+    """Probability of no quorum in each of S states, with all nodes and with one node less."""
+
     probability: Floats
-    """[S] that there is no quorum"""
+    """float64 [S] probability that there is no quorum"""
     variance: Floats
-    """[S] of that figure, where it was drawn"""
+    """float64 [S] variance of `probability`, 0 where it is exact"""
     without: Floats
-    """[S, V] probability of no quorum once one node of the voter has left"""
+    """float64 [S, V] probability of no quorum once one node of the voter has left the fleet"""
 
 
 def voters(weight: Floats, of_type: Ints) -> Voters:
-    """Group nodes [N] by type and weight."""
+    """Group the nodes by weight [N] and type [N]."""
     values, rank = np.unique(weight, return_inverse=True)
     pairs, of_node, size = np.unique(of_type * len(values) + rank.ravel(), return_inverse=True, return_counts=True)
     each = values[pairs % len(values)]
@@ -70,7 +74,7 @@ def voters(weight: Floats, of_type: Ints) -> Voters:
 
 
 def lost(voters: Voters, up: Floats, importance: Floats, votes: int, rng: np.random.Generator) -> Lost:
-    """Probability of no quorum in every state, from up-probabilities [S, V].
+    """Probability of no quorum in each of S states, from the probabilities [S, V] that a node of each voter is up.
 
     Where votes are drawn, `votes` of them are divided over the states by `importance` [S] times the bound on the loss.
     """
@@ -101,11 +105,12 @@ def lost(voters: Voters, up: Floats, importance: Floats, votes: int, rng: np.ran
 
 
 def _limit(total: Floats | float) -> Floats | float:
-    """Live weight up to which there is no quorum."""
+    """The largest live weight that is no quorum of the total."""
     return QUORUM * total * (1 + TOLERANCE)
 
 
 def _sums(weight: Floats, size: Ints) -> Sums | None:
+    """Possible live weights of voters with these weights [V] and sizes [V], or None where they are too many."""
     voter = np.repeat(np.arange(len(size)), size)
     if len(voter) > MAX_NODES:
         return None
@@ -115,7 +120,7 @@ def _sums(weight: Floats, size: Ints) -> Sums | None:
 
 
 def _growing_sums(weight: Floats) -> tuple[Floats, ...]:
-    """Sorted distinct sums of the first 0, 1, ... weights; empty where they become more than MAX_SUMS."""
+    """Sorted distinct sums of any of the first 0, 1, ... weights; an empty tuple where there are more than MAX_SUMS."""
     grain = weight.sum() * 1e-12
     grown = [np.zeros(1)]
     for value in weight:
@@ -128,7 +133,7 @@ def _growing_sums(weight: Floats) -> tuple[Floats, ...]:
 
 
 def _grow(mass: Floats, old: Floats, new: Floats, weight: float, up: Floats) -> Floats:
-    """Distribution [S, new sums] after one more node, from that over the old sums."""
+    """Distribution [S, new sums] of the live weight with one more node, from `mass` [S, old sums] without it."""
     grain = new[-1] * 1e-10
     grown = np.zeros((len(mass), len(new)))
     grown[:, np.searchsorted(new, old - grain)] += mass * (1 - up)[:, None]
@@ -137,7 +142,10 @@ def _grow(mass: Floats, old: Floats, new: Floats, weight: float, up: Floats) -> 
 
 
 def _from_sums(voters: Voters, sums: Sums, up: Floats) -> tuple[Floats, Floats]:
-    """([S], [S, V]) exactly: for a node left out, join the nodes before it with those after it."""
+    """Exact probabilities of no quorum with all nodes [S] and without one node of each voter [S, V].
+
+    The distribution without a node joins that of the nodes before it with that of the nodes after it.
+    """
     n = len(sums.voter)
     total = float(voters.weight @ voters.size)
     after = [np.ones((len(up), 1))]
@@ -158,7 +166,7 @@ def _from_sums(voters: Voters, sums: Sums, up: Floats) -> tuple[Floats, Floats]:
 
 
 def _joint_tail(before: Floats, before_sums: Floats, after: Floats, after_sums: Floats, limit: float) -> Floats:
-    """[S] probability that the two independent sums together stay within the limit."""
+    """Probability [S] that the sum of two independent live weights stays within the limit."""
     below = np.cumsum(after, axis=1)
     reach = np.searchsorted(after_sums, limit - before_sums, side="right") - 1
     able = reach >= 0
@@ -166,7 +174,7 @@ def _joint_tail(before: Floats, before_sums: Floats, after: Floats, after_sums: 
 
 
 def _tilt(voters: Voters, up: Floats) -> tuple[float, float]:
-    """The tilt with the smallest Chernoff bound on P(no quorum), and the log of that bound."""
+    """The tilt with the smallest Chernoff bound on the probability of no quorum, and the logarithm of that bound."""
     limit = float(_limit(float(voters.weight @ voters.size)))
     tilts = TILTS / voters.weight.max()
     moment = np.log1p(up * np.expm1(-np.outer(tilts, voters.weight))) @ voters.size
@@ -178,7 +186,7 @@ def _tilt(voters: Voters, up: Floats) -> tuple[float, float]:
 def _drawn(
     voters: Voters, up: Floats, tilt: float, log_bound: float, draws: int, rng: np.random.Generator
 ) -> tuple[float, float, Floats]:
-    """(P(no quorum), variance of that estimate, [V] the same without one node of each voter) in one state."""
+    """Estimates in one state: probability of no quorum, its variance, and that without a node of each voter [V]."""
     each, size = voters.weight, voters.size
     limit = float(_limit(float(each @ size)))
     decay = np.exp(-tilt * each)

@@ -13,7 +13,7 @@ import numpy as np
 from og_env.kernel.arrays import WARM_UP_H, World
 from og_env.scenario.loading import ResolvedScenario
 from og_env.trust import availability, correlation_matrix
-from og_env.trust.model import FACILITATOR_H, Floats
+from og_env.trust.failure_correlation import FACILITATOR_H, Floats
 from og_env.world.fault_domains import Domain, is_own
 from og_env.world.shock_sources import EFFECTS, Risk, Source, drawn_fragile_rate, effect_bit, hit_probabilities
 

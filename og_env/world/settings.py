@@ -7,7 +7,7 @@ import math
 from og_env.kernel.arrays import KNOBS, TERMS, World
 from og_env.scenario.loading import ResolvedScenario
 from og_env.scenario.specs import FailureSpec, NetworkSpec
-from og_env.trust.model import HOURS_PER_YEAR
+from og_env.trust.failure_correlation import HOURS_PER_YEAR
 from og_env.world.distances import attraction
 from og_env.world.site_arrays import LARGEST, MB_PER_S_PER_GBPS, whole
 

@@ -21,7 +21,7 @@ from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.tape.draw import draw, tape_world
 from og_env.trust import joint_down
-from og_env.trust.model import Floats
+from og_env.trust.failure_correlation import Floats
 from og_env.world import CompiledWorld, compile_world, down_loads
 
 TAPE_H = 1000.0

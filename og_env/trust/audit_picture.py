@@ -1,4 +1,4 @@
-"""The picture of an audit: how trust grows with the fleet, and where on the map it comes from."""
+"""The picture of an audit: a growth curve of effective independent nodes, and a map of what the nodes add."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from og_env.render.land import outlines
-from og_env.trust.model import Floats
+from og_env.trust.failure_correlation import Floats
 
 CELL_DEG = 0.5
-"""nodes closer than this are one dot"""
+"""Side of the cells of the map, in degrees; nodes in one cell are drawn as one dot."""
 MANY = 10
-"""nodes in one place that make a large dot"""
+"""Number of nodes in one cell whose dot has the largest area, if no cell has more."""
 INK, GREY, ACCENT, SECOND = "#1f2933", "#9aa5b1", "#0b6e99", "#d9822b"
 Json = dict[str, Any]
 
@@ -26,11 +26,14 @@ def draw(
     lat_deg: Floats | None = None,
     lon_deg: Floats | None = None,
 ) -> None:
-    """Write a PNG. Without coordinates [N] the map gives way to bars of the largest shares."""
+    """Write the picture of an audit as a PNG file.
+
+    Without coordinates [N] in degrees, bars of the largest shared dependencies take the place of the map.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 5.6), dpi=110, layout="constrained")
+    figure: Any = Figure(figsize=(15, 5.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.7])
     quorum = result["quorum"]
@@ -49,7 +52,8 @@ def draw(
     figure.savefig(path)
 
 
-def _growth(axes, result: Json) -> None:
+def _growth(axes: Any, result: Json) -> None:
+    """Draw n_eff against the number of nodes, as listed and in greedy order, on log scales for more than 100 nodes."""
     growth = result["growth"]
     count = result["nodes"]
     axes.plot([1, count], [1, count], color=GREY, linestyle=":", label="if all were independent")
@@ -68,7 +72,7 @@ def _growth(axes, result: Json) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _mark(axes, nodes: float, n_eff: float, label: str, color: str, *, above: bool) -> None:
+def _mark(axes: Any, nodes: float, n_eff: float, label: str, color: str, *, above: bool) -> None:
     axes.plot(nodes, n_eff, "o", color=color)
     axes.annotate(
         label,
@@ -82,7 +86,8 @@ def _mark(axes, nodes: float, n_eff: float, label: str, color: str, *, above: bo
     )
 
 
-def _map(figure, axes, result: Json, lat_deg: Floats, lon_deg: Floats) -> None:
+def _map(figure: Any, axes: Any, result: Json, lat_deg: Floats, lon_deg: Floats) -> None:
+    """Draw one dot for each cell with nodes: its colour is their mean Shapley value, its area their number."""
     placed = np.isfinite(lat_deg) & np.isfinite(lon_deg)
     value = np.array([entry["shapley"] for entry in result["marginal"]])[placed]
     cells = np.round(np.column_stack([lon_deg[placed], lat_deg[placed]]) / CELL_DEG) * CELL_DEG
@@ -117,7 +122,8 @@ def _map(figure, axes, result: Json, lat_deg: Floats, lon_deg: Floats) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _bars(axes, result: Json) -> None:
+def _bars(axes: Any, result: Json) -> None:
+    """Draw the 16 domains that most nodes depend on, and a line at a third, which stops the quorum."""
     shares = [(f"{label} {top['name']}", top["share"]) for label, k in result["kinds"].items() for top in k["top"]]
     largest = sorted(shares, key=lambda pair: -pair[1])[:16][::-1]
     axes.barh([name[:40] for name, _ in largest], [share for _, share in largest], color=ACCENT, height=0.7)
@@ -125,6 +131,6 @@ def _bars(axes, result: Json) -> None:
     axes.annotate(
         "a third stops the quorum", (1 / 3, 0), xytext=(-5, -4), textcoords="offset points", ha="right", color=SECOND
     )
-    axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.xaxis.set_major_formatter("{x:.0%}")
     axes.set_title("largest shared dependencies, share of the nodes", fontsize=10, color=INK)
     axes.spines[["top", "right"]].set_visible(False)

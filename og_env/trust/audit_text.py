@@ -8,7 +8,7 @@ from typing import Any
 from og_env.trust.fleet import SITE, Fleet
 
 WIDTH = 34
-"""characters of a name"""
+"""Characters of a name that are shown."""
 LEGEND = """left out: effective nodes lost when this node alone leaves; below 0, the others do better without it
 Shapley: mean gain of effective nodes over all orders of building the fleet, with its standard error
 N-1 live share and hours a year without quorum: the fleet's figure with the node minus the one without it"""
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 def text(result: Json, fleet: Fleet, top: int) -> str:
-    """The whole audit in a few tables."""
+    """The whole audit as tables, each ranking with at most `top` rows."""
     parts = [_headline(result), _kinds_table(result), _top_tables(result, top), _marginal_tables(result, fleet, top)]
     if result.get("candidates"):
         parts.append(_candidate_table(result["candidates"], top))
@@ -24,7 +24,7 @@ def text(result: Json, fleet: Fleet, top: int) -> str:
 
 
 def kind_rows(result: Json) -> list[Json]:
-    """One row for each of the top domains of every kind."""
+    """One row for each of the largest domains of every kind, for kinds.csv."""
     return [
         {"kind": label, "failure_kind": kind["failure_kind"], **entry}
         for label, kind in result["kinds"].items()
@@ -33,8 +33,8 @@ def kind_rows(result: Json) -> list[Json]:
 
 
 def node_rows(result: Json, fleet: Fleet) -> list[Json]:
-    """One row a node: what it stands on, its weight and what it adds."""
-    rows = []
+    """One row for each node: the domains it depends on, its weight and what it adds, for nodes.csv."""
+    rows: list[Json] = []
     for i, entry in enumerate(result["marginal"]):
         on = _stands_on(fleet, i)
         gains = {f"adds_{key}": value for key, value in entry.items() if key != "node"}
@@ -43,13 +43,14 @@ def node_rows(result: Json, fleet: Fleet) -> list[Json]:
 
 
 def _stands_on(fleet: Fleet, node: int) -> dict[str, str]:
-    """Name of the node's domain by label, empty where it shares with nobody."""
+    """Name of the node's domain by label of the kind, empty where the node shares it with nobody."""
     kinds = [(k, label) for k, label in enumerate(fleet.kinds) if label != SITE or fleet.names[k]]
     at = fleet.domain[node]
     return {label: fleet.names[k][at[k]] if at[k] >= 0 else "" for k, label in kinds}
 
 
 def _headline(result: Json) -> str:
+    """The figures of the whole fleet, one line for each."""
     quorum, looks, only = result["quorum"], result["apparent"], result["count_only"]
     seen = [f"{looks[key]:,} {key}" for key in ("countries", "cities") if looks[key]]
     if looks["mean_distance_km"] is not None:
@@ -76,6 +77,7 @@ def _headline(result: Json) -> str:
 
 
 def _hours(quorum: Json) -> str:
+    """Hours a year without quorum, with their standard error where they were sampled."""
     hours, error = quorum["hours_per_year_without"], quorum["standard_error"]
     figure = f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
     return figure + (f" +- {f'{error:,.0f}' if error >= 10 else f'{error:.1g}'}" if error else "")
@@ -94,7 +96,7 @@ def _kinds_table(result: Json) -> str:
     weighted = any(kind["by_weight"]["hhi"] != kind["hhi"] for kind in result["kinds"].values())
     if weighted:
         header += ["by weight: HHI", "effective", "Nakamoto"]
-    rows = []
+    rows: list[list[str]] = []
     for label, kind in result["kinds"].items():
         largest = f"{kind['top'][0]['share']:.1%}" if kind["top"] else "-"
         row = [label, f"{kind['domains']:,}", f"{kind['missing']:,}", largest, *_figures(kind)]
@@ -111,7 +113,7 @@ def _nakamoto(figures: Json) -> str:
 
 
 def _top_tables(result: Json, top: int) -> str:
-    tables = []
+    tables: list[str] = []
     for label, kind in result["kinds"].items():
         rows = [
             [entry["name"][:WIDTH], f"{entry['nodes']:,}", f"{entry['share']:.1%}", f"{entry['weight_share']:.1%}"]
@@ -123,7 +125,7 @@ def _top_tables(result: Json, top: int) -> str:
 
 
 def _marginal_tables(result: Json, fleet: Fleet, top: int) -> str:
-    """Nodes with the same figures are one row."""
+    """The nodes that add most and least; nodes with the same figures share a row."""
     alike: dict[tuple[float, ...], list[int]] = {}
     marginal = result["marginal"]
     for i in sorted(range(len(marginal)), key=lambda i: -marginal[i]["shapley"]):
@@ -146,7 +148,7 @@ def _marginal_tables(result: Json, fleet: Fleet, top: int) -> str:
 
 
 def _names(on: Mapping[str, str]) -> str:
-    """What a node stands on, each name once."""
+    """Names of the domains that a node depends on, each once, cut to two columns' width."""
     names = ", ".join(name for name in dict.fromkeys(on.values()) if name)
     return names if len(names) <= 2 * WIDTH else names[: 2 * WIDTH - 3] + "..."
 
@@ -166,7 +168,8 @@ def _error(entry: Json) -> str:
 
 def _candidate_table(candidates: Sequence[Json], top: int) -> str:
     priced = candidates[0]["usd"] is not None
-    rows, spent_usd = [], 0.0
+    rows: list[list[str]] = []
+    spent_usd = 0.0
     for place, step in enumerate(candidates[:top], start=1):
         row = [str(place), step["node"][:WIDTH], f"{step['n_eff']:.3f}", f"{step['gain']:+.4f}"]
         if priced:
@@ -178,7 +181,7 @@ def _candidate_table(candidates: Sequence[Json], top: int) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Columns padded to their widest value, words to the left and figures to the right."""
+    """Rows as lines whose columns are as wide as their widest value: words to the left, figures to the right."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
     left = [i == 0 or not any(row[i][:1] in "+-0123456789" for row in cells) for i in range(len(header))]

@@ -1,4 +1,4 @@
-"""Expected time without a quorum.
+"""Expected downtime of a quorum: the hours a year in which too little weight is live.
 
 Given how many shocks of each shared domain are active, nodes fail independently of each other: node i is up with probability
 own_i prod_d (1 - p_id)^(active shocks of d), where own_i covers what it shares with nobody. So
@@ -9,7 +9,7 @@ Where the states that matter can be listed, they are (`enumeration`: states belo
 together is reported). Otherwise (`sampling`) no shock and one shock are still enumerated and two or more are sampled, half of
 the samples with the heavy domains drawn more often, which bounds the likelihood ratio by 2 (defensive mixture, Hesterberg
 1995). The inner probability is exact where the possible sums of weights are few and drawn elsewhere
-(live.py). Every node's leave-one-out figure comes from the same states and draws.
+(`live_weight`). Every node's leave-one-out figure comes from the same states and draws.
 """
 
 from __future__ import annotations
@@ -17,64 +17,75 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from og_env.trust import live_weight
+from og_env.trust.failure_correlation import HOURS_PER_YEAR, Floats, Ints, sums_by
 from og_env.trust.fleet import Fleet, Types, node_types
-from og_env.trust.model import HOURS_PER_YEAR, Floats, Ints, sums_by
 
 SMALLEST_STATE = 1e-17
+"""Probability below which a state is left out."""
 MAX_STATES = 20_000
+"""Number of states up to which they are enumerated."""
 MIN_SAMPLES, MAX_SAMPLES = 2048, 16_384
+"""Fewest and most samples where the caller does not say how many."""
 SAMPLED_WORK = 30_000_000
-"""samples times groups of nodes, about a second"""
+"""Samples times types of nodes that sampling may touch, which takes about a second."""
 VOTES_DRAWN = 5_000_000
-"""in all states together, and at least live.MIN_DRAWS times all nodes in each that is not settled"""
+"""Votes drawn in all states together, but at least `live_weight.MIN_DRAWS` draws in each that bounds do not settle."""
 BLOCK_ENTRIES = 2_000_000
-"""up-probabilities [states, nodes] held at once"""
+"""Number of up-probabilities [states, voters] that are held at once."""
 
 Method = Literal["enumeration", "sampling"]
 
 
 class Outage(NamedTuple):
+    """Expected downtime of the quorum of a fleet of N nodes."""
+
     hours_per_year: float
-    """expected time without quorum"""
+    """expected hours a year without quorum"""
     standard_error: float
-    """of hours_per_year; 0 where everything was enumerated"""
+    """standard error of `hours_per_year`; 0 where all states were enumerated and no votes drawn"""
     hours_without: Floats
-    """[N] the same for the fleet without each node"""
+    """float64 [N] expected hours a year without quorum of the fleet without each node"""
     method: Method
+    """how the states of active shocks were summed"""
     truncation: float
-    """hours per year that states left out could add at most"""
+    """hours a year that the states left out could add at most"""
 
 
 class Shocks(NamedTuple):
-    """Shared domains that can fail; D domains, G types."""
+    """The D domains that two nodes or more share and that can fail, in a fleet with G types of nodes."""
 
     load: Floats
-    """[D] mean number of active shocks"""
+    """float64 [D] mean number of active shocks"""
     kind: Ints
-    """[D]"""
+    """int64 [D] index of the domain's kind in `Fleet.kinds`"""
     number: Ints
-    """[D] index within the kind"""
+    """int64 [D] index of the domain within its kind"""
     share: Floats
-    """[D] share of the weight that a shock hits on average"""
+    """float64 [D] share of the weight that a shock hits on average"""
     own: Floats
-    """[G] probability that what is not shared is up"""
+    """float64 [G] probability that everything that a node of the type shares with nobody is up"""
 
 
 class States(NamedTuple):
-    """States of active shocks with their probabilities; S states, at most J active (domain, active) entries in each."""
+    """S states of active shocks with their probabilities; in a state at most J domains have active shocks."""
 
     probability: Floats
-    """[S] weights that sum to about the probability of all of them"""
+    """float64 [S] probability, or for sampled states a weight, so that the sum is the probability of all states"""
     domain: Ints
-    """[S, J] -1 where a state has fewer"""
+    """int64 [S, J] domains with active shocks, -1 where a state has fewer than J"""
     active: Ints
-    """[S, J] shocks of it that are active"""
+    """int64 [S, J] number of active shocks of each of these domains"""
 
 
 def quorum_outage(fleet: Fleet, *, method: Method | None = None, samples: int | None = None, seed: int = 0) -> Outage:
-    """Expected hours a year without quorum; `method` None enumerates where feasible and samples elsewhere."""
+    """Expected hours a year without quorum, of the fleet and of the fleet without each node.
+
+    `method` None enumerates the states where they are at most MAX_STATES and samples elsewhere. Raises ValueError if
+    enumeration is asked for and there are more states.
+    """
     types = node_types(fleet)
     shocks = shared_shocks(fleet, types)
     rng = np.random.default_rng(seed)
@@ -99,7 +110,7 @@ def quorum_outage(fleet: Fleet, *, method: Method | None = None, samples: int | 
 
 
 def shared_shocks(fleet: Fleet, types: Types) -> Shocks:
-    """Domains with two members or more, and the up-probability of everything else."""
+    """The domains that two nodes or more share and that can fail, and the probability that everything else is up."""
     risk = types.load * types.hit
     mass = sums_by(types.of_node, fleet.weight, len(types.size)) / fleet.weight.sum()
     shared = np.zeros_like(risk, bool)
@@ -126,7 +137,7 @@ def shared_shocks(fleet: Fleet, types: Types) -> Shocks:
 
 
 def enumerate_states(load: Floats, max_states: int) -> States | None:
-    """All states with a probability above SMALLEST_STATE, or None if they are more than `max_states`."""
+    """All states of domains with loads [D] that are likelier than SMALLEST_STATE; None if more than `max_states`."""
     probability = np.array([1.0])
     domain = np.zeros((1, 0), np.int64)
     count = np.zeros((1, 0), np.int64)
@@ -151,13 +162,14 @@ def enumerate_states(load: Floats, max_states: int) -> States | None:
 
 
 def _none_or_one(shocks: Shocks) -> States:
+    """The states with no active shock or with one."""
     quiet = np.exp(-shocks.load.sum())
     domain = np.arange(-1, len(shocks.load))[:, None]
     return States(quiet * np.concatenate([[1.0], shocks.load]), domain, (domain >= 0).astype(np.int64))
 
 
 def _two_or_more(shocks: Shocks, samples: int, rng: np.random.Generator) -> States:
-    """Samples of two or more active shocks; their weights average to the probability of that."""
+    """Sampled states with two or more active shocks; their weights sum to about the probability of two or more."""
     total = float(shocks.load.sum())
     if total == 0:
         none = np.full((samples, 1), -1)
@@ -172,13 +184,13 @@ def _two_or_more(shocks: Shocks, samples: int, rng: np.random.Generator) -> Stat
         rng.choice(len(plain), (samples, size.max()), p=tilted),
         rng.choice(len(plain), (samples, size.max()), p=plain),
     )
-    used = np.arange(size.max()) < size[:, None]
+    used: NDArray[np.bool_] = np.arange(int(size.max())) < size[:, None]
     ratio = np.prod(np.where(used, tilted[drawn] / plain[drawn], 1.0), axis=1)
     return States(many / (0.5 + 0.5 * ratio) / samples, np.where(used, drawn, -1), used.astype(np.int64))
 
 
 def _distinct(states: States) -> tuple[States, Ints]:
-    """Each state once, with the probability of all its samples, and the state of each sample."""
+    """Each sampled state once, with the weight of all its samples, and the index of each sample's state."""
     key = np.sort(states.domain, axis=1)
     domain, of_sample = np.unique(key, axis=0, return_inverse=True)
     of_sample = of_sample.ravel()
@@ -186,31 +198,34 @@ def _distinct(states: States) -> tuple[States, Ints]:
 
 
 def _truncated_poisson(mean: float, samples: int, rng: np.random.Generator) -> tuple[Ints, float]:
-    """Poisson numbers given that they are 2 or more, stratified, and the probability of that."""
+    """Stratified Poisson numbers [samples] given that they are 2 or more, and the probability that one is."""
     top = int(mean + 12 * np.sqrt(mean) + 30)
     terms = np.empty(top + 1)
     terms[0] = 1.0
     for n in range(1, top + 1):
         terms[n] = terms[n - 1] * mean / n
     terms *= np.exp(-mean)
-    tail = np.cumsum(terms[2:])
-    places = rng.permutation((np.arange(samples) + rng.random(samples)) / samples)
-    size = 2 + np.searchsorted(tail, places * tail[-1], side="right")
-    return np.minimum(size, top), float(tail[-1])
+    tail: Floats = np.cumsum(terms[2:])
+    places: Floats = rng.permutation((np.arange(samples) + rng.random(samples)) / samples)
+    size = np.searchsorted(tail, places * tail[-1], side="right")
+    return np.minimum(size + 2, top), float(tail[-1])
 
 
 class _Total(NamedTuple):
+    """Probability of no quorum, summed over states."""
+
     mean: float
+    """probability of one of the states and no quorum"""
     variance: float
-    """of drawing inside the states"""
+    """variance of `mean` from drawing votes inside the states"""
     without: Floats
-    """[N]"""
+    """float64 [N] probability of one of the states and no quorum in the fleet without each node"""
     by_state: Floats
-    """[S] probability of no quorum in each"""
+    """float64 [S] probability of no quorum in each state"""
 
 
 def _sum(fleet: Fleet, types: Types, shocks: Shocks, states: States, rng: np.random.Generator) -> _Total:
-    """Add up the states, a block at a time."""
+    """Sum the probability of no quorum over the states, a block of states at a time."""
     voters = live_weight.voters(fleet.weight, types.of_node)
     block = max(1, BLOCK_ENTRIES // len(voters.weight))
     by_state = np.zeros(len(states.probability))
@@ -229,7 +244,7 @@ def _sum(fleet: Fleet, types: Types, shocks: Shocks, states: States, rng: np.ran
 
 
 def _up_probability(types: Types, shocks: Shocks, domain: Ints, count: Ints) -> Floats:
-    """[S, G] probability of being up given the active shocks [S, J]."""
+    """Probability [S, G] that a node of each type is up, given `count` [S, J] active shocks of the domains [S, J]."""
     up = np.tile(shocks.own, (len(domain), 1))
     for state, slot in zip(*np.nonzero(count), strict=True):
         d = domain[state, slot]
@@ -240,5 +255,6 @@ def _up_probability(types: Types, shocks: Shocks, domain: Ints, count: Ints) -> 
 
 
 def _outage(mean: float, variance: float, without: Floats, method: Method, truncation: float) -> Outage:
+    """The probabilities of no quorum as hours a year."""
     hours = HOURS_PER_YEAR
     return Outage(hours * mean, hours * float(np.sqrt(variance)), hours * without, method, truncation)

@@ -1,4 +1,4 @@
-"""Does the quorum survive when any one dependency breaks, or any two? By weight, exactly.
+"""Survival of the quorum when the worst one dependency (N-1) or the worst two (N-2) break, by weight and exactly.
 
 Broken means that every node on the dependency stops voting, whatever the hit probability: the worst case, not the usual one.
 The quorum holds while the live weight is more than two thirds of all weight; for n equal nodes that is
@@ -10,64 +10,77 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from og_env.trust.failure_correlation import Floats, Ints, sums_by
 from og_env.trust.fleet import PRIVATE, SITE, Fleet
-from og_env.trust.model import Floats, Ints
 
 QUORUM = 2 / 3
+"""Share of the weight that the live weight must exceed."""
 TOLERANCE = 1e-9
-"""relative; live weight within it of the threshold counts as equal to it, which is not enough"""
+"""Relative difference within which live weight counts as equal to the threshold, which is not enough."""
 
 
 class Domain(NamedTuple):
+    """A dependency and the weight of the nodes that depend on it."""
+
     kind: str
+    """label of its kind"""
     name: str
+    """name of the domain, or of the node for a single node's own machine"""
     weight: float
+    """weight of the nodes that depend on it"""
 
 
 class Survival(NamedTuple):
+    """N-1 and N-2 of a fleet's quorum."""
+
     worst: Domain
     """the dependency that carries most weight"""
     worst_pair: tuple[Domain, Domain]
-    """the two that together carry most; a node on both counts once"""
+    """the two dependencies that together carry most weight, where a node on both counts once"""
     n1_live: float
-    """share of the weight that votes without the worst one"""
+    """share of the weight that votes when the worst dependency is broken"""
     n2_live: float
-    """share without the worst pair"""
+    """share of the weight that votes when the worst pair is broken"""
     n1_survives: bool
+    """whether the quorum survives the worst dependency"""
     n2_survives: bool
+    """whether the quorum survives the worst pair"""
 
 
 class DomainTable(NamedTuple):
-    """Every domain of the fleet, heaviest first; D domains."""
+    """The D domains of a fleet, single nodes' own machines included, the heaviest first."""
 
     kind: Ints
-    """[D] index of the kind"""
+    """int64 [D] index of the kind"""
     number: Ints
-    """[D] index within the kind; for a private machine the node's position, counted from the end of the shared ones"""
+    """int64 [D] index within the kind; for a single node's machine its position plus the number of shared ones"""
     weight: Floats
-    """[D]"""
+    """float64 [D] weight of the nodes on each domain"""
     codes: Ints
-    """[N, K] like `Fleet.domain`, private machines numbered"""
+    """int64 [N, K] `Fleet.domain`, with the numbers of the single nodes' machines in place of PRIVATE"""
 
 
-def has_quorum(live: Floats, total: Floats | float) -> np.ndarray:
-    """Whether live weight [...] is a quorum of the total."""
+def has_quorum(live: Floats, total: Floats | float) -> NDArray[np.bool_]:
+    """Whether the live weight [...] is a quorum of the total, bool [...]."""
     return live > QUORUM * np.asarray(total) * (1 + TOLERANCE)
 
 
 def domain_table(fleet: Fleet) -> DomainTable:
-    """All domains with their weight: shared ones of every kind and every node's own machine."""
+    """All domains with their weight: those that nodes share, of every kind, and every node's own machine."""
     codes = fleet.domain.copy()
     site = fleet.kinds.index(SITE)
     private = codes[:, site] == PRIVATE
     codes[private, site] = len(fleet.names[site]) + np.flatnonzero(private)
-    kinds, indices, weights = [], [], []
+    kinds: list[Ints] = []
+    indices: list[Ints] = []
+    weights: list[Floats] = []
     for k in range(len(fleet.kinds)):
         present, place = np.unique(codes[:, k], return_inverse=True)
-        held = np.bincount(place.ravel(), weights=fleet.weight)
+        held = sums_by(place.ravel(), fleet.weight)
         real = present >= 0
-        kinds.append(np.full(real.sum(), k))
+        kinds.append(np.full(int(real.sum()), k))
         indices.append(present[real])
         weights.append(held[real])
     weight = np.concatenate(weights)
@@ -76,7 +89,7 @@ def domain_table(fleet: Fleet) -> DomainTable:
 
 
 def survival(fleet: Fleet) -> Survival:
-    """N-1 and N-2 over all dependencies."""
+    """N-1 and N-2 of the quorum over all dependencies of the fleet."""
     table = domain_table(fleet)
     total = float(fleet.weight.sum())
     first, second, lost_pair = _worst_pair(fleet, table, total)
@@ -93,9 +106,9 @@ def survival(fleet: Fleet) -> Survival:
 
 
 def n1_live_without(fleet: Fleet) -> Floats:
-    """[N] share of the remaining weight that survives the worst single dependency once a node has left; 0 with one node."""
+    """Share [N] of the remaining weight that survives the worst dependency once each node has left; 0 for one node."""
     table = domain_table(fleet)
-    n, k = table.codes.shape
+    n, k = len(fleet.nodes), len(fleet.kinds)
     weight, total = fleet.weight, fleet.weight.sum()
     lost = np.zeros(n)
     pending = np.arange(n)
@@ -111,9 +124,9 @@ def n1_live_without(fleet: Fleet) -> Floats:
 
 
 def _worst_pair(fleet: Fleet, table: DomainTable, total: float) -> tuple[int, int, float]:
-    """Positions of the two domains with the heaviest union, and that weight; one domain twice where there is only one.
+    """Positions of the two domains with the heaviest union, and its weight; one domain twice if no second adds any.
 
-    A pair weighs at most the sum of both, so heaviest first the search ends when the next sum cannot win.
+    A pair weighs at most the sum of both, so the search goes from heavy to light and ends when the next sum cannot win.
     """
     best = (0, 0, float(table.weight[0]))
     for a in range(len(table.weight) - 1):
@@ -135,6 +148,7 @@ def _worst_pair(fleet: Fleet, table: DomainTable, total: float) -> tuple[int, in
 
 
 def _name(fleet: Fleet, table: DomainTable, position: int) -> Domain:
+    """The domain at a position of the table, with its names."""
     kind, index = int(table.kind[position]), int(table.number[position])
     shared = len(fleet.names[kind])
     name = fleet.names[kind][index] if index < shared else fleet.nodes[index - shared]

@@ -1,4 +1,4 @@
-"""A moment as a compact table for a terminal."""
+"""The table of a moment: its clock, metrics, sites and regions as text for a terminal."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED
 from og_env.render.view import MapView
 
 WIDTH = 100
+"""Characters of a line."""
 MAX_SITES = 32
-"""larger fleets show the sites in trouble and those with most traffic"""
+"""Number of sites that are shown; of a larger fleet these are sites in trouble and those with most traffic."""
 STATES = ((DOWN, "DOWN"), (FROZEN, "FROZEN"), (UNTRUSTED, "UNTRUSTED"), (SLOW, "SLOW"))
 ROLE_LETTERS = "VSG"
 
 
 def table(view: MapView) -> str:
-    """Head line, metrics, one line a site, and which gateway each region uses."""
+    """The text of a moment: head line, metrics, one line for each site, and the gateway that each region uses."""
     lines = [clock(view), *_wrapped([f"{name} {value}" for name, value in figures(view)], "   ")]
     name_width = min(max(map(len, view.site_names), default=4), 40)
     lines.append(f"{'site':{name_width}}  {'state':9}  roles  warm  load  traffic")
@@ -41,13 +42,13 @@ def table(view: MapView) -> str:
 
 
 def clock(view: MapView) -> str:
-    """Scenario, step and time of day."""
+    """The line with scenario, step and time of day."""
     minutes = round(view.hour_utc * 60) % 1440
     return f"{view.scenario}   step {view.step} of {view.steps}   {minutes // 60:02d}:{minutes % 60:02d} UTC"
 
 
 def figures(view: MapView) -> list[tuple[str, str]]:
-    """The metrics that a glance needs, as (name, value with unit); those that the view lacks are left out."""
+    """The main metrics as pairs of a name and a value with its unit, without those that the view lacks."""
     shown = (
         ("served", "served_share", lambda x: f"{x:.1%}"),
         ("verified", "verified_share", lambda x: f"{x:.1%}"),
@@ -65,7 +66,7 @@ def figures(view: MapView) -> list[tuple[str, str]]:
 
 
 def state_word(status: int) -> str:
-    """The worst of a site's states; `+` says that there are more."""
+    """The worst of a site's states, followed by `+` if it has more."""
     words = [word for bit, word in STATES if status & bit]
     return words[0] + ("+" if len(words) > 1 else "") if words else "ok"
 
@@ -77,6 +78,7 @@ def _wrapped(entries: list[str], between: str) -> list[str]:
 
 
 def _shown(view: MapView) -> list[int]:
+    """Positions of the sites that are shown."""
     busiest = np.argsort(-view.share, kind="stable")
     if len(busiest) <= MAX_SITES:
         return sorted(busiest.tolist())

@@ -1,4 +1,4 @@
-"""What each node adds: leave-one-out exactly, and its Shapley value in the game whose value is n_eff."""
+"""Marginal contribution of each node to n_eff: exactly, when it alone is left out, and as its Shapley value."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ from typing import NamedTuple
 
 import numpy as np
 
+from og_env.trust.failure_correlation import Floats, Ints, correlation_matrix
 from og_env.trust.fleet import Fleet, dense
-from og_env.trust.model import Floats, Ints, correlation_matrix
-from og_env.trust.overlap import Pairs, pair_sums, prefix_n_eff
+from og_env.trust.pair_sums import Pairs, pair_sums, prefix_n_eff
 
 EXACT_NODES = 12
-"""fleets up to this size get every coalition"""
+"""Number of nodes up to which a Shapley value is the exact mean over all coalitions."""
 DENSE_NODES = 256
-"""fleets up to this size get a matrix of pairs, which is faster there"""
+"""Number of nodes up to which permutations use a matrix of all pairs, which is faster there."""
 WORK = 20_000_000
-"""pair terms that permutation sampling may touch, about a second"""
+"""Pair terms that permutation sampling may touch, which takes about a second."""
 MIN_ROUNDS, MAX_ROUNDS = 4, 1000
+"""Fewest and most rounds of permutation sampling where the caller does not say how many."""
 
 
 class Shapley(NamedTuple):
+    """Shapley values of N nodes in the game in which the value of a set of nodes is its n_eff."""
+
     value: Floats
-    """[N] sums to n_eff of the fleet"""
+    """float64 [N] Shapley value of each node; they sum to n_eff of the fleet"""
     standard_error: Floats
-    """[N] 0 where every coalition was counted"""
+    """float64 [N] standard error of `value`, 0 where every coalition was counted"""
     permutations: int
-    """0 where every coalition was counted"""
+    """number of permutations that were drawn, 0 where every coalition was counted"""
 
 
 def leave_one_out(fleet: Fleet, shared: Pairs) -> Floats:
-    """[N] n_eff with the node minus n_eff without it; negative where the node lowers it."""
+    """n_eff of the fleet minus n_eff without each node [N], from `shared = pairs(fleet)`; below 0 if the node lowers it."""
     weight = fleet.weight
     mass = weight * shared.scale[shared.types.of_node]
     with_others = mass * pair_sums(shared, mass)
@@ -46,11 +49,14 @@ def leave_one_out(fleet: Fleet, shared: Pairs) -> Floats:
 
 
 def shapley(fleet: Fleet, shared: Pairs, *, rounds: int | None = None, seed: int = 0) -> Shapley:
-    """Mean gain of n_eff over the orders in which the fleet can be built (Shapley 1953; Castro et al. 2009).
+    """Shapley value of each node: the mean gain of n_eff when it joins, over all orders of building the fleet.
 
     Fleets up to EXACT_NODES count every coalition unless `rounds` is given. A round is a random permutation and its reverse;
     nodes of one signature and weight have one value, the mean over them. The permutations depend on `seed` and the number
-    of nodes alone, so two fleets of one size are compared on common random numbers.
+    of nodes alone, so two fleets of one size are compared on common random numbers. `shared` is `pairs(fleet)`. Raises
+    ValueError for fewer than 2 rounds, which give no standard error.
+
+    References: Shapley 1953; Castro, Gomez and Tejada 2009 (sampling of permutations).
     """
     if rounds is None and len(fleet.nodes) <= EXACT_NODES:
         return Shapley(_every_coalition(fleet), np.zeros(len(fleet.nodes)), 0)
@@ -74,7 +80,7 @@ def shapley(fleet: Fleet, shared: Pairs, *, rounds: int | None = None, seed: int
 
 
 def _players(fleet: Fleet, shared: Pairs) -> tuple[Ints, Ints]:
-    """([N] player of each node, [P] nodes of each player): nodes that nothing tells apart."""
+    """The player of each node [N] and the nodes of each player [P]; the nodes of a player are alike in all respects."""
     values, rank = np.unique(fleet.weight, return_inverse=True)
     joint = shared.types.of_node * len(values) + rank.ravel()
     _, player, size = np.unique(joint, return_inverse=True, return_counts=True)
@@ -82,7 +88,7 @@ def _players(fleet: Fleet, shared: Pairs) -> tuple[Ints, Ints]:
 
 
 def _terms(fleet: Fleet, shared: Pairs) -> int:
-    """Pair terms that one permutation touches."""
+    """Number of pair terms that one permutation touches."""
     n = len(fleet.nodes)
     if n <= DENSE_NODES:
         return n * n
@@ -90,7 +96,7 @@ def _terms(fleet: Fleet, shared: Pairs) -> int:
 
 
 def _growth(fleet: Fleet, shared: Pairs) -> Callable[[Ints], Floats]:
-    """n_eff of the first 1, 2, ... nodes, as a function of their order [N]."""
+    """The function from an order [N] of the nodes to n_eff [N] of the first 1, 2, ... of them."""
     if len(fleet.nodes) > DENSE_NODES:
         return functools.partial(prefix_n_eff, fleet, shared)
     terms = correlation_matrix(*dense(fleet)) * np.outer(fleet.weight, fleet.weight)
@@ -105,19 +111,19 @@ def _growth(fleet: Fleet, shared: Pairs) -> Callable[[Ints], Floats]:
 
 
 def _gains(growth: Callable[[Ints], Floats], order: Ints) -> Floats:
-    """[N] by node, what n_eff grows by when the node joins those before it."""
+    """Growth of n_eff when each node [N] joins those before it in the order."""
     gain = np.empty(len(order))
     gain[order] = np.diff(growth(order), prepend=0.0)
     return gain
 
 
 def _every_coalition(fleet: Fleet) -> Floats:
-    """[N] Shapley values from n_eff of all 2^N coalitions."""
+    """Shapley values [N] from n_eff of all 2^N coalitions."""
     n = len(fleet.nodes)
-    member = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+    member = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1
     weight = member * fleet.weight
     spread = np.einsum("ci,ij,cj->c", weight, correlation_matrix(*dense(fleet)), weight, optimize=True)
-    value = np.divide(weight.sum(axis=1) ** 2, spread, out=np.zeros(2**n), where=spread > 0)
+    value = np.divide(weight.sum(axis=1) ** 2, spread, out=np.zeros(1 << n), where=spread > 0)
     others = member.sum(axis=1)
     orders = np.array([math.factorial(k) * math.factorial(n - 1 - k) for k in range(n)]) / math.factorial(n)
     result = np.empty(n)

@@ -1,4 +1,4 @@
-"""The common-shock model in closed form: availability, correlation and effective number of nodes.
+"""Availability, failure correlation and effective independent nodes (n_eff) in closed form, by the common-shock model.
 
 Every dependency (fault domain) d has a Poisson clock. A shock hits each member i on its own with probability p_id and keeps
 the struck members down until it is over. The number of active shocks of d is then Poisson with mean
@@ -26,16 +26,16 @@ from og_env.scenario.specs import Effect, FailureKind
 
 HOURS_PER_YEAR = 8760.0
 COUNTED_EFFECTS: tuple[Effect, ...] = ("DOWN", "UNTRUSTED")
-"""effects after which a node's vote is missing; a FROZEN or SLOW node goes on voting"""
+"""Effects after which a node's vote is missing; a FROZEN or SLOW node goes on voting."""
 FACILITATOR_H = 0.5
-"""a registry's entries are dropped this long after its heartbeats stop (1800 s): its FROZEN clients are DOWN then"""
+"""A registry drops an entry 1800 s after its last heartbeat, so its FROZEN clients are DOWN after this many hours."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
 def sums_by(group: Ints, value: Floats, groups: int = 0) -> Floats:
-    """[max(groups, largest group + 1)] sum of the values [m] in each group [m]."""
+    """Sums of values [m] by their group [m], float64 [G] with G the larger of `groups` and the largest group + 1."""
     return np.bincount(group, weights=value, minlength=groups).astype(float, copy=False)
 
 
@@ -47,9 +47,10 @@ def mixture_mean_h(
     heavy_weight: float,
     until_h: float = math.inf,
 ) -> float:
-    """Mean of min(D, until_h), hours, of a mixture of two lognormals D.
+    """Mean of min(D, until_h) in hours, where the duration D is a mixture of two lognormals.
 
-    Each part is m exp(s^2 / 2) Phi(z - s) + u (1 - Phi(z)) with z = log(u / m) / s, and m exp(s^2 / 2) without a limit u.
+    Each part contributes m exp(s^2 / 2) Phi(z - s) + u (1 - Phi(z)) with z = log(u / m) / s, where m is its median, s
+    its sigma and u the limit; without a limit it contributes m exp(s^2 / 2).
     """
     ordinary = _lognormal_mean_h(median_h, sigma, until_h)
     heavy = _lognormal_mean_h(heavy_median_h, heavy_sigma, until_h)
@@ -57,15 +58,15 @@ def mixture_mean_h(
 
 
 def mean_duration_h(kind: FailureKind, until_h: float = math.inf) -> float:
-    """Mean duration of a shock, hours, those beyond `until_h` counted up to it; see `mixture_mean_h`."""
+    """Mean duration of a shock in hours; longer ones than `until_h` count as that long (see `mixture_mean_h`)."""
     heavy = (kind.heavy_duration_h, kind.heavy_duration_sigma, kind.heavy_weight)
     return mixture_mean_h(kind.duration_h, kind.duration_sigma, *heavy, until_h)
 
 
 def hours_in(kind: FailureKind, effect: Effect) -> float:
-    """Mean time that a shock of a domain keeps the members that it hits in one effect.
+    """Mean hours for which a shock of a domain keeps the members that it hits in one effect.
 
-    A registry's shock, drawn DOWN or FROZEN, is FROZEN for FACILITATOR_H and DOWN from then on.
+    A shock of a registry, whether drawn as DOWN or as FROZEN, is FROZEN for FACILITATOR_H and DOWN from then on.
     """
     mean_h = mean_duration_h(kind)
     if kind.kind == "facilitator" and effect in ("DOWN", "FROZEN"):
@@ -76,11 +77,12 @@ def hours_in(kind: FailureKind, effect: Effect) -> float:
 
 
 def active_shocks(kind: FailureKind, effects: Collection[Effect] = COUNTED_EFFECTS) -> float:
-    """Mean number of shocks of one domain that are active at a moment and have one of `effects`."""
+    """Mean number of shocks of one domain that are active at a moment and have one of the `effects`."""
     return kind.rate_per_year / HOURS_PER_YEAR * sum(hours_in(kind, effect) for effect in effects)
 
 
 def _lognormal_mean_h(median_h: float, sigma: float, until_h: float) -> float:
+    """Mean of min(D, until_h) in hours, where D is lognormal."""
     if until_h == math.inf:
         return median_h * math.exp(sigma**2 / 2)
     if sigma == 0 or until_h <= 0:
@@ -91,16 +93,16 @@ def _lognormal_mean_h(median_h: float, sigma: float, until_h: float) -> float:
 
 
 def availability(load: ArrayLike, hit: ArrayLike) -> Floats:
-    """Stationary probability of being up, exp(-sum load hit), over the last axis: [..., D], [..., D] -> [...]."""
+    """Stationary probability of being up, exp(-sum_d load_d hit_d), [...] from loads [..., D] and hits [..., D]."""
     active: Floats = np.asarray(np.sum(np.asarray(load, float) * np.asarray(hit, float), axis=-1))
     return np.exp(-active)
 
 
 def correlation_matrix(hit: ArrayLike, load: ArrayLike) -> Floats:
-    """Correlation of the up indicators, [N, D] hit probabilities and [D] active shocks -> [N, N].
+    """Correlations of the up indicators, float64 [N, N], from hit probabilities [N, D] and active shocks [D].
 
     A node that is not a member of a domain has hit probability 0 there. Nodes that are always up or always down
-    correlate with nobody.
+    correlate with nobody. Raises ValueError for arrays of other shapes and for values out of range.
     """
     hit = np.asarray(hit, float)
     load = np.asarray(load, float)
@@ -120,10 +122,10 @@ def correlation_matrix(hit: ArrayLike, load: ArrayLike) -> Floats:
 
 
 def joint_down(hit: ArrayLike, load: ArrayLike) -> Floats:
-    """Share of time that both of two nodes are down, [N, D] hit probabilities and [D] active shocks -> [N, N].
+    """Share of time in which two nodes are both down, [N, N], from hit probabilities [N, D] and active shocks [D].
 
-    P(i and j down) = 1 - exp(-x_i) - exp(-x_j) + exp(-x_i - x_j + s_ij) with s_ij = sum_d load_d p_id p_jd; on the
-    diagonal P(i down).
+    P(i and j down) = 1 - exp(-x_i) - exp(-x_j) + exp(-x_i - x_j + s_ij) with s_ij = sum_d load_d p_id p_jd. The
+    diagonal holds P(i down).
     """
     hit, load = np.asarray(hit, float), np.asarray(load, float)
     own = hit @ load
@@ -134,7 +136,7 @@ def joint_down(hit: ArrayLike, load: ArrayLike) -> Floats:
 
 
 def n_eff(weights: ArrayLike, rho: ArrayLike) -> Floats:
-    """Effective number of independent nodes, [..., N] weights and [N, N] correlations -> [...]; 0 without weight."""
+    """Effective independent nodes [...] from weights [..., N] and correlations [N, N]; 0 where all weights are 0."""
     weights = np.asarray(weights, float)
     spread = np.einsum("...i,ij,...j->...", weights, np.asarray(rho, float), weights, optimize=True)
     total = weights.sum(axis=-1) ** 2

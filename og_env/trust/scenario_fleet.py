@@ -9,16 +9,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from og_env.scenario.specs import DomainSpec, Effect, FailureKind, FailureSpec, SiteSpec
+from og_env.trust.failure_correlation import COUNTED_EFFECTS
 from og_env.trust.fleet import PRIVATE, SITE, FailureOf, Fleet, build_fleet
-from og_env.trust.model import COUNTED_EFFECTS
 
 DAYS_PER_YEAR = 365.0
 CONTROL_PLANES = ("region", "provider")
-"""kinds whose FROZEN share a scenario can set"""
+"""Kinds of domains whose share of FROZEN shocks a scenario can set."""
 
 
 def site_columns(sites: Sequence[SiteSpec], domains: Sequence[DomainSpec] = ()) -> dict[str, list[str | None]]:
-    """Domain names [N] by label of the kind; a domain added by hand is a column of its own, labelled kind:name."""
+    """Columns [N] of domain names for `build_fleet`, by label of the kind.
+
+    A domain that the scenario adds by hand is a column of its own, labelled kind:name.
+    """
     columns: dict[str, list[str | None]] = {
         "facility": [site.facility or None for site in sites],
         "region": [f"{site.provider}/{site.region}" for site in sites],
@@ -47,9 +50,10 @@ def fleet_of_scenario(
     weight: ArrayLike | None = None,
     effects: Collection[Effect] = COUNTED_EFFECTS,
 ) -> Fleet:
-    """Sites as nodes; `failure_of` is the catalogue's, which the scenario's failure settings then change.
+    """The fleet whose nodes are the sites of a scenario.
 
-    The fragile regime is left out: it moves shocks in time and keeps their average rate.
+    `failure_of` gives the catalogue's failure parameters, which the scenario's failure settings then change. The
+    fragile regime is left out: it moves shocks in time and keeps their average rate.
     """
     columns = site_columns(sites, domains)
     count = Counter({SITE: len(sites)})
@@ -75,9 +79,9 @@ def fleet_of_scenario(
 
 
 def with_present_kinds(failures: FailureSpec, count: Mapping[str, int]) -> FailureSpec:
-    """Shares of shocks over the kinds that a fleet has: those of absent kinds go to the others in proportion.
+    """Failure settings in which the shares of shocks of absent kinds go to the kinds that a fleet has, in proportion.
 
-    `count` gives the number of domains by kind.
+    `count` gives the number of the fleet's domains by kind.
     """
     if failures.shocks_per_day is None:
         return failures
@@ -90,7 +94,10 @@ def with_present_kinds(failures: FailureSpec, count: Mapping[str, int]) -> Failu
 
 
 def scenario_kind(kind: FailureKind | None, failures: FailureSpec, domains: int) -> FailureKind | None:
-    """Parameters of one of the `domains` domains of a kind as the scenario's settings change them."""
+    """Failure parameters of one of the `domains` domains of a kind, as the scenario's settings change them.
+
+    They are None for a kind without parameters and where the scenario draws no outages.
+    """
     if kind is None or failures.process == "none":
         return None
     rate = kind.rate_per_year * failures.intensity

@@ -1,12 +1,12 @@
-"""Sums over all pairs of nodes without a matrix of pairs.
+"""Sums over all pairs of nodes, and n_eff from them, without a matrix of pairs: linear in the number of nodes.
 
 With s_ij the shared active shocks of two nodes, expm1(s_ij) expands into a sum over the non-empty sets T of kinds in
 which both stand on the same domain:
 
     exp(sum_k s_ij^k) - 1 = sum over T of prod_{k in T} expm1(s_ij^k),
 
-so that sum_j m_j expm1(s_ij) is, for each T, one sum over the class of nodes that share all of T: exact, and linear in the
-number of nodes. `overlaps` lists the classes of every T once; nodes that share T with nobody are dropped on the way down.
+so that sum_j m_j expm1(s_ij) is, for each T, one sum over the class of nodes that share all of T. This is exact. `pairs`
+lists the classes of every T once and drops nodes that share T with nobody on the way down.
 """
 
 from __future__ import annotations
@@ -16,36 +16,41 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from og_env.trust.failure_correlation import Floats, Ints, sums_by
 from og_env.trust.fleet import Fleet, Types, node_types
-from og_env.trust.model import Floats, Ints, sums_by
 
 
 class Overlap(NamedTuple):
-    """One set T of kinds, as seen by sources with one profile of hit probabilities; m types take part."""
+    """The classes of nodes that share all domains in one set T of kinds, with m types of nodes among them.
+
+    The factors hold for pairs whose first node, the source, has a given profile of hit probabilities.
+    """
 
     types: Ints
-    """[m] types that share all of T with another node"""
+    """int64 [m] types that share all of T with another node"""
     group: Ints
-    """[m] class of each of them"""
+    """int64 [m] class of each of these types"""
     factor: Floats
-    """[m] prod_{k in T} expm1(load_k hit_k source_hit_k)"""
+    """float64 [m] prod_{k in T} expm1(load_k hit_k source_hit_k) of each of these types"""
     source: NDArray[np.bool_]
-    """[m] whether the type has the sources' profile"""
+    """bool [m] whether the type itself has the source's profile"""
 
 
 class Pairs(NamedTuple):
-    """What every sum over pairs needs; N nodes, G types."""
+    """The figures of a fleet with G types of nodes that every sum over pairs uses."""
 
     types: Types
+    """groups of equal nodes"""
     overlaps: tuple[Overlap, ...]
+    """classes of nodes with shared domains, for every set of kinds and every profile"""
     scale: Floats
-    """[G] 1 / sqrt(expm1(x)), x the active shocks on a node of the type; 0 where nothing ever fails"""
+    """float64 [G] 1 / sqrt(expm1(x)) with x the active shocks on a node of the type; 0 where it never fails"""
     self_factor: Floats
-    """[G] what the overlaps count for the pair of a node with itself"""
+    """float64 [G] the term of the overlaps for the pair of a node with itself"""
 
 
 def pairs(fleet: Fleet) -> Pairs:
-    """The overlaps of a fleet."""
+    """The overlaps of a fleet, from which the other functions compute."""
     types = node_types(fleet)
     found: list[Overlap] = []
     for profile in range(len(types.profiles)):
@@ -89,7 +94,7 @@ def _descend(
 
 
 def type_sums(shared: Pairs, mass: Floats) -> Floats:
-    """[G] sum over all nodes j of mass_j expm1(s_gj), from the mass [G] of every type; only for nodes that share something."""
+    """Sum [G] of mass_j expm1(s_gj) over all nodes j, from the mass [G] of the nodes of each type together."""
     total = np.zeros(len(mass))
     for overlap in shared.overlaps:
         inside = sums_by(overlap.group, mass[overlap.types] * overlap.source)
@@ -98,14 +103,14 @@ def type_sums(shared: Pairs, mass: Floats) -> Floats:
 
 
 def pair_sums(shared: Pairs, mass: Floats) -> Floats:
-    """[N] sum over the other nodes j of mass_j expm1(s_ij), from the mass [N] of every node."""
+    """Sum [N] of mass_j expm1(s_ij) over the other nodes j, from the mass [N] of each node."""
     of_node = shared.types.of_node
     of_type = sums_by(of_node, mass, len(shared.types.size))
     return type_sums(shared, of_type)[of_node] - mass * shared.self_factor[of_node]
 
 
 def prefix_pair_sums(shared: Pairs, mass: Floats, order: Ints) -> Floats:
-    """[N] for each node of `order`, the sum of mass_j expm1(s_ij) over the nodes j before it."""
+    """Sum [N] of mass_j expm1(s_ij) over the nodes j before node i, for each node i in the order [N]."""
     types = shared.types.of_node[order]
     ordered_mass = mass[order]
     total = np.zeros(len(order))
@@ -130,7 +135,7 @@ def prefix_pair_sums(shared: Pairs, mass: Floats, order: Ints) -> Floats:
 
 
 def fleet_n_eff(fleet: Fleet, shared: Pairs | None = None) -> float:
-    """(sum w)^2 / sum_ij w_i rho_ij w_j of the whole fleet."""
+    """Effective independent nodes of the whole fleet, (sum_i w_i)^2 / sum_ij w_i rho_ij w_j."""
     shared = shared or pairs(fleet)
     mass = fleet.weight * shared.scale[shared.types.of_node]
     spread = np.sum(fleet.weight**2) + np.sum(mass * pair_sums(shared, mass))
@@ -138,7 +143,7 @@ def fleet_n_eff(fleet: Fleet, shared: Pairs | None = None) -> float:
 
 
 def prefix_n_eff(fleet: Fleet, shared: Pairs, order: Ints) -> Floats:
-    """[N] n_eff of the first 1, 2, ... nodes of `order`; 0 while they have no weight."""
+    """n_eff [N] of the first 1, 2, ... nodes in the order [N]; 0 while they have no weight."""
     mass = fleet.weight * shared.scale[shared.types.of_node]
     added = fleet.weight[order] ** 2 + 2 * mass[order] * prefix_pair_sums(shared, mass, order)
     spread = np.cumsum(added)

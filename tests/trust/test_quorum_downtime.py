@@ -1,0 +1,71 @@
+"""Hours without quorum equal brute force, and sampling agrees with enumeration."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from og_env.trust import build_fleet, live_weight, quorum_downtime, quorum_outage
+from og_env.trust.quorum_downtime import enumerate_states
+from tests.cases.brute_force_trust import brute_hours
+from tests.cases.small_fleets import TABLE, fleets, large_fleet
+
+
+@settings(max_examples=20, deadline=None)
+@given(fleets(max_nodes=12))
+def test_quorum_probability_equals_brute_force_with_and_without_every_node(fleet):
+    outage = quorum_outage(fleet)
+    expected = brute_hours(fleet)
+    slack = 6 * outage.standard_error + outage.truncation + 1e-6 * expected + 1e-9
+    assert abs(outage.hours_per_year - expected) <= slack
+    if outage.method == "enumeration":
+        without = [brute_hours(fleet, without=i) for i in range(len(fleet.nodes))]
+        np.testing.assert_allclose(outage.hours_without, without, rtol=1e-6, atol=1e-9 + outage.truncation)
+
+
+def test_twelve_nodes_with_odd_weights_are_enumerated():
+    rng = np.random.default_rng(5)
+    columns = {kind: [f"d{i}" for i in rng.integers(0, 4, 12)] for kind in ("provider", "country")}
+    fleet = build_fleet(
+        [str(i) for i in range(12)], columns, lambda label, name: TABLE.get(label), weight=rng.random(12)
+    )
+    mild = fleet._replace(load=fleet.load / 20)
+    outage = quorum_outage(mild)
+    assert outage.method == "enumeration" and outage.standard_error == 0
+    assert outage.hours_per_year == pytest.approx(brute_hours(mild), rel=1e-6)
+
+
+def test_enumerated_states_carry_all_probability():
+    states = enumerate_states(np.array([0.01, 0.2, 0.003]), 20_000)
+    assert states is not None and states.probability.sum() == pytest.approx(1, abs=1e-14)
+    assert enumerate_states(np.full(60, 0.5), 1000) is None
+
+
+def test_sampling_agrees_with_enumeration():
+    fleet = large_fleet(scale=0.02)
+    exact = quorum_outage(fleet, method="enumeration")
+    assert exact.standard_error == 0 and exact.truncation < 1e-6
+    misses = []
+    for seed in range(8):
+        sampled = quorum_outage(fleet, method="sampling", samples=4096, seed=seed)
+        assert sampled.standard_error > 0
+        misses.append((sampled.hours_per_year - exact.hours_per_year) / sampled.standard_error)
+        np.testing.assert_allclose(sampled.hours_without, exact.hours_without, rtol=0.3)
+    # Mean of 8 standard normals beyond 4 / sqrt(8) by chance: 6e-5.
+    assert abs(np.mean(misses)) < 4 / math.sqrt(8)
+    assert np.max(np.abs(misses)) < 5
+
+
+def test_drawing_votes_agrees_with_the_distribution_of_sums(monkeypatch):
+    fleet = large_fleet(n=30, scale=0.05)
+    exact = quorum_outage(fleet, method="enumeration")
+    monkeypatch.setattr(live_weight, "MAX_NODES", 0)
+    monkeypatch.setattr(quorum_downtime, "VOTES_DRAWN", 2_000_000)
+    drawn = quorum_outage(fleet, method="enumeration")
+    assert 0 < drawn.standard_error < 0.1 * exact.hours_per_year
+    # Five standard errors: one run in 2 million misses by chance.
+    assert abs(drawn.hours_per_year - exact.hours_per_year) < 5 * drawn.standard_error
+    np.testing.assert_allclose(drawn.hours_without, exact.hours_without, rtol=0.25)
