@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from og_env.scenario.csv_file import number_in, read_csv
 
 Floats = NDArray[np.float64]
 
@@ -63,49 +63,27 @@ def step_factors(trace: Trace, step_s: float, models: Sequence[str]) -> Floats:
 
 @functools.lru_cache(maxsize=8)
 def _load(name: str, changed_ns: int) -> Trace:
-    path = Path(name)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    rows = csv.reader(text.splitlines())
-    header = [column.strip() for column in next(rows, [])]
-    model_column = next((column for column in MODEL_COLUMNS if column in header), "model")
+    model_column = next((column for column in MODEL_COLUMNS if column in read_csv(name).columns), "model")
     wanted = [model_column if column == "model" else column for column in COLUMNS]
-    for column in wanted:
-        if column not in header:
-            raise ValueError(f"{path}: row 1: no column {column!r} (needs {', '.join(COLUMNS)})")
-    at = [header.index(column) for column in wanted]
+    table = read_csv(name, wanted)
+    at = [table.columns.index(column) for column in wanted]
     names: dict[str, int] = {}
     numbers: list[tuple[float, int, float, float]] = []
-    for row in rows:
-        if not any(row):
-            continue
-        where = f"{path}: row {rows.line_num}"
-        cells = [row[i].strip() if i < len(row) else "" for i in at]
+    for line, row in table.rows:
+        cells = [row[i] for i in at]
         model = names.setdefault(cells[1], len(names))
-        time_s = _number(cells[0], COLUMNS[0], where)
-        tokens_in, tokens_out = (_number(cells[i], COLUMNS[i], where, least=0.0) for i in (2, 3))
+        time_s = number_in(name, line, COLUMNS[0], cells[0])
+        tokens_in, tokens_out = (number_in(name, line, COLUMNS[i], cells[i], low=0.0) for i in (2, 3))
         numbers.append((time_s, model, tokens_in, tokens_out))
     if len(numbers) < 2:
-        raise ValueError(f"{path}: has {len(numbers)} requests; a trace needs at least 2")
+        raise ValueError(f"{name}: has {len(numbers)} requests; a trace needs at least 2")
     numbers.sort(key=lambda request: request[0])
-    table = np.array(numbers, np.float64)
+    requests = np.array(numbers, np.float64)
     return Trace(
-        start_s=float(table[0, 0]),
-        time_s=table[:, 0] - table[0, 0],
-        model=table[:, 1].astype(np.int64),
-        input_tokens=table[:, 2],
-        output_tokens=table[:, 3],
+        start_s=float(requests[0, 0]),
+        time_s=requests[:, 0] - requests[0, 0],
+        model=requests[:, 1].astype(np.int64),
+        input_tokens=requests[:, 2],
+        output_tokens=requests[:, 3],
         models=tuple(names),
     )
-
-
-def _number(text: str, column: str, where: str, least: float = -math.inf) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{where}: {column} {text!r} is not a number") from None
-    if not math.isfinite(value) or value < least:
-        raise ValueError(f"{where}: {column} {text} must be {'a finite number' if least < 0 else 'at least 0'}")
-    return value

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -12,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from og_env.scenario.csv_file import number_in, raise_csv_error, read_records
 
 Floats = NDArray[np.float64]
 
@@ -127,8 +127,8 @@ def continent_of(country: str) -> str:
 @functools.cache
 def countries() -> dict[str, str]:
     """Continent by country; GeoNames' continents, with the Middle East as one of its own."""
-    text = resources.files("og_env.scenario.catalog").joinpath("data/countries.csv").read_text(encoding="utf-8")
-    return {row["country"]: row["continent"] for row in csv.DictReader(text.splitlines())}
+    path = Path(str(resources.files("og_env.scenario.catalog").joinpath("data/countries.csv")))
+    return {row["country"]: row["continent"] for _, row in read_records(path)}
 
 
 def load_rtt_csv(path: str | Path) -> dict[tuple[str, str], float]:
@@ -138,37 +138,17 @@ def load_rtt_csv(path: str | Path) -> dict[tuple[str, str], float]:
     Other columns are ignored. ValueError with one line that names file and row: missing column, no number, not positive,
     pair given twice.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    rows = csv.DictReader(text.splitlines())
-    missing = [column for column in ("src", "dst", "rtt_ms") if column not in (rows.fieldnames or ())]
-    if missing:
-        raise ValueError(f"{path}: row 1: no column {missing[0]!r} (needs src, dst, rtt_ms)")
-    measured: dict[tuple[str, str], float] = {}
-    for row in rows:
-        where = f"{path}: row {rows.line_num}"
-        src, dst = (row["src"] or "").strip(), (row["dst"] or "").strip()
+    source, measured = str(path), {}
+    for line, row in read_records(path, ("src", "dst", "rtt_ms")):
+        src, dst = row["src"], row["dst"]
         if not src or not dst:
-            raise ValueError(f"{where}: src or dst is empty")
-        if provider := (row.get("provider") or "").strip():
+            raise_csv_error(source, "src or dst is empty", line)
+        if provider := row.get("provider"):
             src, dst = f"{provider}/{src}", f"{provider}/{dst}"
         if (src, dst) in measured:
-            raise ValueError(f"{where}: {src} -> {dst} is given twice")
-        measured[src, dst] = _positive_ms(row["rtt_ms"], where)
+            raise_csv_error(source, f"{src} -> {dst} is given twice", line)
+        measured[src, dst] = number_in(source, line, "rtt_ms", row["rtt_ms"], above=0.0)
     return measured
-
-
-def _positive_ms(text: str | None, where: str) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        raise ValueError(f"{where}: rtt_ms {text!r} is not a number") from None
-    if not math.isfinite(value) or value <= 0:
-        raise ValueError(f"{where}: rtt_ms {text} must be above 0")
-    return value
 
 
 def _continent_indices(continents: Sequence[str]) -> NDArray[np.intp]:

@@ -7,16 +7,16 @@ are named with a map {column: meaning}. An empty value, or one of MISSING, is a 
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, NoReturn, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from og_env.errors import nearest_valid
+from og_env.scenario.csv_file import number_in, raise_csv_error, read_csv, separator_hint
 from og_env.scenario.specs import HostClass, Kind
 
 ALIASES = {"asn": "transit", "city": "metro"}
@@ -35,7 +35,6 @@ MEANINGS = (*PLAIN, *ALIASES, *KINDS)
 MISSING = frozenset({"", "-", "?", "unknown", "n/a", "null", "nan"})
 OPTIONAL_KINDS = ("tee_vendor", "facilitator", "upstream")
 """dependencies that a node can do without, written `none`"""
-MAX_LINE_BYTES = 1_000_000
 MAX_ROWS = 1_000_000
 MAX_WEIGHT, MIN_WEIGHT = 1e100, 1e-100
 """of one node, and of the heaviest one; squares of sums must fit into float64"""
@@ -81,28 +80,22 @@ def read_node_table(
 
     ValueError with one line `FILE: line N: what is wrong` for a file that is no table of nodes.
     """
-    source = str(path)
-    rows = _rows(Path(path), source)
-    header = [cell.strip() for cell in next(rows, (0, []))[1]]
-    if not any(header):
-        _fail(source, "the file is empty; it needs a header and a row for each node")
+    source, header, rows = read_csv(path)
     places, unused = _places(header, source, mapped or {}, weight)
     labels = _labels(places, source, header, kinds)
     cells: dict[str, list[str]] = {meaning: [] for meaning in places}
     kept: dict[str, list[str]] = {column: [] for column in header if column in keep}
     lines: list[int] = []
     for line, row in rows:
-        if len(row) != len(header):
-            _fail(source, f"{len(row)} values, but the header has {len(header)} columns", line)
         if len(lines) == MAX_ROWS:
-            _fail(source, f"more than {MAX_ROWS:,} nodes", line)
+            raise_csv_error(source, f"more than {MAX_ROWS:,} nodes", line)
         lines.append(line)
         for meaning, place in places.items():
-            cells[meaning].append(row[place].strip())
+            cells[meaning].append(row[place])
         for column, of_column in kept.items():
-            of_column.append(row[header.index(column)].strip())
+            of_column.append(row[header.index(column)])
     if not lines:
-        _fail(source, "a header but no nodes")
+        raise_csv_error(source, "a header but no nodes")
     return NodeTable(
         path=source,
         nodes=_node_names(cells, lines, source),
@@ -122,57 +115,20 @@ def read_node_table(
 
 def read_header(path: str | Path) -> tuple[str, ...]:
     """Names of the columns; the same errors as `read_node_table`."""
-    return tuple(cell.strip() for cell in next(_rows(Path(path), str(path)), (0, []))[1])
-
-
-def _fail(source: str, problem: str, line: int | None = None) -> NoReturn:
-    raise ValueError(f"{source}: line {line}: {problem}" if line else f"{source}: {problem}")
-
-
-def _rows(path: Path, source: str) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of every row that is not blank, read a line at a time."""
-    line = 0
-    try:
-        with path.open("rb") as file:
-            reader = csv.reader(_lines(file, source), strict=True)
-            for row in reader:
-                line = reader.line_num
-                if any(cell.strip() for cell in row):
-                    yield line, row
-    except OSError as error:
-        _fail(source, f"cannot be read: {error.strerror or error}")
-    except csv.Error as error:
-        _fail(source, f"not a CSV table: {error}", line + 1)
-
-
-def _lines(file: BinaryIO, source: str) -> Iterator[str]:
-    number = 0
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        if len(line) > MAX_LINE_BYTES:
-            _fail(source, f"longer than {MAX_LINE_BYTES:,} bytes", number)
-        if b"\0" in line:
-            _fail(source, "not a text file (it holds a zero byte)", number)
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            _fail(source, f"not a text file in UTF-8 (byte 0x{line[error.start]:02x})", number)
+    return read_csv(path).columns
 
 
 def _places(
     header: Sequence[str], source: str, mapped: Mapping[str, str], weight: str | None
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """({meaning: position}, columns without meaning)."""
-    for name in header:
-        if name and header.count(name) > 1:
-            _fail(source, f"two columns are called {name!r}", 1)
     wanted = dict(mapped)
     if weight is not None:
         wanted[weight] = "weight"
     taken: dict[str, str] = {}
     for column, meaning in wanted.items():
         if column not in header:
-            _fail(source, f"no column {column!r}{nearest_valid(column, header)}")
+            raise_csv_error(source, f"no column {column!r}{nearest_valid(column, header)}")
         if meaning not in MEANINGS:
             raise ValueError(f"cannot map {column!r} to {meaning!r}{nearest_valid(meaning, MEANINGS)}")
         if meaning in taken:
@@ -188,8 +144,8 @@ def _places(
         if kind in taken and alias in taken:
             del taken[kind if taken[alias] in wanted else alias]
     if "node" not in taken and not {"provider", "region"} <= taken.keys():
-        hint = " (is it separated by something else than commas?)" if len(header) == 1 else ""
-        _fail(source, f"no column 'node'{hint or nearest_valid('node', header)}; name one with --map COLUMN=node")
+        hint = separator_hint(header) or nearest_valid("node", header)
+        raise_csv_error(source, f"no column 'node'{hint}; name one with --map COLUMN=node")
     unused = tuple(column for column in header if column and column not in taken.values())
     return {meaning: header.index(column) for meaning, column in taken.items()}, unused
 
@@ -200,7 +156,7 @@ def _labels(
     """Dependencies to audit, in the order asked for or else of the file."""
     there = sorted((meaning for meaning in places if meaning not in PLAIN), key=lambda meaning: places[meaning])
     if not there:
-        _fail(
+        raise_csv_error(
             source, f"no column names a dependency ({', '.join((*ALIASES, *KINDS))}); name one with --map COLUMN=KIND"
         )
     if kinds is None:
@@ -209,7 +165,9 @@ def _labels(
         if kind not in (*ALIASES, *KINDS):
             raise ValueError(f"unknown kind {kind!r}{nearest_valid(kind, (*ALIASES, *KINDS))}")
         if kind not in there:
-            _fail(source, f"no column {kind!r}{nearest_valid(kind, header)}; name one with --map COLUMN={kind}")
+            raise_csv_error(
+                source, f"no column {kind!r}{nearest_valid(kind, header)}; name one with --map COLUMN={kind}"
+            )
     return tuple(dict.fromkeys(kinds))
 
 
@@ -223,9 +181,9 @@ def _node_names(cells: Mapping[str, Sequence[str]], lines: Sequence[int], source
     first: dict[str, int] = {}
     for line, name in zip(lines, names, strict=True):
         if not name:
-            _fail(source, "the node has no name", line)
+            raise_csv_error(source, "the node has no name", line)
         if name in first:
-            _fail(source, f"node {name!r} is there already, in line {first[name]}", line)
+            raise_csv_error(source, f"node {name!r} is there already, in line {first[name]}", line)
         first[name] = line
     return tuple(names)
 
@@ -271,22 +229,16 @@ def _numbers(
     if meaning not in cells:
         return None
     values = np.full(len(lines), np.nan)
-    span = f"in {low:g}..{high:g}" if math.isfinite(high) else f"at least {low:g}"
     for row, (line, text) in enumerate(zip(lines, cells[meaning], strict=True)):
         if _is_missing(text):
             if required:
-                _fail(source, f"{meaning} is empty", line)
+                raise_csv_error(source, f"{meaning} is empty", line)
             continue
-        try:
-            values[row] = float(text)
-        except ValueError:
-            _fail(source, f"{meaning} {text[:40]!r} is not a number", line)
-        if not (math.isfinite(values[row]) and low <= values[row] <= high):
-            _fail(source, f"{meaning} {text[:40]} must be {span}", line)
+        values[row] = number_in(source, line, meaning, text, low=low, high=high)
         if meaning == "weight" and values[row] > MAX_WEIGHT:
-            _fail(source, f"weight {text[:40]} must be at most {MAX_WEIGHT:g}", line)
+            raise_csv_error(source, f"weight {text[:40]} must be at most {MAX_WEIGHT:g}", line)
     if meaning == "weight" and values.max() < MIN_WEIGHT:
-        _fail(source, f"every weight is {'0' if values.max() == 0 else f'below {MIN_WEIGHT:g}'}")
+        raise_csv_error(source, f"every weight is {'0' if values.max() == 0 else f'below {MIN_WEIGHT:g}'}")
     return values
 
 
@@ -296,5 +248,5 @@ def _host_classes(cells: Mapping[str, Sequence[str]], lines: Sequence[int], sour
     known = get_args(HostClass)
     for line, value in zip(lines, cells["host_class"], strict=True):
         if value and value not in known:
-            _fail(source, f"unknown host_class {value[:40]!r}{nearest_valid(value, known)}", line)
+            raise_csv_error(source, f"unknown host_class {value[:40]!r}{nearest_valid(value, known)}", line)
     return tuple(cells["host_class"])

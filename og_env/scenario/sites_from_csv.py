@@ -13,6 +13,7 @@ import numpy as np
 from og_env.errors import nearest_valid
 from og_env.scenario import catalog
 from og_env.scenario.catalog import SiteOffer
+from og_env.scenario.csv_file import number_in, raise_csv_error
 from og_env.scenario.distance_model import countries, great_circle_km
 from og_env.scenario.node_csv import COUNTRY_ALIASES, MISSING, NodeTable, read_node_table
 from og_env.scenario.specs import HostClass, Role, TeeVendor
@@ -115,7 +116,7 @@ def _runs(table: NodeTable, rows: Iterable[int]) -> dict[str, tuple[str, ...]]:
 
 
 def _fail(table: NodeTable, problem: str, row: int | None = None) -> NoReturn:
-    raise ValueError(f"{table.path}: {problem}" if row is None else f"{table.path}: line {table.lines[row]}: {problem}")
+    raise_csv_error(table.path, problem, None if row is None else table.lines[row])
 
 
 def _cell(table: NodeTable, label: str, row: int) -> str:
@@ -227,13 +228,7 @@ def _number(table: NodeTable, row: int, column: str, usual: float) -> float:
     text = table.kept.get(column, ("",) * len(table.nodes))[row]
     if text.casefold() in MISSING:
         return usual
-    try:
-        value = float(text)
-    except ValueError:
-        _fail(table, f"{column} {text[:40]!r} is not a number", row)
-    if not (math.isfinite(value) and value >= 0):
-        _fail(table, f"{column} {text[:40]} must be at least 0", row)
-    return value
+    return number_in(table.path, table.lines[row], column, text, low=0.0)
 
 
 def _usual(name: str, host_class: HostClass, like: SiteOffer | None) -> float:

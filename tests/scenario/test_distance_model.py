@@ -123,17 +123,17 @@ def test_a_provider_column_names_the_catalogue_s_sites(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("src,dst\na,b\n", "row 1: no column 'rtt_ms'"),
-        ("", "row 1: no column 'src'"),
-        ("src,dst,rtt_ms\na,b,fast\n", "row 2: rtt_ms 'fast' is not a number"),
-        ("src,dst,rtt_ms\na,b,1\na,c,-3\n", "row 3: rtt_ms -3 must be above 0"),
-        ("src,dst,rtt_ms\na,b,nan\n", "row 2: rtt_ms nan must be above 0"),
-        ("src,dst,rtt_ms\na,b\n", "row 2: rtt_ms None is not a number"),
-        ("src,dst,rtt_ms\na,,5\n", "row 2: src or dst is empty"),
-        ("src,dst,rtt_ms\na,b,5\na,b,6\n", "row 3: a -> b is given twice"),
+        ("src,dst\na,b\n", "no column 'rtt_ms' (needs src, dst, rtt_ms)"),
+        ("", "the file is empty"),
+        ("src,dst,rtt_ms\na,b,fast\n", "line 2: rtt_ms 'fast' is not a number"),
+        ("src,dst,rtt_ms\na,b,1\na,c,-3\n", "line 3: rtt_ms -3 must be above 0"),
+        ("src,dst,rtt_ms\na,b,nan\n", "line 2: rtt_ms nan must be above 0"),
+        ("src,dst,rtt_ms\na,b\n", "line 2: 2 values, but the header has 3 columns"),
+        ("src,dst,rtt_ms\na,,5\n", "line 2: src or dst is empty"),
+        ("src,dst,rtt_ms\na,b,5\na,b,6\n", "line 3: a -> b is given twice"),
     ],
 )
-def test_bad_measured_matrix_is_one_line_with_the_row(tmp_path: Path, content: str, message: str) -> None:
+def test_bad_measured_matrix_is_one_line_with_the_line(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ValueError) as error:

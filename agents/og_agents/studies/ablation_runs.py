@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from og_agents.studies.ablations import VARIANTS, WORLDS, Study
 from og_agents.toml_text import lines, written
 from og_env import IDS
 from og_env.scenario import loading
+from og_env.scenario.csv_file import read_records
 from og_env.scenario.reading import read_json, read_toml
 
 OF_RPI = ("branch_states", "branch_truth", "branch_spacing", "branch_bend")
@@ -123,6 +123,6 @@ def _difference(record: dict[str, Any], expected: dict[str, Any]) -> str | None:
 def facts_of(study: Study, variant: str, seed: int) -> dict[str, Any]:
     """Of a complete run: seconds that it took, None where it does not say, and the commit of its sources."""
     folder = study.folder(variant, seed)
-    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        seconds = [float(row["time/elapsed_s"]) for row in csv.DictReader(file) if row.get("time/elapsed_s")]
+    rows = read_records(folder / "metrics.csv")
+    seconds = [float(row["time/elapsed_s"]) for _, row in rows if row.get("time/elapsed_s")]
     return {"training_s": max(seconds, default=None), "commit": read_json(folder / "config.json").get("commit")}

@@ -10,7 +10,8 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
-from og_env.scenario.catalog.tables import Table, nearest, number, one_of, optional, pairs, read_csv, text, whole
+from og_env.errors import nearest_valid
+from og_env.scenario.catalog.tables import Table, number, one_of, optional, pairs, read_table, text, whole
 from og_env.scenario.distance_model import continent_of, countries
 from og_env.scenario.specs import (
     FailureKind,
@@ -73,7 +74,7 @@ class SiteOffer(Spec):
 @functools.cache
 def gpus() -> dict[str, GpuSpec]:
     """GPU kinds by name. `cpu-host` is a machine without one: it can hold a proxy, a tiny model, or nothing larger."""
-    return read_csv(data_file("gpus.csv"), GPUS)
+    return read_table(data_file("gpus.csv"), GPUS)
 
 
 def data_file(name: str) -> Path:
@@ -91,8 +92,7 @@ def _alternatives(cell: str) -> tuple[str, ...]:
     for alternative in alternatives:
         for field, glob in conditions(alternative):
             if field not in MATCHABLE:
-                hint = nearest(field, MATCHABLE)
-                raise ValueError(f"unknown site field {field!r}" + (f" (nearest valid: {hint})" if hint else ""))
+                raise ValueError(f"unknown site field {field!r}{nearest_valid(field, MATCHABLE)}")
             if not glob:
                 raise ValueError(f"{alternative!r} is not FIELD=GLOB")
     return alternatives

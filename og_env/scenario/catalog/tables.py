@@ -1,15 +1,15 @@
-"""CSV files into validated specs: every error is one line with file, line and column."""
+"""Read a table of the catalogue, a CSV file, into validated specs, and the converters of its cells."""
 
 from __future__ import annotations
 
-import csv
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from og_env.errors import nearest_valid
+from og_env.scenario.csv_file import check_columns, raise_csv_error, read_csv
 from og_env.scenario.specs import Spec
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -32,51 +32,40 @@ class Table(NamedTuple, Generic[SpecT]):
     """field -> column, where they differ in name (errors name the column)"""
 
 
-def read_csv(path: str | Path, table: Table[SpecT]) -> dict[str, SpecT]:
+def read_table(path: str | Path, table: Table[SpecT]) -> dict[str, SpecT]:
     """Specs by key in the order of the file.
 
-    ValueError with one line `FILE, line N, column C: what is wrong` for a header that differs, a value that does not
+    ValueError with one line `FILE: line N: column C: what is wrong` for a header that differs, a value that does not
     convert or is out of range, an unknown cross reference and a key that comes twice.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    rows = csv.reader(text.splitlines())
-    header = next(rows, [])
-    _check_header(path.name, header, (*table.columns, *PROVENANCE))
+    expected = (*table.columns, *PROVENANCE)
+    source, header, rows = read_csv(path)
+    for column in header:
+        if column not in expected:
+            raise_csv_error(source, f"unknown column {column!r}{nearest_valid(column, expected)}")
+    check_columns(source, header, expected)
     specs: dict[str, SpecT] = {}
-    for cells in rows:
-        where = f"{path.name}, line {rows.line_num}"
-        if len(cells) != len(header):
-            raise ValueError(f"{where}: {len(cells)} cells, but the header has {len(header)} columns")
-        values = _values(dict(zip(header, cells, strict=True)), table.columns, where)
-        key = table.key(values)
-        if key in specs:
-            raise ValueError(f"{where}, column {header[0]}: {key!r} is listed twice")
+    for line, cells in rows:
         try:
+            values = _values(dict(zip(header, cells, strict=True)), table.columns)
+            key = table.key(values)
+            if key in specs:
+                raise ValueError(f"column {header[0]}: {key!r} is listed twice")
             specs[key] = table.spec(**table.fields(values))
         except ValidationError as error:
-            raise ValueError(f"{where}, {_first_problem(error, table)}") from None
+            raise_csv_error(source, _first_problem(error, table), line)
+        except ValueError as error:
+            raise_csv_error(source, str(error), line)
     return specs
 
 
-def nearest(name: str, choices: Iterable[str]) -> str | None:
-    """The choice that `name` was probably meant to be (case aside); None where nothing is close."""
-    by_lower = {choice.lower(): choice for choice in choices}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[close[0]] if close else None
-
-
-def one_of(choices: Callable[[], Iterable[str]], what: str) -> Converter:
+def one_of(choices: Callable[[], Collection[str]], what: str) -> Converter:
     """A converter that lets only known names through and suggests the nearest one."""
 
     def convert(text: str) -> str:
         known = choices()
         if text not in known:
-            hint = nearest(text, known)
-            raise ValueError(f"unknown {what} {text!r}" + (f" (nearest valid: {hint})" if hint else ""))
+            raise ValueError(f"unknown {what} {text!r}{nearest_valid(text, known)}")
         return text
 
     return convert
@@ -127,27 +116,16 @@ def pairs(name: Converter = text) -> Converter:
     return convert
 
 
-def _check_header(name: str, header: list[str], expected: tuple[str, ...]) -> None:
-    for column in header:
-        if column not in expected:
-            hint = nearest(column, [known for known in expected if known not in header])
-            suffix = f" (nearest valid: {hint})" if hint else ""
-            raise ValueError(f"{name}, line 1: unknown column {column!r}{suffix}")
-    for column in expected:
-        if header.count(column) != 1:
-            raise ValueError(f"{name}, line 1: column {column!r} is there {header.count(column)} times, not once")
-
-
-def _values(row: dict[str, str], columns: Mapping[str, Converter], where: str) -> dict[str, Any]:
+def _values(row: dict[str, str], columns: Mapping[str, Converter]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for column, convert in columns.items():
         try:
             values[column] = convert(row[column])
         except ValueError as error:
-            raise ValueError(f"{where}, column {column}: {error}") from None
+            raise ValueError(f"column {column}: {error}") from None
     for column in PROVENANCE:
         if not row[column]:
-            raise ValueError(f"{where}, column {column}: is empty")
+            raise ValueError(f"column {column}: is empty")
     return values
 
 
