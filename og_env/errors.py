@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-NEEDED = ("gymnasium", "llvmlite", "numba", "numpy", "pydantic")
+NEEDED = ("gymnasium", "llvmlite", "numba", "numpy", "pydantic", "tomli_w")
 LEAST_GYMNASIUM = (1, 2, 2)
 EXTRAS: Mapping[str, str] = MappingProxyType(
     {

@@ -20,8 +20,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.toml_text import written
 from og_env.errors import Parser, guarded, nearest_valid
+
+# isort: split
+import tomli_w
+
 from og_env.render.world_text import gpus_for_load, replica_rps
 from og_env.scenario import catalog, loading
 from og_env.scenario.checks import domain_of
@@ -87,7 +90,7 @@ def run(options: argparse.Namespace, command: str) -> None:
             f"{options.nodes}: {len(table.sites):,} nodes; a scenario has at most {MAX_ENTRIES:,}: take some by --sample N"
         )
     tables, whole = scenario(options, options.name or out.stem, table)
-    text = written(tables, heading(options, command, table))
+    text = f"{heading(options, command, table)}\n\n{tomli_w.dumps(tables)}"
     if tomllib.loads(text) != tables:
         raise ValueError(f"{options.nodes}: a name has characters that TOML cannot hold")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -138,6 +141,7 @@ def scenario(options: argparse.Namespace, name: str, table: SiteTable) -> tuple[
             "shocks_per_day": options.shocks_per_day,
             "kind_shares": kind_shares(whole, options.nodes),
         }
+    tables["sites"] = tables.pop("sites")  # the longest part comes last
     return tables, loading.resolve(loading.load(tables))
 
 

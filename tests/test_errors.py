@@ -33,7 +33,7 @@ def fresh(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProce
 
 
 def test_what_is_needed_is_what_the_project_declares() -> None:
-    declared = {re.split(r"[<>=]", line)[0]: line for line in PROJECT["dependencies"]}
+    declared = {re.split(r"[<>=]", line)[0].replace("-", "_"): line for line in PROJECT["dependencies"]}
     assert set(declared) == set(errors.NEEDED)
     assert declared["gymnasium"] == f"gymnasium>={'.'.join(map(str, errors.LEAST_GYMNASIUM))},<2"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from og_agents import pretrained
 from og_agents.learning import checkpoint, ppo, rpi
 from og_agents.learning.train_settings import shipped_file
 from og_agents.studies.ablations import VARIANTS, WORLDS, Study
-from og_agents.toml_text import lines, written
 from og_env import IDS
 from og_env.scenario import loading
 from og_env.scenario.csv_file import read_records
@@ -50,7 +51,8 @@ def _world_words(study: Study, world: str) -> list[str]:
         ]
     tables = study.world(world).model_dump(mode="json", exclude_none=True)
     head = f"# {study.spec.name} in the world {world!r} of agents/og_agents/studies/ablations.py; scripts/ablations.py wrote this."
-    return ["--scenario", _here(_put(study.out / "worlds" / f"{world}.toml", written(tables, head)))]
+    text = f"{head}\n\n{tomli_w.dumps(tables)}"
+    return ["--scenario", _here(_put(study.out / "worlds" / f"{world}.toml", text))]
 
 
 def _settings_path(study: Study, name: str | None) -> Path | None:
@@ -58,7 +60,7 @@ def _settings_path(study: Study, name: str | None) -> Path | None:
     if name is None or study.settings is None:
         return study.settings if name is None else shipped_file(name)
     both = read_toml(study.settings) | read_toml(shipped_file(name))
-    return _put(study.out / "settings" / f"{name}.toml", lines(both) + "\n")
+    return _put(study.out / "settings" / f"{name}.toml", tomli_w.dumps(both))
 
 
 def _put(path: Path, text: str) -> Path:
