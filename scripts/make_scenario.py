@@ -29,7 +29,7 @@ from og_env.render.world_text import gpus_for_load, replica_rps
 from og_env.scenario import catalog, loading
 from og_env.scenario.checks import domain_of
 from og_env.scenario.loading import DEFAULT_GPU_COUNT, ResolvedScenario
-from og_env.scenario.reading import MAX_ENTRIES
+from og_env.scenario.parsing import MAX_ENTRIES
 from og_env.scenario.sites_from_csv import ROLES, SiteTable, Table, read_sites
 
 MODELS = {"llama-3.1-8b-bf16": 0.5, "llama-3.1-70b-int4": 0.2, "tinyllama-1.1b-fp16": 0.25, "sdxl-fp16": 0.05}

@@ -8,8 +8,8 @@ from typing import get_args
 
 from og_env.scenario import catalog
 from og_env.scenario.catalog import gpus_per_replica
+from og_env.scenario.parsing import Path_, fail
 from og_env.scenario.random_fleet import site_pool
-from og_env.scenario.reading import Path_, fail
 from og_env.scenario.specs import (
     GpuSpec,
     Kind,

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from og_env.errors import nearest_valid
 from og_env.scenario import catalog
 from og_env.scenario.checks import check_concrete, check_names
+from og_env.scenario.parsing import fail, parse, read_toml
 from og_env.scenario.random_fleet import priced_site, sample_regions, sample_sites
-from og_env.scenario.reading import fail, parse, read_toml
 from og_env.scenario.specs import (
     DomainSpec,
     GpuSpec,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from og_env.scenario import loading
-from og_env.scenario.catalog.schemas import data_file
+from og_env.scenario.catalog.table_schemas import data_file
 
 ROOT = Path(__file__).parents[2]
 FLEETS = ROOT.parent / "shared" / "data" / "fleets"

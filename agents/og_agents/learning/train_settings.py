@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from og_env.scenario.loading import scenarios_folder
-from og_env.scenario.reading import fail, read_toml
+from og_env.scenario.parsing import fail, read_toml
 from og_env.scenario.specs import Count, NonNegative, Positive, Share, Spec
 
 PolicyKind = Literal["shared", "mlp", "lstm"]

@@ -15,7 +15,7 @@ from og_agents.learning import train_settings
 from og_agents.learning.train_settings import TrainSettings
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
-from og_env.scenario.reading import read_toml
+from og_env.scenario.parsing import read_toml
 from og_env.scenario.specs import ScenarioSpec
 
 FULL = "full"

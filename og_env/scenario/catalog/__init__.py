@@ -8,7 +8,8 @@ import math
 from typing import get_args
 
 from og_env.errors import nearest_valid
-from og_env.scenario.catalog.schemas import (
+from og_env.scenario.catalog.table_reading import read_table
+from og_env.scenario.catalog.table_schemas import (
     FAILURES,
     INCIDENTS,
     MODELS,
@@ -19,7 +20,6 @@ from og_env.scenario.catalog.schemas import (
     data_file,
     gpus,
 )
-from og_env.scenario.catalog.tables import read_table
 from og_env.scenario.distance_model import continent_of
 from og_env.scenario.specs import FailureKind, GpuSpec, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
 

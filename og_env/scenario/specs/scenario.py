@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from og_env.scenario.distance_model import CONTINENTS, SHIPPED, DistanceModel
-from og_env.scenario.specs.facts import (
+from og_env.scenario.specs.catalog_entries import (
     Count,
     Effect,
     GpuSpec,

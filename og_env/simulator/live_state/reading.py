@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, KNOBS, LOADING, STAGING, WARM
-from og_env.scenario.reading import fail
+from og_env.scenario.parsing import fail
 from og_env.simulator import compiled_calls
 from og_env.simulator.batch import Simulator
 from og_env.simulator.live_state.format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState, last_hour

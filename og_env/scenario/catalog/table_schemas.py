@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args
 from pydantic import Field
 
 from og_env.errors import nearest_valid
-from og_env.scenario.catalog.tables import Table, number, one_of, optional, pairs, read_table, text, whole
+from og_env.scenario.catalog.table_reading import Table, number, one_of, optional, pairs, read_table, text, whole
 from og_env.scenario.distance_model import continent_of, countries
 from og_env.scenario.specs import (
     FailureKind,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from og_env.scenario import catalog
-from og_env.scenario.catalog import schemas, tables
+from og_env.scenario.catalog import table_reading, table_schemas
 from og_env.scenario.distance_model import countries
 from tests.cases.catalog_tables import ALL_TABLES, raw
 
@@ -91,23 +91,23 @@ def test_a_bad_header_or_file_is_one_line(tmp_path: Path) -> None:
     ]
     for content, message in cases:
         with pytest.raises(ValueError, match=message):
-            catalog.read_table(_write(tmp_path / "regions.csv", [content]), schemas.REGIONS)
+            catalog.read_table(_write(tmp_path / "regions.csv", [content]), table_schemas.REGIONS)
     short = tmp_path / "short.csv"
     short.write_text(",".join(row) + "\na,b\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"short\.csv: line 2: 2 values, but the header has 8 columns"):
-        catalog.read_table(short, schemas.REGIONS)
+        catalog.read_table(short, table_schemas.REGIONS)
     with pytest.raises(ValueError, match=r"nowhere\.csv: cannot be read: No such file"):
-        catalog.read_table(tmp_path / "nowhere.csv", schemas.REGIONS)
+        catalog.read_table(tmp_path / "nowhere.csv", table_schemas.REGIONS)
 
 
 def test_values_convert_both_ways() -> None:
-    cases: list[tuple[tables.Converter, str, Any]] = [
-        (tables.number, "1.5", 1.5),
-        (tables.whole, "3", 3),
-        (tables.optional(tables.number), "", None),
-        (tables.pairs(), "a:1;b:2.5", {"a": 1.0, "b": 2.5}),
-        (tables.pairs(), "", {}),
-        (tables.one_of(countries, "country"), "DE", "DE"),
+    cases: list[tuple[table_reading.Converter, str, Any]] = [
+        (table_reading.number, "1.5", 1.5),
+        (table_reading.whole, "3", 3),
+        (table_reading.optional(table_reading.number), "", None),
+        (table_reading.pairs(), "a:1;b:2.5", {"a": 1.0, "b": 2.5}),
+        (table_reading.pairs(), "", {}),
+        (table_reading.one_of(countries, "country"), "DE", "DE"),
     ]
     for convert, cell, value in cases:
         assert convert(cell) == value

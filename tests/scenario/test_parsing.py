@@ -6,7 +6,7 @@ import pytest
 
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
-from og_env.scenario.reading import changes_of, read_json
+from og_env.scenario.parsing import changes_of, read_json
 
 
 def test_changes_from_the_command_line_are_toml_or_words():
