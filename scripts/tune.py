@@ -20,7 +20,7 @@ from og_agents import heuristics
 from og_agents.planners.tuned import START
 from og_agents.studies import tuning
 from og_env.errors import Parser, guarded
-from og_env.scenario.parsing import changes_of
+from og_env.scenario.overrides import changes_of
 
 WHICH = f"heuristics (default: all with constants), planners: {', '.join(START)}"
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from importlib import resources
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from og_env.scenario.csv_file import number_in, raise_csv_error, read_records
 
 Floats = NDArray[np.float64]
 
@@ -114,41 +109,6 @@ def rtt_matrix_ms(
 def rtt_ms(lat_deg: ArrayLike, lon_deg: ArrayLike, continent: Sequence[str]) -> Floats:
     """Modelled round trips among places, [N, N] ms, symmetric; the diagonal is the model at distance 0."""
     return rtt_matrix_ms(lat_deg, lon_deg, continent, lat_deg, lon_deg, continent)
-
-
-def continent_of(country: str) -> str:
-    """Continent of an ISO 3166-1 alpha-2 country: AF AS EU ME NA OC SA (AN for Antarctica). ValueError if unknown."""
-    try:
-        return countries()[country]
-    except KeyError:
-        raise ValueError(f"unknown country {country!r} (ISO 3166-1 alpha-2)") from None
-
-
-@functools.cache
-def countries() -> dict[str, str]:
-    """Continent by country; GeoNames' continents, with the Middle East as one of its own."""
-    path = Path(str(resources.files("og_env.scenario.catalog").joinpath("data/countries.csv")))
-    return {row["country"]: row["continent"] for _, row in read_records(path)}
-
-
-def load_rtt_csv(path: str | Path) -> dict[tuple[str, str], float]:
-    """Measured round trips by (src, dst) from a CSV with columns src, dst, rtt_ms.
-
-    Where the file has a column provider, the names are PROVIDER/SRC and PROVIDER/DST, as the catalogue's sites are named.
-    Other columns are ignored. ValueError with one line that names file and row: missing column, no number, not positive,
-    pair given twice.
-    """
-    source, measured = str(path), {}
-    for line, row in read_records(path, ("src", "dst", "rtt_ms")):
-        src, dst = row["src"], row["dst"]
-        if not src or not dst:
-            raise_csv_error(source, "src or dst is empty", line)
-        if provider := row.get("provider"):
-            src, dst = f"{provider}/{src}", f"{provider}/{dst}"
-        if (src, dst) in measured:
-            raise_csv_error(source, f"{src} -> {dst} is given twice", line)
-        measured[src, dst] = number_in(source, line, "rtt_ms", row["rtt_ms"], above=0.0)
-    return measured
 
 
 def _continent_indices(continents: Sequence[str]) -> NDArray[np.intp]:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from og_env.errors import nearest_valid
 from og_env.scenario import catalog
 from og_env.scenario.checks import check_concrete, check_names
-from og_env.scenario.parsing import fail, parse, read_toml
+from og_env.scenario.error_messages import raise_at_key
+from og_env.scenario.parsing import parse
 from og_env.scenario.random_fleet import priced_site, sample_regions, sample_sites
 from og_env.scenario.specs import (
     DomainSpec,
@@ -24,6 +25,7 @@ from og_env.scenario.specs import (
     SiteEntry,
     SiteSpec,
 )
+from og_env.scenario.toml_file import read_toml
 
 DEFAULT_GPU_COUNT = 4
 """GPUs at a catalogue site that is named without `gpu_count`: half an 8-GPU server"""
@@ -72,7 +74,7 @@ def load(scenario: str | Path | ScenarioSpec | Mapping[str, Any]) -> ScenarioSpe
         spec, where = parse(read_toml(path), str(path)), str(path)
         spec = _files_beside(spec, path)
     else:
-        fail("scenario", "", f"must be a name, a path, tables or a ScenarioSpec, not {type(scenario).__name__}")
+        raise_at_key("scenario", "", f"must be a name, a path, tables or a ScenarioSpec, not {type(scenario).__name__}")
     check_names(spec, where)
     whole = resolve(spec)
     check_concrete(spec, whole.sites, whole.models, whole.regions, gpus=whole.gpus, where=where)
@@ -90,7 +92,7 @@ def override(spec: ScenarioSpec, changes: Mapping[str, Any]) -> ScenarioSpec:
         for depth, parent in enumerate(parents):
             if not isinstance(table.get(parent), dict):
                 valid = [name for name, part in table.items() if isinstance(part, dict)]
-                fail("scenario", ".".join(parents[: depth + 1]), "is not a table", parent, valid)
+                raise_at_key("scenario", ".".join(parents[: depth + 1]), "is not a table", parent, valid)
             table = table[parent]
         table[last] = value
     return load(tables)

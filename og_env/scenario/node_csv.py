@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from og_env.errors import nearest_valid
 from og_env.scenario.csv_file import number_in, raise_csv_error, read_csv, separator_hint
-from og_env.scenario.specs import HostClass, Kind
+from og_env.scenario.fault_domains import KINDS
+from og_env.scenario.specs import HostClass
 
 ALIASES = {"asn": "transit", "city": "metro"}
 """columns that are called otherwise than the kind of dependency they are"""
 COUNTRY_ALIASES = {"UK": "GB", "EL": "GR"}
 """codes in use beside those of ISO 3166"""
-KINDS: tuple[str, ...] = get_args(Kind)
 OTHER_NAMES = {
     "lat": ("lat_deg",),
     "lon": ("lon_deg",),

@@ -13,8 +13,9 @@ import numpy as np
 from og_env.errors import nearest_valid
 from og_env.scenario import catalog
 from og_env.scenario.catalog import SiteOffer
+from og_env.scenario.catalog.countries import countries
 from og_env.scenario.csv_file import number_in, raise_csv_error
-from og_env.scenario.distance_model import countries, great_circle_km
+from og_env.scenario.distance_model import great_circle_km
 from og_env.scenario.node_csv import COUNTRY_ALIASES, MISSING, NodeTable, read_node_table
 from og_env.scenario.specs import HostClass, Role, TeeVendor
 

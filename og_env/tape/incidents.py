@@ -10,7 +10,7 @@ import math
 from typing import NamedTuple
 
 from og_env.scenario import catalog
-from og_env.scenario.checks import domain_of
+from og_env.scenario.fault_domains import domain_of
 from og_env.scenario.specs import Effect, IncidentSpec
 from og_env.world import CompiledWorld
 

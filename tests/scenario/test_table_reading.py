@@ -10,7 +10,7 @@ import pytest
 
 from og_env.scenario import catalog
 from og_env.scenario.catalog import table_reading, table_schemas
-from og_env.scenario.distance_model import countries
+from og_env.scenario.catalog.countries import countries
 from tests.cases.catalog_tables import ALL_TABLES, raw
 
 GOOD: dict[str, dict[str, str]] = {name: raw(name)[0] for name in ALL_TABLES}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from og_agents import heuristics, planners
 from og_agents.evaluation.comparison import TABLE_HEADER, table_rows, verdict_line, verdict_of
-from og_env.scenario.parsing import read_json
+from og_env.scenario.json_file import read_json
 
 Json = dict[str, Any]
 NEEDED = frozenset({"scenario", "env", "split", "episodes", "seed", "policies", "best_baseline", "learned", "paired"})

@@ -23,7 +23,7 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from og_agents.learning.compatibility import DAMAGED, describe_space, fitted, space_of, spaces_of
 from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits, policy_class
 from og_env.scenario import loading
-from og_env.scenario.parsing import read_json
+from og_env.scenario.json_file import read_json
 
 FORMAT = 1
 KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}

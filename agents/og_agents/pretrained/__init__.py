@@ -19,7 +19,7 @@ from og_agents.pretrained.recipes import RECIPES, recipe_of
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
 from og_env.scenario.csv_file import read_records
-from og_env.scenario.parsing import read_json
+from og_env.scenario.json_file import read_json
 from og_env.scenario.specs import ScenarioSpec
 
 FOLDER = Path(__file__).parent

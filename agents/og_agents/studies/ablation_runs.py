@@ -14,7 +14,8 @@ from og_agents.studies.ablations import VARIANTS, WORLDS, Study
 from og_env import IDS
 from og_env.scenario import loading
 from og_env.scenario.csv_file import read_records
-from og_env.scenario.parsing import read_json, read_toml
+from og_env.scenario.json_file import read_json
+from og_env.scenario.toml_file import read_toml
 
 OF_RPI = ("branch_states", "branch_truth", "branch_spacing", "branch_bend")
 """settings that PPO does not read"""

@@ -8,6 +8,8 @@ import math
 from typing import get_args
 
 from og_env.errors import nearest_valid
+from og_env.scenario.catalog.countries import continent_of
+from og_env.scenario.catalog.site_offer import SiteOffer
 from og_env.scenario.catalog.table_reading import read_table
 from og_env.scenario.catalog.table_schemas import (
     FAILURES,
@@ -15,12 +17,10 @@ from og_env.scenario.catalog.table_schemas import (
     MODELS,
     REGIONS,
     SITES,
-    SiteOffer,
     conditions,
     data_file,
     gpus,
 )
-from og_env.scenario.distance_model import continent_of
 from og_env.scenario.specs import FailureKind, GpuSpec, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
 
 __all__ = [
