@@ -33,7 +33,7 @@ from og_env.scenario.parsing import MAX_ENTRIES
 from og_env.scenario.sites_from_csv import ROLES, SiteTable, Table, read_sites
 
 MODELS = {"llama-3.1-8b-bf16": 0.5, "llama-3.1-70b-int4": 0.2, "tinyllama-1.1b-fp16": 0.25, "sdxl-fp16": 0.05}
-"""share of each; those that fit nowhere are left out"""
+"""usual models and their shares; those that fit nowhere are left out"""
 LOAD = 0.5
 """share of the GPUs that the mean demand needs at most, and of what a model serves with a replica at every node"""
 STANDARD = "global-24"
@@ -43,12 +43,14 @@ STRUCK = ("facility", "region", "provider", "grid", "transit", "image", "facilit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
     return guarded(lambda: run(options, shlex.join(["python", "scripts/make_scenario.py", *arguments])))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the command line."""
     parser = Parser(__doc__)
     parser.add_argument(
         "nodes", metavar="NODES.csv", help="columns node, provider, country, city, lat, lon, gpu, gpus..."
@@ -75,6 +77,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace, command: str) -> None:
+    """Write the scenario file and print what it holds; ValueError in one line for bad input."""
     out = Path(options.out)
     check(options, out)
     table = read_sites(
@@ -99,6 +102,7 @@ def run(options: argparse.Namespace, command: str) -> None:
 
 
 def check(options: argparse.Namespace, out: Path) -> None:
+    """ValueError in one line for an option that is out of range, or a file that is there already."""
     if out.suffix != ".toml":
         raise ValueError(f"--out {out}: the name of a scenario file ends in .toml")
     if out.exists() and not options.force:
@@ -110,6 +114,7 @@ def check(options: argparse.Namespace, out: Path) -> None:
 
 
 def mapping(items: Sequence[str]) -> dict[str, str]:
+    """Meaning by column from words COLUMN=KIND."""
     mapped: dict[str, str] = {}
     for item in items:
         column, _, meaning = item.partition("=")
@@ -146,9 +151,9 @@ def scenario(options: argparse.Namespace, name: str, table: SiteTable) -> tuple[
 
 
 def models(words: str | None, table: SiteTable) -> list[Table]:
-    """As asked for, those that run, or the usual ones that fit somewhere.
+    """The models asked for, those that run now, or the usual ones that fit somewhere.
 
-    Without proofs where less than half of the nodes can attest.
+    They are served without proofs where less than half of the nodes can attest.
     """
     known = catalog.models()
     if words:
@@ -170,6 +175,7 @@ def models(words: str | None, table: SiteTable) -> list[Table]:
 
 
 def regions(word: str) -> Any:
+    """The value of `regions` in the file: a table with their number, or their names."""
     if word.isdigit():
         return {"count": int(word)}
     names = [name.strip() for name in word.split(",") if name.strip()]
@@ -203,7 +209,7 @@ def usual_load_rps(whole: ResolvedScenario) -> float:
 
 
 def start(table: SiteTable, whole: ResolvedScenario, requests_per_s: float) -> Table:
-    """What runs at the first step: as the table says, or spread."""
+    """The table `start` of the file: what runs at the first step, as the table of nodes says, or spread."""
     if not table.runs:
         return {"replicas_per_model": starting_replicas(whole, requests_per_s)}
     names = [model.name for model in whole.models]
@@ -216,7 +222,7 @@ def start(table: SiteTable, whole: ResolvedScenario, requests_per_s: float) -> T
 
 
 def starting_replicas(whole: ResolvedScenario, requests_per_s: float) -> int:
-    """Of each model, so that the one that needs most carries its mean demand."""
+    """Number of replicas of each model with which the one that needs most carries its mean demand."""
     factor = requests_per_s / whole.spec.demand.requests_per_s
     return max(1, math.ceil(max(min(factor * need, hosts) for need, hosts in replicas_needed(whole))))
 
@@ -234,6 +240,7 @@ def replicas_needed(whole: ResolvedScenario) -> list[tuple[float, int]]:
 
 
 def heading(options: argparse.Namespace, command: str, table: SiteTable) -> str:
+    """Comment at the head of the file: the command that wrote it, and what the table left out."""
     words = [f"{len(table.sites)} nodes of {Path(options.nodes).name}. Written by", command]
     if table.filled:
         words += ["", "Not in the table:"] + [f"- {what}: {count} nodes" for what, count in table.filled.items()]
@@ -242,6 +249,7 @@ def heading(options: argparse.Namespace, command: str, table: SiteTable) -> str:
 
 
 def report(whole: ResolvedScenario, table: SiteTable, out: Path) -> str:
+    """The lines that the command prints: size and load of the scenario, and what the table left out."""
     sites = whole.sites
     need = gpus_for_load(whole) / sum(site.gpu_count for site in sites)
     words = [

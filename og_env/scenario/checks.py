@@ -1,4 +1,4 @@
-"""What a scenario's parts must be to each other: known names, no duplicates, models that fit, outages that can happen."""
+"""Checks of a scenario as a whole: known names, no duplicates, models that fit on a site, outages that can happen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from og_env.scenario.specs import (
 
 
 def check_names(spec: ScenarioSpec, where: str) -> None:
-    """Every name that is looked up in the catalogue is there, once; ValueError in one line otherwise."""
+    """Check that every name that is looked up in the catalogue is there, once; ValueError in one line otherwise."""
     gpus = {**catalog.gpus(), **{gpu.name: gpu for gpu in spec.gpus}}
     _once(("gpus",), [gpu.name for gpu in spec.gpus], where)
     if isinstance(spec.sites, SampledSites):
@@ -115,7 +115,7 @@ def _check_listed_sites(
 def _check_models_fit(
     spec: ScenarioSpec, sites: Sequence[SiteSpec], models: Sequence[ModelSpec], gpus: dict[str, GpuSpec], where: str
 ) -> None:
-    """Each model has a site with enough GPUs; where fleets are random, one with the most that can be drawn."""
+    """Check that each model fits on a site; where fleets are random, on one with the most GPUs that can be drawn."""
     most = spec.sites.gpu_count[1] if isinstance(spec.sites, SampledSites) and spec.fleet == "random" else None
     hosts = {(site.gpu, site.gpu_count if most is None else most) for site in sites if site.gpu_count > 0}
     for index, model in enumerate(models):
@@ -182,7 +182,7 @@ def _check_domains(spec: ScenarioSpec, sites: Sequence[SiteSpec], where: str) ->
 def check_outages(
     outages: Sequence[OutageSpec], sites: Sequence[SiteSpec], spec: ScenarioSpec, where: str, prefix: KeyPath
 ) -> None:
-    """Every scripted outage names a domain of the fleet, or of a fleet that may be drawn; ValueError in one line."""
+    """Check that every scripted outage names a domain of a fleet that may occur; ValueError in one line."""
     for index, outage in enumerate(outages):
         path = (*prefix, index, "domain")
         kind, colon, name = outage.domain.partition(":")
@@ -206,7 +206,7 @@ def _known(path: KeyPath, name: str, what: str, valid: Iterable[str], where: str
 
 
 def _once(path: KeyPath, names: Sequence[str], where: str) -> None:
-    """No name is empty or comes twice."""
+    """Check that no name is empty or comes twice."""
     for name, times in Counter(names).items():
         if times > 1:
             raise_at_key(where, path, f"{name!r} is listed {times} times")

@@ -1,4 +1,4 @@
-"""Read a CSV file: `read_csv` gives its columns and rows, and a mistake in it is one line `FILE: line N: what is wrong`."""
+"""Read a CSV file: its columns and rows; a mistake in it is one line `FILE: line N: what is wrong`."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ class CsvTable(NamedTuple):
     columns: tuple[str, ...]
     """names in the header, without the blanks around them; those that are not empty are unique"""
     rows: Iterator[tuple[int, list[str]]]
-    """(line, cells) of every row below the header that is not blank: one cell for each column, without the blanks around
-    it. Rows are read from the file as they are asked for, once."""
+    """(line, cells) of every row below the header that is not blank, read from the file as they are asked for, once; each
+    row has one cell for each column, without the blanks around it"""
 
 
 def read_csv(path: str | Path, needed: Collection[str] = ()) -> CsvTable:
-    """The table of a CSV file in UTF-8 with commas; quotes, a byte order mark, blank lines and any line ends are understood.
+    """The table of a CSV file in UTF-8 that is separated by commas.
 
-    ValueError in one line for a file that cannot be read, is not text, is larger than MAX_FILE_BYTES or has no header, for
-    two columns of one name and for a column of `needed` that is not there; reading the rows raises it for a row that has
-    more or fewer cells than the header, and for wrong quotes.
+    Quotes, a byte order mark, blank lines and any ends of lines are understood. ValueError in one line for a file that
+    cannot be read, is not text, is larger than MAX_FILE_BYTES or has no header, for two columns of one name and for a
+    column of `needed` that is not there; reading the rows raises it for a row that has more or fewer cells than the header,
+    and for wrong quotes.
     """
     source = str(path)
     rows = _rows(Path(path), source)
-    line, header = next(rows, (1, []))
+    line, header = next(rows, (1, list[str]()))
     if not header:
         raise_csv_error(source, "the file is empty; it needs a header and rows")
     for name in header:
@@ -77,7 +78,7 @@ def number_in(
     high: float = math.inf,
     above: float = -math.inf,
 ) -> float:
-    """The finite number that a cell holds, in low..high and more than `above`; ValueError in one line where it does not."""
+    """The finite number that a cell holds, in low..high and more than `above`; ValueError in one line otherwise."""
     try:
         value = float(text)
     except ValueError:

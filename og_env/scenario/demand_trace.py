@@ -16,29 +16,31 @@ Floats = NDArray[np.float64]
 
 COLUMNS = ("timestamp_s", "model", "input_tokens", "output_tokens")
 MODEL_COLUMNS = ("model", "model_or_app")
-"""either is understood"""
+"""names of the model column, either of which is understood"""
 
 
 class Trace(NamedTuple):
     """R requests in the order of time."""
 
     start_s: float
-    """time stamp of the first request"""
+    """time stamp of the first request, as the file has it"""
     time_s: Floats
-    """[R] seconds since the first"""
+    """[R] time of each request since the first"""
     model: NDArray[np.int64]
-    """[R] index in `models`"""
+    """[R] position of each request's model in `models`"""
     input_tokens: Floats
+    """[R] length of each prompt"""
     output_tokens: Floats
-    """[R]"""
+    """[R] length of each answer"""
     models: tuple[str, ...]
+    """names of the models, in the order of the file"""
 
 
 def load_trace_csv(path: str | Path) -> Trace:
     """The requests of a CSV with columns timestamp_s, model (or model_or_app), input_tokens, output_tokens.
 
-    Rows need no order; other columns are ignored. ValueError with one line that names file and row: missing column, no
-    number, negative tokens, fewer than two requests.
+    Rows need no order; other columns are ignored. ValueError in one line, with the errors of `csv_file.read_csv`, for a cell
+    that is no number, negative tokens and fewer than two requests.
     """
     path = Path(path)
     return _load(str(path), path.stat().st_mtime_ns if path.is_file() else 0)
@@ -47,7 +49,8 @@ def load_trace_csv(path: str | Path) -> Trace:
 def step_factors(trace: Trace, step_s: float, models: Sequence[str]) -> Floats:
     """Requests in each step of the trace over their mean, [L, M]; a model that the trace does not name has the total's.
 
-    L: whole steps of the trace, what is left over is dropped. ValueError where the trace is shorter than a step.
+    L is the number of whole steps in the trace; what is left over is dropped. ValueError where the trace is shorter than
+    a step.
     """
     span_s = float(trace.time_s[-1])
     steps = int(span_s / step_s)

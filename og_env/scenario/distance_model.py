@@ -1,4 +1,4 @@
-"""Distances and round-trip times: a great circle, a line fitted to measured cloud regions, or a measured matrix."""
+"""Distances and round-trip times between places: great circles, and lines fitted to measured cloud regions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EARTH_RADIUS_KM = 6371.0
 CONTINENTS = ("AF", "AS", "EU", "ME", "NA", "OC", "SA")
 
 NEAR_KM, JOIN_KM = 500.0, 700.0
-"""up to where the near line holds, and from where on the far one; between them the model rises straight"""
+"""largest distance of the near line and smallest of the far one; between them the model is a straight line"""
 
 
 class DistanceModel(NamedTuple):
@@ -25,7 +25,7 @@ class DistanceModel(NamedTuple):
     far_ms: float
     far_ms_per_km: float
     pair_factors: Mapping[tuple[str, str], float]
-    """what cables add to or save on the great circle, by pair of continents in either order; 1 where there is none"""
+    """length of cables relative to the great circle, by pair of continents in either order; 1 for other pairs"""
 
 
 SHIPPED = DistanceModel(
@@ -34,7 +34,7 @@ SHIPPED = DistanceModel(
     near_ms_per_km=0.020,
     far_ms=9.5,
     far_ms_per_km=0.01516,
-    # same data; Middle East apart from Asia
+    # Fitted to the same pairs; the Middle East is apart from Asia.
     pair_factors={
         ("EU", "NA"): 0.96,
         ("AS", "NA"): 0.92,
@@ -49,7 +49,7 @@ SHIPPED = DistanceModel(
     },
 )
 LOG_RESIDUAL_SD = 0.255
-"""standard deviation of log(measured / model) over the same pairs"""
+"""standard deviation of log(measured / model) over the pairs that the SHIPPED model is fitted to"""
 
 
 def great_circle_km(
@@ -86,7 +86,7 @@ def factor_table(model: DistanceModel = SHIPPED) -> Floats:
 
 
 def pair_factor(continent_a: Sequence[str], continent_b: Sequence[str], model: DistanceModel = SHIPPED) -> Floats:
-    """What the distance model is multiplied with, [A, B]; symmetric, 1 where no factor was fitted."""
+    """Factors of the distance model by pair of continents, [A, B]; symmetric, 1 where no factor was fitted."""
     return factor_table(model)[np.ix_(_continent_indices(continent_a), _continent_indices(continent_b))]
 
 

@@ -29,7 +29,7 @@ _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 def raise_at_key(where: str, path: KeyPath | str, problem: str, wrong: str = "", valid: Iterable[str] = ()) -> NoReturn:
-    """Raise the one-line ValueError, with the valid word nearest to `wrong` where one is close."""
+    """Raise ValueError `WHERE: PATH: PROBLEM` in one line, with the word of `valid` that is nearest to `wrong`."""
     key = path if isinstance(path, str) else dotted(path)
     message = ": ".join(_printable(part, longest) for part, longest in ((where, 4096), (key, 120)) if part)
     raise ValueError(f"{message}: {_printable(problem + nearest_valid(wrong, valid), 240)}")
@@ -42,13 +42,13 @@ def _printable(text: str, longest: int) -> str:
 
 
 def dotted(path: KeyPath) -> str:
-    """`("sites", 0, "gpu")` as `sites[0].gpu`."""
+    """The path as a file writes it: `("sites", 0, "gpu")` is `sites[0].gpu`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
 
 
 def raise_first_complaint(error: ValidationError, model: type[BaseModel], where: str, path: KeyPath) -> NoReturn:
-    """The first of pydantic's complaints, in one line; a misspelt key comes before the key that it leaves missing."""
+    """Raise ValueError in one line for pydantic's first complaint; a misspelt key comes before a missing one."""
     complaints = error.errors(include_url=False)
     first = min(complaints, key=lambda complaint: complaint["type"] != "extra_forbidden")
     loc = tuple(part for part in first["loc"] if part != "[key]")
@@ -74,7 +74,7 @@ def raise_first_complaint(error: ValidationError, model: type[BaseModel], where:
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
-    """Valid keys of the table at `loc` inside `model`."""
+    """The valid keys of the table at `loc` inside `model`."""
     found: Any = model
     for part in loc:
         if isinstance(part, int):

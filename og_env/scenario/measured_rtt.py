@@ -11,8 +11,8 @@ def load_rtt_csv(path: str | Path) -> dict[tuple[str, str], float]:
     """Measured round trips by (src, dst) from a CSV with columns src, dst, rtt_ms.
 
     Where the file has a column provider, the names are PROVIDER/SRC and PROVIDER/DST, as the catalogue's sites are named.
-    Other columns are ignored. ValueError with one line that names file and row: missing column, no number, not positive,
-    pair given twice.
+    Other columns are ignored. ValueError in one line, with the errors of `csv_file.read_csv`, for an empty name, a time that
+    is no number above 0, and a pair that is given twice.
     """
     source, measured = str(path), {}
     for line, row in read_records(path, ("src", "dst", "rtt_ms")):

@@ -1,4 +1,4 @@
-"""Tables of real nodes: a CSV with a row per node into columns of names, weights and coordinates.
+"""Read a fleet of real nodes: a CSV file with a row for each node.
 
 Columns that are known by name: `node`, one for each kind of dependency (`provider`, `country`, `region`, `facility`, `grid`,
 `tee_vendor`, `image`, ...), `asn` (a transit network), `city` (a metro), `lat`, `lon`, `host_class`, `weight`, `price`. Others
@@ -21,15 +21,15 @@ from og_env.scenario.fault_domains import KINDS
 from og_env.scenario.specs import HostClass
 
 ALIASES = {"asn": "transit", "city": "metro"}
-"""columns that are called otherwise than the kind of dependency they are"""
+"""kind of dependency of the columns that have another name than their kind"""
 COUNTRY_ALIASES = {"UK": "GB", "EL": "GR"}
-"""codes in use beside those of ISO 3166"""
+"""ISO 3166 code of country codes that are in use beside it"""
 OTHER_NAMES = {
     "lat": ("lat_deg",),
     "lon": ("lon_deg",),
     "price": ("usd_per_hour", "usd_per_vm_hour", "usd_per_gpu_hour"),
 }
-"""columns that serve where one of the plain name is missing, first found first used"""
+"""columns that serve where the one named first is missing; the first that is found is used"""
 PLAIN = ("node", "weight", "lat", "lon", "host_class", "price")
 MEANINGS = (*PLAIN, *ALIASES, *KINDS)
 MISSING = frozenset({"", "-", "?", "unknown", "n/a", "null", "nan"})
@@ -37,7 +37,7 @@ OPTIONAL_KINDS = ("tee_vendor", "facilitator", "upstream")
 """dependencies that a node can do without, written `none`"""
 MAX_ROWS = 1_000_000
 MAX_WEIGHT, MIN_WEIGHT = 1e100, 1e-100
-"""of one node, and of the heaviest one; squares of sums must fit into float64"""
+"""largest weight of a node, and smallest of the heaviest one, so that squares of sums fit into float64"""
 
 
 class NodeTable(NamedTuple):
@@ -45,26 +45,29 @@ class NodeTable(NamedTuple):
 
     path: str
     nodes: tuple[str, ...]
-    """[N]"""
+    """[N] unique names"""
     columns: dict[str, tuple[str | None, ...]]
-    """[N] by label of the kind; empty: shared with nobody, None: no such dependency"""
+    """[N] domain of each node by label of the kind; empty: shared with nobody, None: no such dependency"""
     kind_of: dict[str, str]
     """kind of dependency of each label"""
     missing: dict[str, int]
-    """empty values by label"""
+    """number of nodes that are in no domain, by label"""
     weight: NDArray[np.float64] | None
-    """[N] None without a column"""
+    """[N] weight or stake; None without such a column"""
     lat_deg: NDArray[np.float64] | None
-    """[N] NaN where empty; None without columns"""
+    """[N] NaN where the cell is empty; None without such a column"""
     lon_deg: NDArray[np.float64] | None
+    """[N] NaN where the cell is empty; None without such a column"""
     host_class: tuple[str, ...] | None
+    """[N] empty where the cell is; None without such a column"""
     price_usd: NDArray[np.float64] | None
+    """[N] price of a node; None without such a column"""
     unused: tuple[str, ...]
     """columns that were not understood"""
     lines: tuple[int, ...]
-    """[N] of the file"""
+    """[N] line of the file where each node stands"""
     kept: dict[str, tuple[str, ...]]
-    """[N] cells as they stand, of the columns asked for that there are"""
+    """[N] cells as they stand, by name, of the columns that were asked for and are there"""
 
 
 def read_node_table(
@@ -75,10 +78,10 @@ def read_node_table(
     weight: str | None = None,
     keep: Collection[str] = (),
 ) -> NodeTable:
-    """Read a fleet; `mapped` names columns, `kinds` selects dependencies, `weight` names the column of the weight, `keep`
-    columns whose cells are handed over as they stand.
+    """Read a fleet; ValueError with one line `FILE: line N: what is wrong` for a file that is no table of nodes.
 
-    ValueError with one line `FILE: line N: what is wrong` for a file that is no table of nodes.
+    `mapped` has the meaning of columns by name, `kinds` selects dependencies, `weight` names the column of the weight, and
+    `keep` columns whose cells are handed over as they stand.
     """
     source, header, rows = read_csv(path)
     places, unused = _places(header, source, mapped or {}, weight)
@@ -114,26 +117,16 @@ def read_node_table(
 
 
 def read_header(path: str | Path) -> tuple[str, ...]:
-    """Names of the columns; the same errors as `read_node_table`."""
+    """Names of the columns of a CSV file, with the errors of `csv_file.read_csv`."""
     return read_csv(path).columns
 
 
 def _places(
     header: Sequence[str], source: str, mapped: Mapping[str, str], weight: str | None
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """({meaning: position}, columns without meaning)."""
-    wanted = dict(mapped)
-    if weight is not None:
-        wanted[weight] = "weight"
-    taken: dict[str, str] = {}
-    for column, meaning in wanted.items():
-        if column not in header:
-            raise_csv_error(source, f"no column {column!r}{nearest_valid(column, header)}")
-        if meaning not in MEANINGS:
-            raise ValueError(f"cannot map {column!r} to {meaning!r}{nearest_valid(meaning, MEANINGS)}")
-        if meaning in taken:
-            raise ValueError(f"both {taken[meaning]!r} and {column!r} are mapped to {meaning}")
-        taken[meaning] = column
+    """Position of the column of each meaning, and the columns that have none."""
+    wanted = dict(mapped) if weight is None else {**mapped, weight: "weight"}
+    taken = _mapped(header, source, wanted)
     for column in header:
         if column not in wanted and column in MEANINGS:
             taken.setdefault(column, column)
@@ -148,6 +141,20 @@ def _places(
         raise_csv_error(source, f"no column 'node'{hint}; name one with --map COLUMN=node")
     unused = tuple(column for column in header if column and column not in taken.values())
     return {meaning: header.index(column) for meaning, column in taken.items()}, unused
+
+
+def _mapped(header: Sequence[str], source: str, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Column of each meaning that the user gave; ValueError for an unknown one, and for one given twice."""
+    taken: dict[str, str] = {}
+    for column, meaning in wanted.items():
+        if column not in header:
+            raise_csv_error(source, f"no column {column!r}{nearest_valid(column, header)}")
+        if meaning not in MEANINGS:
+            raise ValueError(f"cannot map {column!r} to {meaning!r}{nearest_valid(meaning, MEANINGS)}")
+        if meaning in taken:
+            raise ValueError(f"both {taken[meaning]!r} and {column!r} are mapped to {meaning}")
+        taken[meaning] = column
+    return taken
 
 
 def _labels(

@@ -10,7 +10,7 @@ from typing import Any
 def changes_of(words: Iterable[str]) -> dict[str, Any]:
     """Changes of a scenario by dotted key from words KEY=VALUE, e.g. "failures.process=independent".
 
-    A value is TOML, or a plain word. Raises ValueError for a word without "=".
+    A value is TOML, or a plain word. ValueError for a word without "=".
     """
     changes: dict[str, Any] = {}
     for word in words:

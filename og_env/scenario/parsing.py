@@ -23,6 +23,7 @@ from og_env.scenario.specs import (
 MAX_ENTRIES = 4096
 """longest list that a scenario may hold; also the most sites"""
 MAX_DEPTH = 16
+"""deepest nesting of tables and lists in a scenario"""
 
 SpecT = TypeVar("SpecT", bound=BaseModel)
 
@@ -79,7 +80,7 @@ def _region(_: dict[str, Any]) -> type[BaseModel]:
 
 
 def _full_or_entry(table: dict[str, Any], full: type[BaseModel], entry: type[BaseModel]) -> type[BaseModel]:
-    """A table with a key that only the full spec has is a full spec; any other changes a catalogue entry."""
+    """The spec of a table: the full one where the table has a key of it alone, else the change of a catalogue entry."""
     only_full = set(full.model_fields) - set(entry.model_fields)
     return full if only_full & set(table) else entry
 
@@ -92,7 +93,7 @@ def _build(model: type[Any], table: dict[str, Any], where: str, path: KeyPath) -
 
 
 def _frozen(value: Any, where: str, path: KeyPath) -> Any:
-    """Lists as tuples all the way down; rejects what no field can hold before it is copied or compared."""
+    """The value with tuples in place of lists, all the way down; ValueError for a value that no field can hold."""
     if len(path) > MAX_DEPTH:
         raise_at_key(where, path[:4], "is nested too deeply")
     if isinstance(value, Mapping):

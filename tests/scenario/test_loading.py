@@ -59,7 +59,7 @@ def with_(**changes: Any) -> dict[str, Any]:
 
 
 def complaint(tables: Any) -> str:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=": ") as caught:
         loading.load(tables)
     message = str(caught.value)
     assert "\n" not in message

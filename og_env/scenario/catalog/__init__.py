@@ -1,4 +1,4 @@
-"""The shipped facts: sites, GPUs, models, user regions, failure kinds and recorded incidents (og_env/scenario/catalog/data)."""
+"""The shipped facts: sites, GPUs, models, user regions, failure kinds and recorded incidents (folder data)."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def gpus_per_replica(model: ModelSpec, gpu: GpuSpec) -> int:
 def tokens_per_s(model: ModelSpec, gpu: GpuSpec, gpu_count: int = 1) -> float:
     """Decode speed of one stream of a replica that spans `gpu_count` GPUs in tensor parallel.
 
-    What the model itself says about the kind, for the replica as a whole; else
+    The speed that the model itself names for the kind and a whole replica, or
     0.77 x gpu_count x bandwidth_gb_per_s / active weights in GB: each token reads the active weights once, shared by
     the GPUs. Communication between them is left out, so the figure is an upper bound beyond one machine.
     """
@@ -131,7 +131,7 @@ def tokens_per_s(model: ModelSpec, gpu: GpuSpec, gpu_count: int = 1) -> float:
 
 @functools.cache
 def _failure_rows() -> dict[str, FailureKind]:
-    """By kind, or kind:name where one domain has parameters of its own."""
+    """Rows of failures.csv by kind, or by kind:name where one domain has parameters of its own."""
     rows = read_table(data_file("failures.csv"), FAILURES)
     missing = [kind for kind in get_args(FailureKind.model_fields["kind"].annotation) if kind not in rows]
     if missing:

@@ -25,7 +25,7 @@ class SiteOffer(Spec):
     grid: str
     """synchronous power grid, or the part of one that has gone dark by itself"""
     transit: str
-    """own backbone of a cloud, else the main carrier"""
+    """the cloud's own backbone, or the main carrier"""
     tee_vendor: TeeVendor
     host_class: HostClass
     offers: Annotated[tuple[tuple[str, Positive], ...], Field(min_length=1)]
@@ -41,7 +41,7 @@ class SiteOffer(Spec):
 
     @property
     def continent(self) -> str:
-        """AF AS EU ME NA OC SA"""
+        """Continent of the site: AF AS EU ME NA OC SA."""
         return continent_of(self.country)
 
     def site(self, gpu: str, gpu_count: int) -> SiteSpec:

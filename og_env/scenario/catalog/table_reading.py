@@ -23,13 +23,13 @@ class Table(NamedTuple, Generic[SpecT]):
 
     spec: type[SpecT]
     columns: Mapping[str, Converter]
-    """column -> text to value; the header must have exactly these (and source, as_of)"""
+    """converter of the cells by column; the header must have exactly these columns and those of PROVENANCE"""
     fields: Callable[[dict[str, Any]], dict[str, Any]]
-    """values by column -> fields of the spec"""
+    """makes the fields of the spec from the values by column"""
     key: Callable[[dict[str, Any]], str]
-    """values by column -> what must be unique"""
+    """makes the name of a row, which must be unique, from the values by column"""
     renamed: Mapping[str, str] = {}
-    """field -> column, where they differ in name (errors name the column)"""
+    """column by field where they differ in name; errors name the column"""
 
 
 def read_table(path: str | Path, table: Table[SpecT]) -> dict[str, SpecT]:
@@ -79,6 +79,7 @@ def text(cell: str) -> str:
 
 
 def number(cell: str) -> float:
+    """The number that a cell holds, which may be infinite or not a number: the spec says what it must be."""
     try:
         return float(cell)
     except ValueError:
@@ -86,6 +87,7 @@ def number(cell: str) -> float:
 
 
 def whole(cell: str) -> int:
+    """The whole number that a cell holds."""
     try:
         return int(cell)
     except ValueError:
@@ -93,12 +95,12 @@ def whole(cell: str) -> int:
 
 
 def optional(convert: Converter) -> Converter:
-    """None for an empty cell."""
+    """A converter that gives None for an empty cell."""
     return lambda cell: convert(cell) if cell else None
 
 
 def pairs(name: Converter = text) -> Converter:
-    """`NAME:NUMBER;NAME:NUMBER` as a dict in that order, no number below 0; an empty cell is an empty dict."""
+    """A converter of `NAME:NUMBER;NAME:NUMBER` to a dict; no number is below 0, an empty cell is an empty dict."""
 
     def convert(cell: str) -> dict[str, float]:
         result: dict[str, float] = {}
@@ -130,7 +132,7 @@ def _values(row: dict[str, str], columns: Mapping[str, Converter]) -> dict[str, 
 
 
 def _first_problem(error: ValidationError, table: Table[SpecT]) -> str:
-    """`column C: message` of pydantic's first complaint; a dict field may be spread over columns FIELD_KEY."""
+    """Pydantic's first complaint as `column C: message`; a dict field may be spread over columns FIELD_KEY."""
     problem = error.errors()[0]
     path = [str(part) for part in problem["loc"]]
     message = problem["msg"].removeprefix("Value error, ")

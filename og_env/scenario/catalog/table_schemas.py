@@ -1,4 +1,4 @@
-"""What each table of the catalogue contains: its columns, how they convert and the spec that a row becomes."""
+"""The tables of the catalogue: their columns, how cells convert, and the spec that a row becomes."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ def data_file(name: str) -> Path:
 
 
 def conditions(alternative: str) -> list[tuple[str, str]]:
+    """The patterns (FIELD, GLOB) of an alternative `FIELD=GLOB&FIELD=GLOB`."""
     return [(field, glob) for field, _, glob in (part.partition("=") for part in alternative.split("&"))]
 
 
 def _alternatives(cell: str) -> tuple[str, ...]:
-    """`FIELD=GLOB&FIELD=GLOB;...`: ';' separates alternatives, '&' joins what must hold together."""
+    """The alternatives of a cell `FIELD=GLOB&FIELD=GLOB;...`: ';' separates them, '&' joins what must hold together."""
     alternatives = tuple(text(cell).split(";"))
     for alternative in alternatives:
         for field, glob in conditions(alternative):
@@ -51,7 +52,7 @@ def _alternatives(cell: str) -> tuple[str, ...]:
 
 
 def _date(cell: str) -> str:
-    """An ISO date, as it stands."""
+    """The cell, which must be an ISO date."""
     try:
         return date.fromisoformat(cell).isoformat()
     except ValueError:
@@ -59,7 +60,7 @@ def _date(cell: str) -> str:
 
 
 def _speeds(cell: str) -> dict[str, float]:
-    """`GPU:tokens_per_s;...`; `*` is every kind of the GPU table."""
+    """Speed by GPU kind of a cell `GPU:tokens_per_s;...`; `*` is every kind of the GPU table."""
     speeds = pairs(lambda name: name if name == "*" else _gpu(name))(cell)
     if "*" in speeds:
         everywhere = speeds.pop("*")
