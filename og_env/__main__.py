@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium
 from gymnasium.spaces import Space
 
+from og_env.errors import report_error
 from og_env.render import world_text
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
@@ -31,8 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(_output(chosen))
         sys.stdout.flush()
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return report_error(str(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
@@ -55,7 +55,7 @@ def _output(chosen: argparse.Namespace) -> str:
 
 def _spaces(spec: ScenarioSpec) -> dict[str, tuple[Space[Any], Space[Any]]]:
     """Action and observation space of every registered environment of this package for the scenario."""
-    spaces = {}
+    spaces: dict[str, tuple[Space[Any], Space[Any]]] = {}
     for name in gymnasium.registry:
         if name.startswith("og_env/"):
             env = gymnasium.make(name, scenario=spec, disable_env_checker=True)

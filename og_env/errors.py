@@ -1,4 +1,4 @@
-"""Mistakes of a user in one line: the nearest valid word, packages that are not installed, and commands that end with 2."""
+"""Mistakes of a user in one line: the nearest valid word, missing packages, and commands that end with code 2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-NEEDED = ("gymnasium", "llvmlite", "numba", "numpy", "pydantic")
+NEEDED = ("gymnasium", "llvmlite", "numba", "numpy", "pydantic", "tomli_w")
 LEAST_GYMNASIUM = (1, 2, 2)
 EXTRAS: Mapping[str, str] = MappingProxyType(
     {
@@ -39,7 +39,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "ray": "rllib",
     }
 )
-"""module: the extra of this package that brings it"""
+"""the extra of this package that brings a module, by module"""
 
 
 def check_requirements() -> None:
@@ -74,7 +74,7 @@ def import_extra(module: str) -> Any:
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:
-    """The line for a module that an extra brings; None for any other."""
+    """The line that says which extra to install for a missing module; None where no extra brings the module."""
     module = (error.name or "").split(".")[0]
     if module not in EXTRAS:
         return None
@@ -82,7 +82,7 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
 
 
 def nearest_valid(wrong: str, valid: Iterable[str]) -> str:
-    """` (nearest valid: X)`, or all the valid words where none is close and they are few."""
+    """End of a message: ` (nearest valid: X)`, all valid words where none is close and they are few, or nothing."""
     words = list(valid)
     folded = {word.casefold(): word for word in reversed(words)}
     close = difflib.get_close_matches(wrong.casefold(), folded, n=5, cutoff=0.4)
@@ -102,23 +102,27 @@ def _neighbours_swapped(one: str, other: str) -> bool:
 
 
 def report_error(message: str) -> int:
-    """Print the line; returns the exit code."""
+    """Print `error: MESSAGE` to the standard error and return the exit code of a mistake of the user, 2."""
     print(f"error: {message}", file=sys.stderr)
     return 2
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with an option in one line; options are not abbreviated."""
+    """A parser of options that says in one line what is wrong with one; options are not abbreviated."""
 
     def __init__(self, doc: str | None) -> None:
         super().__init__(description=(doc or "").split("\n")[0], allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
+        """Print the message in one line and end the program with code 2."""
         sys.exit(report_error(message))
 
 
 def guarded(run: Callable[[], int | None]) -> int:
-    """Run a command; its own exit code (None is 0), or that of what it raised. A reader that closed the pipe is no error."""
+    """Run a command and return its exit code (0 where it returns None); mistakes of the user are one line and code 2.
+
+    A closed pipe is no error, and a stop from the keyboard ends with code 130.
+    """
     try:
         return run() or 0
     except ValueError as error:

@@ -31,7 +31,7 @@ from og_agents.policy import Policy
 from og_env import task_of
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
-from og_env.scenario.reading import changes_of
+from og_env.scenario.overrides import changes_of
 from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator.batch import SPLITS
 

@@ -23,11 +23,13 @@ from og_env.scenario.distance_model import SHIPPED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
     options = parse(arguments)
     return guarded(lambda: run(options))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of the command line."""
     parser = Parser(__doc__)
     parser.add_argument("what", choices=("rtt", "demand"), help="the distance model, or the demand model")
     parser.add_argument(
@@ -43,6 +45,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
+    """Fit, print the fragment or the result as JSON, and write the fragment where asked."""
     if options.what == "rtt" and options.workload is not None:
         raise ValueError("--workload goes with demand, not with rtt")
     result, lines = rtt(options.file) if options.what == "rtt" else demand(options.file, options.workload)

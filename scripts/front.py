@@ -25,7 +25,7 @@ from og_agents.studies import pareto_front, robustness
 from og_env import task_of
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
-from og_env.scenario.reading import changes_of
+from og_env.scenario.overrides import changes_of
 
 MOST = 8
 """steps of a grid: 217 preferences"""

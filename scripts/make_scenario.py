@@ -20,17 +20,20 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.toml_text import written
 from og_env.errors import Parser, guarded, nearest_valid
+
+# isort: split
+import tomli_w
+
 from og_env.render.world_text import gpus_for_load, replica_rps
 from og_env.scenario import catalog, loading
-from og_env.scenario.checks import domain_of
+from og_env.scenario.fault_domains import domain_of
 from og_env.scenario.loading import DEFAULT_GPU_COUNT, ResolvedScenario
-from og_env.scenario.reading import MAX_ENTRIES
+from og_env.scenario.parsing import MAX_ENTRIES
 from og_env.scenario.sites_from_csv import ROLES, SiteTable, Table, read_sites
 
 MODELS = {"llama-3.1-8b-bf16": 0.5, "llama-3.1-70b-int4": 0.2, "tinyllama-1.1b-fp16": 0.25, "sdxl-fp16": 0.05}
-"""share of each; those that fit nowhere are left out"""
+"""usual models and their shares; those that fit nowhere are left out"""
 LOAD = 0.5
 """share of the GPUs that the mean demand needs at most, and of what a model serves with a replica at every node"""
 STANDARD = "global-24"
@@ -40,12 +43,14 @@ STRUCK = ("facility", "region", "provider", "grid", "transit", "image", "facilit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
     return guarded(lambda: run(options, shlex.join(["python", "scripts/make_scenario.py", *arguments])))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the command line."""
     parser = Parser(__doc__)
     parser.add_argument(
         "nodes", metavar="NODES.csv", help="columns node, provider, country, city, lat, lon, gpu, gpus..."
@@ -72,6 +77,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace, command: str) -> None:
+    """Write the scenario file and print what it holds; ValueError in one line for bad input."""
     out = Path(options.out)
     check(options, out)
     table = read_sites(
@@ -87,7 +93,7 @@ def run(options: argparse.Namespace, command: str) -> None:
             f"{options.nodes}: {len(table.sites):,} nodes; a scenario has at most {MAX_ENTRIES:,}: take some by --sample N"
         )
     tables, whole = scenario(options, options.name or out.stem, table)
-    text = written(tables, heading(options, command, table))
+    text = f"{heading(options, command, table)}\n\n{tomli_w.dumps(tables)}"
     if tomllib.loads(text) != tables:
         raise ValueError(f"{options.nodes}: a name has characters that TOML cannot hold")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +102,7 @@ def run(options: argparse.Namespace, command: str) -> None:
 
 
 def check(options: argparse.Namespace, out: Path) -> None:
+    """ValueError in one line for an option that is out of range, or a file that is there already."""
     if out.suffix != ".toml":
         raise ValueError(f"--out {out}: the name of a scenario file ends in .toml")
     if out.exists() and not options.force:
@@ -107,6 +114,7 @@ def check(options: argparse.Namespace, out: Path) -> None:
 
 
 def mapping(items: Sequence[str]) -> dict[str, str]:
+    """Meaning by column from words COLUMN=KIND."""
     mapped: dict[str, str] = {}
     for item in items:
         column, _, meaning = item.partition("=")
@@ -138,13 +146,14 @@ def scenario(options: argparse.Namespace, name: str, table: SiteTable) -> tuple[
             "shocks_per_day": options.shocks_per_day,
             "kind_shares": kind_shares(whole, options.nodes),
         }
+    tables["sites"] = tables.pop("sites")  # the longest part comes last
     return tables, loading.resolve(loading.load(tables))
 
 
 def models(words: str | None, table: SiteTable) -> list[Table]:
-    """As asked for, those that run, or the usual ones that fit somewhere.
+    """The models asked for, those that run now, or the usual ones that fit somewhere.
 
-    Without proofs where less than half of the nodes can attest.
+    They are served without proofs where less than half of the nodes can attest.
     """
     known = catalog.models()
     if words:
@@ -166,6 +175,7 @@ def models(words: str | None, table: SiteTable) -> list[Table]:
 
 
 def regions(word: str) -> Any:
+    """The value of `regions` in the file: a table with their number, or their names."""
     if word.isdigit():
         return {"count": int(word)}
     names = [name.strip() for name in word.split(",") if name.strip()]
@@ -199,7 +209,7 @@ def usual_load_rps(whole: ResolvedScenario) -> float:
 
 
 def start(table: SiteTable, whole: ResolvedScenario, requests_per_s: float) -> Table:
-    """What runs at the first step: as the table says, or spread."""
+    """The table `start` of the file: what runs at the first step, as the table of nodes says, or spread."""
     if not table.runs:
         return {"replicas_per_model": starting_replicas(whole, requests_per_s)}
     names = [model.name for model in whole.models]
@@ -212,7 +222,7 @@ def start(table: SiteTable, whole: ResolvedScenario, requests_per_s: float) -> T
 
 
 def starting_replicas(whole: ResolvedScenario, requests_per_s: float) -> int:
-    """Of each model, so that the one that needs most carries its mean demand."""
+    """Number of replicas of each model with which the one that needs most carries its mean demand."""
     factor = requests_per_s / whole.spec.demand.requests_per_s
     return max(1, math.ceil(max(min(factor * need, hosts) for need, hosts in replicas_needed(whole))))
 
@@ -230,6 +240,7 @@ def replicas_needed(whole: ResolvedScenario) -> list[tuple[float, int]]:
 
 
 def heading(options: argparse.Namespace, command: str, table: SiteTable) -> str:
+    """Comment at the head of the file: the command that wrote it, and what the table left out."""
     words = [f"{len(table.sites)} nodes of {Path(options.nodes).name}. Written by", command]
     if table.filled:
         words += ["", "Not in the table:"] + [f"- {what}: {count} nodes" for what, count in table.filled.items()]
@@ -238,6 +249,7 @@ def heading(options: argparse.Namespace, command: str, table: SiteTable) -> str:
 
 
 def report(whole: ResolvedScenario, table: SiteTable, out: Path) -> str:
+    """The lines that the command prints: size and load of the scenario, and what the table left out."""
     sites = whole.sites
     need = gpus_for_load(whole) / sum(site.gpu_count for site in sites)
     words = [

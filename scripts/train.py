@@ -26,7 +26,7 @@ from og_agents.learning.train_settings import TrainSettings
 from og_env import IDS, TASKS, task_of
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
-from og_env.scenario.reading import changes_of
+from og_env.scenario.overrides import changes_of
 
 NO_LIMIT = 10**12
 """timesteps of a run that ends by the clock"""

@@ -20,7 +20,7 @@ from og_agents.studies import tuning
 from og_agents.tuned_constants import PLANNERS
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
-from og_env.scenario.reading import changes_of
+from og_env.scenario.overrides import changes_of
 
 WHICH = f"heuristics (default: all with constants), planners: {', '.join(PLANNERS)}"
 

@@ -16,7 +16,7 @@ import pytest
 
 import og_env  # noqa: F401 (registers the ids)
 from og_env import errors
-from og_env.errors import guarded
+from og_env.errors import guarded, nearest_valid
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -33,7 +33,7 @@ def fresh(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProce
 
 
 def test_what_is_needed_is_what_the_project_declares() -> None:
-    declared = {re.split(r"[<>=]", line)[0]: line for line in PROJECT["dependencies"]}
+    declared = {re.split(r"[<>=]", line)[0].replace("-", "_"): line for line in PROJECT["dependencies"]}
     assert set(declared) == set(errors.NEEDED)
     assert declared["gymnasium"] == f"gymnasium>={'.'.join(map(str, errors.LEAST_GYMNASIUM))},<2"
 
@@ -59,6 +59,12 @@ def test_an_old_gymnasium_is_named(monkeypatch: pytest.MonkeyPatch, version: str
         return errors.check_requirements()
     with pytest.raises(ImportError, match=rf"needs gymnasium 1\.2\.2 or newer, not {version}: run `pip install -U"):
         errors.check_requirements()
+
+
+def test_the_nearest_valid_word_is_a_slip_of_two_neighbours_or_the_closest():
+    incidents = ["aws-2020-11-25", "aws-2025-10-20", "gcp-2025-06-12"]
+    assert nearest_valid("aws-2025-10-21", incidents) == " (nearest valid: aws-2025-10-20)"
+    assert nearest_valid("gird", ["girl", "grid"]) == " (nearest valid: grid)"
 
 
 def test_a_command_without_its_extra_says_which(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,18 +1,17 @@
-"""What a scenario's parts must be to each other: known names, no duplicates, models that fit, outages that can happen."""
+"""Checks of a scenario as a whole: known names, no duplicates, models that fit on a site, outages that can happen."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import get_args
 
 from og_env.scenario import catalog
 from og_env.scenario.catalog import gpus_per_replica
+from og_env.scenario.error_messages import KeyPath, raise_at_key
+from og_env.scenario.fault_domains import KINDS, domain_of
 from og_env.scenario.random_fleet import site_pool
-from og_env.scenario.reading import Path_, fail
 from og_env.scenario.specs import (
     GpuSpec,
-    Kind,
     ModelEntry,
     ModelSpec,
     OutageSpec,
@@ -24,24 +23,9 @@ from og_env.scenario.specs import (
     SiteSpec,
 )
 
-KINDS: tuple[str, ...] = get_args(Kind)
-
-
-def domain_of(site: SiteSpec, kind: str) -> str:
-    """Name of the fault domain of this kind that the site stands in; empty where it stands in none."""
-    if kind == "site":
-        return site.name
-    if kind == "region":
-        return f"{site.provider}/{site.region}"
-    if kind == "metro":
-        return f"{site.city} ({site.country})"
-    if kind == "tee_vendor":
-        return "" if site.tee_vendor == "none" else site.tee_vendor
-    return getattr(site, kind)
-
 
 def check_names(spec: ScenarioSpec, where: str) -> None:
-    """Every name that is looked up in the catalogue is there, once; ValueError in one line otherwise."""
+    """Check that every name that is looked up in the catalogue is there, once; ValueError in one line otherwise."""
     gpus = {**catalog.gpus(), **{gpu.name: gpu for gpu in spec.gpus}}
     _once(("gpus",), [gpu.name for gpu in spec.gpus], where)
     if isinstance(spec.sites, SampledSites):
@@ -56,7 +40,9 @@ def check_names(spec: ScenarioSpec, where: str) -> None:
     _once(("models",), [_name_of(model) for model in spec.models], where)
     if isinstance(spec.regions, SampledRegions):
         if spec.regions.count > len(catalog.regions()):
-            fail(where, "regions.count", f"{spec.regions.count}, but the catalogue has {len(catalog.regions())}")
+            raise_at_key(
+                where, "regions.count", f"{spec.regions.count}, but the catalogue has {len(catalog.regions())}"
+            )
     else:
         for index, region in enumerate(spec.regions):
             if isinstance(region, str):
@@ -75,9 +61,9 @@ def check_concrete(
 ) -> None:
     """The concrete parts go together; ValueError in one line otherwise."""
     if sum(model.share for model in models) <= 0:
-        fail(where, "models", "every share is 0: nobody asks for anything")
+        raise_at_key(where, "models", "every share is 0: nobody asks for anything")
     if sum(region.population_m for region in regions) <= 0:
-        fail(where, "regions", "nobody lives there")
+        raise_at_key(where, "regions", "nobody lives there")
     _check_models_fit(spec, sites, models, gpus, where)
     _check_start(spec, sites, models, gpus, where)
     _check_domains(spec, sites, where)
@@ -92,22 +78,22 @@ def _check_sampled(sampled: SampledSites, gpus: dict[str, GpuSpec], where: str) 
         valid = sorted({offer.continent for offer in catalog.sites()})
         _known(("sites", "continents", index), continent, "continent", valid, where)
     if not sampled.host_classes:
-        fail(where, "sites.host_classes", "is empty: at least one is needed")
+        raise_at_key(where, "sites.host_classes", "is empty: at least one is needed")
     if sampled.gpu_count[0] > sampled.gpu_count[1]:
-        fail(where, "sites.gpu_count", f"fewest {sampled.gpu_count[0]} is above most {sampled.gpu_count[1]}")
+        raise_at_key(where, "sites.gpu_count", f"fewest {sampled.gpu_count[0]} is above most {sampled.gpu_count[1]}")
     pool = site_pool(sampled.host_classes, sampled.continents, sampled.gpus)
     if not pool.offers:
-        fail(where, "sites", "no catalogue site has these GPUs, host classes and continents")
+        raise_at_key(where, "sites", "no catalogue site has these GPUs, host classes and continents")
     if sampled.providers > len(pool.members):
         problem = f"{sampled.providers}, but only {len(pool.members)} providers have such sites"
-        fail(where, "sites.providers", problem)
+        raise_at_key(where, "sites.providers", problem)
 
 
 def _check_listed_sites(
     sites: Sequence[str | SiteEntry | SiteSpec], spec: ScenarioSpec, gpus: dict[str, GpuSpec], where: str
 ) -> None:
     if spec.fleet == "random":
-        fail(where, "fleet", "random needs sampled sites, e.g. sites = {count = 24, providers = 6}")
+        raise_at_key(where, "fleet", "random needs sampled sites, e.g. sites = {count = 24, providers = 6}")
     offers = catalog.site_offers()
     for index, site in enumerate(sites):
         path = ("sites", index)
@@ -122,21 +108,21 @@ def _check_listed_sites(
             sold = dict(offer.offers)
             if site.gpu not in sold and offer.host_class not in gpus[site.gpu].usd_per_hour:
                 problem = f"{site.gpu} is not offered at {site.name}; give usd_per_gpu_hour or another GPU"
-                fail(where, (*path, "gpu"), problem, site.gpu, sold)
+                raise_at_key(where, (*path, "gpu"), problem, site.gpu, sold)
     _once(("sites",), [_name_of(site) for site in sites], where)
 
 
 def _check_models_fit(
     spec: ScenarioSpec, sites: Sequence[SiteSpec], models: Sequence[ModelSpec], gpus: dict[str, GpuSpec], where: str
 ) -> None:
-    """Each model has a site with enough GPUs; where fleets are random, one with the most that can be drawn."""
+    """Check that each model fits on a site; where fleets are random, on one with the most GPUs that can be drawn."""
     most = spec.sites.gpu_count[1] if isinstance(spec.sites, SampledSites) and spec.fleet == "random" else None
     hosts = {(site.gpu, site.gpu_count if most is None else most) for site in sites if site.gpu_count > 0}
     for index, model in enumerate(models):
         if not any(fits(model, gpus[gpu], count) for gpu, count in hosts):
             largest_gb = max((count * gpus[gpu].memory_gb for gpu, count in hosts), default=0.0)
             problem = f"{model.name} needs {model.memory_gb:g} GB of GPU memory, which no site has"
-            fail(where, ("models", index), f"{problem} (largest: {largest_gb:g} GB)")
+            raise_at_key(where, ("models", index), f"{problem} (largest: {largest_gb:g} GB)")
 
 
 def fits(model: ModelSpec, gpu: GpuSpec, gpu_count: int) -> bool:
@@ -148,7 +134,7 @@ def _check_start(
     spec: ScenarioSpec, sites: Sequence[SiteSpec], models: Sequence[ModelSpec], gpus: dict[str, GpuSpec], where: str
 ) -> None:
     start = spec.start
-    lists: dict[Path_, Sequence[str]] = {
+    lists: dict[KeyPath, Sequence[str]] = {
         ("start", "verifier_sites"): start.verifier_sites,
         ("start", "store_sites"): start.store_sites,
         ("start", "gateway_sites"): start.gateway_sites,
@@ -158,10 +144,10 @@ def _check_start(
     if start.placement != "named":
         if any(lists.values()):
             key = next(path for path, names in lists.items() if names)
-            fail(where, key, f'counts only with start.placement = "named", not "{start.placement}"')
+            raise_at_key(where, key, f'counts only with start.placement = "named", not "{start.placement}"')
         return
     if spec.fleet == "random":
-        fail(where, "start.placement", "named needs fleet = fixed")
+        raise_at_key(where, "start.placement", "named needs fleet = fixed")
     for model in start.replica_sites:
         _known(("start", "replica_sites", model), model, "model", [one.name for one in models], where)
     for path, names in lists.items():
@@ -173,35 +159,35 @@ def _check_start(
         for name in start.replica_sites.get(model.name, ()):
             gpu = gpus.get(by_name[name].gpu)
             if gpu is None or not fits(model, gpu, free[name]):
-                fail(where, ("start", "replica_sites", model.name), f"no room for it at {name}")
+                raise_at_key(where, ("start", "replica_sites", model.name), f"no room for it at {name}")
             free[name] -= gpus_per_replica(model, gpu)
 
 
 def _check_domains(spec: ScenarioSpec, sites: Sequence[SiteSpec], where: str) -> None:
     if spec.domains and spec.fleet == "random":
-        fail(where, "domains", "added by hand need fleet = fixed")
+        raise_at_key(where, "domains", "added by hand need fleet = fixed")
     known = {site.name for site in sites}
     for index, domain in enumerate(spec.domains):
         path = ("domains", index)
         if not domain.sites:
-            fail(where, (*path, "sites"), "is empty: a domain has at least one site")
+            raise_at_key(where, (*path, "sites"), "is empty: a domain has at least one site")
         for at, name in enumerate(domain.sites):
             _known((*path, "sites", at), name, "site", known, where)
         _once((*path, "sites"), domain.sites, where)
         if any(domain_of(site, domain.kind) == domain.name for site in sites):
-            fail(where, path, f"{domain.kind}:{domain.name} already follows from the sites' attributes")
+            raise_at_key(where, path, f"{domain.kind}:{domain.name} already follows from the sites' attributes")
     _once(("domains",), [f"{domain.kind}:{domain.name}" for domain in spec.domains], where)
 
 
 def check_outages(
-    outages: Sequence[OutageSpec], sites: Sequence[SiteSpec], spec: ScenarioSpec, where: str, prefix: Path_
+    outages: Sequence[OutageSpec], sites: Sequence[SiteSpec], spec: ScenarioSpec, where: str, prefix: KeyPath
 ) -> None:
-    """Every scripted outage names a domain of the fleet, or of a fleet that may be drawn; ValueError in one line."""
+    """Check that every scripted outage names a domain of a fleet that may occur; ValueError in one line."""
     for index, outage in enumerate(outages):
         path = (*prefix, index, "domain")
         kind, colon, name = outage.domain.partition(":")
         if not colon:
-            fail(where, path, f"{outage.domain!r} is not KIND:NAME", outage.domain, KINDS)
+            raise_at_key(where, path, f"{outage.domain!r} is not KIND:NAME", outage.domain, KINDS)
         _known(path, kind, "kind of domain", KINDS, where)
         valid = {domain_of(site, kind) for site in sites} | {d.name for d in spec.domains if d.kind == kind}
         if spec.fleet == "random":
@@ -213,16 +199,16 @@ def _name_of(part: str | SiteEntry | SiteSpec | ModelEntry | ModelSpec | RegionS
     return part if isinstance(part, str) else part.name
 
 
-def _known(path: Path_, name: str, what: str, valid: Iterable[str], where: str) -> None:
+def _known(path: KeyPath, name: str, what: str, valid: Iterable[str], where: str) -> None:
     words = list(valid)
     if name not in words:
-        fail(where, path, f"unknown {what} {name!r}", name, words)
+        raise_at_key(where, path, f"unknown {what} {name!r}", name, words)
 
 
-def _once(path: Path_, names: Sequence[str], where: str) -> None:
-    """No name is empty or comes twice."""
+def _once(path: KeyPath, names: Sequence[str], where: str) -> None:
+    """Check that no name is empty or comes twice."""
     for name, times in Counter(names).items():
         if times > 1:
-            fail(where, path, f"{name!r} is listed {times} times")
+            raise_at_key(where, path, f"{name!r} is listed {times} times")
         if not name.strip():
-            fail(where, path, "has an empty name")
+            raise_at_key(where, path, "has an empty name")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,33 +10,37 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from og_env.scenario.csv_file import number_in, read_csv
+
 Floats = NDArray[np.float64]
 
 COLUMNS = ("timestamp_s", "model", "input_tokens", "output_tokens")
 MODEL_COLUMNS = ("model", "model_or_app")
-"""either is understood"""
+"""names of the model column, either of which is understood"""
 
 
 class Trace(NamedTuple):
     """R requests in the order of time."""
 
     start_s: float
-    """time stamp of the first request"""
+    """time stamp of the first request, as the file has it"""
     time_s: Floats
-    """[R] seconds since the first"""
+    """[R] time of each request since the first"""
     model: NDArray[np.int64]
-    """[R] index in `models`"""
+    """[R] position of each request's model in `models`"""
     input_tokens: Floats
+    """[R] length of each prompt"""
     output_tokens: Floats
-    """[R]"""
+    """[R] length of each answer"""
     models: tuple[str, ...]
+    """names of the models, in the order of the file"""
 
 
 def load_trace_csv(path: str | Path) -> Trace:
     """The requests of a CSV with columns timestamp_s, model (or model_or_app), input_tokens, output_tokens.
 
-    Rows need no order; other columns are ignored. ValueError with one line that names file and row: missing column, no
-    number, negative tokens, fewer than two requests.
+    Rows need no order; other columns are ignored. ValueError in one line, with the errors of `csv_file.read_csv`, for a cell
+    that is no number, negative tokens and fewer than two requests.
     """
     path = Path(path)
     return _load(str(path), path.stat().st_mtime_ns if path.is_file() else 0)
@@ -47,7 +49,8 @@ def load_trace_csv(path: str | Path) -> Trace:
 def step_factors(trace: Trace, step_s: float, models: Sequence[str]) -> Floats:
     """Requests in each step of the trace over their mean, [L, M]; a model that the trace does not name has the total's.
 
-    L: whole steps of the trace, what is left over is dropped. ValueError where the trace is shorter than a step.
+    L is the number of whole steps in the trace; what is left over is dropped. ValueError where the trace is shorter than
+    a step.
     """
     span_s = float(trace.time_s[-1])
     steps = int(span_s / step_s)
@@ -63,49 +66,27 @@ def step_factors(trace: Trace, step_s: float, models: Sequence[str]) -> Floats:
 
 @functools.lru_cache(maxsize=8)
 def _load(name: str, changed_ns: int) -> Trace:
-    path = Path(name)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    rows = csv.reader(text.splitlines())
-    header = [column.strip() for column in next(rows, [])]
-    model_column = next((column for column in MODEL_COLUMNS if column in header), "model")
+    model_column = next((column for column in MODEL_COLUMNS if column in read_csv(name).columns), "model")
     wanted = [model_column if column == "model" else column for column in COLUMNS]
-    for column in wanted:
-        if column not in header:
-            raise ValueError(f"{path}: row 1: no column {column!r} (needs {', '.join(COLUMNS)})")
-    at = [header.index(column) for column in wanted]
+    table = read_csv(name, wanted)
+    at = [table.columns.index(column) for column in wanted]
     names: dict[str, int] = {}
     numbers: list[tuple[float, int, float, float]] = []
-    for row in rows:
-        if not any(row):
-            continue
-        where = f"{path}: row {rows.line_num}"
-        cells = [row[i].strip() if i < len(row) else "" for i in at]
+    for line, row in table.rows:
+        cells = [row[i] for i in at]
         model = names.setdefault(cells[1], len(names))
-        time_s = _number(cells[0], COLUMNS[0], where)
-        tokens_in, tokens_out = (_number(cells[i], COLUMNS[i], where, least=0.0) for i in (2, 3))
+        time_s = number_in(name, line, COLUMNS[0], cells[0])
+        tokens_in, tokens_out = (number_in(name, line, COLUMNS[i], cells[i], low=0.0) for i in (2, 3))
         numbers.append((time_s, model, tokens_in, tokens_out))
     if len(numbers) < 2:
-        raise ValueError(f"{path}: has {len(numbers)} requests; a trace needs at least 2")
+        raise ValueError(f"{name}: has {len(numbers)} requests; a trace needs at least 2")
     numbers.sort(key=lambda request: request[0])
-    table = np.array(numbers, np.float64)
+    requests = np.array(numbers, np.float64)
     return Trace(
-        start_s=float(table[0, 0]),
-        time_s=table[:, 0] - table[0, 0],
-        model=table[:, 1].astype(np.int64),
-        input_tokens=table[:, 2],
-        output_tokens=table[:, 3],
+        start_s=float(requests[0, 0]),
+        time_s=requests[:, 0] - requests[0, 0],
+        model=requests[:, 1].astype(np.int64),
+        input_tokens=requests[:, 2],
+        output_tokens=requests[:, 3],
         models=tuple(names),
     )
-
-
-def _number(text: str, column: str, where: str, least: float = -math.inf) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{where}: {column} {text!r} is not a number") from None
-    if not math.isfinite(value) or value < least:
-        raise ValueError(f"{where}: {column} {text} must be {'a finite number' if least < 0 else 'at least 0'}")
-    return value

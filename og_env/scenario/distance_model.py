@@ -1,13 +1,8 @@
-"""Distances and round-trip times: a great circle, a line fitted to measured cloud regions, or a measured matrix."""
+"""Distances and round-trip times between places: great circles, and lines fitted to measured cloud regions."""
 
 from __future__ import annotations
 
-import csv
-import functools
-import math
 from collections.abc import Mapping, Sequence
-from importlib import resources
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +14,7 @@ EARTH_RADIUS_KM = 6371.0
 CONTINENTS = ("AF", "AS", "EU", "ME", "NA", "OC", "SA")
 
 NEAR_KM, JOIN_KM = 500.0, 700.0
-"""up to where the near line holds, and from where on the far one; between them the model rises straight"""
+"""largest distance of the near line and smallest of the far one; between them the model is a straight line"""
 
 
 class DistanceModel(NamedTuple):
@@ -30,7 +25,7 @@ class DistanceModel(NamedTuple):
     far_ms: float
     far_ms_per_km: float
     pair_factors: Mapping[tuple[str, str], float]
-    """what cables add to or save on the great circle, by pair of continents in either order; 1 where there is none"""
+    """length of cables relative to the great circle, by pair of continents in either order; 1 for other pairs"""
 
 
 SHIPPED = DistanceModel(
@@ -39,7 +34,7 @@ SHIPPED = DistanceModel(
     near_ms_per_km=0.020,
     far_ms=9.5,
     far_ms_per_km=0.01516,
-    # same data; Middle East apart from Asia
+    # Fitted to the same pairs; the Middle East is apart from Asia.
     pair_factors={
         ("EU", "NA"): 0.96,
         ("AS", "NA"): 0.92,
@@ -54,7 +49,7 @@ SHIPPED = DistanceModel(
     },
 )
 LOG_RESIDUAL_SD = 0.255
-"""standard deviation of log(measured / model) over the same pairs"""
+"""standard deviation of log(measured / model) over the pairs that the SHIPPED model is fitted to"""
 
 
 def great_circle_km(
@@ -91,7 +86,7 @@ def factor_table(model: DistanceModel = SHIPPED) -> Floats:
 
 
 def pair_factor(continent_a: Sequence[str], continent_b: Sequence[str], model: DistanceModel = SHIPPED) -> Floats:
-    """What the distance model is multiplied with, [A, B]; symmetric, 1 where no factor was fitted."""
+    """Factors of the distance model by pair of continents, [A, B]; symmetric, 1 where no factor was fitted."""
     return factor_table(model)[np.ix_(_continent_indices(continent_a), _continent_indices(continent_b))]
 
 
@@ -114,61 +109,6 @@ def rtt_matrix_ms(
 def rtt_ms(lat_deg: ArrayLike, lon_deg: ArrayLike, continent: Sequence[str]) -> Floats:
     """Modelled round trips among places, [N, N] ms, symmetric; the diagonal is the model at distance 0."""
     return rtt_matrix_ms(lat_deg, lon_deg, continent, lat_deg, lon_deg, continent)
-
-
-def continent_of(country: str) -> str:
-    """Continent of an ISO 3166-1 alpha-2 country: AF AS EU ME NA OC SA (AN for Antarctica). ValueError if unknown."""
-    try:
-        return countries()[country]
-    except KeyError:
-        raise ValueError(f"unknown country {country!r} (ISO 3166-1 alpha-2)") from None
-
-
-@functools.cache
-def countries() -> dict[str, str]:
-    """Continent by country; GeoNames' continents, with the Middle East as one of its own."""
-    text = resources.files("og_env.scenario.catalog").joinpath("data/countries.csv").read_text(encoding="utf-8")
-    return {row["country"]: row["continent"] for row in csv.DictReader(text.splitlines())}
-
-
-def load_rtt_csv(path: str | Path) -> dict[tuple[str, str], float]:
-    """Measured round trips by (src, dst) from a CSV with columns src, dst, rtt_ms.
-
-    Where the file has a column provider, the names are PROVIDER/SRC and PROVIDER/DST, as the catalogue's sites are named.
-    Other columns are ignored. ValueError with one line that names file and row: missing column, no number, not positive,
-    pair given twice.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    rows = csv.DictReader(text.splitlines())
-    missing = [column for column in ("src", "dst", "rtt_ms") if column not in (rows.fieldnames or ())]
-    if missing:
-        raise ValueError(f"{path}: row 1: no column {missing[0]!r} (needs src, dst, rtt_ms)")
-    measured: dict[tuple[str, str], float] = {}
-    for row in rows:
-        where = f"{path}: row {rows.line_num}"
-        src, dst = (row["src"] or "").strip(), (row["dst"] or "").strip()
-        if not src or not dst:
-            raise ValueError(f"{where}: src or dst is empty")
-        if provider := (row.get("provider") or "").strip():
-            src, dst = f"{provider}/{src}", f"{provider}/{dst}"
-        if (src, dst) in measured:
-            raise ValueError(f"{where}: {src} -> {dst} is given twice")
-        measured[src, dst] = _positive_ms(row["rtt_ms"], where)
-    return measured
-
-
-def _positive_ms(text: str | None, where: str) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        raise ValueError(f"{where}: rtt_ms {text!r} is not a number") from None
-    if not math.isfinite(value) or value <= 0:
-        raise ValueError(f"{where}: rtt_ms {text} must be above 0")
-    return value
 
 
 def _continent_indices(continents: Sequence[str]) -> NDArray[np.intp]:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from og_env.errors import nearest_valid
 from og_env.scenario import catalog
 from og_env.scenario.checks import check_concrete, check_names
+from og_env.scenario.error_messages import raise_at_key
+from og_env.scenario.parsing import parse
 from og_env.scenario.random_fleet import priced_site, sample_regions, sample_sites
-from og_env.scenario.reading import fail, parse, read_toml
 from og_env.scenario.specs import (
     DomainSpec,
     GpuSpec,
@@ -24,6 +25,7 @@ from og_env.scenario.specs import (
     SiteEntry,
     SiteSpec,
 )
+from og_env.scenario.toml_file import read_toml
 
 DEFAULT_GPU_COUNT = 4
 """GPUs at a catalogue site that is named without `gpu_count`: half an 8-GPU server"""
@@ -34,19 +36,19 @@ class ResolvedScenario(NamedTuple):
 
     spec: ScenarioSpec
     sites: tuple[SiteSpec, ...]
-    """[N]"""
+    """[N] the fleet"""
     models: tuple[ModelSpec, ...]
-    """[M]"""
+    """[M] models that users ask for"""
     regions: tuple[RegionSpec, ...]
-    """[U]"""
+    """[U] where users are"""
     gpus: dict[str, GpuSpec]
-    """the catalogue's and the scenario's own, by name"""
+    """GPU kinds of the catalogue and of the scenario itself, by name"""
     domains: tuple[DomainSpec, ...]
     """fault domains added by hand; those that follow from site attributes are derived from `sites`"""
 
 
 def scenarios_folder() -> Path:
-    """Where the shipped scenario files are: in the source tree, or inside the installed package."""
+    """The folder of the shipped scenario files, in the source tree or inside the installed package."""
     package = Path(__file__).resolve().parents[1]
     in_tree = package.parent / "configs" / "scenarios"
     if (in_tree / "toy-3.toml").is_file():
@@ -67,12 +69,10 @@ def load(scenario: str | Path | ScenarioSpec | Mapping[str, Any]) -> ScenarioSpe
     if isinstance(scenario, ScenarioSpec | Mapping):
         tables = scenario.model_dump(warnings=False) if isinstance(scenario, ScenarioSpec) else scenario
         spec, where = parse(tables, "scenario"), "scenario"
-    elif isinstance(scenario, str | Path):
+    else:
         path = _find(scenario)
         spec, where = parse(read_toml(path), str(path)), str(path)
         spec = _files_beside(spec, path)
-    else:
-        fail("scenario", "", f"must be a name, a path, tables or a ScenarioSpec, not {type(scenario).__name__}")
     check_names(spec, where)
     whole = resolve(spec)
     check_concrete(spec, whole.sites, whole.models, whole.regions, gpus=whole.gpus, where=where)
@@ -80,7 +80,10 @@ def load(scenario: str | Path | ScenarioSpec | Mapping[str, Any]) -> ScenarioSpe
 
 
 def override(spec: ScenarioSpec, changes: Mapping[str, Any]) -> ScenarioSpec:
-    """The scenario with other values at dotted keys, e.g. `{"failures.process": "independent"}`; checked like a file."""
+    """The scenario with other values at dotted keys, such as `{"failures.process": "independent"}`.
+
+    It is checked like a file, with the same errors.
+    """
     if not changes:
         return spec
     tables = spec.model_dump()
@@ -90,7 +93,7 @@ def override(spec: ScenarioSpec, changes: Mapping[str, Any]) -> ScenarioSpec:
         for depth, parent in enumerate(parents):
             if not isinstance(table.get(parent), dict):
                 valid = [name for name, part in table.items() if isinstance(part, dict)]
-                fail("scenario", ".".join(parents[: depth + 1]), "is not a table", parent, valid)
+                raise_at_key("scenario", ".".join(parents[: depth + 1]), "is not a table", parent, valid)
             table = table[parent]
         table[last] = value
     return load(tables)
@@ -117,7 +120,10 @@ def sites_of(spec: ScenarioSpec, fleet_seed: int | None = None) -> tuple[SiteSpe
     return tuple(site if isinstance(site, SiteSpec) else _catalogue_site(site, own) for site in spec.sites)
 
 
-def _find(scenario: str | Path) -> Path:
+def _find(scenario: object) -> Path:
+    """The file of a scenario given by name or path; ValueError in one line for anything else."""
+    if not isinstance(scenario, str | Path):
+        raise_at_key("scenario", "", f"must be a name, a path, tables or a ScenarioSpec, not {type(scenario).__name__}")
     if isinstance(scenario, str) and scenario in names():
         return scenarios_folder() / f"{scenario}.toml"
     path = Path(scenario)
@@ -129,7 +135,7 @@ def _find(scenario: str | Path) -> Path:
 
 
 def _files_beside(spec: ScenarioSpec, path: Path) -> ScenarioSpec:
-    """Relative `rtt_csv` and `trace_csv` are meant relative to the scenario file."""
+    """The scenario with `rtt_csv` and `trace_csv`, where they are relative, taken relative to the scenario file."""
     for table, key in (("network", "rtt_csv"), ("demand", "trace_csv")):
         part = getattr(spec, table)
         if getattr(part, key) is not None:

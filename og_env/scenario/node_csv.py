@@ -1,4 +1,4 @@
-"""Tables of real nodes: a CSV with a row per node into columns of names, weights and coordinates.
+"""Read a fleet of real nodes: a CSV file with a row for each node.
 
 Columns that are known by name: `node`, one for each kind of dependency (`provider`, `country`, `region`, `facility`, `grid`,
 `tee_vendor`, `image`, ...), `asn` (a transit network), `city` (a metro), `lat`, `lon`, `host_class`, `weight`, `price`. Others
@@ -7,38 +7,37 @@ are named with a map {column: meaning}. An empty value, or one of MISSING, is a 
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, NoReturn, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from og_env.errors import nearest_valid
-from og_env.scenario.specs import HostClass, Kind
+from og_env.scenario.csv_file import number_in, raise_csv_error, read_csv, separator_hint
+from og_env.scenario.fault_domains import KINDS
+from og_env.scenario.specs import HostClass
 
 ALIASES = {"asn": "transit", "city": "metro"}
-"""columns that are called otherwise than the kind of dependency they are"""
+"""kind of dependency of the columns that have another name than their kind"""
 COUNTRY_ALIASES = {"UK": "GB", "EL": "GR"}
-"""codes in use beside those of ISO 3166"""
-KINDS: tuple[str, ...] = get_args(Kind)
+"""ISO 3166 code of country codes that are in use beside it"""
 OTHER_NAMES = {
     "lat": ("lat_deg",),
     "lon": ("lon_deg",),
     "price": ("usd_per_hour", "usd_per_vm_hour", "usd_per_gpu_hour"),
 }
-"""columns that serve where one of the plain name is missing, first found first used"""
+"""columns that serve where the one named first is missing; the first that is found is used"""
 PLAIN = ("node", "weight", "lat", "lon", "host_class", "price")
 MEANINGS = (*PLAIN, *ALIASES, *KINDS)
 MISSING = frozenset({"", "-", "?", "unknown", "n/a", "null", "nan"})
 OPTIONAL_KINDS = ("tee_vendor", "facilitator", "upstream")
 """dependencies that a node can do without, written `none`"""
-MAX_LINE_BYTES = 1_000_000
 MAX_ROWS = 1_000_000
 MAX_WEIGHT, MIN_WEIGHT = 1e100, 1e-100
-"""of one node, and of the heaviest one; squares of sums must fit into float64"""
+"""largest weight of a node, and smallest of the heaviest one, so that squares of sums fit into float64"""
 
 
 class NodeTable(NamedTuple):
@@ -46,26 +45,29 @@ class NodeTable(NamedTuple):
 
     path: str
     nodes: tuple[str, ...]
-    """[N]"""
+    """[N] unique names"""
     columns: dict[str, tuple[str | None, ...]]
-    """[N] by label of the kind; empty: shared with nobody, None: no such dependency"""
+    """[N] domain of each node by label of the kind; empty: shared with nobody, None: no such dependency"""
     kind_of: dict[str, str]
     """kind of dependency of each label"""
     missing: dict[str, int]
-    """empty values by label"""
+    """number of nodes that are in no domain, by label"""
     weight: NDArray[np.float64] | None
-    """[N] None without a column"""
+    """[N] weight or stake; None without such a column"""
     lat_deg: NDArray[np.float64] | None
-    """[N] NaN where empty; None without columns"""
+    """[N] NaN where the cell is empty; None without such a column"""
     lon_deg: NDArray[np.float64] | None
+    """[N] NaN where the cell is empty; None without such a column"""
     host_class: tuple[str, ...] | None
+    """[N] empty where the cell is; None without such a column"""
     price_usd: NDArray[np.float64] | None
+    """[N] price of a node; None without such a column"""
     unused: tuple[str, ...]
     """columns that were not understood"""
     lines: tuple[int, ...]
-    """[N] of the file"""
+    """[N] line of the file where each node stands"""
     kept: dict[str, tuple[str, ...]]
-    """[N] cells as they stand, of the columns asked for that there are"""
+    """[N] cells as they stand, by name, of the columns that were asked for and are there"""
 
 
 def read_node_table(
@@ -76,33 +78,27 @@ def read_node_table(
     weight: str | None = None,
     keep: Collection[str] = (),
 ) -> NodeTable:
-    """Read a fleet; `mapped` names columns, `kinds` selects dependencies, `weight` names the column of the weight, `keep`
-    columns whose cells are handed over as they stand.
+    """Read a fleet; ValueError with one line `FILE: line N: what is wrong` for a file that is no table of nodes.
 
-    ValueError with one line `FILE: line N: what is wrong` for a file that is no table of nodes.
+    `mapped` has the meaning of columns by name, `kinds` selects dependencies, `weight` names the column of the weight, and
+    `keep` columns whose cells are handed over as they stand.
     """
-    source = str(path)
-    rows = _rows(Path(path), source)
-    header = [cell.strip() for cell in next(rows, (0, []))[1]]
-    if not any(header):
-        _fail(source, "the file is empty; it needs a header and a row for each node")
+    source, header, rows = read_csv(path)
     places, unused = _places(header, source, mapped or {}, weight)
     labels = _labels(places, source, header, kinds)
     cells: dict[str, list[str]] = {meaning: [] for meaning in places}
     kept: dict[str, list[str]] = {column: [] for column in header if column in keep}
     lines: list[int] = []
     for line, row in rows:
-        if len(row) != len(header):
-            _fail(source, f"{len(row)} values, but the header has {len(header)} columns", line)
         if len(lines) == MAX_ROWS:
-            _fail(source, f"more than {MAX_ROWS:,} nodes", line)
+            raise_csv_error(source, f"more than {MAX_ROWS:,} nodes", line)
         lines.append(line)
         for meaning, place in places.items():
-            cells[meaning].append(row[place].strip())
+            cells[meaning].append(row[place])
         for column, of_column in kept.items():
-            of_column.append(row[header.index(column)].strip())
+            of_column.append(row[header.index(column)])
     if not lines:
-        _fail(source, "a header but no nodes")
+        raise_csv_error(source, "a header but no nodes")
     return NodeTable(
         path=source,
         nodes=_node_names(cells, lines, source),
@@ -121,63 +117,16 @@ def read_node_table(
 
 
 def read_header(path: str | Path) -> tuple[str, ...]:
-    """Names of the columns; the same errors as `read_node_table`."""
-    return tuple(cell.strip() for cell in next(_rows(Path(path), str(path)), (0, []))[1])
-
-
-def _fail(source: str, problem: str, line: int | None = None) -> NoReturn:
-    raise ValueError(f"{source}: line {line}: {problem}" if line else f"{source}: {problem}")
-
-
-def _rows(path: Path, source: str) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of every row that is not blank, read a line at a time."""
-    line = 0
-    try:
-        with path.open("rb") as file:
-            reader = csv.reader(_lines(file, source), strict=True)
-            for row in reader:
-                line = reader.line_num
-                if any(cell.strip() for cell in row):
-                    yield line, row
-    except OSError as error:
-        _fail(source, f"cannot be read: {error.strerror or error}")
-    except csv.Error as error:
-        _fail(source, f"not a CSV table: {error}", line + 1)
-
-
-def _lines(file: BinaryIO, source: str) -> Iterator[str]:
-    number = 0
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        if len(line) > MAX_LINE_BYTES:
-            _fail(source, f"longer than {MAX_LINE_BYTES:,} bytes", number)
-        if b"\0" in line:
-            _fail(source, "not a text file (it holds a zero byte)", number)
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            _fail(source, f"not a text file in UTF-8 (byte 0x{line[error.start]:02x})", number)
+    """Names of the columns of a CSV file, with the errors of `csv_file.read_csv`."""
+    return read_csv(path).columns
 
 
 def _places(
     header: Sequence[str], source: str, mapped: Mapping[str, str], weight: str | None
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """({meaning: position}, columns without meaning)."""
-    for name in header:
-        if name and header.count(name) > 1:
-            _fail(source, f"two columns are called {name!r}", 1)
-    wanted = dict(mapped)
-    if weight is not None:
-        wanted[weight] = "weight"
-    taken: dict[str, str] = {}
-    for column, meaning in wanted.items():
-        if column not in header:
-            _fail(source, f"no column {column!r}{nearest_valid(column, header)}")
-        if meaning not in MEANINGS:
-            raise ValueError(f"cannot map {column!r} to {meaning!r}{nearest_valid(meaning, MEANINGS)}")
-        if meaning in taken:
-            raise ValueError(f"both {taken[meaning]!r} and {column!r} are mapped to {meaning}")
-        taken[meaning] = column
+    """Position of the column of each meaning, and the columns that have none."""
+    wanted = dict(mapped) if weight is None else {**mapped, weight: "weight"}
+    taken = _mapped(header, source, wanted)
     for column in header:
         if column not in wanted and column in MEANINGS:
             taken.setdefault(column, column)
@@ -188,10 +137,24 @@ def _places(
         if kind in taken and alias in taken:
             del taken[kind if taken[alias] in wanted else alias]
     if "node" not in taken and not {"provider", "region"} <= taken.keys():
-        hint = " (is it separated by something else than commas?)" if len(header) == 1 else ""
-        _fail(source, f"no column 'node'{hint or nearest_valid('node', header)}; name one with --map COLUMN=node")
+        hint = separator_hint(header) or nearest_valid("node", header)
+        raise_csv_error(source, f"no column 'node'{hint}; name one with --map COLUMN=node")
     unused = tuple(column for column in header if column and column not in taken.values())
     return {meaning: header.index(column) for meaning, column in taken.items()}, unused
+
+
+def _mapped(header: Sequence[str], source: str, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Column of each meaning that the user gave; ValueError for an unknown one, and for one given twice."""
+    taken: dict[str, str] = {}
+    for column, meaning in wanted.items():
+        if column not in header:
+            raise_csv_error(source, f"no column {column!r}{nearest_valid(column, header)}")
+        if meaning not in MEANINGS:
+            raise ValueError(f"cannot map {column!r} to {meaning!r}{nearest_valid(meaning, MEANINGS)}")
+        if meaning in taken:
+            raise ValueError(f"both {taken[meaning]!r} and {column!r} are mapped to {meaning}")
+        taken[meaning] = column
+    return taken
 
 
 def _labels(
@@ -200,7 +163,7 @@ def _labels(
     """Dependencies to audit, in the order asked for or else of the file."""
     there = sorted((meaning for meaning in places if meaning not in PLAIN), key=lambda meaning: places[meaning])
     if not there:
-        _fail(
+        raise_csv_error(
             source, f"no column names a dependency ({', '.join((*ALIASES, *KINDS))}); name one with --map COLUMN=KIND"
         )
     if kinds is None:
@@ -209,7 +172,9 @@ def _labels(
         if kind not in (*ALIASES, *KINDS):
             raise ValueError(f"unknown kind {kind!r}{nearest_valid(kind, (*ALIASES, *KINDS))}")
         if kind not in there:
-            _fail(source, f"no column {kind!r}{nearest_valid(kind, header)}; name one with --map COLUMN={kind}")
+            raise_csv_error(
+                source, f"no column {kind!r}{nearest_valid(kind, header)}; name one with --map COLUMN={kind}"
+            )
     return tuple(dict.fromkeys(kinds))
 
 
@@ -223,9 +188,9 @@ def _node_names(cells: Mapping[str, Sequence[str]], lines: Sequence[int], source
     first: dict[str, int] = {}
     for line, name in zip(lines, names, strict=True):
         if not name:
-            _fail(source, "the node has no name", line)
+            raise_csv_error(source, "the node has no name", line)
         if name in first:
-            _fail(source, f"node {name!r} is there already, in line {first[name]}", line)
+            raise_csv_error(source, f"node {name!r} is there already, in line {first[name]}", line)
         first[name] = line
     return tuple(names)
 
@@ -271,22 +236,16 @@ def _numbers(
     if meaning not in cells:
         return None
     values = np.full(len(lines), np.nan)
-    span = f"in {low:g}..{high:g}" if math.isfinite(high) else f"at least {low:g}"
     for row, (line, text) in enumerate(zip(lines, cells[meaning], strict=True)):
         if _is_missing(text):
             if required:
-                _fail(source, f"{meaning} is empty", line)
+                raise_csv_error(source, f"{meaning} is empty", line)
             continue
-        try:
-            values[row] = float(text)
-        except ValueError:
-            _fail(source, f"{meaning} {text[:40]!r} is not a number", line)
-        if not (math.isfinite(values[row]) and low <= values[row] <= high):
-            _fail(source, f"{meaning} {text[:40]} must be {span}", line)
+        values[row] = number_in(source, line, meaning, text, low=low, high=high)
         if meaning == "weight" and values[row] > MAX_WEIGHT:
-            _fail(source, f"weight {text[:40]} must be at most {MAX_WEIGHT:g}", line)
+            raise_csv_error(source, f"weight {text[:40]} must be at most {MAX_WEIGHT:g}", line)
     if meaning == "weight" and values.max() < MIN_WEIGHT:
-        _fail(source, f"every weight is {'0' if values.max() == 0 else f'below {MIN_WEIGHT:g}'}")
+        raise_csv_error(source, f"every weight is {'0' if values.max() == 0 else f'below {MIN_WEIGHT:g}'}")
     return values
 
 
@@ -296,5 +255,5 @@ def _host_classes(cells: Mapping[str, Sequence[str]], lines: Sequence[int], sour
     known = get_args(HostClass)
     for line, value in zip(lines, cells["host_class"], strict=True):
         if value and value not in known:
-            _fail(source, f"unknown host_class {value[:40]!r}{nearest_valid(value, known)}", line)
+            raise_csv_error(source, f"unknown host_class {value[:40]!r}{nearest_valid(value, known)}", line)
     return tuple(cells["host_class"])

@@ -1,4 +1,4 @@
-"""Fleets and user regions drawn from the catalogue: `sample_sites` and `sample_regions`."""
+"""Draw fleets and user regions from the catalogue: `sample_sites` and `sample_regions`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from og_env.scenario.specs import RegionSpec, SampledRegions, SampledSites, Site
 PRICE_JITTER = 0.1
 """relative half-width of the price of a second site in the same catalogue region: offers of one market differ by about that"""
 NEW_CONTINENT_BONUS = 4.0
-"""how much likelier a provider is drawn that brings a continent not covered yet"""
+"""factor of the weight of a provider that brings a continent which is not covered yet"""
 
 
 class Pool(NamedTuple):
@@ -22,11 +22,11 @@ class Pool(NamedTuple):
 
     offers: tuple[SiteOffer, ...]
     gpus: tuple[tuple[str, ...], ...]
-    """[P] GPU kinds offered and allowed"""
+    """[P] GPU kinds that each site offers and the spec allows"""
     continents: tuple[str, ...]
-    """[P] continent of each"""
+    """[P] continent of each site"""
     provider_of: tuple[str, ...]
-    """[P]"""
+    """[P] provider of each site"""
     members: dict[str, tuple[int, ...]]
     """sites of each provider, in catalogue order"""
     host_classes: dict[str, frozenset[str]]
@@ -86,7 +86,7 @@ def sample_sites(sampled: SampledSites, seed: int | None = None) -> tuple[SiteSp
 
 @functools.cache
 def site_pool(host_classes: tuple[str, ...], continents: tuple[str, ...], gpus: tuple[str, ...]) -> Pool:
-    """What the catalogue has for these filters (empty `continents` or `gpus` allow all)."""
+    """The catalogue's sites of these host classes, continents and GPUs; empty `continents` or `gpus` allow all."""
     kept: list[SiteOffer] = []
     kept_gpus: list[tuple[str, ...]] = []
     for offer in catalog.sites():
@@ -113,7 +113,7 @@ def site_pool(host_classes: tuple[str, ...], continents: tuple[str, ...], gpus: 
 
 
 def _draw_providers(pool: Pool, sampled: SampledSites, dice: _Dice) -> list[str]:
-    """First one provider of each host class in a random order, then by size, those with a new continent likelier."""
+    """Draw providers: one of each host class in a random order, then by size, those with a new continent likelier."""
     wanted = min(sampled.providers, len(pool.members), sampled.count)
     classes = [sampled.host_classes[index] for index in dice.shuffled(list(range(len(sampled.host_classes))))]
     chosen: list[str] = []
@@ -139,7 +139,7 @@ def _provider_weight(pool: Pool, provider: str, covered: set[str]) -> float:
 
 
 def _draw_places(pool: Pool, providers: list[str], count: int, dice: _Dice) -> list[tuple[int, int]]:
-    """`count` pairs (pool site, how many times it came before): every provider once, then continents in turn.
+    """Draw `count` pairs (pool site, how many times it came before): every provider once, then continents in turn.
 
     The next continent is the one with the fewest sites for the square root of what the providers have there, so that
     small continents are not left out and large ones still have more.
@@ -208,7 +208,7 @@ def priced_site(name: str, gpu: str, gpu_count: int, price_factor: float) -> Sit
 
 
 def sample_regions(sampled: SampledRegions) -> tuple[RegionSpec, ...]:
-    """The largest metro of each continent, then the one with most people for the regions its continent already has."""
+    """The largest metro of each continent, then those with most people for the regions that their continent has."""
     waiting: dict[str, list[RegionSpec]] = {}
     for region in sorted(catalog.regions().values(), key=lambda region: (-region.population_m, region.name)):
         waiting.setdefault(catalog.continent_of(region.country), []).append(region)

@@ -1,4 +1,4 @@
-"""Sites of a scenario from a table of nodes: what the table leaves out comes from the catalogue, and is said."""
+"""Make the sites of a scenario from a CSV file of nodes; the catalogue has what the file leaves out."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import numpy as np
 from og_env.errors import nearest_valid
 from og_env.scenario import catalog
 from og_env.scenario.catalog import SiteOffer
-from og_env.scenario.distance_model import countries, great_circle_km
+from og_env.scenario.catalog.countries import countries
+from og_env.scenario.csv_file import number_in, raise_csv_error
+from og_env.scenario.distance_model import great_circle_km
 from og_env.scenario.node_csv import COUNTRY_ALIASES, MISSING, NodeTable, read_node_table
 from og_env.scenario.specs import HostClass, Role, TeeVendor
 
 COUNTS, PRICES = ("gpu_count", "gpus"), ("usd_per_gpu_hour", "price")
-"""columns of a site's GPUs and of their rent, first found first used"""
+"""columns of the number of GPUs and of their rent; the first that is found is used"""
 NUMBERS = ("usd_per_vm_hour", "link_gbps", "disk_gb_per_s", "egress_usd_per_gb")
 RUNS = "runs"
 """column of what the node runs now: names of models, and of ROLES, with spaces or semicolons between them"""
@@ -34,9 +36,9 @@ class SiteTable(NamedTuple):
     """Sites as a scenario file writes them."""
 
     sites: tuple[Table, ...]
-    """fields of SiteSpec; those that are shared with nobody are left out where they may be"""
+    """fields of SiteSpec; dependencies that are shared with nobody are left out where they may be"""
     filled: dict[str, int]
-    """number of sites by what the table did not say, in words"""
+    """number of sites for which the table left something out, by words for what took its place"""
     runs: dict[str, tuple[str, ...]]
     """names of the sites that run a model or a role now; empty where the table does not say"""
     unused: tuple[str, ...]
@@ -103,7 +105,7 @@ def _site(table: NodeTable, row: int, filled: Counter[str], usual_gpu: str, usua
 
 
 def _runs(table: NodeTable, rows: Iterable[int]) -> dict[str, tuple[str, ...]]:
-    """Sites by model or role."""
+    """Names of the sites that run each model or role now."""
     known = (*ROLES, *catalog.models())
     where: dict[str, list[str]] = {}
     for row in rows if RUNS in table.kept else ():
@@ -115,7 +117,7 @@ def _runs(table: NodeTable, rows: Iterable[int]) -> dict[str, tuple[str, ...]]:
 
 
 def _fail(table: NodeTable, problem: str, row: int | None = None) -> NoReturn:
-    raise ValueError(f"{table.path}: {problem}" if row is None else f"{table.path}: line {table.lines[row]}: {problem}")
+    raise_csv_error(table.path, problem, None if row is None else table.lines[row])
 
 
 def _cell(table: NodeTable, label: str, row: int) -> str:
@@ -133,7 +135,7 @@ def _country(table: NodeTable, row: int) -> str:
 
 
 def _place(table: NodeTable, row: int, country: str, city: str, filled: Counter[str]) -> tuple[float, float]:
-    """Latitude and longitude in degrees."""
+    """Latitude and longitude of the node in degrees: its own, or those of its city or country in the catalogue."""
     if table.lat_deg is not None and table.lon_deg is not None:
         lat_deg, lon_deg = float(table.lat_deg[row]), float(table.lon_deg[row])
         if math.isfinite(lat_deg) and math.isfinite(lon_deg):
@@ -200,7 +202,7 @@ def _gpus(
     usual: tuple[str, int],
     filled: Counter[str],
 ) -> Table:
-    """Kind, number and rent of the node's GPUs."""
+    """Fields of SiteSpec for the kind, number and rent of the node's GPUs."""
     gpu = table.kept.get("gpu", ("",) * len(table.nodes))[row]
     if gpu.casefold() in MISSING:
         gpu = usual[0]
@@ -227,17 +229,11 @@ def _number(table: NodeTable, row: int, column: str, usual: float) -> float:
     text = table.kept.get(column, ("",) * len(table.nodes))[row]
     if text.casefold() in MISSING:
         return usual
-    try:
-        value = float(text)
-    except ValueError:
-        _fail(table, f"{column} {text[:40]!r} is not a number", row)
-    if not (math.isfinite(value) and value >= 0):
-        _fail(table, f"{column} {text[:40]} must be at least 0", row)
-    return value
+    return number_in(table.path, table.lines[row], column, text, low=0.0)
 
 
 def _usual(name: str, host_class: HostClass, like: SiteOffer | None) -> float:
-    """Of the provider's nearest site, or the median of the catalogue's sites of the class."""
+    """A field of the provider's nearest site, or its median over the catalogue's sites of the class."""
     if like is not None:
         return float(getattr(like, name))
     return float(np.median([getattr(offer, name) for offer in catalog.sites() if offer.host_class == host_class]))

@@ -8,7 +8,7 @@ from typing import Any
 from og_env.errors import nearest_valid
 from og_env.scenario import catalog, loading
 from og_env.scenario.checks import check_outages
-from og_env.scenario.reading import parse_part
+from og_env.scenario.parsing import parse_part
 from og_env.scenario.specs import IncidentSpec, OutageSpec
 from og_env.simulator.batch import Simulator
 from og_env.tape.draw import Scripted

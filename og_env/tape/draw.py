@@ -13,8 +13,8 @@ import numpy as np
 from og_env.kernel.arrays import Tape
 from og_env.kernel.compile import entry, kernel
 from og_env.kernel.random_streams import stream, uniform
-from og_env.scenario.checks import KINDS
 from og_env.scenario.demand_trace import load_trace_csv, step_factors
+from og_env.scenario.fault_domains import KINDS
 from og_env.scenario.specs import IncidentSpec, OutageSpec
 from og_env.tape.demand import DemandProcess, draw_demand
 from og_env.tape.failures import Outages, ShockProcess, count_outage, draw_source, hit_site, raise_level, write_signal

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from og_env.dynamics.replicas import MOST_TEMPERATURES
 from og_env.kernel.arrays import World
-from og_env.scenario.distance_model import continent_of, load_rtt_csv, rtt_matrix_ms
+from og_env.scenario.catalog.countries import continent_of
+from og_env.scenario.distance_model import rtt_matrix_ms
 from og_env.scenario.loading import ResolvedScenario
+from og_env.scenario.measured_rtt import load_rtt_csv
 from og_env.scenario.specs import NetworkSpec, RegionSpec, SiteSpec
 
 Floats = NDArray[np.float64]

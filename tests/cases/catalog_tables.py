@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import csv
 
-from og_env.scenario.catalog import schemas
+from og_env.scenario.catalog import table_schemas
 
 ALL_TABLES = {
-    "sites.csv": schemas.SITES,
-    "gpus.csv": schemas.GPUS,
-    "models.csv": schemas.MODELS,
-    "regions.csv": schemas.REGIONS,
-    "failures.csv": schemas.FAILURES,
-    "incidents.csv": schemas.INCIDENTS,
+    "sites.csv": table_schemas.SITES,
+    "gpus.csv": table_schemas.GPUS,
+    "models.csv": table_schemas.MODELS,
+    "regions.csv": table_schemas.REGIONS,
+    "failures.csv": table_schemas.FAILURES,
+    "incidents.csv": table_schemas.INCIDENTS,
 }
 # What other lists place elsewhere, and why the catalogue differs from them.
 
 
 def raw(name: str) -> list[dict[str, str]]:
-    with schemas.data_file(name).open(encoding="utf-8", newline="") as file:
+    with table_schemas.data_file(name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from og_env.scenario import catalog
-from og_env.scenario.catalog import schemas
+from og_env.scenario.catalog import table_schemas
 from og_env.scenario.distance_model import CONTINENTS, great_circle_km
 from og_env.scenario.specs import GpuSpec, HostClass, Kind, ModelSpec, SiteSpec
 from tests.cases.catalog_tables import ALL_TABLES, raw
@@ -124,7 +124,7 @@ def test_a_site_with_gpus_has_the_price_that_was_offered() -> None:
     assert isinstance(site, SiteSpec)
     assert (site.gpu, site.gpu_count, site.usd_per_gpu_hour) == ("H100", 4, dict(offer.offers)["H100"])
     assert site.name == "aws/us-east-1"
-    assert all(getattr(site, field) == getattr(offer, field) for field in schemas.MATCHABLE)
+    assert all(getattr(site, field) == getattr(offer, field) for field in table_schemas.MATCHABLE)
     with pytest.raises(ValueError, match="aws/us-east-1 does not offer 'RTX-4090'"):
         offer.site("RTX-4090", 1)
 

@@ -59,7 +59,7 @@ def with_(**changes: Any) -> dict[str, Any]:
 
 
 def complaint(tables: Any) -> str:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=": ") as caught:
         loading.load(tables)
     message = str(caught.value)
     assert "\n" not in message
@@ -384,6 +384,6 @@ def test_an_installed_package_finds_its_own_scenarios(tmp_path: Path, monkeypatc
     folder = installed / "configs" / "scenarios"
     folder.mkdir(parents=True)
     (folder / "mine.toml").write_text((loading.scenarios_folder() / "toy-3.toml").read_text())
-    monkeypatch.setattr(loading, "__file__", str(installed / "config.py"))
+    monkeypatch.setattr(loading, "__file__", str(installed / "scenario" / "loading.py"))
     assert loading.names() == ["mine"]
     assert loading.load("mine").name == "toy-3"

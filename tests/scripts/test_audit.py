@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from og_env.scenario import loading
+from og_env.scenario.catalog.table_schemas import data_file
 
 ROOT = Path(__file__).parents[2]
 FLEETS = ROOT.parent / "shared" / "data" / "fleets"
@@ -139,7 +140,7 @@ def test_tables_and_files(audit_script, capsys, small, tmp_path):
 
 
 def test_the_catalogue_serves_as_candidates(audit_json, small):
-    sites = ROOT / "og_env" / "data" / "sites.csv"
+    sites = data_file("sites.csv")
     plain = audit_json(small, "--kinds", "provider,country,city", "--candidates", sites)["candidates"]
     assert len(plain) > 100 and all("/" in step["node"] for step in plain)
     assert all(step["usd"] > 0 for step in plain) and plain[0]["gain_per_usd"] > 0

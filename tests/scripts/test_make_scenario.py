@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import pytest
+import tomli_w
 
 import og_env  # noqa: F401 (registers the ids)
 from og_env.render.world_text import gpus_for_load
@@ -58,6 +59,16 @@ def test_names_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert (code, error) == (0, "")
     spec = loading.load(path)
     assert [site.name for site in loading.sites_of(spec)] == [odd] and spec.name == "odd # name"
+
+
+def test_a_number_that_is_not_finite_is_written_and_refused_by_name(tmp_path: Path) -> None:
+    path, tables = tmp_path / "toy.toml", loading.load("toy-3").model_dump(exclude_none=True)
+    for value in (float("inf"), float("nan")):
+        path.write_text(tomli_w.dumps(tables | {"demand": {"requests_per_s": value}}), encoding="utf-8")
+        with pytest.raises(
+            ValueError, match=rf"toy\.toml: demand\.requests_per_s: must be a finite number, not {value}"
+        ):
+            loading.load(path)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, KNOBS, STORE, TERMS, VERIFIER, WARM
 from og_env.kernel.views import bind
 from og_env.scenario import loading
-from og_env.scenario.checks import KINDS
+from og_env.scenario.fault_domains import KINDS
 from og_env.scenario.specs import SampledSites
 from og_env.world import PLANNER, CompiledWorld, Domain, compile_world, sizes_of, stack
 from og_env.world.sizes import most_shared

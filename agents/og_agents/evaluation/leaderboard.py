@@ -15,7 +15,7 @@ from og_agents.evaluation.results_table import (
     verdict_line,
     verdict_of,
 )
-from og_env.scenario.reading import read_json
+from og_env.scenario.json_file import read_json
 
 Json = dict[str, Any]
 NEEDED = frozenset({"scenario", "env", "split", "episodes", "seed", "policies", "best_baseline", "learned", "paired"})

@@ -24,7 +24,7 @@ from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits,
 from og_agents.learning.policy_compatibility import DAMAGED, describe_space, fitted, space_of, spaces_of
 from og_agents.policy import Asked, as_predict
 from og_env.scenario import loading
-from og_env.scenario.reading import read_json
+from og_env.scenario.json_file import read_json
 
 FORMAT = 1
 KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}

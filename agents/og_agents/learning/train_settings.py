@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from og_env.scenario.error_messages import raise_at_key
 from og_env.scenario.loading import scenarios_folder
-from og_env.scenario.reading import fail, read_toml
 from og_env.scenario.specs import Count, NonNegative, Positive, Share, Spec
+from og_env.scenario.toml_file import read_toml
 
 PolicyKind = Literal["shared", "mlp", "lstm"]
 
@@ -116,10 +117,10 @@ def check(values: Mapping[str, Any], where: str) -> TrainSettings:
     """Settings from plain values; ValueError in one line that names `where`."""
     for key in values:
         if key not in TrainSettings.model_fields:
-            fail(where, key, "unknown key", key, TrainSettings.model_fields)
+            raise_at_key(where, key, "unknown key", key, TrainSettings.model_fields)
     try:
         return TrainSettings.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         given = "" if first["type"] == "missing" else f", not {first['input']!r}"
-        fail(where, ".".join(map(str, first["loc"])), first["msg"][:1].lower() + first["msg"][1:] + given)
+        raise_at_key(where, ".".join(map(str, first["loc"])), first["msg"][:1].lower() + first["msg"][1:] + given)

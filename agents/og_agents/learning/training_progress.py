@@ -19,6 +19,7 @@ from og_agents.learning import checkpoint
 from og_agents.learning.checkpoint import LearnedPolicy, Progress, write_atomically
 from og_agents.learning.train_settings import TrainSettings
 from og_env.kernel.arrays import TERMS
+from og_env.scenario.csv_file import read_records
 from og_env.scenario.specs import ScenarioSpec
 
 METRICS = (
@@ -80,10 +81,10 @@ class MetricsFile(KVWriter):
     """metrics.csv: one row for each time the logger writes, replaced in one move; a resumed run adds to it."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.rows = path, []
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
         if path.is_file():
-            with path.open(encoding="utf-8", newline="") as file:
-                self.rows = list(csv.DictReader(file))
+            self.rows.extend(row for _, row in read_records(path))
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         """Add a row of values by name, without those that are excluded from the format "csv", at a step of the run."""

@@ -6,7 +6,6 @@ policy.json describes the policy, its training, the versions and the command, an
 
 from __future__ import annotations
 
-import csv
 import math
 import shutil
 from collections.abc import Iterable, Sequence
@@ -19,7 +18,8 @@ from og_agents.learning.run_record import training_of
 from og_agents.pretrained.recipes import RECIPES, recipe_of
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
-from og_env.scenario.reading import read_json
+from og_env.scenario.csv_file import read_records
+from og_env.scenario.json_file import read_json
 from og_env.scenario.specs import ScenarioSpec
 
 FOLDER = Path(__file__).parent
@@ -56,8 +56,7 @@ def folder_of(recipe: str, scenario: str) -> Path:
 
 def learning_curve(run: Path) -> list[dict[str, float]]:
     """The validations of a run, from its metrics.csv: steps, seconds and mean return of each."""
-    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("validation/return")]
+    rows = [row for _, row in read_records(run / "metrics.csv") if row.get("validation/return")]
     return [{name: float(row.get(name) or math.nan) for name in CURVE} for row in rows]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from og_agents.evaluation.leaderboard import read_summary
 from og_agents.pretrained.recipes import RECIPES, RUN
-from og_env.scenario.reading import read_json
+from og_env.scenario.json_file import read_json
 
 Json = dict[str, Any]
 RECORD = Path(__file__).parent / "learning_gains.json"

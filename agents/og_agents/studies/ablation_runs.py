@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from og_agents import pretrained
 from og_agents.learning import checkpoint, ppo, rollout_policy_iteration
 from og_agents.learning.train_settings import shipped_file
 from og_agents.studies.ablations import VARIANTS, WORLDS, Study
-from og_agents.toml_text import lines, written
 from og_env import IDS
 from og_env.scenario import loading
-from og_env.scenario.reading import read_json, read_toml
+from og_env.scenario.csv_file import read_records
+from og_env.scenario.json_file import read_json
+from og_env.scenario.toml_file import read_toml
 
 OF_RPI = ("branch_states", "branch_truth", "branch_spacing", "branch_bend")
 """settings that PPO does not read"""
@@ -51,7 +53,8 @@ def _world_words(study: Study, world: str) -> list[str]:
     tables = study.world(world).model_dump(mode="json", exclude_none=True)
     source = "agents/og_agents/studies/ablations.py; scripts/ablations.py wrote this."
     head = f"# {study.spec.name} in the world {world!r} of {source}"
-    return ["--scenario", _here(_put(study.out / "worlds" / f"{world}.toml", written(tables, head)))]
+    text = f"{head}\n\n{tomli_w.dumps(tables)}"
+    return ["--scenario", _here(_put(study.out / "worlds" / f"{world}.toml", text))]
 
 
 def _settings_path(study: Study, name: str | None) -> Path | None:
@@ -59,7 +62,7 @@ def _settings_path(study: Study, name: str | None) -> Path | None:
     if name is None or study.settings is None:
         return study.settings if name is None else shipped_file(name)
     both = read_toml(study.settings) | read_toml(shipped_file(name))
-    return _put(study.out / "settings" / f"{name}.toml", lines(both) + "\n")
+    return _put(study.out / "settings" / f"{name}.toml", tomli_w.dumps(both))
 
 
 def _put(path: Path, text: str) -> Path:
@@ -124,6 +127,6 @@ def _difference(record: dict[str, Any], expected: dict[str, Any]) -> str | None:
 def facts_of(study: Study, variant: str, seed: int) -> dict[str, Any]:
     """Seconds that a complete run took, None where it does not say, and the commit of its sources."""
     folder = study.folder(variant, seed)
-    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        seconds = [float(row["time/elapsed_s"]) for row in csv.DictReader(file) if row.get("time/elapsed_s")]
+    rows = read_records(folder / "metrics.csv")
+    seconds = [float(row["time/elapsed_s"]) for _, row in rows if row.get("time/elapsed_s")]
     return {"training_s": max(seconds, default=None), "commit": read_json(folder / "config.json").get("commit")}

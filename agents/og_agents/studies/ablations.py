@@ -15,8 +15,8 @@ from og_agents.learning import train_settings
 from og_agents.learning.train_settings import TrainSettings
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
-from og_env.scenario.reading import read_toml
 from og_env.scenario.specs import ScenarioSpec
+from og_env.scenario.toml_file import read_toml
 
 FULL = "full"
 """the variant that others are held against"""

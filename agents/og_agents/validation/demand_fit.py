@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from og_env.scenario import catalog
+from og_env.scenario.csv_file import number_in, read_csv, read_records
 from og_env.scenario.demand_trace import Trace, load_trace_csv
 
 Floats = NDArray[np.float64]
@@ -68,7 +68,7 @@ def fit_demand(path: str | Path, workload: str | None = None) -> DemandFit:
 
     workload: which rates, where the file has a column of that name. ValueError in one line for a bad file.
     """
-    header = _header(path)
+    header = read_csv(path).columns
     if not any(column in header for column in RATE_COLUMNS):
         if workload is not None:
             raise ValueError(f"{path}: --workload chooses among rates; this is a file of requests")
@@ -182,21 +182,13 @@ def load_rates_csv(path: str | Path, workload: str | None = None) -> Rates:
 
     ValueError with one line that names the file: missing column, no number, unequal steps, unknown workload.
     """
-    text = Path(path).read_text(encoding="utf-8-sig")
-    rows = csv.DictReader(text.splitlines())
-    fields = list(rows.fieldnames or ())
-    column = next((name for name in RATE_COLUMNS if name in fields), None)
-    if column is None or "timestamp_s" not in fields:
-        raise ValueError(f"{path}: row 1: rates need the columns timestamp_s and {RATE_COLUMNS[0]}")
+    header = read_csv(path).columns
+    column = next((name for name in RATE_COLUMNS if name in header), RATE_COLUMNS[0])
     series: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        try:
-            moment, rate = float(row["timestamp_s"]), float(row[column])
-        except (TypeError, ValueError):
-            raise ValueError(f"{path}: row {rows.line_num}: timestamp_s and {column} must be numbers") from None
-        if not (math.isfinite(moment) and math.isfinite(rate) and rate >= 0):
-            raise ValueError(f"{path}: row {rows.line_num}: timestamp_s and {column} must be finite, rates at least 0")
-        series.setdefault(row.get("workload") or "", []).append((moment, rate))
+    for line, row in read_records(path, ("timestamp_s", column)):
+        moment = number_in(str(path), line, "timestamp_s", row["timestamp_s"])
+        rate = number_in(str(path), line, column, row[column], low=0.0)
+        series.setdefault(row.get("workload", ""), []).append((moment, rate))
     if workload is None and len(series) == 1:
         workload = next(iter(series))
     if workload not in series:
@@ -207,14 +199,6 @@ def load_rates_csv(path: str | Path, workload: str | None = None) -> Rates:
     if len(table) < 3 or table[:, 1].sum() <= 0 or steps.min() <= 0 or np.ptp(steps) > 1e-6 * steps.max():
         raise ValueError(f"{path}: needs three rates or more, not all 0, at equal steps of time")
     return Rates(float(table[0, 0]), float(steps[0]), table[:, 1])
-
-
-def _header(path: str | Path) -> list[str]:
-    try:
-        with Path(path).open(encoding="utf-8-sig") as file:
-            return [column.strip() for column in file.readline().rstrip("\n").split(",")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def fragment(fit: DemandFit) -> list[str]:

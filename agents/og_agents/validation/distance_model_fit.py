@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from og_env.scenario import catalog
+from og_env.scenario.catalog.countries import continent_of
 from og_env.scenario.distance_model import (
     CONTINENTS,
     JOIN_KM,
     NEAR_KM,
     DistanceModel,
-    continent_of,
     distance_rtt_ms,
     factor_table,
     great_circle_km,
-    load_rtt_csv,
 )
+from og_env.scenario.measured_rtt import load_rtt_csv
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,6 @@ exp(-x_i - rate_i step), and a site is up in two rows k steps apart with exp(-2 
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from og_env.kernel.arrays import DOWN, Tape
 from og_env.kernel.views import allocate
 from og_env.scenario import catalog, loading
+from og_env.scenario.csv_file import number_in, read_records
 from og_env.scenario.specs import ScenarioSpec
 from og_env.tape.draw import draw, tape_world
 from og_env.trust import availability
@@ -211,7 +211,7 @@ def binomial(hit: Sequence[float]) -> Floats:
 
 def spread_of_record(path: Path) -> Spread:
     """Spread of the incidents of a CSV record, by its column n_locations; those that name no location are left out."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        number = np.array([int(row["n_locations"] or 0) for row in csv.DictReader(file)])
+    rows = read_records(path, ("n_locations",))
+    number = np.array([number_in(str(path), line, "n_locations", row["n_locations"] or "0") for line, row in rows])
     number = number[number > 0]
     return Spread(float(len(number)), float((number == 1).mean()), float((number >= MANY_LOCATIONS).mean()))

@@ -1,4 +1,4 @@
-"""The shipped facts: sites, GPUs, models, user regions, failure kinds and recorded incidents (og_env/data/*.csv)."""
+"""The shipped facts: sites, GPUs, models, user regions, failure kinds and recorded incidents (folder data)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import functools
 import math
 from typing import get_args
 
-from og_env.scenario.catalog.schemas import (
+from og_env.errors import nearest_valid
+from og_env.scenario.catalog.countries import continent_of
+from og_env.scenario.catalog.site_offer import SiteOffer
+from og_env.scenario.catalog.table_reading import read_table
+from og_env.scenario.catalog.table_schemas import (
     FAILURES,
     INCIDENTS,
     MODELS,
     REGIONS,
     SITES,
-    SiteOffer,
     conditions,
     data_file,
     gpus,
 )
-from og_env.scenario.catalog.tables import nearest, read_csv
-from og_env.scenario.distance_model import continent_of
 from og_env.scenario.specs import FailureKind, GpuSpec, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
 
 __all__ = [
@@ -32,9 +33,8 @@ __all__ = [
     "incidents",
     "matches",
     "models",
-    "nearest",
     "rate_per_year",
-    "read_csv",
+    "read_table",
     "regions",
     "site_offers",
     "sites",
@@ -54,7 +54,7 @@ def sites() -> tuple[SiteOffer, ...]:
 @functools.cache
 def site_offers() -> dict[str, SiteOffer]:
     """Sites by name, provider/region."""
-    return read_csv(data_file("sites.csv"), SITES)
+    return read_table(data_file("sites.csv"), SITES)
 
 
 @functools.cache
@@ -64,13 +64,13 @@ def models() -> dict[str, ModelSpec]:
     `output_tokens` of image and audio models are reads of the weights that take as long as one answer. The LLM proxy
     has no weights: a 0.05 GB container image stands for them, and the vendor behind it sets its speed on any host.
     """
-    return read_csv(data_file("models.csv"), MODELS)
+    return read_table(data_file("models.csv"), MODELS)
 
 
 @functools.cache
 def regions() -> dict[str, RegionSpec]:
     """User metros by name."""
-    return read_csv(data_file("regions.csv"), REGIONS)
+    return read_table(data_file("regions.csv"), REGIONS)
 
 
 @functools.cache
@@ -86,8 +86,7 @@ def failure_kind(kind: str, name: str = "") -> FailureKind:
     """
     rows = _failure_rows()
     if kind not in failure_kinds():
-        hint = nearest(kind, failure_kinds())
-        raise ValueError(f"unknown kind of dependency {kind!r}" + (f" (nearest valid: {hint})" if hint else ""))
+        raise ValueError(f"unknown kind of dependency {kind!r}{nearest_valid(kind, failure_kinds())}")
     return rows.get(f"{kind}:{name}", rows[kind])
 
 
@@ -99,7 +98,7 @@ def rate_per_year(kind: str, name: str = "") -> float:
 @functools.cache
 def incidents() -> dict[str, IncidentSpec]:
     """Recorded outages by id."""
-    return read_csv(data_file("incidents.csv"), INCIDENTS)
+    return read_table(data_file("incidents.csv"), INCIDENTS)
 
 
 def matches(incident: IncidentSpec, site: SiteSpec | SiteOffer) -> bool:
@@ -120,7 +119,7 @@ def gpus_per_replica(model: ModelSpec, gpu: GpuSpec) -> int:
 def tokens_per_s(model: ModelSpec, gpu: GpuSpec, gpu_count: int = 1) -> float:
     """Decode speed of one stream of a replica that spans `gpu_count` GPUs in tensor parallel.
 
-    What the model itself says about the kind, for the replica as a whole; else
+    The speed that the model itself names for the kind and a whole replica, or
     0.77 x gpu_count x bandwidth_gb_per_s / active weights in GB: each token reads the active weights once, shared by
     the GPUs. Communication between them is left out, so the figure is an upper bound beyond one machine.
     """
@@ -132,8 +131,8 @@ def tokens_per_s(model: ModelSpec, gpu: GpuSpec, gpu_count: int = 1) -> float:
 
 @functools.cache
 def _failure_rows() -> dict[str, FailureKind]:
-    """By kind, or kind:name where one domain has parameters of its own."""
-    rows = read_csv(data_file("failures.csv"), FAILURES)
+    """Rows of failures.csv by kind, or by kind:name where one domain has parameters of its own."""
+    rows = read_table(data_file("failures.csv"), FAILURES)
     missing = [kind for kind in get_args(FailureKind.model_fields["kind"].annotation) if kind not in rows]
     if missing:
         raise ValueError(f"failures.csv: no row for the kind {missing[0]!r}")

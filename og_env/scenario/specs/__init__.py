@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from og_env.scenario.specs.facts import (
+from og_env.scenario.specs.catalog_entries import (
     Count,
     Effect,
     FailureKind,

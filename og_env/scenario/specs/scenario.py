@@ -1,4 +1,4 @@
-"""What a scenario is made of: frozen, strict specs. Units are in the names; every field is followed by its sentence."""
+"""The parts of a scenario as frozen, strict specs. Units are in the names; every field is followed by its sentence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from og_env.scenario.distance_model import CONTINENTS, SHIPPED, DistanceModel
-from og_env.scenario.specs.facts import (
+from og_env.scenario.specs.catalog_entries import (
     Count,
     Effect,
     GpuSpec,
@@ -39,14 +39,15 @@ class SampledSites(Spec):
     dominant_share: Share = 0.0
     """share of the sites that one provider owns"""
     dominant_price_factor: Positive = 1.0
-    """what its prices are multiplied with"""
+    """factor of the prices of the provider that owns dominant_share"""
     continents: tuple[str, ...] = ()
-    """AF AS EU ME NA OC SA; empty means all"""
+    """continents allowed, of AF AS EU ME NA OC SA; empty means all"""
 
 
 class SampledRegions(Spec):
+    """User regions drawn from the catalogue: the most populous, spread over continents."""
+
     count: Annotated[int, Field(ge=1, le=512)]
-    """the most populous, spread over continents"""
 
 
 class SiteEntry(Spec):
@@ -91,20 +92,22 @@ class DomainSpec(Spec):
 
 
 class DemandSpec(Spec):
+    """Requests of the users over time."""
+
     requests_per_s: Positive = 100.0
-    """mean over the day, all regions and models"""
+    """mean rate over the day, all regions and models together"""
     diurnal_amplitude: Share = 0.6
     """rate = mean x (1 + amplitude x cos(local hour - peak_hour))"""
     peak_hour: Annotated[float, Field(ge=0, lt=24)] = 15.0
     burst_sd: NonNegative = 0.2
-    """stationary sd of the log of the regional and model factors"""
+    """stationary standard deviation of the log of the regional and model factors"""
     burst_memory_h: Positive = 2.0
-    """time constant of their AR(1)"""
+    """time constant of the AR(1) process of the regional and model factors"""
     flashes_per_day: NonNegative = 0.0
     """sudden crowds; each lifts one region and one model"""
     flash_factor: Annotated[float, Field(ge=1)] = 3.0
     flash_h: Positive = 1.0
-    """mean length, exponential"""
+    """mean length of a sudden crowd, exponential"""
     arrival_cv: Positive = 1.1
     """coefficient of variation of inter-arrival times within a step; where arrivals come in clusters, the root of the
     variance over the mean of their number in a window, as `scripts/calibrate.py demand` measures it"""
@@ -137,6 +140,8 @@ class OpponentSpec(Spec):
 
 
 class FailureSpec(Spec):
+    """The random process of outages, scripted outages and the opponent."""
+
     process: Literal["correlated", "independent", "none"] = "correlated"
     """independent: every site keeps its own failure marginals, nothing coincides"""
     intensity: NonNegative = 1.0
@@ -144,7 +149,7 @@ class FailureSpec(Spec):
     shocks_per_day: NonNegative | None = None
     """where given, all domains together have this many shocks a day, divided by kind_shares"""
     kind_shares: dict[Kind, Share] = {}
-    """sums to 1; within a kind every domain gets the same"""
+    """share of the shocks by kind; they sum to 1, and within a kind every domain has the same share"""
     duration_scale: Positive = 1.0
     frozen_share: Share | None = None
     """where given, the share of FROZEN among effects of control planes (region, provider)"""
@@ -156,7 +161,7 @@ class FailureSpec(Spec):
     aftershock: Share = 0.4
     """probability that a repaired domain stays fragile for another dwell"""
     signal_noise: NonNegative = 0.15
-    """sd of the error-rate signal around 0 (calm) and 1 (fragile)"""
+    """standard deviation of the error-rate signal around 0 (calm) and 1 (fragile)"""
     hidden: tuple[Kind, ...] = ()
     """kinds that act, but whose members the agent is not told"""
     detect_s: NonNegative = 60.0
@@ -197,13 +202,15 @@ class DistanceSpec(Spec):
     """Round trips by distance, where none is measured; `scripts/calibrate.py rtt` fits and writes these."""
 
     near_ms: NonNegative = SHIPPED.near_ms
+    """round trip at distance 0"""
     near_ms_per_km: NonNegative = SHIPPED.near_ms_per_km
-    """up to 500 km"""
+    """slope up to 500 km"""
     far_ms: NonNegative = SHIPPED.far_ms
+    """round trip at distance 0 of the line for far places"""
     far_ms_per_km: NonNegative = SHIPPED.far_ms_per_km
-    """from 700 km on"""
+    """slope from 700 km on"""
     pair_factors: dict[str, Positive] = {"-".join(pair): factor for pair, factor in SHIPPED.pair_factors.items()}
-    """what that is multiplied with, by pair of continents such as EU-NA; 1 for pairs that are not given"""
+    """factor of the round trip by pair of continents such as EU-NA; 1 for pairs that are not given"""
 
     @model_validator(mode="after")
     def _pairs_of_continents(self) -> DistanceSpec:
@@ -218,7 +225,7 @@ class DistanceSpec(Spec):
         return self
 
     def model(self) -> DistanceModel:
-        """The same as `og_env.scenario.distance_model` takes it."""
+        """The distance model with these coefficients, as `og_env.scenario.distance_model` takes it."""
         factors = {(pair[:2], pair[3:]): factor for pair, factor in self.pair_factors.items()}
         return DistanceModel(self.near_ms, self.near_ms_per_km, self.far_ms, self.far_ms_per_km, factors)
 
@@ -252,11 +259,11 @@ class RouterSpec(Spec):
 
     latency_temperature_ms: Positive = 40.0
     cold_penalty: NonNegative = 0.1
-    """per second of expected cold wait"""
+    """penalty of a second of expected cold wait"""
     load_penalty: NonNegative = 2.0
-    """per unit of utilisation: load of the last step over capacity"""
+    """penalty of a unit of utilisation, which is the load of the last step over capacity"""
     risk_aversion: NonNegative = 0.5
-    """per unit of dependency risk"""
+    """penalty of a unit of dependency risk"""
     spread: Share = 0.1
     """share of the traffic divided evenly over all replicas; 1 is uniform random routing"""
 
@@ -271,13 +278,15 @@ class StartSpec(Spec):
     placement: Literal["cheapest", "spread", "named"] = "spread"
     """how the starting sites are chosen"""
     replica_sites: dict[str, tuple[str, ...]] = {}
-    """by model name, for placement = "named" """
+    """sites of the replicas by model name, for placement = "named" """
     verifier_sites: tuple[str, ...] = ()
     store_sites: tuple[str, ...] = ()
     gateway_sites: tuple[str, ...] = ()
 
 
 class EpisodeSpec(Spec):
+    """Length of a step, number of steps and hour of the start."""
+
     step_s: Annotated[int, Field(ge=1, le=86_400)] = 300
     steps: Annotated[int, Field(ge=1, le=100_000)] = 288
     start_hour_utc: Annotated[float, Field(ge=0, lt=24)] | None = None
@@ -295,7 +304,7 @@ class ScenarioSpec(Spec):
     models: tuple[str | ModelEntry | ModelSpec, ...]
     regions: SampledRegions | tuple[str | RegionSpec, ...]
     gpus: tuple[GpuSpec, ...] = ()
-    """added to the catalogue's"""
+    """GPU kinds beside those of the catalogue"""
     domains: tuple[DomainSpec, ...] = ()
     demand: DemandSpec = DemandSpec()
     failures: FailureSpec = FailureSpec()

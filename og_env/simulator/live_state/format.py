@@ -9,7 +9,8 @@ from pydantic import Field
 
 from og_env.dynamics.signals import hour_begins
 from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, LOADING, ON_DISK, SLOW, STAGING, UNTRUSTED, WARM
-from og_env.scenario.reading import parse_part, read_json
+from og_env.scenario.json_file import read_json
+from og_env.scenario.parsing import parse_part
 from og_env.scenario.specs import Effect, NonNegative, Role, Share, Spec
 
 Phase = Literal["staging", "on_disk", "fetching", "loading", "warm"]

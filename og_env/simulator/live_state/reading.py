@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, KNOBS, LOADING, STAGING, WARM
-from og_env.scenario.reading import fail
+from og_env.scenario.error_messages import raise_at_key
 from og_env.simulator import compiled_calls
 from og_env.simulator.batch import Simulator
 from og_env.simulator.live_state.format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState, last_hour
@@ -31,9 +31,9 @@ def place(simulator: Simulator, state: LiveState, b: int = 0, where: str = "stat
     """
     steps = simulator.tape.attack.shape[1] - 1
     if simulator.random_fleet:
-        fail(where, "scenario", "has random fleets: list the sites that there are")
+        raise_at_key(where, "scenario", "has random fleets: list the sites that there are")
     if state.steps_done > steps:
-        fail(where, "steps_done", f"is {state.steps_done}, and an episode has {steps}")
+        raise_at_key(where, "steps_done", f"is {state.steps_done}, and an episode has {steps}")
     _write_tape(simulator, state, b, where)
     _begin(simulator, state, b)
     _write_fleet(simulator, state, b, where)
@@ -63,7 +63,7 @@ def numbered(parts: Iterable[Any]) -> dict[str, int]:
 def index_of(name: str, numbers: Mapping[str, int], where: str, path: tuple[str | int, ...]) -> int:
     """Position of a name; ValueError with the nearest where there is none."""
     if name not in numbers:
-        fail(where, path, f"{name!r} is not in the scenario", name, numbers)
+        raise_at_key(where, path, f"{name!r} is not in the scenario", name, numbers)
     return numbers[name]
 
 
@@ -81,7 +81,7 @@ def _write_tape(simulator: Simulator, state: LiveState, b: int, where: str) -> N
         u = index_of(name, regions, where, ("demand_rps", name))
         tape.regional[b, :, u] = rps / usual[u] if usual[u] > 0 else 0.0
     if not tape.regional[b].any():
-        fail(where, "demand_rps", "is 0 everywhere: there is nothing to decide on")
+        raise_at_key(where, "demand_rps", "is 0 everywhere: there is nothing to decide on")
     tape.model[b] = mix
     bits = np.zeros(len(sites), np.uint8)
     for name, words in state.status.items():
@@ -104,7 +104,7 @@ def _write_signal(simulator: Simulator, state: LiveState, b: int, where: str) ->
         result = np.full(signal.shape[1], float(CALM))
         for name, level in levels.items():
             if name not in domains:
-                fail(where, (key, name), "is no shared fault domain of the scenario", name, domains)
+                raise_at_key(where, (key, name), "is no shared fault domain of the scenario", name, domains)
             result[domains[name]] = (level + 0.25) * 127.5
         return result
 
@@ -150,17 +150,17 @@ def _write_fleet(simulator: Simulator, state: LiveState, b: int, where: str) -> 
     full = np.flatnonzero(arrays.gpus_used[b] > simulator.world.gpu_count[arrays.world[b]])
     if len(full):
         used, has = arrays.gpus_used[b, full[0]], simulator.world.gpu_count[arrays.world[b], full[0]]
-        fail(where, "replicas", f"take {used} GPUs at {list(sites)[full[0]]}, which has {has}")
+        raise_at_key(where, "replicas", f"take {used} GPUs at {list(sites)[full[0]]}, which has {has}")
     for i, role in enumerate(state.roles):
         s = index_of(role.site, sites, where, ("roles", i, "site"))
         number = ROLE_NAMES.index(role.role)
         if arrays.role_ms[b, number, s] >= 0:
-            fail(where, ("roles", i), f"{role.role} at {role.site} is listed twice")
+            raise_at_key(where, ("roles", i), f"{role.role} at {role.site} is listed twice")
         arrays.role_ms[b, number, s] = round(role.ready_in_s * 1000)
     for name, seconds in state.undetected_s.items():
         s = index_of(name, sites, where, ("undetected_s", name))
         if not arrays.status[b, s] & DOWN:
-            fail(where, ("undetected_s", name), "is not DOWN")
+            raise_at_key(where, ("undetected_s", name), "is not DOWN")
         arrays.undetected_ms[b, s] = round(seconds * 1000)
     for name, value in state.knobs.items():
         arrays.knobs[b, index_of(name, numbered(KNOBS), where, ("knobs", name))] = value
@@ -172,9 +172,9 @@ def _write_replica(
     arrays, world, k = simulator.state, simulator.world, simulator.state.world[b]
     phase, gpus = PHASES[replica.phase], world.replica_gpus[k, m, s]
     if arrays.phase[b, m, s] != ABSENT:
-        fail(where, path, f"{replica.model} at {replica.site} is listed twice")
+        raise_at_key(where, path, f"{replica.model} at {replica.site} is listed twice")
     if gpus == 0:
-        fail(where, path, f"{replica.model} does not fit on the GPUs of {replica.site}")
+        raise_at_key(where, path, f"{replica.model} does not fit on the GPUs of {replica.site}")
     if phase in (STAGING, FETCHING):
         left_mb = world.weights_mb[k, m] if replica.left_gb is None else round(replica.left_gb * 1000)
         arrays.fetch_left_mb[b, m, s] = left_mb
@@ -182,7 +182,7 @@ def _write_replica(
         left_ms = world.load_ms[k, m, s] if replica.left_s is None else round(replica.left_s * 1000)
         arrays.load_left_ms[b, m, s] = left_ms
     if phase == WARM and arrays.status[b, s] & DOWN:
-        fail(where, path, f"cannot be warm where the site is DOWN: {replica.site}")
+        raise_at_key(where, path, f"cannot be warm where the site is DOWN: {replica.site}")
     arrays.phase[b, m, s] = phase
     arrays.load_rps[b, m, s] = replica.load_rps or 0.0
     if phase >= FETCHING:

@@ -86,11 +86,11 @@ def test_a_scenario_takes_the_fragment(tmp_path: Path) -> None:
     [
         ("timestamp_s,agg_rps\n0,1\n", None, "needs three rates or more"),
         ("timestamp_s,agg_rps\n0,1\n5,1\n6,1\n", None, "at equal steps"),
-        ("timestamp_s,agg_rps\n0,many\n", None, "row 2: timestamp_s and agg_rps must be numbers"),
-        ("timestamp_s,agg_rps\n0,-1\n", None, "row 2: .* rates at least 0"),
+        ("timestamp_s,agg_rps\n0,many\n", None, "line 2: agg_rps 'many' is not a number"),
+        ("timestamp_s,agg_rps\n0,-1\n", None, "line 2: agg_rps -1 must be at least 0"),
         ("workload,timestamp_s,agg_rps\na,0,1\nb,0,1\n", None, "several workloads; name one with --workload: a, b"),
         ("workload,timestamp_s,agg_rps\na,0,1\nb,0,1\n", "c", "no workload 'c'; name one"),
-        ("agg_rps\n1\n", None, "row 1: rates need the columns timestamp_s and requests_per_s"),
+        ("agg_rps\n1\n", None, r"no column 'timestamp_s' .*\(needs timestamp_s, agg_rps\)"),
         ("timestamp_s,model,input_tokens,output_tokens\n0,a,1,1\n1,a,1,1\n", "w", "--workload chooses among rates"),
     ],
 )

@@ -11,7 +11,7 @@ TeeVendor = Literal["nitro", "sev-snp", "tdx", "sgx", "none"]
 Verification = Literal["none", "tee", "zkml"]
 Effect = Literal["DOWN", "FROZEN", "UNTRUSTED", "SLOW"]
 Role = Literal["verifier", "store", "gateway"]
-"""in the order of the simulator's arrays"""
+"""roles that are no replica, in the order of the simulator's arrays"""
 Kind = Literal[
     "site",
     "facility",
@@ -39,6 +39,8 @@ class Spec(BaseModel):
 
 
 class GpuSpec(Spec):
+    """A kind of GPU."""
+
     name: str
     memory_gb: NonNegative
     bandwidth_gb_per_s: NonNegative
@@ -128,13 +130,13 @@ class FailureKind(Spec):
 
     kind: Kind
     rate_per_year: NonNegative
-    """shocks per domain"""
+    """shocks of one domain in a year"""
     hit_probability: Share
-    """that a member site is struck by a shock of its domain"""
+    """probability that a member site is struck by a shock of its domain"""
     hit_by_host_class: dict[HostClass, Share] = {}
-    """where it differs"""
+    """hit probability of the host classes where it differs from hit_probability"""
     duration_h: Positive
-    """median of the ordinary lognormal"""
+    """median duration of an ordinary outage, lognormal"""
     duration_sigma: NonNegative
     heavy_duration_h: Positive
     heavy_duration_sigma: NonNegative
@@ -156,17 +158,17 @@ class IncidentSpec(Spec):
     date: str
     """ISO date"""
     start_utc_h: Annotated[float, Field(ge=0, lt=24)] | None
-    """hour of day; None where the record has no hour"""
+    """hour of the day when it began; None where the record has no hour"""
     duration_h: Positive
     provider: str
     scope: str
-    """regions or scope in the record's words"""
+    """regions that were hit, in the record's words"""
     record_kind: str
     """the record's own word for what broke"""
     kind: Kind
-    """fault-domain kind that it maps to"""
+    """kind of fault domain that broke"""
     match: tuple[str, ...]
-    """what it hits: patterns FIELD=GLOB over site fields, all alternatives"""
+    """alternatives, each with patterns FIELD=GLOB joined by &: a site is hit where all patterns of one fit its fields"""
     effect: Effect
     summary: str
     source: str

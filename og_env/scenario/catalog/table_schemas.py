@@ -1,4 +1,4 @@
-"""What each table of the catalogue contains: its columns, how they convert and the spec that a row becomes."""
+"""The tables of the catalogue: their columns, how cells convert, and the spec that a row becomes."""
 
 from __future__ import annotations
 
@@ -6,74 +6,27 @@ import functools
 from datetime import date
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
-from pydantic import Field
-
-from og_env.scenario.catalog.tables import Table, nearest, number, one_of, optional, pairs, read_csv, text, whole
-from og_env.scenario.distance_model import continent_of, countries
+from og_env.errors import nearest_valid
+from og_env.scenario.catalog.countries import countries
+from og_env.scenario.catalog.site_offer import SiteOffer
+from og_env.scenario.catalog.table_reading import Table, number, one_of, optional, pairs, read_table, text, whole
 from og_env.scenario.specs import (
     FailureKind,
     GpuSpec,
     HostClass,
     IncidentSpec,
     ModelSpec,
-    NonNegative,
-    Positive,
     RegionSpec,
     SiteSpec,
-    Spec,
-    TeeVendor,
 )
-
-
-class SiteOffer(Spec):
-    """One region of one provider: a SiteSpec before it is decided which GPU and how many."""
-
-    name: str
-    """provider/region"""
-    provider: str
-    region: str
-    city: str
-    """metro area, the same word for every site in it"""
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
-    lat_deg: Annotated[float, Field(ge=-90, le=90)]
-    lon_deg: Annotated[float, Field(ge=-180, le=180)]
-    grid: str
-    """synchronous power grid, or the part of one that has gone dark by itself"""
-    transit: str
-    """own backbone of a cloud, else the main carrier"""
-    tee_vendor: TeeVendor
-    host_class: HostClass
-    offers: Annotated[tuple[tuple[str, Positive], ...], Field(min_length=1)]
-    """(GPU kind, usd_per_gpu_hour), the usual one first"""
-    usd_per_vm_hour: NonNegative
-    link_gbps: Positive
-    disk_gb_per_s: Positive
-    egress_usd_per_gb: NonNegative
-    facility: str = ""
-    image: str = "default"
-    facilitator: str = ""
-    upstream: str = ""
-
-    @property
-    def continent(self) -> str:
-        """AF AS EU ME NA OC SA"""
-        return continent_of(self.country)
-
-    def site(self, gpu: str, gpu_count: int) -> SiteSpec:
-        """The site with `gpu_count` of one kind at the price asked here. ValueError if the kind is not offered."""
-        prices = dict(self.offers)
-        if gpu not in prices:
-            raise ValueError(f"{self.name} does not offer {gpu!r} (offered: {', '.join(prices)})")
-        fields = {name: getattr(self, name) for name in SiteOffer.model_fields if name != "offers"}
-        return SiteSpec(**fields, gpu=gpu, gpu_count=gpu_count, usd_per_gpu_hour=prices[gpu])
 
 
 @functools.cache
 def gpus() -> dict[str, GpuSpec]:
     """GPU kinds by name. `cpu-host` is a machine without one: it can hold a proxy, a tiny model, or nothing larger."""
-    return read_csv(data_file("gpus.csv"), GPUS)
+    return read_table(data_file("gpus.csv"), GPUS)
 
 
 def data_file(name: str) -> Path:
@@ -82,24 +35,24 @@ def data_file(name: str) -> Path:
 
 
 def conditions(alternative: str) -> list[tuple[str, str]]:
+    """The patterns (FIELD, GLOB) of an alternative `FIELD=GLOB&FIELD=GLOB`."""
     return [(field, glob) for field, _, glob in (part.partition("=") for part in alternative.split("&"))]
 
 
 def _alternatives(cell: str) -> tuple[str, ...]:
-    """`FIELD=GLOB&FIELD=GLOB;...`: ';' separates alternatives, '&' joins what must hold together."""
+    """The alternatives of a cell `FIELD=GLOB&FIELD=GLOB;...`: ';' separates them, '&' joins what must hold together."""
     alternatives = tuple(text(cell).split(";"))
     for alternative in alternatives:
         for field, glob in conditions(alternative):
             if field not in MATCHABLE:
-                hint = nearest(field, MATCHABLE)
-                raise ValueError(f"unknown site field {field!r}" + (f" (nearest valid: {hint})" if hint else ""))
+                raise ValueError(f"unknown site field {field!r}{nearest_valid(field, MATCHABLE)}")
             if not glob:
                 raise ValueError(f"{alternative!r} is not FIELD=GLOB")
     return alternatives
 
 
 def _date(cell: str) -> str:
-    """An ISO date, as it stands."""
+    """The cell, which must be an ISO date."""
     try:
         return date.fromisoformat(cell).isoformat()
     except ValueError:
@@ -107,7 +60,7 @@ def _date(cell: str) -> str:
 
 
 def _speeds(cell: str) -> dict[str, float]:
-    """`GPU:tokens_per_s;...`; `*` is every kind of the GPU table."""
+    """Speed by GPU kind of a cell `GPU:tokens_per_s;...`; `*` is every kind of the GPU table."""
     speeds = pairs(lambda name: name if name == "*" else _gpu(name))(cell)
     if "*" in speeds:
         everywhere = speeds.pop("*")
