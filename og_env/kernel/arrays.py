@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from og_env.kernel.bound_views import EnvType, binder
+from og_env.kernel.columns import columns
 from og_env.kernel.views import HEADER, array, fields, viewer
 
 ABSENT, STAGING, ON_DISK, FETCHING, LOADING, WARM = range(6)
@@ -62,6 +63,13 @@ METRICS = (
     "operations",
     "impossible_operations",
 )
+
+PLANNER = columns(
+    "Planner", ("lookahead_steps", "horizon_steps", "hedge_weight", "threshold", "shortlist", "risk_weight")
+)
+"""positions of the planner's constants in World.planner; values and meaning are in og_env/world/settings.py"""
+GAIN = columns("Gain", ("total", "service", "cost", "resilience"))
+"""positions in Output.offer_gain of an offer's gain and of the three parts that it is the sum of"""
 
 
 class World(NamedTuple):
@@ -127,7 +135,7 @@ class World(NamedTuple):
     attack_steps: array("i4", "W")
     start_phase: array("i1", "W M N")
     start_role: array("i4", "W 3 N")  # role_ms at the first step
-    planner: array("f4", "W 6")  # constants of the proposals, named in proposals.PLANNER
+    planner: array("f4", "W 6")  # the planner's constants, at the positions of PLANNER
 
 
 class Tape(NamedTuple):
@@ -197,7 +205,8 @@ class Output(NamedTuple):
     seen_loss: array("f4", "B")  # largest N-1 loss of a visible domain
     domain_loss: array("f4", "B H")  # N-1
     offer: array("i4", "B P")  # operations proposed for the next step; 0 pads
-    offer_gain: array("f4", "B P 5")  # gain per step: total, service, cost, resilience; then seconds until useful
+    offer_gain: array("f4", "B P 4")  # reward per step that each offer is expected to gain, at the positions of GAIN
+    offer_ready_s: array("f4", "B P")  # seconds until each offer is of use
 
 
 class Memo(NamedTuple):
@@ -285,32 +294,42 @@ class Scratch(NamedTuple):
     column_plain: array("f8", "C G")  # what would go with its replicas, requests/s
     column_part: array("f8", "C G")  # its loss in all
     domain_lost: array("f8", "C G")  # the same of all models
-    limit_rps: array("f8", "C L")  # list, for the proposals: what a replica serves at most
-    per_cap: array("f8", "C L")  # list: one over its capacity
+    limit_rps: array("f8", "C L")  # by position on the planner's list: what a replica serves at most
+    per_capacity: array("f8", "C L")  # by position on the planner's list: one over the capacity in requests/s
     trust: array("f8", "C L")  # list: 1 where its work counts as attested
-    slot_pull: array("f8", "C X")  # by slot and list position, at slot x L + position
-    slot_net_ms: array("f8", "C X")  # between gateway and replica, likewise
+    over_share: array("f8", "C L")  # by position on the planner's list: share of what is sent that exceeds the limit
+    slot_pull: array("f8", "C X")  # a gateway's pull to a replica on the planner's list, at slot x L + position
+    slot_net_ms: array("f8", "C X")  # between a gateway and a replica on the planner's list, at slot x L + position
     held: array("f8", "C G")  # what the listed replicas in each domain serve and could serve more, requests/s
-    held_before: array("f8", "C D")  # the same without the trial, in the domains of its site
+    held_before: array("f8", "C D")  # `held` before a trial, by domain of the trial's site
     untrusting: array("f8", "C G")  # 1 for a domain whose effect is UNTRUSTED
-    visible: array("f8", "C G")  # 1 for one that the agent is told of
+    shown: array("f8", "C G")  # 1 for a domain that the agent is told of
     critical_at: array("i4", "C F")  # the critical ones
     criticals: array("i4", "C")  # their number
-    domain_plain: array("f8", "C M F")  # columns of the fleet as it is
-    domain_part: array("f8", "C M G")
-    outside: array("f8", "C G")  # 1, but 0 for the domains of the site at hand
-    domain_others: array("f8", "C G")  # its losses without the model at hand
-    domain_risk: array("f8", "C G")  # expected share of the near future without it, as the signals have it
-    domain_base: array("f8", "C F")  # nominal loss of the fleet as it is, requests/s
+    expected_demand_rps: array("f8", "C")  # of all models, under the forecast
+    expected_served_rps: array("f8", "C")  # of all models, by the present fleet
+    unserved_price: array("f8", "C")  # weighted unserved term of the present fleet
+    resilience_price: array("f8", "C")  # price of the present fleet's losses without each domain, reward per step
+    fleet_served_rps: array("f8", "C M")  # expected of the present fleet
+    fleet_verified_rps: array("f8", "C M")  # expected of the present fleet
+    fleet_latency_s: array("f8", "C M")  # expected mean latency of the present fleet
+    fleet_service_price: array("f8", "C M")  # weighted latency and unverified terms x requests/s of all demand
+    fleet_plain_rps: array("f8", "C M F")  # column_plain of each model in the present fleet
+    fleet_part_rps: array("f8", "C M G")  # column_part of each model in the present fleet
+    fleet_lost_rps: array("f8", "C F")  # what the present fleet loses without each domain, all models
+    other_lost_rps: array("f8", "C G")  # what the present fleet loses without each domain, but for the model on trial
+    trial_lost_rps: array("f8", "C G")  # what the fleet on trial loses without each domain, all models
+    broken_share: array("f8", "C G")  # share of the planner's horizon that each domain is expected to be broken
+    elsewhere: array("f8", "C G")  # 0 for the domains of the site of a stage, 1 for all others
     related: array("f4", "C N")  # traffic share times correlation, by site
-    base: array("f8", "C 4")  # nominal demand and served requests/s, price of what is unserved, resilience cost
-    candidate: array("f8", "C N")  # cheap scores of the sites that an addition could go to
-    candidate_site: array("i4", "C N")
+    candidate_site: array("i4", "C N")  # the sites that an addition could go to, in order
+    candidate_score: array("f8", "C N")  # cheap estimate of the gain at each of these sites, reward per step
+    can_change: array("u1", "C N")  # 1 where a site can be told to change, for the planner
     fetch_kb_per_s: array("i4", "C N")  # of one more fetch to a site
-    site_score: array("f8", "C N")
-    service: array("f8", "C M")  # nominal service cost by model
-    user_rps: array("f8", "C U")  # nominal demand of a user region
-    gain_per_ms: array("f8", "C")  # reward per step of each of its requests/s that saves a millisecond
+    site_score: array("f8", "C N")  # reward per step of the risk that more work at a site would carry
+    gateway_path_ms: array("f8", "C N")  # mean round trip between a site and the gateways, by their demand
+    user_rps: array("f8", "C U")  # expected demand of a user region
+    gain_per_ms: array("f8", "C")  # reward per step of each request/s that arrives a millisecond sooner
     path_ms: array("f8", "C N")  # from a site to the gateways, by load
     open: array("u1", "C N")  # 1 where a site can be told to change
     free: array("i4", "C N")  # its free GPUs

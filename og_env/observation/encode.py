@@ -9,12 +9,23 @@ from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE
 from og_env.dynamics.routing import alarm
 from og_env.dynamics.step import METRIC, TERM
 from og_env.dynamics.verification import TEE, ZKML, quorum_of
-from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, GATEWAY, ON_DISK, SLOW, STORE, UNTRUSTED, VERIFIER
+from og_env.kernel.arrays import (
+    DOWN,
+    FETCHING,
+    FROZEN,
+    GAIN,
+    GATEWAY,
+    ON_DISK,
+    PLANNER,
+    SLOW,
+    STORE,
+    UNTRUSTED,
+    VERIFIER,
+)
 from og_env.kernel.compile import kernel
 from og_env.kernel.views import row_of
 from og_env.observation.fields import TABLES, column, named
 from og_env.observation.summary import digest_models, digest_sites, remember, surroundings
-from og_env.planner.expected_gain import LOOKAHEAD
 
 __all__ = ["TABLES", "column", "observe"]
 
@@ -114,11 +125,11 @@ def write_proposal(env, row, o, i):
     site = index % sites
     gain = env.output.offer_gain
     row[o + PROPOSAL.valid] = 1
-    row[o + PROPOSAL.gain] = squash(gain[i, 0])
-    row[o + PROPOSAL.gain_service] = squash(gain[i, 1])
-    row[o + PROPOSAL.gain_cost] = squash(gain[i, 2])
-    row[o + PROPOSAL.gain_resilience] = squash(gain[i, 3])
-    row[o + PROPOSAL.ready] = clip(gain[i, 4] / 3600)
+    row[o + PROPOSAL.gain] = squash(gain[i, GAIN.total])
+    row[o + PROPOSAL.gain_service] = squash(gain[i, GAIN.service])
+    row[o + PROPOSAL.gain_cost] = squash(gain[i, GAIN.cost])
+    row[o + PROPOSAL.gain_resilience] = squash(gain[i, GAIN.resilience])
+    row[o + PROPOSAL.ready] = clip(env.output.offer_ready_s[i] / 3600)
     usd_per_hour = env.world.usd_per_vm_hour[site]
     if index < 3 * models * sites:
         verb, model = index // (models * sites), index // sites % models
@@ -197,7 +208,7 @@ def write_regions(env, row, o):
     regions = env.world.region_rps.shape[0]
     day = env.world.diurnal.shape[0]
     now = (env.tape.start_step + step) % day
-    then = (now + int(env.world.planner[LOOKAHEAD])) % day
+    then = (now + int(env.world.planner[PLANNER.lookahead_steps])) % day
     total = 1e-9
     for region in range(regions):
         total += env.world.region_rps[region]

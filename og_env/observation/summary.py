@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from og_env.dynamics.routing import listen
 from og_env.dynamics.verification import hour_begins
+from og_env.kernel.arrays import PLANNER
 from og_env.kernel.compile import kernel
-from og_env.planner.expected_gain import LOOKAHEAD
 
 
 @kernel
@@ -15,7 +15,7 @@ def digest_models(env):
     row = env.state.step
     day = env.world.diurnal.shape[0]
     now = (env.tape.start_step + row) % day
-    then = (now + int(env.world.planner[LOOKAHEAD])) % day
+    then = (now + int(env.world.planner[PLANNER.lookahead_steps])) % day
     for region in range(regions):
         env.scratch.growth[region] = env.world.diurnal[then, region] / max(env.world.diurnal[now, region], 1e-3)
     for model in range(models):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from og_env.world.compiling import CompiledWorld, compile_world, find_members, stack
 from og_env.world.domains import Domain
 from og_env.world.hazards import down_loads
-from og_env.world.settings import PLANNER
 from og_env.world.sizes import sizes_of
 from og_env.world.sources import EFFECT_BITS, EFFECTS, Source, SourceArrays
 
 __all__ = [
     "EFFECTS",
     "EFFECT_BITS",
-    "PLANNER",
     "CompiledWorld",
     "Domain",
     "Source",
