@@ -135,12 +135,14 @@ class Adviser:
         terms = ahead.terms[:, : max(steps, 1)].mean(axis=1)
         weighted = (terms[1] - terms[0]) * self.env.reward_weights
         ranked = [i for i in np.argsort(-gains[:, GAIN.total], kind="stable") if offers[i] != 0 and i != taken]
-        names = ("gain", "service", "cost", "resilience", "ready_s")
-        planned = [*gains[taken].tolist(), float(ready_s[taken])]
+        planned: dict[str, float] = {}
+        if taken >= 0:
+            names = ("gain", "service", "cost", "resilience", "ready_s")
+            planned.update(zip(names, [*gains[taken].tolist(), float(ready_s[taken])], strict=True))
         return Decision(
             operation=self.words(operation),
             knobs={} if levels is None else dict(zip(KNOBS, copies.state.knobs[0].tolist(), strict=True)),
-            planned=dict(zip(names, planned, strict=True)) if taken >= 0 else {},
+            planned=planned,
             by_term=dict(zip(TERMS, weighted.tolist(), strict=True)),
             ahead_h=max(steps, 1) * simulator.spec.episode.step_s / 3600,
             others=tuple((self.words(int(offers[i])), float(gains[i, GAIN.total])) for i in ranked[:OTHERS]),
