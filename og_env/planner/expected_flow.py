@@ -53,7 +53,7 @@ def list_expected(env: Environment, model: int) -> int:
     for domain in range(env.scratch.held.shape[0]):
         env.scratch.held[domain] = 0
     for position in range(replicas):
-        fill_in(env, model, position)
+        complete_replica(env, model, position)
         hold_limit(env, position, 1.0)
     for position in range(replicas, min((replicas // LANES + 1) * LANES, env.scratch.factor.shape[0])):
         env.scratch.factor[position] = 0  # the rest of the last lanes takes part in nothing
@@ -68,12 +68,12 @@ def append_expected(env: Environment, model: int, site: int, position: int) -> N
     """Put a replica at a site on the list, at its end, and hold its limit."""
     add_replica(env, model, site, position, 0, 1.0, env.scratch.seen[site])
     weigh(env, position // LANES * LANES, position + 1)
-    fill_in(env, model, position)
+    complete_replica(env, model, position)
     hold_limit(env, position, 1.0)
 
 
 @kernel
-def fill_in(env: Environment, model: int, position: int) -> None:
+def complete_replica(env: Environment, model: int, position: int) -> None:
     """Write the figures of a listed replica that only the planner needs: its limit, and pull and path by gateway."""
     site, width = env.scratch.replicas[position], env.scratch.factor.shape[0]
     capacity = env.scratch.cap_rps[position]
@@ -98,9 +98,8 @@ def hold_limit(env: Environment, position: int, sign: float) -> None:
         if domain < 0:
             break
         env.scratch.held_before[d] = env.scratch.held[domain]
-        env.scratch.held[domain] += (
-            limit if env.world.domain_effect[domain] != UNTRUSTED else limit * env.scratch.trust[position]
-        )
+        counts = env.scratch.trust[position] if env.world.domain_effect[domain] == UNTRUSTED else 1.0
+        env.scratch.held[domain] += limit * counts
 
 
 @kernel

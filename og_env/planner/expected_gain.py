@@ -42,8 +42,7 @@ LEAST_DEMAND_RPS = 1e-9
 LEAST_CURVE = 1e-3
 """the daily curve is taken for no lower than this where a rate is divided by it"""
 MOST_FORECAST = 4.0
-"""a forecast is at most so many times the mean demand of the hour that it is for: a surge now may be over by then. Set by
-hand."""
+"""a forecast is at most this many times the mean demand of its time: a surge may be over by then; set by hand"""
 
 
 @kernel
@@ -219,15 +218,12 @@ def role_trial(env: Environment, role: int, site: int, change: int) -> float:
             if bits != env.memo.critical[domain]:
                 lost_rps = 0.0
                 for model in range(env.scratch.fleet_served_rps.shape[0]):
-                    lost_rps += critical_part(
-                        env,
-                        domain,
-                        bits,
-                        model,
-                        env.scratch.fleet_plain_rps[model, domain],
+                    plain_rps = env.scratch.fleet_plain_rps[model, domain]
+                    served_rps, verified_rps = (
                         env.scratch.fleet_served_rps[model],
                         env.scratch.fleet_verified_rps[model],
                     )
+                    lost_rps += critical_part(env, domain, bits, model, plain_rps, served_rps, verified_rps)
             env.scratch.trial_lost_rps[domain] = lost_rps
         price = price_losses(env, env.scratch.expected_demand_rps)
     count_role(env, role, site, -change)

@@ -12,7 +12,7 @@ from og_env.kernel.simd import load, splat, total
 from og_env.kernel.views import LANES
 from og_env.planner.expected_flow import append_expected, hold_limit, restore_held
 from og_env.planner.expected_gain import horizon_ms, rent_gain, trial
-from og_env.planner.offer_list import insert_offer, next_site, useful_share
+from og_env.planner.offer_list import ADDS, REMOVES, insert_offer, next_site, useful_share
 
 HEADROOM_WANTED = 0.5
 """for the shortlist, capacity counts up to what is not served plus this share of the model's demand; set by hand"""
@@ -87,15 +87,11 @@ def propose_launches(env: Environment, model: int, replicas: int, store_live: bo
         service, resilience = trial(env, model, replicas + 1)
         restore_held(env, replicas)
         env.scratch.factor[replicas] = 0
+        rent = -rent_gain(env, env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
+        once = env.world.weights[TERM.churn] + (fetch_loss(env, model, site) if absent else 0.0)
+        ready_s, operation = seconds_until_ready(env, model, site, True), model_operation(env, LAUNCH, model, site)
         insert_offer(
-            env,
-            operation=model_operation(env, LAUNCH, model, site),
-            removal=False,
-            service=service,
-            resilience=resilience,
-            rent=-rent_gain(env, env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site]),
-            once=env.world.weights[TERM.churn] + (fetch_loss(env, model, site) if absent else 0.0),
-            ready_s=seconds_until_ready(env, model, site, True),
+            env, operation, ADDS, service=service, resilience=resilience, rent=rent, once=once, ready_s=ready_s
         )
     if stage_at >= 0 and store_live:
         propose_stage(env, model, stage_at)
@@ -117,16 +113,11 @@ def propose_stage(env: Environment, model: int, site: int) -> None:
         part = min(load(env.scratch.fleet_part_rps, (model, first)), capacity)
         lost += load(env.scratch.broken_share, first) * part * load(env.scratch.elsewhere, first)
     mark_domains(env, site, 1.0)
-    insert_offer(
-        env,
-        operation=model_operation(env, STAGE, model, site),
-        removal=False,
-        service=0.0,
-        resilience=env.world.weights[TERM.unserved] * total(lost) / env.scratch.expected_demand_rps * saved,
-        rent=-rent_gain(env, env.world.weights_gb[model] * env.world.storage_usd_per_gb_hour),
-        once=env.world.weights[TERM.churn] + fetch_loss(env, model, site),
-        ready_s=fetch_s,
-    )
+    resilience = env.world.weights[TERM.unserved] * total(lost) / env.scratch.expected_demand_rps * saved
+    rent = -rent_gain(env, env.world.weights_gb[model] * env.world.storage_usd_per_gb_hour)
+    once = env.world.weights[TERM.churn] + fetch_loss(env, model, site)
+    operation = model_operation(env, STAGE, model, site)
+    insert_offer(env, operation, ADDS, service=0.0, resilience=resilience, rent=rent, once=once, ready_s=fetch_s)
 
 
 @inlined
@@ -152,14 +143,9 @@ def propose_retirements(env: Environment, model: int, replicas: int) -> None:
             service, resilience = trial(env, model, replicas)
             restore_held(env, position)
             env.scratch.factor[position] = 1
+            rent = rent_gain(env, env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
+            once, operation = env.world.weights[TERM.churn], model_operation(env, RETIRE, model, site)
             insert_offer(
-                env,
-                operation=model_operation(env, RETIRE, model, site),
-                removal=True,
-                service=service,
-                resilience=resilience,
-                rent=rent_gain(env, env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site]),
-                once=env.world.weights[TERM.churn],
-                ready_s=0.0,
+                env, operation, REMOVES, service=service, resilience=resilience, rent=rent, once=once, ready_s=0.0
             )
         position += 1

@@ -12,6 +12,8 @@ from og_env.planner.expected_gain import horizon_ms
 
 REMOVALS = 0.4
 """share of the offers kept for removals; set by hand"""
+ADDS, REMOVES = False, True
+"""whether an operation counts among the removals"""
 TAKEN = -1e30
 """score of a site that has been taken off the shortlist, below all others"""
 

@@ -74,6 +74,5 @@ def score_sites(env: Environment) -> None:
             if env.world.domain_visible[domain]:
                 danger += env.scratch.broken_share[domain] * env.world.hit[site, d]
                 worst = max(worst, min(env.scratch.fleet_lost_rps[domain] / env.scratch.expected_demand_rps, 1.0))
-        env.scratch.site_score[site] = (
-            -env.world.weights[TERM.exposure] * worst - env.world.weights[TERM.unserved] * danger
-        )
+        price = env.world.weights[TERM.exposure] * worst + env.world.weights[TERM.unserved] * danger
+        env.scratch.site_score[site] = -price

@@ -106,7 +106,7 @@ def weigh_users(env: Environment) -> None:
 def score_role_site(env: Environment, role: int, site: int) -> float:
     """Cheap estimate of what a role would gain at a site, to choose the few that are priced by a trial."""
     crowd = 0
-    for d in range(1, env.world.site_domain.shape[1]):
+    for d in range(1, env.world.site_domain.shape[1]):  # the first one is the site itself
         domain = env.world.site_domain[site, d]
         if domain >= 0 and env.world.domain_visible[domain]:
             crowd = max(crowd, env.scratch.domain_role[role, domain])
@@ -139,13 +139,8 @@ def price_role(env: Environment, role: int, site: int, change: int) -> None:
     if role == STORE:
         for model in range(env.world.weights_gb.shape[0]):
             usd_per_hour += env.world.weights_gb[model] * env.world.storage_usd_per_gb_hour
-    insert_offer(
-        env,
-        operation=role_operation(env, role, 1 if change < 0 else 0, site),
-        removal=change < 0,
-        service=role_service(env, role, site, change),
-        resilience=role_trial(env, role, site, change),
-        rent=-change * rent_gain(env, usd_per_hour),
-        once=env.world.weights[TERM.churn],
-        ready_s=env.world.provision_ms / 1000 if change > 0 else 0.0,
-    )
+    removes, once = change < 0, env.world.weights[TERM.churn]
+    service, resilience = role_service(env, role, site, change), role_trial(env, role, site, change)
+    rent, ready_s = -change * rent_gain(env, usd_per_hour), 0.0 if removes else env.world.provision_ms / 1000
+    operation = role_operation(env, role, 1 if removes else 0, site)
+    insert_offer(env, operation, removes, service=service, resilience=resilience, rent=rent, once=once, ready_s=ready_s)
