@@ -31,7 +31,7 @@ from og_agents.policy import Policy, attach
 from og_env import IDS, TASKS
 from og_env.dynamics import operations
 from og_env.errors import Parser, guarded, nearest_valid
-from og_env.kernel.arrays import KNOBS, TERMS
+from og_env.kernel.arrays import GAIN, KNOBS, TERMS
 from og_env.scenario import loading
 from og_env.simulator import compiled_calls
 from og_env.simulator.batch import source_of
@@ -118,7 +118,8 @@ class Adviser:
 
     def _explain(self, chosen: int, levels: np.ndarray | None) -> Decision:
         simulator, copies = self.simulator, self.copies
-        offers, gains = simulator.output.offer[0], simulator.output.offer_gain[0]
+        output = simulator.output
+        offers, gains, ready_s = output.offer[0], output.offer_gain[0], output.offer_ready_s[0]
         copies.load(np.zeros(1, np.int64))
         follow = idle
         if simulator.mode == compiled_calls.OPERATIONS:
@@ -135,15 +136,18 @@ class Adviser:
         steps = min(AHEAD, int(simulator.tape.attack.shape[1] - 1 - simulator.state.step[0]))
         terms = ahead.terms[:, : max(steps, 1)].mean(axis=1)
         weighted = (terms[1] - terms[0]) * self.env.reward_weights
-        ranked = [i for i in np.argsort(-gains[:, 0], kind="stable") if offers[i] != 0 and i != taken]
-        names = ("gain", "service", "cost", "resilience", "ready_s")
+        ranked = [i for i in np.argsort(-gains[:, GAIN.total], kind="stable") if offers[i] != 0 and i != taken]
+        planned: dict[str, float] = {}
+        if taken >= 0:
+            names = ("gain", "service", "cost", "resilience", "ready_s")
+            planned.update(zip(names, [*gains[taken].tolist(), float(ready_s[taken])], strict=True))
         return Decision(
             operation=self.words(operation),
             knobs={} if levels is None else dict(zip(KNOBS, copies.state.knobs[0].tolist(), strict=True)),
-            planned=dict(zip(names, gains[taken].tolist(), strict=True)) if taken >= 0 else {},
+            planned=planned,
             by_term=dict(zip(TERMS, weighted.tolist(), strict=True)),
             ahead_h=max(steps, 1) * simulator.spec.episode.step_s / 3600,
-            others=tuple((self.words(int(offers[i])), float(gains[i, 0])) for i in ranked[:OTHERS]),
+            others=tuple((self.words(int(offers[i])), float(gains[i, GAIN.total])) for i in ranked[:OTHERS]),
             autoscaled=simulator.mode == compiled_calls.AUTOSCALED,
         )
 

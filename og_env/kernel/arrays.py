@@ -68,6 +68,13 @@ METRICS = (
 TERM, KNOB, METRIC = columns("Term", TERMS), columns("Knob", KNOBS), columns("Metric", METRICS)
 """positions of the names: `knobs[KNOB.spread]`"""
 
+PLANNER = columns(
+    "Planner", ("lookahead_steps", "horizon_steps", "hedge_weight", "threshold", "shortlist", "risk_weight")
+)
+"""positions of the planner's constants in World.planner; values and meaning are in og_env/world/settings.py"""
+GAIN = columns("Gain", ("total", "service", "cost", "resilience"))
+"""positions in Output.offer_gain of an offer's gain and of the three parts that it is the sum of"""
+
 
 class World(NamedTuple):
     """What does not change in an episode."""
@@ -132,7 +139,7 @@ class World(NamedTuple):
     attack_steps: array("i4", "W")  # steps that an attack lasts
     start_phase: array("i1", "W M N")  # phase of a model at the first step
     start_role: array("i4", "W 3 N")  # role_ms at the first step
-    planner: array("f4", "W 6")  # constants of the proposals, named in proposals.PLANNER
+    planner: array("f4", "W 6")  # the planner's constants, at the positions of PLANNER
 
 
 class Tape(NamedTuple):
@@ -203,7 +210,8 @@ class Output(NamedTuple):
     seen_loss: array("f4", "B")  # largest N-1 loss of a visible domain
     domain_loss: array("f4", "B H")  # N-1
     offer: array("i4", "B P")  # operations proposed for the next step; 0 pads
-    offer_gain: array("f4", "B P 5")  # gain per step: total, service, cost, resilience; then seconds until useful
+    offer_gain: array("f4", "B P 4")  # reward per step that each offer is expected to gain, at the positions of GAIN
+    offer_ready_s: array("f4", "B P")  # seconds until each offer is of use
 
 
 class Memo(NamedTuple):
@@ -281,7 +289,6 @@ class Scratch(NamedTuple):
     path_rps_ms: array("f8", "C L")  # list: sum of requests/s x ms from user to replica
     path_rps_ms2: array("f8", "C L")  # list: sum of requests/s x second moment of these ms
     offered_rps: array("f8", "C L")  # list, for the proposals: before limits
-    kept: array("f8", "C L")  # list, for the proposals: share of offered_rps above the limit
     spare_rps: array("f8", "C L")  # list, for the proposals: before the overflow is divided
     path_first: array("f8", "C L")  # list, for the proposals: sum of requests/s x ms
     service_s: array("f8", "C L")  # list: mean time of service
@@ -297,9 +304,6 @@ class Scratch(NamedTuple):
     final_rps_s: array("f8", "C M")  # by model: sum of verified requests/s x time until final
     answer_s: array("f8", "C M")  # by model: mean time to the answer
     answer_var: array("f8", "C M")  # by model: its variance, s^2
-    served: array("f8", "C M")  # by model, for the proposals: requests/s
-    verified: array("f8", "C M")  # by model, for the proposals: requests/s
-    latency_s: array("f8", "C M")  # by model, for the proposals
     site_rps: array("f8", "C N")  # served by site, all models
     domain_role: array("i4", "C 3 F")  # live sites of a role by domain
     domain_disk: array("i4", "C F M")  # copies of a model on disks of live sites by domain
@@ -308,36 +312,43 @@ class Scratch(NamedTuple):
     column_plain: array("f8", "C G")  # what would go with a domain's replicas, requests/s of the model at hand
     column_part: array("f8", "C G")  # what would go with a domain in all, requests/s of the model at hand
     domain_loss_rps: array("f8", "C G")  # what would go with a domain in all, of all models
-    domain_lost: array("f8", "C G")  # what would go with a domain, for the proposals, requests/s
-    limit_rps: array("f8", "C L")  # list, for the proposals: what a replica serves at most
-    per_cap: array("f8", "C L")  # list: one over its capacity
+    limit_rps: array("f8", "C L")  # by position on the planner's list: what a replica serves at most
+    per_capacity: array("f8", "C L")  # by position on the planner's list: one over the capacity in requests/s
     trust: array("f8", "C L")  # list: 1 where its work counts as attested
-    slot_pull: array("f8", "C X")  # by slot and list position, at slot x L + position
-    slot_net_ms: array("f8", "C X")  # between gateway and replica, likewise
-    present: array("f8", "C L")  # list, for the proposals: 1, but 0 for the replica that a trial takes out
-    held: array("f8", "C G")  # for the proposals: limits of the listed replicas in each domain, requests/s
-    held_before: array("f8", "C D")  # the same without the trial, in the domains of its site
+    present: array("f8", "C L")  # by position on the planner's list: 1, but 0 for the replica that a trial takes out
+    over_share: array("f8", "C L")  # by position on the planner's list: share of what is sent that exceeds the limit
+    slot_pull: array("f8", "C X")  # a gateway's pull to a replica on the planner's list, at slot x L + position
+    slot_net_ms: array("f8", "C X")  # between a gateway and a replica on the planner's list, at slot x L + position
+    held: array("f8", "C G")  # limits of the replicas on the planner's list in each domain, requests/s
+    held_before: array("f8", "C D")  # `held` before a trial, by domain of the trial's site
     untrusting: array("f8", "C G")  # 1 for a domain whose effect is UNTRUSTED
-    visible: array("f8", "C G")  # 1 for one that the agent is told of
     critical_at: array("i4", "C F")  # list of the critical domains
     critical_count: array("i4", "C")  # length of critical_at
-    domain_plain: array("f8", "C M F")  # columns of the fleet as it is
-    domain_part: array("f8", "C M G")
-    outside: array("f8", "C G")  # 1, but 0 for the domains of the site at hand
-    domain_others: array("f8", "C G")  # its losses without the model at hand
-    domain_risk: array("f8", "C G")  # expected share of the near future without it, as the signals have it
-    domain_base: array("f8", "C F")  # nominal loss of the fleet as it is, requests/s
+    shown: array("f8", "C G")  # 1 for a domain that the agent is told of
+    expected_demand_rps: array("f8", "C")  # of all models, under the forecast
+    expected_served_rps: array("f8", "C")  # of all models, by the present fleet
+    unserved_price: array("f8", "C")  # weighted unserved term of the present fleet
+    resilience_price: array("f8", "C")  # price of the present fleet's losses without each domain, reward per step
+    fleet_served_rps: array("f8", "C M")  # expected of the present fleet
+    fleet_verified_rps: array("f8", "C M")  # expected of the present fleet
+    fleet_latency_s: array("f8", "C M")  # expected mean latency of the present fleet
+    fleet_service_price: array("f8", "C M")  # weighted latency and unverified terms x requests/s of all demand
+    fleet_plain_rps: array("f8", "C M F")  # column_plain of each model in the present fleet
+    fleet_part_rps: array("f8", "C M G")  # column_part of each model in the present fleet
+    fleet_lost_rps: array("f8", "C F")  # what the present fleet loses without each domain, all models
+    other_lost_rps: array("f8", "C G")  # what the present fleet loses without each domain, but for the model on trial
+    trial_lost_rps: array("f8", "C G")  # what the fleet on trial loses without each domain, all models
+    broken_share: array("f8", "C G")  # share of the planner's horizon that each domain is expected to be broken
+    elsewhere: array("f8", "C G")  # 0 for the domains of the site of a stage, 1 for all others
     related: array("f4", "C N")  # traffic share times correlation, by site
-    base: array("f8", "C 4")  # nominal demand and served requests/s, price of what is unserved, resilience cost
-    candidate: array("f8", "C N")  # cheap scores of the sites that an addition could go to
-    candidate_site: array("i4", "C N")
+    candidate_site: array("i4", "C N")  # the sites that an addition could go to, in order
+    candidate_score: array("f8", "C N")  # cheap estimate of the gain at each of these sites, reward per step
+    can_change: array("u1", "C N")  # 1 where a site can be told to change, for the planner
     fetch_kb_per_s: array("i4", "C N")  # of one more fetch to a site
-    site_score: array("f8", "C N")
-    service: array("f8", "C M")  # nominal service cost by model
-    user_rps: array("f8", "C U")  # nominal demand of a user region
-    gain_per_ms: array("f8", "C")  # reward per step of each of its requests/s that saves a millisecond
-    path_ms: array("f8", "C N")  # from a site to the gateways, by load
-    open: array("u1", "C N")  # 1 where a site can be told to change
+    site_score: array("f8", "C N")  # reward per step of the risk that more work at a site would carry
+    gateway_path_ms: array("f8", "C N")  # mean round trip between a site and the gateways, by their demand
+    user_rps: array("f8", "C U")  # expected demand of a user region
+    gain_per_ms: array("f8", "C")  # reward per step of each request/s that arrives a millisecond sooner
     open_site: array("u1", "C N")  # 1 where a site can be told to change, for the mask
     free_gpus: array("i4", "C N")  # of a site, for the mask
     model_warm: array("i4", "C M")  # warm replicas at sites that are up, by model

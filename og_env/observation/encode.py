@@ -14,6 +14,7 @@ from og_env.kernel.arrays import (
     DOWN,
     FETCHING,
     FROZEN,
+    GAIN,
     GATEWAY,
     METRIC,
     ON_DISK,
@@ -42,8 +43,6 @@ TABLE = columns("Table", tuple(TABLES))
 """position of each table among the offsets"""
 GLOBAL, MODEL, PROPOSAL = columns_of("globals"), columns_of("models"), columns_of("proposals")
 SITE, REGION, DOMAIN = columns_of("sites"), columns_of("regions"), columns_of("domains")
-GAIN = columns("Gain", ("total", "service", "cost", "resilience", "ready_s"))
-"""columns of `output.offer_gain`"""
 
 GAIN_SCALE = 0.05
 """gain per step that shows as one half"""
@@ -157,7 +156,7 @@ def write_proposal(env: Environment, values: np.ndarray, first: int, position: i
     values[first + PROPOSAL.gain_service] = squash(gain[position, GAIN.service])
     values[first + PROPOSAL.gain_cost] = squash(gain[position, GAIN.cost])
     values[first + PROPOSAL.gain_resilience] = squash(gain[position, GAIN.resilience])
-    values[first + PROPOSAL.ready] = clip(gain[position, GAIN.ready_s] / HOUR_S)
+    values[first + PROPOSAL.ready] = clip(env.output.offer_ready_s[position] / HOUR_S)
     usd_per_hour = env.world.usd_per_vm_hour[site]
     if index < model_operations:
         verb, model = index // (models * sites), index // sites % models

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from og_env.dynamics.signals import hour_begins, read_signals
-from og_env.kernel.arrays import CODES_PER_UNIT, SIGNAL_LOW, Environment
+from og_env.kernel.arrays import CODES_PER_UNIT, PLANNER, SIGNAL_LOW, Environment
 from og_env.kernel.compile import kernel
-from og_env.planner.expected_gain import LOOKAHEAD
 
 TINY = 1e-9
 """added to sums that divide, so that an empty one does not divide by 0"""
@@ -16,7 +15,7 @@ LEAST_FACTOR = 1e-3
 @kernel
 def lookahead_step(env: Environment, now: int) -> int:
     """The step of the UTC day to which the planner looks ahead from the step `now` of a day."""
-    return (now + int(env.world.planner[LOOKAHEAD])) % env.world.diurnal.shape[0]
+    return (now + int(env.world.planner[PLANNER.lookahead_steps])) % env.world.diurnal.shape[0]
 
 
 @kernel

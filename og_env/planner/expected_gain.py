@@ -1,7 +1,17 @@
-"""What a fleet is worth under the nominal forecast: expected demand, today's outages, everything under way arrived.
+"""What a change of the fleet is expected to gain: reward per step with it, less reward per step without it.
 
-The fleet is priced as it is, then with one change. Models do not share GPUs, so a change to one model leaves the
-others' routing, and only its column of the losses, to redo.
+Expected means: the demand that the forecast has, outages as they are now, and everything under way has arrived. The
+planner is a local search as facility location knows it: which sites to open for which model, one change a step.
+
+- A gain has three parts. Service is what is saved on requests that nobody serves, on latency and on answers without
+  proof. Resilience is what is saved on losses that an outage would bring. Cost, the rent, is priced by the callers.
+- The price of losses is the worst loss by any one fault domain that the agent is told of, weighted as exposure, plus the
+  hedge: the sum over these domains of the share of the horizon that each is expected to be broken, times the price of
+  what would then not be served.
+- A trial is the exact price of one add or drop. Models share no GPUs, so a change to one model leaves the traffic of
+  the others as it is: only this model's demand is routed anew, and only its part of every domain's loss worked out.
+
+`price_fleet` prices the fleet as it is, to the fields fleet_* of the scratch; `trial` and `role_trial` stand on them.
 """
 
 from __future__ import annotations
@@ -23,93 +33,112 @@ from og_env.dynamics.outages import notice_outages
 from og_env.dynamics.replicas import list_placed
 from og_env.dynamics.reward import latency_term, unserved_term
 from og_env.dynamics.signals import read_signals
+from og_env.dynamics.signals import HOUR_MS
 from og_env.dynamics.verification import NO_PROOF, quorum_of
-from og_env.kernel.arrays import PLACES, ROLES, TERM, VERIFIER
+from og_env.kernel.arrays import PLACES, PLANNER, ROLES, TERM, VERIFIER, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.simd import largest, load, splat, store, total
 from og_env.kernel.views import LANES
-from og_env.planner.expected_flow import flow, list_nominal
+from og_env.planner.expected_flow import Flow, expected_flow, list_expected
 
-LOOKAHEAD, HORIZON, HEDGE, THRESHOLD, SHORTLIST, RISK = range(6)
-"""positions in world.planner: see world.PLANNER"""
+LEAST_DEMAND_RPS = 1e-9
+"""added to a demand that divides, so that none is no division by zero"""
+LEAST_CURVE = 1e-3
+"""the daily curve is taken for no lower than this where a rate is divided by it"""
+MOST_FORECAST = 4.0
+"""a forecast is at most this many times the mean demand of its time: a surge may be over by then; set by hand"""
 
 
 @kernel
-def forecast(env, row):
-    """Nominal demand [U, M]: the larger of the present rate and the one expected after the look-ahead."""
+def forecast_demand(env: Environment, row: int) -> None:
+    """Write demand [U, M]: the larger of the present rate and the one expected after the look-ahead."""
     day = env.world.diurnal.shape[0]
     now = (env.tape.start_step + row) % day
-    then = (now + int(env.world.planner[LOOKAHEAD])) % day
+    then = (now + int(env.world.planner[PLANNER.lookahead_steps])) % day
     for region in range(env.scratch.demand.shape[0]):
         present = env.tape.regional[row, region]
-        later = present * env.world.diurnal[then, region] / max(env.world.diurnal[now, region], 1e-3)
-        factor = max(present, min(later, 4.0 * env.world.diurnal[then, region]))
+        later = present * env.world.diurnal[then, region] / max(env.world.diurnal[now, region], LEAST_CURVE)
+        factor = max(present, min(later, MOST_FORECAST * env.world.diurnal[then, region]))
         for model in range(env.scratch.demand.shape[1]):
             env.scratch.demand[region, model] = env.world.base_rps[region, model] * factor * env.tape.model[row, model]
 
 
+@inlined
+def horizon_ms(env: Environment) -> float:
+    """Time within which a change must be worth its price."""
+    return env.world.planner[PLANNER.horizon_steps] * env.world.step_ms
+
+
 @kernel
-def service_cost(env, model, served, verified, latency_s):
-    """Model m's part of the weighted latency and unverified terms, times total demand."""
-    cost = env.world.weights[TERM.latency] * served * latency_term(latency_s, env.world.slo_s[model])
+def rent_gain(env: Environment, usd_per_hour: float) -> float:
+    """Reward per step of not paying so much rent."""
+    return env.world.weights[TERM.cost] * usd_per_hour / env.world.budget_usd_per_hour
+
+
+@kernel
+def price_service(env: Environment, model: int, flow: Flow, verified_rps: float) -> float:
+    """A model's part of the weighted latency and unverified terms, times the requests/s of all demand."""
+    price = env.world.weights[TERM.latency] * flow.served_rps * latency_term(flow.latency_s, env.world.slo_s[model])
     if env.world.verification[model] != NO_PROOF:
-        cost += env.world.weights[TERM.unverified] * (served - verified)
-    return cost
+        price += env.world.weights[TERM.unverified] * (flow.served_rps - verified_rps)
+    return price
 
 
 @kernel
-def priced(env, unserved_share):
-    """Weighted unserved term."""
+def price_unserved(env: Environment, unserved_share: float) -> float:
+    """The weighted unserved term of a share of all demand, reward per step."""
     return env.world.weights[TERM.unserved] * unserved_term(max(unserved_share, 0.0), env.world.convexity)
 
 
 @kernel
-def describe_domains(env):
-    """Of every domain, the expected share of the horizon that it is broken for, as its signal has it (0 where it is not
-    visible) and whether it is visible; the list of critical ones."""
+def price_losses(env: Environment, demand_rps: float) -> float:
+    """Price of the losses trial_lost_rps, reward per step: the worst one as exposure, and the hedge."""
+    nothing, one, per_demand = splat(0.0), splat(1.0), splat(1 / demand_rps)
+    worst, hedge = nothing, nothing
+    for first in range(0, env.scratch.trial_lost_rps.shape[0], LANES):
+        loss = min(max(load(env.scratch.trial_lost_rps, first) * per_demand, nothing), one)
+        loss = loss * load(env.scratch.shown, first)
+        worst = max(worst, loss)
+        convex = one + splat(env.world.convexity) * loss
+        hedge += load(env.scratch.broken_share, first) * loss * convex
+    hedged = env.world.weights[TERM.unserved] * total(hedge) / (1 + env.world.convexity)
+    exposed = env.world.weights[TERM.exposure] * largest(worst)
+    return env.world.planner[PLANNER.risk_weight] * (exposed + env.world.planner[PLANNER.hedge_weight] * hedged)
+
+
+@kernel
+def describe_domains(env: Environment) -> None:
+    """Write of every domain whether the agent is told of it, and the share of the horizon that it will be broken.
+
+    Shocks come as often as on average and, as far as a domain's signal alarms, as often as in a fragile span. The share
+    is 0 where the agent is not told of the domain. Lists the critical domains too.
+    """
     shared = env.world.fragile_rate.shape[0]
-    horizon_h = env.world.planner[HORIZON] * env.world.step_ms / 3_600_000
+    horizon_h = horizon_ms(env) / HOUR_MS
     for domain in range(env.world.domain_size.shape[0]):
-        rate = env.world.domain_rate[domain]
+        per_hour = env.world.domain_rate[domain]
         if domain < shared:
-            rate += env.scratch.alarm[domain] * max(env.world.fragile_rate[domain] - rate, 0.0)
-        risk = rate * min(env.world.domain_mean_h[domain], horizon_h)
-        env.scratch.domain_risk[domain] = min(risk, 1.0) if env.world.domain_visible[domain] else 0.0
-        env.scratch.outside[domain] = 1
-        env.scratch.visible[domain] = 1.0 if env.world.domain_visible[domain] else 0.0
+            per_hour += env.scratch.alarm[domain] * max(env.world.fragile_rate[domain] - per_hour, 0.0)
+        broken = min(per_hour * min(env.world.domain_mean_h[domain], horizon_h), 1.0)
+        env.scratch.broken_share[domain] = broken if env.world.domain_visible[domain] else 0.0
+        env.scratch.shown[domain] = 1.0 if env.world.domain_visible[domain] else 0.0
+        env.scratch.elsewhere[domain] = 1
     list_critical(env)
 
 
-@kernel
-def priced_losses(env, demand):
-    """Weighted worst loss plus the hedge, the expected price of losing each visible domain soon; losses in requests/s
-    stand in domain_lost."""
-    nothing, one, per_demand = splat(0.0), splat(1.0), splat(1 / demand)
-    worst, hedge = nothing, nothing
-    for first in range(0, env.scratch.domain_lost.shape[0], LANES):
-        loss = min(max(load(env.scratch.domain_lost, first) * per_demand, nothing), one)
-        loss = loss * load(env.scratch.visible, first)
-        worst = max(worst, loss)
-        convex = one + splat(env.world.convexity) * loss
-        hedge += load(env.scratch.domain_risk, first) * loss * convex
-    hedged = env.world.weights[TERM.unserved] * total(hedge) / (1 + env.world.convexity)
-    exposed = env.world.weights[TERM.exposure] * largest(worst)
-    return env.world.planner[RISK] * (exposed + env.world.planner[HEDGE] * hedged)
-
-
 @inlined
-def verified_of(env, model, attested):
-    """Requests/s verified of those served at trusted replicas."""
+def verified_of(env: Environment, model: int, attested_rps: float) -> float:
+    """Requests/s that get a proof, of those served at trusted replicas."""
     verification = env.world.verification[model]
     quorate = env.memo.registered > 0 and env.memo.live[VERIFIER] >= quorum_of(env.memo.registered)
-    return attested if quorate and verification != NO_PROOF else 0.0
+    return attested_rps if quorate and verification != NO_PROOF else 0.0
 
 
 @kernel
-def evaluate(env, row):
-    """Price the fleet as it is; fills the tables that `trial` builds on."""
+def price_fleet(env: Environment, row: int) -> None:
+    """Price the fleet as it is, with what row `row` of the tape shows; writes all that trials stand on."""
     notice_outages(env)
-    forecast(env, row)
+    forecast_demand(env, row)
     read_signals(env, row)
     if env.memo.dying:
         forget(env, PLACES | ROLES)
@@ -120,75 +149,84 @@ def evaluate(env, row):
     count_fetches(env)
     list_placed(env)
     gather(env, env.scratch.demand)
-    demand, served = 1e-9, 0.0
-    for domain in range(env.scratch.domain_base.shape[0]):
-        env.scratch.domain_base[domain] = 0
+    demand_rps, served_rps = LEAST_DEMAND_RPS, 0.0
+    for domain in range(env.scratch.fleet_lost_rps.shape[0]):
+        env.scratch.fleet_lost_rps[domain] = 0
     for model in range(env.state.phase.shape[0]):
-        count = list_nominal(env, model)
-        served_m, attested, latency_s, spare, spare_trusted = flow(env, model, count)
-        verified = verified_of(env, model, attested)
-        write_part(env, env.scratch.held, model, served_m, verified, spare, spare_trusted)
-        for domain in range(env.scratch.domain_base.shape[0]):
-            env.scratch.domain_plain[model, domain] = env.scratch.column_plain[domain]
-            env.scratch.domain_part[model, domain] = env.scratch.column_part[domain]
-            env.scratch.domain_base[domain] += env.scratch.column_part[domain]
-        env.scratch.served[model] = served_m
-        env.scratch.verified[model] = verified
-        env.scratch.latency_s[model] = latency_s
-        env.scratch.service[model] = service_cost(env, model, served_m, verified, latency_s)
-        demand += env.scratch.asked[model]
-        served += served_m
-    env.scratch.base[0] = demand
-    env.scratch.base[1] = served
-    env.scratch.base[2] = priced(env, 1 - served / demand)
-    for domain in range(env.scratch.domain_base.shape[0]):
-        env.scratch.domain_lost[domain] = env.scratch.domain_base[domain]
-    env.scratch.base[3] = priced_losses(env, demand)
+        served_rps += price_model(env, model)
+        demand_rps += env.scratch.asked[model]
+    env.scratch.expected_demand_rps = demand_rps
+    env.scratch.expected_served_rps = served_rps
+    env.scratch.unserved_price = price_unserved(env, 1 - served_rps / demand_rps)
+    for domain in range(env.scratch.fleet_lost_rps.shape[0]):
+        env.scratch.trial_lost_rps[domain] = env.scratch.fleet_lost_rps[domain]
+    env.scratch.resilience_price = price_losses(env, demand_rps)
 
 
 @kernel
-def begin_trials(env, model):
-    """List model m's replicas, and the losses of all other models; returns the number of replicas."""
-    for domain in range(env.scratch.domain_base.shape[0]):
-        env.scratch.domain_others[domain] = env.scratch.domain_base[domain] - env.scratch.domain_part[model, domain]
-    return list_nominal(env, model)
+def price_model(env: Environment, model: int) -> float:
+    """Write a model's figures in the fleet as it is, and add its losses to the fleet's; returns requests/s served."""
+    flow = expected_flow(env, model, list_expected(env, model))
+    verified_rps = verified_of(env, model, flow.attested_rps)
+    write_part(env, env.scratch.held, model, flow.served_rps, verified_rps, flow.spare_rps, flow.spare_attested_rps)
+    for domain in range(env.scratch.fleet_lost_rps.shape[0]):
+        env.scratch.fleet_plain_rps[model, domain] = env.scratch.column_plain[domain]
+        env.scratch.fleet_part_rps[model, domain] = env.scratch.column_part[domain]
+        env.scratch.fleet_lost_rps[domain] += env.scratch.column_part[domain]
+    env.scratch.fleet_served_rps[model] = flow.served_rps
+    env.scratch.fleet_verified_rps[model] = verified_rps
+    env.scratch.fleet_latency_s[model] = flow.latency_s
+    env.scratch.fleet_service_price[model] = price_service(env, model, flow, verified_rps)
+    return flow.served_rps
 
 
 @kernel
-def trial(env, model, count):
-    """Nominal gain per step, in service and in resilience, of model m having the `count` replicas on the list."""
-    demand = env.scratch.base[0]
-    served, attested, latency_s, spare, spare_trusted = flow(env, model, count)
-    verified = verified_of(env, model, attested)
-    write_part(env, env.scratch.held, model, served, verified, spare, spare_trusted)
-    for first in range(0, env.scratch.domain_lost.shape[0], LANES):
-        lost = load(env.scratch.domain_others, first) + load(env.scratch.column_part, first)
-        store(env.scratch.domain_lost, first, lost)
-    all_served = env.scratch.base[1] - env.scratch.served[model] + served
-    service = env.scratch.base[2] - priced(env, 1 - all_served / demand)
-    service += (env.scratch.service[model] - service_cost(env, model, served, verified, latency_s)) / demand
-    return service, env.scratch.base[3] - priced_losses(env, demand)
+def begin_trials(env: Environment, model: int) -> int:
+    """List a model's replicas and write the losses of all other models; returns the number of replicas."""
+    for domain in range(env.scratch.fleet_lost_rps.shape[0]):
+        env.scratch.other_lost_rps[domain] = (
+            env.scratch.fleet_lost_rps[domain] - env.scratch.fleet_part_rps[model, domain]
+        )
+    return list_expected(env, model)
 
 
 @kernel
-def role_trial(env, role, site, change):
-    """Nominal gain per step in resilience of one more (change 1) or one less (-1) running role at site s: that of the
-    domains that become critical, or are no longer."""
+def trial(env: Environment, model: int, replicas: int) -> tuple[float, float]:
+    """Gains in service and in resilience, reward per step, if a model had the first `replicas` of the list."""
+    demand_rps = env.scratch.expected_demand_rps
+    flow = expected_flow(env, model, replicas)
+    verified_rps = verified_of(env, model, flow.attested_rps)
+    write_part(env, env.scratch.held, model, flow.served_rps, verified_rps, flow.spare_rps, flow.spare_attested_rps)
+    for first in range(0, env.scratch.trial_lost_rps.shape[0], LANES):
+        lost_rps = load(env.scratch.other_lost_rps, first) + load(env.scratch.column_part, first)
+        store(env.scratch.trial_lost_rps, first, lost_rps)
+    all_served_rps = env.scratch.expected_served_rps - env.scratch.fleet_served_rps[model] + flow.served_rps
+    service = env.scratch.unserved_price - price_unserved(env, 1 - all_served_rps / demand_rps)
+    service += (env.scratch.fleet_service_price[model] - price_service(env, model, flow, verified_rps)) / demand_rps
+    return service, env.scratch.resilience_price - price_losses(env, demand_rps)
+
+
+@kernel
+def role_trial(env: Environment, role: int, site: int, change: int) -> float:
+    """Gain in resilience, reward per step, of one more (change 1) or one less (-1) running role at a site.
+
+    It comes from domains that become critical, so that a role does not survive them, or no longer are.
+    """
     count_role(env, role, site, change)
-    cost = env.scratch.base[3]
+    price = env.scratch.resilience_price
     if changed_bits(env, role):
-        for domain in range(env.scratch.domain_base.shape[0]):
-            bits, lost = bits_of(env, role, domain), env.scratch.domain_base[domain]
+        for domain in range(env.scratch.fleet_lost_rps.shape[0]):
+            bits, lost_rps = bits_of(env, role, domain), env.scratch.fleet_lost_rps[domain]
             if bits != env.memo.critical[domain]:
-                lost = 0.0
-                for model in range(env.scratch.served.shape[0]):
-                    plain, served, verified = (
-                        env.scratch.domain_plain[model, domain],
-                        env.scratch.served[model],
-                        env.scratch.verified[model],
+                lost_rps = 0.0
+                for model in range(env.scratch.fleet_served_rps.shape[0]):
+                    plain_rps = env.scratch.fleet_plain_rps[model, domain]
+                    served_rps, verified_rps = (
+                        env.scratch.fleet_served_rps[model],
+                        env.scratch.fleet_verified_rps[model],
                     )
-                    lost += critical_part(env, domain, bits, model, plain, served, verified)
-            env.scratch.domain_lost[domain] = lost
-        cost = priced_losses(env, env.scratch.base[0])
+                    lost_rps += critical_part(env, domain, bits, model, plain_rps, served_rps, verified_rps)
+            env.scratch.trial_lost_rps[domain] = lost_rps
+        price = price_losses(env, env.scratch.expected_demand_rps)
     count_role(env, role, site, -change)
-    return env.scratch.base[3] - cost
+    return env.scratch.resilience_price - price

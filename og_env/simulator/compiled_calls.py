@@ -11,7 +11,8 @@ from og_env.kernel.arrays import Environment, environment
 from og_env.kernel.bound_views import opened, prefetch
 from og_env.kernel.compile import entry, kernel
 from og_env.observation.encode import observe
-from og_env.planner.offers import autoscale, propose
+from og_env.planner.offer_list import autoscale
+from og_env.planner.offers import propose
 
 OPERATIONS, PROPOSALS, AUTOSCALED = range(3)
 """what an action's first number means: an operation, an offer, nothing (the autoscaler acts)"""

@@ -12,15 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_env.kernel.arrays import METRICS, TERMS, Memo, Output, Scratch, State, Tape, World
+from og_env.kernel.arrays import GAIN, METRICS, PLANNER, TERMS, Memo, Output, Scratch, State, Tape, World
 from og_env.kernel.views import allocate, bind
 from og_env.observation.fields import Slices, column
-from og_env.planner.expected_gain import THRESHOLD
 from og_env.simulator import compiled_calls
 
 Indices = npt.NDArray[np.int64]
 Choice = Callable[[npt.NDArray[np.int32], npt.NDArray[np.float32]], Indices]
-"""from offers [B, P] and their gains [B, P, 5] to actions [B]: 0 does nothing, i takes offer i - 1"""
+"""from offers [B, P] and their gains [B, P, 4], by the columns of GAIN, to actions [B]: 0 does nothing, i takes offer i - 1"""
 
 NO_LEVELS = np.zeros((0, 0), np.float32)
 NO_MASK = np.zeros((0, 0), np.int8)
@@ -101,6 +100,7 @@ class Copies:
         offers = source.output.offer.shape[1]
         self.output.offer[:count, :offers] = source.output.offer[index]
         self.output.offer_gain[:count, :offers] = source.output.offer_gain[index]
+        self.output.offer_ready_s[:count, :offers] = source.output.offer_ready_s[index]
         self._memo.known[:count] = 0
         self._memo.dying[:count] = 0
         passed = state.step[:count].copy()
@@ -124,6 +124,7 @@ class Copies:
             target[index] = values[:count]
         output.offer[index] = self.output.offer[:count]
         output.offer_gain[index] = self.output.offer_gain[:count]
+        output.offer_ready_s[index] = self.output.offer_ready_s[:count]
         for moment in (state.step, state.attack_until, state.attack_ready):
             moment[index] += self._passed
 
@@ -152,8 +153,8 @@ class Copies:
 
     def greedy(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> Indices:
         """The built-in autoscaler's choice: the largest gain, where it is above the scenario's threshold."""
-        gains = np.where(offer != 0, gain[:, :, 0], -np.inf)
-        least = self.source.world.planner[self.state.world[: len(offer)], THRESHOLD]
+        gains = np.where(offer != 0, gain[:, :, GAIN.total], -np.inf)
+        least = self.source.world.planner[self.state.world[: len(offer)], PLANNER.threshold]
         return np.where(gains.max(axis=1) > least, gains.argmax(axis=1) + 1, 0)
 
     def run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from og_env.kernel.arrays import KNOBS, TERMS, World
+from og_env.kernel.arrays import KNOBS, PLANNER, TERMS, World
 from og_env.scenario.loading import ResolvedScenario
 from og_env.scenario.specs import FailureSpec, NetworkSpec
 from og_env.trust.failure_correlation import HOURS_PER_YEAR
@@ -12,17 +12,15 @@ from og_env.world.distances import attraction
 from og_env.world.site_arrays import LARGEST, MB_PER_S_PER_GBPS, whole
 
 HOURS_PER_MONTH = HOURS_PER_YEAR / 12
-PLANNER_DEFAULTS = {
-    "lookahead_steps": 12.0,
-    "horizon_steps": 36.0,
-    "hedge_weight": 0.02,
-    "threshold": 0.002,
-    "shortlist": 6.0,
-    "risk_weight": 1.0,
-}
-"""constants of the proposals"""
-PLANNER = tuple(PLANNER_DEFAULTS)
-"""their order in world.planner"""
+PLANNER_DEFAULTS = type(PLANNER)(
+    lookahead_steps=12.0,  # how far ahead demand is forecast
+    horizon_steps=36.0,  # a change must be worth its one-off cost within this time
+    hedge_weight=0.02,  # of the expected price of losing each domain within the horizon, beside the worst loss
+    threshold=0.002,  # reward per step: the built-in autoscaler leaves an offer that gains no more
+    shortlist=6.0,  # launches of each model that are priced by a trial, in every step
+    risk_weight=1.0,  # of both prices of losses, against rent and service; an argument of the environment
+)
+"""The planner's constants by name, all set by hand."""
 
 
 def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) -> None:
@@ -47,7 +45,7 @@ def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) 
     world.budget_usd_per_hour[0] = reward.budget_usd_per_hour or rent_usd_per_hour or 1.0
     world.knobs[0] = [getattr(spec.router, knob) for knob in KNOBS]
     world.attraction[0] = attraction(world.rtt_ms[0], world.knobs[0, 0])
-    world.planner[0] = list((PLANNER_DEFAULTS | {"risk_weight": risk_weight}).values())
+    world.planner[0] = PLANNER_DEFAULTS._replace(risk_weight=risk_weight)
     _fill_clocks(world, network, failures, spec.episode.step_s / 3600)
 
 

@@ -7,20 +7,21 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from og_env.dynamics.contingency import count_roles, critical_part, mark_critical, write_held, write_part
-from og_env.dynamics.latency import finality, model_latency, write_delays
+from og_env.dynamics.contingency import count_role, count_roles, critical_part, mark_critical, write_held, write_part
+from og_env.dynamics.latency import model_latency, write_delays
 from og_env.dynamics.reference import possible
-from og_env.dynamics.routing import add_replica, room, split, weigh
-from og_env.kernel.arrays import DOWN, FETCHING, memo_of, scratch_of, state_of, world_of
+from og_env.dynamics.replicas import add_replica, weigh
+from og_env.dynamics.routing import room, route
+from og_env.dynamics.verification import finality
+from og_env.kernel.arrays import DOWN, FETCHING, PLANNER, environment
 from og_env.kernel.bound_views import opened
 from og_env.kernel.compile import njit
 from og_env.kernel.views import bind
-from og_env.planner.expected_flow import add_nominal, flow, hold, release
+from og_env.planner.expected_flow import append_expected, expected_flow, hold_limit, restore_held
 from og_env.planner.expected_gain import (
     begin_trials,
-    count_role,
-    evaluate,
-    priced_losses,
+    price_fleet,
+    price_losses,
     role_trial,
     trial,
     verified_of,
@@ -29,84 +30,83 @@ from og_env.simulator import compiled_calls
 from og_env.simulator.batch import Settings, Simulator
 from tests.cases.random_worlds import arrays_for_kernel, random_episodes, random_operations
 
-PLANNER = (1, 6, 0.5, 0.002, 4, 1.0)
+CONSTANTS = PLANNER._replace(
+    lookahead_steps=1, horizon_steps=6, hedge_weight=0.5, threshold=0.002, shortlist=4, risk_weight=1.0
+)
 """of random worlds, whose makers fill in none: a hedge of weight, so that small losses count"""
 
 
 @njit
-def by_trial(t, b, m, position, s, found):
-    """Figures of model m's trial: without the replica at a position (-1: none), or with one at site s (-1: none)."""
-    scratch = scratch_of(t)
-    count = begin_trials(t, b, 0, m)
+def by_trial(env, model, position, site, found):
+    """Figures of a model's trial: without the replica at a position (-1: none), or with one at a site (-1: none)."""
+    replicas = begin_trials(env, model)
     changed = position
     if position >= 0:
-        scratch.factor[0, position] = 0
-        hold(t, b, 0, position, -1.0)
-    elif s >= 0:
-        changed = count
-        add_nominal(t, b, 0, m, s, count)
-        count += 1
-    served, attested, latency_s, spare, spare_trusted = flow(t, b, 0, m, count)
-    verified = verified_of(t, b, m, attested)
-    write_part(t, b, 0, m, served, verified, spare, spare_trusted)
-    write_figures(t, served, verified, latency_s, found)
-    service, resilience = trial(t, b, 0, m, count)
+        env.scratch.present[position] = 0
+        hold_limit(env, position, -1.0)
+    elif site >= 0:
+        changed = replicas
+        append_expected(env, model, site, replicas)
+        replicas += 1
+    flow = expected_flow(env, model, replicas)
+    verified = verified_of(env, model, flow.attested_rps)
+    write_part(env, env.scratch.held, model, flow.served_rps, verified, flow.spare_rps, flow.spare_attested_rps)
+    write_figures(env, flow.served_rps, verified, flow.latency_s, found)
+    service, resilience = trial(env, model, replicas)
     if changed >= 0:
-        release(t, b, 0, changed)
-        scratch.factor[0, changed] = 1 if position >= 0 else 0
+        restore_held(env, changed)
+        env.scratch.present[changed] = 1 if position >= 0 else 0
     return service, resilience
 
 
 @njit
-def by_step(t, b, m, without, s, found):
-    """The same with the step's functions: all replicas but the one at site `without`, and one more at site s."""
-    state, scratch = state_of(t), scratch_of(t)
+def by_step(env, model, without, more, found):
+    """The same with the step's functions: all replicas but the one at site `without`, and one more at site `more`."""
     count = 0
-    for place in range(state.status.shape[1]):
-        runs = state.phase[b, m, place] >= FETCHING and not state.status[b, place] & DOWN and place != without
-        if runs or place == s:
-            add_replica(t, b, 0, m, place, count, 0, 1.0, scratch.seen[0, place])
+    for site in range(env.state.status.shape[0]):
+        runs = env.state.phase[model, site] >= FETCHING and not env.state.status[site] & DOWN and site != without
+        if runs or site == more:
+            add_replica(env, model, site, count, 0, 1.0, env.scratch.seen[site])
             count += 1
-    weigh(t, b, 0, 0, count)
-    served, late = split(t, b, 0, m, count)
-    write_delays(t, b, 0, m, count)
-    latency_s, _ = model_latency(t, b, 0, m, count, served, late)
-    verified, _ = finality(t, b, 0, m, count)
-    spare_total, spare_trusted = room(t, 0, count)
-    write_held(t, b, 0, count)
-    write_part(t, b, 0, m, served, verified, spare_total, spare_trusted)
-    write_figures(t, served, verified, latency_s, found)
+    weigh(env, 0, count)
+    served, late = route(env, model, count)
+    write_delays(env, model, count)
+    latency_s, _ = model_latency(env, model, count, served, late)
+    verified, _ = finality(env, model, count)
+    spare_total, spare_trusted = room(env, count)
+    write_held(env, count)
+    write_part(env, env.scratch.held_rps, model, served, verified, spare_total, spare_trusted)
+    write_figures(env, served, verified, latency_s, found)
 
 
 @njit
-def write_figures(t, served, verified, latency_s, found):
-    scratch, domains = scratch_of(t), world_of(t).domain_size.shape[1]
+def write_figures(env, served, verified, latency_s, found):
+    domains = env.world.domain_size.shape[0]
     found[0], found[1], found[2] = served, verified, latency_s
-    for f in range(domains):
-        found[3 + f] = scratch.column_part[0, f]
-        found[3 + domains + f] = scratch.column_plain[0, f]
+    for domain in range(domains):
+        found[3 + domain] = env.scratch.column_part[domain]
+        found[3 + domains + domain] = env.scratch.column_plain[domain]
 
 
 @njit
 def compare(table, b, found, expected, gains):
     """Every trial of environment b: figures [trials, 3 + 2 F] by `trial` and by the step's functions; with the service
     and the resilience that it gains [trials, 2]. Returns how many there are."""
-    t = opened(table)
-    state, world = state_of(t), world_of(t)
-    models, sites = state.phase.shape[1:]
-    evaluate(t, b, 0, state.step[b])
+    env = environment(opened(table), b, 0)
+    models, sites = env.state.phase.shape
+    price_fleet(env, env.state.step)
     i = 0
-    for m in range(models):
+    for model in range(models):
         position = 0
-        for s in range(-1, sites):
-            running = s >= 0 and state.phase[b, m, s] >= FETCHING
-            if s >= 0 and (
-                state.status[b, s] & DOWN or (not running and world.replica_gpus[state.world[b], m, s] == 0)
+        for site in range(-1, sites):
+            running = site >= 0 and env.state.phase[model, site] >= FETCHING
+            if site >= 0 and (
+                env.state.status[site] & DOWN or (not running and env.world.replica_gpus[model, site] == 0)
             ):
                 continue
-            out, more = (position, -1) if running else (-1, s)
-            gains[i] = by_trial(t, b, m, out, more, found[i])
-            by_step(t, b, m, s if running else -1, more, expected[i])
+            out, more = (position, -1) if running else (-1, site)
+            gains[i] = by_trial(env, model, out, more, found[i])
+            by_step(env, model, site if running else -1, more, expected[i])
             position += running
             i += 1
     return i
@@ -117,7 +117,7 @@ def tables() -> Iterator[tuple[str, np.ndarray, int, int, int]]:
     arrays live as long as the caller's turn."""
     for seed in range(12):
         episodes = random_episodes(seed, 12)
-        episodes.world.planner[:] = PLANNER
+        episodes.world.planner[:] = CONSTANTS
         arrays = arrays_for_kernel(episodes)
         table = bind(episodes.sizes, *episodes[1:], *arrays)
         yield f"seed {seed}", table, 12, episodes.sizes["V"], episodes.sizes["F"]
@@ -155,32 +155,29 @@ def test_a_trial_is_the_step_of_the_changed_fleet() -> None:
 @njit
 def compare_roles(table, b, gains):
     """Gains in resilience [3 N, 2] of role changes: by `role_trial`, and with every domain's loss worked out anew."""
-    t = opened(table)
-    state, scratch, memo = state_of(t), scratch_of(t), memo_of(t)
-    sites = state.status.shape[1]
-    evaluate(t, b, 0, state.step[b])
+    env = environment(opened(table), b, 0)
+    sites = env.state.status.shape[0]
+    price_fleet(env, env.state.step)
     for role in range(3):
-        for s in range(sites):
-            change = -1 if state.role_ms[b, role, s] == 0 else 1
-            if state.status[b, s] & DOWN:
-                gains[role * sites + s] = 0, 0
+        for site in range(sites):
+            change = -1 if env.state.role_ms[role, site] == 0 else 1
+            if env.state.status[site] & DOWN:
+                gains[role * sites + site] = 0, 0
                 continue
-            found = role_trial(t, b, 0, role, s, change)
-            count_role(t, b, 0, role, s, change)
-            mark_critical(t, b, 0)
-            for f in range(memo.critical.shape[1]):
-                lost = 0.0
-                for m in range(scratch.served.shape[1]):
-                    plain, served, verified = (
-                        scratch.domain_plain[0, m, f],
-                        scratch.served[0, m],
-                        scratch.verified[0, m],
-                    )
-                    lost += critical_part(t, b, 0, f, memo.critical[b, f], m, plain, served, verified)
-                scratch.domain_lost[0, f] = lost
-            gains[role * sites + s] = found, scratch.base[0, 3] - priced_losses(t, b, 0, scratch.base[0, 0])
-            count_roles(t, b, 0)
-            mark_critical(t, b, 0)
+            found = role_trial(env, role, site, change)
+            count_role(env, role, site, change)
+            mark_critical(env)
+            for domain in range(env.memo.critical.shape[0]):
+                lost, bits = 0.0, env.memo.critical[domain]
+                for model in range(env.scratch.fleet_served_rps.shape[0]):
+                    plain = env.scratch.fleet_plain_rps[model, domain]
+                    served, verified = env.scratch.fleet_served_rps[model], env.scratch.fleet_verified_rps[model]
+                    lost += critical_part(env, domain, bits, model, plain, served, verified)
+                env.scratch.trial_lost_rps[domain] = lost
+            price = price_losses(env, env.scratch.expected_demand_rps)
+            gains[role * sites + site] = found, env.scratch.resilience_price - price
+            count_roles(env)
+            mark_critical(env)
 
 
 def test_a_role_trial_is_what_all_domains_say() -> None:

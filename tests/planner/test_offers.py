@@ -6,33 +6,33 @@ import numpy as np
 import pytest
 
 from og_env.dynamics.operations import reachable
-from og_env.kernel.arrays import state_of
+from og_env.kernel.arrays import GAIN, PLANNER, environment
 from og_env.kernel.bound_views import opened
 from og_env.kernel.compile import njit
-from og_env.planner.expected_gain import SHORTLIST
-from og_env.planner.offers import price_role, propose
+from og_env.planner.offers import propose
+from og_env.planner.roles import price_role
 from og_env.simulator.batch import Settings, Simulator
 
 BATCH, SAMPLES, APART = 25, 20, 14
 
 
 @njit
-def propose_everything(table, batch, sites):
+def propose_everything(table, batch):
     """Offers where the shortlist holds every site, and every role at every site is priced."""
-    t = opened(table)
     for b in range(batch):
-        propose(t, b, 0)
+        env = environment(opened(table), b, 0)
+        propose(env)
         for role in range(3):
-            for s in range(sites):
-                left_ms = state_of(t).role_ms[b, role, s]
-                if left_ms <= 0 and reachable(t, b, s):
-                    price_role(t, b, 0, role, s, 1 if left_ms < 0 else -1)
+            for site in range(env.state.status.shape[0]):
+                left_ms = env.state.role_ms[role, site]
+                if left_ms <= 0 and reachable(env, site):
+                    price_role(env, role, site, 1 if left_ms < 0 else -1)
 
 
 def best_gains(simulator: Simulator) -> np.ndarray:
     """Greatest gain on offer [B]."""
     output = simulator.output
-    return np.where(output.offer > 0, output.offer_gain[:, :, 0], -np.inf).max(axis=1)
+    return np.where(output.offer > 0, output.offer_gain[:, :, GAIN.total], -np.inf).max(axis=1)
 
 
 @pytest.mark.parametrize("scenario", ["global-24", "one-cloud"])
@@ -44,15 +44,15 @@ def test_best_offer_is_nearly_the_best_of_all_operations(scenario: str) -> None:
         simulator.load_episode(b, simulator.tape_seed(rng))
     simulator.start(np.arange(BATCH))
     offered, possible = [], []
-    usual = simulator.world.planner[0, SHORTLIST]
+    usual = simulator.world.planner[0, PLANNER.shortlist]
     for i in range(SAMPLES * APART):
         chosen = rng.integers(0, 11, BATCH) * (rng.random(BATCH) < 0.5)
         simulator.advance(chosen * (simulator.mask[np.arange(BATCH), chosen] == 1))
         if i % APART == 0:
             offered.append(best_gains(simulator))
-            simulator.world.planner[0, SHORTLIST] = simulator.sizes["N"]
-            propose_everything(simulator.table, BATCH, simulator.sizes["N"])
-            simulator.world.planner[0, SHORTLIST] = usual
+            simulator.world.planner[0, PLANNER.shortlist] = simulator.sizes["N"]
+            propose_everything(simulator.table, BATCH)
+            simulator.world.planner[0, PLANNER.shortlist] = usual
             possible.append(best_gains(simulator))
     found, best = np.concatenate(offered), np.concatenate(possible)
     worth = best > 1e-4

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from og_env.env import NetworkEnv
+from og_env.kernel.arrays import GAIN
 from og_env.simulator.batch import source_of
 from og_env.simulator.copies import Copies, idle
 from og_env.vector_env import NetworkVectorEnv
@@ -21,7 +22,7 @@ def env():
 
 def autoscaled(env, copies):
     output = env.simulator.output
-    gains = np.where(output.offer != 0, output.offer_gain[:, :, 0], -np.inf)
+    gains = np.where(output.offer != 0, output.offer_gain[:, :, GAIN.total], -np.inf)
     return np.where(gains.max(axis=1) > 0.002, gains.argmax(axis=1) + 1, 0)
 
 

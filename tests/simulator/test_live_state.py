@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from og_env import IDS
+from og_env.kernel.arrays import GAIN
 from og_env.scenario import loading
 from og_env.simulator.live_state import LiveState, describe, place
 from og_env.vector_env import NetworkVectorEnv
@@ -24,7 +25,7 @@ def play(env: NetworkVectorEnv, steps: int, seed: int = 3):
     env.reset(seed=seed)
     rng = np.random.default_rng(seed)
     for step in range(steps):
-        best = int(env.simulator.output.offer_gain[0, :, 0].argmax()) + 1
+        best = int(env.simulator.output.offer_gain[0, :, GAIN.total].argmax()) + 1
         possible = np.flatnonzero(env.action_masks()[0])
         env.step(np.array([best if step % 3 == 0 and best in possible else rng.choice(possible)]))
         yield json.loads(json.dumps(describe(env.simulator)))
@@ -41,7 +42,7 @@ def test_offers_of_a_written_state_are_those_of_the_episode(name):
         place(twin.simulator, LiveState.parse(state))
         one, other = env.simulator.output, twin.simulator.output
         offers += np.array_equal(one.offer, other.offer)
-        gains.append(np.abs(one.offer_gain[..., 0] - other.offer_gain[..., 0]).max())
+        gains.append(np.abs(one.offer_gain[..., GAIN.total] - other.offer_gain[..., GAIN.total]).max())
         tables = [each.simulator.tables(each.simulator.observation) for each in (env, twin)]
         seen.append(max(np.abs(tables[0][key] - tables[1][key]).mean() for key in ("globals", "models", "proposals")))
     assert offers >= 36 and np.median(gains) < 1e-5

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, KNOBS, STORE, TERMS, VERIFIER, WARM
+from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, KNOBS, PLANNER, STORE, TERMS, VERIFIER, WARM
 from og_env.kernel.views import bind
 from og_env.scenario import loading
 from og_env.scenario.fault_domains import KINDS
 from og_env.scenario.specs import SampledSites
-from og_env.world import PLANNER, CompiledWorld, Domain, compile_world, sizes_of, stack
+from og_env.world import CompiledWorld, Domain, compile_world, sizes_of, stack
 from og_env.world.sizes import most_shared
 from tests.cases.compiled_worlds import compiled
 
@@ -170,7 +170,7 @@ def test_settings_are_in_the_order_of_the_layout() -> None:
     assert world.arrays.knobs[0, KNOBS.index("spread")] == 0.25
     assert world.arrays.knobs[0, KNOBS.index("cold_penalty")] == 0.5
     assert world.arrays.weights[0, TERMS.index("churn")] == 0.125
-    assert PLANNER[-1] == "risk_weight"
+    assert world.arrays.planner[0, PLANNER.risk_weight] == 1
     half = compile_world(world.resolved, risk_weight=0.5)
     assert np.allclose(half.arrays.planner[0], [12, 36, 0.02, 0.002, 6, 0.5])
 

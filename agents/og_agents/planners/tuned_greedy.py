@@ -20,6 +20,7 @@ from og_env.kernel.arrays import (
     ABSENT,
     DOWN,
     FETCHING,
+    GAIN,
     KNOBS,
     LOADING,
     STAGING,
@@ -30,7 +31,7 @@ from og_env.kernel.arrays import (
     Tape,
     World,
 )
-from og_env.planner.offers import REMOVALS
+from og_env.planner.offer_list import additions_of
 from og_env.simulator.copies import Choice, Copies, Indices
 
 Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.integer]]
@@ -69,8 +70,7 @@ class TunedGreedy:
     def __init__(self, constants: Mapping[str, float], world: World, tape: Tape, state: State, offers: int) -> None:
         self.world, self.tape, self.state = world, tape, state
         self.constants = constants
-        first = offers - int(offers * REMOVALS)
-        self.adds = (np.arange(offers) < first).astype(np.float64)
+        self.adds = (np.arange(offers) < additions_of.py_func(offers)).astype(np.float64)
 
     def values(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Value [B, P] of each offer, reward per step; -inf where there is none. B may be fewer, the first environments."""
@@ -80,9 +80,9 @@ class TunedGreedy:
         phase = np.take_along_axis(self.state.phase.reshape(len(offer), -1), place, axis=1)
         share, busy, unserved, loading = self._load(place)
         seen = Offers(
-            service=gain[:, :, 1].astype(np.float64),
-            cost=gain[:, :, 2],
-            resilience=gain[:, :, 3],
+            service=gain[:, :, GAIN.service].astype(np.float64),
+            cost=gain[:, :, GAIN.cost],
+            resilience=gain[:, :, GAIN.resilience],
             adds=self.adds,
             launches=(verb == LAUNCH).astype(np.float64),
             retires=(verb == RETIRE).astype(np.float64),

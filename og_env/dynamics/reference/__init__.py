@@ -93,7 +93,8 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
         seen_loss=np.where(facts.world.domain_visible == 1, loss, 0).max(axis=1),
         domain_loss=loss,
         offer=np.zeros((batch, 0), np.int32),
-        offer_gain=np.zeros((batch, 0, 5)),
+        offer_gain=np.zeros((batch, 0, 4)),
+        offer_ready_s=np.zeros((batch, 0)),
     )
     return new_state, output
 

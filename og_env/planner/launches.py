@@ -1,0 +1,151 @@
+"""Offers that change where models run: launches, retirements, and weights staged on a disk."""
+
+from __future__ import annotations
+
+from og_env.dynamics.loading import source_of
+from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, model_operation, model_possible
+from og_env.dynamics.signals import HOUR_MS
+from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, ON_DISK, PLANNER, TERM, Environment
+from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.simd import load, splat, total
+from og_env.kernel.views import LANES
+from og_env.planner.expected_flow import append_expected, hold_limit, restore_held
+from og_env.planner.expected_gain import horizon_ms, rent_gain, trial
+from og_env.planner.offer_list import ADDS, REMOVES, insert_offer, next_site, useful_share
+
+HEADROOM_WANTED = 0.5
+"""for the shortlist, capacity counts up to what is not served plus this share of the model's demand; set by hand"""
+NO_SOURCE_S = 1e6
+"""seconds that a fetch from nowhere takes: longer than any horizon"""
+
+
+@kernel
+def fetch_loss(env: Environment, model: int, site: int) -> float:
+    """Reward lost once for the egress of a model's weights to a site."""
+    source = source_of(env, site)
+    if source < 0:
+        return 0.0
+    usd = env.world.weights_gb[model] * env.world.egress_usd_per_gb[source]
+    return rent_gain(env, usd) * HOUR_MS / env.world.step_ms
+
+
+@inlined
+def seconds_until_ready(env: Environment, model: int, site: int, loading: bool) -> float:
+    """Seconds until a model ordered now would be warm at a site, or on its disk, where it isn't loaded.
+
+    The fetch shares the store with those that are under way.
+    """
+    seconds = env.world.load_ms[model, site] / 1000 if loading else 0.0
+    if env.state.phase[model, site] < ON_DISK:
+        kb_per_s = env.scratch.fetch_kb_per_s[site]
+        absent = env.state.phase[model, site] == ABSENT
+        left_mb = env.world.weights_mb[model] if absent else env.state.fetch_left_mb[model, site]
+        seconds += left_mb * 1000 / kb_per_s if kb_per_s > 0 else NO_SOURCE_S
+    return seconds
+
+
+@kernel
+def shortlist_launches(env: Environment, model: int, store_live: bool) -> int:
+    """Score the sites where a model could be launched, as the shortlist; returns their number.
+
+    The score estimates the gain without a trial: demand that the capacity would serve, latency and risk of the model's
+    whole demand at this site, for as long as it is useful, less the rent.
+    """
+    demand_rps, asked_rps = env.scratch.expected_demand_rps, env.scratch.asked[model]
+    wanted_rps = max(asked_rps - env.scratch.fleet_served_rps[model], 0.0) + HEADROOM_WANTED * asked_rps
+    per_usd, latency = rent_gain(env, 1.0), env.world.weights[TERM.latency]
+    more_per_rps, share = env.world.weights[TERM.unserved] / demand_rps, asked_rps / demand_rps
+    candidates = 0
+    for site in range(env.state.status.shape[0]):
+        if env.scratch.can_change[site] and model_possible(env, LAUNCH, model, site, store_live):
+            delay_s = env.scratch.gateway_path_ms[site] * 0.001 + env.world.service_s[model, site]
+            slow = latency * share * delay_s / (delay_s + env.world.slo_s[model])
+            more = more_per_rps * min(env.world.capacity_rps[model, site], wanted_rps)
+            rent = per_usd * (env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
+            useful = useful_share(env, seconds_until_ready(env, model, site, True))
+            score = (more - slow + env.scratch.site_score[site] * share) * useful - rent
+            env.scratch.candidate_score[candidates] = score
+            env.scratch.candidate_site[candidates] = site
+            candidates += 1
+    return candidates
+
+
+@kernel
+def propose_launches(env: Environment, model: int, replicas: int, store_live: bool) -> None:
+    """Offer the launches of a model on the shortlist, and to stage it at the best of these sites that lacks its weights.
+
+    The model's `replicas` stand on the list of `expected_flow`, and stand there again afterwards.
+    """
+    candidates = shortlist_launches(env, model, store_live)
+    stage_at = -1
+    for _ in range(min(int(env.world.planner[PLANNER.shortlist]), candidates)):
+        site = next_site(env, candidates)
+        absent = env.state.phase[model, site] == ABSENT
+        if stage_at < 0 and absent:
+            stage_at = site
+        append_expected(env, model, site, replicas)
+        service, resilience = trial(env, model, replicas + 1)
+        restore_held(env, replicas)
+        env.scratch.present[replicas] = 0
+        rent = -rent_gain(env, env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
+        once = env.world.weights[TERM.churn] + (fetch_loss(env, model, site) if absent else 0.0)
+        ready_s, operation = seconds_until_ready(env, model, site, True), model_operation(env, LAUNCH, model, site)
+        insert_offer(
+            env, operation, ADDS, service=service, resilience=resilience, rent=rent, once=once, ready_s=ready_s
+        )
+    if stage_at >= 0 and store_live:
+        propose_stage(env, model, stage_at)
+
+
+@kernel
+def propose_stage(env: Environment, model: int, site: int) -> None:
+    """Offer to put a model's weights on the disk of a site: what this would save after an outage elsewhere.
+
+    A launch would then come sooner by the time of the fetch. So the gain is the model's loss by each domain that the
+    site isn't in, up to the site's capacity, times the share of the horizon that the domain is expected to be broken,
+    times the share of the horizon that the fetch takes.
+    """
+    fetch_s = seconds_until_ready(env, model, site, False)
+    saved = min(fetch_s / (horizon_ms(env) / 1000), 1.0)
+    mark_domains(env, site, 0.0)
+    capacity, lost = splat(env.world.capacity_rps[model, site]), splat(0.0)
+    for first in range(0, env.scratch.elsewhere.shape[0], LANES):
+        part = min(load(env.scratch.fleet_part_rps, (model, first)), capacity)
+        lost += load(env.scratch.broken_share, first) * part * load(env.scratch.elsewhere, first)
+    mark_domains(env, site, 1.0)
+    resilience = env.world.weights[TERM.unserved] * total(lost) / env.scratch.expected_demand_rps * saved
+    rent = -rent_gain(env, env.world.weights_gb[model] * env.world.storage_usd_per_gb_hour)
+    once = env.world.weights[TERM.churn] + fetch_loss(env, model, site)
+    operation = model_operation(env, STAGE, model, site)
+    insert_offer(env, operation, ADDS, service=0.0, resilience=resilience, rent=rent, once=once, ready_s=fetch_s)
+
+
+@inlined
+def mark_domains(env: Environment, site: int, elsewhere: float) -> None:
+    """Write for the domains of a site that they are not elsewhere (0), or that no site is looked at any more (1)."""
+    for d in range(env.world.site_domain.shape[1]):
+        domain = env.world.site_domain[site, d]
+        if domain < 0:
+            break
+        env.scratch.elsewhere[domain] = elsewhere
+
+
+@kernel
+def propose_retirements(env: Environment, model: int, replicas: int) -> None:
+    """Offer to retire each replica of a model; the `replicas` at sites that are up stand on the list, in their order."""
+    position = 0
+    for site in range(env.state.status.shape[0]):
+        if env.state.phase[model, site] < FETCHING or env.state.status[site] & DOWN:
+            continue
+        if env.scratch.can_change[site]:
+            env.scratch.present[position] = 0
+            hold_limit(env, position, -1.0)
+            service, resilience = trial(env, model, replicas)
+            restore_held(env, position)
+            env.scratch.present[position] = 1
+            rent = rent_gain(env, env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
+            once, operation = env.world.weights[TERM.churn], model_operation(env, RETIRE, model, site)
+            insert_offer(
+                env, operation, REMOVES, service=service, resilience=resilience, rent=rent, once=once, ready_s=0.0
+            )
+        position += 1
