@@ -86,8 +86,10 @@ def strike(env: Environment, row: int) -> None:
                 status |= DOWN
             env.scratch.seen[site] = before
             env.state.status[site] = status
-            dead_share = lose(env, site, before) if status & DOWN else 0.0
-            if not status & DOWN:
+            dead_share = 0.0
+            if status & DOWN:
+                dead_share = lose(env, site, before)
+            else:
                 env.state.undetected_ms[site] = 0
             env.scratch.dead_share[site] = dead_share
             changed = changed or status != before
