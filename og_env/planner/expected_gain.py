@@ -32,8 +32,7 @@ from og_env.dynamics.memo import forget, survey
 from og_env.dynamics.outages import notice_outages
 from og_env.dynamics.replicas import list_placed
 from og_env.dynamics.reward import latency_term, unserved_term
-from og_env.dynamics.signals import read_signals
-from og_env.dynamics.signals import HOUR_MS
+from og_env.dynamics.signals import HOUR_MS, read_signals
 from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import PLACES, PLANNER, ROLES, TERM, VERIFIER, Environment
 from og_env.kernel.compile import inlined, kernel
