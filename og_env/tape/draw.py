@@ -11,15 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from og_env.kernel.arrays import Tape
-from og_env.kernel.compile import entry, kernel
+from og_env.kernel.compile import entry
 from og_env.kernel.random_streams import stream, uniform
 from og_env.scenario.demand_trace import load_trace_csv, step_factors
 from og_env.scenario.fault_domains import KINDS
 from og_env.scenario.specs import IncidentSpec, OutageSpec
 from og_env.tape.demand import DemandProcess, draw_demand
-from og_env.tape.failures import Outages, ShockProcess, count_outage, draw_source, hit_site, raise_level, write_signal
+from og_env.tape.failures import Outages, ShockProcess, Shocks, draw_source, write_signal
 from og_env.tape.incidents import WHOLE_STEPS, replay_of
-from og_env.tape.scripted_outages import Scripts, site_outages_of, write_script
+from og_env.tape.scripted_outages import Scripts, add_scripted, site_outages_of, write_script
 from og_env.world import CompiledWorld, SourceArrays
 
 CLOCK, DEMAND, FAILURES, SIGNAL, OPPONENT = range(5)
@@ -27,8 +27,6 @@ CLOCK, DEMAND, FAILURES, SIGNAL, OPPONENT = range(5)
 FACILITATOR = KINDS.index("facilitator")
 SEEDS_STEP = -1
 """in place of a start step: the seed draws it"""
-SCRIPTED_LEVEL = 1.0
-"""error level of a domain under a scripted outage, however many sources share the domain"""
 
 
 class Scripted(NamedTuple):
@@ -134,18 +132,6 @@ def _trace(compiled: CompiledWorld) -> np.ndarray:
         raise ValueError(f"{spec.demand.trace_csv}: {error}") from None
 
 
-@kernel
-def add_scripted(outages: Outages, scripts: Scripts, sources: int, facilitator: int) -> None:
-    """Write the scripted outages, which show in signals as sources of their own after the drawn ones."""
-    for script in range(len(scripts.kind)):
-        start_h, stop_h = scripts.start_h[script], scripts.stop_h[script]
-        is_facilitator = scripts.kind[script] == facilitator
-        for member in range(scripts.member_start[script], scripts.member_start[script + 1]):
-            hit_site(outages, scripts.member_site[member], start_h, stop_h, scripts.bit[script], is_facilitator)
-        count_outage(outages, start_h, stop_h)
-        raise_level(outages, scripts.shared[script], start_h, stop_h, sources + script, SCRIPTED_LEVEL)
-
-
 @entry
 def draw_row(tape: Tape, place: int, seed: int, drawing: Drawing, scripts: Scripts) -> None:
     """Fill one place of a tape's batch with the episode of a seed (uint64)."""
@@ -162,17 +148,13 @@ def draw_row(tape: Tape, place: int, seed: int, drawing: Drawing, scripts: Scrip
     draw_demand(regional, by_model, random_state, drawing.diurnal, drawing.trace, start_step, drawing.demand)
     tape.status_pairs[place] = 0
     tape.outages[place] = 0
-    outages = Outages(
-        tape.status_pairs[place],
-        tape.outages[place],
-        np.zeros((rows, shared)),
-        np.zeros((rows, shared), np.int32),
-        process.step_h,
-    )
+    level, shown = np.zeros((rows, shared)), np.zeros((rows, shared), np.int32)
+    outages = Outages(tape.status_pairs[place], tape.outages[place], level, shown, process.step_h)
     random_state[0] = stream(seed, FAILURES)
     sources = len(drawing.signal_share)
+    episode = Shocks(random_state, drawing.sources, drawing.signal_share, process, outages)
     for source in range(sources):
-        draw_source(outages, random_state, drawing.sources, source, process, drawing.signal_share[source])
+        draw_source(episode, source)
     add_scripted(outages, scripts, sources, process.facilitator)
     random_state[0] = stream(seed, SIGNAL)
     write_signal(tape.signal[place], outages.level, random_state, drawing.visible, process.signal_noise)

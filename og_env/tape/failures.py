@@ -32,6 +32,8 @@ LARGEST_CODE = 255.0
 MOST_COUNTED = 255
 """largest number of active shocks that the tape holds"""
 LAST_EFFECT = len(EFFECTS) - 1
+Spans = list[tuple[float, float]]
+"""time spans as (start, stop), hours since the episode began"""
 
 
 class ShockProcess(NamedTuple):
@@ -64,6 +66,21 @@ class Outages(NamedTuple):
     """int32 [T, S] 1 + the last source that was added to the level there; 0 none"""
     step_h: float
     """length of a row, hours"""
+
+
+class Shocks(NamedTuple):
+    """All that the drawing of an episode's shocks reads and writes."""
+
+    random_state: np.ndarray
+    """uint64 [1] state of the random stream"""
+    sources: SourceArrays
+    """the sources of shocks"""
+    signal_share: np.ndarray
+    """[R] share that each source has of the error level of its domain"""
+    process: ShockProcess
+    """parameters that all sources have in common"""
+    outages: Outages
+    """the rows that shocks write"""
 
 
 @kernel
@@ -125,96 +142,74 @@ def raise_level(outages: Outages, domain: int, start_h: float, stop_h: float, so
 
 
 @kernel
-def draw_duration(random_state: np.ndarray, sources: SourceArrays, source: int) -> float:
+def draw_duration(episode: Shocks, source: int) -> float:
     """Duration of a shock in hours, from the mixture of two lognormals."""
+    random_state, sources = episode.random_state, episode.sources
     if uniform(random_state) < sources.heavy_weight[source]:
         return lognormal(random_state, sources.heavy_median_h[source], sources.heavy_sigma[source])
     return lognormal(random_state, sources.median_h[source], sources.sigma[source])
 
 
 @kernel
-def draw_effect(random_state: np.ndarray, sources: SourceArrays, source: int) -> int:
+def draw_effect(episode: Shocks, source: int) -> int:
     """Index in EFFECTS of a shock's effect."""
-    level = uniform(random_state)
+    level = uniform(episode.random_state)
     for effect in range(LAST_EFFECT):
-        level -= sources.effects[source, effect]
+        level -= episode.sources.effects[source, effect]
         if level < 0:
             return effect
     return LAST_EFFECT
 
 
 @kernel
-def draw_shock(
-    outages: Outages,
-    random_state: np.ndarray,
-    sources: SourceArrays,
-    source: int,
-    start_h: float,
-    process: ShockProcess,
-    share: float,
-) -> float:
+def draw_shock(episode: Shocks, source: int, start_h: float) -> float:
     """Draw and write one shock of a source; returns its end, hours since the episode began."""
-    stop_h = start_h + draw_duration(random_state, sources, source)
+    outages, sources = episode.outages, episode.sources
+    stop_h = start_h + draw_duration(episode, source)
     if stop_h <= 0:
         return stop_h
-    bit = 1 << draw_effect(random_state, sources, source)
-    is_facilitator = sources.kind[source] == process.facilitator
+    bit = 1 << draw_effect(episode, source)
+    is_facilitator = sources.kind[source] == episode.process.facilitator
     hits = 0
     for member in range(sources.member_start[source], sources.member_start[source + 1]):
-        if uniform(random_state) < sources.member_hit[member]:
+        if uniform(episode.random_state) < sources.member_hit[member]:
             hit_site(outages, sources.member_site[member], start_h, stop_h, bit, is_facilitator)
             hits += 1
     if hits > 0:
         count_outage(outages, start_h, stop_h)
-    raise_level(outages, sources.shared[source], start_h, stop_h, source, share)
+    raise_level(outages, sources.shared[source], start_h, stop_h, source, episode.signal_share[source])
     return stop_h
 
 
 @kernel
-def draw_shocks(
-    outages: Outages,
-    random_state: np.ndarray,
-    sources: SourceArrays,
-    source: int,
-    start_h: float,
-    stop_h: float,
-    rate_per_h: float,
-    process: ShockProcess,
-    share: float,
-    spans: list[tuple[float, float]],
-) -> None:
+def draw_shocks(episode: Shocks, source: int, start_h: float, stop_h: float, rate_per_h: float, spans: Spans) -> None:
     """Draw the Poisson shocks of a source in a time span, and add the fragile spans that follow them to `spans`."""
     if rate_per_h <= 0:
         return
-    regimes = sources.fragile_rate_per_h[source] > sources.calm_rate_per_h[source]
+    random_state, process = episode.random_state, episode.process
+    regimes = episode.sources.fragile_rate_per_h[source] > episode.sources.calm_rate_per_h[source]
     now_h = start_h + exponential(random_state) / rate_per_h
     while now_h < stop_h:
-        end_h = draw_shock(outages, random_state, sources, source, now_h, process, share)
+        end_h = draw_shock(episode, source, now_h)
         if regimes and uniform(random_state) < process.aftershock:
             spans.append((end_h, end_h + exponential(random_state) * process.fragile_dwell_h))
         now_h += exponential(random_state) / rate_per_h
 
 
 @kernel
-def draw_source(
-    outages: Outages,
-    random_state: np.ndarray,
-    sources: SourceArrays,
-    source: int,
-    process: ShockProcess,
-    share: float,
-) -> None:
-    """Draw all shocks of a source in an episode; `share` is its share of the error level of its domain."""
+def draw_source(episode: Shocks, source: int) -> None:
+    """Draw all shocks of a source in an episode."""
+    random_state, sources, process, outages = episode.random_state, episode.sources, episode.process, episode.outages
     end_h = len(outages.active) * process.step_h
     calm, excess = sources.calm_rate_per_h[source], sources.fragile_rate_per_h[source] - sources.calm_rate_per_h[source]
     spans = [(0.0, 0.0)]  # an entry tells Numba the type
     spans.pop()
     if excess <= 0:
-        draw_shocks(outages, random_state, sources, source, -WARM_UP_H, end_h, calm, process, share, spans)
+        draw_shocks(episode, source, -WARM_UP_H, end_h, calm, spans)
         return
     fragile, dwell_h = process.fragile_share, process.fragile_dwell_h
     thin = 1 / (1 + process.aftershock * excess * dwell_h)
-    draw_shocks(outages, random_state, sources, source, -WARM_UP_H, end_h, calm * thin, process, share, spans)
+    draw_shocks(episode, source, -WARM_UP_H, end_h, calm * thin, spans)
     if fragile > 0:
         calm_dwell_h = dwell_h * (1 - fragile) / fragile
         start_h = -WARM_UP_H
@@ -228,8 +223,8 @@ def draw_source(
         start_h, stop_h = spans.pop()
         stop_h = min(stop_h, end_h)
         if start_h < stop_h:
-            raise_level(outages, sources.shared[source], start_h, stop_h, source, share)
-            draw_shocks(outages, random_state, sources, source, start_h, stop_h, excess * thin, process, share, spans)
+            raise_level(outages, sources.shared[source], start_h, stop_h, source, episode.signal_share[source])
+            draw_shocks(episode, source, start_h, stop_h, excess * thin, spans)
 
 
 @kernel

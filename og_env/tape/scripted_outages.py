@@ -1,4 +1,4 @@
-"""Scripted outages: the sites that each of them hits, and the arrays in which the drawing of a tape reads them."""
+"""Scripted outages: the sites that each of them hits, as arrays, and their rows of a tape."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from og_env.kernel.compile import kernel
 from og_env.scenario.checks import KINDS
 from og_env.scenario.specs import Effect, OutageSpec
+from og_env.tape.failures import Outages, count_outage, hit_site, raise_level
 from og_env.world import EFFECT_BITS, EFFECTS, CompiledWorld, find_members
+
+FULL_LEVEL = 1.0
+"""error level of a domain under a scripted outage, however many sources share the domain"""
 
 
 class SiteOutage(NamedTuple):
@@ -75,3 +80,15 @@ def write_script(outages: Iterable[SiteOutage], compiled: CompiledWorld) -> Scri
         member_start=np.cumsum([0, *(len(outage.sites) for outage in felt)], dtype=np.int64),
         member_site=np.array([site for outage in felt for site in outage.sites], np.int64),
     )
+
+
+@kernel
+def add_scripted(outages: Outages, scripts: Scripts, sources: int, facilitator: int) -> None:
+    """Write the scripted outages, which show in signals as sources of their own after the drawn ones."""
+    for script in range(len(scripts.kind)):
+        start_h, stop_h = scripts.start_h[script], scripts.stop_h[script]
+        is_facilitator = scripts.kind[script] == facilitator
+        for member in range(scripts.member_start[script], scripts.member_start[script + 1]):
+            hit_site(outages, scripts.member_site[member], start_h, stop_h, scripts.bit[script], is_facilitator)
+        count_outage(outages, start_h, stop_h)
+        raise_level(outages, scripts.shared[script], start_h, stop_h, sources + script, FULL_LEVEL)

@@ -98,7 +98,7 @@ class SourceArrays(NamedTuple):
 
 
 class Risk(NamedTuple):
-    """How one domain breaks, whoever its members are."""
+    """Failure parameters of one domain, without its members."""
 
     usual: FailureKind
     """the catalogue's parameters, which say hit probabilities and the likeliest effect"""

@@ -100,7 +100,7 @@ def test_regimes_keep_the_average() -> None:
 
 
 def by_site(sources: tuple[Source, ...]) -> list[tuple[Any, ...]]:
-    """What can hit each site, whoever else it hits."""
+    """Parameters of every shock source of each site, sorted, with its rate last."""
     rows = [
         (member, source.kind, source.name, hit, *source[6:])
         for source in sources
