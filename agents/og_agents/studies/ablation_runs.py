@@ -6,9 +6,9 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from og_agents import pretrained
 from og_agents.learning import checkpoint, ppo, rollout_policy_iteration
 from og_agents.learning.train_settings import shipped_file
+from og_agents.pretrained import policy_folders
 from og_agents.studies.ablations import VARIANTS, WORLDS, Study
 from og_agents.toml_text import lines, written
 from og_env import IDS
@@ -79,7 +79,7 @@ def lacking(study: Study, variant: str, seed: int) -> str | None:
         return "not trained"
     try:
         record, card = read_json(folder / "config.json"), checkpoint.read_meta(folder)
-        curve = pretrained.learning_curve(folder)
+        curve = policy_folders.learning_curve(folder)
     except (ValueError, OSError):
         return "not trained to the end"
     if differs := _difference(record, wanted(study, variant, seed)):
