@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
     from og_agents import heuristics
     from og_agents.evaluation.results_table import aligned
     from og_agents.learning.checkpoint import write_json
-    from og_agents.pretrained import folders_for
+    from og_agents.pretrained.policy_folders import folders_for
     from og_env.scenario import loading
 
     record = learning_gains.read(options.record) if options.record.exists() else {}

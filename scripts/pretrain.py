@@ -70,7 +70,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> None:
     """Train all runs, then pack the best seed of each recipe and scenario."""
-    from og_agents import pretrained
+    from og_agents.pretrained import policy_folders
 
     scenarios, seeds = options.scenarios.split(","), options.seeds.split(",")
     recipes = [recipe for recipe in RECIPES if recipe in options.recipes.split(",")]
@@ -84,13 +84,13 @@ def run(options: argparse.Namespace) -> None:
             raise ValueError(f"{next(filter(None, failed))} did not end well: see its message above")
     for scenario in scenarios:
         for recipe in recipes:
-            best = pretrained.best_of([folder_of(options.out, scenario, recipe, seed) for seed in seeds])
+            best = policy_folders.best_of([folder_of(options.out, scenario, recipe, seed) for seed in seeds])
             seed = best.name.rpartition("-")[2]
-            if (kept := pretrained.surpassing(best)) is not None:
+            if (kept := policy_folders.surpassing(best)) is not None:
                 print(f"{scenario}: {recipe}, seed {seed} is best of these, no better than what {kept} holds")
                 continue
             words = shlex.join(command(options.out, scenario, recipe, seed, options.minutes))
-            print(f"{scenario}: {recipe}, seed {seed}, into {pretrained.pack(best, words)}")
+            print(f"{scenario}: {recipe}, seed {seed}, into {policy_folders.pack(best, words)}")
 
 
 def train_all(recipes: Sequence[str], scenario: str, seed: str, options: argparse.Namespace) -> str | None:

@@ -34,9 +34,9 @@ def load_policies(
             policies |= {name: heuristics.make(name, task=task, seed=seed) for name in heuristics.NAMES}
             shipped |= _shipped(spec, task)
         elif word in RECIPES:
-            from og_agents import pretrained
+            from og_agents.pretrained import policy_folders
 
-            shipped[word] = _shipped(spec, task).get(word) or pretrained.folder_of(word, spec.name)
+            shipped[word] = _shipped(spec, task).get(word) or policy_folders.folder_of(word, spec.name)
         elif word in heuristics.NAMES:
             policies[word] = heuristics.make(word, task=task, seed=seed)
         elif word == "planners":
@@ -77,9 +77,9 @@ def _shipped(spec: ScenarioSpec, task: str) -> dict[str, Path]:
     """Folders of the policies that come with the scenario, by recipe; empty where the scenario is changed."""
     if find_spec("torch") is None:
         return {}
-    from og_agents import pretrained
+    from og_agents.pretrained import policy_folders
 
-    return pretrained.folders_for(spec, task)
+    return policy_folders.folders_for(spec, task)
 
 
 def _trained(folder: str, spec: ScenarioSpec, task: str) -> Policy:

@@ -7,9 +7,9 @@ from typing import Any
 
 import tomli_w
 
-from og_agents import pretrained
 from og_agents.learning import checkpoint, ppo, rollout_policy_iteration
 from og_agents.learning.train_settings import shipped_file
+from og_agents.pretrained import policy_folders
 from og_agents.studies.ablations import VARIANTS, WORLDS, Study
 from og_env import IDS
 from og_env.scenario import loading
@@ -83,7 +83,7 @@ def lacking(study: Study, variant: str, seed: int) -> str | None:
         return "not trained"
     try:
         record, card = read_json(folder / "config.json"), checkpoint.read_meta(folder)
-        curve = pretrained.learning_curve(folder)
+        curve = policy_folders.learning_curve(folder)
     except (ValueError, OSError):
         return "not trained to the end"
     if differs := _difference(record, wanted(study, variant, seed)):

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from og_agents import heuristics, pretrained
+from og_agents import heuristics
 from og_agents.evaluation import playing
 from og_agents.evaluation.comparison_pictures import ACCENT, ALARM, FONT_PT, GREY, SECOND, png
 from og_agents.learning import checkpoint
 from og_agents.load_policies import make_planner
+from og_agents.pretrained import policy_folders
 from og_agents.pretrained.recipes import recipe_of
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
@@ -29,7 +30,7 @@ class Curve(NamedTuple):
     name: str
     recipe: str
     rows: list[dict[str, float]]
-    """validations, with the keys of `pretrained.CURVE`"""
+    """validations, with the keys of `policy_folders.CURVE`"""
 
 
 class Curves(NamedTuple):
@@ -56,7 +57,7 @@ def read(folders: Sequence[Path], baselines: Sequence[str]) -> Curves:
         if meta["task"] != metas[0]["task"]:
             raise ValueError(f"{folder}: trained for {meta['task']}, not {metas[0]['task']}")
     runs = [
-        Curve(folder.resolve().name, recipe_of(meta), pretrained.learning_curve(folder))
+        Curve(folder.resolve().name, recipe_of(meta), policy_folders.learning_curve(folder))
         for folder, meta in zip(folders, metas, strict=True)
     ]
     task = metas[0]["task"]
@@ -126,7 +127,7 @@ def table(curves: Curves) -> str:
     writer: Any = csv.writer(text, lineterminator="\n")
     writer.writerow(("run", "timesteps", "elapsed_s", "validation_return"))
     for run in curves.runs:
-        writer.writerows((run.name, *(f"{row[name]:g}" for name in pretrained.CURVE)) for row in run.rows)
+        writer.writerows((run.name, *(f"{row[name]:g}" for name in policy_folders.CURVE)) for row in run.rows)
     baselines: Mapping[str, float] = curves.baselines
     writer.writerows((name, 0, 0, f"{value:.4f}") for name, value in baselines.items())
     return text.getvalue()

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from og_agents import load_policies, pretrained
+from og_agents import load_policies
 from og_agents.learning import checkpoint, ppo
+from og_agents.pretrained import policy_folders
 from og_agents.pretrained.recipes import RECIPES, recipe_of
 from og_agents.studies import learning_curves
 from og_env.scenario import loading
@@ -29,10 +30,10 @@ def runs(tmp_path_factory) -> list[Path]:
 
 
 def test_the_best_run_on_validation_is_packed_with_its_record(runs, tmp_path):
-    best = pretrained.best_of(runs)
+    best = policy_folders.best_of(runs)
     returns = [checkpoint.read_meta(run)["validation_return"] for run in runs]
     assert best == runs[int(np.argmax(returns))]
-    folder = pretrained.pack(best, "python scripts/train.py --seed 0", tmp_path)
+    folder = policy_folders.pack(best, "python scripts/train.py --seed 0", tmp_path)
     card = json.loads((folder / checkpoint.CARD).read_text(encoding="utf-8"))
     assert (
         folder == tmp_path / "ppo" / WORLD.name and card["command"].endswith("--seed 0") and card["versions"]["numpy"]
@@ -48,29 +49,29 @@ def test_a_packed_policy_stays_where_no_new_seed_is_better(runs, tmp_path):
         checkpoint.write_json(folder / checkpoint.CARD, checkpoint.read_meta(folder) | changes)
 
     run = runs[0]
-    assert pretrained.surpassing(run, tmp_path) is None, "nothing is packed yet"
-    folder = pretrained.pack(run, "python scripts/train.py", tmp_path)
+    assert policy_folders.surpassing(run, tmp_path) is None, "nothing is packed yet"
+    folder = policy_folders.pack(run, "python scripts/train.py", tmp_path)
     mean = checkpoint.read_meta(run)["validation_return"]
     for validation_return, stays in ((mean + 1, True), (mean, True), (mean - 1, False)):
         says(folder, validation_return=validation_return, seed=7)
-        assert (pretrained.surpassing(run, tmp_path) == folder) is stays
+        assert (policy_folders.surpassing(run, tmp_path) == folder) is stays
     says(folder, validation_return=mean + 1, minutes=3.0)
-    assert pretrained.surpassing(run, tmp_path) is None, "another training"
+    assert policy_folders.surpassing(run, tmp_path) is None, "another training"
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", pretrain.SCENARIOS)
 def test_every_scenario_of_the_table_has_small_policies_of_its_present_world(name, recipe):
-    folder = pretrained.folder_of(recipe, name)
+    folder = policy_folders.folder_of(recipe, name)
     assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
-    assert pretrained.folders_for(loading.load(name))[recipe] == folder, "another world: run scripts/pretrain.py"
+    assert policy_folders.folders_for(loading.load(name))[recipe] == folder, "another world: run scripts/pretrain.py"
     card = checkpoint.read_meta(folder)
     assert len(card["learning_curve"]) > 2 and card["commit"] and card["command"].startswith("python scripts/train.py")
     assert recipe_of(checkpoint.load(folder, scenario=name).meta) == recipe
 
 
 def test_what_comes_along_is_in_the_order_of_its_validation():
-    folders = pretrained.folders_for(loading.load("one-cloud"))
+    folders = policy_folders.folders_for(loading.load("one-cloud"))
     returns = [checkpoint.read_meta(folder)["validation_return"] for folder in folders.values()]
     assert len(returns) == len(RECIPES) and returns == sorted(returns, reverse=True)
 
@@ -92,7 +93,7 @@ def test_a_run_folder_named_like_a_recipe_keeps_its_name(tmp_path):
     spec = loading.load("store-loss")
     mine = tmp_path / "ppo"
     mine.mkdir()
-    for file in pretrained.folder_of("rpi", "store-loss").iterdir():
+    for file in policy_folders.folder_of("rpi", "store-loss").iterdir():
         (mine / file.name).write_bytes(file.read_bytes())
     policies, learned = load_policies.load_policies([str(mine), "ppo"], spec, "placement")
     assert learned == ["ppo", "shipped ppo"] and len(policies) == 2
