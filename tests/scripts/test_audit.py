@@ -139,7 +139,7 @@ def test_tables_and_files(audit_script, capsys, small, tmp_path):
 
 
 def test_the_catalogue_serves_as_candidates(audit_json, small):
-    sites = ROOT / "og_env" / "data" / "sites.csv"
+    sites = ROOT / "og_env" / "scenario" / "catalog" / "data" / "sites.csv"
     plain = audit_json(small, "--kinds", "provider,country,city", "--candidates", sites)["candidates"]
     assert len(plain) > 100 and all("/" in step["node"] for step in plain)
     assert all(step["usd"] > 0 for step in plain) and plain[0]["gain_per_usd"] > 0
