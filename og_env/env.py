@@ -10,10 +10,10 @@ import numpy as np
 from og_env.dynamics import operations
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.observation.buffers import Sheet
-from og_env.simulator.batch import Follow, Interface, Settings, Simulator, Split, Task, simulate
-from og_env.simulator.copies import Outlook
+from og_env.simulator.environment_copies import Outlook
 from og_env.simulator.hidden_truth import truth_of
 from og_env.simulator.reset_options import incident_facts, scripted_of
+from og_env.simulator.simulator import Follow, Interface, Settings, Simulator, Split, Task, simulate
 from og_env.simulator.spaces import action_space, full_mask, observation_space, reward_space, split_actions
 
 INFO_NAMES = (*METRICS, *(f"term_{name}" for name in TERMS))

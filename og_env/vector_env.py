@@ -12,9 +12,9 @@ from gymnasium.vector.utils import batch_space
 
 from og_env.env import INFO_NAMES
 from og_env.kernel.arrays import METRICS
-from og_env.simulator.batch import Interface, Settings, Simulator, Split, Task
 from og_env.simulator.hidden_truth import truth_of
 from og_env.simulator.reset_options import incident_facts, scripted_of
+from og_env.simulator.simulator import Interface, Settings, Simulator, Split, Task
 from og_env.simulator.spaces import action_space, full_mask, observation_space, reward_space, split_actions
 from og_env.tape.draw import NOTHING, Scripted
 

@@ -33,10 +33,10 @@ from og_env.dynamics import operations
 from og_env.errors import Parser, guarded, nearest_valid
 from og_env.kernel.arrays import KNOBS, TERMS
 from og_env.scenario import loading
-from og_env.simulator import compiled_calls
-from og_env.simulator.batch import source_of
-from og_env.simulator.copies import Copies, idle, outlook
+from og_env.simulator import compiled_step
+from og_env.simulator.environment_copies import Copies, idle, outlook
 from og_env.simulator.live_state import LiveState, describe, place
+from og_env.simulator.simulator import source_of
 from og_env.simulator.spaces import split_actions
 
 AHEAD = 24
@@ -119,11 +119,11 @@ class Adviser:
         offers, gains = simulator.output.offer[0], simulator.output.offer_gain[0]
         copies.load(np.zeros(1, np.int64))
         follow = idle
-        if simulator.mode == compiled_calls.OPERATIONS:
+        if simulator.mode == compiled_step.OPERATIONS:
             operation, first = chosen, copies.try_operations(np.array([chosen, 0]))
             taken = -1
         else:
-            if simulator.mode == compiled_calls.AUTOSCALED:
+            if simulator.mode == compiled_step.AUTOSCALED:
                 follow = copies.greedy
                 chosen = int(copies.greedy(copies.output.offer, copies.output.offer_gain)[0])
             taken, first = chosen - 1, np.array([chosen, chosen if follow is not idle else 0])
@@ -142,7 +142,7 @@ class Adviser:
             by_term=dict(zip(TERMS, weighted.tolist(), strict=True)),
             ahead_h=max(steps, 1) * simulator.spec.episode.step_s / 3600,
             others=tuple((self.words(int(offers[i])), float(gains[i, 0])) for i in ranked[:OTHERS]),
-            autoscaled=simulator.mode == compiled_calls.AUTOSCALED,
+            autoscaled=simulator.mode == compiled_step.AUTOSCALED,
         )
 
     def words(self, operation: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from og_env.kernel.arrays import DOWN
-from og_env.simulator.batch import Simulator
+from og_env.simulator.simulator import Simulator
 
 
 def truth_of(simulator: Simulator, b: int) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from og_env.scenario import catalog, loading
 from og_env.scenario.checks import check_outages
 from og_env.scenario.reading import parse_part
 from og_env.scenario.specs import IncidentSpec, OutageSpec
-from og_env.simulator.batch import Simulator
+from og_env.simulator.simulator import Simulator
 from og_env.tape.draw import Scripted
 from og_env.tape.incidents import Replay, replay_of
 

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from og_env.kernel.arrays import TERMS
-from og_env.simulator.batch import LEVELS, Settings, Simulator
+from og_env.simulator.simulator import LEVELS, Settings, Simulator
 
 REWARDS = ("scalar", "vector")
 UNBOUNDED = TERMS.index("cost")

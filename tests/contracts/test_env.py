@@ -17,7 +17,7 @@ from og_env.env import NetworkEnv
 from og_env.kernel.arrays import METRICS
 from og_env.observation import fields
 from og_env.scenario import loading
-from og_env.simulator.batch import Task
+from og_env.simulator.simulator import Task
 from og_env.vector_env import NetworkVectorEnv
 
 SHORT = {"episode.steps": 12}

@@ -15,7 +15,7 @@ from og_env import IDS
 from og_env.kernel.arrays import TERMS
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator.batch import FLAT_TABLES
+from og_env.simulator.simulator import FLAT_TABLES
 from og_env.vector_env import NetworkVectorEnv
 
 ROWS = 16

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from og_agents.planners.base import Act, TunedGreedy, acting
 from og_agents.planners.tuned import constants_of
-from og_env.simulator.batch import source_of
-from og_env.simulator.copies import Copies
+from og_env.simulator.environment_copies import Copies
+from og_env.simulator.simulator import source_of
 from og_env.vector_env import NetworkVectorEnv
 
 

@@ -17,9 +17,9 @@ from og_agents.planners.base import TunedGreedy
 from og_agents.planners.tuned import constants_of
 from og_env.kernel.arrays import Memo, Output, Scratch, State, Tape
 from og_env.kernel.views import allocate, bind
-from og_env.simulator import compiled_calls
-from og_env.simulator.batch import source_of
-from og_env.simulator.copies import NO_LEVELS, NO_MASK, OFFSETS, Copies, operations_of
+from og_env.simulator import compiled_step
+from og_env.simulator.environment_copies import NO_LEVELS, NO_MASK, OFFSETS, Copies, operations_of
+from og_env.simulator.simulator import source_of
 from og_env.vector_env import NetworkVectorEnv
 
 Floats = npt.NDArray[np.float64]
@@ -126,8 +126,8 @@ class _Paths:
         state.step[self._mine] = np.minimum(state.step[self._mine], last - 1)
         actions = np.zeros(self.simulator.batch, np.int64)
         actions[self._mine] = self._end.choose(self.output.offer[self._mine], self.output.offer_gain[self._mine])
-        first, stop, mode = self._mine.start, self._mine.stop, compiled_calls.PROPOSALS
-        compiled_calls.by_offers(self._table, first, stop, 0, mode, actions, NO_LEVELS, NO_LEVELS, OFFSETS, NO_MASK)
+        first, stop, mode = self._mine.start, self._mine.stop, compiled_step.PROPOSALS
+        compiled_step.by_offers(self._table, first, stop, 0, mode, actions, NO_LEVELS, NO_LEVELS, OFFSETS, NO_MASK)
         inside = self.simulator.state.step[self._mine] + self.horizon <= last
         self._rewards[:, :-1] = self._rewards[:, 1:]
         self._rewards[:, -1] = np.where(inside, self.output.reward[self._mine], 0.0)

@@ -27,7 +27,7 @@ from og_env.kernel.arrays import (
     World,
 )
 from og_env.planner.offers import REMOVALS
-from og_env.simulator.copies import Choice, Copies, Indices
+from og_env.simulator.environment_copies import Choice, Copies, Indices
 
 Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.integer]]
 """from flat observations [B, W] and masks [B, A] to actions [B]"""

@@ -20,8 +20,8 @@ from og_agents.planners.tuned import START
 from og_agents.policy import Policy, wishes
 from og_env.kernel.arrays import Tape
 from og_env.kernel.views import allocate
-from og_env.simulator.batch import SPLIT_SHIFT, Simulator, source_of
-from og_env.simulator.copies import Copies
+from og_env.simulator.environment_copies import Copies
+from og_env.simulator.simulator import SPLIT_SHIFT, Simulator, source_of
 from og_env.tape.draw import draw, write_script
 
 Floats = npt.NDArray[np.floating]

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from og_agents.planners.targets import ROLES, Target, fits, starting
 from og_env.kernel.arrays import ABSENT, ON_DISK, WARM, World
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator.batch import Settings, Simulator, source_of
-from og_env.simulator.copies import Copies, idle
+from og_env.simulator.environment_copies import Copies, idle
+from og_env.simulator.simulator import Settings, Simulator, source_of
 
 TRAINING = Settings("placement", "operations", True, 10, "train", 1.0)
 SIDE_BY_SIDE = 8

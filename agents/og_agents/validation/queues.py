@@ -20,7 +20,7 @@ from og_agents.validation.queue_simulation import Waits, simulate, summary
 from og_env.kernel.arrays import METRICS
 from og_env.scenario import loading
 from og_env.scenario.demand_trace import Trace
-from og_env.simulator.batch import Settings, Simulator
+from og_env.simulator.simulator import Settings, Simulator
 
 Floats = NDArray[np.float64]
 

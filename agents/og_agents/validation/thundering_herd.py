@@ -9,7 +9,7 @@ import numpy as np
 
 from og_env.kernel.arrays import FETCHING, LOADING
 from og_env.scenario import loading
-from og_env.simulator.batch import Settings, Simulator
+from og_env.simulator.simulator import Settings, Simulator
 
 FETCHES = 20
 WEIGHTS_GB = 50.0

@@ -28,8 +28,8 @@ first two hold GPUs. `left_gb` and `left_s` are all of it where not given. What 
 exposure) is worked out from this, as the simulator has it.
 """
 
-from og_env.simulator.live_state.format import LiveState
-from og_env.simulator.live_state.reading import place
-from og_env.simulator.live_state.writing import describe
+from og_env.simulator.live_state.from_simulator import describe
+from og_env.simulator.live_state.json_format import LiveState
+from og_env.simulator.live_state.to_simulator import place
 
 __all__ = ["LiveState", "describe", "place"]

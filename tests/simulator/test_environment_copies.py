@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from og_env.env import NetworkEnv
-from og_env.simulator.batch import source_of
-from og_env.simulator.copies import Copies, idle
+from og_env.simulator.environment_copies import Copies, idle
+from og_env.simulator.simulator import source_of
 from og_env.vector_env import NetworkVectorEnv
 
 

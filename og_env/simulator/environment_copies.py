@@ -16,7 +16,7 @@ from og_env.kernel.arrays import METRICS, TERMS, Memo, Output, Scratch, State, T
 from og_env.kernel.views import allocate, bind
 from og_env.observation.fields import Slices, column
 from og_env.planner.expected_gain import THRESHOLD
-from og_env.simulator import compiled_calls
+from og_env.simulator import compiled_step
 
 Indices = npt.NDArray[np.int64]
 Choice = Callable[[npt.NDArray[np.int32], npt.NDArray[np.float32]], Indices]
@@ -180,10 +180,10 @@ class Copies:
             use = levels if levels is not None and i == 0 else NO_LEVELS
             acts_next = follow is not idle and (i + 1) % every == 0 and i + 1 < steps
             proposes = acts_next or (offers_after and i + 1 == steps)
-            mode = compiled_calls.PROPOSALS if proposes else compiled_calls.OPERATIONS
+            mode = compiled_step.PROPOSALS if proposes else compiled_step.OPERATIONS
             actions = chosen if proposes else self.operations(chosen)
             seen = self.observation if acts_next else NO_LEVELS
-            compiled_calls.ENTRIES[mode](self.table, 0, count, 0, mode, actions, use, seen, self.offsets, NO_MASK)
+            compiled_step.ENTRIES[mode](self.table, 0, count, 0, mode, actions, use, seen, self.offsets, NO_MASK)
             if acts_next and seen.shape[1]:
                 left = self._left[:count] - 1 - i
                 seen[:count, EPISODE_LEFT] = np.maximum(left, 0) / (left + self._passed[:count] + 1 + i)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, KNOBS, LOADING, STAGING, WARM
 from og_env.scenario.reading import fail
-from og_env.simulator import compiled_calls
-from og_env.simulator.batch import Simulator
-from og_env.simulator.live_state.format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState, last_hour
+from og_env.simulator import compiled_step
+from og_env.simulator.live_state.json_format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState, last_hour
+from og_env.simulator.simulator import Simulator
 from og_env.world import CompiledWorld
 
 CALM = 31
@@ -43,15 +43,15 @@ def place(simulator: Simulator, state: LiveState, b: int = 0, where: str = "stat
 
 def _look(simulator: Simulator, b: int) -> None:
     """Offers, mask and observation of environment b as it stands."""
-    simulator._advance(b, b + 1, 0, np.full(simulator.batch, compiled_calls.LOOK, np.int64), simulator.no_levels)
+    simulator._advance(b, b + 1, 0, np.full(simulator.batch, compiled_step.LOOK, np.int64), simulator.no_levels)
 
 
 def _idle(simulator: Simulator, b: int) -> None:
     """A step of environment b in which nobody acts, and of which nothing is shown."""
     nothing, unseen = np.zeros(simulator.batch, np.int64), simulator.observation[:, :0]
     no_mask, offsets = simulator.mask[:, :0], simulator.slices.offsets
-    compiled_calls.by_operations(
-        simulator.table, b, b + 1, 0, compiled_calls.OPERATIONS, nothing, simulator.no_levels, unseen, offsets, no_mask
+    compiled_step.by_operations(
+        simulator.table, b, b + 1, 0, compiled_step.OPERATIONS, nothing, simulator.no_levels, unseen, offsets, no_mask
     )
 
 

@@ -17,8 +17,8 @@ from og_env.observation.buffers import Sheet, Sheets
 from og_env.observation.fields import Slices, slices
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator import compiled_calls
-from og_env.simulator.copies import Copies, Outlook, Source, idle, outlook
+from og_env.simulator import compiled_step
+from og_env.simulator.environment_copies import Copies, Outlook, Source, idle, outlook
 from og_env.tape.draw import NOTHING, Scripted, draw, draw_row, tape_world
 from og_env.tape.reward_weights import drawn_weights
 from og_env.world import CompiledWorld, compile_world, sizes_of
@@ -89,17 +89,17 @@ class Simulator:
         self.compiled: list[CompiledWorld] = [compiled] * (batch if self.own_worlds else 1)
         self.tape_worlds = [tape_world(compiled)] * len(self.compiled)
         self.mode = self._mode()
-        looks = not settings.flatten or self.mode == compiled_calls.PROPOSALS or bool(self.spec.failures.hidden)
+        looks = not settings.flatten or self.mode == compiled_step.PROPOSALS or bool(self.spec.failures.hidden)
         self.sizes = compiled.sizes | {
             "W": len(self.compiled),
             "B": batch,
-            "P": 0 if self.mode == compiled_calls.OPERATIONS else settings.proposals,
+            "P": 0 if self.mode == compiled_step.OPERATIONS else settings.proposals,
             "H": compiled.sizes["F"] if looks else 0,
             "Q": len(METRICS),
             "C": 1,
             "V": operations.count(compiled.sizes["N"], compiled.sizes["M"]),
         }
-        self.entry = compiled_calls.ENTRIES[self.mode]
+        self.entry = compiled_step.ENTRIES[self.mode]
         self.slices = self._slices()
         self.cuts = self._cuts()
         self._allocate(single)
@@ -112,8 +112,8 @@ class Simulator:
 
     def _mode(self) -> int:
         if self.settings.task == "routing":
-            return compiled_calls.AUTOSCALED
-        return compiled_calls.PROPOSALS if self.settings.interface == "proposals" else compiled_calls.OPERATIONS
+            return compiled_step.AUTOSCALED
+        return compiled_step.PROPOSALS if self.settings.interface == "proposals" else compiled_step.OPERATIONS
 
     def _slices(self) -> Slices:
         interface = self.settings.interface if self.settings.task != "routing" else "operations"
@@ -142,7 +142,7 @@ class Simulator:
         self._scratches: list[Scratch] = [allocate(Scratch, self.sizes) for _ in range(self.threads)]
         self.thread_tables = [bind(self.sizes, *groups[:4], scratch, self.memo) for scratch in self._scratches]
         self.table = self.thread_tables[0]
-        masked = {compiled_calls.OPERATIONS: self.sizes["V"], compiled_calls.PROPOSALS: 1 + self.settings.proposals}
+        masked = {compiled_step.OPERATIONS: self.sizes["V"], compiled_step.PROPOSALS: 1 + self.settings.proposals}
         choices = masked.get(self.mode, 0)
         self.sheets = Sheets(self.batch, self.slices.width, choices, self.slices.shapes, single=single)
         self.observation, self.mask = self.sheets.current.observation, self.sheets.current.mask
@@ -195,7 +195,7 @@ class Simulator:
 
     def start(self, rows: np.ndarray) -> None:
         """Begin the loaded episodes of these environments."""
-        begin = np.full(self.batch, compiled_calls.BEGIN, np.int64)
+        begin = np.full(self.batch, compiled_step.BEGIN, np.int64)
         if len(rows) == self.batch:
             self.advance(begin)
             return
@@ -276,8 +276,8 @@ def simulate(
     copies = Copies(source_of(simulator), 1, len(operations), horizon)
     copies.load(np.array([b]))
     first = operations.astype(np.int64)
-    if simulator.mode == compiled_calls.OPERATIONS:
+    if simulator.mode == compiled_step.OPERATIONS:
         first = copies.try_operations(first)
-    elif simulator.mode == compiled_calls.AUTOSCALED:
+    elif simulator.mode == compiled_step.AUTOSCALED:
         first, follow = copies.greedy(copies.output.offer, copies.output.offer_gain), "greedy"
     return outlook(copies, first, copies.greedy if follow == "greedy" else idle, levels)
