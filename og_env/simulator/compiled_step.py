@@ -1,39 +1,61 @@
-"""The calls that everything makes: begin an episode or act, step, propose and observe, for a slice of environments."""
+"""The compiled calls that everything makes: begin or step a slice of environments, find their offers, and observe them."""
 
 from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
 
 from og_env.dynamics.operations import write_mask
 from og_env.dynamics.routing import list_placed
 from og_env.dynamics.step import begin, step, tally
-from og_env.kernel.arrays import environment, state_of, tape_of
-from og_env.kernel.compile import entry, kernel
+from og_env.kernel.arrays import KNOBS, Environment, environment, state_of, tape_of
+from og_env.kernel.compile import announce, entry, kernel
 from og_env.kernel.views import opened, prefetch
 from og_env.observation.encode import observe
 from og_env.planner.offers import autoscale, propose
 
 OPERATIONS, PROPOSALS, AUTOSCALED = range(3)
-"""what an action's first number means: an operation, an offer, nothing (the autoscaler acts)"""
+"""modes: an action names an operation, names an offer, or is ignored because the built-in autoscaler acts"""
 BEGIN = -1
 """in place of an action: begin the episode whose tape is drawn"""
 LOOK = -2
-"""in place of an action: neither; the state was written by hand"""
+"""in place of an action: take the state as it was written by hand, and only find offers and observe"""
 
 KNOB_RANGE = 4.0
 """a knob at level 1 (-1) is this many times (this fraction of) its default"""
+SPREAD = KNOBS.index("spread")
+"""position of the one knob that is a share, 0 to 1; the factors stand before it"""
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.int8]
+ARGUMENTS = (
+    types.int64[::1],
+    *(types.int64,) * 4,
+    types.int64[::1],
+    types.float32[:, ::1],
+    types.float32[:, ::1],
+    types.int64[::1],
+    types.int8[:, ::1],
+)
+"""compile-time types of what both entries take"""
 
 
 @kernel
-def set_knobs(env, levels):
-    """Put the router's knobs [B, 5] into effect: levels in [-1, 1], 0 being the scenario's defaults."""
-    for i in range(4):
-        env.state.knobs[i] = env.world.knobs[i] * KNOB_RANGE ** levels[env.b, i]
-    level, spread = levels[env.b, 4], env.world.knobs[4]
-    env.state.knobs[4] = spread * (1 + level) if level < 0 else spread + (1 - spread) * level
+def set_knobs(env: Environment, levels: Floats) -> None:
+    """Put the router's knobs into effect, from levels [B, 5] in [-1, 1]; 0 is the scenario's default."""
+    for knob in range(SPREAD):
+        env.state.knobs[knob] = env.world.knobs[knob] * KNOB_RANGE ** levels[env.b, knob]
+    level, spread = levels[env.b, SPREAD], env.world.knobs[SPREAD]
+    env.state.knobs[SPREAD] = spread * (1 + level) if level < 0 else spread + (1 - spread) * level
 
 
 @kernel
-def move(env, mode, action, levels):
-    """Begin an environment's episode, look at it, or carry out its action and step."""
+def act(env: Environment, mode: int, action: int, levels: Floats) -> None:
+    """Begin an environment's episode, take its state as it is, or carry out its action and step."""
     if action == BEGIN:
         begin(env)
         return
@@ -52,51 +74,92 @@ def move(env, mode, action, levels):
 
 
 @kernel
-def look_ahead(t, b, batch):
-    """Ask for what the tape of the next environment says of its next step: a batch's tapes are too large for a cache."""
-    state, tape = state_of(t), tape_of(t)
-    if b + 1 < batch:
-        row = state.step[b + 1] + 1
-        prefetch(tape.status_pairs, (b + 1, row >> 1, 0))
-        prefetch(tape.signal, (b + 1, row, 0))
-        prefetch(tape.signal, (b + 1, row, tape.signal.shape[2] - 1))
-        prefetch(tape.regional, (b + 1, row, 0))
-        prefetch(tape.regional, (b + 1, row, tape.regional.shape[2] - 1))
-        prefetch(tape.model, (b + 1, row, 0))
+def prefetch_next(address: Any, place: int, stop: int) -> None:
+    """Prefetch the tape row that the next environment of the slice will read: tapes of a batch fit into no cache."""
+    state, tape = state_of(address), tape_of(address)
+    if place + 1 < stop:
+        row = state.step[place + 1] + 1
+        prefetch(tape.status_pairs, (place + 1, row >> 1, 0))
+        prefetch(tape.signal, (place + 1, row, 0))
+        prefetch(tape.signal, (place + 1, row, tape.signal.shape[2] - 1))
+        prefetch(tape.regional, (place + 1, row, 0))
+        prefetch(tape.regional, (place + 1, row, tape.regional.shape[2] - 1))
+        prefetch(tape.model, (place + 1, row, 0))
 
 
 @entry
-def by_operations(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
-    """One step of environments lo .. hi - 1 on scratch slot c: operations [B], or BEGIN; knob levels [B, 5], or [B, 0]
-    for the defaults. Then their observations to obs [B, O] at offsets [6] and masks [B, V]; without columns, none."""
-    t = opened(table)
-    for b in range(lo, hi):
-        look_ahead(t, b, hi)
-        env = environment(t, b, c)
-        move(env, OPERATIONS, actions[b], levels)
-        if mask.shape[1] > 0:
-            write_mask(env, mask)
-        if obs.shape[1] > 0:
-            observe(env, obs, offsets)
+def by_operations(
+    table: Indices,
+    first: int,
+    stop: int,
+    slot: int,
+    mode: int,
+    operations: Indices,
+    levels: Floats,
+    observations: Floats,
+    offsets: Indices,
+    masks: Bits,
+) -> None:
+    """Step environments first to stop - 1 by operations, and find no offers.
+
+    table: the bound arrays of the batch; slot: of scratch memory; mode: not read. operations: int64 [B], or BEGIN or
+    LOOK. levels: of the knobs, float32 [B, 5], or [B, 0] to leave them. Written: observations float32 [B, O] at the
+    tables' offsets int64 [6], and masks int8 [B, V]; neither where it has no columns.
+    """
+    address = opened(table)
+    for place in range(first, stop):
+        prefetch_next(address, place, stop)
+        env = environment(address, place, slot)
+        act(env, OPERATIONS, operations[place], levels)
+        if masks.shape[1] > 0:
+            write_mask(env, masks)
+        if observations.shape[1] > 0:
+            observe(env, observations, offsets)
 
 
 @entry
-def by_offers(table, lo, hi, c, mode, actions, levels, obs, offsets, mask):
-    """The same with offers as actions, or with the autoscaler in their place, by mode; masks [B, 1 + P] or [B, 0].
-    Offers for the next step are found in any case."""
-    t = opened(table)
-    for b in range(lo, hi):
-        look_ahead(t, b, hi)
-        env = environment(t, b, c)
-        move(env, mode, actions[b], levels)
+def by_offers(
+    table: Indices,
+    first: int,
+    stop: int,
+    slot: int,
+    mode: int,
+    actions: Indices,
+    levels: Floats,
+    observations: Floats,
+    offsets: Indices,
+    masks: Bits,
+) -> None:
+    """Step environments first to stop - 1 by offers (0 does nothing) or by the autoscaler, and find their next offers.
+
+    Arguments are those of `by_operations`, but mode is PROPOSALS or AUTOSCALED, and masks are int8 [B, 1 + P].
+    """
+    address = opened(table)
+    for place in range(first, stop):
+        prefetch_next(address, place, stop)
+        env = environment(address, place, slot)
+        act(env, mode, actions[place], levels)
         propose(env)
-        if mask.shape[1] > 0:
-            mask[b, 0] = 1
+        if masks.shape[1] > 0:
+            masks[place, 0] = 1
             for i in range(env.output.offer.shape[0]):
-                mask[b, 1 + i] = env.output.offer[i] != 0
-        if obs.shape[1] > 0:
-            observe(env, obs, offsets)
+                masks[place, 1 + i] = env.output.offer[i] != 0
+        if observations.shape[1] > 0:
+            observe(env, observations, offsets)
 
 
 ENTRIES = {OPERATIONS: by_operations, PROPOSALS: by_offers, AUTOSCALED: by_offers}
-"""two, so that who asks for no offers need not compile them"""
+"""the entry that steps by each mode"""
+
+
+def prepare(mode: int, *others: Any) -> None:
+    """Compile what a user of this mode meets, in one go, where anything of it is neither loaded nor cached.
+
+    Who acts by offers meets both entries, since `simulate` looks ahead without offers; together they cost little more
+    than one, because kernels are typed once. Who acts by operations waits a third less without `by_offers`, which is
+    prepared when something asks for offers. `others` are entries that the caller compiles by calling them next.
+    """
+    entries = (by_operations,) if mode == OPERATIONS else (by_offers, by_operations)
+    for cold in announce(*entries, *others):
+        if cold in entries:
+            cold.compile(ARGUMENTS)

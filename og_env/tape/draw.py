@@ -6,7 +6,7 @@ independent ones, has the same demand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from og_env.kernel.arrays import Tape
 from og_env.kernel.compile import entry
 from og_env.kernel.random_streams import stream, uniform
+from og_env.kernel.views import allocate
 from og_env.scenario.checks import KINDS
 from og_env.scenario.demand_trace import load_trace_csv, step_factors
 from og_env.scenario.specs import IncidentSpec, OutageSpec
@@ -221,3 +222,11 @@ def draw(tape: Tape, b: int, seed: int, world: TapeWorld, scripted: Scripted = N
         strikes = (*strikes_of((*own, *scripted.outages), compiled), *strikes)
         scripts = write_script(strikes, compiled)
     draw_row(tape, b, np.uint64(seed), drawing, scripts)
+
+
+def drawn_tapes(world: TapeWorld, seeds: Iterable[int]) -> Iterator[Tape]:
+    """Draw one tape [B = 1] for each seed. Their memory is one and the same: a tape holds until the next is drawn."""
+    tape: Tape = allocate(Tape, world.compiled.sizes | {"B": 1})
+    for seed in seeds:
+        draw(tape, 0, seed, world)
+        yield tape

@@ -43,7 +43,7 @@ def place(simulator: Simulator, state: LiveState, b: int = 0, where: str = "stat
 
 def _look(simulator: Simulator, b: int) -> None:
     """Offers, mask and observation of environment b as it stands."""
-    simulator._advance(b, b + 1, 0, np.full(simulator.batch, compiled_step.LOOK, np.int64), simulator.no_levels)
+    simulator.advance_slice(b, b + 1, 0, np.full(simulator.batch, compiled_step.LOOK, np.int64), simulator.no_levels)
 
 
 def _idle(simulator: Simulator, b: int) -> None:
