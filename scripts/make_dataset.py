@@ -24,7 +24,7 @@ from og_agents.export import dataset, minari_file
 from og_agents.load_policies import load_policies
 from og_env import TASKS, task_of
 from og_env.scenario import loading
-from og_env.simulator.simulator import SPLITS
+from og_env.simulator import SPLITS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,8 +4,8 @@ python -m og_agents.decide --policy runs/ppo --state fleet.json
 python -m og_agents.decide --policy greedy --state fleet.json another.json --json
 python -m og_agents.decide --example global-24 > fleet.json
 
-The state is the JSON of `og_env.simulator.live_state`, whose documentation names every field. In Python, with a policy that is loaded
-once:
+The state is the JSON of `og_env.simulator.live_state`, whose documentation names every field. In Python, with a policy
+that is loaded once:
 
     adviser = Adviser(checkpoint.load("runs/ppo"), "global-24", "placement")
     decision = adviser.decide(og_env.simulator.live_state.LiveState.read(Path("fleet.json")))
@@ -29,15 +29,20 @@ from og_agents import heuristics, load_policies
 from og_agents.evaluation import playing
 from og_agents.policy import Policy, attach
 from og_env import IDS, TASKS
-from og_env.dynamics import operations
 from og_env.errors import Parser, guarded, nearest_valid
-from og_env.kernel.arrays import KNOBS, TERMS
 from og_env.scenario import loading
-from og_env.simulator import compiled_step
-from og_env.simulator.environment_copies import Copies, idle, outlook
+from og_env.simulator import (
+    AUTOSCALED,
+    KNOBS,
+    OPERATIONS,
+    TERMS,
+    Copies,
+    describe_operation,
+    idle,
+    outlook,
+    split_actions,
+)
 from og_env.simulator.live_state import LiveState, describe, place
-from og_env.simulator.simulator import source_of
-from og_env.simulator.spaces import split_actions
 
 AHEAD = 24
 """steps over which a decision is compared with doing nothing"""
@@ -92,7 +97,7 @@ class Adviser:
         self.env.reset(seed=0)
         attach(policy, self.env)
         self.simulator = self.env.simulator
-        self.copies = Copies(source_of(self.simulator), 1, 2, AHEAD)
+        self.copies = Copies(self.simulator, 1, 2, AHEAD)
         resolved = self.simulator.world_of(0).resolved
         self._start, self._memory = np.ones(1, np.bool_), None
         self._sites = [site.name for site in resolved.sites]
@@ -119,11 +124,11 @@ class Adviser:
         offers, gains = simulator.output.offer[0], simulator.output.offer_gain[0]
         copies.load(np.zeros(1, np.int64))
         follow = idle
-        if simulator.mode == compiled_step.OPERATIONS:
+        if simulator.mode == OPERATIONS:
             operation, first = chosen, copies.try_operations(np.array([chosen, 0]))
             taken = -1
         else:
-            if simulator.mode == compiled_step.AUTOSCALED:
+            if simulator.mode == AUTOSCALED:
                 follow = copies.greedy
                 chosen = int(copies.greedy(copies.output.offer, copies.output.offer_gain)[0])
             taken, first = chosen - 1, np.array([chosen, chosen if follow is not idle else 0])
@@ -142,11 +147,11 @@ class Adviser:
             by_term=dict(zip(TERMS, weighted.tolist(), strict=True)),
             ahead_h=max(steps, 1) * simulator.spec.episode.step_s / 3600,
             others=tuple((self.words(int(offers[i])), float(gains[i, 0])) for i in ranked[:OTHERS]),
-            autoscaled=simulator.mode == compiled_step.AUTOSCALED,
+            autoscaled=simulator.mode == AUTOSCALED,
         )
 
     def words(self, operation: int) -> str:
-        return operations.describe(operation, self._sites, self._models)
+        return describe_operation(operation, self._sites, self._models)
 
     def close(self) -> None:
         self.env.close()

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.errors import nearest_valid
-from og_env.kernel.arrays import KNOBS
-from og_env.observation.fields import column
+from og_env.fields import column
+from og_env.simulator import KNOBS
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]

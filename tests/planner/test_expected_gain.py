@@ -24,8 +24,7 @@ from og_env.planner.expected_gain import (
     trial,
     verified_of,
 )
-from og_env.simulator import compiled_step
-from og_env.simulator.simulator import Settings, Simulator
+from og_env.simulator import Settings, Simulator, compiled_step
 from tests.cases.random_worlds import arrays_for_kernel, random_episodes, random_operations
 
 PLANNER = (1, 6, 0.5, 0.002, 4, 1.0)
@@ -206,5 +205,5 @@ def test_trials_leave_no_trace(scenario: str) -> None:
     first = simulator.output.offer_gain.copy()
     look = np.full(6, compiled_step.LOOK, np.int64)
     for b in reversed(range(6)):
-        simulator._advance(b, b + 1, 0, look, simulator.no_levels)
+        simulator.advance_slice(b, b + 1, 0, look, simulator.no_levels)
     np.testing.assert_array_equal(simulator.output.offer_gain, first)

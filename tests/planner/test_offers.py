@@ -11,7 +11,7 @@ from og_env.kernel.compile import njit
 from og_env.kernel.views import opened
 from og_env.planner.expected_gain import SHORTLIST
 from og_env.planner.offers import price_role, propose
-from og_env.simulator.simulator import Settings, Simulator
+from og_env.simulator import Settings, Simulator
 
 BATCH, SAMPLES, APART = 25, 20, 14
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_env.kernel.arrays import METRICS
+from og_env.simulator import METRICS
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Episodes(NamedTuple):
     returns: Floats
     """[E] sum of rewards"""
     terms: Floats
-    """[E, 6] mean of each reward term over the steps, unweighted, in the order of layout.TERMS"""
+    """[E, 6] mean of each reward term over the steps, unweighted, in the order of TERMS"""
     metrics: Floats
     """[E, Q] mean of each metric over the steps, in the order of layout.METRICS"""
     traces: dict[str, npt.NDArray[np.float32]]

@@ -11,7 +11,7 @@ import numpy as np
 from og_agents.evaluation.comparison import ranked
 from og_agents.evaluation.episodes import Episodes
 from og_agents.evaluation.hypervolume import non_dominated
-from og_env.kernel.arrays import TERMS
+from og_env.simulator import TERMS
 
 Json = dict[str, Any]
 

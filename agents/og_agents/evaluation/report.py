@@ -11,8 +11,8 @@ from og_agents.evaluation import figures
 from og_agents.evaluation.comparison import TABLE_HEADER, ranked, table_rows, verdict_line
 from og_agents.evaluation.episodes import Episodes
 from og_agents.evaluation.statistics import RESAMPLES
-from og_env.kernel.arrays import METRICS
 from og_env.scenario.specs import RewardWeights
+from og_env.simulator import METRICS
 
 Json = dict[str, Any]
 

@@ -28,7 +28,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from og_agents.learning.prior import PlannerPrior
-from og_env.observation.fields import TABLES, column
+from og_env.fields import TABLES, column
 
 BETA = 40.0
 MIDDLE_LEVEL = 2.0

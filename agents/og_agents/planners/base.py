@@ -10,24 +10,29 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.planners.value import TINY, Offers, tuned_value
-from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, VERBS
-from og_env.dynamics.verification import quorum_of
-from og_env.kernel.arrays import (
+from og_env.simulator import (
     ABSENT,
     DOWN,
     FETCHING,
     KNOBS,
+    LAUNCH,
     LOADING,
+    REMOVALS,
+    RETIRE,
+    STAGE,
     STAGING,
     STORE,
+    VERBS,
     VERIFIER,
     WARM,
+    Choice,
+    Copies,
+    Indices,
     State,
     Tape,
     World,
+    quorum_of,
 )
-from og_env.planner.offers import REMOVALS
-from og_env.simulator.environment_copies import Choice, Copies, Indices
 
 Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.integer]]
 """from flat observations [B, W] and masks [B, A] to actions [B]"""
@@ -122,7 +127,7 @@ class TunedGreedy:
         """Live verifiers beyond the quorum over registered ones [B]."""
         running = self.state.role_ms[:, VERIFIER] == 0
         registered, live = running.sum(axis=1), (running & ((self.state.status & DOWN) == 0)).sum(axis=1)
-        return np.clip((live - quorum_of.py_func(registered)) / np.maximum(registered, 1), -1, 1)
+        return np.clip((live - quorum_of(registered)) / np.maximum(registered, 1), -1, 1)
 
     def _parts(self, offer: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """What offers [B, P] do (LAUNCH, RETIRE, STAGE, then ADD_VERIFIER and the other changes of roles; -1 nothing) and

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_env.dynamics.operations import LAUNCH, RETIRE
-from og_env.kernel.arrays import FETCHING, World
+from og_env.simulator import FETCHING, LAUNCH, RETIRE, World
 
 Bools = npt.NDArray[np.bool_]
 ROLES = 3
