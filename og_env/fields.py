@@ -1,7 +1,7 @@
 """The observation's fields under a public name: `column("proposals", "gain")` is the column where a policy finds one.
 
 `TABLES` has the fields of every table of an observation, in the order of its columns, each a `Field` with its meaning;
-`ROWS` says what the rows of each table are.
+`ROWS` has the letter of how many rows each table has.
 """
 
 from __future__ import annotations

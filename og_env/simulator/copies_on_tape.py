@@ -43,16 +43,21 @@ class CopiesOnTape:
             moment[rows] += copies.passed
         self._memo.known[rows] = 0
         self._memo.dying[rows] = 0
+        self._stay_within(rows)
 
     def step(self, rows: slice, chosen: npt.NDArray[np.int64], thread: int = 0) -> npt.NDArray[np.float32]:
         """Rewards [R] of one step of the copies `rows` that takes their offers `chosen` [R]; finds the next offers.
 
-        A copy at the end of its tape does the last step again, whose reward means nothing.
+        A copy at the end of its tape does the last step again and again, whose reward means nothing then.
         """
-        state, last = self.state, self.simulator.tape.attack.shape[1] - 1
-        state.step[rows] = np.minimum(state.step[rows], last - 1)
         actions = np.zeros(self.simulator.batch, np.int64)
         actions[rows] = chosen
         table = self._tables[thread]
         by_offers(table, rows.start, rows.stop, 0, PROPOSALS, actions, NO_LEVELS, NO_LEVELS, OFFSETS, NO_MASK)
+        self._stay_within(rows)
         return self.output.reward[rows]
+
+    def _stay_within(self, rows: slice | npt.NDArray[np.integer]) -> None:
+        """Let no copy stand beyond the last step but one of its tape."""
+        last = self.simulator.tape.attack.shape[1] - 1
+        self.state.step[rows] = np.minimum(self.state.step[rows], last - 1)

@@ -79,7 +79,7 @@ def split_actions(
 def limits_of(space: Space) -> npt.NDArray[np.int64]:
     """Number of choices in each part of an action, int64 [] for a Discrete space and [parts] for a MultiDiscrete one."""
     if isinstance(space, gym.spaces.Discrete):
-        return np.asarray(cast("gym.spaces.Discrete[Any]", space).n)
+        return np.asarray(space.n)
     return np.asarray(cast(gym.spaces.MultiDiscrete, space).nvec)
 
 
