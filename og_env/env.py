@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
+import numpy.typing as npt
 
 from og_env.dynamics import operations
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.observation.buffers import Buffer
-from og_env.simulator.batch import Follow, Interface, Settings, Simulator, Split, Task, simulate
-from og_env.simulator.copies import Outlook
+from og_env.simulator.candidate_outlooks import Follow, Outlook, simulate
 from og_env.simulator.hidden_truth import truth_of
 from og_env.simulator.reset_options import incident_facts, scripted_of
-from og_env.simulator.spaces import action_space, full_mask, observation_space, reward_space, split_actions
+from og_env.simulator.settings import Arguments, Task, settings_of
+from og_env.simulator.simulator import Simulator
+from og_env.simulator.spaces import (
+    action_space,
+    full_mask,
+    limits_of,
+    observation_space,
+    reward_space,
+    split_actions,
+)
 
 INFO_NAMES = (*METRICS, *(f"term_{name}" for name in TERMS))
+"""metrics and unweighted reward terms, which every info has"""
 INTEGERS = (int, np.integer)
 
 
@@ -35,13 +45,13 @@ class NetworkEnv(gym.Env[Any, Any]):
     `info["action_mask"]`; an impossible one is a counted no-op.
 
     ## Observation Space
-    `Dict` of float32 tables in [-1, 1]: globals, models, proposals, sites, regions, domains (`og_env.observation.fields`), or one
-    `Box` with `flatten=True`.
+    `Dict` of float32 tables in [-1, 1]: globals, models, proposals, sites, regions, domains (`og_env.fields`),
+    or one `Box` with `flatten=True`.
 
     ## Rewards
     Minus the weighted sum of latency, cost, unserved, unverified, exposure and churn; in every term 1 is as bad as
     serving nothing. Terms and raw metrics are in `info`. With `reward="vector"` minus every term, float32 [6] in the
-    order of `layout.TERMS`: `reward_space` declares it, and `reward_weights` times it is the scalar reward.
+    order of `og_env.simulator.TERMS`: `reward_space` declares it, and `reward_weights` times it is the scalar reward.
 
     ## Starting State
     The scenario's starting fleet, at an hour of the day that the episode draws.
@@ -50,9 +60,9 @@ class NetworkEnv(gym.Env[Any, Any]):
     Truncated after the scenario's number of steps; never terminated.
 
     ## Arguments
-    `scenario`: name, path, tables or ScenarioSpec. `interface`, `flatten`, `proposals` (P), `knobs`: as above.
-    `split`: "train", "validation" or "test"; splits share no episode. `risk_weight`: weight of the shared-failure part
-    in the offers' gains. `reward`: "scalar" or "vector". `render_mode`: None, "rgb_array" or "ansi".
+    `scenario`: name, path, tables or ScenarioSpec. `render_mode`: None, "rgb_array" or "ansi". The others are the fields
+    of `og_env.simulator.Settings`, which has their defaults: `interface`, `flatten`, `proposals` (P), `knobs`, `split`
+    ("train", "validation" or "test"), `risk_weight` and `reward`.
 
     ## Version History
     v0: first version. Before its first release: waits after Erlang's C, fetches in kB/s, rates that planners see as
@@ -66,39 +76,37 @@ class NetworkEnv(gym.Env[Any, Any]):
         task: Task = "placement",
         scenario: Any = "global-24",
         *,
-        interface: Interface = "proposals",
-        flatten: bool = False,
-        proposals: int = 10,
-        knobs: str = "box",
-        split: Split = "train",
-        risk_weight: float = 1.0,
-        reward: str = "scalar",
         render_mode: str | None = None,
+        **arguments: Unpack[Arguments],
     ) -> None:
+        """Make the environment; ValueError in one line for a wrong argument, TypeError for an unknown one."""
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode is {render_mode!r}; valid are {', '.join(self.metadata['render_modes'])}")
-        settings = Settings(task, interface, flatten, proposals, split, risk_weight)
-        rewards = reward_space(reward)
+        settings = settings_of("NetworkEnv", task, arguments)
         self.simulator = Simulator(scenario, 1, settings, single=True)
         self.task, self.render_mode = task, render_mode
         self.observation_space = observation_space(self.simulator)
-        self.action_space = action_space(settings, knobs, self.simulator.sizes)
+        self.action_space = action_space(self.simulator)
         self.reward_weights = self.simulator.compiled[0].arrays.weights[0].copy()
-        self._vector = rewards is not None
-        if rewards is not None:
-            self.reward_space, self.reward_dim = rewards, rewards.shape[0]
+        self._vector = settings.reward == "vector"
+        if self._vector:
+            self.reward_space = reward_space()
+            self.reward_dim = self.reward_space.shape[0]
         self._rows = np.zeros(1, np.int64)
         self._chosen = np.zeros(1, np.int64)
-        self._choices = int(self.action_space.n) if isinstance(self.action_space, gym.spaces.Discrete) else 0
+        self._choices = int(limits_of(self.action_space)) if isinstance(self.action_space, gym.spaces.Discrete) else 0
         output = self.simulator.output
         self._metrics, self._terms = output.metrics[0], output.terms[0]
         self._reward, self._truncated = output.reward, output.truncated
-        self._flatten, self._hides = flatten, bool(self.simulator.spec.failures.hidden)
+        self._flatten, self._hides = settings.flatten, bool(self.simulator.spec.failures.hidden)
         self._started = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode. options: {"incident": ID, "outages": [{"domain", "start_h", "duration_h", "effect"}, ...],
-        "background": bool, "start_hour_utc": float}, see `options`. `info["incident"]` says what an incident hits."""
+        """Begin an episode; `info["incident"]` says what a replayed incident hits.
+
+        options: {"incident": ID, "outages": [{"domain", "start_h", "duration_h", "effect"}, ...], "background": bool,
+        "start_hour_utc": float}, see `og_env.simulator.reset_options.scripted_of`. ValueError for what is wrong in them.
+        """
         super().reset(seed=seed)
         scripted = scripted_of(options, self.simulator)
         self.simulator.load_episode(0, self.simulator.tape_seed(self.np_random), scripted)
@@ -109,7 +117,10 @@ class NetworkEnv(gym.Env[Any, Any]):
         return self._observation(buffer), self._info(buffer) | ({"incident": facts[0]} if facts else {})
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """One step; ValueError for an action outside the space, or before reset."""
+        """Observation, reward, False, truncated and info of one step.
+
+        Raises ValueError for an action outside the space, and before reset.
+        """
         if not self._started:
             raise ValueError("step before reset: call reset() first, and again after an episode has ended")
         simulator, levels = self.simulator, None
@@ -136,15 +147,21 @@ class NetworkEnv(gym.Env[Any, Any]):
             info["truth"] = truth_of(self.simulator, 0)
         return info
 
-    def action_masks(self) -> np.ndarray:
-        """bool [1 + P], [V] or, for Joint, with the levels appended: what is possible now."""
+    def action_masks(self) -> npt.NDArray[np.bool_]:
+        """Flags bool [1 + P] or [V] of the actions that are possible now; for Joint, [1 + P + 25] with the knobs' levels.
+
+        Raises ValueError for Routing.
+        """
         if not self.simulator.mask.shape[1]:
             raise ValueError("routing has no mask: every knob is always possible")
         return full_mask(self.simulator.mask[0].astype(bool), self.task)
 
     def simulate(self, actions: Any, horizon: int = 12, follow: Follow = "nothing") -> Outlook:
-        """What each of a batch of actions [A, ...] would do over the next steps, under the nominal forecast; after it
-        nothing is done, or the best offer is taken in every step (`follow` "greedy")."""
+        """The outlook of each of a batch of actions [A, ...] over the next `horizon` steps, under the nominal forecast.
+
+        After the action nothing is done, or the best offer is taken in every step (`follow` "greedy"). The episode is
+        not touched. ValueError for an action outside the space, a horizon below 1, another `follow`, or before reset.
+        """
         if not self._started:
             raise ValueError("simulate before reset: call reset() first")
         batch = np.asarray(actions)
@@ -152,7 +169,7 @@ class NetworkEnv(gym.Env[Any, Any]):
         return simulate(self.simulator, 0, chosen, levels, horizon, follow)
 
     def describe(self, operation: int) -> str:
-        """An operation in words; offers stand in `simulator.output.offer`."""
+        """The words of an operation; the operations of the offers now are `simulator.output.offer[0]`, int32 [P]."""
         resolved = self.simulator.world_of(0).resolved
         return operations.describe(
             operation, [site.name for site in resolved.sites], [model.name for model in resolved.models]
@@ -169,4 +186,5 @@ class NetworkEnv(gym.Env[Any, Any]):
         return render.table(view) if self.render_mode == "ansi" else render.frame(view)
 
     def close(self) -> None:
+        """Release what the environment holds."""
         self.simulator.close()

@@ -1,4 +1,8 @@
-"""Public name of the observation's fields: `from og_env.fields import column` says where a policy finds one."""
+"""The observation's fields under a public name: `column("proposals", "gain")` is the column where a policy finds one.
+
+`TABLES` has the fields of every table of an observation, in the order of its columns, each a `Field` with its meaning;
+`ROWS` has the letter of how many rows each table has.
+"""
 
 from __future__ import annotations
 

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
+import numpy.typing as npt
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from og_env.env import INFO_NAMES
 from og_env.kernel.arrays import METRICS
-from og_env.simulator.batch import Interface, Settings, Simulator, Split, Task
 from og_env.simulator.hidden_truth import truth_of
 from og_env.simulator.reset_options import incident_facts, scripted_of
+from og_env.simulator.settings import Arguments, Task, settings_of
+from og_env.simulator.simulator import Simulator
 from og_env.simulator.spaces import action_space, full_mask, observation_space, reward_space, split_actions
 from og_env.tape.draw import NOTHING, Scripted
+
+Seeds = int | list[int | None] | None
 
 
 class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
     """n environments with the arguments of `NetworkEnv`; the same numbers as n single ones, bit for bit.
 
     An environment whose episode ends begins the next one in the same step: `final_obs` and `final_info` hold what the
-    ended one would have returned. `threads`: None takes up to two. With `reward="vector"` rewards are float32 [n, 6], and
-    `reward_space` is that of one environment."""
+    ended one would have returned. `threads`: None takes up to two. With `reward="vector"` rewards are float32 [n, 6],
+    and `reward_space` is that of one environment.
+    """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
 
@@ -34,16 +39,11 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         task: Task = "placement",
         scenario: Any = "global-24",
         *,
-        interface: Interface = "proposals",
-        flatten: bool = False,
-        proposals: int = 10,
-        knobs: str = "box",
-        split: Split = "train",
-        risk_weight: float = 1.0,
-        reward: str = "scalar",
         threads: int | None = None,
         render_mode: str | None = None,
+        **arguments: Unpack[Arguments],
     ) -> None:
+        """Make n environments; ValueError in one line for a wrong argument, TypeError for an unknown one."""
         if num_envs < 1:
             raise ValueError(f"num_envs is {num_envs}; it must be 1 or more")
         if render_mode is not None:
@@ -51,28 +51,28 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         threads = min(2, os.cpu_count() or 1) if threads is None else threads
         if threads < 1:
             raise ValueError(f"threads is {threads}; it must be 1 or more")
-        settings = Settings(task, interface, flatten, proposals, split, risk_weight)
-        rewards = reward_space(reward)
+        settings = settings_of("NetworkVectorEnv", task, arguments)
         self.simulator = Simulator(scenario, num_envs, settings, min(threads, num_envs))
         self.task, self.num_envs, self.render_mode = task, num_envs, render_mode
         self.single_observation_space = observation_space(self.simulator)
-        self.single_action_space = action_space(settings, knobs, self.simulator.sizes)
+        self.single_action_space = action_space(self.simulator)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.reward_weights = self.simulator.compiled[0].arrays.weights[0].copy()
-        self._vector = rewards is not None
-        if rewards is not None:
-            self.reward_space = rewards
+        self._vector = settings.reward == "vector"
+        if self._vector:
+            self.reward_space = reward_space()
         self._generators: list[np.random.Generator] = []
         self._all = np.ones(num_envs, np.bool_)
         self._nobody = np.zeros(num_envs, np.bool_)
 
-    def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode everywhere, or where `options["reset_mask"]` (bool [n]) says; environment i of an integer
-        seed gets seed + i. The other options are those of `NetworkEnv.reset`, for all environments that begin; they
-        hold for these episodes, not for those that follow by themselves."""
+    def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode everywhere, or where `options["reset_mask"]` (bool [n]) says.
+
+        Environment i of an integer seed gets seed + i. The other options are those of `NetworkEnv.reset`, for all
+        environments that begin; they hold for these episodes, not for those that follow by themselves. ValueError for
+        wrong options, another number of seeds, and a partial mask before the first reset.
+        """
         options = dict(options or {})
         chosen = np.asarray(options.pop("reset_mask", self._all), np.bool_)
         if chosen.shape != (self.num_envs,) or not chosen.any():
@@ -93,7 +93,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
             infos |= {"incident": self._objects(rows, facts), "_incident": chosen}
         return self._observations(), infos
 
-    def _seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
+    def _seeds(self, seed: Seeds) -> list[int | None]:
         if isinstance(seed, int | np.integer):
             return [int(seed) + i for i in range(self.num_envs)]
         seeds: list[int | None] = [None] * self.num_envs if seed is None else list(seed)
@@ -101,21 +101,26 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
         return seeds
 
-    def _begin(self, rows: np.ndarray, scripted: Scripted = NOTHING) -> list[dict[str, Any]]:
+    def _begin(self, rows: npt.NDArray[np.int64], scripted: Scripted = NOTHING) -> list[dict[str, Any]]:
         seeds = [self.simulator.tape_seed(self._generators[i]) for i in rows]
         self.simulator.load_episodes(rows, seeds, scripted)
         facts = incident_facts(scripted, self.simulator, rows)
         self.simulator.start(rows)
         return facts
 
-    def _objects(self, rows: np.ndarray, values: list[Any]) -> np.ndarray:
-        """Values of some rows as an object array [n], None elsewhere."""
+    def _objects(self, rows: npt.NDArray[Any], values: list[Any]) -> npt.NDArray[np.object_]:
+        """Values of rows, given by their numbers or flags, as an object array [n] with None elsewhere."""
         result = np.full(self.num_envs, None, object)
         result[rows] = values
         return result
 
-    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One step everywhere; ValueError for an action outside the space, or before reset."""
+    def step(
+        self, actions: Any
+    ) -> tuple[Any, npt.NDArray[Any], npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]]:
+        """Observations, rewards [n] (or [n, 6]), terminated and truncated bool [n] and infos of one step everywhere.
+
+        Raises ValueError for an action outside the space, and before reset.
+        """
         if not self._generators:
             raise ValueError("step before reset: call reset() first")
         chosen, levels = split_actions(actions, self.task, self.single_action_space, self.num_envs)
@@ -137,8 +142,8 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         buffer = self.simulator.buffers.current
         return buffer.flat if self.simulator.settings.flatten else dict(buffer.tables)
 
-    def _infos(self, rows: np.ndarray) -> dict[str, Any]:
-        """Every metric and term as an array [n], with the mask of rows that it holds for."""
+    def _infos(self, rows: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        """Every metric and term as an array [n], with the flags [n] of the environments that it holds for."""
         output = self.simulator.output
         infos: dict[str, Any] = {}
         for names, table in ((INFO_NAMES[: len(METRICS)], output.metrics), (INFO_NAMES[len(METRICS) :], output.terms)):
@@ -154,12 +159,16 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
             infos["_truth"] = rows
         return infos
 
-    def action_masks(self) -> np.ndarray:
-        """bool [n, 1 + P], [n, V] or, for Joint, with the levels appended: what is possible now."""
+    def action_masks(self) -> npt.NDArray[np.bool_]:
+        """Flags bool [n, 1 + P] or [n, V] of the actions that are possible now; for Joint, with the knobs' levels.
+
+        Raises ValueError for Routing.
+        """
         if not self.simulator.mask.shape[1]:
             raise ValueError("routing has no mask: every knob is always possible")
         return full_mask(self.simulator.mask.astype(bool), self.task)
 
     def close_extras(self, **kwargs: Any) -> None:
+        """Stop the simulator's threads."""
         if hasattr(self, "simulator"):  # Gymnasium 1.2 also closes what a wrong argument left half made
             self.simulator.close()

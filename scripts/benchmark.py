@@ -33,7 +33,7 @@ from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator.batch import SPLITS
+from og_env.simulator import SPLITS
 
 TWIN_POLICY = "greedy_blind"
 Json = dict[str, Any]

@@ -25,7 +25,7 @@ from og_agents.export import minari_dataset, recorded_episodes
 from og_agents.load_policies import load_policies
 from og_env import task_of
 from og_env.scenario import loading
-from og_env.simulator.batch import SPLITS
+from og_env.simulator import SPLITS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

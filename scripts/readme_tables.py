@@ -31,10 +31,10 @@ from og_agents.pretrained.learning_gains import RECORD, filled, read, rows_of
 from og_env import IDS
 from og_env.env import NetworkEnv
 from og_env.errors import Parser, guarded
-from og_env.observation.fields import ROWS, TABLES
+from og_env.fields import ROWS, TABLES
 from og_env.render.glossary import INFO_MEANINGS, KNOB_MEANINGS, METRIC_MEANINGS, OPERATION_MEANINGS, TERM_MEANINGS
 from og_env.scenario import loading
-from og_env.simulator.compiled_calls import KNOB_RANGE
+from og_env.simulator import KNOB_RANGE
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

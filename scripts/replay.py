@@ -38,7 +38,7 @@ from og_agents.replay.page import Camera
 from og_env import TASKS, task_of
 from og_env.scenario import catalog, loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator.reset_options import incident_of
+from og_env.simulator import incident_of
 
 Json = dict[str, Any]
 OUTAGE = re.compile(r"(.+)@(\d+\.?\d*)\+(\d+\.?\d*)(?:=(\w+))?")

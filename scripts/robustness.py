@@ -27,7 +27,7 @@ from og_env import task_of
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
-from og_env.simulator.reset_options import incident_of
+from og_env.simulator import incident_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

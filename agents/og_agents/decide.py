@@ -29,15 +29,21 @@ from og_agents import heuristics, load_policies
 from og_agents.evaluation import playing
 from og_agents.policy import Policy, attach
 from og_env import IDS, TASKS
-from og_env.dynamics import operations
 from og_env.errors import Parser, guarded, nearest_valid
-from og_env.kernel.arrays import GAIN, KNOBS, TERMS
 from og_env.scenario import loading
-from og_env.simulator import compiled_calls
-from og_env.simulator.batch import source_of
-from og_env.simulator.copies import Copies, idle, outlook
+from og_env.simulator import (
+    AUTOSCALED,
+    GAIN,
+    KNOBS,
+    OPERATIONS,
+    TERMS,
+    Copies,
+    describe_operation,
+    idle,
+    outlook,
+    split_actions,
+)
 from og_env.simulator.live_state import LiveState, describe, place
-from og_env.simulator.spaces import split_actions
 
 AHEAD = 24
 """steps over which a decision is compared with doing nothing"""
@@ -94,7 +100,7 @@ class Adviser:
         self.env.reset(seed=0)
         attach(policy, self.env)
         self.simulator = self.env.simulator
-        self.copies = Copies(source_of(self.simulator), 1, 2, AHEAD)
+        self.copies = Copies(self.simulator, 1, 2, AHEAD)
         resolved = self.simulator.world_of(0).resolved
         self._start, self._memory = np.ones(1, np.bool_), None
         self._sites = [site.name for site in resolved.sites]
@@ -122,11 +128,11 @@ class Adviser:
         offers, gains, ready_s = output.offer[0], output.offer_gain[0], output.offer_ready_s[0]
         copies.load(np.zeros(1, np.int64))
         follow = idle
-        if simulator.mode == compiled_calls.OPERATIONS:
+        if simulator.mode == OPERATIONS:
             operation, first = chosen, copies.try_operations(np.array([chosen, 0]))
             taken = -1
         else:
-            if simulator.mode == compiled_calls.AUTOSCALED:
+            if simulator.mode == AUTOSCALED:
                 follow = copies.greedy
                 chosen = int(copies.greedy(copies.output.offer, copies.output.offer_gain)[0])
             taken, first = chosen - 1, np.array([chosen, chosen if follow is not idle else 0])
@@ -148,12 +154,12 @@ class Adviser:
             by_term=dict(zip(TERMS, weighted.tolist(), strict=True)),
             ahead_h=max(steps, 1) * simulator.spec.episode.step_s / 3600,
             others=tuple((self.words(int(offers[i])), float(gains[i, GAIN.total])) for i in ranked[:OTHERS]),
-            autoscaled=simulator.mode == compiled_calls.AUTOSCALED,
+            autoscaled=simulator.mode == AUTOSCALED,
         )
 
     def words(self, operation: int) -> str:
         """An operation in words."""
-        return operations.describe(operation, self._sites, self._models)
+        return describe_operation(operation, self._sites, self._models)
 
     def close(self) -> None:
         """Close the environment that decisions are compared in."""

@@ -20,8 +20,8 @@ from og_agents import tuned_constants
 from og_agents.policy import Asked, as_batch, as_predict
 from og_agents.tuned_constants import Constants
 from og_env.errors import nearest_valid
-from og_env.kernel.arrays import KNOBS
-from og_env.observation.fields import column
+from og_env.fields import column
+from og_env.simulator import KNOBS
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]

@@ -74,9 +74,11 @@ class SB3VecEnv(VecEnv):
         return observation
 
     def step_async(self, actions: np.ndarray) -> None:
+        """Remember the actions of the next `step_wait`."""
         self._actions = actions
 
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Observations, rewards float32 [n], dones bool [n] and infos of one step by the remembered actions."""
         observation, rewards, _, truncated, infos = self.env.step(self._actions)
         self._returns += rewards
         self._lengths += 1
@@ -133,6 +135,7 @@ class SB3VecEnv(VecEnv):
         return [None] * self.num_envs
 
     def close(self) -> None:
+        """Stop the environment's threads."""
         self.env.close()
 
 
@@ -145,8 +148,10 @@ def _row(infos: dict[str, Any], i: int) -> dict[str, Any]:
 
 
 def _merged(infos: dict[str, Any], truncated: np.ndarray) -> dict[str, Any]:
-    """What happened in the step: the final infos of ended episodes, the ordinary ones of the others. The mask is the
-    one that holds now."""
+    """Infos of the step that was taken: the final ones of ended episodes, the ordinary ones of the others.
+
+    The mask is the one that holds now.
+    """
     final = infos["final_info"]
     merged: dict[str, Any] = {name: np.where(truncated, final[name], infos[name]) for name in INFO_NAMES}
     if "action_mask" in infos:
@@ -157,8 +162,10 @@ def _merged(infos: dict[str, Any], truncated: np.ndarray) -> dict[str, Any]:
 def make_sb3(
     env: str, n_envs: int = 1, *, scenario: Any = "global-24", infos: Infos = "episode", **kwargs: Any
 ) -> SB3VecEnv:
-    """`make_sb3("og_env/Placement-v0", 64, scenario="global-24", flatten=True)`: an id or a task, and what the
-    environment takes besides; ValueError for an unknown id."""
+    """The batch of an environment id or a task: `make_sb3("og_env/Placement-v0", 64, scenario="global-24", flatten=True)`.
+
+    Other arguments are those of the environment. ValueError for an unknown id.
+    """
     if env not in TASKS and env not in IDS:
         raise ValueError(f"unknown environment {env!r}{nearest_valid(env, TASKS)}")
     task: Any = TASKS.get(env, env)

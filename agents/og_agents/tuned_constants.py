@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from og_env.scenario import loading
-from og_env.scenario.reading import fail, read_toml
+from og_env.scenario.error_messages import raise_at_key
+from og_env.scenario.toml_file import read_toml
 
 Constants = Mapping[str, float]
 
@@ -76,13 +77,13 @@ def of_planner(planner: str, path: Path | None = None) -> PlannerConstants:
     path = path or folder() / f"{planner}.toml"
     where, names = str(path), PLANNERS[planner]
     for stray in (file for file in path.parent.glob("*.toml") if file.stem not in ("heuristics", *PLANNERS)):
-        fail(str(stray), "", "unknown planner", stray.stem, ("heuristics", *PLANNERS))
+        raise_at_key(str(stray), "", "unknown planner", stray.stem, ("heuristics", *PLANNERS))
     searched = planner != "constant"
     tables = _table(read_toml(path), ("untuned", *(("search",) if searched else ()), "tuned"), where, ())
     bounds = _table(tables["search"], ("spread", "low", "high"), where, ("search",)) if searched else {}
     for scenario in tables["tuned"] if isinstance(tables["tuned"], dict) else ():
         if scenario not in loading.names():
-            fail(where, ("tuned", scenario), "unknown scenario", scenario, loading.names())
+            raise_at_key(where, ("tuned", scenario), "unknown scenario", scenario, loading.names())
     tuned = _table(tables["tuned"], tables["tuned"], where, ("tuned",))
     return PlannerConstants(
         untuned=_numbers(tables["untuned"], names, where, ("untuned",)),
@@ -103,13 +104,13 @@ def constants_of(scenario: str, planner: str) -> dict[str, float]:
 def _table(value: Any, keys: Iterable[str], where: str, path: tuple[str, ...]) -> dict[str, Any]:
     """The value, if it is a table with exactly these keys."""
     if not isinstance(value, dict):
-        fail(where, path, f"must be a table, not {value!r}")
+        raise_at_key(where, path, f"must be a table, not {value!r}")
     for key in value:
         if key not in keys:
-            fail(where, (*path, key), "unknown key", key, keys)
+            raise_at_key(where, (*path, key), "unknown key", key, keys)
     for key in keys:
         if key not in value:
-            fail(where, (*path, key), "is missing")
+            raise_at_key(where, (*path, key), "is missing")
     return value
 
 
@@ -119,5 +120,5 @@ def _numbers(value: Any, names: tuple[str, ...], where: str, path: tuple[str, ..
     for name in names:
         number = table[name]
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-            fail(where, (*path, name), f"must be a finite number, not {number!r}")
+            raise_at_key(where, (*path, name), f"must be a finite number, not {number!r}")
     return MappingProxyType({name: float(table[name]) for name in names})

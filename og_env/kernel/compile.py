@@ -147,10 +147,10 @@ def _load_backend(compiled: Any) -> None:
                 gc.enable()
 
 
-def announce(*entries: Any) -> None:
-    """Tell on standard error, once, that entries which are neither loaded nor cached will be compiled now."""
+def announce(*entries: Any) -> list[Any]:
+    """Entries that are neither loaded nor cached; tell on standard error, once, that they will be compiled now."""
     if _told.issuperset(entries):
-        return
+        return []
     if not _told:
         _load_backend(entries[0])
     cold = [entry for entry in entries if entry not in _told and not entry.signatures and not _is_cached(entry)]
@@ -159,6 +159,7 @@ def announce(*entries: Any) -> None:
         print(
             "og_env: compiling its kernels, once on this machine, takes about 15 to 60 s", file=sys.stderr, flush=True
         )
+    return cold
 
 
 def _is_cached(compiled: Any) -> bool:

@@ -1,1 +1,134 @@
-"""The simulator: batches of episodes in memory, and the calls that begin, step, copy and describe them."""
+"""The simulator: batches of episodes in memory, copies of them that run ahead, and the names that policies read.
+
+Policies, training and scripts import from here and from no module inside the engine. Shapes use the letters B
+environments, N sites, M models, U user regions, F fault domains, T tape rows, P offers, V operations and H steps ahead.
+
+Names of what arrays hold. `TERMS`, `METRICS` and `KNOBS` are the columns of `output.terms` [B, 6], `output.metrics`
+[B, Q] and `state.knobs` [B, 5]; `TERM.latency` is the position of a term. A phase, `ABSENT` to `WARM`, is what a model
+is at a site, `state.phase` [B, M, N]. `VERIFIER`, `STORE` and `GATEWAY` are rows of `state.role_ms` [B, 3, N], which is
+-1 where the role is absent and 0 where it runs. `DOWN`, `FROZEN`, `UNTRUSTED` and `SLOW` are bits of `state.status`
+[B, N]. `quorum_of` gives the votes that finality needs of so many registered verifiers. `KNOB_RANGE` is the factor
+that a knob at its highest level has.
+
+Operations. Number 0 does nothing; then `LAUNCH`, `RETIRE` and `STAGE` by model and site, as `VERBS` names them, then
+adding and removing a role by site. `describe_operation` puts one in words. Offers are operations, `output.offer` int32
+[B, P] with `output.offer_gain` float32 [B, P, 4], at the positions of `GAIN`, and `output.offer_ready_s` float32
+[B, P]; the last ones are kept for removals, and `additions_of` says how many of P come before them. `operations_of` gives the operations [B] of choices [B] among offers: 0 does nothing, i takes offer i - 1.
+
+Simulation. `Simulator` holds the arrays of a batch, `World`, `Tape` and `State` among them, and steps it; `Settings`
+are its arguments (`Task`, `Interface`, `SPLITS`, `FLAT_TABLES`), and `Simulator.mode` is `OPERATIONS`, `PROPOSALS` or
+`AUTOSCALED`. `split_actions` turns actions into operations or offers and knob levels; `choices_of` counts the choices
+in each part of an action space.
+
+Running ahead. `Copies` clones environments: `load` puts them in with the forecast or the true tape ahead,
+`add_drawn_outages` replaces the forecast by drawn futures, and `run` gives rewards [copies, H] of a first action and
+what a `Choice` such as `idle` does afterwards. `outlook` gives all that a run meets, an `Outlook`, and `simulate` that
+of candidate actions in one environment. `CopiesOnTape` keeps copies ahead of their environments and extends their
+paths step by step.
+
+Incidents. `incident_of` finds a recorded incident by its id, and `touches` says whether it hits a scenario;
+`UntouchedError` is raised where it does not. The JSON of a live fleet has a package of its own,
+`og_env.simulator.live_state`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from og_env.dynamics import verification
+from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, VERBS
+from og_env.dynamics.operations import describe as describe_operation
+from og_env.kernel.arrays import (
+    ABSENT,
+    DOWN,
+    FETCHING,
+    FROZEN,
+    GAIN,
+    GATEWAY,
+    KNOBS,
+    LOADING,
+    METRICS,
+    ON_DISK,
+    SLOW,
+    STAGING,
+    STORE,
+    TERM,
+    TERMS,
+    UNTRUSTED,
+    VERIFIER,
+    WARM,
+    State,
+    Tape,
+    World,
+)
+from og_env.planner import offer_list
+from og_env.simulator.candidate_outlooks import Follow, Outlook, outlook, simulate
+from og_env.simulator.compiled_step import AUTOSCALED, KNOB_RANGE, OPERATIONS, PROPOSALS
+from og_env.simulator.copies_on_tape import CopiesOnTape
+from og_env.simulator.environment_copies import Choice, Copies, Indices, idle, operations_of
+from og_env.simulator.reset_options import UntouchedError, incident_of, touches
+from og_env.simulator.settings import FLAT_TABLES, SPLITS, Arguments, Interface, Settings, Split, Task
+from og_env.simulator.simulator import Simulator
+from og_env.simulator.spaces import choices_of, split_actions
+
+additions_of: Callable[[int], int] = offer_list.additions_of.py_func
+quorum_of: Callable[[Any], Any] = verification.quorum_of.py_func
+
+__all__ = [
+    "ABSENT",
+    "AUTOSCALED",
+    "DOWN",
+    "FETCHING",
+    "FLAT_TABLES",
+    "FROZEN",
+    "GAIN",
+    "GATEWAY",
+    "KNOBS",
+    "KNOB_RANGE",
+    "LAUNCH",
+    "LOADING",
+    "METRICS",
+    "ON_DISK",
+    "OPERATIONS",
+    "PROPOSALS",
+    "RETIRE",
+    "SLOW",
+    "SPLITS",
+    "STAGE",
+    "STAGING",
+    "STORE",
+    "TERM",
+    "TERMS",
+    "UNTRUSTED",
+    "VERBS",
+    "VERIFIER",
+    "WARM",
+    "Arguments",
+    "Choice",
+    "Copies",
+    "CopiesOnTape",
+    "Follow",
+    "Indices",
+    "Interface",
+    "Outlook",
+    "Settings",
+    "Simulator",
+    "Split",
+    "State",
+    "Tape",
+    "Task",
+    "UntouchedError",
+    "World",
+    "additions_of",
+    "choices_of",
+    "describe_operation",
+    "idle",
+    "incident_of",
+    "operations_of",
+    "outlook",
+    "quorum_of",
+    "simulate",
+    "split_actions",
+    "touches",
+]

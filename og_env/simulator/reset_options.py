@@ -1,4 +1,4 @@
-"""What `reset(options=...)` understands."""
+"""The options of `reset(options=...)`: replayed incidents, scripted outages, background failures, hour of the day."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from og_env.scenario import catalog, loading
 from og_env.scenario.checks import check_outages
 from og_env.scenario.parsing import parse_part
 from og_env.scenario.specs import IncidentSpec, OutageSpec
-from og_env.simulator.batch import Simulator
+from og_env.simulator.simulator import Simulator
 from og_env.tape.draw import Scripted
 from og_env.tape.incidents import Replay, replay_of
 
@@ -23,11 +23,12 @@ KNOWN = ("incident", "outages", "background", "start_hour_utc")
 
 
 def scripted_of(options: dict[str, Any] | None, simulator: Simulator) -> Scripted:
-    """The options of a reset: {"incident": ID, "outages": [{"domain", "start_h", "duration_h", "effect"}, ...],
-    "background": bool, "start_hour_utc": float}; see `tape.Scripted`.
+    """The script of an episode, from the options of its reset; `og_env.tape.draw.Scripted` says what each of them does.
 
-    The background is off by default where an incident is replayed, so that the incident is what is measured, and on
-    otherwise. ValueError in one line for anything that is not understood, and for an incident that touches no site.
+    options: {"incident": ID, "outages": [{"domain", "start_h", "duration_h", "effect"}, ...], "background": bool,
+    "start_hour_utc": float}, all of which may be left out. The background is off by default where an incident is
+    replayed, so that the incident is what is measured, and on otherwise. ValueError in one line for anything that is not
+    understood, and for an incident that touches no site.
     """
     options = options or {}
     for key in options:
@@ -48,7 +49,7 @@ def scripted_of(options: dict[str, Any] | None, simulator: Simulator) -> Scripte
 
 
 def incident_of(name: Any, where: str = "options.incident") -> IncidentSpec:
-    """A recorded incident by its id; `where` is what messages call the place of the name."""
+    """A recorded incident by its id; ValueError for an unknown one, where `where` is what it calls the name's place."""
     known = catalog.incidents()
     if not isinstance(name, str) or name not in known:
         raise ValueError(f"{where}: unknown incident {name!r}{nearest_valid(str(name), known)}")
@@ -56,7 +57,7 @@ def incident_of(name: Any, where: str = "options.incident") -> IncidentSpec:
 
 
 def outages_of(given: Any, simulator: Simulator) -> tuple[OutageSpec, ...]:
-    """Scripted outages from a list of tables or specs."""
+    """Scripted outages from a list of tables or specs; ValueError in one line that names a wrong one."""
     if not isinstance(given, list | tuple):
         raise ValueError(f"options.outages: must be a list of outages, not {given!r}")
     path = ("options", "outages")
@@ -66,7 +67,7 @@ def outages_of(given: Any, simulator: Simulator) -> tuple[OutageSpec, ...]:
 
 
 def check_touched(replays: list[Replay], simulator: Simulator) -> None:
-    """UntouchedError where an incident would have hit no site of any of the fleets."""
+    """Raise UntouchedError where an incident would have hit no site of any of the fleets."""
     if any(replay.sites for replay in replays):
         return
     incident = replays[0].incident
@@ -81,10 +82,11 @@ def touches(incident: IncidentSpec, scenario: Any) -> bool:
 
 
 def incident_facts(scripted: Scripted, simulator: Simulator, rows: Iterable[int]) -> list[dict[str, Any]]:
-    """What became of the incident in each of these environments, whose episodes are drawn; empty without one.
+    """The replayed incident as it falls on each of these environments, whose episodes are drawn; empty without one.
 
-    id; sites: names of those hit; start_h, stop_h: hours since the episode began; cut_h: hours of it that come after
-    the episode's end. ValueError where it hits none of the fleets.
+    `id` is the incident's, `sites` the names of the sites that it hits, `start_h` and `stop_h` are in hours since the
+    episode began, and `cut_h` is how many of its hours come after the episode's end. UntouchedError where it hits none
+    of the fleets.
     """
     if scripted.incident is None:
         return []

@@ -1,54 +1,62 @@
-"""Action and observation spaces by task and interface, and actions checked at the door."""
+"""Action, observation and reward spaces by task and interface; masks, and actions checked at the door."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import gymnasium as gym
 import numpy as np
+import numpy.typing as npt
 
-from og_env.kernel.arrays import TERMS
-from og_env.simulator.batch import LEVELS, Settings, Simulator
+from og_env.kernel.arrays import KNOBS, TERMS
+from og_env.simulator.settings import LEVELS
+from og_env.simulator.simulator import Simulator
 
-REWARDS = ("scalar", "vector")
 UNBOUNDED = TERMS.index("cost")
 """the one term that may exceed 1: a fleet may cost more than its budget"""
 
+Space = gym.spaces.Space[Any]
+Flag = TypeVar("Flag", np.bool_, np.int8)
+"""an element of a mask"""
 
-def observation_space(simulator: Simulator) -> gym.Space[Any]:
-    """Dict of float32 boxes in [-1, 1], or one flat box."""
+
+def observation_space(simulator: Simulator) -> Space:
+    """Dict of float32 boxes [rows, columns] in [-1, 1] by table, or one flat box [O]."""
     if simulator.settings.flatten:
         return gym.spaces.Box(-1, 1, (simulator.slices.width,), np.float32)
     shapes = simulator.slices.shapes
     return gym.spaces.Dict({name: gym.spaces.Box(-1, 1, shape, np.float32) for name, shape in shapes.items()})
 
 
-def action_space(settings: Settings, knobs: str, sizes: dict[str, int]) -> gym.Space[Any]:
+def action_space(simulator: Simulator) -> Space:
     """Discrete choices for Placement, a box or levels of the router's knobs for Routing, both for Joint."""
-    if knobs not in ("box", "levels"):
-        raise ValueError(f"knobs is {knobs!r}; valid are box, levels")
-    choices = 1 + settings.proposals if settings.interface == "proposals" else sizes["V"]
+    settings = simulator.settings
+    choices = 1 + settings.proposals if settings.interface == "proposals" else simulator.sizes["V"]
     if settings.task == "placement":
         return gym.spaces.Discrete(choices)
+    levels = [LEVELS] * len(KNOBS)
     if settings.task == "joint":
-        return gym.spaces.MultiDiscrete([choices] + [LEVELS] * 5)
-    return gym.spaces.Box(-1, 1, (5,), np.float32) if knobs == "box" else gym.spaces.MultiDiscrete([LEVELS] * 5)
+        return gym.spaces.MultiDiscrete([choices, *levels])
+    if settings.knobs == "box":
+        return gym.spaces.Box(-1, 1, (len(KNOBS),), np.float32)
+    return gym.spaces.MultiDiscrete(levels)
 
 
-def reward_space(reward: str) -> gym.spaces.Box | None:
-    """Minus every term, float32 [6] in the order of TERMS, for "vector"; None for "scalar"; ValueError for others."""
-    if reward not in REWARDS:
-        raise ValueError(f"reward is {reward!r}; valid are {', '.join(REWARDS)}")
-    if reward == "scalar":
-        return None
+def reward_space() -> gym.spaces.Box:
+    """Minus every term, float32 [6] in the order of TERMS: the rewards of reward="vector"."""
     low = np.full(len(TERMS), -1.0, np.float32)
     low[UNBOUNDED] = -np.inf
     return gym.spaces.Box(low, np.zeros_like(low), dtype=np.float32)
 
 
-def split_actions(actions: Any, task: str, space: gym.Space[Any], batch: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Operations int64 [B] and knob levels float32 [B, 5] (None for the defaults) of a batch of actions."""
-    values = np.asarray(actions)
+def split_actions(
+    actions: Any, task: str, space: Space, batch: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32] | None]:
+    """Choices int64 [B] and knob levels float32 [B, 5] in [-1, 1] (None: as they are) of a batch of actions.
+
+    Raises ValueError in one line for actions of another shape or type, and for those outside the space.
+    """
+    values: npt.NDArray[Any] = np.asarray(actions)
     shape = (batch, *(space.shape or ()))
     if values.shape != shape or values.dtype.kind not in "iufb":
         raise ValueError(f"action is {values.dtype} {values.shape}, not {shape} of {space}")
@@ -59,25 +67,32 @@ def split_actions(actions: Any, task: str, space: gym.Space[Any], batch: int) ->
     if values.dtype.kind != "i" and values.dtype.kind != "u":
         raise ValueError(f"action is {values.dtype}, not integer: {space}")
     values = values.astype(np.int64)
-    limits = space.n if isinstance(space, gym.spaces.Discrete) else space.nvec  # type: ignore[attr-defined]
-    if np.any(values < 0) or np.any(values >= limits):
+    if np.any(values < 0) or np.any(values >= limits_of(space)):
         raise ValueError(f"action outside the space {space}: {values.tolist()}")
     if task == "placement":
         return values, None
     levels = values if task == "routing" else values[:, 1:]
-    operations = np.zeros(batch, np.int64) if task == "routing" else np.ascontiguousarray(values[:, 0])
-    return operations, (levels * 2 / (LEVELS - 1) - 1).astype(np.float32)
+    chosen = np.zeros(batch, np.int64) if task == "routing" else np.ascontiguousarray(values[:, 0])
+    return chosen, (levels * 2 / (LEVELS - 1) - 1).astype(np.float32)
 
 
-def choices_of(space: gym.Space[Any]) -> list[int]:
-    """Number of choices in each part of an action: what a mask has side by side; none in a box."""
+def limits_of(space: Space) -> npt.NDArray[np.int64]:
+    """Number of choices in each part of an action, int64 [] for a Discrete space and [parts] for a MultiDiscrete one."""
     if isinstance(space, gym.spaces.Discrete):
-        return [int(space.n)]
-    return [int(count) for count in space.nvec] if isinstance(space, gym.spaces.MultiDiscrete) else []
+        return np.asarray(space.n)
+    return np.asarray(cast(gym.spaces.MultiDiscrete, space).nvec)
 
 
-def full_mask(mask: np.ndarray, task: str) -> np.ndarray:
-    """The mask of the whole action [..., A]: knob levels are always possible."""
+def choices_of(space: Space) -> list[int]:
+    """Number of choices in each part of an action, whose masks stand side by side; empty for a box."""
+    if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+        return [int(count) for count in np.atleast_1d(limits_of(space))]
+    return []
+
+
+def full_mask(mask: npt.NDArray[Flag], task: str) -> npt.NDArray[Flag]:
+    """The mask of a whole action [..., A] from that of its choices: knob levels are always possible."""
     if task != "joint":
         return mask
-    return np.concatenate([mask, np.ones((*mask.shape[:-1], 5 * LEVELS), mask.dtype)], axis=-1)
+    levels = np.ones((*mask.shape[:-1], len(KNOBS) * LEVELS), mask.dtype)
+    return np.concatenate([mask, levels], axis=-1)

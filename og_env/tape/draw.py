@@ -6,6 +6,7 @@ independent ones, has the same demand.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from og_env.kernel.arrays import Tape
 from og_env.kernel.compile import entry
 from og_env.kernel.random_streams import stream, uniform
+from og_env.kernel.views import allocate
 from og_env.scenario.demand_trace import load_trace_csv, step_factors
 from og_env.scenario.fault_domains import KINDS
 from og_env.scenario.specs import IncidentSpec, OutageSpec
@@ -185,3 +187,11 @@ def draw(tape: Tape, place: int, seed: int, world: TapeWorld, scripted: Scripted
         outages = (*site_outages_of((*own, *scripted.outages), compiled), *replayed)
         scripts = write_script(outages, compiled)
     draw_row(tape, place, np.uint64(seed), drawing, scripts)
+
+
+def drawn_tapes(world: TapeWorld, seeds: Iterable[int]) -> Iterator[Tape]:
+    """Draw one tape [B = 1] for each seed. Their memory is one and the same: a tape holds until the next is drawn."""
+    tape: Tape = allocate(Tape, world.compiled.sizes | {"B": 1})
+    for seed in seeds:
+        draw(tape, 0, seed, world)
+        yield tape

@@ -1,4 +1,10 @@
-"""A scenario as arrays: sites, fault domains, round trips, prices, the router's defaults and the starting fleet."""
+"""A scenario as arrays: sites, fault domains, round trips, prices, the router's defaults and the starting fleet.
+
+`compile_world` makes a `CompiledWorld` of a resolved scenario: its `arrays` (`og_env.simulator.World`, one world deep),
+its `domains`, and its `sources`, the shock processes behind the failures. `stack` puts worlds of equal `sizes` side by
+side, and `sizes_of` gives the sizes that hold for every fleet of a scenario. `down_loads` gives what the closed form of
+joint failures in `og_env.trust` takes. `find_members` lists the sites in a domain.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import numpy as np
 from mo_gymnasium.wrappers import LinearReward, MORecordEpisodeStatistics
 
 import og_env
-from og_env.kernel.arrays import TERMS
+from og_env.simulator import TERMS
 
 HORIZON = 24
 """steps that the planner looks ahead"""

@@ -14,10 +14,9 @@ from gymnasium.utils.env_checker import check_env
 import og_env
 from og_agents.validation.speed import bytes_per_env
 from og_env.env import NetworkEnv
-from og_env.kernel.arrays import METRICS
 from og_env.observation import fields
 from og_env.scenario import loading
-from og_env.simulator.batch import Task
+from og_env.simulator import METRICS, Task
 from og_env.vector_env import NetworkVectorEnv
 
 SHORT = {"episode.steps": 12}
@@ -150,7 +149,7 @@ def test_a_part_that_fails_fails_the_step():
     env = NetworkVectorEnv(64, "placement", short("global-16"), interface="operations", threads=2)
     env.simulator.threaded_cells = 0
     env.reset(seed=0)
-    work, failed = env.simulator._advance, []
+    work, failed = env.simulator.advance_slice, []
 
     def advance(low: int, *others) -> None:
         if low >= 32:
@@ -158,7 +157,7 @@ def test_a_part_that_fails_fails_the_step():
             raise RuntimeError("no more")
         work(low, *others)
 
-    env.simulator._advance = advance  # type: ignore[method-assign]
+    env.simulator.advance_slice = advance  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="no more"):
         env.step(np.zeros(64, np.int64))
     assert failed

@@ -41,6 +41,22 @@ FLOOR_OF = {
     folder: {name: floor for floor, names in enumerate(floors) for name in names} for folder, floors in FLOORS.items()
 }
 SOURCES = [(folder, path) for folder in FLOORS for path in sorted((ROOT / folder).rglob("*.py"))]
+PUBLIC = (
+    "og_env",
+    "og_env.env",
+    "og_env.errors",
+    "og_env.fields",
+    "og_env.simulator",
+    "og_env.simulator.live_state",
+    "og_env.tape",
+    "og_env.vector_env",
+    "og_env.world",
+)
+"""modules of og_env that agents and scripts may import from"""
+PUBLIC_ROOMS = ("og_env.render", "og_env.scenario", "og_env.trust")
+"""folders of og_env that they may import from, and from any module inside"""
+LOOKS_INSIDE = {"agents/og_agents/validation/speed.py": "og_env.dynamics.reference"}
+"""a package that a module may use besides: the readable step, which is timed against the compiled one"""
 REQUIRED = {"gymnasium", "llvmlite", "numba", "numpy", "pydantic"}
 """what og_env may import when it is loaded, beside the standard library"""
 
@@ -118,6 +134,20 @@ def test_modules_do_not_import_in_a_circle(folder: str) -> None:
 
 def test_og_env_knows_neither_agents_nor_frameworks() -> None:
     assert violations("og_env", {"og_agents", "scripts", "tests", "torch", "stable_baselines3", "sb3_contrib"}) == []
+
+
+@pytest.mark.parametrize("folder", ["agents/og_agents", "scripts"])
+def test_the_engine_is_not_reached_into(folder: str) -> None:
+    inside = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in sources("og_env")
+    }
+    for path in sources(folder):
+        for name, line in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            module = name if name in inside else name.rpartition(".")[0]
+            if module not in inside or module in PUBLIC or module == LOOKS_INSIDE.get(str(path.relative_to(ROOT))):
+                continue
+            public = any(f"{module}.".startswith(f"{room}.") for room in PUBLIC_ROOMS)
+            assert public, f"{path.relative_to(ROOT)}:{line} imports {name}, which is not public"
 
 
 def test_agents_do_not_import_scripts() -> None:

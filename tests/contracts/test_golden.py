@@ -13,7 +13,7 @@ import pytest
 
 from og_env import IDS
 from og_env.scenario import loading
-from og_env.simulator.batch import Task
+from og_env.simulator import Task
 from og_env.vector_env import NetworkVectorEnv
 
 GOLDEN = {"placement": "0842b7a0fe1c5526", "routing": "e07fd5dadb23c062", "joint": "48170fc71830091c"}

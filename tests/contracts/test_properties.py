@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from og_env.kernel.arrays import DOWN, FETCHING, METRICS, SLOW, STORE, TERMS, VERIFIER, WARM
 from og_env.scenario import loading
-from og_env.simulator.batch import Simulator
+from og_env.simulator.simulator import Simulator
 from og_env.vector_env import NetworkVectorEnv
 
 SCENARIOS = ("global-16", "random-24", "near-but-cold", "opengradient", "store-loss", "tee-break")

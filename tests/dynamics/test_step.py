@@ -12,8 +12,8 @@ from og_env.dynamics.operations import count
 from og_env.dynamics.reference import possible, step
 from og_env.kernel.arrays import KNOBS, METRICS, TERMS, Output, State
 from og_env.kernel.views import bind
-from og_env.simulator.batch import Settings, Simulator
-from og_env.simulator.compiled_calls import OPERATIONS, by_operations
+from og_env.simulator import Settings, Simulator
+from og_env.simulator.compiled_step import OPERATIONS, by_operations
 from tests.cases.random_worlds import arrays_for_kernel, copy_of, random_episodes, random_operations
 
 WORLDS_PER_SEED = 20

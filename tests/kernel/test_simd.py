@@ -48,7 +48,7 @@ def work(table):
     scratch = environment(opened(table), 0, 0).scratch
     two = simd.splat(2.0)
     a, b = simd.load(scratch.weight, 0), simd.load(scratch.factor, 0)
-    simd.store(scratch.kept, 0, simd.exp(simd.log(a)) * two - b / a + max(a, b) * min(a, two))
+    simd.store(scratch.kept_share, 0, simd.exp(simd.log(a)) * two - b / a + max(a, b) * min(a, two))
     simd.store(scratch.burden, 0, simd.where(a - b, a, two))
     return simd.total(a), simd.largest(b)
 
@@ -60,11 +60,13 @@ def test_lanes_do_what_numpy_does() -> None:
     a, b = rng.uniform(0.1, 3, (2, LANES))
     scratch.weight[0, :LANES], scratch.factor[0, :LANES] = a, b
     summed, most = work(bind(SIZES, *arrays))
-    assert scratch.kept[0, :LANES] == pytest.approx(a * 2 - b / a + np.maximum(a, b) * np.minimum(a, 2), rel=1e-12)
+    assert scratch.kept_share[0, :LANES] == pytest.approx(
+        a * 2 - b / a + np.maximum(a, b) * np.minimum(a, 2), rel=1e-12
+    )
     assert (scratch.burden[0, :LANES] == np.where(a > b, a, 2)).all() and 0 < (a > b).sum() < LANES
     assert most == b.max()
     assert summed == pytest.approx(a.sum(), rel=1e-15)
-    assert (scratch.kept[0, LANES:] == 0).all()
+    assert (scratch.kept_share[0, LANES:] == 0).all()
 
 
 @njit

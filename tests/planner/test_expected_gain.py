@@ -26,8 +26,7 @@ from og_env.planner.expected_gain import (
     trial,
     verified_of,
 )
-from og_env.simulator import compiled_calls
-from og_env.simulator.batch import Settings, Simulator
+from og_env.simulator import Settings, Simulator, compiled_step
 from tests.cases.random_worlds import arrays_for_kernel, random_episodes, random_operations
 
 CONSTANTS = PLANNER._replace(
@@ -202,7 +201,7 @@ def test_trials_leave_no_trace(scenario: str) -> None:
     for _ in range(30):
         simulator.advance(rng.integers(0, 11, 6))
     first = simulator.output.offer_gain.copy()
-    look = np.full(6, compiled_calls.LOOK, np.int64)
+    look = np.full(6, compiled_step.LOOK, np.int64)
     for b in reversed(range(6)):
-        simulator._advance(b, b + 1, 0, look, simulator.no_levels)
+        simulator.advance_slice(b, b + 1, 0, look, simulator.no_levels)
     np.testing.assert_array_equal(simulator.output.offer_gain, first)

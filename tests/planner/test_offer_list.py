@@ -8,7 +8,7 @@ from og_env.kernel.arrays import GAIN, environment
 from og_env.kernel.bound_views import opened
 from og_env.kernel.compile import njit
 from og_env.planner.offer_list import additions_of, autoscale, clear_offers, insert_offer
-from og_env.simulator.batch import Settings, Simulator
+from og_env.simulator import Settings, Simulator
 
 
 @njit

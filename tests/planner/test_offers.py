@@ -11,7 +11,7 @@ from og_env.kernel.bound_views import opened
 from og_env.kernel.compile import njit
 from og_env.planner.offers import propose
 from og_env.planner.roles import price_role
-from og_env.simulator.batch import Settings, Simulator
+from og_env.simulator import Settings, Simulator
 
 BATCH, SAMPLES, APART = 25, 20, 14
 

@@ -10,7 +10,7 @@ import pytest
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import DOWN
 from og_env.scenario import loading
-from og_env.simulator.batch import Interface
+from og_env.simulator import Interface
 from og_env.vector_env import NetworkVectorEnv
 
 BUILDING = {"latitude/fra", "equinix/fr"}

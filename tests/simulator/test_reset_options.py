@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -57,12 +59,10 @@ def test_a_file_takes_the_same_outages(tmp_path):
 )
 def test_a_wrong_outage_is_one_line_in_options_and_in_files(env, change, message):
     wrong = OUTAGE | change
-    with pytest.raises(ValueError) as by_options:
+    with pytest.raises(ValueError, match=f"^{re.escape(f'options.{message}')}") as by_options:
         env.reset(options={"outages": [wrong]})
-    with pytest.raises(ValueError) as by_scenario:
+    with pytest.raises(ValueError, match=f"^{re.escape(f'scenario: failures.{message}')}") as by_scenario:
         loading.override(loading.load("toy-3"), {"failures.outages": (wrong,)})
-    assert str(by_options.value).startswith(f"options.{message}")
-    assert str(by_scenario.value).startswith(f"scenario: failures.{message}")
     assert "\n" not in str(by_options.value) + str(by_scenario.value)
 
 
@@ -91,9 +91,9 @@ def test_an_unknown_domain_is_found_where_fleets_are_random_too():
     ],
 )
 def test_bad_options_are_one_line(env, options, message):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}") as error:
         env.reset(options=options)
-    assert str(error.value).startswith(message) and "\n" not in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_start_hour_moves_the_clock_and_nothing_else():

@@ -17,7 +17,7 @@ from ray.rllib.core.rl_module.apis import ValueFunctionAPI  # pyright: ignore[re
 from ray.rllib.core.rl_module.torch import TorchRLModule  # pyright: ignore[reportMissingImports]
 
 from og_agents.learning.networks import IMPOSSIBLE, policy_class
-from og_env.simulator.spaces import choices_of
+from og_env.simulator import choices_of
 
 
 def packed_space(observation: gym.Space[Any], action: gym.Space[Any], masked: bool) -> gym.spaces.Box:

@@ -25,8 +25,8 @@ from og_agents.cluster.rllib_module import packed_space
 from og_agents.learning import ppo, train_settings
 from og_agents.learning.ppo import mixed
 from og_agents.learning.training_progress import METRICS
-from og_env.kernel.arrays import TERMS
 from og_env.scenario import loading
+from og_env.simulator import TERMS
 
 WATCHED = (*(f"term_{term}" for term in TERMS), *METRICS)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from og_agents.evaluation import statistics
 from og_agents.evaluation.episode_results import Episodes
-from og_env.kernel.arrays import METRICS, TERMS
+from og_env.simulator import METRICS, TERMS
 
 Json = dict[str, Any]
 

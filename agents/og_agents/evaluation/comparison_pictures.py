@@ -11,7 +11,7 @@ import numpy as np
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.evaluation.hypervolume import non_dominated
 from og_agents.evaluation.results_table import ranked
-from og_env.kernel.arrays import TERMS
+from og_env.simulator import TERMS
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_env.kernel.arrays import METRICS
+from og_env.simulator import METRICS
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,9 +33,9 @@ class Episodes(NamedTuple):
     returns: Floats
     """[E] sum of rewards"""
     terms: Floats
-    """[E, 6] mean of each reward term over the steps, unweighted, in the order of `og_env.kernel.arrays.TERMS`"""
+    """[E, 6] mean of each reward term over the steps, unweighted, in the order of `og_env.simulator.TERMS`"""
     metrics: Floats
-    """[E, Q] mean of each metric over the steps, in the order of `og_env.kernel.arrays.METRICS`"""
+    """[E, Q] mean of each metric over the steps, in the order of `og_env.simulator.METRICS`"""
     traces: dict[str, npt.NDArray[np.float32]]
     """metrics step by step [E, T], by the names of TRACED"""
     steps: int

@@ -11,8 +11,8 @@ from og_agents.evaluation import comparison_pictures
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.evaluation.results_table import TABLE_HEADER, ranked, table_rows, verdict_line
 from og_agents.evaluation.statistics import RESAMPLES
-from og_env.kernel.arrays import METRICS
 from og_env.scenario.specs import RewardWeights
+from og_env.simulator import METRICS
 
 Json = dict[str, Any]
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from og_agents.evaluation.episode_results import TRACED, Episodes
 from og_agents.policy import Policy, attach, wishes
-from og_env.kernel.arrays import METRICS, TERMS
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
+from og_env.simulator import METRICS, TERMS
 from og_env.vector_env import NetworkVectorEnv
 
 MAX_ROWS = 256

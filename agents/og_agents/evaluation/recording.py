@@ -11,9 +11,7 @@ import numpy.typing as npt
 
 from og_agents.evaluation.episode_results import TRACED, Episodes
 from og_agents.policy import Policy
-from og_env.dynamics.operations import describe
-from og_env.kernel.arrays import DOWN, FROZEN, METRICS, SLOW, TERMS, UNTRUSTED, WARM
-from og_env.simulator.spaces import split_actions
+from og_env.simulator import DOWN, FROZEN, METRICS, SLOW, TERMS, UNTRUSTED, WARM, describe_operation, split_actions
 from og_env.vector_env import NetworkVectorEnv
 
 BITS = {DOWN: "down", FROZEN: "frozen", UNTRUSTED: "untrusted", SLOW: "slow"}
@@ -38,9 +36,9 @@ class Recording(NamedTuple):
     rewards: npt.NDArray[np.float64]
     """[E, T] reward of each step"""
     terms: npt.NDArray[np.float32]
-    """[E, T, 6] unweighted reward terms, in the order of `og_env.kernel.arrays.TERMS`"""
+    """[E, T, 6] unweighted reward terms, in the order of `og_env.simulator.TERMS`"""
     metrics: npt.NDArray[np.float32]
-    """[E, T, Q] metrics, in the order of `og_env.kernel.arrays.METRICS`"""
+    """[E, T, Q] metrics, in the order of `og_env.simulator.METRICS`"""
     operations: npt.NDArray[np.int64]
     """[E, T] number of the operation that was carried out; 0 is none"""
     status: npt.NDArray[np.uint8]
@@ -182,6 +180,6 @@ def events(recording: Recording, episode: int = 0) -> list[Event]:
                     listed = ", ".join(names[s] for s in np.flatnonzero(changed))
                     result.append(Event(hour, kind, f"{word if kind == 'outage' else 'no longer ' + word}: {listed}"))
         if row and recording.operations[episode, row - 1]:
-            text = describe(int(recording.operations[episode, row - 1]), list(names), list(recording.models))
+            text = describe_operation(int(recording.operations[episode, row - 1]), list(names), list(recording.models))
             result.append(Event(hour, "operation", text))
     return result

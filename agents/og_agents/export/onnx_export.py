@@ -21,7 +21,7 @@ from torch import nn
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.networks import IMPOSSIBLE, SharedScorerPolicy
 from og_env.errors import import_extra
-from og_env.simulator.spaces import choices_of
+from og_env.simulator import choices_of
 
 OPSET = 18
 KEPT = ("format", "algorithm", "policy", "task", "env_kwargs", "scenario", "observation_space", "action_space")

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-from og_env.simulator.spaces import choices_of
+from og_env.simulator import choices_of
 
 
 def random_actions(rng: np.random.Generator, space: gym.Space[Any], rows: int, mask: Any = None) -> npt.NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,19 +11,14 @@ import numpy.typing as npt
 from og_agents.export.random_actions import random_actions
 from og_agents.policy import Policy, attach, wishes
 from og_env import IDS
-from og_env.kernel.arrays import TERMS
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator.batch import FLAT_TABLES
+from og_env.simulator import FLAT_TABLES, TERMS, Settings
 from og_env.vector_env import NetworkVectorEnv
 
 ROWS = 16
 """episodes played side by side; fixed, so that a random policy draws the same"""
-DEFAULTS = {
-    name: argument.default
-    for name, argument in inspect.signature(NetworkVectorEnv).parameters.items()
-    if name in ("interface", "proposals", "knobs", "risk_weight")
-}
+DEFAULTS = {name: getattr(Settings(), name) for name in ("interface", "proposals", "knobs", "risk_weight")}
 """arguments of the environment by which policies may differ"""
 
 

@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from og_agents.planners.tuned_greedy import Act, TunedGreedy, acting
 from og_agents.tuned_constants import constants_of
-from og_env.simulator.batch import source_of
-from og_env.simulator.copies import Copies
+from og_env.simulator import Copies
 from og_env.vector_env import NetworkVectorEnv
 
 
@@ -44,8 +43,9 @@ class Ahead:
         self.env, self.count, self.truth = env, copies, truth
         constants = constants_of(simulator.spec.name, "greedy_tuned")
         self._shares = np.array_split(np.arange(env.num_envs), min(threads, env.num_envs))
-        observed = None if act is None else simulator.slices
-        self._copies = [Copies(source_of(simulator), len(rows), copies, horizon, observed) for rows in self._shares]
+        self._copies = [
+            Copies(simulator, len(rows), copies, horizon, observed=act is not None) for rows in self._shares
+        ]
         self._act = act
         self._follow = [
             TunedGreedy(constants, simulator.world, copied.tape, copied.state, settings.proposals)

@@ -28,7 +28,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from og_agents.learning.planner_prior import PlannerPrior
-from og_env.observation.fields import TABLES, column
+from og_env.fields import TABLES, column
 
 MIDDLE_LOGIT = 2.0
 """first logit of the middle level of a knob, the scenario's own setting: seven times as likely as each other level"""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from og_agents.planners.offer_value import GAIN_SCALE, observed, tuned_value
-from og_env.observation.fields import TABLES, column
+from og_env.fields import TABLES, column
 
 AT = {field.name: index for index, field in enumerate(TABLES["proposals"])}
 """column of each field of the proposals"""

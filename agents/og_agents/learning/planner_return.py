@@ -15,11 +15,7 @@ import numpy.typing as npt
 
 from og_agents.planners.tuned_greedy import TunedGreedy
 from og_agents.tuned_constants import constants_of
-from og_env.kernel.arrays import Memo, Output, Scratch, State, Tape
-from og_env.kernel.views import allocate, bind
-from og_env.simulator import compiled_calls
-from og_env.simulator.batch import source_of
-from og_env.simulator.copies import NO_LEVELS, NO_MASK, OFFSETS, Copies, operations_of
+from og_env.simulator import Copies, CopiesOnTape, State, Tape, operations_of
 from og_env.vector_env import NetworkVectorEnv
 
 Floats = npt.NDArray[np.float64]
@@ -35,11 +31,10 @@ class Continuation:
         settings = env.simulator.settings
         if settings.task == "routing" or settings.interface != "proposals":
             raise ValueError('the planner of a continuation chooses among offers: take interface="proposals"')
-        sizes = env.simulator.sizes
-        state, output, memo = (allocate(layout, sizes) for layout in (State, Output, Memo))
         threads = min(threads, env.num_envs) if env.simulator.cells >= env.simulator.threaded_cells else 1
         parts = np.array_split(np.arange(env.num_envs), threads)
-        self._paths = [_Paths(env, rows, horizon, state, output, memo) for rows in parts]
+        ends = CopiesOnTape(env.simulator, threads)
+        self._paths = [_Paths(env, rows, horizon, ends, thread) for thread, rows in enumerate(parts)]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def begin(self) -> Floats:
@@ -60,29 +55,26 @@ class Continuation:
         return np.concatenate([paths.planned() for paths in self._paths])
 
     def close(self) -> None:
+        """Stop the threads."""
         if self._pool is not None:
             self._pool.shutdown()
 
 
 class _Paths:
-    """The paths of environments `rows`, which lie side by side. Their ends stand in arrays of the whole batch and read
-    the environments' own tape."""
+    """The paths of environments `rows`, which lie side by side, with their ends among copies of the whole batch."""
 
     def __init__(
         self,
         env: NetworkVectorEnv,
         rows: npt.NDArray[np.integer],
         horizon: int,
-        state: State,
-        output: Output,
-        memo: Memo,
+        ends: CopiesOnTape,
+        thread: int,
     ) -> None:
         simulator = env.simulator
         self.rows, self.horizon, self.simulator = rows, horizon, simulator
-        self.state, self.output, self.memo = state, output, memo
-        self._scratch: Scratch = allocate(Scratch, simulator.sizes)
-        self._table = bind(simulator.sizes, simulator.world, simulator.tape, state, output, self._scratch, memo)
-        self._anew = Copies(source_of(simulator), len(rows), 1, horizon)
+        self._ends, self._thread = ends, thread
+        self._anew = Copies(simulator, len(rows), 1, horizon)
         constants, size = constants_of(simulator.spec.name, "greedy_tuned"), simulator.settings.proposals
         self._mine = slice(int(rows[0]), int(rows[-1]) + 1)
         tape = Tape(*(values[self._mine] for values in simulator.tape))
@@ -91,7 +83,7 @@ class _Paths:
             return TunedGreedy(constants, simulator.world, tape, state, size)
 
         self._now = planner(tape, State(*(values[self._mine] for values in simulator.state)))
-        self._end = planner(tape, State(*(values[self._mine] for values in state)))
+        self._end = planner(tape, State(*(values[self._mine] for values in ends.state)))
         self._follow = planner(self._anew.tape, self._anew.state)
         self._rewards = np.zeros((len(rows), horizon))
         self._planned = np.zeros(len(rows), np.int64)
@@ -122,15 +114,12 @@ class _Paths:
 
     def _extend(self) -> None:
         """One more step at the end of every path; where the episode is over by then, of no consequence."""
-        state, last = self.state, self.simulator.tape.attack.shape[1] - 1
-        state.step[self._mine] = np.minimum(state.step[self._mine], last - 1)
-        actions = np.zeros(self.simulator.batch, np.int64)
-        actions[self._mine] = self._end.choose(self.output.offer[self._mine], self.output.offer_gain[self._mine])
-        first, stop, mode = self._mine.start, self._mine.stop, compiled_calls.PROPOSALS
-        compiled_calls.by_offers(self._table, first, stop, 0, mode, actions, NO_LEVELS, NO_LEVELS, OFFSETS, NO_MASK)
+        output, last = self._ends.output, self.simulator.tape.attack.shape[1] - 1
+        chosen = self._end.choose(output.offer[self._mine], output.offer_gain[self._mine])
+        rewards = self._ends.step(self._mine, chosen, self._thread)
         inside = self.simulator.state.step[self._mine] + self.horizon <= last
         self._rewards[:, :-1] = self._rewards[:, 1:]
-        self._rewards[:, -1] = np.where(inside, self.output.reward[self._mine], 0.0)
+        self._rewards[:, -1] = np.where(inside, rewards, 0.0)
 
     def _restart(self, which: npt.NDArray[np.integer]) -> None:
         """The whole paths of some of the rows, given by their positions."""
@@ -141,6 +130,4 @@ class _Paths:
         count = copies.batch
         chosen = self._follow.choose(copies.output.offer[:count], copies.output.offer_gain[:count])
         self._rewards[which] = copies.run(chosen, self._follow.choose, offers_after=True)
-        copies.unload(rows, self.state, self.output)
-        self.memo.known[rows] = 0
-        self.memo.dying[rows] = 0
+        self._ends.continue_from(copies, rows)

@@ -18,9 +18,9 @@ from og_agents.evaluation import playing
 from og_agents.learning import checkpoint
 from og_agents.learning.checkpoint import LearnedPolicy, Progress, write_atomically
 from og_agents.learning.train_settings import TrainSettings
-from og_env.kernel.arrays import TERMS
 from og_env.scenario.csv_file import read_records
 from og_env.scenario.specs import ScenarioSpec
+from og_env.simulator import TERMS
 
 METRICS = (
     "served_share",

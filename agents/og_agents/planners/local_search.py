@@ -6,12 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.planners.static_placement import ROLES, Target, fits, starting
-from og_env.kernel.arrays import ABSENT, ON_DISK, WARM, World
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator.batch import Settings, Simulator, source_of
-from og_env.simulator.copies import Copies, idle
+from og_env.simulator import ABSENT, ON_DISK, WARM, Copies, Settings, Simulator, World, idle
 
-TRAINING = Settings("placement", "operations", True, 10, "train", 1.0)
+TRAINING = Settings(interface="operations", flatten=True)
 """the environment in which placements are played"""
 SIDE_BY_SIDE = 8
 """placements that are played in one call"""
@@ -28,7 +26,7 @@ class Pricing:
             self.simulator.load_episode(b, self.simulator.tape_seed(np.random.default_rng([seed, b])))
         self._rows = np.arange(episodes)
         self.simulator.start(self._rows)
-        self.copies = Copies(source_of(self.simulator), episodes, SIDE_BY_SIDE, spec.episode.steps)
+        self.copies = Copies(self.simulator, episodes, SIDE_BY_SIDE, spec.episode.steps)
 
     @property
     def world(self) -> World:

@@ -17,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.planners.static_placement import Target, starting
-from og_env.dynamics.verification import quorum_of
 from og_env.errors import import_extra
-from og_env.kernel.arrays import GATEWAY, STORE, TERM, VERIFIER, World
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
+from og_env.simulator import GATEWAY, STORE, TERM, VERIFIER, World, quorum_of
 from og_env.world import compile_world
 
 SLICES = 4
@@ -217,7 +216,7 @@ def hedge_roles(world: World, roles: npt.NDArray[np.bool_]) -> npt.NDArray[np.bo
     for role in (STORE, GATEWAY, VERIFIER):
         for _ in range(MOST_VERIFIERS):
             held = int(roles[role].sum())
-            spare = held - int(quorum_of.py_func(held)) if role == VERIFIER else held - 1
+            spare = held - quorum_of(held) if role == VERIFIER else held - 1
             crowd = inside @ roles[role]
             open_ = ~roles[role] & (world.site_valid[0] == 1)
             if not len(crowd) or crowd.max() <= spare or not open_.any() or held >= MOST_VERIFIERS:

@@ -19,12 +19,7 @@ from og_agents import tuned_constants
 from og_agents.planners.tuned_greedy import TunedGreedy, acting, masks_of, with_usual_knobs
 from og_agents.policy import Asked, Policy, as_predict, wishes
 from og_agents.tuned_constants import Constants
-from og_env.kernel.arrays import Tape
-from og_env.kernel.views import allocate
-from og_env.simulator.batch import SPLIT_SHIFT, Simulator, source_of
-from og_env.simulator.copies import Copies
-from og_env.tape.draw import draw
-from og_env.tape.scripted_outages import write_script
+from og_env.simulator import Copies, Simulator
 
 Floats = npt.NDArray[np.floating]
 
@@ -74,13 +69,12 @@ class Rollout:
             raise ValueError(f'{self.name} chooses among offers: make the environment with interface="proposals"')
         self._simulator = simulator
         copies = self.candidates * max(self.futures, 1)
-        observed = None if self.follow is None else simulator.slices
-        self._copies = Copies(source_of(simulator), simulator.batch, copies, self.horizon, observed)
+        observed = self.follow is not None
+        self._copies = Copies(simulator, simulator.batch, copies, self.horizon, observed=observed)
         size, copied = simulator.settings.proposals, self._copies
         tuned = TunedGreedy(self.base, simulator.world, copied.tape, copied.state, size)
         self._choose = tuned.choose if self.follow is None else acting(self._act, copied)
         self._now = TunedGreedy(self.base, simulator.world, simulator.tape, simulator.state, size)
-        self._future: Tape = allocate(Tape, simulator.sizes | {"B": 1})
         self._rng = np.random.default_rng(self.seed)
 
     @as_predict
@@ -93,7 +87,7 @@ class Rollout:
         first = self._first(simulator, observation)
         copies.load(rows, truth=self.truth)
         if self.futures:
-            self._imagine(simulator, copies)
+            copies.add_drawn_outages(self.futures, self._rng)
         trials = np.repeat(first, max(self.futures, 1), axis=1).reshape(-1)
         returns = copies.run(trials, self._choose, every=self.every).sum(axis=1)
         means = returns.reshape(simulator.batch, self.candidates, -1).mean(axis=2)
@@ -124,19 +118,3 @@ class Rollout:
         rank[np.arange(len(order)), (order == choice[:, None]).argmax(axis=1)] = -1
         order = np.take_along_axis(order, np.argsort(rank, axis=1), axis=1)[:, : self.candidates]
         return np.pad(order, ((0, 0), (0, self.candidates - order.shape[1])))
-
-    def _imagine(self, simulator: Simulator, copies: Copies) -> None:
-        """Add drawn outages to the forecasts, the same for all candidates; a policy does not know scripted outages."""
-        batch, rows, last = simulator.batch, copies.horizon + 1, self._future.attack.shape[1] - 1
-        drawn = np.zeros((batch, 1, self.futures, rows, simulator.sizes["N"]), np.uint8)
-        for b in range(batch):
-            world = simulator.tape_worlds[simulator.state.world[b]]
-            unscripted = world._replace(scripts=write_script((), world.compiled))
-            window = np.minimum(int(simulator.state.step[b]) + np.arange(rows), last)
-            for f in range(self.futures):
-                draw(self._future, 0, int(self._rng.integers(1 << SPLIT_SHIFT)), unscripted)
-                drawn[b, 0, f] = self._future.status[0, window]
-        drawn &= ~drawn[..., :1, :]  # an outage that is under way at the first step does not begin
-        status = copies.tape.status
-        both = status.reshape(batch, self.candidates, *drawn.shape[2:]) | drawn
-        copies.tape.write_status(both.reshape(status.shape))

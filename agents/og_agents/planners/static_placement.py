@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.policy import Asked, as_predict
-from og_env.dynamics.operations import LAUNCH, RETIRE, VERBS, count
-from og_env.kernel.arrays import FETCHING, World
+from og_env.dynamics.operations import VERBS, count
+from og_env.simulator import FETCHING, LAUNCH, RETIRE, World
 
 Bools = npt.NDArray[np.bool_]
 ROLES = 3

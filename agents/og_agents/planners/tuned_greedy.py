@@ -14,25 +14,30 @@ import numpy.typing as npt
 
 from og_agents.heuristics import MIDDLE_LEVEL
 from og_agents.planners.offer_value import TINY, Offers, tuned_value
-from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, VERBS
-from og_env.dynamics.verification import quorum_of
-from og_env.kernel.arrays import (
+from og_env.simulator import (
     ABSENT,
     DOWN,
     FETCHING,
     GAIN,
     KNOBS,
+    LAUNCH,
     LOADING,
+    RETIRE,
+    STAGE,
     STAGING,
     STORE,
+    VERBS,
     VERIFIER,
     WARM,
+    Choice,
+    Copies,
+    Indices,
     State,
     Tape,
     World,
+    additions_of,
+    quorum_of,
 )
-from og_env.planner.offer_list import additions_of
-from og_env.simulator.copies import Choice, Copies, Indices
 
 Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.integer]]
 """a policy as a function from flat observations [B, W] and masks [B, A] to actions [B]"""
@@ -70,7 +75,7 @@ class TunedGreedy:
     def __init__(self, constants: Mapping[str, float], world: World, tape: Tape, state: State, offers: int) -> None:
         self.world, self.tape, self.state = world, tape, state
         self.constants = constants
-        self.adds = (np.arange(offers) < additions_of.py_func(offers)).astype(np.float64)
+        self.adds = (np.arange(offers) < additions_of(offers)).astype(np.float64)
 
     def values(self, offer: npt.NDArray[np.int32], gain: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Value [B, P] of each offer, reward per step; -inf where there is none. B may be fewer, the first environments."""
@@ -124,7 +129,7 @@ class TunedGreedy:
         """Live verifiers beyond the quorum over registered ones [B]."""
         running = self.state.role_ms[:, VERIFIER] == 0
         registered, live = running.sum(axis=1), (running & ((self.state.status & DOWN) == 0)).sum(axis=1)
-        return np.clip((live - quorum_of.py_func(registered)) / np.maximum(registered, 1), -1, 1)
+        return np.clip((live - quorum_of(registered)) / np.maximum(registered, 1), -1, 1)
 
     def _parts(self, offer: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """The verb [B, P] and the place [B, P] of each offer.

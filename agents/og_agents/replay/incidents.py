@@ -13,7 +13,7 @@ from og_agents.evaluation.recording import Recording, record
 from og_agents.policy import Policy
 from og_env.scenario import catalog
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator.reset_options import UntouchedError, touches
+from og_env.simulator import UntouchedError, touches
 from og_env.vector_env import NetworkVectorEnv
 
 Json = dict[str, Any]

@@ -11,7 +11,7 @@ from typing import Any
 from og_agents.evaluation.results_table import csv_text
 from og_agents.replay.incidents import Cases, Played, plain
 from og_agents.replay.page import Camera, Film, page, payload
-from og_env.kernel.arrays import METRICS, TERMS
+from og_env.simulator import METRICS, TERMS
 
 Json = dict[str, Any]
 Many = Mapping[str, Mapping[str, Played]]

@@ -1,6 +1,6 @@
 """The front of latency, cost and resilience: what each policy reaches when the reward's weights say what is wanted.
 
-A preference is a factor for each of the three, with product 1, as `og_env.tape.reward_weights` draws them. Every policy
+A preference is a factor for each of the three, with product 1, as `og_env.tape` draws them. Every policy
 plays the same held-out episodes under every preference of a grid; its front is the points that none of its others
 dominates. The offers of a step are priced with the weights, so that rules that take the best offer follow a preference
 as well; their constants stay those of the scenario's own weights.
@@ -23,10 +23,10 @@ from og_agents.evaluation.episode_results import Episodes
 from og_agents.evaluation.hypervolume import hypervolume, non_dominated
 from og_agents.policy import Policy
 from og_agents.studies import robustness
-from og_env.kernel.arrays import TERMS
 from og_env.scenario import loading
 from og_env.scenario.specs import RewardWeights, ScenarioSpec
-from og_env.tape import reward_weights
+from og_env.simulator import TERMS
+from og_env.tape import RESILIENCE, preferred_weights
 
 Floats = npt.NDArray[np.float64]
 Json = dict[str, Any]
@@ -115,7 +115,7 @@ def grid_of(widest: float, steps: int) -> list[Preference]:
 
 def world_of(spec: ScenarioSpec, preference: Preference) -> robustness.ChangedWorld:
     """The scenario with the weights of a preference, in every episode the same."""
-    weights = reward_weights.weights(spec.reward, *preference)
+    weights = preferred_weights(spec.reward, *preference)
     changes = {f"reward.{term}": weight for term, weight in weights.items()} | {"reward.weights": "fixed"}
     words = ", ".join(f"{term} {weight:.3g}" for term, weight in weights.items())
     return robustness.ChangedWorld(preference.name, words, loading.override(spec, changes), {})
@@ -126,9 +126,9 @@ def outcomes_of(run: Episodes, reward: RewardWeights) -> Floats:
 
     ValueError where the scenario gives these no weight.
     """
-    weights = np.array([getattr(reward, term) if term in reward_weights.RESILIENCE else 0.0 for term in TERMS])
+    weights = np.array([getattr(reward, term) if term in RESILIENCE else 0.0 for term in TERMS])
     if weights.sum() <= 0:
-        raise ValueError(f"resilience has no weight in this scenario: {', '.join(reward_weights.RESILIENCE)} are all 0")
+        raise ValueError(f"resilience has no weight in this scenario: {', '.join(RESILIENCE)} are all 0")
     latency, cost = (run.terms[:, TERMS.index(term)] for term in OBJECTIVES[:2])
     return np.stack([latency, cost, run.terms @ weights / weights.sum()], axis=1)
 

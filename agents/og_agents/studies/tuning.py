@@ -155,7 +155,8 @@ def cross_entropy(
     """Cross-entropy search for the highest score (Rubinstein 1999).
 
     Populations come from a normal distribution that moves to the mean and the spread of its best third; the
-    distribution's mean takes part in every round. `space` has the first spread and the bounds. Returns the best constants and how many were scored.
+    distribution's mean takes part in every round. `space` has the first spread and the bounds.
+    Returns the best constants and how many were scored.
     """
     rng, names = np.random.default_rng(seed), list(start)
     low, high, spread, mean = (

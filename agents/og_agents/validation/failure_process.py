@@ -19,12 +19,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.kernel.arrays import DOWN, Tape
-from og_env.kernel.views import allocate
 from og_env.scenario import catalog, loading
 from og_env.scenario.csv_file import number_in, read_records
 from og_env.scenario.specs import ScenarioSpec
-from og_env.tape.draw import draw, tape_world
+from og_env.simulator import DOWN
+from og_env.tape import drawn_tapes, tape_world
 from og_env.trust import availability
 from og_env.world import CompiledWorld, Source, compile_world
 
@@ -114,11 +113,8 @@ def check_failures(site_hours: float = SITE_HOURS) -> FailureCheck:
 
 def draw_down(world: CompiledWorld) -> Floats:
     """Array [EPISODES, rows, sites]: 1 where a site is down."""
-    tape = allocate(Tape, world.sizes | {"B": 1})
-    whole = tape_world(world)
     down = np.zeros((EPISODES, world.sizes["T"] - BURN_IN_H, world.sizes["N"]))
-    for episode in range(EPISODES):
-        draw(tape, 0, 2**63 + episode, whole)
+    for episode, tape in enumerate(drawn_tapes(tape_world(world), range(2**63, 2**63 + EPISODES))):
         down[episode] = (tape.status[0, BURN_IN_H:] & DOWN) != 0
     return down
 

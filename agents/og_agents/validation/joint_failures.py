@@ -15,11 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.kernel.arrays import DOWN, WARM_UP_H, Tape
-from og_env.kernel.views import allocate
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.tape.draw import draw, tape_world
+from og_env.simulator import DOWN
+from og_env.tape import WARM_UP_H, drawn_tapes, tape_world
 from og_env.trust import joint_down
 from og_env.trust.failure_correlation import Floats
 from og_env.world import CompiledWorld, compile_world, down_loads
@@ -118,13 +117,10 @@ def measure(
 
 def _drawn(world: CompiledWorld, tapes: int, seed: int) -> tuple[Floats, Floats]:
     """Mean share of rows in which both sites are down [N, N], and its standard error over the tapes [N, N]."""
-    sizes = {letter: world.sizes[letter] for letter in "NSMU"} | {"B": 1, "T": world.sizes["T"]}
-    tape, of = allocate(Tape, sizes), tape_world(world)
     sites = len(world.resolved.sites)
     mean, squares = np.zeros((sites, sites)), np.zeros((sites, sites))
-    seeds = np.random.SeedSequence(seed).generate_state(tapes, np.uint64)
-    for done, episode in enumerate(seeds, start=1):
-        draw(tape, 0, int(episode), of)
+    seeds = np.random.SeedSequence(seed).generate_state(tapes, np.uint64).tolist()
+    for done, tape in enumerate(drawn_tapes(tape_world(world), seeds), start=1):
         down = ((tape.status[0] & DOWN) > 0).astype(np.float32)
         share = (down.T @ down).astype(float) / len(down)
         step = share - mean

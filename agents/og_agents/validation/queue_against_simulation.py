@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from og_agents.validation.demand_fit import STEP_S, dispersion_cv, operational_time
 from og_agents.validation.queue_simulation import Waits, simulate, summary
-from og_env.kernel.arrays import METRICS
 from og_env.scenario import loading
 from og_env.scenario.demand_trace import Trace
-from og_env.simulator.batch import Settings, Simulator
+from og_env.simulator import METRICS, Settings, Simulator
 
 Floats = NDArray[np.float64]
 

@@ -25,7 +25,7 @@ from og_env.dynamics.reference import step as oracle_step
 from og_env.env import NetworkEnv
 from og_env.scenario import loading
 from og_env.scenario.specs import SampledSites, ScenarioSpec
-from og_env.simulator.batch import Interface
+from og_env.simulator import Interface
 from og_env.vector_env import NetworkVectorEnv
 
 FIRST_STEP = """

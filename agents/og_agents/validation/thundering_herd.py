@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.kernel.arrays import FETCHING, LOADING
 from og_env.scenario import loading
-from og_env.simulator.batch import Settings, Simulator
+from og_env.simulator import FETCHING, LOADING, Settings, Simulator
 
 FETCHES = 20
 WEIGHTS_GB = 50.0

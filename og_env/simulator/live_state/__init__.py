@@ -24,12 +24,12 @@ A file, with everything that may be left out:
     }
 
 Phases are staging (fetching to disk only), on_disk, fetching (disk first, then GPU), loading and warm; all but the
-first two hold GPUs. `left_gb` and `left_s` are all of it where not given. What the fleet serves now (latency, load,
-exposure) is worked out from this, as the simulator has it.
+first two hold GPUs. Where `left_gb` or `left_s` is not given, all of the fetch or load is still to come. What the fleet
+serves now (latency, load, exposure) is worked out from this, as the simulator has it.
 """
 
-from og_env.simulator.live_state.format import LiveState
-from og_env.simulator.live_state.reading import place
-from og_env.simulator.live_state.writing import describe
+from og_env.simulator.live_state.from_simulator import describe
+from og_env.simulator.live_state.json_format import LiveState
+from og_env.simulator.live_state.to_simulator import place
 
 __all__ = ["LiveState", "describe", "place"]

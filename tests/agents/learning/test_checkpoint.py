@@ -216,7 +216,7 @@ def test_a_pickle_is_loaded_when_asked_for_only(algorithm, task, tmp_path):
 
 def test_missing_and_damaged_files(saved, tmp_path):
     def complaint(folder) -> str:
-        with pytest.raises(ValueError, match=".") as error:
+        with pytest.raises(ValueError, match=r".") as error:
             checkpoint.load(folder)
         assert "\n" not in str(error.value)
         return str(error.value)

@@ -193,7 +193,7 @@ def test_rollouts_repeat_and_futures_are_drawn_for_all_candidates_alike():
     copies = planner._copies
     assert copies is not None
     copies.load(np.arange(2))
-    planner._imagine(env.simulator, copies)
+    copies.add_drawn_outages(planner.futures, np.random.default_rng(3))
     status = copies.tape.status.reshape(2, 4, 2, 9, -1)
     assert (status == status[:, :1]).all()
     assert (status[..., 0, :] == env.simulator.state.status[:, None, None]).all()

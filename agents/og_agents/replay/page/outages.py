@@ -12,7 +12,7 @@ import numpy.typing as npt
 from og_agents.evaluation.incident_impact import AFTERMATH_H, lost_rps, worst_hour
 from og_agents.evaluation.recording import BITS, Recording
 from og_agents.replay.page.film import Film
-from og_env.dynamics.operations import describe
+from og_env.simulator import describe_operation
 from og_env.world import Domain
 
 Json = dict[str, Any]
@@ -84,7 +84,7 @@ def moves_of(film: Film, first: int = 1, last: int | None = None) -> list[tuple[
     operations = recording.operations[0]
     steps = range(first, min(len(operations), last or len(operations)) + 1)
     names = list(recording.sites[0]), list(recording.models)
-    return [(i, describe(int(operations[i - 1]), *names)) for i in steps if operations[i - 1]]
+    return [(i, describe_operation(int(operations[i - 1]), *names)) for i in steps if operations[i - 1]]
 
 
 def outcome(film: Film, outage: Outage) -> Json:

@@ -1,4 +1,4 @@
-"""From a live state into a simulator, as if the fleet had got there step by step."""
+"""Putting a live state into a simulator, as if the fleet had got there step by step."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, KNOBS, LOADING, STAGING, WARM
 from og_env.scenario.error_messages import raise_at_key
-from og_env.simulator import compiled_calls
-from og_env.simulator.batch import Simulator
-from og_env.simulator.live_state.format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState, last_hour
+from og_env.simulator import compiled_step
+from og_env.simulator.live_state.json_format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState, last_hour
+from og_env.simulator.simulator import Simulator
 from og_env.world import CompiledWorld
 
 CALM = 31
@@ -20,7 +20,7 @@ CALM = 31
 SETTLE = 3
 """steps until the loads of a fleet whose loads are not known agree with themselves"""
 LONG = 2**30
-"""what is left of a fetch or a load that must not end, in MB or ms"""
+"""MB or ms that are left of a fetch or a load that must not end"""
 
 
 def place(simulator: Simulator, state: LiveState, b: int = 0, where: str = "state") -> None:
@@ -42,33 +42,33 @@ def place(simulator: Simulator, state: LiveState, b: int = 0, where: str = "stat
 
 
 def _look(simulator: Simulator, b: int) -> None:
-    """Offers, mask and observation of environment b as it stands."""
-    simulator._advance(b, b + 1, 0, np.full(simulator.batch, compiled_calls.LOOK, np.int64), simulator.no_levels)
+    """Find the offers, mask and observation of environment b as it stands."""
+    simulator.advance_slice(b, b + 1, 0, np.full(simulator.batch, compiled_step.LOOK, np.int64), simulator.no_levels)
 
 
 def _idle(simulator: Simulator, b: int) -> None:
-    """A step of environment b in which nobody acts, and of which nothing is shown."""
+    """Step environment b once with no action, and write no observation."""
     nothing, unseen = np.zeros(simulator.batch, np.int64), simulator.observation[:, :0]
     no_mask, offsets = simulator.mask[:, :0], simulator.slices.offsets
-    compiled_calls.by_operations(
-        simulator.table, b, b + 1, 0, compiled_calls.OPERATIONS, nothing, simulator.no_levels, unseen, offsets, no_mask
+    compiled_step.by_operations(
+        simulator.table, b, b + 1, 0, compiled_step.OPERATIONS, nothing, simulator.no_levels, unseen, offsets, no_mask
     )
 
 
 def numbered(parts: Iterable[Any]) -> dict[str, int]:
-    """Position of every name."""
+    """Position of every name; a part is a name, or has one."""
     return {part if isinstance(part, str) else part.name: number for number, part in enumerate(parts)}
 
 
 def index_of(name: str, numbers: Mapping[str, int], where: str, path: tuple[str | int, ...]) -> int:
-    """Position of a name; ValueError with the nearest where there is none."""
+    """Position of a name; ValueError with the nearest name where there is none."""
     if name not in numbers:
         raise_at_key(where, path, f"{name!r} is not in the scenario", name, numbers)
     return numbers[name]
 
 
 def _write_tape(simulator: Simulator, state: LiveState, b: int, where: str) -> None:
-    """Present demand, status and alarms in every row, at the hour of the day."""
+    """Write the present demand, status and alarms to every row of the tape, at the hour of the day."""
     compiled, tape, world = simulator.world_of(b), simulator.tape, simulator.world_of(b).arrays
     resolved = compiled.resolved
     models, regions, sites = numbered(resolved.models), numbered(resolved.regions), numbered(resolved.sites)
@@ -96,7 +96,7 @@ def _write_tape(simulator: Simulator, state: LiveState, b: int, where: str) -> N
 
 
 def _write_signal(simulator: Simulator, state: LiveState, b: int, where: str) -> None:
-    """Present alarms in every row and, where the state has it, the hour before them so that its mean comes out."""
+    """Write the present alarms to every row and, where the state has it, an hour before them with the mean it says."""
     signal, compiled = simulator.tape.signal[b], simulator.world_of(b)
     domains = {f"{domain.kind}:{domain.name}": f for f, domain in enumerate(_shared(compiled)) if domain.members}
 
@@ -122,12 +122,12 @@ def _shared(compiled: CompiledWorld) -> Iterable[Any]:
 
 
 def tape_day(compiled: CompiledWorld) -> int:
-    """Steps of a day."""
+    """Number of steps in a day."""
     return compiled.arrays.diurnal.shape[1]
 
 
 def _begin(simulator: Simulator, state: LiveState, b: int) -> None:
-    """Zeros, and the scenario's knobs."""
+    """Write a state of zeros with the scenario's knobs, before the fleet is written into it."""
     keep = simulator.state.world[b]
     for values in simulator.state:
         values[b] = 0
@@ -190,7 +190,10 @@ def _write_replica(
 
 
 def _serve(simulator: Simulator, b: int, known: bool) -> None:
-    """What the fleet serves, by steps in which nothing arrives; the placement is as before."""
+    """Work out what the fleet serves, by steps in which nothing arrives; the placement stays as it was.
+
+    known: the state says how loaded the replicas are, so one step is enough.
+    """
     arrays, memo = simulator.state, simulator.memo
     names = (
         "phase",

@@ -31,24 +31,30 @@ def last_hour(step: int, step_s: int) -> slice:
 
 
 class LiveReplica(Spec):
+    """A model at a site."""
+
     model: str
     site: str
     phase: Phase
     left_gb: NonNegative | None = None
-    """to fetch, while staging or fetching"""
+    """weights that are still to be fetched, while staging or fetching"""
     left_s: NonNegative | None = None
-    """to load, while loading"""
+    """time until it is warm, while loading"""
     load_rps: NonNegative | None = None
-    """served in the last step; worked out where no replica has it"""
+    """requests that it served in the last step; worked out where no replica has it"""
 
 
 class LiveRole(Spec):
+    """A verifier, store or gateway at a site."""
+
     role: Role
     site: str
     ready_in_s: NonNegative = 0.0
 
 
 class LiveState(Spec):
+    """A live fleet of one scenario; the package's documentation says what each field means."""
+
     format: Literal[1]
     scenario: str | dict[str, Any]
     hour_utc: Annotated[float, Field(ge=0, lt=24)]

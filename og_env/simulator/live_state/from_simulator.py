@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from og_env.kernel.arrays import ABSENT, FETCHING, KNOBS, LOADING, STAGING
 from og_env.scenario import loading
-from og_env.simulator.batch import Simulator
-from og_env.simulator.live_state.format import BITS, PHASES, ROLE_NAMES, LiveState, last_hour
+from og_env.simulator.live_state.json_format import BITS, PHASES, ROLE_NAMES, LiveState, last_hour
+from og_env.simulator.simulator import Simulator
 
 
 def describe(simulator: Simulator, b: int = 0) -> dict[str, Any]:

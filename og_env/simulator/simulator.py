@@ -1,82 +1,60 @@
-"""A batch of episodes in memory: worlds, tapes, states and the calls that move them. Both environments stand on it."""
+"""A batch of episodes in memory: worlds, tapes, states and the calls that step them. Both environments stand on it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from og_env.dynamics import operations
 from og_env.kernel.arrays import GROUPS, METRICS, Memo, Output, Scratch, State, Tape, World
-from og_env.kernel.compile import announce
 from og_env.kernel.views import allocate, bind
 from og_env.observation.buffers import Buffer, BufferPool
 from og_env.observation.fields import Slices, slices
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator import compiled_calls
-from og_env.simulator.copies import Copies, Outlook, Source, idle, outlook
+from og_env.simulator import compiled_step
+from og_env.simulator.settings import FLAT_TABLES, SPLITS, Settings, check_settings
 from og_env.tape.draw import NOTHING, Scripted, draw, draw_row, tape_world
 from og_env.tape.reward_weights import drawn_weights
 from og_env.world import CompiledWorld, compile_world, sizes_of
 
-Task = Literal["placement", "routing", "joint"]
-Interface = Literal["proposals", "operations"]
-Split = Literal["train", "validation", "test"]
-Follow = Literal["nothing", "greedy"]
-FOLLOWS: tuple[Follow, ...] = ("nothing", "greedy")
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SPLIT_SHIFT = 60
 """a tape's seed carries its split above this bit, so that splits share no tape"""
 
-LEVELS = 5
 DRAWN_BY_ONE = 8
 """episodes so few that one thread draws them"""
 THREADED_CELLS = 6_000
 """environments x sites x models in a call from which on threads pay (about 0.3 ms of work)"""
-PART_CELLS, PARTS = 3_000, 16
-"""fewest of them that a thread takes at a time, and how often it comes for more"""
-FLAT_TABLES = {
-    "proposals": ("globals", "models", "proposals"),
-    "operations": ("globals", "models", "sites"),
-}
+PART_CELLS = 3_000
+"""environments x sites x models that a thread takes at a time, at least"""
+PARTS = 16
+"""slices that each thread takes of a batch that is large enough"""
 
-
-class Settings(NamedTuple):
-    task: Task
-    interface: Interface
-    flatten: bool
-    proposals: int
-    split: Split
-    risk_weight: float
-
-
-def check_settings(settings: Settings) -> None:
-    """One line that names a wrong setting and the valid ones."""
-    for name, choices in (
-        ("task", ("placement", "routing", "joint")),
-        ("interface", ("proposals", "operations")),
-        ("split", SPLITS),
-    ):
-        value = getattr(settings, name)
-        if value not in choices:
-            raise ValueError(f"{name} is {value!r}; valid are {', '.join(choices)}")
-    if not 2 <= settings.proposals <= 256:
-        raise ValueError(f"proposals is {settings.proposals}; valid are 2 to 256")
-    if not settings.risk_weight >= 0:
-        raise ValueError(f"risk_weight is {settings.risk_weight}; it must be 0 or more")
+Indices = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 
 class Simulator:
-    """B environments of one scenario. Arrays are allocated once; `table` is what kernels take."""
+    """B environments of one scenario, and the arrays of their worlds, tapes, states and outputs.
+
+    `world`, `tape`, `state` and `output` are the arrays of `og_env.kernel.arrays`, allocated once and changed in place:
+    `state.phase` is int8 [B, M, N], `output.offer` int32 [B, P]. `sizes` gives the size of every dimension letter,
+    `compiled` and `world_of` the scenarios behind the arrays. `observation` float32 [B, O] and `mask` int8 [B, V] (or
+    [B, 1 + P]) are those of the last step.
+    """
 
     def __init__(
         self, scenario: Any, batch: int, settings: Settings, threads: int = 1, *, single: bool = False
     ) -> None:
-        """single: hand out the one row of observation and mask, not a batch."""
+        """Make room for a batch; ValueError for a wrong scenario or setting.
+
+        single: hand out the one row of observation and mask, not a batch.
+        """
         check_settings(settings)
         self.spec: ScenarioSpec = loading.load(scenario)
         self.batch, self.settings, self.threads = batch, settings, threads
@@ -89,17 +67,17 @@ class Simulator:
         self.compiled: list[CompiledWorld] = [compiled] * (batch if self.own_worlds else 1)
         self.tape_worlds = [tape_world(compiled)] * len(self.compiled)
         self.mode = self._mode()
-        looks = not settings.flatten or self.mode == compiled_calls.PROPOSALS or bool(self.spec.failures.hidden)
+        looks = not settings.flatten or self.mode == compiled_step.PROPOSALS or bool(self.spec.failures.hidden)
         self.sizes = compiled.sizes | {
             "W": len(self.compiled),
             "B": batch,
-            "P": 0 if self.mode == compiled_calls.OPERATIONS else settings.proposals,
+            "P": 0 if self.mode == compiled_step.OPERATIONS else settings.proposals,
             "H": compiled.sizes["F"] if looks else 0,
             "Q": len(METRICS),
             "C": 1,
             "V": operations.count(compiled.sizes["N"], compiled.sizes["M"]),
         }
-        self.entry = compiled_calls.ENTRIES[self.mode]
+        self.entry = compiled_step.ENTRIES[self.mode]
         self.slices = self._slices()
         self.cuts = self._cuts()
         self._allocate(single)
@@ -112,8 +90,8 @@ class Simulator:
 
     def _mode(self) -> int:
         if self.settings.task == "routing":
-            return compiled_calls.AUTOSCALED
-        return compiled_calls.PROPOSALS if self.settings.interface == "proposals" else compiled_calls.OPERATIONS
+            return compiled_step.AUTOSCALED
+        return compiled_step.PROPOSALS if self.settings.interface == "proposals" else compiled_step.OPERATIONS
 
     def _slices(self) -> Slices:
         interface = self.settings.interface if self.settings.task != "routing" else "operations"
@@ -125,7 +103,8 @@ class Simulator:
 
     def _cuts(self) -> list[tuple[str, int, int, tuple[int, ...]]]:
         """Name, first column, last column + 1 and shape of every table of a flat observation."""
-        result, first = [], 0
+        result: list[tuple[str, int, int, tuple[int, ...]]] = []
+        first = 0
         for name, shape in self.slices.shapes.items():
             last = first + math.prod(shape)
             result.append((name, first, last, shape))
@@ -142,7 +121,7 @@ class Simulator:
         self._scratches: list[Scratch] = [allocate(Scratch, self.sizes) for _ in range(self.threads)]
         self.thread_tables = [bind(self.sizes, *groups[:4], scratch, self.memo) for scratch in self._scratches]
         self.table = self.thread_tables[0]
-        masked = {compiled_calls.OPERATIONS: self.sizes["V"], compiled_calls.PROPOSALS: 1 + self.settings.proposals}
+        masked = {compiled_step.OPERATIONS: self.sizes["V"], compiled_step.PROPOSALS: 1 + self.settings.proposals}
         choices = masked.get(self.mode, 0)
         self.buffers = BufferPool(self.batch, self.slices.width, choices, self.slices.shapes, single=single)
         self.observation, self.mask = self.buffers.current.observation, self.buffers.current.mask
@@ -155,13 +134,15 @@ class Simulator:
             target[index] = source[0]
 
     def tape_seed(self, generator: np.random.Generator) -> int:
-        """The next episode's seed, in the settings' split."""
+        """Draw the tape seed of a next episode, in the settings' split."""
         return int(generator.integers(1 << SPLIT_SHIFT)) | (SPLITS.index(self.settings.split) << SPLIT_SHIFT)
 
     def load_episode(self, b: int, seed: int, scripted: Scripted = NOTHING) -> None:
-        """Draw the episode of a tape seed into environment b, with a new fleet and new weights of the reward where the
-        scenario asks for them."""
-        announce(self.entry, draw_row)
+        """Draw the episode of a tape seed into environment b.
+
+        A new fleet and new weights of the reward are drawn where the scenario asks for them.
+        """
+        compiled_step.prepare(self.mode, draw_row)
         if self.random_fleet:
             resolved = loading.resolve(self.spec, fleet_seed=seed)
             compiled = compile_world(resolved, risk_weight=self.settings.risk_weight, sizes=self.compiled[b].sizes)
@@ -172,13 +153,13 @@ class Simulator:
             self.world.weights[b] = drawn_weights(self.spec.reward, seed)
         draw(self.tape, b, seed, self.tape_worlds[self.state.world[b]], scripted)
 
-    def load_episodes(self, rows: np.ndarray, seeds: Sequence[int], scripted: Scripted = NOTHING) -> None:
+    def load_episodes(self, rows: Indices, seeds: Sequence[int], scripted: Scripted = NOTHING) -> None:
         """Draw the episodes of tape seeds into environments `rows`, on all threads where fleets are fixed."""
         if self.pool is None or self.random_fleet or len(rows) < DRAWN_BY_ONE:
             for b, seed in zip(rows, seeds, strict=True):
                 self.load_episode(int(b), seed, scripted)
             return
-        announce(self.entry, draw_row)  # not by each thread
+        compiled_step.prepare(self.mode, draw_row)  # once, not by each thread
         parts = iter(range(len(rows)))
 
         def work(thread: int) -> None:
@@ -188,96 +169,75 @@ class Simulator:
         self._work_together(self.pool, work)
 
     def renew(self, *, keep: bool = False) -> Buffer:
-        """Other arrays for observations and masks, which nobody else holds. keep: with the values of the last ones."""
+        """Take other arrays for observations and masks, which nobody else holds; keep: with the last values."""
         buffer = self.buffers.renew(keep=keep)
         self.observation, self.mask = buffer.observation, buffer.mask
         return buffer
 
-    def start(self, rows: np.ndarray) -> None:
-        """Begin the loaded episodes of these environments."""
-        begin = np.full(self.batch, compiled_calls.BEGIN, np.int64)
+    def start(self, rows: Indices) -> None:
+        """Begin the loaded episodes of environments `rows`."""
+        begin = np.full(self.batch, compiled_step.BEGIN, np.int64)
         if len(rows) == self.batch:
             self.advance(begin)
             return
         for b in rows:
-            self._advance(b, b + 1, 0, begin, self.no_levels)
+            self.advance_slice(b, b + 1, 0, begin, self.no_levels)
 
-    def advance(self, operations: np.ndarray, levels: np.ndarray | None = None) -> None:
-        """One step of all environments: int64 [B], and knob levels float32 [B, 5]."""
+    def advance(self, actions: Indices, levels: Floats | None = None) -> None:
+        """Step all environments by actions int64 [B], operations or offers by interface, and knob levels float32 [B, 5].
+
+        Observations and masks are written to the current arrays; without levels the knobs stay as they are.
+        """
         levels = self.no_levels if levels is None else levels
         if self.pool is None or self.cells < self.threaded_cells:
-            self._advance(0, self.batch, 0, operations, levels)
+            self.advance_slice(0, self.batch, 0, actions, levels)
             return
         size = max(self.batch // (PARTS * self.threads), PART_CELLS * self.batch // self.cells, 1)
         parts = iter(range(0, self.batch, size))
 
         def work(thread: int) -> None:
-            for low in parts:
-                self._advance(low, min(low + size, self.batch), thread, operations, levels)
+            for first in parts:
+                self.advance_slice(first, min(first + size, self.batch), thread, actions, levels)
 
         self._work_together(self.pool, work)
 
     def _work_together(self, pool: ThreadPoolExecutor, work: Callable[[int], None]) -> None:
-        """Call `work` with its number on every thread, this one included. It takes part after part until none is left, so
-        that a thread which starts late or is held up costs no more than one part."""
+        """Call `work` with its number on every thread, this one included.
+
+        It takes part after part until none is left, so a thread that starts late or is held up costs one part at most.
+        """
         calls = [pool.submit(work, thread) for thread in range(1, self.threads)]
         work(0)
         for call in calls:
             if not call.cancel():
                 call.result()
 
-    def _advance(self, low: int, high: int, thread: int, operations: np.ndarray, levels: np.ndarray) -> None:
+    def advance_slice(self, first: int, stop: int, thread: int, actions: Indices, levels: Floats) -> None:
+        """Step environments first to stop - 1 alone, with the scratch memory of a thread; see `advance`."""
         self.entry(
             self.thread_tables[thread],
-            low,
-            high,
+            first,
+            stop,
             0,
             self.mode,
-            operations,
+            actions,
             levels,
             self.observation,
             self.slices.offsets,
             self.mask,
         )
 
-    def tables(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """Views of a flat observation [..., O] by table."""
+    def tables(self, flat: Floats) -> dict[str, Floats]:
+        """Views of a flat observation [..., O] by table, [..., rows, columns]."""
         front = flat.shape[:-1]
         return {name: flat[..., first:last].reshape(front + shape) for name, first, last, shape in self.cuts}
 
     def world_of(self, b: int) -> CompiledWorld:
+        """The compiled scenario of environment b, whose names `world_of(b).resolved` has."""
         return self.compiled[self.state.world[b]]
 
     def close(self) -> None:
+        """Stop the threads."""
         if self.pool is not None:
             self.pool.shutdown()
             self.pool = None
-
-
-def source_of(simulator: Simulator) -> Source:
-    """The arrays that copies of its environments start from."""
-    sizes = simulator.sizes | {"P": simulator.settings.proposals}
-    return Source(sizes, simulator.world, simulator.tape, simulator.state, simulator.output)
-
-
-def simulate(
-    simulator: Simulator,
-    b: int,
-    operations: np.ndarray,
-    levels: np.ndarray | None,
-    horizon: int,
-    follow: Follow = "nothing",
-) -> Outlook:
-    """Try first actions [A] in copies of environment b under the nominal forecast: expected demand, present outages go
-    on, no new ones. After them nothing is done, or the best offer is taken in every step (`follow` "greedy"; always
-    so where the autoscaler acts). Steps beyond the end of the episode count 0. The episode is not touched."""
-    if follow not in FOLLOWS:
-        raise ValueError(f"follow is {follow!r}; valid are {', '.join(FOLLOWS)}")
-    copies = Copies(source_of(simulator), 1, len(operations), horizon)
-    copies.load(np.array([b]))
-    first = operations.astype(np.int64)
-    if simulator.mode == compiled_calls.OPERATIONS:
-        first = copies.try_operations(first)
-    elif simulator.mode == compiled_calls.AUTOSCALED:
-        first, follow = copies.greedy(copies.output.offer, copies.output.offer_gain), "greedy"
-    return outlook(copies, first, copies.greedy if follow == "greedy" else idle, levels)

@@ -5,8 +5,7 @@ import pytest
 
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import GAIN
-from og_env.simulator.batch import source_of
-from og_env.simulator.copies import Copies, idle
+from og_env.simulator import Copies, idle
 from og_env.vector_env import NetworkVectorEnv
 
 
@@ -28,7 +27,7 @@ def autoscaled(env, copies):
 
 def test_on_the_tape_copies_do_what_the_environments_then_do(env):
     rows = np.arange(3)
-    copies = Copies(source_of(env.simulator), 3, 2, 10)
+    copies = Copies(env.simulator, 3, 2, 10)
     copies.load(rows, truth=True)
     rewards = copies.run(copies.greedy(copies.output.offer, copies.output.offer_gain), copies.greedy)
     happened = np.stack([env.step(autoscaled(env, copies))[1] for _ in range(10)], axis=1)
@@ -41,7 +40,7 @@ def test_steps_beyond_the_end_count_nothing(env):
         env.step(np.zeros(3, np.int64))
     simulator = env.simulator
     assert (simulator.state.step == 285).all()
-    copies = Copies(source_of(simulator), 3, 1, 10)
+    copies = Copies(simulator, 3, 1, 10)
     copies.load(np.arange(3), truth=True)
     rewards = copies.run(np.zeros(3, np.int64), idle)
     assert (rewards[:, :3] < 0).all() and not rewards[:, 3:].any()
@@ -50,7 +49,7 @@ def test_steps_beyond_the_end_count_nothing(env):
 def test_the_forecast_goes_on_with_the_expected_curve_and_present_outages(env):
     simulator = env.simulator
     simulator.state.status[1, 7] = 1
-    copies = Copies(source_of(simulator), 2, 2, 12)
+    copies = Copies(simulator, 2, 2, 12)
     copies.load(np.array([1, 2]))
     world, tape = simulator.world, simulator.tape
     for b, row in ((0, 1), (3, 2)):
@@ -64,7 +63,7 @@ def test_the_forecast_goes_on_with_the_expected_curve_and_present_outages(env):
 
 
 def test_rare_action_steps_are_idle_in_between(env):
-    copies = Copies(source_of(env.simulator), 3, 1, 6)
+    copies = Copies(env.simulator, 3, 1, 6)
     copies.load(np.arange(3))
     acts = []
 

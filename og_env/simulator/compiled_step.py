@@ -1,0 +1,166 @@
+"""The compiled calls that everything makes: begin or step a slice of environments, find their offers, and observe them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
+
+from og_env.dynamics.accounts import tally
+from og_env.dynamics.begin import begin
+from og_env.dynamics.operations import write_mask
+from og_env.dynamics.replicas import list_placed
+from og_env.dynamics.step import step
+from og_env.kernel.arrays import KNOB, Environment, environment
+from og_env.kernel.bound_views import opened, prefetch
+from og_env.kernel.compile import announce, entry, kernel
+from og_env.observation.encode import observe
+from og_env.planner.offer_list import autoscale
+from og_env.planner.offers import propose
+
+OPERATIONS, PROPOSALS, AUTOSCALED = range(3)
+"""modes: an action names an operation, names an offer, or is ignored because the built-in autoscaler acts"""
+BEGIN = -1
+"""in place of an action: begin the episode whose tape is drawn"""
+LOOK = -2
+"""in place of an action: take the state as it was written by hand, and only find offers and observe"""
+
+KNOB_RANGE = 4.0
+"""a knob at level 1 (-1) is this many times (this fraction of) its default"""
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.int8]
+ARGUMENTS = (
+    types.int64[::1],
+    *(types.int64,) * 4,
+    types.int64[::1],
+    types.float32[:, ::1],
+    types.float32[:, ::1],
+    types.int64[::1],
+    types.int8[:, ::1],
+)
+"""compile-time types of what both entries take"""
+
+
+@kernel
+def set_knobs(env: Environment, levels: Floats) -> None:
+    """Put the router's knobs into effect, from levels [B, 5] in [-1, 1]; 0 is the scenario's default."""
+    for knob in range(KNOB.spread):  # the factors, which stand before the one share
+        env.state.knobs[knob] = env.world.knobs[knob] * KNOB_RANGE ** levels[env.b, knob]
+    level, spread = levels[env.b, KNOB.spread], env.world.knobs[KNOB.spread]
+    env.state.knobs[KNOB.spread] = spread * (1 + level) if level < 0 else spread + (1 - spread) * level
+
+
+@kernel
+def act(env: Environment, mode: int, action: int, levels: Floats) -> None:
+    """Begin an environment's episode, take its state as it is, or carry out its action and step."""
+    if action == BEGIN:
+        begin(env)
+        return
+    if action == LOOK:
+        list_placed(env)
+        tally(env)
+        return
+    operation = action
+    if mode == PROPOSALS:
+        operation = env.output.offer[action - 1] if action > 0 else 0
+    elif mode == AUTOSCALED:
+        operation = autoscale(env)
+    if levels.shape[1] > 0:
+        set_knobs(env, levels)
+    step(env, operation)
+
+
+@kernel
+def prefetch_tape(env: Environment) -> None:
+    """Prefetch the tape row that an environment will read next: the tapes of a batch fit into no cache."""
+    row = env.state.step + 1
+    prefetch(env.tape.status_pairs, (row >> 1, 0))
+    prefetch(env.tape.signal, (row, 0))
+    prefetch(env.tape.signal, (row, env.tape.signal.shape[1] - 1))
+    prefetch(env.tape.regional, (row, 0))
+    prefetch(env.tape.regional, (row, env.tape.regional.shape[1] - 1))
+    prefetch(env.tape.model, (row, 0))
+
+
+@entry
+def by_operations(
+    table: Indices,
+    first: int,
+    stop: int,
+    slot: int,
+    mode: int,
+    operations: Indices,
+    levels: Floats,
+    observations: Floats,
+    offsets: Indices,
+    masks: Bits,
+) -> None:
+    """Step environments first to stop - 1 by operations, and find no offers.
+
+    table: the bound arrays of the batch; slot: of scratch memory; mode: not read. operations: int64 [B], or BEGIN or
+    LOOK. levels: of the knobs, float32 [B, 5], or [B, 0] to leave them. Written: observations float32 [B, O] at the
+    tables' offsets int64 [6], and masks int8 [B, V]; neither where it has no columns.
+    """
+    address = opened(table)
+    for place in range(first, stop):
+        if place + 1 < stop:
+            prefetch_tape(environment(address, place + 1, slot))
+        env = environment(address, place, slot)
+        act(env, OPERATIONS, operations[place], levels)
+        if masks.shape[1] > 0:
+            write_mask(env, masks)
+        if observations.shape[1] > 0:
+            observe(env, observations, offsets)
+
+
+@entry
+def by_offers(
+    table: Indices,
+    first: int,
+    stop: int,
+    slot: int,
+    mode: int,
+    actions: Indices,
+    levels: Floats,
+    observations: Floats,
+    offsets: Indices,
+    masks: Bits,
+) -> None:
+    """Step environments first to stop - 1 by offers (0 does nothing) or by the autoscaler, and find their next offers.
+
+    Arguments are those of `by_operations`, but mode is PROPOSALS or AUTOSCALED, and masks are int8 [B, 1 + P].
+    """
+    address = opened(table)
+    for place in range(first, stop):
+        if place + 1 < stop:
+            prefetch_tape(environment(address, place + 1, slot))
+        env = environment(address, place, slot)
+        act(env, mode, actions[place], levels)
+        propose(env)
+        if masks.shape[1] > 0:
+            masks[place, 0] = 1
+            for i in range(env.output.offer.shape[0]):
+                masks[place, 1 + i] = env.output.offer[i] != 0
+        if observations.shape[1] > 0:
+            observe(env, observations, offsets)
+
+
+ENTRIES = {OPERATIONS: by_operations, PROPOSALS: by_offers, AUTOSCALED: by_offers}
+"""the entry that steps by each mode"""
+
+
+def prepare(mode: int, *others: Any) -> None:
+    """Compile what a user of this mode meets, in one go, where anything of it is neither loaded nor cached.
+
+    Who acts by offers meets both entries, since `simulate` looks ahead without offers; together they cost little more
+    than one, because kernels are typed once. Who acts by operations waits a third less without `by_offers`, which is
+    prepared when something asks for offers. `others` are entries that the caller compiles by calling them next.
+    """
+    entries = (by_operations,) if mode == OPERATIONS else (by_offers, by_operations)
+    for cold in announce(*entries, *others):
+        if cold in entries:
+            cold.compile(ARGUMENTS)

@@ -1,0 +1,209 @@
+"""Copies of environments that run ahead: what an action brings over the next steps, without touching the episode.
+
+A copy reads a tape of its own: the nominal forecast (expected demand, present outages go on, no new ones) or, for a
+reference that no policy can be, what will really happen. Worlds are shared with the simulator, so a copy is cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from og_env.kernel.arrays import GAIN, PLANNER, Memo, Output, Scratch, State, Tape
+from og_env.kernel.views import allocate, bind
+from og_env.observation.fields import column
+from og_env.simulator import compiled_step
+from og_env.simulator.simulator import SPLIT_SHIFT, Simulator
+from og_env.tape.draw import drawn_tapes, write_script
+
+Indices = npt.NDArray[np.int64]
+Offers = npt.NDArray[np.int32]
+Gains = npt.NDArray[np.float32]
+Choice = Callable[[Offers, Gains], Indices]
+"""from offers [B, P] and gains [B, P, 4], at the positions of GAIN, to actions [B]: 0 does nothing, i takes offer i - 1"""
+
+NO_LEVELS = np.zeros((0, 0), np.float32)
+"""in place of knob levels that stay as they are, and of observations that are not written"""
+NO_MASK = np.zeros((0, 0), np.int8)
+"""in place of masks that are not written"""
+OFFSETS = np.full(16, -1, np.int64)
+"""of an observation that is not written"""
+EPISODE_LEFT = column("globals", "episode_left")
+"""column of the one field that depends on the length of the tape, which is shorter in a copy"""
+
+
+def idle(offer: Offers, gain: Gains) -> Indices:
+    """Choose to do nothing, everywhere: actions [B]."""
+    return np.zeros(len(offer), np.int64)
+
+
+def operations_of(offer: Offers, chosen: Indices) -> Indices:
+    """Operations [B] of choices [B] among offers [B, P]: 0 does nothing, i takes offer i - 1."""
+    taken = offer[np.arange(len(offer)), np.maximum(chosen - 1, 0)]
+    return np.where(chosen > 0, taken, 0).astype(np.int64)
+
+
+class Copies:
+    """K copies each of up to E environments of a simulator, with room for H steps.
+
+    `load` puts environments in, `run` steps them all. `batch` copies are loaded, the first ones in the arrays `tape`,
+    `state`, `output` and `observation`; the copies of an environment lie side by side.
+    """
+
+    def __init__(
+        self, simulator: Simulator, environments: int, copies: int, horizon: int, *, observed: bool = False
+    ) -> None:
+        """Make room for copies; observed: write flat observations [B, O] as the simulator's, for a choice to read."""
+        if horizon < 1:
+            raise ValueError(f"horizon is {horizon}; it must be 1 or more")
+        self.simulator, self.environments, self.copies, self.horizon = simulator, environments, copies, horizon
+        most = environments * copies
+        sizes = simulator.sizes | {"P": simulator.settings.proposals, "B": most, "T": horizon + 1, "C": 1}
+        self.tape: Tape = allocate(Tape, sizes)
+        self.state: State = allocate(State, sizes)
+        self.output: Output = allocate(Output, sizes)
+        self._scratch: Scratch = allocate(Scratch, sizes)
+        self._memo: Memo = allocate(Memo, sizes)
+        self._table = bind(sizes, simulator.world, self.tape, self.state, self.output, self._scratch, self._memo)
+        self._offsets = simulator.slices.offsets if observed else OFFSETS
+        self.observation = np.zeros((most, simulator.slices.width if observed else 0), np.float32)
+        self.batch = most
+        self.passed = np.zeros(most, np.int32)
+        """int32 [B] steps that the environments of the loaded copies had done"""
+        self._left = np.zeros(most, np.int64)
+        self._rows = np.zeros(0, np.int64)
+
+    def load(self, rows: npt.NDArray[np.integer], *, truth: bool = False) -> None:
+        """Put environments `rows` in, K copies of each side by side, with the forecast or the true tape ahead.
+
+        Raises ValueError for more than E of them.
+        """
+        source, state, count = self.simulator, self.state, len(rows) * self.copies
+        if len(rows) > self.environments:
+            raise ValueError(f"{len(rows)} environments for copies of {self.environments}")
+        index = np.repeat(rows, self.copies)
+        for target, values in zip(state, source.state, strict=True):
+            np.take(values, index, axis=0, out=target[:count])
+        offers = source.output.offer.shape[1]
+        self.output.offer[:count, :offers] = source.output.offer[index]
+        self.output.offer_gain[:count, :offers] = source.output.offer_gain[index]
+        self.output.offer_ready_s[:count, :offers] = source.output.offer_ready_s[index]
+        self._memo.known[:count] = 0
+        self._memo.dying[:count] = 0
+        passed = state.step[:count].copy()
+        state.step[:count] = 0
+        state.attack_until[:count] -= passed
+        state.attack_ready[:count] = state.attack_ready[:count] - passed if truth else np.iinfo(np.int32).max
+        last = source.tape.attack.shape[1] - 1
+        self.batch, self.passed, self._left, self._rows = count, passed, last - passed, rows
+        ahead = np.minimum(source.state.step[rows][:, None] + np.arange(self.horizon + 1), last)
+        if truth:
+            self._true(rows, ahead)
+        else:
+            self._forecast(rows)
+        day = source.world.diurnal.shape[1]
+        self.tape.start_step[:count] = (source.tape.start_step[index] + passed) % day
+
+    def _true(self, rows: npt.NDArray[np.integer], ahead: npt.NDArray[np.integer]) -> None:
+        """Write the simulator's tape rows [E, H + 1], the last one again beyond the end of the episode."""
+        source = self.simulator.tape
+        for name in ("regional", "model", "signal", "attack", "outages"):
+            values = getattr(source, name)[rows[:, None], ahead]
+            getattr(self.tape, name)[: self.batch] = np.repeat(values, self.copies, axis=0)
+        status = source.status_at(rows[:, None], ahead)
+        self.tape.write_status(np.repeat(status, self.copies, axis=0), slice(self.batch))
+
+    def _forecast(self, rows: npt.NDArray[np.integer]) -> None:
+        """Write demand that follows its expected curve from the present on, and the present status in every row."""
+        source, tape, count = self.simulator, self.simulator.tape, self.batch
+        step, day = source.state.step[rows], source.world.diurnal.shape[1]
+        hours = (tape.start_step[rows] + step)[:, None] + np.arange(self.horizon + 1)
+        curve = source.world.diurnal[source.state.world[rows][:, None], hours % day]
+        regional = tape.regional[rows, step][:, None] * curve / np.maximum(curve[:, :1], 1e-3)
+        self.tape.regional[:count] = np.repeat(regional, self.copies, axis=0)
+        for name in ("model", "signal", "outages"):
+            present = getattr(tape, name)[rows, step]
+            getattr(self.tape, name)[:count] = np.repeat(present, self.copies, axis=0)[:, None]
+        status = np.repeat(source.state.status[rows], self.copies, axis=0)
+        self.tape.write_status(status[:, None], slice(count))
+        self.tape.attack[:count] = 0
+
+    def add_drawn_outages(self, futures: int, generator: np.random.Generator) -> None:
+        """Add outages of drawn episodes to the loaded forecasts: copy i of an environment sees future i modulo `futures`.
+
+        K is a multiple of `futures`. Scripted outages are left out, as no policy knows of them, and so is what is down
+        in a drawn episode at the present step.
+        """
+        source, rows = self.simulator, self.horizon + 1
+        last, sites = source.tape.attack.shape[1] - 1, source.sizes["N"]
+        drawn = np.zeros((len(self._rows), 1, futures, rows, sites), np.uint8)
+        for place, b in enumerate(self._rows):
+            world = source.tape_worlds[source.state.world[b]]
+            unscripted = world._replace(scripts=write_script((), world.compiled))
+            window = np.minimum(int(source.state.step[b]) + np.arange(rows), last)
+            seeds = [int(generator.integers(1 << SPLIT_SHIFT)) for _ in range(futures)]
+            for future, tape in enumerate(drawn_tapes(unscripted, seeds)):
+                drawn[place, 0, future] = tape.status[0, window]
+        drawn &= ~drawn[..., :1, :]  # what is broken already does not begin
+        status = self.tape.status[: self.batch]
+        both = status.reshape(len(self._rows), -1, *drawn.shape[2:]) | drawn
+        self.tape.write_status(both.reshape(status.shape), slice(self.batch))
+
+    def greedy(self, offer: Offers, gain: Gains) -> Indices:
+        """Choose as the built-in autoscaler does: the largest gain, where it is above the scenario's threshold."""
+        gains = np.where(offer != 0, gain[:, :, GAIN.total], -np.inf)
+        least = self.simulator.world.planner[self.state.world[: len(offer)], PLANNER.threshold]
+        return np.where(gains.max(axis=1) > least, gains.argmax(axis=1) + 1, 0)
+
+    def run(
+        self,
+        first: Indices,
+        follow: Choice,
+        *,
+        levels: npt.NDArray[np.float32] | None = None,
+        every: int = 1,
+        offers_after: bool = False,
+        after_step: Callable[[int], None] | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Rewards [batch, H] of taking offers `first` [batch] (0 nothing), then what `follow` chooses.
+
+        `follow` acts in every `every`-th step. Steps beyond the end of the episode count 0. levels: float32 [batch, 5]
+        of the knobs, from the first step on. offers_after: find the offers after the last step as well. after_step: is
+        called with the number of every step, once `output` holds what it brought.
+        """
+        rewards, count = np.zeros((self.batch, self.horizon)), self.batch
+        chosen = first.astype(np.int64)
+        steps = min(self.horizon, int(self._left.max()))
+        for i in range(steps):
+            if i > 0:
+                acts = follow is not idle and i % every == 0
+                offer, gain = self.output.offer[:count], self.output.offer_gain[:count]
+                chosen = follow(offer, gain) if acts else np.zeros_like(chosen)
+            use = levels if levels is not None and i == 0 else NO_LEVELS
+            acts_next = follow is not idle and (i + 1) % every == 0 and i + 1 < steps
+            seen = self.observation if acts_next else NO_LEVELS
+            self._step(chosen, use, seen, proposes=acts_next or (offers_after and i + 1 == steps))
+            if acts_next and seen.shape[1]:
+                left = self._left[:count] - 1 - i
+                seen[:count, EPISODE_LEFT] = np.maximum(left, 0) / (left + self.passed[:count] + 1 + i)
+            rewards[:, i] = self.output.reward[:count]
+            if after_step is not None:
+                after_step(i)
+        return np.where(np.arange(self.horizon) < self._left[:, None], rewards, 0.0)
+
+    def _step(
+        self, chosen: Indices, levels: npt.NDArray[np.float32], seen: npt.NDArray[np.float32], *, proposes: bool
+    ) -> None:
+        """Step the loaded copies by offers `chosen` [batch]; find no offers for the next step unless it `proposes`."""
+        mode = compiled_step.PROPOSALS if proposes else compiled_step.OPERATIONS
+        actions = chosen if proposes else operations_of(self.output.offer[: self.batch], chosen)
+        compiled_step.prepare(mode)
+        entry = compiled_step.ENTRIES[mode]
+        entry(self._table, 0, self.batch, 0, mode, actions, levels, seen, self._offsets, NO_MASK)
+
+    def try_operations(self, operations: Indices) -> Indices:
+        """Put operations [batch] in the place of the first offers; returns the actions [batch] that take them."""
+        self.output.offer[: self.batch, 0] = operations
+        return (operations > 0).astype(np.int64)

@@ -1,0 +1,79 @@
+"""The arguments that both environments share: defaults, valid values and what each one does."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypedDict, get_args
+
+Task = Literal["placement", "routing", "joint"]
+Interface = Literal["proposals", "operations"]
+Split = Literal["train", "validation", "test"]
+Knobs = Literal["box", "levels"]
+Reward = Literal["scalar", "vector"]
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+LEVELS = 5
+"""settings of a router's knob with knobs="levels"; the middle one is the scenario's own"""
+FLAT_TABLES = {
+    "proposals": ("globals", "models", "proposals"),
+    "operations": ("globals", "models", "sites"),
+}
+"""tables of a flat observation, in order, by interface"""
+
+
+class Settings(NamedTuple):
+    """Arguments of `NetworkEnv` and `NetworkVectorEnv`, beside the scenario; `check_settings` says which are wrong."""
+
+    task: Task = "placement"
+    """whether an action places models and roles, sets the router's knobs, or does both"""
+    interface: Interface = "proposals"
+    """whether an action that places is one of the planner's offers, or any operation there is"""
+    flatten: bool = False
+    """one flat observation [O] of the tables in FLAT_TABLES in place of a Dict of all tables"""
+    proposals: int = 10
+    """P, the number of the planner's offers, 2 to 256"""
+    split: Split = "train"
+    """episodes to draw from; splits share no episode"""
+    risk_weight: float = 1.0
+    """weight of the shared-failure part in the offers' gains, 0 or more"""
+    knobs: Knobs = "box"
+    """whether Routing sets the router's knobs continuously or by LEVELS"""
+    reward: Reward = "scalar"
+    """whether rewards are the weighted sum of the terms, or minus every term"""
+
+
+class Arguments(TypedDict, total=False):
+    """Keyword arguments of both environments, for editors and type checkers: the fields of `Settings` but the task."""
+
+    interface: Interface
+    flatten: bool
+    proposals: int
+    split: Split
+    risk_weight: float
+    knobs: Knobs
+    reward: Reward
+
+
+def settings_of(environment: str, task: Task, arguments: Arguments) -> Settings:
+    """The settings that an environment's arguments make; TypeError that names its class for an unknown argument."""
+    for name in arguments:
+        if name not in Arguments.__annotations__:
+            raise TypeError(f"{environment}.__init__() got an unexpected keyword argument {name!r}")
+    return Settings(task, **arguments)
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise ValueError in one line that names a wrong setting and the valid ones."""
+    for name, kind in (
+        ("task", Task),
+        ("interface", Interface),
+        ("split", Split),
+        ("knobs", Knobs),
+        ("reward", Reward),
+    ):
+        value = getattr(settings, name)
+        if value not in get_args(kind):
+            raise ValueError(f"{name} is {value!r}; valid are {', '.join(get_args(kind))}")
+    if not 2 <= settings.proposals <= 256:
+        raise ValueError(f"proposals is {settings.proposals}; valid are 2 to 256")
+    if not settings.risk_weight >= 0:
+        raise ValueError(f"risk_weight is {settings.risk_weight}; it must be 0 or more")

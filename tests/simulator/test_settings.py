@@ -1,0 +1,39 @@
+"""The arguments of the environments: written once, and wrong ones are told in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from og_env.env import NetworkEnv
+from og_env.simulator import Arguments, Settings
+from og_env.vector_env import NetworkVectorEnv
+
+
+def test_arguments_are_the_settings_beside_the_task() -> None:
+    assert set(Arguments.__annotations__) == set(Settings._fields) - {"task"}
+
+
+@pytest.mark.parametrize("environment", [NetworkEnv, NetworkVectorEnv])
+def test_an_unknown_argument_is_told_as_python_does(environment: Any) -> None:
+    line = rf"^{environment.__name__}\.__init__\(\) got an unexpected keyword argument 'interfce'$"
+    with pytest.raises(TypeError, match=line):
+        environment(interfce="operations")
+    with pytest.raises(TypeError, match="multiple values for argument 'task'"):
+        environment(*([1] if environment is NetworkVectorEnv else []), "placement", task="joint")
+
+
+@pytest.mark.parametrize("environment", [NetworkEnv, NetworkVectorEnv])
+@pytest.mark.parametrize(
+    ("argument", "line"),
+    [
+        ({"task": "serving"}, "task is 'serving'; valid are placement, routing, joint"),
+        ({"knobs": "dial"}, "knobs is 'dial'; valid are box, levels"),
+        ({"reward": "both"}, "reward is 'both'; valid are scalar, vector"),
+        ({"risk_weight": float("nan")}, "risk_weight is nan; it must be 0 or more"),
+    ],
+)
+def test_a_wrong_argument_names_the_valid_ones(environment: Any, argument: dict[str, Any], line: str) -> None:
+    with pytest.raises(ValueError, match=f"^{line}$"):
+        environment(**argument)
