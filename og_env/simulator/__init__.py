@@ -12,8 +12,10 @@ that a knob at its highest level has.
 
 Operations. Number 0 does nothing; then `LAUNCH`, `RETIRE` and `STAGE` by model and site, as `VERBS` names them, then
 adding and removing a role by site. `describe_operation` puts one in words. Offers are operations, `output.offer` int32
-[B, P] with `output.offer_gain` float32 [B, P, 4], at the positions of `GAIN`, and `output.offer_ready_s` float32
-[B, P]; the last ones are kept for removals, and `additions_of` says how many of P come before them. `operations_of` gives the operations [B] of choices [B] among offers: 0 does nothing, i takes offer i - 1.
+[B, P]. `output.offer_gain` float32 [B, P, 4] has their gains at the positions of `GAIN`, and `output.offer_ready_s`
+float32 [B, P] the seconds until they are of use. The last ones are kept for removals, and `additions_of` says how many
+of P come before them. `operations_of` gives the operations [B] of choices [B] among offers: 0 does nothing, i takes
+offer i - 1.
 
 Simulation. `Simulator` holds the arrays of a batch, `World`, `Tape` and `State` among them, and steps it; `Settings`
 are its arguments (`Task`, `Interface`, `SPLITS`, `FLAT_TABLES`), and `Simulator.mode` is `OPERATIONS`, `PROPOSALS` or

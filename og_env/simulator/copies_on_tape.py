@@ -39,6 +39,7 @@ class CopiesOnTape:
             target[rows] = values[:count]
         output.offer[rows] = copies.output.offer[:count]
         output.offer_gain[rows] = copies.output.offer_gain[:count]
+        output.offer_ready_s[rows] = copies.output.offer_ready_s[:count]
         for moment in (state.step, state.attack_until, state.attack_ready):
             moment[rows] += copies.passed
         self._memo.known[rows] = 0

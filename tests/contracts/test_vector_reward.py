@@ -57,7 +57,7 @@ def test_a_batch_has_the_rewards_of_single_environments(scenario):
 def test_only_two_kinds_of_reward():
     for make in (NetworkEnv, NetworkVectorEnv):
         with pytest.raises(ValueError, match="reward is 'vektor'; valid are scalar, vector"):
-            make(scenario="toy-3", reward="vektor")  # type: ignore[arg-type] (what is not allowed)
+            make(scenario="toy-3", reward="vektor")  # type: ignore[arg-type]
 
 
 def test_stable_baselines_refuses_a_vector():
