@@ -16,14 +16,7 @@ from og_env.simulator.hidden_truth import truth_of
 from og_env.simulator.reset_options import incident_facts, scripted_of
 from og_env.simulator.settings import Arguments, Task, settings_of
 from og_env.simulator.simulator import Simulator
-from og_env.simulator.spaces import (
-    action_space,
-    full_mask,
-    limits_of,
-    observation_space,
-    reward_space,
-    split_actions,
-)
+from og_env.simulator.spaces import action_space, full_mask, limits_of, observation_space, reward_space, split_actions
 
 INFO_NAMES = (*METRICS, *(f"term_{name}" for name in TERMS))
 """metrics and unweighted reward terms, which every info has"""

@@ -95,11 +95,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
         "episodes": options.episodes,
         "seed": options.seed,
         **comparison.compare(
-            runs,
-            learned,
-            seed=options.seed,
-            references=planners.REFERENCES,
-            trainings=seeds_of_one_training(policies),
+            runs, learned, seed=options.seed, references=planners.REFERENCES, trainings=seeds_of_one_training(policies)
         ),
     }
     if options.headroom:

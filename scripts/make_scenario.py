@@ -255,7 +255,7 @@ def report(whole: ResolvedScenario, table: SiteTable, out: Path) -> str:
     words = [
         f"{out}: {len(sites)} nodes of {len({site.provider for site in sites})} providers in "
         f"{len({site.country for site in sites})} countries; {whole.spec.demand.requests_per_s:g} requests/s of "
-        f"{len(whole.models)} models need {need:.0%} of the GPUs",
+        f"{len(whole.models)} models need {need:.0%} of the GPUs"
     ]
     if table.filled:
         gaps = ", ".join(f"{what} ({count})" for what, count in table.filled.items())

@@ -58,11 +58,7 @@ def run(options: argparse.Namespace) -> None:
     groups = {"all": list(heuristics.TUNABLE), "planners": list(PLANNERS)}
     names = groups.get(options.policies) or options.policies.split(",")
     keys = options.constants.split(",") if options.constants else None
-    search = {
-        "population": options.population,
-        "rounds": options.rounds,
-        "begin": changes_of(options.begin),
-    }
+    search = {"population": options.population, "rounds": options.rounds, "begin": changes_of(options.begin)}
     for name in names:
         if name in PLANNERS:
             found = tuning.tune_planner(name, options.scenario, episodes=options.episodes, seed=options.seed, **search)

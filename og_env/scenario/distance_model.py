@@ -52,12 +52,7 @@ LOG_RESIDUAL_SD = 0.255
 """standard deviation of log(measured / model) over the pairs that the SHIPPED model is fitted to"""
 
 
-def great_circle_km(
-    lat_a_deg: ArrayLike,
-    lon_a_deg: ArrayLike,
-    lat_b_deg: ArrayLike,
-    lon_b_deg: ArrayLike,
-) -> Floats:
+def great_circle_km(lat_a_deg: ArrayLike, lon_a_deg: ArrayLike, lat_b_deg: ArrayLike, lon_b_deg: ArrayLike) -> Floats:
     """Distance on a sphere by the haversine formula; the arguments broadcast, the result has their shape."""
     degrees = (lat_a_deg, lon_a_deg, lat_b_deg, lon_b_deg)
     lat_a, lon_a, lat_b, lon_b = (np.radians(np.asarray(angle, dtype=float)) for angle in degrees)

@@ -32,10 +32,7 @@ class Outlook(NamedTuple):
 
 
 def outlook(
-    copies: Copies,
-    first: npt.NDArray[np.int64],
-    follow: Choice,
-    levels: npt.NDArray[np.float32] | None = None,
+    copies: Copies, first: npt.NDArray[np.int64], follow: Choice, levels: npt.NDArray[np.float32] | None = None
 ) -> Outlook:
     """Everything that `copies.run(first, follow, levels=levels)` meets on the way; a candidate is a loaded copy."""
     shape = (copies.batch, copies.horizon)

@@ -13,10 +13,7 @@ Reward = Literal["scalar", "vector"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 LEVELS = 5
 """settings of a router's knob with knobs="levels"; the middle one is the scenario's own"""
-FLAT_TABLES = {
-    "proposals": ("globals", "models", "proposals"),
-    "operations": ("globals", "models", "sites"),
-}
+FLAT_TABLES = {"proposals": ("globals", "models", "proposals"), "operations": ("globals", "models", "sites")}
 """tables of a flat observation, in order, by interface"""
 
 

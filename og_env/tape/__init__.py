@@ -12,5 +12,3 @@ from og_env.kernel.arrays import WARM_UP_H
 from og_env.tape.draw import TapeWorld, drawn_tapes, tape_world
 from og_env.tape.reward_weights import RESILIENCE
 from og_env.tape.reward_weights import weights as preferred_weights
-
-__all__ = ["RESILIENCE", "WARM_UP_H", "TapeWorld", "drawn_tapes", "preferred_weights", "tape_world"]

@@ -18,14 +18,7 @@ INK, GREY, ACCENT, SECOND = "#1f2933", "#9aa5b1", "#0b6e99", "#d9822b"
 Json = dict[str, Any]
 
 
-def draw(
-    result: Json,
-    path: Path,
-    *,
-    title: str,
-    lat_deg: Floats | None = None,
-    lon_deg: Floats | None = None,
-) -> None:
+def draw(result: Json, path: Path, *, title: str, lat_deg: Floats | None = None, lon_deg: Floats | None = None) -> None:
     """Write the picture of an audit as a PNG file.
 
     Without coordinates [N] in degrees, bars of the largest shared dependencies take the place of the map.

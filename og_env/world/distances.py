@@ -95,12 +95,7 @@ def _overlay(rtt_ms: Floats, names_a: Sequence[str], names_b: Sequence[str], rtt
     for i, name_a in enumerate(names_a):
         plain_a = name_a.split("#")[0]
         for j, name_b in enumerate(names_b):
-            for pair in (
-                (name_a, name_b),
-                (name_b, name_a),
-                (plain_a, plain_b[j]),
-                (plain_b[j], plain_a),
-            ):
+            for pair in ((name_a, name_b), (name_b, name_a), (plain_a, plain_b[j]), (plain_b[j], plain_a)):
                 if pair in measured:
                     rtt_ms[i, j] = measured[pair]
                     break

@@ -186,10 +186,7 @@ def test_staggered_episodes_stand_at_evenly_spaced_steps_and_are_counted_in_full
 
 def test_shaped_rewards_are_nothing_for_the_planner_and_a_difference_for_others():
     env = NetworkVectorEnv(4, "placement", WORLD)
-    learner, ahead = (
-        TrainingReward(SB3VecEnv(env), 10.0, Continuation(env, horizon=5)),
-        Ahead(env, 1, horizon=5),
-    )
+    learner, ahead = (TrainingReward(SB3VecEnv(env), 10.0, Continuation(env, horizon=5)), Ahead(env, 1, horizon=5))
     learner.reset()
     simulator = env.simulator
     planner = TunedGreedy(

@@ -18,14 +18,7 @@ from og_env.kernel.bound_views import opened
 from og_env.kernel.compile import njit
 from og_env.kernel.views import bind
 from og_env.planner.expected_flow import append_expected, expected_flow, hold_limit, restore_held
-from og_env.planner.expected_gain import (
-    begin_trials,
-    price_fleet,
-    price_losses,
-    role_trial,
-    trial,
-    verified_of,
-)
+from og_env.planner.expected_gain import begin_trials, price_fleet, price_losses, role_trial, trial, verified_of
 from og_env.simulator import Settings, Simulator, compiled_step
 from tests.cases.random_worlds import arrays_for_kernel, random_episodes, random_operations
 

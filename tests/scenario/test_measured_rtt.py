@@ -19,11 +19,7 @@ def test_measured_matrix_is_read_by_pair(tmp_path: Path) -> None:
 def test_a_provider_column_names_the_catalogue_s_sites(tmp_path: Path) -> None:
     path = tmp_path / "rtt.csv"
     path.write_text("provider,src,dst,rtt_ms\naws,a,b,12.5\nazure,a,b,13\n,c,d,14\n", encoding="utf-8")
-    assert load_rtt_csv(path) == {
-        ("aws/a", "aws/b"): 12.5,
-        ("azure/a", "azure/b"): 13.0,
-        ("c", "d"): 14.0,
-    }
+    assert load_rtt_csv(path) == {("aws/a", "aws/b"): 12.5, ("azure/a", "azure/b"): 13.0, ("c", "d"): 14.0}
 
 
 @pytest.mark.parametrize(

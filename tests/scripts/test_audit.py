@@ -171,10 +171,7 @@ def test_real_fleets_show_their_known_concentration(audit_json, name, flags, kin
 
 
 def test_without_coordinates_the_map_uses_what_the_catalogue_knows(audit_script, tmp_path, capsys):
-    table = write(
-        tmp_path / "cities.csv",
-        "node,country,city\na,US,Ashburn\nb,uk,Nowhere\nc,XX,Atlantis\nd,,\n",
-    )
+    table = write(tmp_path / "cities.csv", "node,country,city\na,US,Ashburn\nb,uk,Nowhere\nc,XX,Atlantis\nd,,\n")
     read = audit_script.read_node_table(table)
     assert read.columns["country"][1] == "GB" and read.columns["city"][1] == "Nowhere (GB)"
     lat_deg, lon_deg = audit_script.catalogue_places(read)

@@ -16,10 +16,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 """settings of Ray: no report to its makers, no warnings on hosts without accelerators"""
 ANSWER_S = 5.0
 """time that a cluster has to accept a connection; Ray itself would try for minutes"""

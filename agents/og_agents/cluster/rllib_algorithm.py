@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from ray.rllib.algorithms.ppo import PPO, PPOConfig  # pyright: ignore[reportMissingImports]
-from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import (  # pyright: ignore[reportMissingImports]
-    PPOTorchLearner,
-)
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner  # pyright: ignore[reportMissingImports]
 from ray.rllib.core import DEFAULT_MODULE_ID  # pyright: ignore[reportMissingImports]
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec  # pyright: ignore[reportMissingImports]
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME  # pyright: ignore[reportMissingImports]

@@ -17,9 +17,7 @@ from ray.rllib.core.columns import Columns  # pyright: ignore[reportMissingImpor
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES  # pyright: ignore[reportMissingImports]
 from ray.rllib.env.env_runner import EnvRunner  # pyright: ignore[reportMissingImports]
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode  # pyright: ignore[reportMissingImports]
-from ray.rllib.env.utils.infinite_lookback_buffer import (  # pyright: ignore[reportMissingImports]
-    InfiniteLookbackBuffer,
-)
+from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer  # pyright: ignore[reportMissingImports]
 
 from og_agents.cluster.rllib_module import packed_space
 from og_agents.learning import ppo, train_settings

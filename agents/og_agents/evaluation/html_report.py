@@ -42,11 +42,7 @@ def pictures(summary: Json, runs: Sequence[Episodes], weights: RewardWeights, st
 
 
 def page(
-    summary: Json,
-    runs: Sequence[Episodes],
-    weights: RewardWeights,
-    step_h: float,
-    facts: Mapping[str, str],
+    summary: Json, runs: Sequence[Episodes], weights: RewardWeights, step_h: float, facts: Mapping[str, str]
 ) -> str:
     """HTML of the whole report; `facts` (scenario, command, versions, ...) are shown below the verdict as name and text."""
     images = pictures(summary, runs, weights, step_h)

@@ -127,12 +127,7 @@ def relative_change_percent(
 
 
 def share_closed(
-    policy: npt.ArrayLike,
-    base: npt.ArrayLike,
-    reference: npt.ArrayLike,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    policy: npt.ArrayLike, base: npt.ArrayLike, reference: npt.ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval | None:
     """Share of the gap between base and reference that a policy closes; None where the reference is not above the base.
 

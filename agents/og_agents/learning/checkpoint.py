@@ -200,12 +200,7 @@ def put_resume(model: Any, tensors: dict[str, torch.Tensor], where: Path) -> Non
 
 
 def load(
-    folder: str | Path,
-    env: Any = None,
-    scenario: Any = None,
-    *,
-    transfer: bool = False,
-    allow_pickle: bool = False,
+    folder: str | Path, env: Any = None, scenario: Any = None, *, transfer: bool = False, allow_pickle: bool = False
 ) -> LearnedPolicy:
     """The trained policy of a folder.
 

@@ -214,11 +214,7 @@ class SharedScorerPolicy(MaskableActorCriticPolicy):
     """
 
     def __init__(
-        self,
-        observation_space: gym.Space[Any],
-        action_space: gym.Space[Any],
-        lr_schedule: Any,
-        **kwargs: Any,
+        self, observation_space: gym.Space[Any], action_space: gym.Space[Any], lr_schedule: Any, **kwargs: Any
     ) -> None:
         self.shapes = shapes_of(observation_space, action_space)
         self.scorer = ScorerSettings(**{name: kwargs.pop(name) for name in ScorerSettings._fields if name in kwargs})

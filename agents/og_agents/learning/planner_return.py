@@ -64,12 +64,7 @@ class _Paths:
     """The paths of environments `rows`, which lie side by side, with their ends among copies of the whole batch."""
 
     def __init__(
-        self,
-        env: NetworkVectorEnv,
-        rows: npt.NDArray[np.integer],
-        horizon: int,
-        ends: CopiesOnTape,
-        thread: int,
+        self, env: NetworkVectorEnv, rows: npt.NDArray[np.integer], horizon: int, ends: CopiesOnTape, thread: int
     ) -> None:
         simulator = env.simulator
         self.rows, self.horizon, self.simulator = rows, horizon, simulator

@@ -97,6 +97,3 @@ def make(
     if name in ORACLES:
         return clairvoyant(task, seed=seed, base=base, follow=follow)
     return Rollout(name, task, seed=seed, base=base)
-
-
-__all__ = ["DOCS", "NAMES", "ORACLES", "QUICK", "REFERENCES", "make"]

@@ -48,12 +48,7 @@ class Tuned(NamedTuple):
 
 
 def tune(
-    name: str,
-    scenario: str | ScenarioSpec,
-    *,
-    keys: Sequence[str] | None = None,
-    episodes: int = 64,
-    seed: int = 0,
+    name: str, scenario: str | ScenarioSpec, *, keys: Sequence[str] | None = None, episodes: int = 64, seed: int = 0
 ) -> Tuned:
     """Search the constants of a heuristic, all or some `keys`, from its present ones.
 

@@ -81,12 +81,7 @@ class Load(NamedTuple):
 
 
 def flow(
-    streams: int,
-    utilisations: Sequence[float],
-    *,
-    arrival_cv: float,
-    service_cv: float,
-    burstiness: bool = True,
+    streams: int, utilisations: Sequence[float], *, arrival_cv: float, service_cv: float, burstiness: bool = True
 ) -> Flow:
     """One step of the environment in which one replica has these utilisations; without burstiness its term is 1."""
     tables = loading.load("toy-3").model_dump()

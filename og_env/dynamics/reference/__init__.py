@@ -35,8 +35,6 @@ from og_env.kernel.arrays import (
     World,
 )
 
-__all__ = ["possible", "step"]
-
 
 def possible(world: World, state: State) -> np.ndarray:
     """Which operations can be carried out (bool [B, V]); operation 0, which does nothing, always can."""

@@ -23,24 +23,6 @@ from og_env.scenario.catalog.table_schemas import (
 )
 from og_env.scenario.specs import FailureKind, GpuSpec, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
 
-__all__ = [
-    "SiteOffer",
-    "continent_of",
-    "failure_kind",
-    "failure_kinds",
-    "gpus",
-    "gpus_per_replica",
-    "incidents",
-    "matches",
-    "models",
-    "rate_per_year",
-    "read_table",
-    "regions",
-    "site_offers",
-    "sites",
-    "tokens_per_s",
-]
-
 DECODE_EFFICIENCY = 0.77
 """share of the memory bandwidth that decoding one stream reaches; attention, activations and launches take the rest"""
 

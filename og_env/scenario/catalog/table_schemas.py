@@ -12,15 +12,7 @@ from og_env.errors import nearest_valid
 from og_env.scenario.catalog.countries import countries
 from og_env.scenario.catalog.site_offer import SiteOffer
 from og_env.scenario.catalog.table_reading import Table, number, one_of, optional, pairs, read_table, text, whole
-from og_env.scenario.specs import (
-    FailureKind,
-    GpuSpec,
-    HostClass,
-    IncidentSpec,
-    ModelSpec,
-    RegionSpec,
-    SiteSpec,
-)
+from og_env.scenario.specs import FailureKind, GpuSpec, HostClass, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
 
 
 @functools.cache
@@ -70,10 +62,7 @@ def _speeds(cell: str) -> dict[str, float]:
 
 def _host_prices(values: dict[str, Any]) -> dict[str, Any]:
     prices = {host: values.pop(f"usd_per_hour_{host}") for host in get_args(HostClass)}
-    return {
-        **values,
-        "usd_per_hour": {host: price for host, price in prices.items() if price is not None},
-    }
+    return {**values, "usd_per_hour": {host: price for host, price in prices.items() if price is not None}}
 
 
 def _named_offer(values: dict[str, Any]) -> dict[str, Any]:

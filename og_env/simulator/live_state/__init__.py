@@ -31,5 +31,3 @@ serves now (latency, load, exposure) is worked out from this, as the simulator h
 from og_env.simulator.live_state.from_simulator import describe
 from og_env.simulator.live_state.json_format import LiveState
 from og_env.simulator.live_state.to_simulator import place
-
-__all__ = ["LiveState", "describe", "place"]

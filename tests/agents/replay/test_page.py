@@ -162,8 +162,7 @@ def test_films_of_other_tapes_do_not_go_together():
 
 
 @pytest.mark.parametrize(
-    ("kind", "values"),
-    [("u1", [[0, 255]]), ("u2", [[0, 65535]]), ("i2", [[-1, 300]]), ("f4", [[0.5], [1.25]])],
+    ("kind", "values"), [("u1", [[0, 255]]), ("u2", [[0, 65535]]), ("i2", [[-1, 300]]), ("f4", [[0.5], [1.25]])]
 )
 def test_packing_goes_both_ways(kind, values):
     assert unpacked(packed(values, kind)).tolist() == values

@@ -3,5 +3,3 @@
 from og_agents.replay.page.document import page
 from og_agents.replay.page.film import Camera, Film, film
 from og_agents.replay.page.payload import payload
-
-__all__ = ["Camera", "Film", "film", "page", "payload"]
