@@ -8,8 +8,8 @@ from og_env.dynamics.routing import room
 from og_env.dynamics.verification import NO_PROOF, TEE, quorum_of
 from og_env.kernel.arrays import DOWN, FETCHING, ON_DISK, UNTRUSTED, VERIFIER, Environment
 from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.memory import LANES
 from og_env.kernel.simd import load, splat, store
-from og_env.kernel.views import LANES
 
 NO_GATEWAY, NO_QUORUM, NO_STORE = 1, 2, 4
 """bits: what is missing without a critical domain"""

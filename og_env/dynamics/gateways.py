@@ -10,7 +10,7 @@ from typing import Any
 from og_env.dynamics.replicas import SLOW_MS
 from og_env.kernel.arrays import DOWN, GATEWAY, SLOW, Environment
 from og_env.kernel.compile import kernel
-from og_env.kernel.views import LANES
+from og_env.kernel.memory import LANES
 
 
 @kernel

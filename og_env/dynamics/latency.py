@@ -11,8 +11,8 @@ from typing import Any
 
 from og_env.kernel.arrays import Environment
 from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.memory import LANES
 from og_env.kernel.simd import exp, load, log, splat, store, total, where
-from og_env.kernel.views import LANES
 
 Z95, Z99 = 1.6448536, 2.3263479
 """quantiles of the standard normal distribution at 95 and 99 percent"""

@@ -22,8 +22,8 @@ from og_env.kernel.arrays import (
     STORE,
     Environment,
 )
-from og_env.kernel.bound_views import row_of
 from og_env.kernel.compile import kernel
+from og_env.kernel.views import row_of
 
 LAUNCH, RETIRE, STAGE = range(3)
 VERBS = ("launch", "retire", "stage")

@@ -10,8 +10,8 @@ from __future__ import annotations
 from og_env.dynamics.verification import trusted
 from og_env.kernel.arrays import DOWN, FETCHING, KNOB, LOADING, SLOW, WARM, Environment
 from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.memory import LANES
 from og_env.kernel.simd import exp, load, splat, store
-from og_env.kernel.views import LANES
 
 MOST_TEMPERATURES = 600.0
 """farther than so many temperatures, all sites attract alike: the exponential ends there"""

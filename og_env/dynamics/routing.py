@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from og_env.kernel.arrays import KNOB, Environment
 from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.memory import LANES
 from og_env.kernel.simd import load, splat, store, total, where
-from og_env.kernel.views import LANES
 
 
 @kernel

@@ -1,20 +1,18 @@
-"""The arrays of the simulator: what each holds, its shape and its unit. Dimension letters are those of `views`.
+"""The arrays of the simulator and the codes in them: what each field holds, its shape and its unit.
 
-Index codes: phases, roles, status bits, effects, terms and metrics are the constants below.
+Dimension letters are those of `memory`. The constants below name phases, roles, status bits, terms, knobs and metrics.
+Working memory stands in `scratch`.
 """
-
-# An annotation `array(...)` is evaluated to an Annotated type, which a static checker cannot see.
-# pyright: reportInvalidTypeForm=false
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from og_env.kernel.bound_views import ViewType, binder
-from og_env.kernel.columns import columns
-from og_env.kernel.views import HEADER, array, fields
+from og_env.kernel.memory import HEADER, Array, columns, fields
+from og_env.kernel.scratch import Scratch
+from og_env.kernel.views import ViewType, binder
 
 ABSENT, STAGING, ON_DISK, FETCHING, LOADING, WARM = range(6)
 """a model at a site: STAGING fetches to disk only; FETCHING, LOADING and WARM hold GPUs"""
@@ -79,79 +77,79 @@ GAIN = columns("Gain", ("total", "service", "cost", "resilience"))
 class World(NamedTuple):
     """What does not change in an episode."""
 
-    site_valid: array("i1", "W N")  # 1 for a site, 0 for what pads a smaller fleet
-    gpu_count: array("i4", "W N")  # GPUs at the site
-    usd_per_gpu_hour: array("f4", "W N")  # rent of a GPU
-    usd_per_vm_hour: array("f4", "W N")  # rent of a machine for a verifier, store or gateway
-    egress_usd_per_gb: array("f4", "W N")  # price of what leaves the site
-    link_mb_per_s: array("i4", "W N")  # speed of the site's link, link_gbps x 125
-    tee: array("i1", "W N")  # 1 where the site can attest
-    site_hazard: array("f4", "W N")  # expected share of time down
-    hit: array("f4", "W N D")  # hit probability of the site by its d-th domain
-    site_domain: array("i4", "W N D")  # its fault domains, its own (index S + site) first; -1 pads
-    rtt_ms: array("f4", "W N N")  # round trip between two sites
-    attraction: array("f8", "W N N")  # by site and gateway: exp(-rtt / temperature) at the router's default
-    rtt_user_ms: array("f4", "W U N")  # round trip between a user region and a site
-    near_site: array("i4", "W N N")  # sites by distance from a site, itself first
-    near_user: array("i4", "W U N")  # sites by distance from a user region; padded sites last
-    replica_gpus: array("i4", "W M N")  # GPUs that a replica takes; 0 where the model does not fit
-    capacity_rps: array("f4", "W M N")  # requests/s at which a replica is fully loaded
-    service_s: array("f4", "W M N")  # mean time of an answer without waiting
-    busy_s: array("f4", "W M N")  # time that an answer holds a stream: service x proof multiplier
-    load_ms: array("i4", "W M N")  # time from disk to GPU plus the start of the engine
-    mean_load_ms: array("f4", "W M")  # mean of load_ms over the sites where the model fits
-    weights_mb: array("i4", "W M")  # size of a model's weights
-    weights_gb: array("f4", "W M")  # size of a model's weights
-    streams: array("f4", "W M")  # answers that a replica works on at once
-    queue_exponent: array("f4", "W M")  # exponent of the waiting probability as utilisation nears 1
-    slo_s: array("f4", "W M")  # objective of the mean latency
-    verification: array("i1", "W M")  # 0 none, 1 tee, 2 zkml
-    request_gb: array("f4", "W M")  # what an answer sends out of its site
-    base_rps: array("f4", "W U M")  # mean demand of a user region for a model
-    region_rps: array("f4", "W U")  # mean demand of a user region for all models
-    diurnal: array("f4", "W Y U")  # expected demand factor by step of the UTC day
-    correlation: array("f4", "W N N")  # between two sites being up
-    domain_size: array("i4", "W F")  # sites in a fault domain; 0 pads
-    domain_visible: array("i1", "W F")  # 1 where the agent is told who shares the domain
-    domain_effect: array("i1", "W F")  # likeliest effect of a shock of the domain, a status bit
-    domain_rate: array("f4", "W F")  # average shocks per hour
-    domain_mean_h: array("f4", "W F")  # mean duration of a shock
-    fragile_rate: array("f4", "W S")  # shocks per hour while the domain is fragile, as drawn
-    step_ms: array("i4", "W")  # length of a step
-    detect_ms: array("i4", "W")  # time for which the router goes on using a dead site
-    provision_ms: array("i4", "W")  # time until a verifier, store or gateway runs
-    patience_ms: array("i4", "W")  # longest wait for a replica that is not warm yet
-    timeout_ms: array("f4", "W")  # what a request to a dead site loses
-    block_s: array("f4", "W")  # time of a block of the ledger
-    settle_s: array("f4", "W")  # time of the settlement after a vote
-    utilisation_limit: array("f4", "W")  # share of its capacity that a replica serves at most
-    store_streams: array("i4", "W")  # fetches that a store serves at full speed
-    store_mb_per_s: array("i4", "W")  # full speed of a fetch
-    storage_usd_per_gb_hour: array("f4", "W")  # price of weights on a disk
-    queue_factor: array("f4", "W")  # (ca^2 + cs^2) / 2 of Allen and Cunneen, from the variation of arrivals and service
-    service_cv: array("f4", "W")  # coefficient of variation of the time of an answer
-    weights: array("f4", "W 6")  # weights of the reward, in the order of TERMS
-    convexity: array("f4", "W")  # of the price of the unserved share
-    budget_usd_per_hour: array("f4", "W")  # spending that the cost term counts as 1
-    knobs: array("f4", "W 5")  # the router's defaults, in the order of KNOBS
-    attack_budget: array("i4", "W")  # attacks in an episode
-    attack_cooldown: array("i4", "W")  # steps between two attacks
-    attack_steps: array("i4", "W")  # steps that an attack lasts
-    start_phase: array("i1", "W M N")  # phase of a model at the first step
-    start_role: array("i4", "W 3 N")  # role_ms at the first step
-    planner: array("f4", "W 6")  # the planner's constants, at the positions of PLANNER
+    site_valid: Annotated[Array, "i1", "W N"]  # 1 for a site, 0 for what pads a smaller fleet
+    gpu_count: Annotated[Array, "i4", "W N"]  # GPUs at the site
+    usd_per_gpu_hour: Annotated[Array, "f4", "W N"]  # rent of a GPU
+    usd_per_vm_hour: Annotated[Array, "f4", "W N"]  # rent of a machine for a verifier, store or gateway
+    egress_usd_per_gb: Annotated[Array, "f4", "W N"]  # price of what leaves the site
+    link_mb_per_s: Annotated[Array, "i4", "W N"]  # speed of the site's link, link_gbps x 125
+    tee: Annotated[Array, "i1", "W N"]  # 1 where the site can attest
+    site_hazard: Annotated[Array, "f4", "W N"]  # expected share of time down
+    hit: Annotated[Array, "f4", "W N D"]  # hit probability of the site by its d-th domain
+    site_domain: Annotated[Array, "i4", "W N D"]  # its fault domains, its own (index S + site) first; -1 pads
+    rtt_ms: Annotated[Array, "f4", "W N N"]  # round trip between two sites
+    attraction: Annotated[Array, "f8", "W N N"]  # by site and gateway: exp(-rtt / temperature) at the router's default
+    rtt_user_ms: Annotated[Array, "f4", "W U N"]  # round trip between a user region and a site
+    near_site: Annotated[Array, "i4", "W N N"]  # sites by distance from a site, itself first
+    near_user: Annotated[Array, "i4", "W U N"]  # sites by distance from a user region; padded sites last
+    replica_gpus: Annotated[Array, "i4", "W M N"]  # GPUs that a replica takes; 0 where the model does not fit
+    capacity_rps: Annotated[Array, "f4", "W M N"]  # requests/s at which a replica is fully loaded
+    service_s: Annotated[Array, "f4", "W M N"]  # mean time of an answer without waiting
+    busy_s: Annotated[Array, "f4", "W M N"]  # time that an answer holds a stream: service x proof multiplier
+    load_ms: Annotated[Array, "i4", "W M N"]  # time from disk to GPU plus the start of the engine
+    mean_load_ms: Annotated[Array, "f4", "W M"]  # mean of load_ms over the sites where the model fits
+    weights_mb: Annotated[Array, "i4", "W M"]  # size of a model's weights
+    weights_gb: Annotated[Array, "f4", "W M"]  # size of a model's weights
+    streams: Annotated[Array, "f4", "W M"]  # answers that a replica works on at once
+    queue_exponent: Annotated[Array, "f4", "W M"]  # exponent of the waiting probability as utilisation nears 1
+    slo_s: Annotated[Array, "f4", "W M"]  # objective of the mean latency
+    verification: Annotated[Array, "i1", "W M"]  # 0 none, 1 tee, 2 zkml
+    request_gb: Annotated[Array, "f4", "W M"]  # what an answer sends out of its site
+    base_rps: Annotated[Array, "f4", "W U M"]  # mean demand of a user region for a model
+    region_rps: Annotated[Array, "f4", "W U"]  # mean demand of a user region for all models
+    diurnal: Annotated[Array, "f4", "W Y U"]  # expected demand factor by step of the UTC day
+    correlation: Annotated[Array, "f4", "W N N"]  # between two sites being up
+    domain_size: Annotated[Array, "i4", "W F"]  # sites in a fault domain; 0 pads
+    domain_visible: Annotated[Array, "i1", "W F"]  # 1 where the agent is told who shares the domain
+    domain_effect: Annotated[Array, "i1", "W F"]  # likeliest effect of a shock of the domain, a status bit
+    domain_rate: Annotated[Array, "f4", "W F"]  # average shocks per hour
+    domain_mean_h: Annotated[Array, "f4", "W F"]  # mean duration of a shock
+    fragile_rate: Annotated[Array, "f4", "W S"]  # shocks per hour while the domain is fragile, as drawn
+    step_ms: Annotated[Array, "i4", "W"]  # length of a step
+    detect_ms: Annotated[Array, "i4", "W"]  # time for which the router goes on using a dead site
+    provision_ms: Annotated[Array, "i4", "W"]  # time until a verifier, store or gateway runs
+    patience_ms: Annotated[Array, "i4", "W"]  # longest wait for a replica that is not warm yet
+    timeout_ms: Annotated[Array, "f4", "W"]  # what a request to a dead site loses
+    block_s: Annotated[Array, "f4", "W"]  # time of a block of the ledger
+    settle_s: Annotated[Array, "f4", "W"]  # time of the settlement after a vote
+    utilisation_limit: Annotated[Array, "f4", "W"]  # share of its capacity that a replica serves at most
+    store_streams: Annotated[Array, "i4", "W"]  # fetches that a store serves at full speed
+    store_mb_per_s: Annotated[Array, "i4", "W"]  # full speed of a fetch
+    storage_usd_per_gb_hour: Annotated[Array, "f4", "W"]  # price of weights on a disk
+    queue_factor: Annotated[Array, "f4", "W"]  # (ca^2 + cs^2) / 2 of arrivals and service (Allen and Cunneen)
+    service_cv: Annotated[Array, "f4", "W"]  # coefficient of variation of the time of an answer
+    weights: Annotated[Array, "f4", "W 6"]  # weights of the reward, in the order of TERMS
+    convexity: Annotated[Array, "f4", "W"]  # of the price of the unserved share
+    budget_usd_per_hour: Annotated[Array, "f4", "W"]  # spending that the cost term counts as 1
+    knobs: Annotated[Array, "f4", "W 5"]  # the router's defaults, in the order of KNOBS
+    attack_budget: Annotated[Array, "i4", "W"]  # attacks in an episode
+    attack_cooldown: Annotated[Array, "i4", "W"]  # steps between two attacks
+    attack_steps: Annotated[Array, "i4", "W"]  # steps that an attack lasts
+    start_phase: Annotated[Array, "i1", "W M N"]  # phase of a model at the first step
+    start_role: Annotated[Array, "i4", "W 3 N"]  # role_ms at the first step
+    planner: Annotated[Array, "f4", "W 6"]  # the planner's constants, at the positions of PLANNER
 
 
 class Tape(NamedTuple):
     """All randomness of an episode. Row 0 is what is seen before the first step; step i (from 1) reads row i."""
 
-    regional: array("f4", "B T U")  # demand factor of a user region, with the diurnal curve
-    model: array("f4", "B T M")  # demand factor of a model
-    status_pairs: array("u1", "B R N")  # status bits of rows 2r (low half) and 2r + 1 (high half)
-    signal: array("u1", "B T S")  # noisy error rate of a shared domain, codes 0 .. 255 for -0.25 .. 1.75
-    attack: array("u1", "B T")  # 1 where the opponent may strike
-    start_step: array("i4", "B")  # step of the UTC day of row 0
-    outages: array("u1", "B T")  # number of shocks that are active, for the metrics
+    regional: Annotated[Array, "f4", "B T U"]  # demand factor of a user region, with the diurnal curve
+    model: Annotated[Array, "f4", "B T M"]  # demand factor of a model
+    status_pairs: Annotated[Array, "u1", "B R N"]  # status bits of rows 2r (low half) and 2r + 1 (high half)
+    signal: Annotated[Array, "u1", "B T S"]  # noisy error rate of a shared domain, codes 0 .. 255 for -0.25 .. 1.75
+    attack: Annotated[Array, "u1", "B T"]  # 1 where the opponent may strike
+    start_step: Annotated[Array, "i4", "B"]  # step of the UTC day of row 0
+    outages: Annotated[Array, "u1", "B T"]  # number of shocks that are active, for the metrics
 
     @property
     def status(self) -> np.ndarray:
@@ -176,199 +174,63 @@ class Tape(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a step changes."""
+    """The state of an environment: all that a step changes."""
 
-    world: array("i4", "B")  # index of the environment's world
-    step: array("i4", "B")  # steps done
-    phase: array("i1", "B M N")
-    fetch_left_mb: array("i4", "B M N")  # weights still to fetch; 0 outside STAGING and FETCHING
-    load_left_ms: array("i4", "B M N")  # time still to load; 0 outside LOADING
-    role_ms: array("i4", "B 3 N")  # -1 absent, above 0 provisioning, 0 running
-    gpus_used: array("i2", "B N")
-    undetected_ms: array("i4", "B N")  # how long the router will still use a dead site
-    status: array("u1", "B N")  # at the end of the last step
-    load_rps: array("f4", "B M N")  # served by replica in the last step
-    site_share: array("f4", "B N")  # of served traffic
-    model_demand_rps: array("f4", "B M")
-    model_served_rps: array("f4", "B M")
-    model_latency_s: array("f4", "B M")
-    knobs: array("f4", "B 5")  # in effect
-    attack_domain: array("i4", "B")  # -1 none
-    attack_until: array("i4", "B")  # last step of the attack
-    attack_ready: array("i4", "B")  # first step at which the opponent may strike again
-    attacks_left: array("i4", "B")
+    world: Annotated[Array, "i4", "B"]  # index of the environment's world
+    step: Annotated[Array, "i4", "B"]  # steps done
+    phase: Annotated[Array, "i1", "B M N"]
+    fetch_left_mb: Annotated[Array, "i4", "B M N"]  # weights still to fetch; 0 outside STAGING and FETCHING
+    load_left_ms: Annotated[Array, "i4", "B M N"]  # time still to load; 0 outside LOADING
+    role_ms: Annotated[Array, "i4", "B 3 N"]  # -1 absent, above 0 provisioning, 0 running
+    gpus_used: Annotated[Array, "i2", "B N"]  # GPUs that replicas hold at a site
+    undetected_ms: Annotated[Array, "i4", "B N"]  # how long the router will still use a dead site
+    status: Annotated[Array, "u1", "B N"]  # status bits of a site at the end of the last step
+    load_rps: Annotated[Array, "f4", "B M N"]  # requests/s that a replica served in the last step
+    site_share: Annotated[Array, "f4", "B N"]  # share of the served traffic of the last step
+    model_demand_rps: Annotated[Array, "f4", "B M"]  # demand for a model in the last step
+    model_served_rps: Annotated[Array, "f4", "B M"]  # served of a model in the last step
+    model_latency_s: Annotated[Array, "f4", "B M"]  # mean latency of a model in the last step
+    knobs: Annotated[Array, "f4", "B 5"]  # the router's knobs in effect, in the order of KNOBS
+    attack_domain: Annotated[Array, "i4", "B"]  # fault domain that the opponent has broken; -1 none
+    attack_until: Annotated[Array, "i4", "B"]  # last step of the attack
+    attack_ready: Annotated[Array, "i4", "B"]  # first step at which the opponent may strike again
+    attacks_left: Annotated[Array, "i4", "B"]  # attacks that the opponent may still make
 
 
 class Output(NamedTuple):
-    """What a step reports."""
+    """The report of a step."""
 
-    reward: array("f4", "B")
-    terms: array("f4", "B 6")  # unweighted
-    metrics: array("f4", "B Q")
-    truncated: array("u1", "B")
-    operation: array("i4", "B")  # index of the operation carried out; 0 none
-    seen_loss: array("f4", "B")  # largest N-1 loss of a visible domain
-    domain_loss: array("f4", "B H")  # N-1
-    offer: array("i4", "B P")  # operations proposed for the next step; 0 pads
-    offer_gain: array("f4", "B P 4")  # reward per step that each offer is expected to gain, at the positions of GAIN
-    offer_ready_s: array("f4", "B P")  # seconds until each offer is of use
+    reward: Annotated[Array, "f4", "B"]  # minus the weighted sum of the terms
+    terms: Annotated[Array, "f4", "B 6"]  # unweighted terms of the reward, in the order of TERMS
+    metrics: Annotated[Array, "f4", "B Q"]  # in the order of METRICS
+    truncated: Annotated[Array, "u1", "B"]  # 1 in the last step of an episode
+    operation: Annotated[Array, "i4", "B"]  # index of the operation carried out; 0 none
+    seen_loss: Annotated[Array, "f4", "B"]  # largest N-1 loss of a visible domain
+    domain_loss: Annotated[Array, "f4", "B H"]  # N-1: share of demand lost without the domain
+    offer: Annotated[Array, "i4", "B P"]  # operations proposed for the next step; 0 pads
+    offer_gain: Annotated[
+        Array, "f4", "B P 4"
+    ]  # expected gain of each offer, reward per step, at the positions of GAIN
+    offer_ready_s: Annotated[Array, "f4", "B P"]  # seconds until each offer is of use
 
 
 class Memo(NamedTuple):
-    """What only changes when a phase, a role or a status does, kept from step to step; zeros mean: work it out."""
+    """Figures that change only when a phase, a role or a status does, kept from step to step; zeros: work them out."""
 
-    known: array("u1", "B")  # bits PLACES and ROLES: which of the rest holds
-    dying: array("u1", "B")  # 1 where a dead site was still in use in the last step
-    moving: array("i4", "B")  # fetches, loads and roles under way
-    fetching: array("i4", "B")  # fetches alone
-    live: array("i2", "B 3")  # running roles at sites that are up
-    registered: array("i2", "B")  # running verifiers, dead ones included
-    rent_usd_per_hour: array("f8", "B")  # GPUs, machines, stored weights
-    slots: array("i2", "B")  # gateways in use
-    gateways: array("i2", "B N")  # their sites
-    gateway_of: array("i2", "B U")  # slot; -1 none
-    gateway_ms: array("f4", "B U")  # between user and gateway
-    last_vote: array("i2", "B N")  # by site: the verifier that completes its quorum; -1 not looked up
-    critical: array("u1", "B F")  # bits: without the domain there is no gateway, no quorum, no store
-    critical_any: array("u1", "B")  # the bits of all domains together
-
-
-class Scratch(NamedTuple):
-    """Working memory, one slot a thread."""
-
-    wait_ms: array("i4", "C M N")  # until a replica under way is warm; -1 never
-    rate_kb_per_s: array("i4", "C M N")  # of each fetch under way
-    moves: array("i4", "C")  # number of fetches and loads under way
-    move_model: array("i4", "C V")  # model of each fetch or load under way
-    move_site: array("i4", "C V")  # site of each fetch or load under way
-    store_fetches: array("i4", "C N")  # fetches that share the store at a site
-    site_fetches: array("i4", "C N")  # fetches that share the link of a site
-    source: array("i4", "C N")  # nearest live store of each site; -1 none, -2 not looked up
-    seen: array("u1", "C N")  # status that the router goes by: that at the end of the last step
-    dead_share: array("f4", "C N")  # share of the step in which the router still uses a dead site
-    alarm: array("f8", "C S")  # of the visible shared domains: 0 calm .. 1 fragile
-    alarm_hour: array("f8", "C S")  # mean signal of the last hour of the visible shared domains, for the observation
-    domain_share: array("f4", "C F")  # share of the served traffic of the last step by domain
-    carried: array("f8", "C S")  # domain_share of the visible shared domains, 0 of hidden ones
-    site_risk: array("f8", "C N")  # alarms of a site's domains plus the largest traffic share of one
-    hosting: array("u1", "C N")  # 1 where net_ms, attraction and site_risk are filled in
-    demand_rps: array("f8", "C U M")  # demand of the step by user region
-    demand: array("f8", "C U M")  # nominal demand, for the proposals, requests/s
-    asked: array("f8", "C M")  # demand by model
-    slot_of: array("i4", "C N")  # slot of the gateway at a site
-    votes: array("u1", "C N")  # 1 where a verifier runs at a site that is up
-    gateway_rps: array("f8", "C M L")  # demand by model and slot
-    gateway_rps_ms: array("f8", "C M L")  # sum of demand x ms between user and gateway, by model and slot
-    gateway_rps_ms2: array("f8", "C M L")  # sum of demand x ms^2 between user and gateway, by model and slot
-    net_ms: array("f8", "C X")  # between site and gateway, at site x L + slot
-    attraction: array("f8", "C X")  # exp(-net_ms / temperature), at site x L + slot
-    pull: array("f8", "C X")  # attraction x weight of the model at hand, at list position x L + slot
-    rps_per_pull: array("f8", "C L")  # by slot: requests/s that the softmax sends per unit of pull
-    rps_per_factor: array("f8", "C L")  # by slot: requests/s that the even spread sends per unit of factor
-    retried_per_spare: array("f8", "C L")  # by slot: overflow that moves, per requests/s of spare capacity
-    entry_ms: array("f8", "C L")  # by slot: mean time between user and gateway
-    entry_var: array("f8", "C L")  # by slot: its variance, ms^2
-    slot_soft: array("f8", "C L")  # by slot, for the proposals: requests/s per pull
-    slot_even: array("f8", "C L")  # by slot, for the proposals: requests/s per replica
-    slot_ms: array("f8", "C L")  # by slot, for the proposals: mean time between user and gateway
-    placed: array("i4", "C M L")  # sites that hold GPUs for a model, in order
-    placed_count: array("i4", "C M")  # number of the sites in `placed`
-    replicas: array("i4", "C L")  # list: sites of the model at hand
-    factor: array("f8", "C L")  # list: share of the step in which the router uses it
-    burden: array("f8", "C L")  # list: load of the last step over capacity, as the router sees it
-    risk: array("f8", "C L")  # list: of its domains, and 1 where its work does not count as attested
-    weight: array("f8", "C L")  # list: before distance
-    replica_wait_s: array("f8", "C L")  # list: until it is warm
-    cap_rps: array("f8", "C L")  # list: capacity in this step, 0 where dead
-    wanted_rps: array("f8", "C L")  # list: what the router sends at first, overflow included
-    direct_rps: array("f8", "C L")  # list: the part of wanted_rps below the limit
-    unused_rps: array("f8", "C L")  # list: what the limit leaves of wanted_rps, before the overflow moves
-    kept_share: array("f8", "C L")  # list: direct_rps over wanted_rps
-    replica_rps: array("f8", "C L")  # list: served, moved overflow included
-    room_rps: array("f8", "C L")  # list: what a warm replica could serve more, below its limit
-    path_rps_ms: array("f8", "C L")  # list: sum of requests/s x ms from user to replica
-    path_rps_ms2: array("f8", "C L")  # list: sum of requests/s x second moment of these ms
-    offered_rps: array("f8", "C L")  # list, for the proposals: before limits
-    spare_rps: array("f8", "C L")  # list, for the proposals: before the overflow is divided
-    path_first: array("f8", "C L")  # list, for the proposals: sum of requests/s x ms
-    service_s: array("f8", "C L")  # list: mean time of service
-    queue_s: array("f8", "C L")  # list: mean wait of those who wait, without load
-    delay_s: array("f8", "C L")  # list: mean of service, queue and cold wait
-    delay_var: array("f8", "C L")  # list: variance of service, queue and cold wait, s^2
-    served_rps: array("f8", "C M")  # by model
-    late_rps: array("f8", "C M")  # by model: served after a timeout
-    listed_rps: array("f8", "C M")  # by model: capacity of the replicas that the router used
-    cold_rps_s: array("f8", "C M")  # by model: sum of requests/s x mean wait for a cold replica
-    egress_usd_per_s: array("f8", "C M")  # by model: for answers
-    verified_rps: array("f8", "C M")  # by model
-    final_rps_s: array("f8", "C M")  # by model: sum of verified requests/s x time until final
-    answer_s: array("f8", "C M")  # by model: mean time to the answer
-    answer_var: array("f8", "C M")  # by model: its variance, s^2
-    site_rps: array("f8", "C N")  # served by site, all models
-    domain_role: array("i4", "C 3 F")  # live sites of a role by domain
-    domain_disk: array("i4", "C F M")  # copies of a model on disks of live sites by domain
-    disk_total: array("i4", "C M")  # copies of a model on disks of live sites
-    held_rps: array("f8", "C G")  # what the listed replicas in each domain serve and could serve more
-    column_plain: array("f8", "C G")  # what would go with a domain's replicas, requests/s of the model at hand
-    column_part: array("f8", "C G")  # what would go with a domain in all, requests/s of the model at hand
-    domain_loss_rps: array("f8", "C G")  # what would go with a domain in all, of all models
-    limit_rps: array("f8", "C L")  # by position on the planner's list: what a replica serves at most
-    per_capacity: array("f8", "C L")  # by position on the planner's list: one over the capacity in requests/s
-    trust: array("f8", "C L")  # list: 1 where its work counts as attested
-    present: array("f8", "C L")  # by position on the planner's list: 1, but 0 for the replica that a trial takes out
-    over_share: array("f8", "C L")  # by position on the planner's list: share of what is sent that exceeds the limit
-    slot_pull: array("f8", "C X")  # a gateway's pull to a replica on the planner's list, at slot x L + position
-    slot_net_ms: array("f8", "C X")  # between a gateway and a replica on the planner's list, at slot x L + position
-    held: array("f8", "C G")  # limits of the replicas on the planner's list in each domain, requests/s
-    held_before: array("f8", "C D")  # `held` before a trial, by domain of the trial's site
-    untrusting: array("f8", "C G")  # 1 for a domain whose effect is UNTRUSTED
-    critical_at: array("i4", "C F")  # list of the critical domains
-    critical_count: array("i4", "C")  # length of critical_at
-    shown: array("f8", "C G")  # 1 for a domain that the agent is told of
-    expected_demand_rps: array("f8", "C")  # of all models, under the forecast
-    expected_served_rps: array("f8", "C")  # of all models, by the present fleet
-    unserved_price: array("f8", "C")  # weighted unserved term of the present fleet
-    resilience_price: array("f8", "C")  # price of the present fleet's losses without each domain, reward per step
-    fleet_served_rps: array("f8", "C M")  # expected of the present fleet
-    fleet_verified_rps: array("f8", "C M")  # expected of the present fleet
-    fleet_latency_s: array("f8", "C M")  # expected mean latency of the present fleet
-    fleet_service_price: array("f8", "C M")  # weighted latency and unverified terms x requests/s of all demand
-    fleet_plain_rps: array("f8", "C M F")  # column_plain of each model in the present fleet
-    fleet_part_rps: array("f8", "C M G")  # column_part of each model in the present fleet
-    fleet_lost_rps: array("f8", "C F")  # what the present fleet loses without each domain, all models
-    other_lost_rps: array("f8", "C G")  # what the present fleet loses without each domain, but for the model on trial
-    trial_lost_rps: array("f8", "C G")  # what the fleet on trial loses without each domain, all models
-    broken_share: array("f8", "C G")  # share of the planner's horizon that each domain is expected to be broken
-    elsewhere: array("f8", "C G")  # 0 for the domains of the site of a stage, 1 for all others
-    related: array("f4", "C N")  # traffic share times correlation, by site
-    candidate_site: array("i4", "C N")  # the sites that an addition could go to, in order
-    candidate_score: array("f8", "C N")  # cheap estimate of the gain at each of these sites, reward per step
-    can_change: array("u1", "C N")  # 1 where a site can be told to change, for the planner
-    fetch_kb_per_s: array("i4", "C N")  # of one more fetch to a site
-    site_score: array("f8", "C N")  # reward per step of the risk that more work at a site would carry
-    gateway_path_ms: array("f8", "C N")  # mean round trip between a site and the gateways, by their demand
-    user_rps: array("f8", "C U")  # expected demand of a user region
-    gain_per_ms: array("f8", "C")  # reward per step of each request/s that arrives a millisecond sooner
-    open_site: array("u1", "C N")  # 1 where a site can be told to change, for the mask
-    free_gpus: array("i4", "C N")  # of a site, for the mask
-    model_warm: array("i4", "C M")  # warm replicas at sites that are up, by model
-    model_loading: array("i4", "C M")  # replicas under way at sites that are up, by model
-    model_capacity_rps: array("f8", "C M")  # capacity of the warm replicas at sites that are up, by model
-    site_warm: array("i4", "C N")  # models warm at a site
-    site_loading: array("i4", "C N")  # models under way at a site
-    expected_growth: array("f8", "C U")  # expected demand of a region after the look-ahead over the present one
-    present_rps: array("f8", "C M")  # demand for a model at the end of the step
-    over_mean: array("f8", "C M")  # demand for a model over its mean, minus 1
-    expected_change: array("f8", "C M")  # expected demand for a model after the look-ahead over the present, minus 1
-    warm_utilisation: array("f8", "C M")  # served by a model over the capacity of its warm replicas
-    spare_share: array("f8", "C M")  # unused capacity of a model's warm replicas over its demand
-    all_present_rps: array("f8", "C")  # demand for all models at the end of the step
-    all_over_mean: array("f8", "C")  # demand for all models over its mean, minus 1
-    all_expected_change: array("f8", "C")  # expected demand for all after the look-ahead over the present one, minus 1
-    user_ms: array("f8", "C N")  # demand-weighted round trip between users and a site
-    site_alarm: array("f8", "C N")  # highest signal among a site's visible shared domains
-    free_share: array("f8", "C N")  # share of a site's GPUs that is free
-    distance: array("f8", "C N")  # user_ms as the observation has it
+    known: Annotated[Array, "u1", "B"]  # bits PLACES and ROLES: which of the other fields hold
+    dying: Annotated[Array, "u1", "B"]  # 1 where a dead site was still in use in the last step
+    moving: Annotated[Array, "i4", "B"]  # fetches, loads and roles under way
+    fetching: Annotated[Array, "i4", "B"]  # fetches under way
+    live: Annotated[Array, "i2", "B 3"]  # running roles at sites that are up
+    registered: Annotated[Array, "i2", "B"]  # running verifiers, dead ones included
+    rent_usd_per_hour: Annotated[Array, "f8", "B"]  # rent of GPUs, machines and stored weights
+    slots: Annotated[Array, "i2", "B"]  # number of gateways in use
+    gateways: Annotated[Array, "i2", "B N"]  # site of each gateway in use
+    gateway_of: Annotated[Array, "i2", "B U"]  # slot of a user region's gateway; -1 none
+    gateway_ms: Annotated[Array, "f4", "B U"]  # round trip between a user region and its gateway
+    last_vote: Annotated[Array, "i2", "B N"]  # by site: the verifier that completes its quorum; -1 not looked up
+    critical: Annotated[Array, "u1", "B F"]  # bits: without the domain there is no gateway, no quorum or no store
+    critical_any: Annotated[Array, "u1", "B"]  # the bits of `critical` of all domains together
 
 
 class Environment(Protocol):

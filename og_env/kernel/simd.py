@@ -18,9 +18,9 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import ConcreteTemplate, signature
 from numba.extending import models, register_model
 
-from og_env.kernel.bound_views import FieldType, element, infer_global, mark
 from og_env.kernel.compile import intrinsic
-from og_env.kernel.views import LANES
+from og_env.kernel.memory import LANES
+from og_env.kernel.views import FieldType, element, infer_global, mark
 
 LOWEST, HIGHEST = -700.0, 700.0
 """arguments of the exponential end there"""

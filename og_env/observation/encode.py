@@ -25,9 +25,9 @@ from og_env.kernel.arrays import (
     VERIFIER,
     Environment,
 )
-from og_env.kernel.bound_views import row_of
-from og_env.kernel.columns import columns
 from og_env.kernel.compile import kernel
+from og_env.kernel.memory import columns
+from og_env.kernel.views import row_of
 from og_env.observation.fields import TABLES, columns_of
 from og_env.observation.summary import (
     TINY,

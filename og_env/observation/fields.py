@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from og_env.kernel.columns import columns
+from og_env.kernel.memory import columns
 
 
 class Field(NamedTuple):

@@ -18,8 +18,8 @@ from og_env.dynamics.latency import LEAST_LOAD, QUEUE_BEND, wait_probability
 from og_env.dynamics.replicas import add_replica, weigh
 from og_env.kernel.arrays import DOWN, KNOB, UNTRUSTED, Environment
 from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.memory import LANES
 from og_env.kernel.simd import load, splat, store, total
-from og_env.kernel.views import LANES
 
 LEAST_RPS = 1e-300
 """stands for nothing where it divides"""

@@ -36,8 +36,8 @@ from og_env.dynamics.signals import HOUR_MS, read_signals
 from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import PLACES, PLANNER, ROLES, TERM, VERIFIER, Environment
 from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.memory import LANES
 from og_env.kernel.simd import largest, load, splat, store, total
-from og_env.kernel.views import LANES
 from og_env.planner.expected_flow import Flow, expected_flow, list_expected
 
 LEAST_DEMAND_RPS = 1e-9

@@ -7,8 +7,8 @@ from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, model_operation, m
 from og_env.dynamics.signals import HOUR_MS
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, ON_DISK, PLANNER, TERM, Environment
 from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.memory import LANES
 from og_env.kernel.simd import load, splat, total
-from og_env.kernel.views import LANES
 from og_env.planner.expected_flow import append_expected, hold_limit, restore_held
 from og_env.planner.expected_gain import horizon_ms, rent_gain, trial
 from og_env.planner.offer_list import ADDS, REMOVES, insert_offer, next_site, useful_share

@@ -14,8 +14,8 @@ from og_env.dynamics.operations import write_mask
 from og_env.dynamics.replicas import list_placed
 from og_env.dynamics.step import step
 from og_env.kernel.arrays import KNOB, Environment, environment
-from og_env.kernel.bound_views import opened, prefetch
 from og_env.kernel.compile import announce, entry, kernel
+from og_env.kernel.views import opened, prefetch
 from og_env.observation.encode import observe
 from og_env.planner.offer_list import autoscale
 from og_env.planner.offers import propose

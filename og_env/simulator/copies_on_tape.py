@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.kernel.arrays import Memo, Output, Scratch, State
-from og_env.kernel.views import allocate, bind
+from og_env.kernel.memory import allocate, bind
 from og_env.simulator.compiled_step import PROPOSALS, by_offers
 from og_env.simulator.environment_copies import NO_LEVELS, NO_MASK, OFFSETS, Copies
 from og_env.simulator.simulator import Simulator

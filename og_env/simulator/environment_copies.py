@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.kernel.arrays import GAIN, PLANNER, Memo, Output, Scratch, State, Tape
-from og_env.kernel.views import allocate, bind
+from og_env.kernel.memory import allocate, bind
 from og_env.observation.fields import column
 from og_env.simulator import compiled_step
 from og_env.simulator.simulator import SPLIT_SHIFT, Simulator

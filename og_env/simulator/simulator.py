@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from og_env.dynamics import operations
 from og_env.kernel.arrays import GROUPS, METRICS, Memo, Output, Scratch, State, Tape, World
-from og_env.kernel.views import allocate, bind
+from og_env.kernel.memory import allocate, bind
 from og_env.observation.buffers import Buffer, BufferPool
 from og_env.observation.fields import Slices, slices
 from og_env.scenario import loading

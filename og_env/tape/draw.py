@@ -13,8 +13,8 @@ import numpy as np
 
 from og_env.kernel.arrays import Tape
 from og_env.kernel.compile import entry
+from og_env.kernel.memory import allocate
 from og_env.kernel.random_streams import stream, uniform
-from og_env.kernel.views import allocate
 from og_env.scenario.demand_trace import load_trace_csv, step_factors
 from og_env.scenario.fault_domains import KINDS
 from og_env.scenario.specs import IncidentSpec, OutageSpec

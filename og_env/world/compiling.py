@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from og_env.kernel.arrays import World
-from og_env.kernel.views import allocate
+from og_env.kernel.memory import allocate
 from og_env.scenario.loading import ResolvedScenario
 from og_env.world.demand_arrays import fill_demand
 from og_env.world.distances import fill_distances

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from og_env.kernel.arrays import Tape
-from og_env.kernel.views import allocate
+from og_env.kernel.memory import allocate
 from og_env.tape.demand import DemandProcess
 from og_env.tape.draw import FACILITATOR, Drawing, draw_row
 from og_env.tape.failures import ShockProcess

@@ -26,7 +26,7 @@ from og_env.kernel.arrays import (
     Tape,
     World,
 )
-from og_env.kernel.views import allocate
+from og_env.kernel.memory import allocate
 
 A, B, C = range(3)
 SIZES = {

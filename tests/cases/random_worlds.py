@@ -25,7 +25,7 @@ from og_env.kernel.arrays import (
     Tape,
     World,
 )
-from og_env.kernel.views import allocate
+from og_env.kernel.memory import allocate
 from og_env.world.distances import attraction
 
 NO_DOMAIN = -1

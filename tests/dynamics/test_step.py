@@ -11,7 +11,7 @@ import pytest
 from og_env.dynamics.operations import count
 from og_env.dynamics.reference import possible, step
 from og_env.kernel.arrays import KNOBS, METRICS, TERMS, Output, State
-from og_env.kernel.views import bind
+from og_env.kernel.memory import bind
 from og_env.simulator import Settings, Simulator
 from og_env.simulator.compiled_step import OPERATIONS, by_operations
 from tests.cases.random_worlds import arrays_for_kernel, copy_of, random_episodes, random_operations

@@ -7,9 +7,9 @@ import pytest
 
 from og_env.kernel import simd
 from og_env.kernel.arrays import GROUPS, Scratch, environment
-from og_env.kernel.bound_views import opened, row_of
 from og_env.kernel.compile import njit
-from og_env.kernel.views import LANES, allocate, bind
+from og_env.kernel.memory import LANES, allocate, bind
+from og_env.kernel.views import opened, row_of
 
 SIZES = {"N": 16} | dict.fromkeys("WBTYMUFSDPKQOVCH", 1)
 

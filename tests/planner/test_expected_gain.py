@@ -14,9 +14,9 @@ from og_env.dynamics.replicas import add_replica, weigh
 from og_env.dynamics.routing import room, route
 from og_env.dynamics.verification import finality
 from og_env.kernel.arrays import DOWN, FETCHING, PLANNER, environment
-from og_env.kernel.bound_views import opened
 from og_env.kernel.compile import njit
-from og_env.kernel.views import bind
+from og_env.kernel.memory import bind
+from og_env.kernel.views import opened
 from og_env.planner.expected_flow import append_expected, expected_flow, hold_limit, restore_held
 from og_env.planner.expected_gain import begin_trials, price_fleet, price_losses, role_trial, trial, verified_of
 from og_env.simulator import Settings, Simulator, compiled_step

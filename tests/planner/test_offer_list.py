@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from og_env.kernel.arrays import GAIN, environment
-from og_env.kernel.bound_views import opened
 from og_env.kernel.compile import njit
+from og_env.kernel.views import opened
 from og_env.planner.offer_list import additions_of, autoscale, clear_offers, insert_offer
 from og_env.simulator import Settings, Simulator
 

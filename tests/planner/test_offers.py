@@ -7,8 +7,8 @@ import pytest
 
 from og_env.dynamics.operations import reachable
 from og_env.kernel.arrays import GAIN, PLANNER, environment
-from og_env.kernel.bound_views import opened
 from og_env.kernel.compile import njit
+from og_env.kernel.views import opened
 from og_env.planner.offers import propose
 from og_env.planner.roles import price_role
 from og_env.simulator import Settings, Simulator

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from og_env.kernel.arrays import Tape
-from og_env.kernel.views import allocate
+from og_env.kernel.memory import allocate
 from og_env.scenario import loading
 from og_env.scenario.demand_trace import load_trace_csv, step_factors
 from og_env.tape.draw import draw, tape_world

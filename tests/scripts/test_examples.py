@@ -21,7 +21,7 @@ NEEDS = {
     "rllib_ppo": ("ray", "rllib"),
 }
 """module and extra that each example needs"""
-LINES = 80
+LINES = 90
 
 
 def run(name: str, *arguments: str):

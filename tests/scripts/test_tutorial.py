@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the train extra: pip install '.[train]'")
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "scripts" / "TUTORIAL.md"
+SHARED_OPTIONS = (ROOT / "agents" / "og_agents" / "evaluation" / "command_options.py").read_text(encoding="utf-8")
 TEXT = TUTORIAL.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(<!-- not run by the test -->\n)?```(sh|python)\n(.*?)```", TEXT, re.DOTALL)
 SHORTER = {
@@ -90,6 +91,6 @@ def test_links_lead_to_files() -> None:
 
 def test_files_in_the_text_are_options_of_the_scripts() -> None:
     for script, words in re.findall(r"python (scripts/\w+\.py)([^\n`]*)", TEXT):
-        known = (ROOT / script).read_text(encoding="utf-8")
+        known = (ROOT / script).read_text(encoding="utf-8") + SHARED_OPTIONS
         for option in re.findall(r"--[a-z0-9-]+", words):
             assert f'"{option}"' in known, f"{script} {option}"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED, Tape
-from og_env.kernel.views import allocate
+from og_env.kernel.memory import allocate
 from og_env.scenario import loading
 from og_env.scenario.specs import OpponentSpec, OutageSpec
 from og_env.tape.draw import Scripted, TapeWorld, draw, draw_row, tape_world

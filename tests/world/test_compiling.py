@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, KNOBS, PLANNER, STORE, TERMS, VERIFIER, WARM
-from og_env.kernel.views import bind
+from og_env.kernel.memory import bind
 from og_env.scenario import loading
 from og_env.scenario.fault_domains import KINDS
 from og_env.scenario.specs import SampledSites

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from og_agents.evaluation.episode_results import Episodes
-from og_env.kernel.arrays import METRICS, TERMS
+from og_env.simulator import METRICS, TERMS
 
 Json = dict[str, Any]
 

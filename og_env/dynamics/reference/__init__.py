@@ -1,6 +1,6 @@
 """One step in plain float64 NumPy, written for reading: what the compiled kernel is tested against.
 
-`step` reads top to bottom in the order of real time. Letters in shapes are those of `og_env.kernel.views`.
+`step` reads top to bottom in the order of real time. Letters in shapes are those of `og_env.kernel.memory`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,177 @@
+"""Working memory of a step: fields that its kernels write and read, and that mean nothing afterwards.
+
+"list" in a comment means: by position on the list of the replicas of the model at hand. "for the proposals" means that
+the planner writes and reads the field. A slot is the place of a gateway among those in use.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+from og_env.kernel.memory import Array
+
+
+class Scratch(NamedTuple):
+    """Working memory, one slot a thread."""
+
+    wait_ms: Annotated[Array, "i4", "C M N"]  # until a replica under way is warm; -1 never
+    rate_kb_per_s: Annotated[Array, "i4", "C M N"]  # of each fetch under way
+    moves: Annotated[Array, "i4", "C"]  # number of fetches and loads under way
+    move_model: Annotated[Array, "i4", "C V"]  # model of each fetch or load under way
+    move_site: Annotated[Array, "i4", "C V"]  # site of each fetch or load under way
+    store_fetches: Annotated[Array, "i4", "C N"]  # fetches that share the store at a site
+    site_fetches: Annotated[Array, "i4", "C N"]  # fetches that share the link of a site
+    source: Annotated[Array, "i4", "C N"]  # nearest live store of each site; -1 none, -2 not looked up
+    seen: Annotated[Array, "u1", "C N"]  # status that the router goes by: that at the end of the last step
+    dead_share: Annotated[Array, "f4", "C N"]  # share of the step in which the router still uses a dead site
+    alarm: Annotated[Array, "f8", "C S"]  # of the visible shared domains: 0 calm .. 1 fragile
+    alarm_hour: Annotated[
+        Array, "f8", "C S"
+    ]  # mean signal of the last hour of the visible shared domains, for the observation
+    domain_share: Annotated[Array, "f4", "C F"]  # share of the served traffic of the last step by domain
+    carried: Annotated[Array, "f8", "C S"]  # domain_share of the visible shared domains, 0 of hidden ones
+    site_risk: Annotated[Array, "f8", "C N"]  # alarms of a site's domains plus the largest traffic share of one
+    hosting: Annotated[Array, "u1", "C N"]  # 1 where net_ms, attraction and site_risk are filled in
+    demand_rps: Annotated[Array, "f8", "C U M"]  # demand of the step by user region
+    demand: Annotated[Array, "f8", "C U M"]  # nominal demand, for the proposals, requests/s
+    asked: Annotated[Array, "f8", "C M"]  # demand by model
+    slot_of: Annotated[Array, "i4", "C N"]  # slot of the gateway at a site
+    votes: Annotated[Array, "u1", "C N"]  # 1 where a verifier runs at a site that is up
+    gateway_rps: Annotated[Array, "f8", "C M L"]  # demand by model and slot
+    gateway_rps_ms: Annotated[Array, "f8", "C M L"]  # sum of demand x ms between user and gateway, by model and slot
+    gateway_rps_ms2: Annotated[Array, "f8", "C M L"]  # sum of demand x ms^2 between user and gateway, by model and slot
+    net_ms: Annotated[Array, "f8", "C X"]  # between site and gateway, at site x L + slot
+    attraction: Annotated[Array, "f8", "C X"]  # exp(-net_ms / temperature), at site x L + slot
+    pull: Annotated[Array, "f8", "C X"]  # attraction x weight of the model at hand, at list position x L + slot
+    rps_per_pull: Annotated[Array, "f8", "C L"]  # by slot: requests/s that the softmax sends per unit of pull
+    rps_per_factor: Annotated[Array, "f8", "C L"]  # by slot: requests/s that the even spread sends per unit of factor
+    retried_per_spare: Annotated[Array, "f8", "C L"]  # by slot: overflow that moves, per requests/s of spare capacity
+    entry_ms: Annotated[Array, "f8", "C L"]  # by slot: mean time between user and gateway
+    entry_var: Annotated[Array, "f8", "C L"]  # by slot: its variance, ms^2
+    slot_soft: Annotated[Array, "f8", "C L"]  # by slot, for the proposals: requests/s per pull
+    slot_even: Annotated[Array, "f8", "C L"]  # by slot, for the proposals: requests/s per replica
+    slot_ms: Annotated[Array, "f8", "C L"]  # by slot, for the proposals: mean time between user and gateway
+    placed: Annotated[Array, "i4", "C M L"]  # sites that hold GPUs for a model, in order
+    placed_count: Annotated[Array, "i4", "C M"]  # number of the sites in `placed`
+    replicas: Annotated[Array, "i4", "C L"]  # list: sites of the model at hand
+    factor: Annotated[Array, "f8", "C L"]  # list: share of the step in which the router uses it
+    burden: Annotated[Array, "f8", "C L"]  # list: load of the last step over capacity, as the router sees it
+    risk: Annotated[Array, "f8", "C L"]  # list: of its domains, and 1 where its work does not count as attested
+    weight: Annotated[Array, "f8", "C L"]  # list: before distance
+    replica_wait_s: Annotated[Array, "f8", "C L"]  # list: until it is warm
+    cap_rps: Annotated[Array, "f8", "C L"]  # list: capacity in this step, 0 where dead
+    wanted_rps: Annotated[Array, "f8", "C L"]  # list: what the router sends at first, overflow included
+    direct_rps: Annotated[Array, "f8", "C L"]  # list: the part of wanted_rps below the limit
+    unused_rps: Annotated[Array, "f8", "C L"]  # list: what the limit leaves of wanted_rps, before the overflow moves
+    kept_share: Annotated[Array, "f8", "C L"]  # list: direct_rps over wanted_rps
+    replica_rps: Annotated[Array, "f8", "C L"]  # list: served, moved overflow included
+    room_rps: Annotated[Array, "f8", "C L"]  # list: what a warm replica could serve more, below its limit
+    path_rps_ms: Annotated[Array, "f8", "C L"]  # list: sum of requests/s x ms from user to replica
+    path_rps_ms2: Annotated[Array, "f8", "C L"]  # list: sum of requests/s x second moment of these ms
+    offered_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: before limits
+    spare_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: before the overflow is divided
+    path_first: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of requests/s x ms
+    service_s: Annotated[Array, "f8", "C L"]  # list: mean time of service
+    queue_s: Annotated[Array, "f8", "C L"]  # list: mean wait of those who wait, without load
+    delay_s: Annotated[Array, "f8", "C L"]  # list: mean of service, queue and cold wait
+    delay_var: Annotated[Array, "f8", "C L"]  # list: variance of service, queue and cold wait, s^2
+    served_rps: Annotated[Array, "f8", "C M"]  # by model
+    late_rps: Annotated[Array, "f8", "C M"]  # by model: served after a timeout
+    listed_rps: Annotated[Array, "f8", "C M"]  # by model: capacity of the replicas that the router used
+    cold_rps_s: Annotated[Array, "f8", "C M"]  # by model: sum of requests/s x mean wait for a cold replica
+    egress_usd_per_s: Annotated[Array, "f8", "C M"]  # by model: for answers
+    verified_rps: Annotated[Array, "f8", "C M"]  # by model
+    final_rps_s: Annotated[Array, "f8", "C M"]  # by model: sum of verified requests/s x time until final
+    answer_s: Annotated[Array, "f8", "C M"]  # by model: mean time to the answer
+    answer_var: Annotated[Array, "f8", "C M"]  # by model: its variance, s^2
+    site_rps: Annotated[Array, "f8", "C N"]  # served by site, all models
+    domain_role: Annotated[Array, "i4", "C 3 F"]  # live sites of a role by domain
+    domain_disk: Annotated[Array, "i4", "C F M"]  # copies of a model on disks of live sites by domain
+    disk_total: Annotated[Array, "i4", "C M"]  # copies of a model on disks of live sites
+    held_rps: Annotated[Array, "f8", "C G"]  # what the listed replicas in each domain serve and could serve more
+    column_plain: Annotated[
+        Array, "f8", "C G"
+    ]  # what would go with a domain's replicas, requests/s of the model at hand
+    column_part: Annotated[Array, "f8", "C G"]  # what would go with a domain in all, requests/s of the model at hand
+    domain_loss_rps: Annotated[Array, "f8", "C G"]  # what would go with a domain in all, of all models
+    limit_rps: Annotated[Array, "f8", "C L"]  # by position on the planner's list: what a replica serves at most
+    per_capacity: Annotated[
+        Array, "f8", "C L"
+    ]  # by position on the planner's list: one over the capacity in requests/s
+    trust: Annotated[Array, "f8", "C L"]  # list: 1 where its work counts as attested
+    present: Annotated[
+        Array, "f8", "C L"
+    ]  # by position on the planner's list: 1, but 0 for the replica that a trial takes out
+    over_share: Annotated[
+        Array, "f8", "C L"
+    ]  # by position on the planner's list: share of what is sent that exceeds the limit
+    slot_pull: Annotated[
+        Array, "f8", "C X"
+    ]  # a gateway's pull to a replica on the planner's list, at slot x L + position
+    slot_net_ms: Annotated[
+        Array, "f8", "C X"
+    ]  # between a gateway and a replica on the planner's list, at slot x L + position
+    held: Annotated[Array, "f8", "C G"]  # limits of the replicas on the planner's list in each domain, requests/s
+    held_before: Annotated[Array, "f8", "C D"]  # `held` before a trial, by domain of the trial's site
+    untrusting: Annotated[Array, "f8", "C G"]  # 1 for a domain whose effect is UNTRUSTED
+    critical_at: Annotated[Array, "i4", "C F"]  # list of the critical domains
+    critical_count: Annotated[Array, "i4", "C"]  # length of critical_at
+    shown: Annotated[Array, "f8", "C G"]  # 1 for a domain that the agent is told of
+    expected_demand_rps: Annotated[Array, "f8", "C"]  # of all models, under the forecast
+    expected_served_rps: Annotated[Array, "f8", "C"]  # of all models, by the present fleet
+    unserved_price: Annotated[Array, "f8", "C"]  # weighted unserved term of the present fleet
+    resilience_price: Annotated[
+        Array, "f8", "C"
+    ]  # price of the present fleet's losses without each domain, reward per step
+    fleet_served_rps: Annotated[Array, "f8", "C M"]  # expected of the present fleet
+    fleet_verified_rps: Annotated[Array, "f8", "C M"]  # expected of the present fleet
+    fleet_latency_s: Annotated[Array, "f8", "C M"]  # expected mean latency of the present fleet
+    fleet_service_price: Annotated[
+        Array, "f8", "C M"
+    ]  # weighted latency and unverified terms x requests/s of all demand
+    fleet_plain_rps: Annotated[Array, "f8", "C M F"]  # column_plain of each model in the present fleet
+    fleet_part_rps: Annotated[Array, "f8", "C M G"]  # column_part of each model in the present fleet
+    fleet_lost_rps: Annotated[Array, "f8", "C F"]  # what the present fleet loses without each domain, all models
+    other_lost_rps: Annotated[
+        Array, "f8", "C G"
+    ]  # what the fleet loses without each domain, but for the model on trial
+    trial_lost_rps: Annotated[Array, "f8", "C G"]  # what the fleet on trial loses without each domain, all models
+    broken_share: Annotated[
+        Array, "f8", "C G"
+    ]  # share of the planner's horizon that each domain is expected to be broken
+    elsewhere: Annotated[Array, "f8", "C G"]  # 0 for the domains of the site of a stage, 1 for all others
+    related: Annotated[Array, "f4", "C N"]  # traffic share times correlation, by site
+    candidate_site: Annotated[Array, "i4", "C N"]  # the sites that an addition could go to, in order
+    candidate_score: Annotated[Array, "f8", "C N"]  # cheap estimate of the gain at each of these sites, reward per step
+    can_change: Annotated[Array, "u1", "C N"]  # 1 where a site can be told to change, for the planner
+    fetch_kb_per_s: Annotated[Array, "i4", "C N"]  # of one more fetch to a site
+    site_score: Annotated[Array, "f8", "C N"]  # reward per step of the risk that more work at a site would carry
+    gateway_path_ms: Annotated[Array, "f8", "C N"]  # mean round trip between a site and the gateways, by their demand
+    user_rps: Annotated[Array, "f8", "C U"]  # expected demand of a user region
+    gain_per_ms: Annotated[Array, "f8", "C"]  # reward per step of each request/s that arrives a millisecond sooner
+    open_site: Annotated[Array, "u1", "C N"]  # 1 where a site can be told to change, for the mask
+    free_gpus: Annotated[Array, "i4", "C N"]  # of a site, for the mask
+    model_warm: Annotated[Array, "i4", "C M"]  # warm replicas at sites that are up, by model
+    model_loading: Annotated[Array, "i4", "C M"]  # replicas under way at sites that are up, by model
+    model_capacity_rps: Annotated[Array, "f8", "C M"]  # capacity of the warm replicas at sites that are up, by model
+    site_warm: Annotated[Array, "i4", "C N"]  # models warm at a site
+    site_loading: Annotated[Array, "i4", "C N"]  # models under way at a site
+    expected_growth: Annotated[
+        Array, "f8", "C U"
+    ]  # expected demand of a region after the look-ahead over the present one
+    present_rps: Annotated[Array, "f8", "C M"]  # demand for a model at the end of the step
+    over_mean: Annotated[Array, "f8", "C M"]  # demand for a model over its mean, minus 1
+    expected_change: Annotated[
+        Array, "f8", "C M"
+    ]  # expected demand for a model after the look-ahead over the present, minus 1
+    warm_utilisation: Annotated[Array, "f8", "C M"]  # served by a model over the capacity of its warm replicas
+    spare_share: Annotated[Array, "f8", "C M"]  # unused capacity of a model's warm replicas over its demand
+    all_present_rps: Annotated[Array, "f8", "C"]  # demand for all models at the end of the step
+    all_over_mean: Annotated[Array, "f8", "C"]  # demand for all models over its mean, minus 1
+    all_expected_change: Annotated[
+        Array, "f8", "C"
+    ]  # expected demand for all models after the look-ahead over the present, minus 1
+    user_ms: Annotated[Array, "f8", "C N"]  # demand-weighted round trip between users and a site
+    site_alarm: Annotated[Array, "f8", "C N"]  # highest signal among a site's visible shared domains
+    free_share: Annotated[Array, "f8", "C N"]  # share of a site's GPUs that is free
+    distance: Annotated[Array, "f8", "C N"]  # user_ms as the observation has it
