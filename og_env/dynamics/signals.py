@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from og_env.kernel.arrays import Environment
+from og_env.kernel.arrays import CODES_PER_UNIT, SIGNAL_LOW, Environment
 from og_env.kernel.compile import inlined, kernel
 
 HOUR_MS = 3_600_000
-CODES_PER_UNIT, LOWEST_SIGNAL = 127.5, -0.25
-"""a signal's code 0 .. 255 stands for an error rate of -0.25 .. 1.75 (see `Tape.signal`)"""
 
 
 @inlined
@@ -19,7 +17,7 @@ def hour_begins(row: int, step_ms: int) -> int:
 @inlined
 def alarm(env: Environment, row: int, domain: int) -> float:
     """The error-rate signal of a shared domain in a row of the tape, clipped to 0 (calm) .. 1 (fragile)."""
-    return min(max(env.tape.signal[row, domain] / CODES_PER_UNIT + LOWEST_SIGNAL, 0.0), 1.0)
+    return min(max(env.tape.signal[row, domain] / CODES_PER_UNIT + SIGNAL_LOW, 0.0), 1.0)
 
 
 @kernel

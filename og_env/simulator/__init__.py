@@ -7,11 +7,13 @@ Names of what arrays hold. `TERMS`, `METRICS` and `KNOBS` are the columns of `ou
 [B, Q] and `state.knobs` [B, 5]; `TERM.latency` is the position of a term. A phase, `ABSENT` to `WARM`, is what a model
 is at a site, `state.phase` [B, M, N]. `VERIFIER`, `STORE` and `GATEWAY` are rows of `state.role_ms` [B, 3, N], which is
 -1 where the role is absent and 0 where it runs. `DOWN`, `FROZEN`, `UNTRUSTED` and `SLOW` are bits of `state.status`
-[B, N]. `quorum_of` gives the votes that finality needs of so many registered verifiers. `KNOB_RANGE` is the factor
-that a knob at its highest level has.
+[B, N]. `quorum_of` gives the votes that finality needs of so many registered verifiers. A code of `tape.signal` uint8
+[B, T, S] stands for the error rate code / `CODES_PER_UNIT` + `SIGNAL_LOW`. `KNOB_RANGE` is the factor that a knob at
+its highest level has.
 
 Operations. Number 0 does nothing; then `LAUNCH`, `RETIRE` and `STAGE` by model and site, as `VERBS` names them, then
-adding and removing a role by site. `describe_operation` puts one in words. Offers are operations, `output.offer` int32
+adding and removing a role by site. `count_operations` gives V, and
+`describe_operation` puts one in words. Offers are operations, `output.offer` int32
 [B, P]. `output.offer_gain` float32 [B, P, 4] has their gains at the positions of `GAIN`, and `output.offer_ready_s`
 float32 [B, P] the seconds until they are of use. The last ones are kept for removals, and `additions_of` says how many
 of P come before them. `operations_of` gives the operations [B] of choices [B] among offers: 0 does nothing, i takes
@@ -40,9 +42,11 @@ from typing import Any
 
 from og_env.dynamics import verification
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, VERBS
+from og_env.dynamics.operations import count as count_operations
 from og_env.dynamics.operations import describe as describe_operation
 from og_env.kernel.arrays import (
     ABSENT,
+    CODES_PER_UNIT,
     DOWN,
     FETCHING,
     FROZEN,
@@ -52,6 +56,7 @@ from og_env.kernel.arrays import (
     LOADING,
     METRICS,
     ON_DISK,
+    SIGNAL_LOW,
     SLOW,
     STAGING,
     STORE,

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.policy import Asked, as_predict
-from og_env.dynamics.operations import VERBS, count
-from og_env.simulator import FETCHING, LAUNCH, RETIRE, World
+from og_env.simulator import FETCHING, LAUNCH, RETIRE, VERBS, World, count_operations
 
 Bools = npt.NDArray[np.bool_]
 ROLES = 3
@@ -46,7 +45,7 @@ def moves(target: Target) -> npt.NDArray[np.int64]:
     next one, and the list also repairs.
     """
     models, sites = target.replicas.shape
-    of_models, of_roles = np.split(np.arange(1, count(sites, models)), [len(VERBS) * models * sites])
+    of_models, of_roles = np.split(np.arange(1, count_operations(sites, models)), [len(VERBS) * models * sites])
     of_models, of_roles = of_models.reshape(len(VERBS), models, sites), of_roles.reshape(ROLES, 2, sites)
     turn = np.cumsum(target.replicas, axis=1)[target.replicas]
     launches = of_models[LAUNCH][target.replicas]

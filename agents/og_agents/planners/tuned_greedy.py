@@ -16,6 +16,7 @@ from og_agents.heuristics import MIDDLE_LEVEL
 from og_agents.planners.offer_value import TINY, Offers, tuned_value
 from og_env.simulator import (
     ABSENT,
+    CODES_PER_UNIT,
     DOWN,
     FETCHING,
     GAIN,
@@ -23,6 +24,7 @@ from og_env.simulator import (
     LAUNCH,
     LOADING,
     RETIRE,
+    SIGNAL_LOW,
     STAGE,
     STAGING,
     STORE,
@@ -116,7 +118,7 @@ class TunedGreedy:
     def _alarms(self, offer: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
         """Highest signal [B, P] among the visible shared dependencies of each offer's site."""
         world, signal = self.world, self.tape.signal
-        level = signal[np.arange(len(offer)), self.state.step] / 127.5 - 0.25
+        level = signal[np.arange(len(offer)), self.state.step] / CODES_PER_UNIT + SIGNAL_LOW
         shared = level.shape[1]
         level = np.where(world.domain_visible[self.state.world, :shared] == 1, level, 0.0)
         level = np.concatenate([np.clip(level, 0, 1), np.zeros((len(offer), 1))], axis=1)

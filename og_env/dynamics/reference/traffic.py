@@ -10,7 +10,7 @@ from og_env.dynamics.reference.facts import Facts, carried, clipped, down, has, 
 from og_env.dynamics.reference.placement import Fetches
 from og_env.dynamics.replicas import SLOW_CAPACITY, SLOW_MS
 from og_env.dynamics.verification import TEE
-from og_env.kernel.arrays import GATEWAY, KNOBS, LOADING, UNTRUSTED, State, Tape
+from og_env.kernel.arrays import CODES_PER_UNIT, GATEWAY, KNOBS, LOADING, SIGNAL_LOW, UNTRUSTED, State, Tape
 
 SLOW_TIMES = 2.0
 """how much longer a slow site works on an answer"""
@@ -122,7 +122,7 @@ def _site_risk(facts: Facts, tape: Tape, state: State) -> np.ndarray:
     shared, visible = facts.shared, facts.world.domain_visible[:, : facts.shared] == 1
     if shared == 0:
         return np.zeros(state.status.shape)
-    error_rate = tape.signal[np.arange(len(state.step)), state.step].astype(np.float64) / 127.5 - 0.25
+    error_rate = tape.signal[np.arange(len(state.step)), state.step].astype(np.float64) / CODES_PER_UNIT + SIGNAL_LOW
     alarm = np.where(visible, clipped(error_rate, 0, 1), 0)
     concentration = np.where(visible, carried(facts, state.site_share), 0)
     member = facts.member[:, :shared]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_env.kernel.arrays import ABSENT, FETCHING, KNOBS, LOADING, STAGING
+from og_env.kernel.arrays import ABSENT, CODES_PER_UNIT, FETCHING, KNOBS, LOADING, SIGNAL_LOW, STAGING
 from og_env.scenario import loading
 from og_env.simulator.live_state.json_format import BITS, PHASES, ROLE_NAMES, LiveState, last_hour
 from og_env.simulator.simulator import Simulator
@@ -96,7 +96,7 @@ def _alarms(simulator: Simulator, b: int, codes: npt.NDArray[Any]) -> dict[str, 
     compiled = simulator.world_of(b)
     found = {}
     for f, domain in enumerate(compiled.domains[: compiled.sizes["S"]]):
-        value = codes[f] / 127.5 - 0.25
+        value = codes[f] / CODES_PER_UNIT + SIGNAL_LOW
         if domain.members and compiled.arrays.domain_visible[0, f] and value > 0:
             found[f"{domain.kind}:{domain.name}"] = min(float(value), 1.0)
     return found

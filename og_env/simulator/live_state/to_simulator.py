@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, KNOBS, LOADING, STAGING, WARM
+from og_env.kernel.arrays import ABSENT, CODES_PER_UNIT, DOWN, FETCHING, KNOBS, LOADING, SIGNAL_LOW, STAGING, WARM
 from og_env.scenario.error_messages import raise_at_key
 from og_env.simulator import compiled_step
 from og_env.simulator.live_state.json_format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState, last_hour
@@ -105,7 +105,7 @@ def _write_signal(simulator: Simulator, state: LiveState, b: int, where: str) ->
         for name, level in levels.items():
             if name not in domains:
                 raise_at_key(where, (key, name), "is no shared fault domain of the scenario", name, domains)
-            result[domains[name]] = (level + 0.25) * 127.5
+            result[domains[name]] = (level - SIGNAL_LOW) * CODES_PER_UNIT
         return result
 
     present = np.ceil(codes(state.alarms, "alarms") - 1e-6)
