@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from og_env.dynamics.memo import forget
+from og_env.dynamics.fleet_memo import forget
 from og_env.kernel.arrays import DOWN, HALF, LOADING, LOW, PLACES, ROLES, Environment
 from og_env.kernel.compile import inlined, kernel
 

@@ -10,7 +10,7 @@ import pytest
 
 from og_env.kernel.arrays import DOWN, UNTRUSTED
 from og_env.scenario import catalog, loading
-from og_env.scenario.fault_domains import KINDS
+from og_env.scenario.domain_kinds import KINDS
 from og_env.trust import availability, correlation_matrix, dense
 from og_env.trust.scenario_fleet import fleet_of_scenario
 from og_env.world import CompiledWorld, Domain, Source, compile_world, down_loads, find_members

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.dynamics.reference.facts import Facts, carried, down, has
+from og_env.dynamics.reference.world_rows import Facts, carried, down, has
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, FROZEN, LOADING, ON_DISK, STAGING, STORE, WARM, State, Tape
 
 
