@@ -1,4 +1,4 @@
-"""What breaks: the opponent's attack, the status of every site, what a strike destroys and how long nobody notices."""
+"""Outages: the opponent's attack, the status of every site, what a strike destroys and how long nobody notices."""
 
 from __future__ import annotations
 

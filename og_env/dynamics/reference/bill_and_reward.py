@@ -1,4 +1,4 @@
-"""What the step was worth: finality, N-1 contingency, dollars and the reward."""
+"""The worth of the step: finality, N-1 contingency, dollars and the reward."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Replicas(NamedTuple):
 
 
 class Traffic(NamedTuple):
-    """What was served and how fast."""
+    """The served traffic and its latency."""
 
     users: Users
     replicas: Replicas
