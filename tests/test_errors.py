@@ -1,4 +1,4 @@
-"""What a newcomer forgets is said in one line: packages, extras, the environment, the import, the id."""
+"""A newcomer's oversight is one line: packages, extras, the environment, the import, the id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a change of the fleet is expected to gain: reward per step with it, less reward per step without it.
+"""The expected gain of a change of the fleet: reward per step with it, less reward per step without it.
 
 Expected means: the demand that the forecast has, outages as they are now, and everything under way has arrived. The
 planner is a local search as facility location knows it: which sites to open for which model, one change a step.
