@@ -1,4 +1,4 @@
-"""What each rule takes from offers written by hand, and how the rules behave in the environment."""
+"""Rules: the choice of each from offers written by hand, and how the rules behave in the environment."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the project says about such networks, as tests that can fail."""
+"""Claims of the project about such networks, as tests that can fail."""
 
 from __future__ import annotations
 

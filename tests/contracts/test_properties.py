@@ -1,4 +1,4 @@
-"""What holds in every state, whatever the world, the outages and the actions: flow, memory, money, quorum, ranges."""
+"""Invariants of every state, whatever the world, the outages and the actions: flow, memory, money, quorum, ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What README.md says is true: tables are current, examples run, commands exist."""
+"""README.md says the truth: tables are current, examples run, commands exist."""
 
 from __future__ import annotations
 

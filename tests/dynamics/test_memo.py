@@ -1,4 +1,4 @@
-"""What is kept from step to step holds as long as nothing changes, and no longer."""
+"""Figures that are kept from step to step hold as long as nothing changes, and no longer."""
 
 from __future__ import annotations
 

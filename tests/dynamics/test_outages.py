@@ -1,4 +1,4 @@
-"""What an outage or an attack does on paper, and how long the router does not know."""
+"""Outages and attacks on paper, and how long the router does not know of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the readable step refuses, and what it leaves alone; its numbers are tested by subject beside this file."""
+"""The readable step refuses what it cannot carry out, and leaves its arguments alone; its numbers are tested by subject."""
 
 from __future__ import annotations
 

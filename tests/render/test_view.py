@@ -1,4 +1,4 @@
-"""What the map and the table show, taken from the arrays of a simulator."""
+"""Views for the map and the table, taken from the arrays of a simulator."""
 
 from __future__ import annotations
 
