@@ -8,6 +8,9 @@ from og_env.kernel.arrays import WARM
 from og_env.scenario import loading
 from og_env.world import CompiledWorld, compile_world
 
+BY_CATALOGUE = {"failures.shocks_per_day": None, "failures.kind_shares": {}, "failures.frozen_share": None}
+"""shocks come at the catalogue's rates"""
+
 
 def compiled(scenario: str = "toy-3", **changes: Any) -> CompiledWorld:
     spec = loading.override(loading.load(scenario), {key.replace("__", "."): value for key, value in changes.items()})
