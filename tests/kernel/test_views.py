@@ -34,9 +34,9 @@ def swap_phases(table, b, c):
 
 def test_a_view_is_one_environment_its_world_and_its_scratch() -> None:
     world, tape, state, output, scratch, memo = arrays()
-    state.world[:] = [0, 1]
+    state.world[:] = [1, 0]
     state.phase[1, 0] = [3, 4, 5]
-    world.step_ms[:], world.capacity_rps[1, 0] = [60_000, 300_000], [1, 2.5, 3]
+    world.step_ms[:], world.capacity_rps[0, 0] = [300_000, 60_000], [1, 2.5, 3]
     table = bind(BATCH, world, tape, state, output, scratch, memo)
     assert swap_phases(table, 1, 0) == ((1, 3), 300_000, 2.5, 3)
     assert state.phase.tolist() == [[[0, 0, 0]], [[5, 4, 3]]]
