@@ -1,6 +1,8 @@
 # make demo    install, train on global-24 for 3 minutes, benchmark against every heuristic and quick planner
+# make pretrained  train the policies that come with the package, and put the best seed of each into agents/og_agents/pretrained
 # make bench   the speed of the environment; RECORD=FILE keeps the figures, AGAINST=FOLDER compares another checkout with this one
 # make test    lint and the tests that are quick
+# make test-slow    lint and all tests
 # make test-compat  the tests of the interfaces with the oldest and with the newest Gymnasium, in venvs of their own
 # make test-ray     the tests on a Ray cluster, in a venv of its own
 SHELL := /bin/sh

@@ -102,7 +102,7 @@ def measure(repetitions: int, shrink: int = 1) -> dict[str, float]:
 
 
 def step_figures(repetitions: int, shrink: int) -> dict[str, float]:
-    """Single and vector environments beside CartPole and the oracle."""
+    """Single and vector environments beside CartPole and the NumPy reference."""
     cases = [speed.cartpole_case(20_000 // shrink), speed.cartpole_vector_case(2_000 // shrink)]
     for sites, steps in ((16, 8_000), (64, 4_000), (512, 600)):
         cases.append(speed.single_case(f"single {sites}", f"global-{sites}", steps // shrink))

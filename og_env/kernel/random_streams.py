@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.compile import array_inlined, array_kernel
 
 Stream = NDArray[np.uint64]
 """The state of a stream [1]."""
@@ -40,7 +40,7 @@ EDGE, HEIGHT = ziggurat()
 LAYER = np.uint64(LAYERS - 1)
 
 
-@inlined
+@array_inlined
 def mix(value: np.uint64) -> np.uint64:
     """The finalizer of splitmix64, a bijection of uint64 that scatters neighbours."""
     value = (value ^ (value >> S30)) * MIX_A
@@ -48,32 +48,32 @@ def mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> S31)
 
 
-@kernel
+@array_kernel
 def stream(seed: np.uint64, number: int) -> np.uint64:
     """Initial state of the sub-stream of a seed with this number; different numbers give different states."""
     return mix(mix(seed + GAMMA) ^ (np.uint64(number) * MIX_B + GAMMA))
 
 
-@inlined
+@array_inlined
 def bits(state: Stream) -> np.uint64:
     """The next 64 bits of the stream whose state [1] is given, as a uint64."""
     state[0] += GAMMA
     return mix(state[0])
 
 
-@inlined
+@array_inlined
 def uniform(state: Stream) -> float:
     """A uniform number in [0, 1) of 53 random bits."""
     return (bits(state) >> S11) * TO_UNIT
 
 
-@kernel
+@array_kernel
 def exponential(state: Stream) -> float:
     """An exponential number of mean 1."""
     return -math.log(1.0 - uniform(state))
 
 
-@inlined
+@array_inlined
 def throw(state: Stream) -> tuple[np.int64, float]:
     """A random layer of the ziggurat, by the low bits, and a signed place in it, by the high ones."""
     word = bits(state)
@@ -81,14 +81,14 @@ def throw(state: Stream) -> tuple[np.int64, float]:
     return layer, (2.0 * ((word >> S11) * TO_UNIT) - 1.0) * EDGE[layer]
 
 
-@inlined
+@array_inlined
 def normal(state: Stream) -> float:
     """A normal number of mean 0 and variance 1 by a ziggurat, which accepts 99 of 100 throws without a further test."""
     layer, x = throw(state)
     return x if abs(x) < EDGE[layer + 1] else doubtful(state, layer, x)
 
 
-@kernel
+@array_kernel
 def doubtful(state: Stream, layer: np.int64, x: float) -> float:
     """The normal number from a throw that may lie above the curve, which is tested and repeated where it does."""
     while True:
@@ -102,7 +102,7 @@ def doubtful(state: Stream, layer: np.int64, x: float) -> float:
             return x
 
 
-@kernel
+@array_kernel
 def tail(state: Stream) -> float:
     """A normal number given that it exceeds TAIL (Marsaglia 1964)."""
     while True:
@@ -111,7 +111,7 @@ def tail(state: Stream) -> float:
             return TAIL + beyond
 
 
-@kernel
+@array_kernel
 def lognormal(state: Stream, median: float, sigma: float) -> float:
     """A lognormal number: exp of a normal number with mean log(median) and standard deviation sigma."""
     return median * math.exp(sigma * normal(state))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.kernel.compile import kernel
+from og_env.kernel.compile import array_kernel
 from og_env.kernel.random_streams import exponential, normal, uniform
 
 FLASHES_BEFORE = 10.0
@@ -29,7 +29,7 @@ class DemandProcess(NamedTuple):
     """mean length of a flash crowd"""
 
 
-@kernel
+@array_kernel
 def draw_bursts(factor: np.ndarray, random_state: np.ndarray, process: DemandProcess) -> None:
     """Multiply each column of `factor` [T, X] by the exponential of a stationary AR(1) process, a factor of mean 1.
 
@@ -50,7 +50,7 @@ def draw_bursts(factor: np.ndarray, random_state: np.ndarray, process: DemandPro
             level[column] = keep * level[column] + fresh * normal(random_state)
 
 
-@kernel
+@array_kernel
 def draw_flashes(regional: np.ndarray, by_model: np.ndarray, random_state: np.ndarray, process: DemandProcess) -> None:
     """Multiply `regional` [T, U] and `by_model` [T, M] by Poisson flash crowds, those under way at the start included.
 
@@ -71,7 +71,7 @@ def draw_flashes(regional: np.ndarray, by_model: np.ndarray, random_state: np.nd
         start += exponential(random_state) / process.flashes_per_step
 
 
-@kernel
+@array_kernel
 def follow_trace(by_model: np.ndarray, random_state: np.ndarray, trace: np.ndarray) -> None:
     """Multiply `by_model` [T, M] by a repeated trace [L, M] from a drawn row of it on; without a trace, L is 0."""
     length = trace.shape[0]
@@ -83,7 +83,7 @@ def follow_trace(by_model: np.ndarray, random_state: np.ndarray, trace: np.ndarr
             by_model[row, model] *= trace[(first + row) % length, model]
 
 
-@kernel
+@array_kernel
 def draw_demand(
     regional: np.ndarray,
     by_model: np.ndarray,

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from og_env.kernel.arrays import CODES_PER_UNIT, DOWN, FROZEN, HALF, SIGNAL_LOW, WARM_UP_H
-from og_env.kernel.compile import kernel
+from og_env.kernel.compile import array_kernel
 from og_env.kernel.random_streams import exponential, lognormal, normal, uniform
 from og_env.trust.failure_correlation import FACILITATOR_H
 from og_env.world import EFFECTS, SourceArrays
@@ -83,7 +83,7 @@ class Shocks(NamedTuple):
     """the rows that shocks write"""
 
 
-@kernel
+@array_kernel
 def touched_rows(start_h: float, stop_h: float, step_h: float, rows: int) -> tuple[int, int]:
     """The first row that a time span touches, and the last one + 1.
 
@@ -95,7 +95,7 @@ def touched_rows(start_h: float, stop_h: float, step_h: float, rows: int) -> tup
     return first, max(last, min(first + 1, rows)) if start >= 0 else last
 
 
-@kernel
+@array_kernel
 def set_status(outages: Outages, site: int, start_h: float, stop_h: float, bit: int) -> None:
     """Set a status bit in the rows that a time span touches."""
     first, last = touched_rows(start_h, stop_h, outages.step_h, len(outages.active))
@@ -103,7 +103,7 @@ def set_status(outages: Outages, site: int, start_h: float, stop_h: float, bit: 
         outages.pairs[row >> 1, site] |= np.uint8(bit << ((row & 1) * HALF))
 
 
-@kernel
+@array_kernel
 def hit_site(outages: Outages, site: int, start_h: float, stop_h: float, bit: int, is_facilitator: bool) -> None:
     """Write one shock at one site.
 
@@ -118,7 +118,7 @@ def hit_site(outages: Outages, site: int, start_h: float, stop_h: float, bit: in
         set_status(outages, site, start_h, stop_h, bit)
 
 
-@kernel
+@array_kernel
 def count_outage(outages: Outages, start_h: float, stop_h: float) -> None:
     """Count one more active shock in the rows that a time span touches."""
     first, last = touched_rows(start_h, stop_h, outages.step_h, len(outages.active))
@@ -126,7 +126,7 @@ def count_outage(outages: Outages, start_h: float, stop_h: float) -> None:
         outages.active[row] = min(outages.active[row] + 1, MOST_COUNTED)
 
 
-@kernel
+@array_kernel
 def raise_level(outages: Outages, domain: int, start_h: float, stop_h: float, source: int, share: float) -> None:
     """Raise the error level of a shared domain (-1: none) in the rows of a time span, by a source's share of it.
 
@@ -141,7 +141,7 @@ def raise_level(outages: Outages, domain: int, start_h: float, stop_h: float, so
             outages.level[row, domain] = min(outages.level[row, domain] + share, 1.0)
 
 
-@kernel
+@array_kernel
 def draw_duration(episode: Shocks, source: int) -> float:
     """Duration of a shock in hours, from the mixture of two lognormals."""
     random_state, sources = episode.random_state, episode.sources
@@ -150,7 +150,7 @@ def draw_duration(episode: Shocks, source: int) -> float:
     return lognormal(random_state, sources.median_h[source], sources.sigma[source])
 
 
-@kernel
+@array_kernel
 def draw_effect(episode: Shocks, source: int) -> int:
     """Index in EFFECTS of a shock's effect."""
     level = uniform(episode.random_state)
@@ -161,7 +161,7 @@ def draw_effect(episode: Shocks, source: int) -> int:
     return LAST_EFFECT
 
 
-@kernel
+@array_kernel
 def draw_shock(episode: Shocks, source: int, start_h: float) -> float:
     """Draw and write one shock of a source; returns its end, hours since the episode began."""
     outages, sources = episode.outages, episode.sources
@@ -181,7 +181,7 @@ def draw_shock(episode: Shocks, source: int, start_h: float) -> float:
     return stop_h
 
 
-@kernel
+@array_kernel
 def draw_shocks(episode: Shocks, source: int, start_h: float, stop_h: float, rate_per_h: float, spans: Spans) -> None:
     """Draw the Poisson shocks of a source in a time span, and add the fragile spans that follow them to `spans`."""
     if rate_per_h <= 0:
@@ -196,7 +196,7 @@ def draw_shocks(episode: Shocks, source: int, start_h: float, stop_h: float, rat
         now_h += exponential(random_state) / rate_per_h
 
 
-@kernel
+@array_kernel
 def draw_source(episode: Shocks, source: int) -> None:
     """Draw all shocks of a source in an episode."""
     random_state, sources, process, outages = episode.random_state, episode.sources, episode.process, episode.outages
@@ -227,13 +227,13 @@ def draw_source(episode: Shocks, source: int) -> None:
             draw_shocks(episode, source, start_h, stop_h, excess * thin, spans)
 
 
-@kernel
+@array_kernel
 def signal_code(error_rate: float) -> np.uint8:
     """The nearest code of an error rate, see Tape.signal."""
     return np.uint8(min(max((error_rate - SIGNAL_LOW) * CODES_PER_UNIT + 0.5, 0.0), LARGEST_CODE))
 
 
-@kernel
+@array_kernel
 def write_signal(
     signal: np.ndarray, level: np.ndarray, random_state: np.ndarray, visible: np.ndarray, noise: float
 ) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.kernel.compile import kernel
+from og_env.kernel.compile import array_kernel
 from og_env.scenario.checks import KINDS
 from og_env.scenario.specs import Effect, OutageSpec
 from og_env.tape.failures import Outages, count_outage, hit_site, raise_level
@@ -82,7 +82,7 @@ def write_script(outages: Iterable[SiteOutage], compiled: CompiledWorld) -> Scri
     )
 
 
-@kernel
+@array_kernel
 def add_scripted(outages: Outages, scripts: Scripts, sources: int, facilitator: int) -> None:
     """Write the scripted outages, which show in signals as sources of their own after the drawn ones."""
     for script in range(len(scripts.kind)):

@@ -111,7 +111,7 @@ def record(
     name: str | None = None,
     watch: Callable[[NetworkVectorEnv], None] | None = None,
 ) -> Recording:
-    """Play one episode in every row of an environment made for the policy (`evaluate.stage`), from seed on.
+    """Play one episode in every row of an environment made for the policy (`playing.stage`), from seed on.
 
     `options` are those of `reset`, for all episodes; `watch` is called with the environment at the start and after each
     step. The numbers are those of `playing.run`; ValueError where reset raises it.

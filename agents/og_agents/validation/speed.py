@@ -116,7 +116,7 @@ def vector_case(
 
 
 def oracle_case(name: str, scenario: Any, envs: int, steps: int) -> Case:
-    """The vectorised NumPy oracle: the same step, without observations."""
+    """The vectorised NumPy reference: the same step, without observations."""
     env = NetworkVectorEnv(envs, scenario=scenario, interface="operations", flatten=True, threads=1)
     env.reset(seed=0)
     simulator = env.simulator
