@@ -1,4 +1,4 @@
-"""The next operation: the decision is the policy's, its reasons are the planner's and the simulator's, mistakes are one line."""
+"""Advice from a state: the decision is the policy's, its reasons are the simulator's, mistakes are one line."""
 
 from __future__ import annotations
 

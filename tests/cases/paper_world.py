@@ -6,9 +6,10 @@ A replica serves 10 requests/s in 2 s an answer with one stream; routing divides
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import pytest
 
 from og_env.dynamics.reference import step
 from og_env.kernel.arrays import (
@@ -21,12 +22,16 @@ from og_env.kernel.arrays import (
     STORE,
     TERMS,
     VERIFIER,
+    WARM,
+    Memo,
     Output,
+    Scratch,
     State,
     Tape,
     World,
 )
-from og_env.kernel.memory import allocate
+from og_env.kernel.memory import allocate, bind
+from og_env.simulator.compiled_step import OPERATIONS, by_operations
 
 A, B, C = range(3)
 SIZES = {
@@ -36,6 +41,57 @@ SIZES = {
 LAUNCH, RETIRE, STAGE = 1, 4, 7
 """operations at A; add the site"""
 ADD_VERIFIER, REMOVE_VERIFIER, ADD_STORE, REMOVE_STORE = 10, 13, 16, 19
+
+VALUES: dict[str, Any] = {
+    "site_valid": 1,
+    "gpu_count": 2,
+    "usd_per_gpu_hour": 2,
+    "usd_per_vm_hour": 0.1,
+    "egress_usd_per_gb": 0.05,
+    "link_mb_per_s": 125,
+    "tee": 1,
+    "hit": 1,
+    "site_domain": [[1, 0], [2, 0], [3, -1]],
+    "rtt_ms": [[0, 20, 100], [20, 0, 100], [100, 100, 0]],
+    "rtt_user_ms": [10, 30, 110],
+    "near_site": [[A, B, C], [B, A, C], [C, A, B]],
+    "near_user": [A, B, C],
+    "replica_gpus": 1,
+    "capacity_rps": 10,
+    "service_s": 2,
+    "busy_s": 2,
+    "load_ms": 30_000,
+    "weights_mb": 10_000,
+    "weights_gb": 10,
+    "streams": 1,
+    "queue_exponent": 1,
+    "slo_s": 5,
+    "request_gb": 1e-3,
+    "base_rps": 6,
+    "correlation": np.eye(3),
+    "domain_size": [2, 1, 1, 1],
+    "domain_visible": 1,
+    "domain_effect": DOWN,
+    "step_ms": 300_000,
+    "detect_ms": 60_000,
+    "provision_ms": 600_000,
+    "patience_ms": 60_000,
+    "timeout_ms": 2_000,
+    "block_s": 10,
+    "settle_s": 1,
+    "utilisation_limit": 0.8,
+    "store_streams": 1,
+    "store_mb_per_s": 100,
+    "storage_usd_per_gb_hour": 0.001,
+    "queue_factor": 1,
+    "service_cv": 0.5,
+    "weights": [0.5, 0.25, 1, 0.2, 0.3, 0.01],
+    "convexity": 5,
+    "budget_usd_per_hour": 10,
+    "attack_cooldown": 1,
+    "attack_steps": 2,
+}
+"""fields of World, and the values that are assigned to them"""
 
 
 class Paper(NamedTuple):
@@ -50,56 +106,7 @@ def paper(**changes: Any) -> Paper:
     changes: fields of World, to which the values are assigned.
     """
     world: World = allocate(World, SIZES)
-    values = {
-        "site_valid": 1,
-        "gpu_count": 2,
-        "usd_per_gpu_hour": 2,
-        "usd_per_vm_hour": 0.1,
-        "egress_usd_per_gb": 0.05,
-        "link_mb_per_s": 125,
-        "tee": 1,
-        "hit": 1,
-        "site_domain": [[1, 0], [2, 0], [3, -1]],
-        "rtt_ms": [[0, 20, 100], [20, 0, 100], [100, 100, 0]],
-        "rtt_user_ms": [10, 30, 110],
-        "near_site": [[A, B, C], [B, A, C], [C, A, B]],
-        "near_user": [A, B, C],
-        "replica_gpus": 1,
-        "capacity_rps": 10,
-        "service_s": 2,
-        "busy_s": 2,
-        "load_ms": 30_000,
-        "weights_mb": 10_000,
-        "weights_gb": 10,
-        "streams": 1,
-        "queue_exponent": 1,
-        "slo_s": 5,
-        "request_gb": 1e-3,
-        "base_rps": 6,
-        "correlation": np.eye(3),
-        "domain_size": [2, 1, 1, 1],
-        "domain_visible": 1,
-        "domain_effect": DOWN,
-        "step_ms": 300_000,
-        "detect_ms": 60_000,
-        "provision_ms": 600_000,
-        "patience_ms": 60_000,
-        "timeout_ms": 2_000,
-        "block_s": 10,
-        "settle_s": 1,
-        "utilisation_limit": 0.8,
-        "store_streams": 1,
-        "store_mb_per_s": 100,
-        "storage_usd_per_gb_hour": 0.001,
-        "queue_factor": 1,
-        "service_cv": 0.5,
-        "weights": [0.5, 0.25, 1, 0.2, 0.3, 0.01],
-        "convexity": 5,
-        "budget_usd_per_hour": 10,
-        "attack_cooldown": 1,
-        "attack_steps": 2,
-    }
-    for name, value in (values | changes).items():
+    for name, value in (VALUES | changes).items():
         getattr(world, name)[:] = value
     tape: Tape = allocate(Tape, SIZES)
     tape.regional[:] = tape.model[:] = 1
@@ -129,15 +136,56 @@ def put(paper: Paper, site: int, phase: int, left: int = 0) -> None:
 
 
 class Outcome(NamedTuple):
+    """The next state, and what the step reports."""
+
     state: State
     output: Output
-    metrics: dict[str, float]
-    terms: dict[str, float]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return dict(zip(METRICS, self.output.metrics[0].tolist(), strict=True))
+
+    @property
+    def terms(self) -> dict[str, float]:
+        return dict(zip(TERMS, self.output.terms[0].tolist(), strict=True))
 
 
-def play(paper: Paper, operation: int = 0) -> Outcome:
-    """One step of the oracle."""
-    state, output = step(paper.world, paper.tape, paper.state, np.array([operation]))
-    metrics: dict[str, float] = dict(zip(METRICS, output.metrics[0].tolist(), strict=True))
-    terms: dict[str, float] = dict(zip(TERMS, output.terms[0].tolist(), strict=True))
-    return Outcome(state, output, metrics, terms)
+class Play(Protocol):
+    """One step of the paper world with a placement operation; the world stays as it is."""
+
+    def __call__(self, world: Paper, operation: int = 0) -> Outcome: ...
+
+
+def near(value: Any) -> Any:
+    """Equal to single precision, in which the kernel keeps its arrays."""
+    return pytest.approx(value, rel=1e-5, abs=1e-6)
+
+
+def served_at_a_and_c(**changes: Any) -> Paper:
+    world = paper(**changes)
+    put(world, A, WARM)
+    put(world, C, WARM)
+    return world
+
+
+def play_reference(world: Paper, operation: int = 0) -> Outcome:
+    """One step of the readable reference."""
+    return Outcome(*step(world.world, world.tape, world.state, np.array([operation])))
+
+
+def play_kernel(world: Paper, operation: int = 0) -> Outcome:
+    """One step of the compiled kernel."""
+    return by_kernel(world, operation)[0]
+
+
+def by_kernel(world: Paper, action: int, memo: Memo | None = None) -> tuple[Outcome, np.ndarray]:
+    """The outcome of an action on a copy of the state, and which operations are possible afterwards, bool [V].
+
+    memo: of the step before, and written; without one, everything is worked out anew.
+    """
+    state, output = State(*(array.copy() for array in world.state)), allocate(Output, SIZES)
+    scratch, memo = allocate(Scratch, SIZES), allocate(Memo, SIZES) if memo is None else memo
+    table = bind(SIZES, world.world, world.tape, state, output, scratch, memo)  # addresses of arrays that live here
+    unused, mask = np.zeros((1, 0), np.float32), np.zeros((1, SIZES["V"]), np.int8)
+    by_operations(table, 0, 1, 0, OPERATIONS, np.array([action]), unused, unused, np.full(6, -1), mask)
+    return Outcome(state, output), mask[0] == 1

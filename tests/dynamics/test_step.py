@@ -14,6 +14,7 @@ from og_env.kernel.arrays import KNOBS, METRICS, TERMS, Output, State
 from og_env.kernel.memory import bind
 from og_env.simulator import Settings, Simulator
 from og_env.simulator.compiled_step import OPERATIONS, by_operations
+from tests.cases.paper_world import Paper, Play
 from tests.cases.random_worlds import arrays_for_kernel, copy_of, random_episodes, random_operations
 
 WORLDS_PER_SEED = 20
@@ -98,3 +99,12 @@ def test_random_worlds_contain_what_can_go_wrong() -> None:
     assert min(seen.values()) >= 20, seen
     assert min(attacked, unverified, overloaded) >= 20
     assert padded == 10
+
+
+def test_an_episode_is_cut_off_at_its_last_row(play: Play, paper_world: Paper) -> None:
+    ends = []
+    for _ in range(3):
+        done = play(paper_world)
+        paper_world = paper_world._replace(state=done.state)
+        ends.append(int(done.output.truncated[0]))
+    assert ends == [0, 0, 1]

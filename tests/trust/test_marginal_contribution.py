@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from og_env.trust import build_fleet, fleet_n_eff, leave_one_out, pairs, select, shapley
 from tests.cases.brute_force_trust import brute_shapley, brute_worth, mask_of
-from tests.cases.small_fleets import fleets, large_fleet, table_of
+from tests.cases.small_fleets import TABLE, fleets, large_fleet, table_of
 
 
 @settings(max_examples=12, deadline=None)
@@ -70,3 +70,10 @@ def test_twenty_thousand_different_nodes_are_left_out_one_by_one():
     fleet = build_fleet([str(i) for i in range(20_000)], columns, table_of)
     figures = leave_one_out(fleet, pairs(fleet))
     assert len(figures) == 20_000 and np.isfinite(figures).all()
+
+
+def test_a_copy_of_a_node_adds_almost_nothing():
+    nodes = [f"n{i}" for i in range(20)]
+    fleet = build_fleet([*nodes, "copy"], {"site": [*nodes, "n0"]}, lambda label, name: TABLE["site"])
+    assert leave_one_out(fleet, pairs(fleet))[-1] < 1e-9
+    assert shapley(select(fleet, np.arange(10, 21)), pairs(select(fleet, np.arange(10, 21)))).value.min() > 0.9

@@ -16,7 +16,6 @@ from og_agents.evaluation import playing
 from og_agents.export import onnx_export
 from og_agents.learning import checkpoint, ppo
 from og_agents.learning.checkpoint import LearnedPolicy, Progress
-from og_agents.learning.policy_compatibility import describe_space, space_of
 from og_agents.learning.training_progress import Clock
 from og_agents.policy import Policy
 from og_agents.sb3_adapter import make_sb3
@@ -269,14 +268,6 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     checkpoint.save(model, tmp_path, meta)
     with pytest.raises(ValueError, match=r"value_net\.bias is not finite"):
         checkpoint.load(tmp_path)
-
-
-@pytest.mark.parametrize("task", ["placement", "routing", "joint"])
-@pytest.mark.parametrize("flatten", [False, True])
-def test_spaces_survive_json(task, flatten):
-    env = NetworkEnv(task, WORLD, flatten=flatten)
-    for space in (env.observation_space, env.action_space):
-        assert space_of(json.loads(json.dumps(describe_space(space)))) == space
 
 
 def test_small_settings_are_settings():

@@ -8,7 +8,6 @@ import pytest
 import torch
 from sb3_contrib import MaskablePPO
 
-from og_agents import planners
 from og_agents.learning.networks import (
     COLUMNS,
     GAIN,
@@ -18,11 +17,8 @@ from og_agents.learning.networks import (
     SharedScorerPolicy,
     shapes_of,
 )
-from og_agents.learning.planner_prior import PlannerPrior
 from og_agents.sb3_adapter import make_sb3
-from og_agents.tuned_constants import PLANNERS
 from og_env.env import NetworkEnv
-from og_env.vector_env import NetworkVectorEnv
 from tests.cases.short_training import short_world
 
 WORLD = short_world()
@@ -166,26 +162,6 @@ def test_other_spaces_are_refused_in_one_line(kwargs, message):
         shapes_of(env.observation_space, env.action_space)
     assert "\n" not in str(error.value)
     assert isinstance(env.action_space, gym.Space)
-
-
-def test_the_tuned_prior_is_what_the_tuned_planner_does():
-    values = (0.9, 1.4, -0.001, 0.002, 0.01, 0.02, 0.05, 0.6, 0.8, 0.5, 0.02)
-    constants = dict(zip(PLANNERS["greedy_tuned"], values, strict=True))
-    prior = PlannerPrior(constants)
-    env = NetworkVectorEnv(16, "placement", "global-24", threads=1)
-    observation, _ = env.reset(seed=3)
-    policy = planners.make("greedy_tuned", "global-24", constants=constants)
-    chosen = []
-    for _ in range(40):
-        rows = torch.as_tensor(observation["proposals"])
-        with torch.no_grad():
-            values = prior(torch.as_tensor(observation["globals"]), rows)
-        values = values.masked_fill(rows[..., VALID] <= 0, -1.0)
-        actions, _ = policy.predict(observation)
-        assert (torch.where(values.amax(1) > 0, values.argmax(1) + 1, 0).numpy() == actions).all()
-        chosen.append(actions)
-        observation, *_ = env.step(actions)
-    assert len(np.unique(chosen)) > 3
 
 
 def test_the_value_says_nothing_before_it_learned():

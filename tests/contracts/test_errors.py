@@ -1,4 +1,4 @@
-"""A newcomer's oversight is one line: packages, extras, the environment, the import, the id."""
+"""Missing packages, extras and environments, and wrong ids and imports, are said in one line each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import og_env  # noqa: F401 (registers the ids)
 from og_env import errors
 from og_env.errors import guarded, nearest_valid
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SCRIPTS = sorted(path for path in (ROOT / "scripts").glob("*.py") if "sys.path.insert" in path.read_text("utf-8"))
 PACKAGES = {"PIL": "matplotlib", "tensordict": "torchrl", "sb3_contrib": "sb3-contrib"}

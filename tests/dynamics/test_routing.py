@@ -1,0 +1,35 @@
+"""Where requests go on paper: the softmax of the router, and what overflows."""
+
+from __future__ import annotations
+
+import math
+
+from og_env.kernel.arrays import LOADING
+from tests.cases.paper_world import A, C, Play, near, put, served_at_a_and_c
+
+
+def test_overflow_is_split_once_over_what_is_spare(play: Play) -> None:
+    # A takes up to 16, C up to 4; of 8 each, 4 move from C to A
+    done = play(served_at_a_and_c(base_rps=16, capacity_rps=[20, 10, 5]))
+    assert done.state.load_rps[0, 0].tolist() == near([12, 0, 4])
+    assert done.terms["unserved"] == 0
+    # of 15 each, C keeps 4 and 1 moves to A; a third of the demand is left
+    done = play(served_at_a_and_c(base_rps=30, capacity_rps=[20, 10, 5]))
+    assert done.state.load_rps[0, 0].tolist() == near([16, 0, 4])
+    assert done.metrics["served_share"] == near(2 / 3)
+    assert done.terms["unserved"] == near((1 / 3) * (1 + 5 / 3) / 6)
+    assert done.metrics["utilisation"] == near(20 / 25)
+
+
+def test_softmax_weighs_network_cold_wait_load_and_risk(play: Play) -> None:
+    world = served_at_a_and_c(base_rps=1)
+    world.state.knobs[0] = [40, 0.1, 2, 0.5, 0.2]
+    world.state.load_rps[0, 0] = [5, 0, 0]
+    world.state.site_share[0] = [0.4, 0, 0.6]
+    world.tape.signal[0, 0, 0] = 127  # alarm 127 / 127.5 - 0.25
+    put(world, C, LOADING, 60_000)
+    load = play(world).state.load_rps[0, 0]
+    score_a = 2 * 0.5 + 0.5 * (127 / 127.5 - 0.25 + 0.4)
+    score_c = 0.1 * 60 + 100 / 40
+    soft = math.exp(-score_a) / (math.exp(-score_a) + math.exp(-score_c))
+    assert load[A] == near(0.8 * soft + 0.2 * 0.5)
