@@ -27,7 +27,7 @@ import tomli_w
 
 from og_env.render.world_text import gpus_for_load, replica_rps
 from og_env.scenario import catalog, loading
-from og_env.scenario.fault_domains import domain_of
+from og_env.scenario.domain_kinds import domain_of
 from og_env.scenario.loading import DEFAULT_GPU_COUNT, ResolvedScenario
 from og_env.scenario.parsing import MAX_ENTRIES
 from og_env.scenario.sites_from_csv import ROLES, SiteTable, Table, read_sites

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from og_env.scenario import loading
-from og_env.scenario.error_messages import raise_at_key
+from og_env.scenario.key_errors import raise_at_key
 from og_env.scenario.toml_file import read_toml
 
 Constants = Mapping[str, float]

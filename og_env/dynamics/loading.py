@@ -6,7 +6,7 @@ is in integers (MB, kB/s, ms), so that traces of events are identical everywhere
 
 from __future__ import annotations
 
-from og_env.dynamics.memo import forget
+from og_env.dynamics.fleet_memo import forget
 from og_env.kernel.arrays import (
     ABSENT,
     DOWN,

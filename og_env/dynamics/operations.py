@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from og_env.dynamics.memo import forget
+from og_env.dynamics.fleet_memo import forget
 from og_env.kernel.arrays import (
     ABSENT,
     DOWN,

@@ -1,8 +1,8 @@
-"""What breaks: the opponent's attack, the status of every site, what a strike destroys and how long nobody notices."""
+"""Outages: the opponent's attack, the status of every site, what a strike destroys and how long nobody notices."""
 
 from __future__ import annotations
 
-from og_env.dynamics.memo import forget
+from og_env.dynamics.fleet_memo import forget
 from og_env.kernel.arrays import DOWN, HALF, LOADING, LOW, PLACES, ROLES, Environment
 from og_env.kernel.compile import inlined, kernel
 

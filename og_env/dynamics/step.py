@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from og_env.dynamics.accounts import (
+from og_env.dynamics.alarm_signals import read_signals
+from og_env.dynamics.contingency import add_losses, clear_losses, list_critical
+from og_env.dynamics.cost import spending_usd_per_hour
+from og_env.dynamics.fleet_memo import survey
+from og_env.dynamics.gateways import gather, write_demand
+from og_env.dynamics.latency import model_latency, write_delays
+from og_env.dynamics.loading import progress, write_waits
+from og_env.dynamics.operations import apply
+from og_env.dynamics.outages import attack, strike
+from og_env.dynamics.replicas import list_placed, list_replicas
+from og_env.dynamics.routing import route
+from og_env.dynamics.step_report import (
     account,
     book_answers,
     book_traffic,
@@ -11,17 +22,6 @@ from og_env.dynamics.accounts import (
     report_roles,
     tally,
 )
-from og_env.dynamics.contingency import add_losses, clear_losses, list_critical
-from og_env.dynamics.cost import spending_usd_per_hour
-from og_env.dynamics.gateways import gather, write_demand
-from og_env.dynamics.latency import model_latency, write_delays
-from og_env.dynamics.loading import progress, write_waits
-from og_env.dynamics.memo import survey
-from og_env.dynamics.operations import apply
-from og_env.dynamics.outages import attack, strike
-from og_env.dynamics.replicas import list_placed, list_replicas
-from og_env.dynamics.routing import route
-from og_env.dynamics.signals import read_signals
 from og_env.dynamics.verification import finality
 from og_env.kernel.arrays import Environment
 from og_env.kernel.compile import kernel

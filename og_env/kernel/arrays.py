@@ -75,7 +75,7 @@ GAIN = columns("Gain", ("total", "service", "cost", "resilience"))
 
 
 class World(NamedTuple):
-    """What does not change in an episode."""
+    """The world of an environment: all that does not change in an episode."""
 
     site_valid: Annotated[Array, "i1", "W N"]  # 1 for a site, 0 for what pads a smaller fleet
     gpu_count: Annotated[Array, "i4", "W N"]  # GPUs at the site

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from og_env.dynamics.memo import survey
+from og_env.dynamics.alarm_signals import alarm
+from og_env.dynamics.fleet_memo import survey
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE
-from og_env.dynamics.signals import alarm
 from og_env.dynamics.verification import TEE, ZKML, quorum_of
 from og_env.kernel.arrays import (
     DOWN,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from og_env.dynamics.signals import hour_begins, read_signals
+from og_env.dynamics.alarm_signals import hour_begins, read_signals
 from og_env.kernel.arrays import CODES_PER_UNIT, PLANNER, SIGNAL_LOW, Environment
 from og_env.kernel.compile import kernel
 

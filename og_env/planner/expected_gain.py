@@ -1,4 +1,4 @@
-"""What a change of the fleet is expected to gain: reward per step with it, less reward per step without it.
+"""The expected gain of a change of the fleet: reward per step with it, less reward per step without it.
 
 Expected means: the demand that the forecast has, outages as they are now, and everything under way has arrived. The
 planner is a local search as facility location knows it: which sites to open for which model, one change a step.
@@ -16,6 +16,7 @@ planner is a local search as facility location knows it: which sites to open for
 
 from __future__ import annotations
 
+from og_env.dynamics.alarm_signals import HOUR_MS, read_signals
 from og_env.dynamics.contingency import (
     bits_of,
     changed_bits,
@@ -26,13 +27,12 @@ from og_env.dynamics.contingency import (
     list_critical,
     write_part,
 )
+from og_env.dynamics.fleet_memo import forget, survey
 from og_env.dynamics.gateways import gather
 from og_env.dynamics.loading import count_fetches
-from og_env.dynamics.memo import forget, survey
 from og_env.dynamics.outages import notice_outages
 from og_env.dynamics.replicas import list_placed
 from og_env.dynamics.reward import latency_term, unserved_term
-from og_env.dynamics.signals import HOUR_MS, read_signals
 from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import PLACES, PLANNER, ROLES, TERM, VERIFIER, Environment
 from og_env.kernel.compile import inlined, kernel

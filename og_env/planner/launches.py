@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from og_env.dynamics.alarm_signals import HOUR_MS
 from og_env.dynamics.loading import source_of
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, model_operation, model_possible
-from og_env.dynamics.signals import HOUR_MS
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, ON_DISK, PLANNER, TERM, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES

@@ -20,7 +20,7 @@ from og_env.kernel.compile import kernel
 from og_env.planner.expected_gain import begin_trials, price_fleet
 from og_env.planner.launches import propose_launches, propose_retirements
 from og_env.planner.offer_list import clear_offers
-from og_env.planner.roles import propose_role, weigh_users
+from og_env.planner.role_changes import propose_role, weigh_users
 
 
 @kernel

@@ -16,7 +16,7 @@ from og_env.scenario.catalog import gpus_per_replica, tokens_per_s
 from og_env.scenario.catalog.countries import continent_of
 from og_env.scenario.checks import fits
 from og_env.scenario.distance_model import rtt_matrix_ms
-from og_env.scenario.fault_domains import KINDS, domain_of
+from og_env.scenario.domain_kinds import KINDS, domain_of
 from og_env.scenario.loading import ResolvedScenario, resolve
 from og_env.scenario.specs import GpuSpec, ModelSpec, RegionSpec, ScenarioSpec, SiteSpec
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from og_env.scenario import catalog
 from og_env.scenario.catalog import gpus_per_replica
-from og_env.scenario.error_messages import KeyPath, raise_at_key
-from og_env.scenario.fault_domains import KINDS, domain_of
+from og_env.scenario.domain_kinds import KINDS, domain_of
+from og_env.scenario.key_errors import KeyPath, raise_at_key
 from og_env.scenario.random_fleet import site_pool
 from og_env.scenario.specs import (
     GpuSpec,

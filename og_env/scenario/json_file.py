@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from og_env.scenario.error_messages import shown
+from og_env.scenario.key_errors import shown
 
 MAX_JSON_BYTES = 16_000_000
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from og_env.errors import nearest_valid
 from og_env.scenario import catalog
 from og_env.scenario.checks import check_concrete, check_names
-from og_env.scenario.error_messages import raise_at_key
+from og_env.scenario.key_errors import raise_at_key
 from og_env.scenario.parsing import parse
 from og_env.scenario.random_fleet import priced_site, sample_regions, sample_sites
 from og_env.scenario.specs import (

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from og_env.errors import nearest_valid
 from og_env.scenario.csv_file import number_in, raise_csv_error, read_csv, separator_hint
-from og_env.scenario.fault_domains import KINDS
+from og_env.scenario.domain_kinds import KINDS
 from og_env.scenario.specs import HostClass
 
 ALIASES = {"asn": "transit", "city": "metro"}

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from og_env.scenario.error_messages import KeyPath, raise_at_key, raise_first_complaint, shown
+from og_env.scenario.key_errors import KeyPath, raise_at_key, raise_first_complaint, shown
 from og_env.scenario.specs import (
     ModelEntry,
     ModelSpec,

@@ -17,7 +17,7 @@ Follow = Literal["nothing", "greedy"]
 
 
 class Outlook(NamedTuple):
-    """What A candidate actions would bring in each of H steps."""
+    """Rewards, terms and metrics that A candidate actions would bring in each of H steps."""
 
     rewards: Floats
     """[A, H]"""

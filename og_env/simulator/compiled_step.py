@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from og_env.dynamics.accounts import tally
-from og_env.dynamics.begin import begin
+from og_env.dynamics.episode_start import begin
 from og_env.dynamics.operations import write_mask
 from og_env.dynamics.replicas import list_placed
 from og_env.dynamics.step import step
+from og_env.dynamics.step_report import tally
 from og_env.kernel.arrays import KNOB, Environment, environment
 from og_env.kernel.compile import announce, entry, kernel
 from og_env.kernel.views import opened, prefetch

@@ -16,7 +16,7 @@ from og_env.kernel.compile import entry
 from og_env.kernel.memory import allocate
 from og_env.kernel.random_streams import stream, uniform
 from og_env.scenario.demand_trace import load_trace_csv, step_factors
-from og_env.scenario.fault_domains import KINDS
+from og_env.scenario.domain_kinds import KINDS
 from og_env.scenario.specs import IncidentSpec, OutageSpec
 from og_env.tape.demand import DemandProcess, draw_demand
 from og_env.tape.failures import Outages, ShockProcess, Shocks, draw_source, write_signal

@@ -11,7 +11,7 @@ import math
 from typing import NamedTuple
 
 from og_env.scenario import catalog
-from og_env.scenario.fault_domains import domain_of
+from og_env.scenario.domain_kinds import domain_of
 from og_env.scenario.specs import IncidentSpec
 from og_env.tape.scripted_outages import SiteOutage
 from og_env.world import CompiledWorld

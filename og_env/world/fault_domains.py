@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from og_env.scenario.fault_domains import KINDS, domain_of
+from og_env.scenario.domain_kinds import KINDS, domain_of
 from og_env.scenario.specs import DomainSpec, SiteSpec
 
 

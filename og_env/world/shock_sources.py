@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED
 from og_env.scenario import catalog
-from og_env.scenario.fault_domains import KINDS
+from og_env.scenario.domain_kinds import KINDS
 from og_env.scenario.specs import Effect, FailureKind, FailureSpec, SiteSpec
 from og_env.trust.failure_correlation import HOURS_PER_YEAR, mixture_mean_h
 from og_env.trust.scenario_fleet import scenario_kind, with_present_kinds

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from og_env.scenario import loading
-from og_env.scenario.fault_domains import KINDS, domain_of
+from og_env.scenario.domain_kinds import KINDS, domain_of
 from og_env.scenario.random_fleet import Pool, site_pool
 from og_env.scenario.specs import SampledRegions, SampledSites, ScenarioSpec
 from og_env.world.fault_domains import Domain, derive_domains, shared_domains

@@ -1,4 +1,4 @@
-"""Rules: the choice of each from offers written by hand, and how the rules behave in the environment."""
+"""The offers that each rule takes from a list written by hand, and how the rules behave in the environment."""
 
 import numpy as np
 import pytest

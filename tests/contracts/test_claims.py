@@ -1,4 +1,4 @@
-"""Claims of the project about such networks, as tests that can fail."""
+"""The claims of the project about such networks, as tests that can fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Missing packages, extras and environments, and wrong ids and imports, are said in one line each."""
+"""A newcomer's oversight is one line: packages, extras, the environment, the import, the id."""
 
 from __future__ import annotations
 

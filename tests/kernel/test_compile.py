@@ -30,7 +30,7 @@ def times(x):
 
 
 def run(folder: Path, code: str) -> str:
-    """Output of a fresh process with the package in `folder`."""
+    """The output of a fresh process with the package in `folder`."""
     environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("NUMBA_CACHE_DIR", None)
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)

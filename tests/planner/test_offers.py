@@ -10,7 +10,7 @@ from og_env.kernel.arrays import GAIN, PLANNER, environment
 from og_env.kernel.compile import njit
 from og_env.kernel.views import opened
 from og_env.planner.offers import propose
-from og_env.planner.roles import price_role
+from og_env.planner.role_changes import price_role
 from og_env.simulator import Settings, Simulator
 
 BATCH, SAMPLES, APART = 25, 20, 14

@@ -1,4 +1,4 @@
-"""Options of reset besides a seed, and the same words for the same mistake in a scenario file."""
+"""The options that reset understands besides a seed, and the same words for the same mistake in a scenario file."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 
 from og_env.kernel.arrays import DOWN, UNTRUSTED
 from og_env.scenario import catalog
-from og_env.scenario.fault_domains import KINDS
+from og_env.scenario.domain_kinds import KINDS
 from og_env.world import CompiledWorld, Domain, Source
 from tests.cases.compiled_worlds import BY_CATALOGUE, compiled
 

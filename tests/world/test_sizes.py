@@ -10,7 +10,7 @@ import pytest
 
 from og_env.kernel.memory import bind
 from og_env.scenario import loading
-from og_env.scenario.fault_domains import KINDS
+from og_env.scenario.domain_kinds import KINDS
 from og_env.scenario.specs import SampledSites
 from og_env.world import compile_world, sizes_of, stack
 from og_env.world.sizes import most_shared

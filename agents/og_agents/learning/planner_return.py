@@ -1,4 +1,4 @@
-"""What the tuned planner would earn on the tape from here on, for every environment of a batch, as they step.
+"""The return that the tuned planner would earn from every environment of a batch, on the same tape, as they step.
 
 The planner's path is kept with its rewards and its end. Where an environment took the planner's own action it is on the
 path already, and one more step at the end is all there is to simulate; only elsewhere the path begins anew. Reading the
@@ -46,12 +46,12 @@ class Continuation:
         return self._all(lambda paths: paths.advance(ended))
 
     def _all(self, call: Callable[[_Paths], Floats]) -> Floats:
-        """What a call gives for all rows, on as many threads as the batch is worth."""
+        """The results of a call for all rows, on as many threads as the batch is worth."""
         run = map if self._pool is None else self._pool.map
         return np.concatenate(list(run(call, self._paths)))
 
     def planned(self) -> npt.NDArray[np.int64]:
-        """What the planner would do now: actions [B], 0 for nothing and i for offer i - 1."""
+        """The planner's choices now: actions [B], 0 for nothing and i for offer i - 1."""
         return np.concatenate([paths.planned() for paths in self._paths])
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from og_env.scenario.error_messages import raise_at_key
+from og_env.scenario.key_errors import raise_at_key
 from og_env.scenario.loading import scenarios_folder
 from og_env.scenario.specs import Count, NonNegative, Positive, Share, Spec
 from og_env.scenario.toml_file import read_toml

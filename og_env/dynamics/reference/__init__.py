@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from og_env.dynamics.reference.accounts import (
+from og_env.dynamics.reference.bill_and_reward import (
     Bill,
     Finality,
     bill,
@@ -16,9 +16,9 @@ from og_env.dynamics.reference.accounts import (
     latency_quantiles_s,
     terms_of,
 )
-from og_env.dynamics.reference.facts import Facts, down, facts_of, ratio, wide
 from og_env.dynamics.reference.placement import apply, fetches, possible_operations, progress, strike
 from og_env.dynamics.reference.traffic import Traffic, serve
+from og_env.dynamics.reference.world_rows import Facts, down, facts_of, ratio, wide
 from og_env.dynamics.verification import NO_PROOF
 from og_env.kernel.arrays import (
     FETCHING,

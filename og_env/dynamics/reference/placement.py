@@ -1,4 +1,4 @@
-"""What stands where: operations, outages, fetches and the passing of time. All in integers."""
+"""The fleet of the readable step: operations, outages, fetches and the passing of time. All in integers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.dynamics.reference.facts import Facts, carried, down, has
+from og_env.dynamics.reference.world_rows import Facts, carried, down, has
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, FROZEN, LOADING, ON_DISK, STAGING, STORE, WARM, State, Tape
 
 
 class Fetches(NamedTuple):
-    """What moves over the network in a step, and how long replicas stay cold."""
+    """The fetches of a step, and how long replicas stay cold."""
 
     source: np.ndarray  # int [B, N]: nearest live store; -1 none
     rate_kb_per_s: np.ndarray  # int [B, M, N]: 0 where nothing is fetched

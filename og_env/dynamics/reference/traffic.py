@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.dynamics.reference.facts import Facts, carried, clipped, down, has, ratio, slow
 from og_env.dynamics.reference.placement import Fetches
+from og_env.dynamics.reference.world_rows import Facts, carried, clipped, down, has, ratio, slow
 from og_env.dynamics.replicas import SLOW_CAPACITY, SLOW_MS
 from og_env.dynamics.verification import TEE
 from og_env.kernel.arrays import CODES_PER_UNIT, GATEWAY, KNOBS, LOADING, SIGNAL_LOW, UNTRUSTED, State, Tape
@@ -37,7 +37,7 @@ class Replicas(NamedTuple):
 
 
 class Traffic(NamedTuple):
-    """What was served and how fast."""
+    """The served traffic and its latency."""
 
     users: Users
     replicas: Replicas

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from og_env.dynamics.signals import hour_begins
+from og_env.dynamics.alarm_signals import hour_begins
 from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, LOADING, ON_DISK, SLOW, STAGING, UNTRUSTED, WARM
 from og_env.scenario.json_file import read_json
 from og_env.scenario.parsing import parse_part

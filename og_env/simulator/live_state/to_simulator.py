@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.kernel.arrays import ABSENT, CODES_PER_UNIT, DOWN, FETCHING, KNOBS, LOADING, SIGNAL_LOW, STAGING, WARM
-from og_env.scenario.error_messages import raise_at_key
+from og_env.scenario.key_errors import raise_at_key
 from og_env.simulator import compiled_step
 from og_env.simulator.live_state.json_format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState, last_hour
 from og_env.simulator.simulator import Simulator

@@ -1,4 +1,4 @@
-"""What the router hears of the fault domains: the error rate of each, and how much of the traffic it carries."""
+"""The alarms of the fault domains as the router hears them, and how much of the traffic each domain carries."""
 
 from __future__ import annotations
 

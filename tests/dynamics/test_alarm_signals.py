@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from og_env.dynamics.signals import hour_begins
+from og_env.dynamics.alarm_signals import hour_begins
 from tests.cases.paper_world import A, Play, near, served_at_a_and_c
 
 

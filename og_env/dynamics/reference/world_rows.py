@@ -1,4 +1,4 @@
-"""What a step reads of the world, one row an environment, and the small arithmetic that all parts share."""
+"""The parts of the world that a step reads, one row an environment, and the small arithmetic that all parts share."""
 
 from __future__ import annotations
 

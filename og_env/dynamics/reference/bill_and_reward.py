@@ -1,4 +1,4 @@
-"""What the step was worth: finality, N-1 contingency, dollars and the reward."""
+"""The worth of the step: finality, N-1 contingency, dollars and the reward."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.dynamics.reference.facts import Facts, attested, down, ratio
 from og_env.dynamics.reference.placement import Fetches
 from og_env.dynamics.reference.traffic import Traffic
+from og_env.dynamics.reference.world_rows import Facts, attested, down, ratio
 from og_env.dynamics.verification import NO_PROOF, TEE
 from og_env.kernel.arrays import FETCHING, GATEWAY, LOADING, ON_DISK, STORE, UNTRUSTED, VERIFIER, WARM, State
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from og_env.dynamics.accounts import clear_report, tally
 from og_env.dynamics.contingency import clear_losses, write_losses
-from og_env.dynamics.memo import forget
+from og_env.dynamics.fleet_memo import forget
 from og_env.dynamics.outages import begin_outages
 from og_env.dynamics.replicas import list_placed
+from og_env.dynamics.step_report import clear_report, tally
 from og_env.kernel.arrays import DOWN, FETCHING, LOADING, PLACES, ROLES, Environment
 from og_env.kernel.compile import kernel
 
