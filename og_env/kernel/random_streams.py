@@ -89,17 +89,17 @@ def normal(state: Stream) -> float:
 
 
 @array_kernel
-def doubtful(state: Stream, layer: np.int64, x: float) -> float:
+def doubtful(state: Stream, layer: np.int64, number: float) -> float:
     """The normal number from a throw that may lie above the curve, which is tested and repeated where it does."""
     while True:
         if layer == 0:
-            return math.copysign(tail(state), x)
+            return math.copysign(tail(state), number)
         low, high = HEIGHT[layer], HEIGHT[layer + 1]
-        if low + uniform(state) * (high - low) < math.exp(-x * x / 2):
-            return x
-        layer, x = throw(state)
-        if abs(x) < EDGE[layer + 1]:
-            return x
+        if low + uniform(state) * (high - low) < math.exp(-number * number / 2):
+            return number
+        layer, number = throw(state)
+        if abs(number) < EDGE[layer + 1]:
+            return number
 
 
 @array_kernel

@@ -1,4 +1,4 @@
-"""Advice from a state: the decision is the policy's, its reasons are the simulator's, mistakes are one line."""
+"""The next operation: the decision is the policy's, its reasons are the simulator's, mistakes are one line."""
 
 from __future__ import annotations
 

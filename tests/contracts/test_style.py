@@ -16,7 +16,11 @@ KERNELS = sorted((ROOT / "og_env").rglob("*.py"))
 
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 400, 60
 MOST_ENTRIES = {"og_env": 14, "agents/og_agents": 15, "tests": 14}
-COMPILING = {"kernel", "inlined", "entry"}
+COMPILING = {
+    node.name
+    for node in ast.parse((ROOT / "og_env/kernel/compile.py").read_text(encoding="utf-8")).body
+    if isinstance(node, ast.FunctionDef) and [argument.arg for argument in node.args.args] == ["function"]
+}
 """decorators of compiled functions"""
 FOUND_BY_TOOLS = re.compile(r"__.*|conftest\.py|\..*")
 """entries of a folder that no reader looks for"""
@@ -122,6 +126,10 @@ def test_what_keeps_to_the_limits_is_not_reported() -> None:
     assert violations(LONG_FUNCTION.removesuffix("    pass\n")) == []
     assert loose_kernels("@kernel\ndef work(env: E, model: int) -> None: ...\ndef other(x): ...") == []
     assert violations('"""Whatever comes."""\nWHAT = "What is this?"') == []
+
+
+def test_all_decorators_of_compiled_functions_are_known() -> None:
+    assert {"kernel", "inlined", "entry"} <= COMPILING
 
 
 def test_entries_are_those_that_a_reader_sees(tmp_path: Path) -> None:

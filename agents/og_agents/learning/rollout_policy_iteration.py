@@ -143,11 +143,14 @@ def described(settings: TrainSettings, spec: ScenarioSpec, seed: int, minutes: f
     return make_meta(settings, "placement", spec, seed, minutes) | {"algorithm": "rpi"}
 
 
-def untrained(env: NetworkVectorEnv, settings: TrainSettings, spec: ScenarioSpec) -> Any:
-    """The masked policy of the settings before training."""
+def untrained(env: NetworkVectorEnv, settings: TrainSettings, spec: ScenarioSpec, begin: Path | None = None) -> Any:
+    """The masked policy of the settings before training, with the weights of the policy folder `begin` if there is one."""
     meta = described(settings, spec, 0, None)
     kind = policy_class(meta["policy"], masked=True)
-    return kind(env.single_observation_space, env.single_action_space, lambda _: 0.0, **meta["policy_kwargs"])
+    policy = kind(env.single_observation_space, env.single_action_space, lambda _: 0.0, **meta["policy_kwargs"])
+    if begin is not None:
+        checkpoint.put_weights(policy, checkpoint.read_tensors(begin / checkpoint.WEIGHTS)[0], begin)
+    return policy
 
 
 def train(
@@ -171,9 +174,7 @@ def train(
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
-    policy = untrained(env, settings, spec)
-    if begin is not None:
-        checkpoint.put_weights(policy, checkpoint.read_tensors(begin / checkpoint.WEIGHTS)[0], begin)
+    policy = untrained(env, settings, spec, begin)
     learner = Learner(policy, settings, seed)
     clear(out)
     checkpoint.write_json(out / "config.json", describe_run(meta))
