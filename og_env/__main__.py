@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 from gymnasium.spaces import Space
 
-from og_env.errors import report_error
+from og_env.errors import Parser, report_error
 from og_env.render import world_text
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
@@ -19,7 +19,7 @@ from og_env.scenario.specs import ScenarioSpec
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit code: 0, or 2 after a one-line error."""
-    parser = argparse.ArgumentParser(prog="python -m og_env", description="Scenarios of the environment.")
+    parser = Parser("Scenarios of the environment.", prog="python -m og_env")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("scenarios", help="list the shipped scenarios")
     show_parser = commands.add_parser("show", help="print the world of a scenario")

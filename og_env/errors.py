@@ -110,8 +110,8 @@ def report_error(message: str) -> int:
 class Parser(argparse.ArgumentParser):
     """A parser of options that says in one line what is wrong with one; options are not abbreviated."""
 
-    def __init__(self, doc: str | None) -> None:
-        super().__init__(description=(doc or "").split("\n")[0], allow_abbrev=False)
+    def __init__(self, doc: str | None = None, **settings: Any) -> None:
+        super().__init__(description=(doc or "").split("\n")[0], allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         """Print the message in one line and end the program with code 2."""

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from og_agents import heuristics
 from og_agents.studies import tuning
 from og_agents.tuned_constants import PLANNERS
-from og_env.errors import Parser, guarded
+from og_env.errors import Parser, guarded, nearest_valid
 from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
 
@@ -60,6 +60,9 @@ def run(options: argparse.Namespace) -> None:
     keys = options.constants.split(",") if options.constants else None
     search = {"population": options.population, "rounds": options.rounds, "begin": changes_of(options.begin)}
     for name in names:
+        if name not in PLANNERS and name not in heuristics.TUNABLE:
+            hint = nearest_valid(name, (*groups, *heuristics.TUNABLE, *PLANNERS))
+            raise ValueError(f"--policies: {name!r} is neither a heuristic nor a planner with constants{hint}")
         if name in PLANNERS:
             found = tuning.tune_planner(name, options.scenario, episodes=options.episodes, seed=options.seed, **search)
             file, table = f"{name}.toml", f"tuned.{loading.load(options.scenario).name}"

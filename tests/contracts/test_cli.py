@@ -137,3 +137,12 @@ def test_module_runs_and_survives_a_closed_pipe() -> None:
     assert done.returncode == 0
     assert done.stdout.startswith("global-64: ")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [["shw", "toy-3"], ["show"], ["show", "toy-3", "--fleet", "3"]])
+def test_a_wrong_command_or_option_is_one_line(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert error.startswith("error: ") and error.count("\n") == 1

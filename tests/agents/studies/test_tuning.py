@@ -41,7 +41,8 @@ def test_the_script_prints_tables_of_the_files(capsys):
         assert tuple(tomllib.loads(part)["tuned"]["toy-3"]) == constants
     assert tune.main(["--scenario", "toy-3", "--policies", "greedy", "--episodes", "1"]) == 0
     assert tuple(tomllib.loads(capsys.readouterr().out)) == ("greedy",)
-    assert tune.main(["--scenario", "toy-3", "--policies", "greedi"]) == 2
+    assert tune.main(["--scenario", "toy-3", "--policies", "gredy_tuned"]) == 2
+    assert "nearest valid: greedy_tuned" in capsys.readouterr().err
 
 
 def test_a_planner_s_search_can_begin_elsewhere_and_checks_what_it_is_given():
