@@ -1,8 +1,7 @@
 """How fast the environment is, beside CartPole, a NumPy version of itself and a learner, or beside another checkout.
 
 python scripts/bench_speed.py --repetitions 7
-python scripts/bench_speed.py --record configs/benchmarks/speed.json
-python scripts/bench_speed.py --against ../og_env-before
+python scripts/bench_speed.py --against ../og_env-before --record configs/benchmarks/speed.json
 """
 
 from __future__ import annotations
@@ -52,9 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="of every case (default: 5)")
     parser.add_argument("--quick", action="store_true", help="short cases: to see that it runs, not to quote")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    purpose = parser.add_mutually_exclusive_group()
-    purpose.add_argument("--record", type=Path, metavar="FILE", help="also keep the figures, with commit and processor")
-    purpose.add_argument("--against", type=Path, metavar="DIR", help="compare with another checkout instead, in turns")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="also keep the figures, with commit and processor")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="compare with another checkout instead, in turns")
     options = parser.parse_args(arguments)
     return guarded(lambda: _run(options))
 
@@ -70,14 +68,15 @@ def _run(options: argparse.Namespace) -> None:
         result = measure(options.repetitions, shrink)
         text = table(result)
     if options.record:
-        write_record(options.record, result)
+        write_record(options.record, result, options.against)
     print(json.dumps(result, indent=2) if options.json else text)
 
 
-def write_record(path: Path, figures: Mapping[str, Any]) -> None:
-    """Keep the figures with what they depend on."""
+def write_record(path: Path, figures: Mapping[str, Any], against: Path | None = None) -> None:
+    """Keep the figures with what they depend on; `against` is the checkout that they compare with."""
     facts = {
         "commit": run_record.commit(),
+        "against": run_record.commit(against) if against else None,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "processor": speed.processor(),
         "versions": run_record.versions(),

@@ -16,9 +16,8 @@ PACKAGES = ("og-env", "gymnasium", "numpy", "numba", "torch", "stable-baselines3
 """packages whose versions are recorded"""
 
 
-def commit() -> str | None:
-    """The commit of the sources; None outside a checkout."""
-    folder = Path(__file__).parent
+def commit(folder: Path = Path(__file__).parent) -> str | None:
+    """The commit of the sources in a folder; None outside a checkout."""
     try:
         result = subprocess.run(
             ["git", "describe", "--always", "--dirty"], cwd=folder, capture_output=True, text=True, check=True
