@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from og_env.dynamics.alarm_signals import alarm
+from og_env.dynamics.alarm_signals import HOUR_MS, alarm
 from og_env.dynamics.fleet_memo import survey
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE
 from og_env.dynamics.verification import TEE, ZKML, quorum_of
@@ -58,7 +58,7 @@ PER_SERVER = 0.125
 """one over the GPUs that show as 1, those of a usual server"""
 WEIGHTS_SCALE_GB = 200
 """weights that show as 1"""
-HOUR_S, HOUR_MS = 3600, 3_600_000
+HOUR_S = 3600
 LEAST_WEIGHT, DECADES = 0.01, 2
 """weights of the reward show by their power of ten: from -1 at LEAST_WEIGHT to 1 at so many powers of ten"""
 
