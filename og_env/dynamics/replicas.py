@@ -15,6 +15,10 @@ from og_env.kernel.simd import exp, load, splat, store
 
 MOST_TEMPERATURES = 600.0
 """farther than so many temperatures, all sites attract alike: the exponential ends there"""
+LIGHTEST_BEST = -50.0
+"""logarithm of the heaviest weight below which all weights are scaled up: else their products with the attraction vanish"""
+LOWEST_POWER = -1e300
+"""below every logarithm of a weight"""
 SLOW_MS = 100.0
 """what a slow site adds to every path to it"""
 SLOW_CAPACITY = 0.5
@@ -103,7 +107,8 @@ def add_replica(
 def weigh(env: Environment, start: int, count: int) -> None:
     """Write the weights before distance of the listed replicas from position `start`, a multiple of LANES, on.
 
-    The rest of the last lanes gets no capacity.
+    The rest of the last lanes gets no capacity. Where penalties are so large that every weight would vanish, all are
+    scaled by one factor, which changes no share; positions that are appended later are scaled as the others are.
     """
     colder = splat(-env.state.knobs[KNOB.cold_penalty])
     busier = splat(-env.state.knobs[KNOB.load_penalty])
@@ -111,6 +116,15 @@ def weigh(env: Environment, start: int, count: int) -> None:
     for first in range(start, count, LANES):
         power = colder * load(env.scratch.replica_wait_s, first) + busier * load(env.scratch.burden, first)
         power += riskier * load(env.scratch.risk, first)
+        store(env.scratch.weight, first, power)  # for now: its logarithm
+    if start == 0:
+        largest_power = LOWEST_POWER
+        for position in range(count):
+            largest_power = max(largest_power, env.scratch.weight[position])
+        env.scratch.weight_scale = largest_power if largest_power < LIGHTEST_BEST else 0.0
+    scale = splat(env.scratch.weight_scale)
+    for first in range(start, count, LANES):
+        power = load(env.scratch.weight, first) - scale
         store(env.scratch.weight, first, exp(power) * load(env.scratch.factor, first))
     for position in range(count, -(-count // LANES) * LANES):
         env.scratch.cap_rps[position] = 0

@@ -58,6 +58,7 @@ class Scratch(NamedTuple):
     burden: Annotated[Array, "f8", "C L"]  # list: load of the last step over capacity, as the router sees it
     risk: Annotated[Array, "f8", "C L"]  # list: of its domains, and 1 where its work does not count as attested
     weight: Annotated[Array, "f8", "C L"]  # list: before distance
+    weight_scale: Annotated[Array, "f8", "C"]  # logarithm of what all weights of the list are divided by; 0 as a rule
     replica_wait_s: Annotated[Array, "f8", "C L"]  # list: until it is warm
     cap_rps: Annotated[Array, "f8", "C L"]  # list: capacity in this step, 0 where dead
     wanted_rps: Annotated[Array, "f8", "C L"]  # list: what the router sends at first, overflow included

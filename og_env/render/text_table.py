@@ -15,6 +15,9 @@ MAX_SITES = 32
 """Number of sites that are shown; of a larger fleet these are sites in trouble and those with most traffic."""
 STATES = ((DOWN, "DOWN"), (FROZEN, "FROZEN"), (UNTRUSTED, "UNTRUSTED"), (SLOW, "SLOW"))
 ROLE_LETTERS = "VSG"
+OF_SERVED = ("verified_share", "latency_mean_ms", "latency_p95_ms", "finality_s", "usd_per_1000_requests", "exposure")
+"""Metrics of what is served; they say nothing where nothing is."""
+NOTHING_SERVED = "-"
 
 
 def table(view: MapView) -> str:
@@ -62,7 +65,12 @@ def figures(view: MapView) -> list[tuple[str, str]]:
         ("outages", "active_outages", lambda x: f"{x:.0f}"),
         ("sites down", "sites_down", lambda x: f"{x:.0f}"),
     )
-    return [(name, form(view.metrics[key])) for name, key, form in shown if key in view.metrics]
+    dead = view.metrics.get("served_share", 1.0) == 0
+    return [
+        (name, NOTHING_SERVED if dead and key in OF_SERVED else form(view.metrics[key]))
+        for name, key, form in shown
+        if key in view.metrics
+    ]
 
 
 def state_word(status: int) -> str:

@@ -33,3 +33,12 @@ def test_softmax_weighs_network_cold_wait_load_and_risk(play: Play) -> None:
     score_c = 0.1 * 60 + 100 / 40
     soft = math.exp(-score_a) / (math.exp(-score_a) + math.exp(-score_c))
     assert load[A] == near(0.8 * soft + 0.2 * 0.5)
+
+
+def test_penalties_that_would_let_every_weight_vanish_still_weigh_replicas_against_each_other(play: Play) -> None:
+    world = served_at_a_and_c(base_rps=1)
+    world.state.knobs[0] = [40, 0, 500, 0, 0]
+    world.state.load_rps[0, 0] = [14.3125, 0, 14.25]  # penalties of 715.625 and 712.5, and 2.5 more on the way to C
+    load = play(world).state.load_rps[0, 0]
+    assert load[A] == near(1 / (1 + math.exp(715.625 - 712.5 - 100 / 40)))
+    assert load.sum() == near(1)

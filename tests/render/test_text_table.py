@@ -6,6 +6,7 @@ import numpy as np
 
 from og_env.kernel.arrays import DOWN, FROZEN
 from og_env.render import table
+from og_env.render.text_table import figures
 from tests.cases.four_sites import NAMES, view_with
 
 
@@ -39,3 +40,11 @@ def test_table_of_a_large_fleet_shows_trouble_and_traffic() -> None:
     assert "site-199 " in text
     assert "... and 168 more" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_network_that_serves_nothing_shows_no_figures_of_what_it_serves() -> None:
+    alive = view_with()
+    empty = {"served_share": 0.0, "verified_share": 1.0, "latency_p95_ms": 0.0, "exposure": 0.0}
+    shown = dict(figures(alive._replace(metrics=alive.metrics | empty)))
+    assert shown["served"] == "0.0%"
+    assert (shown["verified"], shown["p95"], shown["exposure"]) == ("-", "-", "-")
