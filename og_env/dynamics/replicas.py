@@ -15,10 +15,8 @@ from og_env.kernel.simd import exp, load, splat, store
 
 MOST_TEMPERATURES = 600.0
 """farther than so many temperatures, all sites attract alike: the exponential ends there"""
-LIGHTEST_BEST = -50.0
-"""logarithm of the heaviest weight below which all weights are scaled up: else their products with the attraction vanish"""
-LOWEST_POWER = -1e300
-"""below every logarithm of a weight"""
+MOST_PENALTY = 50.0
+"""smallest penalty on the list above which weights are scaled: else their products with the attraction could vanish"""
 SLOW_MS = 100.0
 """what a slow site adds to every path to it"""
 SLOW_CAPACITY = 0.5
@@ -104,28 +102,34 @@ def add_replica(
 
 
 @inlined
+def scale_weights(env: Environment, count: int) -> None:
+    """Choose the scale of the list's weights, for replicas that are appended later too: it changes no share of traffic.
+
+    It is 1 as a rule. Where penalties are so large that every weight would vanish, the heaviest one becomes 1.
+    """
+    least = 0.0
+    for position in range(count):
+        penalty = env.state.knobs[KNOB.cold_penalty] * env.scratch.replica_wait_s[position]
+        penalty += env.state.knobs[KNOB.load_penalty] * env.scratch.burden[position]
+        penalty += env.state.knobs[KNOB.risk_aversion] * env.scratch.risk[position]
+        least = penalty if position == 0 else min(least, penalty)
+    env.scratch.weight_scale = -least if least > MOST_PENALTY else 0.0
+
+
+@inlined
 def weigh(env: Environment, start: int, count: int) -> None:
     """Write the weights before distance of the listed replicas from position `start`, a multiple of LANES, on.
 
-    The rest of the last lanes gets no capacity. Where penalties are so large that every weight would vanish, all are
-    scaled by one factor, which changes no share; positions that are appended later are scaled as the others are.
+    Their scale is that of `scale_weights`. The rest of the last lanes gets no capacity.
     """
     colder = splat(-env.state.knobs[KNOB.cold_penalty])
     busier = splat(-env.state.knobs[KNOB.load_penalty])
     riskier = splat(-env.state.knobs[KNOB.risk_aversion])
+    scale = splat(env.scratch.weight_scale)
     for first in range(start, count, LANES):
         power = colder * load(env.scratch.replica_wait_s, first) + busier * load(env.scratch.burden, first)
         power += riskier * load(env.scratch.risk, first)
-        store(env.scratch.weight, first, power)  # for now: its logarithm
-    if start == 0:
-        largest_power = LOWEST_POWER
-        for position in range(count):
-            largest_power = max(largest_power, env.scratch.weight[position])
-        env.scratch.weight_scale = largest_power if largest_power < LIGHTEST_BEST else 0.0
-    scale = splat(env.scratch.weight_scale)
-    for first in range(start, count, LANES):
-        power = load(env.scratch.weight, first) - scale
-        store(env.scratch.weight, first, exp(power) * load(env.scratch.factor, first))
+        store(env.scratch.weight, first, exp(power - scale) * load(env.scratch.factor, first))
     for position in range(count, -(-count // LANES) * LANES):
         env.scratch.cap_rps[position] = 0
 
@@ -151,5 +155,6 @@ def list_replicas(env: Environment, model: int) -> int:
                 continue
         add_replica(env, model, site, count, wait_ms, factor, env.scratch.seen[site])
         count += 1
+    scale_weights(env, count)
     weigh(env, 0, count)
     return count

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from og_env.dynamics.latency import LEAST_LOAD, QUEUE_BEND, wait_probability
-from og_env.dynamics.replicas import add_replica, weigh
+from og_env.dynamics.replicas import add_replica, scale_weights, weigh
 from og_env.kernel.arrays import DOWN, KNOB, UNTRUSTED, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
@@ -48,6 +48,7 @@ def list_expected(env: Environment, model: int) -> int:
         if not env.state.status[site] & DOWN:
             add_replica(env, model, site, replicas, 0, 1.0, env.scratch.seen[site])
             replicas += 1
+    scale_weights(env, replicas)
     weigh(env, 0, replicas)
     for domain in range(env.scratch.held.shape[0]):
         env.scratch.held[domain] = 0
