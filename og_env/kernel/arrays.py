@@ -21,6 +21,8 @@ VERIFIER, STORE, GATEWAY = range(3)
 
 DOWN, FROZEN, UNTRUSTED, SLOW = 1, 2, 4, 8
 """status bits of a site"""
+BLIND, CALM_SPEED, SPEEDS_PER_OCTAVE = 128, 64, 24
+"""in a tape's condition: the bit of a site whose telemetry fails, the code of nominal speed, codes per factor of 2"""
 HALF, LOW = 4, 15
 """bits of them all"""
 WARM_UP_H = 48.0
@@ -38,6 +40,11 @@ METRICS = (
     "latency_p50_ms",
     "latency_p95_ms",
     "latency_p99_ms",
+    "first_token_mean_ms",
+    "first_token_p50_ms",
+    "first_token_p95_ms",
+    "first_token_p99_ms",
+    "in_time_share",
     "finality_s",
     "demand_rps",
     "served_rps",
@@ -45,14 +52,19 @@ METRICS = (
     "verified_share",
     "usd_per_hour",
     "usd_per_1000_requests",
+    "use_usd_per_hour",
     "cold_starts",
     "cold_wait_s",
-    "timeout_share",
+    "refused_share",
+    "retried_share",
+    "answers_lost",
     "utilisation",
     "exposure",
     "n_eff",
     "active_outages",
     "sites_down",
+    "sites_grey",
+    "sites_blind",
     "replicas_warm",
     "replicas_loading",
     "verifiers_live",
@@ -79,11 +91,12 @@ class World(NamedTuple):
 
     site_valid: Annotated[Array, "i1", "W N"]  # 1 for a site, 0 for what pads a smaller fleet
     gpu_count: Annotated[Array, "i4", "W N"]  # GPUs at the site
-    usd_per_gpu_hour: Annotated[Array, "f4", "W N"]  # rent of a GPU
+    usd_per_gpu_hour: Annotated[Array, "f4", "W N"]  # rent of a GPU that is held
     usd_per_vm_hour: Annotated[Array, "f4", "W N"]  # rent of a machine for a verifier, store or gateway
     egress_usd_per_gb: Annotated[Array, "f4", "W N"]  # price of what leaves the site
     link_mb_per_s: Annotated[Array, "i4", "W N"]  # speed of the site's link, link_gbps x 125
     tee: Annotated[Array, "i1", "W N"]  # 1 where the site can attest
+    payment_ms: Annotated[Array, "f4", "W N"]  # what the check of a payment adds to every request to a site
     site_hazard: Annotated[Array, "f4", "W N"]  # expected share of time down
     hit: Annotated[Array, "f4", "W N D"]  # hit probability of the site by its d-th domain
     site_domain: Annotated[Array, "i4", "W N D"]  # its fault domains, its own (index S + site) first; -1 pads
@@ -96,15 +109,18 @@ class World(NamedTuple):
     capacity_rps: Annotated[Array, "f4", "W M N"]  # requests/s at which a replica is fully loaded
     service_s: Annotated[Array, "f4", "W M N"]  # mean time of an answer without waiting
     busy_s: Annotated[Array, "f4", "W M N"]  # time that an answer holds a stream: service x proof multiplier
+    prefill_s: Annotated[Array, "f4", "W M N"]  # mean time to the first token without waiting
+    timed_s: Annotated[Array, "f4", "W M N"]  # what the objective's clock counts of it: prefill_s or service_s
+    answer_usd: Annotated[Array, "f4", "W M N"]  # price of an answer: egress and use
+    use_usd: Annotated[Array, "f4", "W M N"]  # the part of it that is the price of use
     load_ms: Annotated[Array, "i4", "W M N"]  # time from disk to GPU plus the start of the engine
     mean_load_ms: Annotated[Array, "f4", "W M"]  # mean of load_ms over the sites where the model fits
     weights_mb: Annotated[Array, "i4", "W M"]  # size of a model's weights
     weights_gb: Annotated[Array, "f4", "W M"]  # size of a model's weights
     streams: Annotated[Array, "f4", "W M"]  # answers that a replica works on at once
     queue_exponent: Annotated[Array, "f4", "W M"]  # exponent of the waiting probability as utilisation nears 1
-    slo_s: Annotated[Array, "f4", "W M"]  # objective of the mean latency
+    slo_s: Annotated[Array, "f4", "W M"]  # objective that a request meets or misses, by the clock of timed_s
     verification: Annotated[Array, "i1", "W M"]  # 0 none, 1 tee, 2 zkml
-    request_gb: Annotated[Array, "f4", "W M"]  # what an answer sends out of its site
     base_rps: Annotated[Array, "f4", "W U M"]  # mean demand of a user region for a model
     region_rps: Annotated[Array, "f4", "W U"]  # mean demand of a user region for all models
     diurnal: Annotated[Array, "f4", "W Y U"]  # expected demand factor by step of the UTC day
@@ -120,6 +136,10 @@ class World(NamedTuple):
     provision_ms: Annotated[Array, "i4", "W"]  # time until a verifier, store or gateway runs
     patience_ms: Annotated[Array, "i4", "W"]  # longest wait for a replica that is not warm yet
     timeout_ms: Annotated[Array, "f4", "W"]  # what a request to a dead site loses
+    round_trips: Annotated[Array, "f4", "W"]  # mean number of round trips between user and replica before the first byte
+    round_trips2: Annotated[Array, "f4", "W"]  # mean square of that number
+    tries: Annotated[Array, "i4", "W"]  # replicas that a request tries at most
+    loses_answers: Annotated[Array, "i1", "W"]  # 1 where answers in progress at a site that goes down are asked again
     block_s: Annotated[Array, "f4", "W"]  # time of a block of the ledger
     settle_s: Annotated[Array, "f4", "W"]  # time of the settlement after a vote
     utilisation_limit: Annotated[Array, "f4", "W"]  # share of its capacity that a replica serves at most
@@ -147,6 +167,8 @@ class Tape(NamedTuple):
     model: Annotated[Array, "f4", "B T M"]  # demand factor of a model
     status_pairs: Annotated[Array, "u1", "B R N"]  # status bits of rows 2r (low half) and 2r + 1 (high half)
     signal: Annotated[Array, "u1", "B T S"]  # noisy error rate of a shared domain, codes 0 .. 255 for -0.25 .. 1.75
+    condition: Annotated[Array, "u1", "B T N"]  # of a site: bit BLIND, and below it its speed as a code, CALM_SPEED nominal
+    noise: Annotated[Array, "u8", "B"]  # seed of the noise of what is measured
     attack: Annotated[Array, "u1", "B T"]  # 1 where the opponent may strike
     start_step: Annotated[Array, "i4", "B"]  # step of the UTC day of row 0
     outages: Annotated[Array, "u1", "B T"]  # number of shocks that are active, for the metrics
@@ -186,10 +208,19 @@ class State(NamedTuple):
     undetected_ms: Annotated[Array, "i4", "B N"]  # how long the router will still use a dead site
     status: Annotated[Array, "u1", "B N"]  # status bits of a site at the end of the last step
     load_rps: Annotated[Array, "f4", "B M N"]  # requests/s that a replica served in the last step
+    in_flight: Annotated[Array, "f4", "B M N"]  # answers that were in progress at the end of the last step
     site_share: Annotated[Array, "f4", "B N"]  # share of the served traffic of the last step
+    shown_slowness: Annotated[Array, "f4", "B N"]  # measured time of service over the nominal one, as it was last shown
+    shown_wait_s: Annotated[Array, "f4", "B N"]  # mean time that requests waited at a site for the first token, likewise
+    shown_refused: Annotated[Array, "f4", "B N"]  # share of what was sent to a site that it refused, likewise
+    shown_load: Annotated[Array, "f4", "B N"]  # share of a site's nominal capacity in use, likewise
+    blind: Annotated[Array, "u1", "B N"]  # 1 where nothing was shown in the last step
     model_demand_rps: Annotated[Array, "f4", "B M"]  # demand for a model in the last step
     model_served_rps: Annotated[Array, "f4", "B M"]  # served of a model in the last step
-    model_latency_s: Annotated[Array, "f4", "B M"]  # mean latency of a model in the last step
+    model_latency_s: Annotated[Array, "f4", "B M"]  # mean time of a model's answers in the last step
+    model_first_token_s: Annotated[Array, "f4", "B M"]  # mean time to the first token in the last step
+    model_late_share: Annotated[Array, "f4", "B M"]  # share of what was served too late in the last step
+    model_refused_share: Annotated[Array, "f4", "B M"]  # share of first tries that were refused in the last step
     knobs: Annotated[Array, "f4", "B 5"]  # the router's knobs in effect, in the order of KNOBS
     attack_domain: Annotated[Array, "i4", "B"]  # fault domain that the opponent has broken; -1 none
     attack_until: Annotated[Array, "i4", "B"]  # last step of the attack
