@@ -18,6 +18,8 @@ GAMMA = np.uint64(0x9E3779B97F4A7C15)
 MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 MIX_B = np.uint64(0x94D049BB133111EB)
 S27, S30, S31, S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(11)
+S16, S32, S48, LOW16 = np.uint64(16), np.uint64(32), np.uint64(48), np.uint64(0xFFFF)
+ROOT3 = math.sqrt(3.0)
 TO_UNIT = 1.0 / (1 << 53)
 """Factor that maps integers of 53 bits to [0, 1)."""
 LAYERS = 256
@@ -65,6 +67,17 @@ def bits(state: Stream) -> np.uint64:
 def uniform(state: Stream) -> float:
     """A uniform number in [0, 1) of 53 random bits."""
     return (bits(state) >> S11) * TO_UNIT
+
+
+@array_inlined
+def standard_noise(seed: np.uint64, row: int, place: int) -> float:
+    """A number of mean 0 and variance 1 that belongs to a row and a place: four uniform numbers of 16 bits added up.
+
+    It lies within 3.5 of 0.
+    """
+    word = mix(mix(seed + GAMMA) ^ (np.uint64(row) * MIX_A + np.uint64(place) * MIX_B + GAMMA))
+    parts = (word & LOW16) + ((word >> S16) & LOW16) + ((word >> S32) & LOW16) + (word >> S48)
+    return (parts / 65536.0 - 2.0) * ROOT3
 
 
 @array_kernel
