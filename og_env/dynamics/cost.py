@@ -36,9 +36,9 @@ def write_rent(env: Environment) -> None:
 
 @kernel
 def spending_usd_per_hour(env: Environment, fetch_usd: float) -> float:
-    """Rent, and egress for answers and for this step's fetches (fetch_usd), in dollars an hour."""
+    """Rent, the price of answers (egress and use), and egress for this step's fetches (fetch_usd), in dollars an hour."""
     answers_usd_per_s = 0.0
-    for model in range(env.scratch.egress_usd_per_s.shape[0]):
-        answers_usd_per_s += env.scratch.egress_usd_per_s[model]
+    for model in range(env.scratch.answers_usd_per_s.shape[0]):
+        answers_usd_per_s += env.scratch.answers_usd_per_s[model]
     fetches_usd_per_s = fetch_usd * MS_PER_S / env.world.step_ms
     return env.memo.rent_usd_per_hour + (answers_usd_per_s + fetches_usd_per_s) * S_PER_HOUR

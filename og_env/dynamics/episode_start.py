@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from og_env.dynamics.condition import show_nothing
 from og_env.dynamics.contingency import clear_losses, write_losses
 from og_env.dynamics.fleet_memo import forget
 from og_env.dynamics.outages import begin_outages
@@ -19,10 +20,14 @@ def begin(env: Environment) -> None:
         env.state.knobs[knob] = env.world.knobs[knob]
     begin_outages(env)
     begin_fleet(env)
+    show_nothing(env)
     for model in range(env.state.phase.shape[0]):
         env.state.model_demand_rps[model] = 0
         env.state.model_served_rps[model] = 0
         env.state.model_latency_s[model] = 0
+        env.state.model_first_token_s[model] = 0
+        env.state.model_late_share[model] = 0
+        env.state.model_refused_share[model] = 0
     forget(env, PLACES | ROLES)
     clear_report(env)
     clear_losses(env)
@@ -48,5 +53,6 @@ def begin_fleet(env: Environment) -> None:
             env.state.fetch_left_mb[model, site] = 0
             env.state.load_left_ms[model, site] = env.world.load_ms[model, site] if phase == LOADING else 0
             env.state.load_rps[model, site] = 0
+            env.state.in_flight[model, site] = 0
             if phase >= FETCHING:
                 env.state.gpus_used[site] += env.world.replica_gpus[model, site]

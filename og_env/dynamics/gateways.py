@@ -25,6 +25,30 @@ def write_demand(env: Environment, row: int) -> None:
 
 
 @kernel
+def ask_again(env: Environment) -> None:
+    """Add the answers lost in this step, asked_again [M], to demand_rps [U, M] of those who ask for the model.
+
+    Writes again_share [M], the share of a model's demand that is asked again.
+    """
+    regions, models = env.scratch.demand_rps.shape
+    step_s = env.world.step_ms / 1000
+    for model in range(models):
+        env.scratch.again_share[model] = 0
+        lost = env.scratch.asked_again[model]
+        if lost <= 0:
+            continue
+        demand_rps = 0.0
+        for region in range(regions):
+            demand_rps += env.scratch.demand_rps[region, model]
+        if demand_rps <= 0:
+            continue
+        more = lost / (demand_rps * step_s)
+        env.scratch.again_share[model] = more / (1 + more)
+        for region in range(regions):
+            env.scratch.demand_rps[region, model] *= 1 + more
+
+
+@kernel
 def find_gateways(env: Environment) -> None:
     """List the live gateways (slots, gateways), and write to every user region the nearest one and the time to it.
 

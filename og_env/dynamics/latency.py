@@ -1,7 +1,8 @@
-"""How long an answer takes.
+"""How long requests take: to the first token, to the whole answer, and whether they meet their objective.
 
-Mean and variance are moments of a mixture over gateways and replicas; percentiles are those of the lognormal with the
-same two moments. Queueing is Allen-Cunneen for G/G/c: the wait of M/M/c times (ca^2 + cs^2) / 2.
+A request waits for a stream with some probability, exponentially long; all else it takes (round trips, prefill, decoding,
+a replica that is not warm yet) has the moments of a mixture over gateways and replicas. Queueing is Allen-Cunneen for
+G/G/c: the wait of M/M/c times (ca^2 + cs^2) / 2.
 """
 
 from __future__ import annotations
@@ -12,14 +13,21 @@ from typing import Any
 from og_env.kernel.arrays import Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
-from og_env.kernel.simd import exp, load, log, splat, store, total, where
+from og_env.kernel.simd import exp, load, log, root, splat, store, total, where
 
-Z95, Z99 = 1.6448536, 2.3263479
-"""quantiles of the standard normal distribution at 95 and 99 percent"""
 LEAST_LOAD = 1e-30
 """utilisation below which nobody waits"""
 QUEUE_BEND = 0.276
 """how the exponent of the waiting probability grows with the number of free streams"""
+LOGISTIC = 1.8137994
+"""pi / sqrt(3): slope of the logistic distribution with standard deviation 1"""
+MOST_SLOPES = 50.0
+"""beyond so many of them the tail of the logistic is 0"""
+LEAST_DEVIATION_S, LEAST_QUEUE_S, LEAST_LOG_VARIANCE = 1e-6, 1e-12, 1e-12
+FEW_WAIT = 1e-3
+"""where those who wait are a smaller share of the tail, a percentile leaves them out"""
+HALVINGS = 10
+"""bisections of a percentile"""
 S_PER_MS = 0.001
 
 
@@ -35,63 +43,136 @@ def wait_probability(rho: Any, idle: Any, exponent: Any, bend: Any) -> Any:
 
 
 @inlined
-def write_delays(env: Environment, model: int, count: int) -> None:
-    """Write mean and variance of service, queue and cold wait at each listed replica to delay_s and delay_var [L].
+def late_lanes(objective: Any, mean: Any, variance: Any, waits: Any, queue: Any) -> Any:
+    """Share of requests later than an objective, in lanes.
 
-    A replica that is warm after w of a step of length t delays its requests by w^2 / 2t on average.
+    `mean` and `variance` are of the time without waiting for a stream, which is taken for logistic. `waits` is the share
+    of those who wait, exponentially long with mean `queue`.
     """
-    variation, two = splat(env.world.service_cv * env.world.service_cv), splat(2.0)
-    nothing, one, least = splat(0.0), splat(1.0), splat(LEAST_LOAD)
-    exponent, bend = splat(env.world.queue_exponent[model]), splat(QUEUE_BEND * (env.world.streams[model] - 1))
-    for first in range(0, count, LANES):
-        service, capacity = load(env.scratch.service_s, first), load(env.scratch.cap_rps, first)
-        rho = where(capacity, load(env.scratch.replica_rps, first) / capacity, nothing)
-        idle = one - rho
-        waits = wait_probability(max(rho, least), idle, exponent, bend)
-        queue = load(env.scratch.queue_s, first) / idle
-        store(env.scratch.delay_s, first, service + waits * queue)
-        spread = variation * service * service
-        store(env.scratch.delay_var, first, spread + (two - waits) * waits * queue * queue)
-    if env.memo.moving == 0:
-        return
-    step_s = env.world.step_ms / 1000
-    for position in range(count):
-        wait_s = env.scratch.replica_wait_s[position]
-        if wait_s > 0:
-            cold_s = wait_s * wait_s / (2 * step_s)
-            env.scratch.delay_s[position] += cold_s
-            env.scratch.delay_var[position] += wait_s * wait_s * wait_s / (3 * step_s) - cold_s * cold_s
-
-
-@inlined
-def model_latency(env: Environment, model: int, count: int, served_rps: float, late_rps: float) -> tuple[float, float]:
-    """Mean [s] and variance [s^2] of a model's answers over users, gateways and its `count` listed replicas.
-
-    late_rps of the served_rps waited for a timeout first.
-    """
-    if served_rps <= 0:
-        return 0.0, 0.0
-    firsts, seconds, milli, two = splat(0.0), splat(0.0), splat(S_PER_MS), splat(2.0)
-    for first in range(0, count, LANES):
-        path, delay = load(env.scratch.path_rps_ms, first) * milli, load(env.scratch.delay_s, first)
-        rps = load(env.scratch.replica_rps, first)
-        firsts += path + rps * delay
-        seconds += load(env.scratch.path_rps_ms2, first) * milli * milli + two * path * delay
-        seconds += rps * (delay * delay + load(env.scratch.delay_var, first))
-    mean_s = total(firsts) / served_rps
-    variance = max(total(seconds) / served_rps - mean_s * mean_s, 0.0)
-    late_share = late_rps / served_rps
-    timeout_s = env.world.timeout_ms / 1000
-    late_variance = late_share * (1 - late_share) * timeout_s * timeout_s
-    return mean_s + late_share * timeout_s, variance + late_variance
+    nothing, one = splat(0.0), splat(1.0)
+    spare = objective - mean
+    slope = splat(LOGISTIC) / max(root(max(variance, nothing)), splat(LEAST_DEVIATION_S))
+    late = one / (one + exp(min(spare * slope, splat(MOST_SLOPES))))
+    delayed = waits * exp((nothing - max(spare, nothing)) / max(queue, splat(LEAST_QUEUE_S)))
+    return late + (one - late) * delayed
 
 
 @kernel
-def lognormal_percentiles(mean: float, variance: float) -> tuple[float, float, float]:
-    """p50, p95 and p99 of the lognormal with this mean and variance; 0 for a mean of 0."""
-    if mean <= 0:
-        return 0.0, 0.0, 0.0
-    sigma2 = log(1 + variance / (mean * mean))
-    sigma = math.sqrt(sigma2)
-    mu = log(mean) - sigma2 / 2
-    return exp(mu), exp(mu + Z95 * sigma), exp(mu + Z99 * sigma)
+def time_answers(env: Environment, model: int, count: int) -> None:
+    """Book how long the answers of a model's `count` listed replicas take, and which of them are late, by model.
+
+    Writes replica_wait_mean_s, late_share and late_again_share [L].
+    """
+    nothing, one, least, milli = splat(0.0), splat(1.0), splat(LEAST_LOAD), splat(S_PER_MS)
+    exponent, bend = splat(env.world.queue_exponent[model]), splat(QUEUE_BEND * (env.world.streams[model] - 1))
+    variation, objective = splat(env.world.service_cv * env.world.service_cv), splat(env.world.slo_s[model])
+    waiting_rps, waiting_rps_s, two = nothing, nothing, splat(2.0)
+    first_s, first_s2, answer_s, answer_s2 = nothing, nothing, nothing, nothing
+    for first in range(0, count, LANES):
+        rps, capacity = load(env.scratch.replica_rps, first), load(env.scratch.cap_rps, first)
+        rho = where(capacity, rps / capacity, nothing)
+        idle = one - rho
+        waits = where(rho, wait_probability(max(rho, least), idle, exponent, bend), nothing)
+        queue = load(env.scratch.queue_s, first) / idle
+        store(env.scratch.replica_wait_mean_s, first, waits * queue)
+        waiting_rps += rps * waits
+        waiting_rps_s += rps * waits * queue
+        again = load(env.scratch.retried_rps, first)
+        tried = rps - again
+        path = load(env.scratch.path_rps_ms, first) * milli
+        path2 = load(env.scratch.path_rps_ms2, first) * milli * milli
+        timed = load(env.scratch.timed_s, first)
+        spread = variation * timed * timed
+        per_rps = where(tried, one / tried, nothing)
+        mean = path * per_rps
+        variance = path2 * per_rps - mean * mean + spread
+        store(env.scratch.late_share, first, late_lanes(objective, mean + timed, variance, waits, queue))
+        if total(again) > 0:
+            more = load(env.scratch.retried_rps_ms, first) * milli
+            more2 = load(env.scratch.retried_rps_ms2, first) * milli * milli
+            per_rps = where(again, one / again, nothing)
+            mean = more * per_rps
+            variance = more2 * per_rps - mean * mean + spread
+            store(env.scratch.late_again_share, first, late_lanes(objective, mean + timed, variance, waits, queue))
+            path, path2 = path + more, path2 + more2
+        prefill, service = load(env.scratch.prefill_s, first), load(env.scratch.service_s, first)
+        first_s += path + rps * prefill
+        first_s2 += path2 + prefill * (two * path + rps * prefill * (one + variation))
+        answer_s += path + rps * service
+        answer_s2 += path2 + service * (two * path + rps * service * (one + variation))
+    env.scratch.waiting_rps[model] = total(waiting_rps)
+    env.scratch.waiting_rps_s[model] = total(waiting_rps_s)
+    env.scratch.first_rps_s[model] = total(first_s)
+    env.scratch.first_rps_s2[model] = total(first_s2)
+    env.scratch.answer_rps_s[model] = total(answer_s)
+    env.scratch.answer_rps_s2[model] = total(answer_s2)
+    if env.memo.moving > 0:
+        add_cold_waits(env, model, count)
+
+
+@kernel
+def add_cold_waits(env: Environment, model: int, count: int) -> None:
+    """Add the wait for replicas that are not warm yet to times, mean waits and late shares.
+
+    A replica that is warm after w of a step of length t delays its requests by w^2 / 2t on average, and those that come
+    before it is warm by a time that is uniform from 0 to w.
+    """
+    step_s = env.world.step_ms / 1000
+    for position in range(count):
+        wait_s, rps = env.scratch.replica_wait_s[position], env.scratch.replica_rps[position]
+        if wait_s <= 0:
+            continue
+        cold_s = wait_s * wait_s / (2 * step_s)
+        cold_s2 = wait_s * wait_s * wait_s / (3 * step_s)
+        path_ms = env.scratch.path_rps_ms[position]
+        again_rps, again_ms = env.scratch.retried_rps[position], env.scratch.retried_rps_ms[position]
+        late = late_when_cold(env, model, position, path_ms, rps - again_rps)
+        env.scratch.late_share[position] += (1 - env.scratch.late_share[position]) * late
+        late = late_when_cold(env, model, position, again_ms, again_rps)
+        env.scratch.late_again_share[position] += (1 - env.scratch.late_again_share[position]) * late
+        path_s = (path_ms + again_ms) * S_PER_MS
+        env.scratch.replica_wait_mean_s[position] += cold_s
+        prefill_s, service_s = env.scratch.prefill_s[position], env.scratch.service_s[position]
+        env.scratch.first_rps_s[model] += rps * cold_s
+        env.scratch.first_rps_s2[model] += 2 * cold_s * (path_s + rps * prefill_s) + rps * cold_s2
+        env.scratch.answer_rps_s[model] += rps * cold_s
+        env.scratch.answer_rps_s2[model] += 2 * cold_s * (path_s + rps * service_s) + rps * cold_s2
+
+
+@inlined
+def late_when_cold(env: Environment, model: int, position: int, path_rps_ms: float, rps: float) -> float:
+    """Share of the requests/s at a replica that its missing warmth alone makes late."""
+    if rps <= 0:
+        return 0.0
+    spare_s = env.world.slo_s[model] - path_rps_ms * S_PER_MS / rps - env.scratch.timed_s[position]
+    wait_s = env.scratch.replica_wait_s[position]
+    cold_share = wait_s * 1000 / env.world.step_ms
+    return cold_share * (1 - min(max(spare_s / wait_s, 0.0), 1.0))
+
+
+@kernel
+def percentile(level: float, mean_s: float, variance: float, waits: float, queue_s: float) -> float:
+    """The time within which a share `level` of all requests is through, from the moments of `time_answers`.
+
+    mean_s and variance: of the time without waiting for a stream, which is taken for log-logistic with the log's moments
+    of a lognormal. waits: share of those who wait, exponentially long with mean queue_s.
+    """
+    if mean_s <= 0:
+        return 0.0
+    log_variance = max(log(1 + max(variance, 0.0) / (mean_s * mean_s)), LEAST_LOG_VARIANCE)
+    middle, scale = log(mean_s) - log_variance / 2, math.sqrt(log_variance) / LOGISTIC
+    tail = 1 - level
+    low = exp(middle + scale * log(level / tail))
+    if waits <= FEW_WAIT * tail:
+        return low
+    high = exp(middle + scale * log((1 - tail / 2) / (tail / 2)))
+    high = max(max(high, mean_s + queue_s * log(2 * waits / tail)), low)
+    for _ in range(HALVINGS):
+        time_s = (low + high) / 2
+        later = 1 / (1 + exp((log(time_s) - middle) / scale))
+        later += (1 - later) * waits * exp(-max(time_s - mean_s, 0.0) / queue_s)
+        if later > tail:
+            low = time_s
+        else:
+            high = time_s
+    return (low + high) / 2

@@ -66,9 +66,12 @@ def notice_outages(env: Environment) -> None:
 def strike(env: Environment, row: int) -> None:
     """Put the step's status into effect; a struck site loses what its GPUs hold and keeps its disk.
 
+    Answers in progress there are lost and asked again (asked_again [M]).
     Writes status and undetected_ms [N], phase and load_left_ms [M, N] of struck replicas, and to the scratch `seen` [N],
     the status before, and `dead_share` [N], the share of the step in which the router still uses a dead site.
     """
+    for model in range(env.state.phase.shape[0]):
+        env.scratch.asked_again[model] = 0
     attacked = env.state.attack_domain if row <= env.state.attack_until else -1
     differs, down, changed, dying = attacked >= 0, 0, False, False
     for site in range(env.state.status.shape[0]):
@@ -107,6 +110,8 @@ def lose(env: Environment, site: int, before: int) -> float:
     """
     if not before & DOWN:
         env.state.undetected_ms[site] = env.world.detect_ms
+        for model in range(env.state.phase.shape[0]):
+            env.scratch.asked_again[model] += env.state.in_flight[model, site] * env.world.loses_answers
     used_ms = min(env.state.undetected_ms[site], env.world.step_ms)
     env.state.undetected_ms[site] -= used_ms
     for model in range(env.state.phase.shape[0]):

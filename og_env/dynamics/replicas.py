@@ -74,12 +74,12 @@ def look_up_site(env: Environment, site: int) -> None:
 
 @inlined
 def add_replica(
-    env: Environment, model: int, site: int, position: int, wait_ms: int, factor: float, seen_status: int
+    env: Environment, model: int, site: int, position: int, wait_ms: int, factor: float, seen_status: int, speed: float
 ) -> None:
     """Put a replica at a position of the model's list: what its weight before distance comes from, capacity and speed.
 
     wait_ms: until it is warm. factor: share of the step in which the router uses it; below 1 only at dead sites, which
-    serve nothing. seen_status: the status that the router goes by.
+    serve nothing. seen_status: the status that the router goes by. speed: of the site, over its nominal one.
     """
     if env.scratch.hosting[site] == 0:
         look_up_site(env, site)
@@ -92,12 +92,16 @@ def add_replica(
     unattested = 0.0 if trusted(env, model, site, seen_status) else 1.0
     env.scratch.risk[position] = env.scratch.site_risk[site] + unattested
     env.scratch.trust[position] = 1.0 if trusted(env, model, site, status) else 0.0
-    stretch = 1 / SLOW_CAPACITY if status & SLOW else 1.0
+    stretch = (1 / SLOW_CAPACITY if status & SLOW else 1.0) / speed
     env.scratch.service_s[position] = env.world.service_s[model, site] * stretch
+    env.scratch.prefill_s[position] = env.world.prefill_s[model, site] * stretch
+    env.scratch.timed_s[position] = env.world.timed_s[model, site] * stretch
+    env.scratch.payment_ms[position] = env.world.payment_ms[site]
+    env.scratch.try_lost_ms[position] = env.world.timeout_ms if status & DOWN else 0.0
     env.scratch.queue_s[position] = (
         env.world.busy_s[model, site] * stretch * (env.world.queue_factor / env.world.streams[model])
     )
-    capacity = 0.0 if status & DOWN else (whole_rps * SLOW_CAPACITY if status & SLOW else whole_rps)
+    capacity = 0.0 if status & DOWN else whole_rps / stretch
     env.scratch.cap_rps[position] = capacity * (1 - wait_ms / env.world.step_ms) if wait_ms > 0 else capacity
 
 
@@ -153,7 +157,7 @@ def list_replicas(env: Environment, model: int) -> int:
             wait_ms = env.scratch.wait_ms[model, site]
             if wait_ms < 0 or wait_ms > longest_ms:
                 continue
-        add_replica(env, model, site, count, wait_ms, factor, env.scratch.seen[site])
+        add_replica(env, model, site, count, wait_ms, factor, env.scratch.seen[site], env.scratch.speed[site])
         count += 1
     scale_weights(env, count)
     weigh(env, 0, count)

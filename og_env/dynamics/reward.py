@@ -13,12 +13,6 @@ def unserved_term(unserved: float, convexity: float) -> float:
     return unserved * (1 + convexity * unserved) / (1 + convexity)
 
 
-@inlined
-def latency_term(latency_s: float, slo_s: float) -> float:
-    """Saturating price of a mean latency: 1/2 at the objective, 1 without an answer."""
-    return latency_s / (latency_s + slo_s)
-
-
 @kernel
 def weighted(terms: Any, weights: Any) -> float:
     """Minus the sum of terms [6] times weights [6], two fields."""

@@ -1,7 +1,9 @@
-"""Which replica answers which request: from its gateway, a softmax over the model's listed replicas.
+"""Which replica answers which request: from its gateway, a softmax over the model's listed replicas, and bounded tries.
 
-Within a gateway the split does not depend on the user. Of the flow between a gateway and a replica only sums by replica
-are kept: requests/s, and the first two moments of the milliseconds from user to replica.
+Within a gateway the split does not depend on the user. A full or dead replica refuses; the request then tries another
+one, chosen by the same weights, as often as the scenario allows, and each try costs its time. Of the flow between a
+gateway and a replica only sums by replica are kept: requests/s, and the first two moments of the milliseconds from user
+to replica.
 """
 
 from __future__ import annotations
@@ -11,49 +13,65 @@ from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
 from og_env.kernel.simd import load, splat, store, total, where
 
+LEAST_CHANCE = 1e-9
+"""where the other replicas have no larger share of a gateway's requests, a refused request has nowhere to go"""
+
 
 @kernel
 def route(env: Environment, model: int, count: int) -> tuple[float, float]:
-    """Divide a model's demand over its `count` listed replicas: softmax, then overflow once over spare capacity.
+    """Divide a model's demand over its `count` listed replicas, first tries first, then the tries of who was refused.
 
-    Writes replica_rps and room_rps [L] and the moments of the paths (path_rps_ms, path_rps_ms2 [L]). Returns requests/s
-    served, and those of them that were served after a timeout.
+    Writes replica_rps, room_rps [L], the moments of the paths of first tries (path_rps_ms, path_rps_ms2 [L]) and of later
+    ones (retried_* [L]). Returns requests/s served, and first tries refused.
     """
-    limit_share = splat(env.world.utilisation_limit)
+    limit_share, nothing = splat(env.world.utilisation_limit), splat(0.0)
     send(env, model, count)
-    nothing = splat(0.0)
-    all_over, all_unused, all_direct = nothing, nothing, nothing
     for first in range(0, count, LANES):
-        wanted, limit = load(env.scratch.wanted_rps, first), limit_share * load(env.scratch.cap_rps, first)
-        direct, unused = min(wanted, limit), max(limit - wanted, nothing)
-        store(env.scratch.unused_rps, first, unused)
-        store(env.scratch.direct_rps, first, direct)
-        all_over += wanted - direct
-        all_unused += unused
-        all_direct += direct
-    over_rps, unused_rps, moved_rps, fill, late_rps = total(all_over), total(all_unused), 0.0, 0.0, 0.0
-    if over_rps > 0:
-        moved_rps = min(over_rps, unused_rps)
-        retry(env, count, moved_rps / over_rps, unused_rps)
-    if moved_rps > 0:
-        fill = moved_rps / unused_rps
-        late_rps = moved_rps * dead_rps(env, count) / over_rps if env.memo.dying else 0.0
-    filled = splat(fill)
+        store(env.scratch.left_rps, first, limit_share * load(env.scratch.cap_rps, first))
+        store(env.scratch.replica_rps, first, nothing)
+        store(env.scratch.retried_rps, first, nothing)
+        store(env.scratch.retried_rps_ms, first, nothing)
+        store(env.scratch.retried_rps_ms2, first, nothing)
+    refused_rps = take_on(env, count)
+    turned_away_rps = refused_rps
+    complete_first_tries(env, count)
+    if refused_rps > 0 and env.world.tries > 1:
+        list_tries(env, model, count)
+        for _ in range(1, env.world.tries):
+            try_others(env, count)
+            refused_rps = take_on(env, count)
+            add_retried(env, count)
+            if refused_rps <= 0:
+                break
+    served = nothing
     for first in range(0, count, LANES):
-        rps = load(env.scratch.direct_rps, first) + filled * load(env.scratch.unused_rps, first)
-        store(env.scratch.replica_rps, first, rps)
-        room_rps = max(limit_share * load(env.scratch.cap_rps, first) - rps, nothing)
+        rps = load(env.scratch.replica_rps, first)
+        served += rps
+        room_rps = max(load(env.scratch.left_rps, first), nothing)
         store(env.scratch.room_rps, first, where(load(env.scratch.replica_wait_s, first), nothing, room_rps))
-    return total(all_direct) + moved_rps, late_rps
+    return total(served), turned_away_rps
 
 
 @inlined
-def dead_rps(env: Environment, count: int) -> float:
-    """Requests/s that the router sends to listed replicas at dead sites."""
-    dead = 0.0
+def take_on(env: Environment, count: int) -> float:
+    """Let replicas take on what a round sends them (wanted_rps [L]), up to what their limits leave.
+
+    Writes kept_share and left_rps, adds to replica_rps [L] and to the books of the sites; returns requests/s refused.
+    """
+    refused, nothing, one = splat(0.0), splat(0.0), splat(1.0)
+    for first in range(0, count, LANES):
+        wanted, left = load(env.scratch.wanted_rps, first), load(env.scratch.left_rps, first)
+        kept = min(wanted, left)
+        over = wanted - kept
+        refused += over
+        store(env.scratch.left_rps, first, left - kept)
+        store(env.scratch.kept_share, first, where(over, kept / wanted, one))
+        store(env.scratch.replica_rps, first, load(env.scratch.replica_rps, first) + kept)
     for position in range(count):
-        dead += env.scratch.wanted_rps[position] if env.scratch.cap_rps[position] == 0 else 0.0
-    return dead
+        site, wanted_rps = env.scratch.replicas[position], env.scratch.wanted_rps[position]
+        env.scratch.site_tried_rps[site] += wanted_rps
+        env.scratch.site_refused_rps[site] += wanted_rps * (1 - env.scratch.kept_share[position])
+    return total(max(refused, nothing))
 
 
 @inlined
@@ -88,7 +106,7 @@ def send(env: Environment, model: int, count: int) -> None:
         mean = load(env.scratch.gateway_rps_ms, (model, first)) * per_demand
         store(env.scratch.entry_ms, first, mean)
         variance = load(env.scratch.gateway_rps_ms2, (model, first)) * per_demand - mean * mean
-        store(env.scratch.entry_var, first, variance)
+        store(env.scratch.entry_var, first, max(variance, nothing))
     for position in range(count):
         pulls, paths = position * width, env.scratch.replicas[position] * width
         factor = splat(env.scratch.factor[position])
@@ -110,40 +128,102 @@ def send(env: Environment, model: int, count: int) -> None:
         env.scratch.path_rps_ms2[position] = 0
 
 
-@kernel
-def retry(env: Environment, count: int, moved_share: float, unused_rps: float) -> None:
-    """Take the overflow off the full replicas' paths and put `moved_share` of it on the others, once.
-
-    They get it in proportion to what their limits leave, unused_rps in all; only the moments of the paths change here.
-    """
-    slots = env.memo.slots
-    width, nothing, one = env.scratch.factor.shape[0], splat(0.0), splat(1.0)
+@inlined
+def complete_first_tries(env: Environment, count: int) -> None:
+    """Make the moments of one round trip those of all round trips and the payment, of the first tries that are kept."""
+    trips, trips2, two = splat(env.world.round_trips), splat(env.world.round_trips2), splat(2.0)
     for first in range(0, count, LANES):
-        wanted, direct = load(env.scratch.wanted_rps, first), load(env.scratch.direct_rps, first)
-        store(env.scratch.kept_share, first, where(wanted - direct, direct / wanted, one))
-    moves = splat(moved_share / unused_rps if unused_rps > 0 else 0.0)
+        kept, payment = load(env.scratch.kept_share, first), load(env.scratch.payment_ms, first)
+        rps, once = load(env.scratch.wanted_rps, first), load(env.scratch.path_rps_ms, first)
+        mean = trips * once + payment * rps
+        second = trips2 * load(env.scratch.path_rps_ms2, first) + payment * (two * trips * once + payment * rps)
+        store(env.scratch.path_rps_ms, first, mean * kept)
+        store(env.scratch.path_rps_ms2, first, second * kept)
+
+
+@kernel
+def list_tries(env: Environment, model: int, count: int) -> None:
+    """Write the first round's flows by replica and gateway to tried_rps [X], no time lost yet, and try_share [X]."""
+    slots, width = env.memo.slots, env.scratch.factor.shape[0]
+    nothing, one = splat(0.0), splat(1.0)
     for first in range(0, slots, LANES):
-        over, soft = nothing, load(env.scratch.rps_per_pull, first)
-        even = load(env.scratch.rps_per_factor, first)
+        demand = load(env.scratch.gateway_rps, (model, first))
+        per_demand = where(demand, one / demand, nothing)
+        soft, even = load(env.scratch.rps_per_pull, first), load(env.scratch.rps_per_factor, first)
         for position in range(count):
-            flow = soft * load(env.scratch.pull, position * width + first) + even * splat(env.scratch.factor[position])
-            over += flow * splat(1 - env.scratch.kept_share[position])
-        store(env.scratch.retried_per_spare, first, over * moves)
+            at = position * width + first
+            flow = soft * load(env.scratch.pull, at) + even * splat(env.scratch.factor[position])
+            store(env.scratch.tried_rps, at, flow)
+            store(env.scratch.tried_rps_ms, at, nothing)
+            store(env.scratch.tried_rps_ms2, at, nothing)
+            store(env.scratch.try_share, at, flow * per_demand)
+
+
+@kernel
+def try_others(env: Environment, count: int) -> None:
+    """Send what a round refused to the other replicas: writes the next round's tried_* [X] and wanted_rps [L].
+
+    A request leaves out the replica that refused it last. It has lost a round trip between gateway and replica, or the
+    timeout of a dead one.
+    """
+    slots, width = env.memo.slots, env.scratch.factor.shape[0]
+    nothing, one, two, least = splat(0.0), splat(1.0), splat(2.0), splat(LEAST_CHANCE)
+    for first in range(0, slots, LANES):
+        all_rps, all_ms, all_ms2 = nothing, nothing, nothing
+        for position in range(count):
+            at = position * width + first
+            others = one - load(env.scratch.try_share, at)
+            going = where(others - least, splat(1 - env.scratch.kept_share[position]) / others, nothing)
+            timeout = splat(env.scratch.try_lost_ms[position])
+            lost = where(timeout, timeout, load(env.scratch.net_ms, env.scratch.replicas[position] * width + first))
+            rps, ms = load(env.scratch.tried_rps, at), load(env.scratch.tried_rps_ms, at)
+            ms2 = load(env.scratch.tried_rps_ms2, at) + lost * (two * ms + lost * rps)
+            rps, ms, ms2 = rps * going, (ms + lost * rps) * going, ms2 * going
+            store(env.scratch.tried_rps, at, rps)
+            store(env.scratch.tried_rps_ms, at, ms)
+            store(env.scratch.tried_rps_ms2, at, ms2)
+            all_rps += rps
+            all_ms += ms
+            all_ms2 += ms2
+        for position in range(count):
+            at = position * width + first
+            share = load(env.scratch.try_share, at)
+            rps = max(all_rps - load(env.scratch.tried_rps, at), nothing)
+            ms = max(all_ms - load(env.scratch.tried_rps_ms, at), nothing)
+            ms2 = max(all_ms2 - load(env.scratch.tried_rps_ms2, at), nothing)
+            store(env.scratch.tried_rps, at, share * rps)
+            store(env.scratch.tried_rps_ms, at, share * ms)
+            store(env.scratch.tried_rps_ms2, at, share * ms2)
     for position in range(count):
-        paths, kept = env.scratch.replicas[position] * width, env.scratch.kept_share[position]
-        extra_rps = env.scratch.unused_rps[position]
-        env.scratch.path_rps_ms[position] *= kept
-        env.scratch.path_rps_ms2[position] *= kept
-        if extra_rps > 0:
-            path_rps_ms, path_rps_ms2 = nothing, nothing
-            for first in range(0, slots, LANES):
-                ms = load(env.scratch.entry_ms, first) + load(env.scratch.net_ms, paths + first)
-                retried = load(env.scratch.retried_per_spare, first)
-                flow_ms = retried * ms
-                path_rps_ms += flow_ms
-                path_rps_ms2 += flow_ms * ms + retried * load(env.scratch.entry_var, first)
-            env.scratch.path_rps_ms[position] += extra_rps * total(path_rps_ms)
-            env.scratch.path_rps_ms2[position] += extra_rps * total(path_rps_ms2)
+        wanted = nothing
+        for first in range(position * width, position * width + slots, LANES):
+            wanted += load(env.scratch.tried_rps, first)
+        env.scratch.wanted_rps[position] = total(wanted)
+
+
+@kernel
+def add_retried(env: Environment, count: int) -> None:
+    """Add what a later round of tries brought every listed replica to retried_rps and to its moments (retried_* [L])."""
+    slots, width = env.memo.slots, env.scratch.factor.shape[0]
+    nothing, two = splat(0.0), splat(2.0)
+    trips, trips2 = splat(env.world.round_trips), splat(env.world.round_trips2)
+    for position in range(count):
+        kept, payment = env.scratch.kept_share[position], splat(env.scratch.payment_ms[position])
+        if kept * env.scratch.wanted_rps[position] <= 0:
+            continue
+        paths = env.scratch.replicas[position] * width
+        rps_ms, rps_ms2 = nothing, nothing
+        for first in range(0, slots, LANES):
+            at = position * width + first
+            rps, lost = load(env.scratch.tried_rps, at), load(env.scratch.tried_rps_ms, at)
+            ms = load(env.scratch.entry_ms, first) + load(env.scratch.net_ms, paths + first)
+            mean = trips * ms + payment
+            square = trips2 * (ms * ms + load(env.scratch.entry_var, first)) + payment * (two * trips * ms + payment)
+            rps_ms += rps * mean + lost
+            rps_ms2 += rps * square + two * lost * mean + load(env.scratch.tried_rps_ms2, at)
+        env.scratch.retried_rps[position] += kept * env.scratch.wanted_rps[position]
+        env.scratch.retried_rps_ms[position] += kept * total(rps_ms)
+        env.scratch.retried_rps_ms2[position] += kept * total(rps_ms2)
 
 
 @inlined

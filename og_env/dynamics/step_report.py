@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from og_env.dynamics.condition import MOST_SHOWN_LOAD
 from og_env.dynamics.contingency import effective_nodes, write_losses
-from og_env.dynamics.latency import lognormal_percentiles
-from og_env.dynamics.reward import latency_term, unserved_term, weighted
+from og_env.dynamics.cost import S_PER_HOUR
+from og_env.dynamics.latency import percentile
+from og_env.dynamics.reward import unserved_term, weighted
 from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import DOWN, GATEWAY, METRIC, STORE, TERM, VERIFIER, WARM, Environment
 from og_env.kernel.compile import kernel
@@ -29,45 +31,55 @@ def clear_report(env: Environment) -> None:
 
 
 @kernel
-def clear_site_loads(env: Environment) -> None:
-    """Set the requests/s served by site, site_rps [N], to 0."""
-    for site in range(env.scratch.site_rps.shape[0]):
-        env.scratch.site_rps[site] = 0
-
-
-@kernel
-def book_traffic(env: Environment, model: int, count: int, served_rps: float, late_rps: float) -> None:
-    """Book what a model's `count` listed replicas serve, by replica (load_rps [M, N]), site and model."""
+def book_traffic(env: Environment, model: int, count: int, served_rps: float, refused_rps: float) -> None:
+    """Book what a model's `count` listed replicas serve: by replica (load_rps, in_flight [M, N]), by site and by model."""
     for site in range(env.state.status.shape[0]):
         env.state.load_rps[model, site] = 0
-    listed_rps, cold_rps_s2, egress_usd_per_gb = 0.0, 0.0, 0.0
+        env.state.in_flight[model, site] = 0
+    listed_rps, cold_rps_s2, late_rps, again_rps, answers_usd, use_usd = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for position in range(count):
         site = env.scratch.replicas[position]
         rps, wait_s = env.scratch.replica_rps[position], env.scratch.replica_wait_s[position]
+        waiting_s, again = env.scratch.replica_wait_mean_s[position], env.scratch.retried_rps[position]
         env.state.load_rps[model, site] = rps
+        env.state.in_flight[model, site] = rps * (waiting_s + env.scratch.service_s[position])
         env.scratch.site_rps[site] += rps
+        env.scratch.site_wait_rps_s[site] += rps * waiting_s
+        if not env.state.status[site] & DOWN:
+            gpus = float(env.world.replica_gpus[model, site])
+            busy = min(rps / env.world.capacity_rps[model, site], MOST_SHOWN_LOAD)
+            env.scratch.site_listed_gpus[site] += gpus
+            env.scratch.site_busy_gpus[site] += gpus * busy
         listed_rps += env.scratch.cap_rps[position]
         cold_rps_s2 += rps * wait_s * wait_s
-        egress_usd_per_gb += rps * env.world.egress_usd_per_gb[site]
+        late_rps += (rps - again) * env.scratch.late_share[position]
+        if again > 0:
+            late_rps += again * env.scratch.late_again_share[position]
+            again_rps += again
+        answers_usd += rps * env.world.answer_usd[model, site]
+        use_usd += rps * env.world.use_usd[model, site]
     env.scratch.served_rps[model] = served_rps
-    env.scratch.late_rps[model] = late_rps
+    env.scratch.refused_rps[model] = refused_rps
+    env.scratch.patient_rps[model] = again_rps
+    env.scratch.late_rps[model] = late_rps + (served_rps - late_rps) * env.scratch.again_share[model]
     env.scratch.listed_rps[model] = listed_rps
     env.scratch.cold_rps_s[model] = cold_rps_s2 * HALF_MS_PER_S / env.world.step_ms
-    env.scratch.egress_usd_per_s[model] = egress_usd_per_gb * env.world.request_gb[model]
+    env.scratch.answers_usd_per_s[model] = answers_usd
+    env.scratch.use_usd_per_s[model] = use_usd
 
 
 @kernel
-def book_answers(
-    env: Environment, model: int, answer_s: float, answer_var: float, verified_rps: float, beyond_rps_s: float
-) -> None:
-    """Book a model's time to the answer, its verified requests/s and their time to finality.
+def book_proofs(env: Environment, model: int, verified_rps: float, beyond_rps_s: float) -> None:
+    """Book a model's verified requests/s and their time to finality.
 
     beyond_rps_s: the sum over the verified of the seconds to finality beyond the answer.
     """
-    env.scratch.answer_s[model] = answer_s
-    env.scratch.answer_var[model] = answer_var
+    served_rps = env.scratch.served_rps[model]
+    answer_rps_s = env.scratch.answer_rps_s[model] + env.scratch.waiting_rps_s[model]
     env.scratch.verified_rps[model] = verified_rps
-    env.scratch.final_rps_s[model] = beyond_rps_s + verified_rps * answer_s
+    env.scratch.final_rps_s[model] = beyond_rps_s + (
+        verified_rps * answer_rps_s / served_rps if served_rps > 0 else 0.0
+    )
 
 
 @kernel
@@ -85,37 +97,51 @@ def report_events(
 
 
 @kernel
+def remember_models(env: Environment) -> None:
+    """Write to the state what the next step remembers of every model in this one."""
+    for model in range(env.state.phase.shape[0]):
+        served_rps, demand_rps = env.scratch.served_rps[model], env.scratch.asked[model]
+        per_served = 1 / served_rps if served_rps > 0 else 0.0
+        waiting_rps_s = env.scratch.waiting_rps_s[model]
+        env.state.model_demand_rps[model] = demand_rps
+        env.state.model_served_rps[model] = served_rps
+        env.state.model_latency_s[model] = (env.scratch.answer_rps_s[model] + waiting_rps_s) * per_served
+        env.state.model_first_token_s[model] = (env.scratch.first_rps_s[model] + waiting_rps_s) * per_served
+        env.state.model_late_share[model] = env.scratch.late_rps[model] * per_served
+        env.state.model_refused_share[model] = env.scratch.refused_rps[model] / demand_rps if demand_rps > 0 else 0.0
+
+
+@kernel
 def account(env: Environment, usd_per_hour: float) -> None:
     """Write terms, reward and the metrics of traffic and money from the booked figures of all models.
 
     Writes to the state what the next step remembers of this one: site_share [N] and figures by model [M].
     """
-    demand, served, verified, asked, late, mean_s, second_s2, latency = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    listed, cold_rps_s, final_rps_s = 0.0, 0.0, 0.0
+    demand, served, verified, asked, late, refused, again = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    listed, cold_rps_s, final_rps_s, use_usd, lost = 0.0, 0.0, 0.0, 0.0, 0.0
     for model in range(env.state.phase.shape[0]):
-        served_rps, answer_s = env.scratch.served_rps[model], env.scratch.answer_s[model]
+        served_rps = env.scratch.served_rps[model]
         demand += env.scratch.asked[model]
         served += served_rps
         late += env.scratch.late_rps[model]
+        refused += env.scratch.refused_rps[model]
+        again += env.scratch.patient_rps[model]
+        lost += env.scratch.asked_again[model]
+        use_usd += env.scratch.use_usd_per_s[model]
         if env.world.verification[model] != NO_PROOF:
             asked += served_rps
             verified += env.scratch.verified_rps[model]
-        mean_s += served_rps * answer_s
-        second_s2 += served_rps * (answer_s * answer_s + env.scratch.answer_var[model])
-        latency += served_rps * latency_term(answer_s, env.world.slo_s[model])
         listed += env.scratch.listed_rps[model]
         cold_rps_s += env.scratch.cold_rps_s[model]
         final_rps_s += env.scratch.final_rps_s[model]
-        env.state.model_demand_rps[model] = env.scratch.asked[model]
-        env.state.model_served_rps[model] = served_rps
-        env.state.model_latency_s[model] = answer_s
+    remember_models(env)
     per_served = 1 / served if served > 0 else 0.0
     per_demand = 1 / demand if demand > 0 else 0.0
     for site in range(env.state.status.shape[0]):
         env.state.site_share[site] = env.scratch.site_rps[site] * per_served
     unserved = max(1 - served * per_demand, 0.0) if demand > 0 else 0.0
     terms, metrics = env.output.terms, env.output.metrics
-    terms[TERM.latency] = latency * per_demand
+    terms[TERM.latency] = late * per_demand
     terms[TERM.cost] = usd_per_hour / env.world.budget_usd_per_hour
     terms[TERM.unserved] = unserved_term(unserved, env.world.convexity)
     terms[TERM.unverified] = max(asked - verified, 0.0) * per_demand
@@ -124,7 +150,8 @@ def account(env: Environment, usd_per_hour: float) -> None:
     terms[TERM.churn] = 1 if env.output.operation != 0 else 0
     env.output.reward = weighted(terms, env.world.weights)
 
-    write_answer_times(env, mean_s * per_served, second_s2 * per_served)
+    write_times(env, served)
+    metrics[METRIC.in_time_share] = max(1 - late * per_served, 0.0) if served > 0 else 0.0
     metrics[METRIC.finality_s] = final_rps_s / verified if verified > 0 else 0.0
     metrics[METRIC.demand_rps] = demand
     metrics[METRIC.served_rps] = served
@@ -132,21 +159,37 @@ def account(env: Environment, usd_per_hour: float) -> None:
     metrics[METRIC.verified_share] = verified / asked if asked > 0 else 1.0
     metrics[METRIC.usd_per_hour] = usd_per_hour
     metrics[METRIC.usd_per_1000_requests] = usd_per_hour * per_served / KILO_REQUESTS_PER_RPS_HOUR
+    metrics[METRIC.use_usd_per_hour] = use_usd * S_PER_HOUR
     metrics[METRIC.cold_wait_s] = cold_rps_s * per_served
-    metrics[METRIC.timeout_share] = late * per_served
+    metrics[METRIC.refused_share] = refused * per_demand
+    metrics[METRIC.retried_share] = again * per_served
+    metrics[METRIC.answers_lost] = lost
     metrics[METRIC.utilisation] = served / listed if listed > 0 else 0.0
     metrics[METRIC.exposure] = exposure
 
 
 @kernel
-def write_answer_times(env: Environment, mean_s: float, second_s2: float) -> None:
-    """Write mean and percentiles of the time to the answer to the metrics, from its first two moments."""
-    p50_s, p95_s, p99_s = lognormal_percentiles(mean_s, max(second_s2 - mean_s * mean_s, 0.0))
+def write_times(env: Environment, served_rps: float) -> None:
+    """Write mean and percentiles of the time to the first token and of that to the answer to the metrics."""
+    first_s, first_s2, answer_s, answer_s2, waiting, waiting_s = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for model in range(env.state.phase.shape[0]):
+        first_s += env.scratch.first_rps_s[model]
+        first_s2 += env.scratch.first_rps_s2[model]
+        answer_s += env.scratch.answer_rps_s[model]
+        answer_s2 += env.scratch.answer_rps_s2[model]
+        waiting += env.scratch.waiting_rps[model]
+        waiting_s += env.scratch.waiting_rps_s[model]
+    per_served = 1 / served_rps if served_rps > 0 else 0.0
+    share, queue_s = waiting * per_served, waiting_s / waiting if waiting > 0 else 0.0
     metrics = env.output.metrics
-    metrics[METRIC.latency_mean_ms] = mean_s * MS_PER_S
-    metrics[METRIC.latency_p50_ms] = p50_s * MS_PER_S
-    metrics[METRIC.latency_p95_ms] = p95_s * MS_PER_S
-    metrics[METRIC.latency_p99_ms] = p99_s * MS_PER_S
+    for clock in range(2):
+        mean_s = (first_s if clock else answer_s) * per_served
+        variance = (first_s2 if clock else answer_s2) * per_served - mean_s * mean_s
+        at = METRIC.first_token_mean_ms if clock else METRIC.latency_mean_ms
+        metrics[at] = (mean_s + waiting_s * per_served) * MS_PER_S
+        metrics[at + 1] = percentile(0.5, mean_s, variance, share, queue_s) * MS_PER_S
+        metrics[at + 2] = percentile(0.95, mean_s, variance, share, queue_s) * MS_PER_S
+        metrics[at + 3] = percentile(0.99, mean_s, variance, share, queue_s) * MS_PER_S
 
 
 @kernel

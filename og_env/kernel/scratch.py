@@ -31,6 +31,9 @@ class Scratch(NamedTuple):
     domain_share: Annotated[Array, "f4", "C F"]  # share of the served traffic of the last step by domain
     carried: Annotated[Array, "f8", "C S"]  # domain_share of the visible shared domains, 0 of hidden ones
     site_risk: Annotated[Array, "f8", "C N"]  # alarms of a site's domains plus the largest traffic share of one
+    speed: Annotated[Array, "f8", "C N"]  # of a site in this step, over its nominal speed; only where `hosting`
+    asked_again: Annotated[Array, "f8", "C M"]  # answers lost in this step, which are asked again
+    again_share: Annotated[Array, "f8", "C M"]  # share of a model's demand that is asked again
     hosting: Annotated[Array, "u1", "C N"]  # 1 where net_ms, attraction and site_risk are filled in
     demand_rps: Annotated[Array, "f8", "C U M"]  # demand of the step by user region
     demand: Annotated[Array, "f8", "C U M"]  # nominal demand, for the proposals, requests/s
@@ -45,7 +48,14 @@ class Scratch(NamedTuple):
     pull: Annotated[Array, "f8", "C X"]  # attraction x weight of the model at hand, at list position x L + slot
     rps_per_pull: Annotated[Array, "f8", "C L"]  # by slot: requests/s that the softmax sends per unit of pull
     rps_per_factor: Annotated[Array, "f8", "C L"]  # by slot: requests/s that the even spread sends per unit of factor
-    retried_per_spare: Annotated[Array, "f8", "C L"]  # by slot: overflow that moves, per requests/s of spare capacity
+    try_share: Annotated[
+        Array, "f8", "C X"
+    ]  # share of a gateway's requests that try a replica first, at list position x L + slot
+    tried_rps: Annotated[
+        Array, "f8", "C X"
+    ]  # what a gateway sends a replica in a round of tries, at list position x L + slot
+    tried_rps_ms: Annotated[Array, "f8", "C X"]  # sum of these requests/s x ms lost by earlier tries, likewise
+    tried_rps_ms2: Annotated[Array, "f8", "C X"]  # sum of these requests/s x ms^2, likewise
     entry_ms: Annotated[Array, "f8", "C L"]  # by slot: mean time between user and gateway
     entry_var: Annotated[Array, "f8", "C L"]  # by slot: its variance, ms^2
     slot_soft: Annotated[Array, "f8", "C L"]  # by slot, for the proposals: requests/s per pull
@@ -61,30 +71,61 @@ class Scratch(NamedTuple):
     weight_scale: Annotated[Array, "f8", "C"]  # logarithm of what all weights of the list are divided by; 0 as a rule
     replica_wait_s: Annotated[Array, "f8", "C L"]  # list: until it is warm
     cap_rps: Annotated[Array, "f8", "C L"]  # list: capacity in this step, 0 where dead
-    wanted_rps: Annotated[Array, "f8", "C L"]  # list: what the router sends at first, overflow included
-    direct_rps: Annotated[Array, "f8", "C L"]  # list: the part of wanted_rps below the limit
-    unused_rps: Annotated[Array, "f8", "C L"]  # list: what the limit leaves of wanted_rps, before the overflow moves
-    kept_share: Annotated[Array, "f8", "C L"]  # list: direct_rps over wanted_rps
-    replica_rps: Annotated[Array, "f8", "C L"]  # list: served, moved overflow included
+    wanted_rps: Annotated[Array, "f8", "C L"]  # list: what the router sends in a round of tries
+    left_rps: Annotated[Array, "f8", "C L"]  # list: what its limit leaves for further rounds
+    kept_share: Annotated[Array, "f8", "C L"]  # list: share of a round's requests that it takes on
+    try_lost_ms: Annotated[Array, "f8", "C L"]  # list: timeout of a dead one, 0 of a live one
+    payment_ms: Annotated[Array, "f8", "C L"]  # list: check of the payment
+    retried_rps: Annotated[Array, "f8", "C L"]  # list: the part of replica_rps that was refused elsewhere first
+    retried_rps_ms: Annotated[Array, "f8", "C L"]  # list: its sum of requests/s x ms from user to replica
+    retried_rps_ms2: Annotated[Array, "f8", "C L"]  # list: its sum of requests/s x ms^2
+    replica_rps: Annotated[Array, "f8", "C L"]  # list: served, in all rounds of tries
     room_rps: Annotated[Array, "f8", "C L"]  # list: what a warm replica could serve more, below its limit
-    path_rps_ms: Annotated[Array, "f8", "C L"]  # list: sum of requests/s x ms from user to replica
-    path_rps_ms2: Annotated[Array, "f8", "C L"]  # list: sum of requests/s x second moment of these ms
+    path_rps_ms: Annotated[Array, "f8", "C L"]  # list: sum of requests/s x ms from user to replica, of first tries
+    path_rps_ms2: Annotated[Array, "f8", "C L"]  # list: sum of requests/s x second moment of these ms, likewise
     offered_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: before limits
-    spare_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: before the overflow is divided
-    path_first: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of requests/s x ms
+    path_first: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of first tries' requests/s x ms
+    path_first2: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of first tries' requests/s x ms^2
+    again_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: offered after a refusal elsewhere
+    again_rps_ms: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of these requests/s x ms
+    again_rps_ms2: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of these requests/s x ms^2
+    over_share: Annotated[Array, "f8", "C L"]  # list, for the proposals: share of first tries that is refused
+    going_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: refused by a replica, over the others' share
+    answer_price: Annotated[Array, "f8", "C L"]  # list, for the proposals: dollars of an answer
+    slot_var: Annotated[Array, "f8", "C L"]  # by slot, for the proposals: variance of the time between user and gateway
+    slot_rps: Annotated[Array, "f8", "C L"]  # by slot, for the proposals: one over the demand, 0 without any
     service_s: Annotated[Array, "f8", "C L"]  # list: mean time of service
+    prefill_s: Annotated[Array, "f8", "C L"]  # list: mean time to the first token without waiting
+    timed_s: Annotated[Array, "f8", "C L"]  # list: what the clock of the objective counts of an answer
+    replica_wait_mean_s: Annotated[
+        Array, "f8", "C L"
+    ]  # list: mean time that a request waits for a stream or for warmth
+    late_share: Annotated[Array, "f8", "C L"]  # list: share of what it serves on a first try that misses the objective
+    late_again_share: Annotated[Array, "f8", "C L"]  # list: share of retried_rps that does
     queue_s: Annotated[Array, "f8", "C L"]  # list: mean wait of those who wait, without load
-    delay_s: Annotated[Array, "f8", "C L"]  # list: mean of service, queue and cold wait
-    delay_var: Annotated[Array, "f8", "C L"]  # list: variance of service, queue and cold wait, s^2
     served_rps: Annotated[Array, "f8", "C M"]  # by model
-    late_rps: Annotated[Array, "f8", "C M"]  # by model: served after a timeout
+    refused_rps: Annotated[Array, "f8", "C M"]  # by model: first tries that were refused
+    patient_rps: Annotated[Array, "f8", "C M"]  # by model: served after more than one try
+    late_rps: Annotated[Array, "f8", "C M"]  # by model: served, but after the objective
+    first_rps_s: Annotated[
+        Array, "f8", "C M"
+    ]  # by model: sum of requests/s x time to the first token, but for waits for a stream
+    first_rps_s2: Annotated[Array, "f8", "C M"]  # by model: sum of requests/s x its square
+    answer_rps_s: Annotated[Array, "f8", "C M"]  # by model: sum of requests/s x time of the answer, likewise
+    answer_rps_s2: Annotated[Array, "f8", "C M"]  # by model: sum of requests/s x its square
+    waiting_rps: Annotated[Array, "f8", "C M"]  # by model: those who wait for a stream
+    waiting_rps_s: Annotated[Array, "f8", "C M"]  # by model: sum of their requests/s x wait
+    answers_usd_per_s: Annotated[Array, "f8", "C M"]  # by model: price of answers, use included
+    use_usd_per_s: Annotated[Array, "f8", "C M"]  # by model: price of use
+    site_tried_rps: Annotated[Array, "f8", "C N"]  # sent to a site, all models and rounds
+    site_refused_rps: Annotated[Array, "f8", "C N"]  # refused by a site
+    site_wait_rps_s: Annotated[Array, "f8", "C N"]  # sum of requests/s x wait at a site
+    site_listed_gpus: Annotated[Array, "f8", "C N"]  # GPUs of a site's live replicas
+    site_busy_gpus: Annotated[Array, "f8", "C N"]  # these times the load over the nominal capacity
     listed_rps: Annotated[Array, "f8", "C M"]  # by model: capacity of the replicas that the router used
     cold_rps_s: Annotated[Array, "f8", "C M"]  # by model: sum of requests/s x mean wait for a cold replica
-    egress_usd_per_s: Annotated[Array, "f8", "C M"]  # by model: for answers
     verified_rps: Annotated[Array, "f8", "C M"]  # by model
     final_rps_s: Annotated[Array, "f8", "C M"]  # by model: sum of verified requests/s x time until final
-    answer_s: Annotated[Array, "f8", "C M"]  # by model: mean time to the answer
-    answer_var: Annotated[Array, "f8", "C M"]  # by model: its variance, s^2
     site_rps: Annotated[Array, "f8", "C N"]  # served by site, all models
     domain_role: Annotated[Array, "i4", "C 3 F"]  # live sites of a role by domain
     domain_disk: Annotated[Array, "i4", "C F M"]  # copies of a model on disks of live sites by domain
@@ -103,9 +144,6 @@ class Scratch(NamedTuple):
     present: Annotated[
         Array, "f8", "C L"
     ]  # by position on the planner's list: 1, but 0 for the replica that a trial takes out
-    over_share: Annotated[
-        Array, "f8", "C L"
-    ]  # by position on the planner's list: share of what is sent that exceeds the limit
     slot_pull: Annotated[
         Array, "f8", "C X"
     ]  # a gateway's pull to a replica on the planner's list, at slot x L + position
@@ -126,7 +164,10 @@ class Scratch(NamedTuple):
     ]  # price of the present fleet's losses without each domain, reward per step
     fleet_served_rps: Annotated[Array, "f8", "C M"]  # expected of the present fleet
     fleet_verified_rps: Annotated[Array, "f8", "C M"]  # expected of the present fleet
-    fleet_latency_s: Annotated[Array, "f8", "C M"]  # expected mean latency of the present fleet
+    fleet_answers_usd_per_s: Annotated[Array, "f8", "C M"]  # expected price of the present fleet's answers
+    fleet_late_per_ms: Annotated[
+        Array, "f8", "C M"
+    ]  # requests/s that would be late if every path took a millisecond longer
     fleet_service_price: Annotated[
         Array, "f8", "C M"
     ]  # weighted latency and unverified terms x requests/s of all demand
@@ -149,6 +190,7 @@ class Scratch(NamedTuple):
     site_score: Annotated[Array, "f8", "C N"]  # reward per step of the risk that more work at a site would carry
     gateway_path_ms: Annotated[Array, "f8", "C N"]  # mean round trip between a site and the gateways, by their demand
     user_rps: Annotated[Array, "f8", "C U"]  # expected demand of a user region
+    entry_mean_ms: Annotated[Array, "f8", "C"]  # mean round trip between users and their gateway
     gain_per_ms: Annotated[Array, "f8", "C"]  # reward per step of each request/s that arrives a millisecond sooner
     open_site: Annotated[Array, "u1", "C N"]  # 1 where a site can be told to change, for the mask
     free_gpus: Annotated[Array, "i4", "C N"]  # of a site, for the mask

@@ -227,6 +227,10 @@ def _log(builder: Any, x: Any) -> Any:
     return builder.fadd(builder.fmul(power, _same(x, LN2_HIGH)), low)
 
 
+def _root(builder: Any, x: Any) -> Any:
+    return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [x.type]), [x])
+
+
 def _elementary(build: Callable[[Any, Any], Any], value: Any) -> Any:
     """Typing and code of a function of one number or of lanes."""
     kind = LANES_TYPE if isinstance(value, LanesType) else types.float64
@@ -237,6 +241,12 @@ def _elementary(build: Callable[[Any, Any], Any], value: Any) -> Any:
 def exp(typingctx: Any, x: Any) -> Any:
     """The exponential of x, a float64 or lanes; x is cut off at -700 and 700."""
     return _elementary(_exp, x)
+
+
+@intrinsic
+def root(typingctx: Any, x: Any) -> Any:
+    """Square root of a float64 that is not negative, or of lanes of them."""
+    return _elementary(_root, x)
 
 
 @intrinsic

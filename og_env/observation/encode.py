@@ -27,6 +27,7 @@ from og_env.kernel.arrays import (
 )
 from og_env.kernel.compile import kernel
 from og_env.kernel.memory import columns
+from og_env.kernel.simd import log
 from og_env.kernel.views import row_of
 from og_env.observation.fields import TABLES, columns_of
 from og_env.observation.summary import (
@@ -59,6 +60,10 @@ PER_SERVER = 0.125
 WEIGHTS_SCALE_GB = 200
 """weights that show as 1"""
 HOUR_S = 3600
+SECOND = 1.0
+"""a time that shows as one half"""
+OCTAVES, LOG_2, LEAST_SLOWNESS = 2.0, math.log(2.0), 1e-3
+"""doublings of the time of service that show as 1"""
 LEAST_WEIGHT, DECADES = 0.01, 2
 """weights of the reward show by their power of ten: from -1 at LEAST_WEIGHT to 1 at so many powers of ten"""
 
@@ -98,6 +103,7 @@ def write_globals(env: Environment, values: np.ndarray, first: int, highest_alar
     values[first + GLOBAL.exposure] = env.output.seen_loss
     values[first + GLOBAL.cost] = clip(terms[TERM.cost])
     values[first + GLOBAL.latency] = terms[TERM.latency]
+    values[first + GLOBAL.refused] = clip(metrics[METRIC.refused_share])
     values[first + GLOBAL.demand] = clip(env.scratch.all_over_mean)
     values[first + GLOBAL.forecast] = clip(env.scratch.all_expected_change)
     values[first + GLOBAL.n_eff] = clip(metrics[METRIC.n_eff] / sites)
@@ -123,14 +129,16 @@ def write_model(env: Environment, values: np.ndarray, first: int, model: int) ->
     """Write the row of a model, whose columns begin at `first`."""
     sites = env.state.status.shape[0]
     demand = env.state.model_demand_rps[model]
-    latency = env.state.model_latency_s[model]
     values[first + MODEL.share] = env.scratch.present_rps[model] / env.scratch.all_present_rps
     values[first + MODEL.demand] = clip(env.scratch.over_mean[model])
     values[first + MODEL.served] = clip(env.state.model_served_rps[model] / demand) if demand > 0 else 0.0
     values[first + MODEL.utilisation] = clip(env.scratch.warm_utilisation[model])
     values[first + MODEL.replicas] = env.scratch.model_warm[model] / sites
     values[first + MODEL.loading] = env.scratch.model_loading[model] / sites
-    values[first + MODEL.latency] = latency / (latency + env.world.slo_s[model])
+    values[first + MODEL.late] = clip(env.state.model_late_share[model])
+    first_token_s = env.state.model_first_token_s[model]
+    values[first + MODEL.first_token] = first_token_s / (first_token_s + SECOND)
+    values[first + MODEL.refused] = clip(env.state.model_refused_share[model])
     values[first + MODEL.spare] = clip(env.scratch.spare_share[model])
     values[first + MODEL.forecast] = clip(env.scratch.expected_change[model])
     values[first + MODEL.size] = clip(env.world.weights_gb[model] / WEIGHTS_SCALE_GB)
@@ -195,6 +203,17 @@ def write_proposal(env: Environment, values: np.ndarray, first: int, position: i
 
 
 @kernel
+def write_measured(env: Environment, values: np.ndarray, at: int, site: int) -> None:
+    """Write to a site's row what was measured there, as it was last shown."""
+    values[at + SITE.slowness] = clip(log(max(env.state.shown_slowness[site], LEAST_SLOWNESS)) / LOG_2 / OCTAVES)
+    wait_s = env.state.shown_wait_s[site]
+    values[at + SITE.wait] = wait_s / (wait_s + SECOND)
+    values[at + SITE.refused] = clip(env.state.shown_refused[site])
+    values[at + SITE.load] = clip(env.state.shown_load[site])
+    values[at + SITE.blind] = env.state.blind[site]
+
+
+@kernel
 def write_sites(env: Environment, values: np.ndarray, first: int) -> None:
     """Write the rows of all sites, whose columns begin at `first`; rows that pad a smaller fleet are zero."""
     models, sites = env.state.phase.shape
@@ -226,6 +245,7 @@ def write_sites(env: Environment, values: np.ndarray, first: int) -> None:
         values[at + SITE.tee] = env.world.tee[site]
         values[at + SITE.distance] = env.scratch.distance[site]
         values[at + SITE.hazard] = clip(RARE_SCALE * env.world.site_hazard[site])
+        write_measured(env, values, at, site)
 
 
 @kernel

@@ -35,7 +35,8 @@ GLOBALS = _fields("""
     unverified: share of demand served without a valid proof
     exposure: share of demand that the worst single domain would take along
     cost: spending over the budget
-    latency: latency term of the reward
+    latency: latency term of the reward: share of demand that was served late
+    refused: share of first tries that were refused
     demand: demand over its mean, minus 1
     forecast: expected demand after the look-ahead over the present one, minus 1
     n_eff: effective independent nodes of the traffic over the number of sites
@@ -59,7 +60,9 @@ MODELS = _fields("""
     utilisation: served over the capacity of its warm replicas
     replicas: warm ones over the number of sites
     loading: replicas on their way, at sites that are up, over the number of sites
-    latency: mean latency L as L / (L + objective)
+    late: share of what was served that missed its objective
+    first_token: mean time to the first token F in seconds as F / (F + 1)
+    refused: share of first tries that were refused
     spare: unused capacity of warm replicas over its demand
     forecast: expected demand after the look-ahead over the present one, minus 1
     size: weights over 200 GB
@@ -118,6 +121,11 @@ SITES = _fields("""
     tee: 1 where it can attest
     distance: demand-weighted RTT to it over 300 ms
     hazard: expected share of time down, times 10
+    slowness: measured time of service over the nominal one as log2 of it over 2, as last shown
+    wait: mean wait W in seconds for a stream or for warmth as W / (W + 1), as last shown
+    refused: share of the requests sent to it that it refused, as last shown
+    load: share of its replicas' nominal capacity in use, as last shown
+    blind: 1 while its telemetry fails, so that what was shown last stays
 """)
 REGIONS = _fields("""
     load: demand over its mean, minus 1

@@ -1,9 +1,10 @@
 """The traffic that a model's replicas would carry if all of them were warm: a step's routing, made for many trials.
 
 The formulas are those of `dynamics.routing` and `dynamics.latency`: gateways divide demand among replicas by a softmax,
-what exceeds a replica's limit overflows once to the others, and load makes requests queue. The list of replicas holds
-what no trial of its model changes: pull, path and limit. A trial appends one replica, or takes one out (`present`).
-Lanes run over replicas, so that flows need no sum across lanes.
+a full replica refuses, who is refused tries one other replica (further tries are left out), load makes requests queue,
+and a request meets its objective or is late. The list of replicas holds what no trial of its model changes: pull, path
+and limit. A trial appends one replica, or takes one out (`present`). Lanes run over replicas, so that flows need no sum
+across lanes. Sites are taken to work at their nominal speed.
 
 No replica waits or is dead here. What one serves and what it could serve more therefore add up to its limit, however
 demand is divided. So what a domain's replicas serve and could serve (`held`) is a sum of limits, and a trial changes it
@@ -14,15 +15,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from og_env.dynamics.latency import LEAST_LOAD, QUEUE_BEND, wait_probability
+from og_env.dynamics.latency import LEAST_LOAD, QUEUE_BEND, S_PER_MS, late_lanes, wait_probability
 from og_env.dynamics.replicas import add_replica, scale_weights, weigh
+from og_env.dynamics.routing import LEAST_CHANCE
 from og_env.kernel.arrays import DOWN, KNOB, UNTRUSTED, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
-from og_env.kernel.simd import load, splat, store, total
+from og_env.kernel.simd import load, splat, store, total, where
 
 LEAST_RPS = 1e-300
 """stands for nothing where it divides"""
+NOMINAL = 1.0
+"""speed at which the planner takes every site to work"""
 
 
 class Flow(NamedTuple):
@@ -31,12 +35,16 @@ class Flow(NamedTuple):
     served_rps: float
     attested_rps: float
     """served at replicas whose work counts as attested"""
-    latency_s: float
-    """mean of what is served: network, queue and service"""
+    late_rps: float
+    """served after the objective"""
+    answers_usd_per_s: float
+    """price of the answers, use included"""
     spare_rps: float
     """what all replicas could serve more"""
     spare_attested_rps: float
     """what the replicas whose work counts as attested could serve more"""
+    refuses: bool
+    """whether some try again elsewhere"""
 
 
 @kernel
@@ -46,7 +54,7 @@ def list_expected(env: Environment, model: int) -> int:
     for i in range(env.scratch.placed_count[model]):
         site = env.scratch.placed[model, i]
         if not env.state.status[site] & DOWN:
-            add_replica(env, model, site, replicas, 0, 1.0, env.scratch.seen[site])
+            add_replica(env, model, site, replicas, 0, 1.0, env.scratch.seen[site], NOMINAL)
             replicas += 1
     scale_weights(env, replicas)
     weigh(env, 0, replicas)
@@ -59,14 +67,18 @@ def list_expected(env: Environment, model: int) -> int:
         env.scratch.present[position] = 0  # the rest of the last lanes takes part in nothing
     for slot in range(env.memo.slots):
         demand = env.scratch.gateway_rps[model, slot]
-        env.scratch.slot_ms[slot] = env.scratch.gateway_rps_ms[model, slot] / demand if demand > 0 else 0.0
+        mean_ms = env.scratch.gateway_rps_ms[model, slot] / demand if demand > 0 else 0.0
+        square_ms2 = env.scratch.gateway_rps_ms2[model, slot] / demand if demand > 0 else 0.0
+        env.scratch.slot_ms[slot] = mean_ms
+        env.scratch.slot_var[slot] = max(square_ms2 - mean_ms * mean_ms, 0.0)
+        env.scratch.slot_rps[slot] = 1 / demand if demand > 0 else 0.0
     return replicas
 
 
 @kernel
 def append_expected(env: Environment, model: int, site: int, position: int) -> None:
     """Put a replica at a site on the list, at its end, and hold its limit."""
-    add_replica(env, model, site, position, 0, 1.0, env.scratch.seen[site])
+    add_replica(env, model, site, position, 0, 1.0, env.scratch.seen[site], NOMINAL)
     weigh(env, position // LANES * LANES, position + 1)
     complete_replica(env, model, position)
     hold_limit(env, position, 1.0)
@@ -80,6 +92,7 @@ def complete_replica(env: Environment, model: int, position: int) -> None:
     env.scratch.present[position] = 1
     env.scratch.limit_rps[position] = env.world.utilisation_limit * capacity
     env.scratch.per_capacity[position] = 1 / capacity if capacity > 0 else 0.0
+    env.scratch.answer_price[position] = env.world.answer_usd[model, site]
     weight = env.scratch.weight[position]
     for slot in range(env.memo.slots):
         env.scratch.slot_pull[slot * width + position] = env.scratch.attraction[site * width + slot] * weight
@@ -116,14 +129,12 @@ def restore_held(env: Environment, position: int) -> None:
 
 @kernel
 def expected_flow(env: Environment, model: int, replicas: int) -> Flow:
-    """Divide a model's demand over the first `replicas` of the list: softmax, then overflow once over spare capacity."""
+    """Divide a model's demand over the first `replicas` of the list, let the refused try once more, and time answers."""
     divide_demand(env, model, replicas)
-    over_rps, spare_rps, path_rps_ms = send_demand(env, replicas)
-    moved_rps = 0.0
-    if over_rps > 0:
-        moved_rps = min(over_rps, spare_rps)
-        path_rps_ms = path_after_overflow(env, replicas, moved_rps / (over_rps * max(spare_rps, LEAST_RPS)))
-    return serve_demand(env, model, replicas, moved_rps / spare_rps if moved_rps > 0 else 0.0, path_rps_ms)
+    refuses = send_demand(env, replicas) > 0 and env.world.tries > 1
+    if refuses:
+        try_again(env, replicas)
+    return serve_demand(env, model, replicas, refuses, env.world.slo_s[model])
 
 
 @kernel
@@ -148,81 +159,114 @@ def divide_demand(env: Environment, model: int, replicas: int) -> None:
 
 
 @inlined
-def send_demand(env: Environment, replicas: int) -> tuple[float, float, float]:
-    """Send every replica its part before any overflow.
+def send_demand(env: Environment, replicas: int) -> float:
+    """Send every replica its first tries; returns the requests/s that are refused.
 
-    Writes requests/s to offered_rps and the sum of flow x ms to path_first. Returns the requests/s above the limits and
-    below them, and the sum of flow x ms of all replicas.
+    Writes requests/s to offered_rps, sums of flow x ms and ms^2 for one round trip to path_first and path_first2, and
+    the share that is refused to over_share.
     """
-    slots, width, nothing = env.memo.slots, env.scratch.factor.shape[0], splat(0.0)
-    over, spare, path = nothing, nothing, nothing
+    slots, width, nothing, least = env.memo.slots, env.scratch.factor.shape[0], splat(0.0), splat(LEAST_RPS)
+    over = nothing
     for first in range(0, replicas, LANES):
-        present, offered, path_ms = load(env.scratch.present, first), nothing, nothing
+        present, offered, path_ms, path_ms2 = load(env.scratch.present, first), nothing, nothing, nothing
         for slot in range(slots):
             at = slot * width + first
             sent = splat(env.scratch.slot_soft[slot]) * load(env.scratch.slot_pull, at)
             sent += splat(env.scratch.slot_even[slot])
+            ms = splat(env.scratch.slot_ms[slot]) + load(env.scratch.slot_net_ms, at)
+            sent_ms = sent * ms
             offered += sent
-            path_ms += sent * (splat(env.scratch.slot_ms[slot]) + load(env.scratch.slot_net_ms, at))
+            path_ms += sent_ms
+            path_ms2 += sent_ms * ms + sent * splat(env.scratch.slot_var[slot])
         offered, limit = offered * present, load(env.scratch.limit_rps, first) * present
-        direct = min(offered, limit)
-        over += offered - direct
-        spare += limit - direct
-        path += path_ms * present
+        beyond = max(offered - limit, nothing)
+        over += beyond
         store(env.scratch.offered_rps, first, offered)
+        store(env.scratch.over_share, first, beyond / max(offered, least))
         store(env.scratch.path_first, first, path_ms * present)
-    return total(over), total(spare), total(path)
+        store(env.scratch.path_first2, first, path_ms2 * present)
+    return total(over)
 
 
-@inlined
-def serve_demand(env: Environment, model: int, replicas: int, filled: float, path_rps_ms: float) -> Flow:
-    """Serve what was sent, and the share `filled` of all spare capacity with what overflowed; queue by load."""
-    nothing, one, least, fill = splat(0.0), splat(1.0), splat(LEAST_LOAD), splat(filled)
-    exponent, bend = splat(env.world.queue_exponent[model]), splat(QUEUE_BEND * (env.world.streams[model] - 1))
-    served, attested, held, held_attested, delay = nothing, nothing, nothing, nothing, nothing
+@kernel
+def try_again(env: Environment, replicas: int) -> None:
+    """Send the refused first tries to other replicas; writes requests/s and moments of their paths to again_* [L]."""
+    slots, width, nothing, one, two = env.memo.slots, env.scratch.factor.shape[0], splat(0.0), splat(1.0), splat(2.0)
+    trips, trips2, least = splat(env.world.round_trips), splat(env.world.round_trips2), splat(LEAST_CHANCE)
     for first in range(0, replicas, LANES):
-        trust = load(env.scratch.trust, first)
-        offered = load(env.scratch.offered_rps, first)
+        store(env.scratch.again_rps, first, nothing)
+        store(env.scratch.again_rps_ms, first, nothing)
+        store(env.scratch.again_rps_ms2, first, nothing)
+    for slot in range(slots):
+        soft, even = splat(env.scratch.slot_soft[slot]), splat(env.scratch.slot_even[slot])
+        per_demand, entry = splat(env.scratch.slot_rps[slot]), splat(env.scratch.slot_ms[slot])
+        entry_var = splat(env.scratch.slot_var[slot])
+        all_rps, all_ms, all_ms2 = nothing, nothing, nothing
+        for first in range(0, replicas, LANES):
+            at = slot * width + first
+            sent = (soft * load(env.scratch.slot_pull, at) + even) * load(env.scratch.present, first)
+            others, lost = one - sent * per_demand, load(env.scratch.slot_net_ms, at)
+            going = where(others - least, sent * load(env.scratch.over_share, first) / others, nothing)
+            store(env.scratch.going_rps, first, going)
+            all_rps += going
+            all_ms += going * lost
+            all_ms2 += going * lost * lost
+        sum_rps, sum_ms, sum_ms2 = splat(total(all_rps)), splat(total(all_ms)), splat(total(all_ms2))
+        for first in range(0, replicas, LANES):
+            at = slot * width + first
+            sent = (soft * load(env.scratch.slot_pull, at) + even) * load(env.scratch.present, first)
+            share, going, net = sent * per_demand, load(env.scratch.going_rps, first), load(env.scratch.slot_net_ms, at)
+            rps = share * max(sum_rps - going, nothing)
+            lost = share * max(sum_ms - going * net, nothing)
+            lost2 = share * max(sum_ms2 - going * net * net, nothing)
+            ms, payment = entry + net, load(env.scratch.payment_ms, first)
+            mean = trips * ms + payment
+            square = trips2 * (ms * ms + entry_var) + payment * (two * trips * ms + payment)
+            store(env.scratch.again_rps, first, load(env.scratch.again_rps, first) + rps)
+            store(env.scratch.again_rps_ms, first, load(env.scratch.again_rps_ms, first) + rps * mean + lost)
+            more = load(env.scratch.again_rps_ms2, first) + rps * square + two * lost * mean + lost2
+            store(env.scratch.again_rps_ms2, first, more)
+
+
+@kernel
+def serve_demand(env: Environment, model: int, replicas: int, refuses: bool, objective_s: float) -> Flow:
+    """Serve what replicas take on of first tries and, where some are refused, of second ones; queue by load."""
+    nothing, one, two, least = splat(0.0), splat(1.0), splat(2.0), splat(LEAST_LOAD)
+    tiny, milli, objective = splat(LEAST_RPS), splat(S_PER_MS), splat(objective_s)
+    trips, trips2 = splat(env.world.round_trips), splat(env.world.round_trips2)
+    exponent, bend = splat(env.world.queue_exponent[model]), splat(QUEUE_BEND * (env.world.streams[model] - 1))
+    variation = splat(env.world.service_cv * env.world.service_cv)
+    served, attested, held, held_attested, late, usd = nothing, nothing, nothing, nothing, nothing, nothing
+    for first in range(0, replicas, LANES):
+        trust, offered = load(env.scratch.trust, first), load(env.scratch.offered_rps, first)
         limit = load(env.scratch.limit_rps, first) * load(env.scratch.present, first)
         direct = min(offered, limit)
-        load_rps = direct + fill * (limit - direct)
+        again, kept = nothing, nothing
+        if refuses:
+            wanted = load(env.scratch.again_rps, first)
+            again = min(wanted, limit - direct)
+            kept = one / max(wanted, tiny)
+        load_rps = direct + again
         served += load_rps
         attested += load_rps * trust
         held += limit
         held_attested += limit * trust
+        usd += load_rps * load(env.scratch.answer_price, first)
         rho = load_rps * load(env.scratch.per_capacity, first)
         idle = one - rho
-        queue = wait_probability(max(rho, least), idle, exponent, bend) * (load(env.scratch.queue_s, first) / idle)
-        delay += load_rps * (load(env.scratch.service_s, first) + queue)
+        waits = where(rho, wait_probability(max(rho, least), idle, exponent, bend), nothing)
+        queue, timed = load(env.scratch.queue_s, first) / idle, load(env.scratch.timed_s, first)
+        spread, payment = variation * timed * timed, load(env.scratch.payment_ms, first)
+        per_rps = one / max(offered, tiny)
+        once, once2 = load(env.scratch.path_first, first) * per_rps, load(env.scratch.path_first2, first) * per_rps
+        path = trips * once + payment
+        path2 = trips2 * once2 + payment * (two * trips * once + payment)
+        variance = (path2 - path * path) * milli * milli + spread
+        late += direct * late_lanes(objective, path * milli + timed, variance, waits, queue)
+        if refuses:
+            path = load(env.scratch.again_rps_ms, first) * kept
+            variance = (load(env.scratch.again_rps_ms2, first) * kept - path * path) * milli * milli + spread
+            late += again * late_lanes(objective, path * milli + timed, variance, waits, queue)
     served_rps, attested_rps = total(served), total(attested)
-    latency_s = (path_rps_ms * 0.001 + total(delay)) / served_rps if served_rps > 0 else 0.0
-    return Flow(served_rps, attested_rps, latency_s, total(held) - served_rps, total(held_attested) - attested_rps)
-
-
-@kernel
-def path_after_overflow(env: Environment, replicas: int, moved_share: float) -> float:
-    """Sum of flow x ms between users and replicas when the overflow has moved.
-
-    moved_share: requests/s that move, of every request/s above the limits, for every request/s of spare capacity.
-    """
-    slots = env.memo.slots
-    width, least, one, nothing = env.scratch.factor.shape[0], splat(LEAST_RPS), splat(1.0), splat(0.0)
-    path = nothing
-    for first in range(0, replicas, LANES):
-        offered = load(env.scratch.offered_rps, first)
-        limit = load(env.scratch.limit_rps, first) * load(env.scratch.present, first)
-        kept = min(offered, limit) / max(offered, least)
-        path += load(env.scratch.path_first, first) * kept
-        store(env.scratch.over_share, first, (one - kept) * load(env.scratch.present, first))
-        store(env.scratch.spare_rps, first, max(limit - offered, nothing))
-    moved_ms = 0.0
-    for slot in range(slots):
-        over, extra_ms = nothing, nothing
-        for first in range(0, replicas, LANES):
-            at = slot * width + first
-            sent = splat(env.scratch.slot_soft[slot]) * load(env.scratch.slot_pull, at)
-            over += (sent + splat(env.scratch.slot_even[slot])) * load(env.scratch.over_share, first)
-            ms = splat(env.scratch.slot_ms[slot]) + load(env.scratch.slot_net_ms, at)
-            extra_ms += load(env.scratch.spare_rps, first) * ms
-        moved_ms += total(over) * total(extra_ms)
-    return total(path) + moved_share * moved_ms
+    spare_rps, spare_attested_rps = total(held) - served_rps, total(held_attested) - attested_rps
+    return Flow(served_rps, attested_rps, total(late), total(usd), spare_rps, spare_attested_rps, refuses)

@@ -3,8 +3,8 @@
 Expected means: the demand that the forecast has, outages as they are now, and everything under way has arrived. The
 planner is a local search as facility location knows it: which sites to open for which model, one change a step.
 
-- A gain has three parts. Service is what is saved on requests that nobody serves, on latency and on answers without
-  proof. Resilience is what is saved on losses that an outage would bring. Cost, the rent, is priced by the callers.
+- A gain has three parts. Service is what is saved on requests that nobody serves, on late ones and on answers without
+  proof, less the price of use. Resilience is what is saved on losses that an outage would bring. Cost, the rent, is priced by the callers.
 - The price of losses is the worst loss by any one fault domain that the agent is told of, weighted as exposure, plus the
   hedge: the sum over these domains of the share of the horizon that each is expected to be broken, times the price of
   what would then not be served.
@@ -27,23 +27,26 @@ from og_env.dynamics.contingency import (
     list_critical,
     write_part,
 )
+from og_env.dynamics.cost import S_PER_HOUR
 from og_env.dynamics.fleet_memo import forget, survey
 from og_env.dynamics.gateways import gather
-from og_env.dynamics.loading import count_fetches
+from og_env.dynamics.loading import MS_PER_S, count_fetches
 from og_env.dynamics.outages import notice_outages
 from og_env.dynamics.replicas import list_placed
-from og_env.dynamics.reward import latency_term, unserved_term
+from og_env.dynamics.reward import unserved_term
 from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import PLACES, PLANNER, ROLES, TERM, VERIFIER, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
 from og_env.kernel.simd import largest, load, splat, store, total
-from og_env.planner.expected_flow import Flow, expected_flow, list_expected
+from og_env.planner.expected_flow import Flow, expected_flow, list_expected, serve_demand
 
 LEAST_DEMAND_RPS = 1e-9
 """added to a demand that divides, so that none is no division by zero"""
 LEAST_CURVE = 1e-3
 """the daily curve is taken for no lower than this where a rate is divided by it"""
+SLOPE_MS = 10.0
+"""milliseconds over which the late share of the present fleet is taken for a line"""
 MOST_FORECAST = 4.0
 """a forecast is at most this many times the mean demand of its time: a surge may be over by then; set by hand"""
 
@@ -77,7 +80,7 @@ def rent_gain(env: Environment, usd_per_hour: float) -> float:
 @kernel
 def price_service(env: Environment, model: int, flow: Flow, verified_rps: float) -> float:
     """A model's part of the weighted latency and unverified terms, times the requests/s of all demand."""
-    price = env.world.weights[TERM.latency] * flow.served_rps * latency_term(flow.latency_s, env.world.slo_s[model])
+    price = env.world.weights[TERM.latency] * flow.late_rps
     if env.world.verification[model] != NO_PROOF:
         price += env.world.weights[TERM.unverified] * (flow.served_rps - verified_rps)
     return price
@@ -165,7 +168,8 @@ def price_fleet(env: Environment, row: int) -> None:
 @kernel
 def price_model(env: Environment, model: int) -> float:
     """Write a model's figures in the fleet as it is, and add its losses to the fleet's; returns requests/s served."""
-    flow = expected_flow(env, model, list_expected(env, model))
+    replicas = list_expected(env, model)
+    flow = expected_flow(env, model, replicas)
     verified_rps = verified_of(env, model, flow.attested_rps)
     write_part(env, env.scratch.held, model, flow.served_rps, verified_rps, flow.spare_rps, flow.spare_attested_rps)
     for domain in range(env.scratch.fleet_lost_rps.shape[0]):
@@ -174,7 +178,10 @@ def price_model(env: Environment, model: int) -> float:
         env.scratch.fleet_lost_rps[domain] += env.scratch.column_part[domain]
     env.scratch.fleet_served_rps[model] = flow.served_rps
     env.scratch.fleet_verified_rps[model] = verified_rps
-    env.scratch.fleet_latency_s[model] = flow.latency_s
+    env.scratch.fleet_answers_usd_per_s[model] = flow.answers_usd_per_s
+    sooner_s, refuses = env.world.slo_s[model] - SLOPE_MS / MS_PER_S, flow.refuses
+    slower = serve_demand(env, model, replicas, refuses, sooner_s)
+    env.scratch.fleet_late_per_ms[model] = (slower.late_rps - flow.late_rps) / SLOPE_MS
     env.scratch.fleet_service_price[model] = price_service(env, model, flow, verified_rps)
     return flow.served_rps
 
@@ -202,6 +209,7 @@ def trial(env: Environment, model: int, replicas: int) -> tuple[float, float]:
     all_served_rps = env.scratch.expected_served_rps - env.scratch.fleet_served_rps[model] + flow.served_rps
     service = env.scratch.unserved_price - price_unserved(env, 1 - all_served_rps / demand_rps)
     service += (env.scratch.fleet_service_price[model] - price_service(env, model, flow, verified_rps)) / demand_rps
+    service += rent_gain(env, (env.scratch.fleet_answers_usd_per_s[model] - flow.answers_usd_per_s) * S_PER_HOUR)
     return service, env.scratch.resilience_price - price_losses(env, demand_rps)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from og_env.dynamics.alarm_signals import HOUR_MS
-from og_env.dynamics.loading import source_of
+from og_env.dynamics.latency import LEAST_DEVIATION_S, LOGISTIC, MOST_SLOPES
+from og_env.dynamics.loading import MS_PER_S, source_of
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, model_operation, model_possible
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, ON_DISK, PLANNER, TERM, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
-from og_env.kernel.simd import load, splat, total
+from og_env.kernel.simd import exp, load, root, splat, total
 from og_env.planner.expected_flow import append_expected, hold_limit, restore_held
 from og_env.planner.expected_gain import horizon_ms, rent_gain, trial
 from og_env.planner.offer_list import ADDS, REMOVES, insert_offer, next_site, useful_share
@@ -44,6 +45,18 @@ def seconds_until_ready(env: Environment, model: int, site: int, loading: bool) 
     return seconds
 
 
+@inlined
+def late_unloaded(env: Environment, model: int, site: int) -> float:
+    """Share of a model's demand that would be late at a replica without load at a site."""
+    once_s = (env.scratch.entry_mean_ms + env.scratch.gateway_path_ms[site]) / MS_PER_S
+    timed_s = env.world.timed_s[model, site]
+    mean_s = env.world.round_trips * once_s + env.world.payment_ms[site] / MS_PER_S + timed_s
+    trips = env.world.round_trips2 - env.world.round_trips * env.world.round_trips
+    varied_s = env.world.service_cv * timed_s
+    deviation_s = max(root(max(trips, 0.0) * once_s * once_s + varied_s * varied_s), LEAST_DEVIATION_S)
+    return 1 / (1 + exp(min((env.world.slo_s[model] - mean_s) * LOGISTIC / deviation_s, MOST_SLOPES)))
+
+
 @kernel
 def shortlist_launches(env: Environment, model: int, store_live: bool) -> int:
     """Score the sites where a model could be launched, as the shortlist; returns their number.
@@ -58,8 +71,7 @@ def shortlist_launches(env: Environment, model: int, store_live: bool) -> int:
     candidates = 0
     for site in range(env.state.status.shape[0]):
         if env.scratch.can_change[site] and model_possible(env, LAUNCH, model, site, store_live):
-            delay_s = env.scratch.gateway_path_ms[site] * 0.001 + env.world.service_s[model, site]
-            slow = latency * share * delay_s / (delay_s + env.world.slo_s[model])
+            slow = latency * share * late_unloaded(env, model, site)
             more = more_per_rps * min(env.world.capacity_rps[model, site], wanted_rps)
             rent = per_usd * (env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
             useful = useful_share(env, seconds_until_ready(env, model, site, True))

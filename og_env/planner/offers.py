@@ -42,12 +42,14 @@ def propose(env: Environment) -> None:
 
 @kernel
 def measure_paths(env: Environment) -> None:
-    """Write the mean round trip between every site and the gateways, weighted by their shares of demand."""
+    """Write the mean round trips between users and gateways, and between gateways and every site, by demand."""
     for site in range(env.state.status.shape[0]):
         env.scratch.gateway_path_ms[site] = 0
+    env.scratch.entry_mean_ms = 0
     for slot in range(env.memo.slots):
         share, gateway = 0.0, env.memo.gateways[slot]
         for model in range(env.scratch.fleet_served_rps.shape[0]):
+            env.scratch.entry_mean_ms += env.scratch.gateway_rps_ms[model, slot] / env.scratch.expected_demand_rps
             share += env.scratch.gateway_rps[model, slot] / env.scratch.expected_demand_rps
         for site in range(env.state.status.shape[0]):
             env.scratch.gateway_path_ms[site] += share * env.world.rtt_ms[gateway, site]

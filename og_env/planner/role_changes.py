@@ -89,16 +89,14 @@ def weigh_users(env: Environment) -> None:
     """Write the demand of every user region, and the reward per step of each request/s that saves a millisecond."""
     slope, total_rps = 0.0, LEAST_DEMAND_RPS
     for model in range(env.scratch.fleet_served_rps.shape[0]):
-        total_s = env.scratch.fleet_latency_s[model] + env.world.slo_s[model]
-        share = env.scratch.fleet_served_rps[model] / env.scratch.expected_demand_rps
-        slope += share * env.world.slo_s[model] / (total_s * total_s)
+        slope += env.scratch.fleet_late_per_ms[model] * env.world.round_trips / env.scratch.expected_demand_rps
     for region in range(env.scratch.demand.shape[0]):
         rps = 0.0
         for model in range(env.scratch.demand.shape[1]):
             rps += env.scratch.demand[region, model]
         env.scratch.user_rps[region] = rps
         total_rps += rps
-    env.scratch.gain_per_ms = env.world.weights[TERM.latency] * slope / total_rps / 1000
+    env.scratch.gain_per_ms = env.world.weights[TERM.latency] * slope / total_rps
 
 
 @kernel
