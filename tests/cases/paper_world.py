@@ -13,6 +13,7 @@ import pytest
 
 from og_env.dynamics.reference import step
 from og_env.kernel.arrays import (
+    CALM_SPEED,
     DOWN,
     FETCHING,
     GATEWAY,
@@ -60,13 +61,15 @@ VALUES: dict[str, Any] = {
     "capacity_rps": 10,
     "service_s": 2,
     "busy_s": 2,
+    "prefill_s": 0.5,
+    "timed_s": 2,
+    "answer_usd": 1e-3 * 0.05,
     "load_ms": 30_000,
     "weights_mb": 10_000,
     "weights_gb": 10,
     "streams": 1,
     "queue_exponent": 1,
     "slo_s": 5,
-    "request_gb": 1e-3,
     "base_rps": 6,
     "correlation": np.eye(3),
     "domain_size": [2, 1, 1, 1],
@@ -77,6 +80,9 @@ VALUES: dict[str, Any] = {
     "provision_ms": 600_000,
     "patience_ms": 60_000,
     "timeout_ms": 2_000,
+    "round_trips": 1,
+    "round_trips2": 1,
+    "tries": 2,
     "block_s": 10,
     "settle_s": 1,
     "utilisation_limit": 0.8,
@@ -110,12 +116,14 @@ def paper(**changes: Any) -> Paper:
         getattr(world, name)[:] = value
     tape: Tape = allocate(Tape, SIZES)
     tape.regional[:] = tape.model[:] = 1
+    tape.condition[:] = CALM_SPEED
     state: State = allocate(State, SIZES)
     state.role_ms[:] = -1
     state.role_ms[0, VERIFIER] = 0
     state.role_ms[0, STORE, B] = 0
     state.role_ms[0, GATEWAY, [A, C]] = 0
     state.knobs[:] = [40, 0.1, 0, 0, 1]
+    state.shown_slowness[:] = 1
     state.attack_domain[:] = state.attack_until[:] = -1
     return Paper(world, tape, state)
 

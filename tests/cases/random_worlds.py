@@ -8,6 +8,7 @@ import numpy as np
 
 from og_env.kernel.arrays import (
     ABSENT,
+    BLIND,
     DOWN,
     FETCHING,
     FROZEN,
@@ -111,6 +112,7 @@ def _fill_sites(rng: np.random.Generator, world: World, w: int) -> None:
     world.egress_usd_per_gb[w] = rng.choice([0, 0.01, 0.09], sites)
     world.link_mb_per_s[w] = rng.choice([12, 125, 1250, 3125], sites)
     world.tee[w] = rng.random(sites) < 0.6
+    world.payment_ms[w] = rng.choice([0, 80, 1_000], sites)
     points, crowd = rng.uniform(0, 120, (sites, 2)), rng.uniform(0, 120, (users, 2))
     between = np.linalg.norm(points[:, None] - points, axis=2)
     world.rtt_ms[w] = between + 1
@@ -147,14 +149,19 @@ def _fill_models(rng: np.random.Generator, world: World, w: int) -> None:
     world.service_s[w] = np.where(fits, rng.uniform(0.5, 6, (models, sites)), 0)
     proof = rng.choice([1.0, 1.0, 2.5], models)
     world.busy_s[w] = world.service_s[w] * proof[:, None]
+    world.prefill_s[w] = world.service_s[w] * rng.uniform(0.05, 0.5, (models, sites))
+    on_first_token = rng.random(models) < 0.5
+    world.timed_s[w] = np.where(on_first_token[:, None], world.prefill_s[w], world.service_s[w])
+    world.use_usd[w] = rng.choice([0, 1e-5, 1e-3], models)[:, None] * rng.uniform(0.5, 2, (models, sites))
+    request_gb = rng.choice([0, 1e-5, 1e-3], models)[:, None]
+    world.answer_usd[w] = world.use_usd[w] + request_gb * world.egress_usd_per_gb[w]
     world.load_ms[w] = np.where(fits, rng.choice([0, 4_000, 45_000, 299_999, 700_001], (models, sites)), 0)
     world.weights_mb[w] = rng.choice([500, 16_000, 140_000], models)
     world.weights_gb[w] = world.weights_mb[w] / 1000
     world.streams[w] = rng.choice([1, 4, 16], models)
     world.queue_exponent[w] = 1 + 1.17 * (np.sqrt(world.streams[w]) - 1)
-    world.slo_s[w] = rng.uniform(1, 10, models)
+    world.slo_s[w] = rng.uniform(0.2, 10, models)
     world.verification[w] = rng.integers(0, 3, models)
-    world.request_gb[w] = rng.choice([0, 1e-5, 1e-3], models)
     world.base_rps[w] = rng.uniform(0, 6, world.base_rps.shape[1:]) * (rng.random(models) < 0.9)
 
 
@@ -164,6 +171,10 @@ def _fill_constants(rng: np.random.Generator, world: World, w: int) -> None:
     world.provision_ms[w] = rng.choice([0, 100_000, 600_000])
     world.patience_ms[w] = rng.choice([0, 60_000, 400_000])
     world.timeout_ms[w] = rng.choice([500, 2_000])
+    world.round_trips[w] = rng.uniform(1, 4)
+    world.round_trips2[w] = world.round_trips[w] ** 2 + rng.choice([0, 0.3, 2])
+    world.tries[w] = rng.integers(1, 4)
+    world.loses_answers[w] = rng.integers(0, 2)
     world.block_s[w] = rng.choice([2, 10])
     world.settle_s[w] = rng.choice([0, 30])
     world.utilisation_limit[w] = rng.uniform(0.6, 0.95)
@@ -210,6 +221,10 @@ def _fill_state(rng: np.random.Generator, world: World, state: State, w: int) ->
     if rng.random() < 0.1:
         state.role_ms[w, STORE] = -1
     state.load_rps[w] = rng.uniform(0, 1, (models, sites)) * world.capacity_rps[w] * (state.phase[w] == WARM)
+    state.in_flight[w] = state.load_rps[w] * rng.uniform(0, 60, (models, sites))
+    state.shown_slowness[w] = rng.uniform(0.5, 3, sites)
+    state.shown_wait_s[w] = rng.uniform(0, 9, sites)
+    state.shown_refused[w], state.shown_load[w] = rng.random(sites), rng.random(sites)
     state.site_share[w] = rng.dirichlet(np.ones(sites)) * world.site_valid[w]
     state.knobs[w] = world.knobs[w]
     state.attack_domain[w] = -1
@@ -226,6 +241,9 @@ def _fill_tape(rng: np.random.Generator, world: World, tape: Tape) -> None:
     tape.regional[:] = rng.uniform(0, 2, tape.regional.shape)
     tape.model[:] = rng.uniform(0.2, 2, tape.model.shape)
     tape.signal[:] = rng.integers(0, 256, tape.signal.shape) * world.domain_visible[:, None, : tape.signal.shape[2]]
+    blind = rng.random(tape.condition.shape) < 0.1
+    tape.condition[:] = rng.integers(40, 81, tape.condition.shape) | np.where(blind, BLIND, 0)
+    tape.noise[:] = rng.integers(0, 2**63, tape.noise.shape)
     tape.attack[:] = rng.random(tape.attack.shape) < 0.3
     tape.outages[:] = rng.integers(0, 4, tape.outages.shape)
 

@@ -7,18 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from og_env.dynamics.reference.bill_and_reward import (
-    Bill,
-    Finality,
-    bill,
-    contingency,
-    finalise,
-    latency_quantiles_s,
-    terms_of,
-)
+from og_env.dynamics.reference.bill_and_reward import Bill, Finality, bill, contingency, finalise, terms_of
+from og_env.dynamics.reference.measured import shown
 from og_env.dynamics.reference.placement import apply, fetches, possible_operations, progress, strike
-from og_env.dynamics.reference.traffic import Traffic, serve
-from og_env.dynamics.reference.world_rows import Facts, down, facts_of, ratio, wide
+from og_env.dynamics.reference.times import quantiles_s
+from og_env.dynamics.reference.traffic import Traffic, serve, site_share_of
+from og_env.dynamics.reference.world_rows import Condition, Facts, condition_of, down, facts_of, ratio, wide
 from og_env.dynamics.verification import NO_PROOF
 from og_env.kernel.arrays import (
     FETCHING,
@@ -54,9 +48,10 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
     before = State(*map(wide, state))
 
     placed, done = apply(facts, before, operation)
-    struck = strike(facts, tape, placed)
+    struck, reasked = strike(facts, tape, placed)
+    condition = condition_of(facts, tape, struck)
     fetch = fetches(facts, struck)
-    traffic = serve(facts, tape, struck, before.status, fetch)
+    traffic = serve(facts, tape, struck, before.status, fetch, condition, reasked)
     final = finalise(facts, struck, traffic)
     loss = contingency(facts, struck, traffic, final, fetch.wait_ms)
     paid = bill(facts, struck, traffic, fetch)
@@ -66,18 +61,13 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
     term_values = np.stack([terms[name] for name in TERMS], axis=1)
     reward = -(facts.world.weights * term_values).sum(axis=1)
 
-    remembered = ended._replace(
-        load_rps=traffic.load_rps,
-        site_share=_site_share(traffic),
-        model_demand_rps=traffic.users.demand_rps,
-        model_served_rps=traffic.served_rps,
-        model_latency_s=traffic.latency_s,
-    )
+    remembered = ended._replace(**shown(facts, tape, struck, traffic, condition), **_remembered(traffic))
     new_state = State(*(_as_declared(new, old) for new, old in zip(remembered, state, strict=True)))
 
     metrics = _traffic_metrics(facts, traffic, final)
-    metrics |= _fleet_metrics(facts, tape, struck, ended, final)
+    metrics |= _fleet_metrics(facts, tape, struck, ended, final, condition)
     metrics |= _money_metrics(paid, loss, traffic)
+    metrics["answers_lost"] = reasked.sum(axis=1)
     metrics["cold_starts"] = cold_starts
     metrics["operations"] = done > 0
     metrics["impossible_operations"] = done != operation
@@ -113,34 +103,56 @@ def _as_declared(new: np.ndarray, old: np.ndarray) -> np.ndarray:
     return new if old.dtype.kind == "f" else new.astype(old.dtype)
 
 
-def _site_share(traffic: Traffic) -> np.ndarray:
-    return ratio(traffic.load_rps.sum(axis=1), traffic.served_rps.sum(axis=1)[:, None])
+def _remembered(traffic: Traffic) -> dict[str, np.ndarray]:
+    """The fields of State that say how the traffic of the last step went."""
+    return {
+        "load_rps": traffic.load_rps,
+        "in_flight": traffic.in_flight,
+        "site_share": site_share_of(traffic),
+        "model_demand_rps": traffic.users.demand_rps,
+        "model_served_rps": traffic.served_rps,
+        "model_latency_s": traffic.latency_s,
+        "model_first_token_s": traffic.first_token_s,
+        "model_late_share": ratio(traffic.late_rps, traffic.served_rps),
+        "model_refused_share": ratio(traffic.answered.first_refused_rps, traffic.users.demand_rps),
+    }
 
 
 def _traffic_metrics(facts: Facts, traffic: Traffic, final: Finality) -> dict[str, np.ndarray]:
-    served = traffic.served_rps.sum(axis=1)
-    demand = traffic.users.demand_rps.sum(axis=1)
+    answered, time = traffic.answered, traffic.times
+    served, demand = traffic.served_rps.sum(axis=1), traffic.users.demand_rps.sum(axis=1)
     asks = np.where(facts.world.verification != NO_PROOF, traffic.served_rps, 0).sum(axis=1)
-    seconds = latency_quantiles_s(traffic)
-    share = _site_share(traffic)
-    return {f"latency_{name}_ms": 1000 * value for name, value in seconds.items()} | {
+    clocks = {"latency": time.service_s, "first_token": time.prefill_s}
+    share = site_share_of(traffic)
+    return {
+        f"{clock}_{name}_ms": 1000 * value
+        for clock, clock_s in clocks.items()
+        for name, value in quantiles_s(facts, answered, time, clock_s).items()
+    } | {
         "finality_s": final.finality_s,
         "demand_rps": demand,
         "served_rps": served,
         "served_share": np.where(demand > 0, ratio(served, demand), 1),
+        "in_time_share": ratio(served - traffic.late_rps.sum(axis=1), served),
         "verified_share": np.where(asks > 0, ratio(final.verified_rps.sum(axis=1), asks), 1),
-        "cold_wait_s": ratio((traffic.load_rps * traffic.cold_s).sum(axis=(1, 2)), served),
-        "timeout_share": ratio((traffic.timeout_share * traffic.served_rps).sum(axis=1), served),
+        "cold_wait_s": ratio((traffic.load_rps * time.cold_s).sum(axis=(1, 2)), served),
+        "refused_share": ratio(answered.first_refused_rps.sum(axis=1), demand),
+        "retried_share": ratio(answered.retried.rps.sum(axis=(1, 2)), served),
         "utilisation": ratio(traffic.load_rps.sum(axis=(1, 2)), traffic.replicas.cap_rps.sum(axis=(1, 2))),
         "n_eff": ratio(share.sum(axis=1) ** 2, np.einsum("bi,bij,bj->b", share, facts.world.correlation, share)),
     }
 
 
-def _fleet_metrics(facts: Facts, tape: Tape, struck: State, ended: State, final: Finality) -> dict[str, np.ndarray]:
+def _fleet_metrics(
+    facts: Facts, tape: Tape, struck: State, ended: State, final: Finality, condition: Condition
+) -> dict[str, np.ndarray]:
     attacked = (struck.attack_domain >= 0) & (ended.step <= struck.attack_until)
+    valid = facts.world.site_valid == 1
     return {
         "active_outages": tape.outages[np.arange(len(ended.step)), ended.step] + attacked.astype(np.int64),
-        "sites_down": (down(struck.status) & (facts.world.site_valid == 1)).sum(axis=1),
+        "sites_down": (down(struck.status) & valid).sum(axis=1),
+        "sites_grey": condition.grey.sum(axis=1),
+        "sites_blind": (condition.blind & valid).sum(axis=1),
         "replicas_warm": (ended.phase == WARM).sum(axis=(1, 2)),
         "replicas_loading": ((ended.phase == LOADING) | (ended.phase == FETCHING)).sum(axis=(1, 2)),
         "verifiers_live": final.live[:, VERIFIER],
@@ -154,6 +166,7 @@ def _money_metrics(paid: Bill, loss: np.ndarray, traffic: Traffic) -> dict[str, 
     served = traffic.served_rps.sum(axis=1)
     return {
         "usd_per_hour": paid.usd_per_hour,
+        "use_usd_per_hour": paid.use_usd_per_hour,
         "usd_per_1000_requests": ratio(paid.usd_per_hour * 1000, served * 3600),
         "exposure": loss.max(axis=1),
         "fetch_gb": paid.fetch_gb,

@@ -12,9 +12,6 @@ from og_env.dynamics.reference.world_rows import Facts, attested, down, ratio
 from og_env.dynamics.verification import NO_PROOF, TEE
 from og_env.kernel.arrays import FETCHING, GATEWAY, LOADING, ON_DISK, STORE, UNTRUSTED, VERIFIER, WARM, State
 
-Z95, Z99 = 1.6448536, 2.3263479
-"""standard normal quantiles"""
-
 
 class Finality(NamedTuple):
     """Who can vote, and what a quorum has verified."""
@@ -29,17 +26,8 @@ class Bill(NamedTuple):
     """Spending, and the weights fetched for it."""
 
     usd_per_hour: np.ndarray  # [B]
+    use_usd_per_hour: np.ndarray  # [B]: the part of it that is the price of use
     fetch_gb: np.ndarray  # [B]
-
-
-def latency_quantiles_s(traffic: Traffic) -> dict[str, np.ndarray]:
-    """Mean and quantiles [B] over all served requests: the lognormal with the mixture's mean and variance."""
-    served = traffic.served_rps.sum(axis=1)
-    mean = ratio((traffic.served_rps * traffic.latency_s).sum(axis=1), served)
-    square = ratio((traffic.served_rps * (traffic.latency_var + traffic.latency_s**2)).sum(axis=1), served)
-    sigma = np.sqrt(np.log1p(ratio(np.maximum(square - mean**2, 0), mean**2)))
-    median = mean * np.exp(-(sigma**2) / 2)
-    return {"mean": mean, "p50": median, "p95": median * np.exp(Z95 * sigma), "p99": median * np.exp(Z99 * sigma)}
 
 
 def finalise(facts: Facts, state: State, traffic: Traffic) -> Finality:
@@ -104,7 +92,7 @@ def contingency(facts: Facts, state: State, traffic: Traffic, final: Finality, w
 
 
 def bill(facts: Facts, state: State, traffic: Traffic, fetch: Fetches) -> Bill:
-    """Rent, storage and egress in dollars an hour. Down sites bill no machines; what lies on disks is paid for."""
+    """Rent, storage, answers and fetches in dollars an hour. Down sites bill no machines; what lies on disks is paid for."""
     world, phase = facts.world, state.phase
     up = ~down(state.status)
     held_gpus = np.where(phase >= FETCHING, world.replica_gpus, 0).sum(axis=1) * up
@@ -119,10 +107,11 @@ def bill(facts: Facts, state: State, traffic: Traffic, fetch: Fetches) -> Bill:
 
     fetched_gb = fetch.moved_mb.sum(axis=1) / 1000  # [B, N]
     fetch_price = np.take_along_axis(world.egress_usd_per_gb, np.maximum(fetch.source, 0), axis=1)
-    answers_gb_per_s = (traffic.load_rps * world.request_gb[:, :, None]).sum(axis=1)
-    answers_usd = (answers_gb_per_s * world.egress_usd_per_gb).sum(axis=1) * 3600
+    answers_usd = (traffic.load_rps * world.answer_usd).sum(axis=(1, 2)) * 3600
+    use_usd = (traffic.load_rps * world.use_usd).sum(axis=(1, 2)) * 3600
     fetches_usd = (fetched_gb * fetch_price).sum(axis=1) * 3_600_000 / world.step_ms
-    return Bill(gpu_usd + machine_usd + storage_usd + fetches_usd + answers_usd, fetched_gb.sum(axis=1))
+    usd_per_hour = gpu_usd + machine_usd + storage_usd + fetches_usd + answers_usd
+    return Bill(usd_per_hour, use_usd, fetched_gb.sum(axis=1))
 
 
 def terms_of(
@@ -131,11 +120,11 @@ def terms_of(
     """The terms of the reward [B], unweighted, by name."""
     world = facts.world
     demand = traffic.users.demand_rps.sum(axis=1)
-    served, latency = traffic.served_rps, traffic.latency_s
+    served = traffic.served_rps
     unserved = np.maximum(ratio(demand - served.sum(axis=1), demand), 0)
     unproven = np.where(world.verification != NO_PROOF, served - final.verified_rps, 0).sum(axis=1)
     return {
-        "latency": ratio((served * latency / (latency + world.slo_s)).sum(axis=1), demand),
+        "latency": ratio(traffic.late_rps.sum(axis=1), demand),
         "cost": usd_per_hour / world.budget_usd_per_hour,
         "unserved": unserved * (1 + world.convexity * unserved) / (1 + world.convexity),
         "unverified": ratio(unproven, demand),

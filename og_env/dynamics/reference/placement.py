@@ -77,8 +77,11 @@ def apply(facts: Facts, state: State, operation: np.ndarray) -> tuple[State, np.
     return changed._replace(role_ms=role_ms, gpus_used=gpus_used), done
 
 
-def strike(facts: Facts, tape: Tape, state: State) -> State:
-    """The state under the outages of the step: new status, struck replicas cold, undetected sites timed."""
+def strike(facts: Facts, tape: Tape, state: State) -> tuple[State, np.ndarray]:
+    """The state under the outages of the step: new status, struck replicas cold, undetected sites timed.
+
+    Also the number of answers [B, M] that were in progress at sites that went down; their users ask again.
+    """
     world, now = facts.world, state.step + 1
     b = np.arange(len(now))
     state = _attack(facts, tape, state)
@@ -89,12 +92,14 @@ def strike(facts: Facts, tape: Tape, state: State) -> State:
     dead, was_dead = down(status), down(state.status)
     undetected_ms = np.where(dead, np.where(was_dead, state.undetected_ms, world.detect_ms[:, None]), 0)
     lost = dead[:, None] & ((state.phase == LOADING) | (state.phase == WARM))
-    return state._replace(
+    broken = dead & ~was_dead & (world.loses_answers == 1)[:, None]
+    struck = state._replace(
         status=status,
         undetected_ms=undetected_ms,
         phase=np.where(lost, LOADING, state.phase),
         load_left_ms=np.where(lost, world.load_ms, state.load_left_ms),
     )
+    return struck, np.where(broken[:, None], state.in_flight, 0).sum(axis=2)
 
 
 def _attack(facts: Facts, tape: Tape, state: State) -> State:

@@ -7,7 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from og_env.dynamics.verification import NO_PROOF, TEE
-from og_env.kernel.arrays import DOWN, SLOW, UNTRUSTED, World
+from og_env.kernel.arrays import BLIND, CALM_SPEED, DOWN, SLOW, SPEEDS_PER_OCTAVE, UNTRUSTED, State, Tape, World
+
+SLOW_TIMES = 2.0
+"""how much longer a slow site works on an answer"""
+GREY_SPEED = 0.7
+"""a site is grey below this speed"""
 
 
 class Facts(NamedTuple):
@@ -17,6 +22,25 @@ class Facts(NamedTuple):
     member: np.ndarray  # bool [B, F, N]: site N stands in fault domain F
     hit: np.ndarray  # [B, F, N]: probability that a shock of the domain strikes the site; 0 outside
     shared: int  # S: domains of several sites come first, then each site's own
+
+
+class Condition(NamedTuple):
+    """How sites do in a step, as nobody sees it."""
+
+    speed: np.ndarray  # [B, N]: 1 is nominal; without the effect of status SLOW
+    slowness: np.ndarray  # [B, N]: how much longer the site works on an answer than the world says
+    blind: np.ndarray  # bool [B, N]: its telemetry fails
+    grey: np.ndarray  # bool [B, N]: it is up and much slower than it seems
+
+
+def condition_of(facts: Facts, tape: Tape, state: State) -> Condition:
+    """The condition of sites in the step that follows state.step, under the step's status."""
+    now = state.step + 1
+    byte = tape.condition[np.arange(len(now)), now].astype(np.int64)
+    speed = 2.0 ** (((byte & (BLIND - 1)) - CALM_SPEED) / SPEEDS_PER_OCTAVE)
+    slowness = np.where(slow(state.status), SLOW_TIMES, 1) / speed
+    valid = facts.world.site_valid == 1
+    return Condition(speed, slowness, has(byte, BLIND), valid & ~down(state.status) & (speed < GREY_SPEED))
 
 
 def facts_of(world: World, index: np.ndarray) -> Facts:

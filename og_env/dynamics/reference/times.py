@@ -1,0 +1,150 @@
+"""How long answers and first tokens take: waiting, lateness and percentiles.
+
+Who waits for a stream does so exponentially long; all the rest is log-logistic, or logistic against the objective.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from og_env.dynamics.reference.entry import Replicas
+from og_env.dynamics.reference.rounds import Answered
+from og_env.dynamics.reference.world_rows import Condition, Facts, clipped, ratio
+
+LOGISTIC = 1.8137994
+"""pi / sqrt(3): standard deviations times this are the scale of a logistic number"""
+QUEUE_BEND = 0.276
+"""how the exponent of the waiting probability grows with the number of free streams"""
+LEAST_SD_S, LEAST_SHAPE, STEEPEST = 1e-6, 1e-12, 50.0
+"""smallest spread, smallest variance of a logarithm, largest exponent"""
+HALVINGS = 10
+"""bisections for a percentile"""
+FEW_WAIT = 1e-3
+"""so small a share of the tail beyond a percentile waits that waiting does not move it"""
+
+
+class Times(NamedTuple):
+    """True times at the replicas [B, M, N]: those of a slow or grey site are longer than the world says."""
+
+    service_s: np.ndarray  # of an answer
+    prefill_s: np.ndarray  # of a first token
+    timed_s: np.ndarray  # of the objective's clock
+    waits: np.ndarray  # probability that a request waits for a stream
+    queue_s: np.ndarray  # mean wait of those that do
+    cold_s: np.ndarray  # mean wait for a replica that was not yet warm
+    cold_var: np.ndarray
+    cold_share: np.ndarray  # share of the step in which it was not
+    wait_s: np.ndarray  # until it was
+
+    @property
+    def delay_s(self) -> np.ndarray:
+        """Mean wait of all requests, for a stream and for a replica that was not yet warm."""
+        return self.waits * self.queue_s + self.cold_s
+
+
+def times(facts: Facts, replicas: Replicas, load_rps: np.ndarray, condition: Condition) -> Times:
+    """Times at the given loads: Allen-Cunneen G/G/c with nearly Erlang's C."""
+    world, slowness = facts.world, condition.slowness[:, None]
+    rho = ratio(load_rps, replicas.cap_rps)
+    streams = world.streams[:, :, None]
+    exponent = world.queue_exponent[:, :, None] + QUEUE_BEND * (streams - 1) * (1 - rho)
+    waits = np.where(rho > 0, rho, 1) ** exponent * (rho > 0)
+    queue_s = world.busy_s * slowness * world.queue_factor[:, None, None] / streams / (1 - rho)
+    step_s, wait_s = world.step_ms[:, None, None] / 1000, replicas.wait_s
+    cold_s = wait_s**2 / (2 * step_s)
+    return Times(
+        service_s=world.service_s * slowness,
+        prefill_s=world.prefill_s * slowness,
+        timed_s=world.timed_s * slowness,
+        waits=waits,
+        queue_s=queue_s,
+        cold_s=cold_s,
+        cold_var=wait_s**3 / (3 * step_s) - cold_s**2,
+        cold_share=wait_s / step_s,
+        wait_s=wait_s,
+    )
+
+
+def mean_s(answered: Answered, time: Times, clock_s: np.ndarray) -> np.ndarray:
+    """[B, M]: mean time on a clock that counts clock_s [B, M, N] at the replica, with the way and all waits."""
+    rps = answered.direct.rps + answered.retried.rps
+    rps_s = answered.direct.rps_s + answered.retried.rps_s + rps * (clock_s + time.delay_s)
+    return ratio(rps_s.sum(axis=2), rps.sum(axis=2))
+
+
+def late_rps(facts: Facts, answered: Answered, time: Times, again_share: np.ndarray) -> np.ndarray:
+    """[B, M]: served requests that missed their objective; who had to ask again has missed it."""
+    late = np.zeros(again_share.shape)
+    for part in (answered.direct, answered.retried):
+        mean, variance = _moments(part)
+        ahead_s = facts.world.slo_s[:, :, None] - (mean + time.timed_s)
+        sd_s = np.sqrt(variance + (facts.world.service_cv[:, None, None] * time.timed_s) ** 2)
+        miss = 1 / (1 + np.exp(np.minimum(ahead_s * LOGISTIC / np.maximum(sd_s, LEAST_SD_S), STEEPEST)))
+        outwaited = time.waits * np.exp(-ratio(np.maximum(ahead_s, 0), time.queue_s)) * (time.queue_s > 0)
+        miss += (1 - miss) * outwaited
+        in_time_share = np.where(time.wait_s > 0, clipped(ratio(ahead_s, time.wait_s), 0, 1), 1)
+        miss += (1 - miss) * time.cold_share * (1 - in_time_share)
+        miss += (1 - miss) * again_share[:, :, None]
+        late += (part.rps * miss).sum(axis=2)
+    return late
+
+
+def quantiles_s(facts: Facts, answered: Answered, time: Times, clock_s: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean and percentiles [B] over all that is served, on a clock that counts clock_s [B, M, N] at the replica."""
+    own_var = (facts.world.service_cv[:, None, None] * clock_s) ** 2 + time.cold_var
+    rps = rps_s = rps_s2 = np.zeros(len(clock_s))
+    for part in (answered.direct, answered.retried):
+        mean, variance = _moments(part)
+        mean, variance = mean + clock_s + time.cold_s, variance + own_var
+        rps = rps + part.rps.sum(axis=(1, 2))
+        rps_s = rps_s + (part.rps * mean).sum(axis=(1, 2))
+        rps_s2 = rps_s2 + (part.rps * (variance + mean**2)).sum(axis=(1, 2))
+    mean = ratio(rps_s, rps)
+    variance = np.maximum(ratio(rps_s2, rps) - mean**2, 0)
+
+    waiting = (answered.direct.rps + answered.retried.rps) * time.waits
+    waits = ratio(waiting.sum(axis=(1, 2)), rps)
+    queue_s = ratio((waiting * time.queue_s).sum(axis=(1, 2)), waiting.sum(axis=(1, 2)))
+    found = {"mean": mean + waits * queue_s}
+    for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+        rows = zip(mean, variance, waits, queue_s, strict=True)
+        found[name] = np.array([percentile_s(share, *map(float, row)) for row in rows])
+    return found
+
+
+def percentile_s(share: float, mean: float, variance: float, waits: float, queue_s: float) -> float:
+    """The time within which this share is served.
+
+    mean and variance: of the time without waiting. waits: share of requests that wait. queue_s: their mean wait.
+    """
+    if mean <= 0:
+        return 0.0
+    shape = max(np.log1p(variance / mean**2), LEAST_SHAPE)
+    median, scale = np.log(mean) - shape / 2, np.sqrt(shape) / LOGISTIC
+    beyond = 1 - share
+
+    def without_wait(tail: float) -> float:
+        """The time that this share of those who do not wait exceeds."""
+        return float(np.exp(median + scale * np.log((1 - tail) / tail)))
+
+    def exceeded(time_s: float) -> float:
+        slow = 1 / (1 + np.exp((np.log(time_s) - median) / scale))
+        return float(slow + (1 - slow) * waits * np.exp(-max(time_s - mean, 0) / queue_s))
+
+    low = without_wait(beyond)
+    if waits <= FEW_WAIT * beyond:
+        return low
+    high = max(without_wait(beyond / 2), mean + queue_s * float(np.log(2 * waits / beyond)), low)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if exceeded(middle) > beyond else (low, middle)
+    return (low + high) / 2
+
+
+def _moments(part: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [s] and variance of the time on the way, by replica."""
+    rps, rps_s, rps_s2 = part
+    mean = ratio(rps_s, rps)
+    return mean, np.maximum(ratio(rps_s2, rps) - mean**2, 0)
