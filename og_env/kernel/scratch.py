@@ -50,7 +50,7 @@ class Scratch(NamedTuple):
     rps_per_factor: Annotated[Array, "f8", "C L"]  # by slot: requests/s that the even spread sends per unit of factor
     try_share: Annotated[
         Array, "f8", "C X"
-    ]  # share of a gateway's requests that try a replica first, at list position x L + slot
+    ]  # share of a gateway's first tries at a replica, at list position x L + slot
     tried_rps: Annotated[
         Array, "f8", "C X"
     ]  # what a gateway sends a replica in a round of tries, at list position x L + slot
@@ -109,7 +109,7 @@ class Scratch(NamedTuple):
     late_rps: Annotated[Array, "f8", "C M"]  # by model: served, but after the objective
     first_rps_s: Annotated[
         Array, "f8", "C M"
-    ]  # by model: sum of requests/s x time to the first token, but for waits for a stream
+    ]  # by model: sum of requests/s x time to the first token, less waits for a stream
     first_rps_s2: Annotated[Array, "f8", "C M"]  # by model: sum of requests/s x its square
     answer_rps_s: Annotated[Array, "f8", "C M"]  # by model: sum of requests/s x time of the answer, likewise
     answer_rps_s2: Annotated[Array, "f8", "C M"]  # by model: sum of requests/s x its square

@@ -14,6 +14,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import ConcreteTemplate, signature
 from numba.extending import models, register_model
@@ -228,7 +229,9 @@ def _log(builder: Any, x: Any) -> Any:
 
 
 def _root(builder: Any, x: Any) -> Any:
-    return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [x.type]), [x])
+    name = f"llvm.sqrt.v{LANES}f64" if isinstance(x.type, ir.VectorType) else "llvm.sqrt.f64"
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(x.type, [x.type]), name)
+    return builder.call(function, [x])
 
 
 def _elementary(build: Callable[[Any, Any], Any], value: Any) -> Any:

@@ -4,7 +4,8 @@ Expected means: the demand that the forecast has, outages as they are now, and e
 planner is a local search as facility location knows it: which sites to open for which model, one change a step.
 
 - A gain has three parts. Service is what is saved on requests that nobody serves, on late ones and on answers without
-  proof, less the price of use. Resilience is what is saved on losses that an outage would bring. Cost, the rent, is priced by the callers.
+  proof, less the price of use. Resilience is what is saved on losses that an outage would bring. Cost, the rent, is
+  priced by the callers.
 - The price of losses is the worst loss by any one fault domain that the agent is told of, weighted as exposure, plus the
   hedge: the sum over these domains of the share of the horizon that each is expected to be broken, times the price of
   what would then not be served.
