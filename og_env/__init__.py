@@ -8,14 +8,17 @@ check_requirements()
 
 from gymnasium.envs.registration import register, registry  # noqa: E402 (what is missing is said first)
 
-IDS = {"placement": "og_env/Placement-v0", "routing": "og_env/Routing-v0", "joint": "og_env/Joint-v0"}
+IDS = {"placement": "og_env/Placement-v1", "routing": "og_env/Routing-v1", "joint": "og_env/Joint-v1"}
 """environment id by task"""
 TASKS = {env_id: task for task, env_id in IDS.items()}
 """task by environment id"""
 
 
 def task_of(env_id: str) -> str:
-    """Task of an environment id; ValueError in one line for an unknown one."""
+    """Task of an environment id; ValueError in one line for an unknown one, and for one of the first version."""
+    newer = env_id.removesuffix("-v0") + "-v1"
+    if newer != env_id and newer in TASKS:
+        raise ValueError(f"{env_id} was the first version, whose physics is gone; take {newer}")
     if env_id not in TASKS:
         raise ValueError(f"unknown environment {env_id!r}{nearest_valid(env_id, TASKS)}")
     return TASKS[env_id]

@@ -58,8 +58,9 @@ class NetworkEnv(gym.Env[Any, Any]):
     ("train", "validation" or "test"), `risk_weight` and `reward`.
 
     ## Version History
-    v0: first version. Before its first release: waits after Erlang's C, fetches in kB/s, rates that planners see as
-    drawn, every running role on offer for removal, a load penalty by load over capacity.
+    v1: time to first token with its round trips, objectives that are met or missed, a price of use, refusals with bounded
+    tries, hidden condition of sites, answers in flight.
+    v0: first version; gone.
     """
 
     metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 12}

@@ -129,9 +129,9 @@ def _actions() -> str:
         for interface in ("proposals", "operations"):
             if task == "Routing" and interface == "operations":
                 continue
-            env = gymnasium.make(f"og_env/{task}-v0", scenario="global-24", interface=interface)
+            env = gymnasium.make(f"og_env/{task}-v1", scenario="global-24", interface=interface)
             name = "" if task == "Routing" else f'`interface="{interface}"`'
-            rows.append((f"`og_env/{task}-v0`", name, f"`{_space_word(env.action_space)}`", what))
+            rows.append((f"`og_env/{task}-v1`", name, f"`{_space_word(env.action_space)}`", what))
             env.close()
     return table(("id", "interface", "action space on global-24", "decides"), rows)
 

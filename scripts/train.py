@@ -1,9 +1,9 @@
 """Train a policy by PPO, or by rollout policy iteration, with its run folder: checkpoint, metrics, logs, config.
 
-python scripts/train.py --scenario global-24 --env og_env/Placement-v0 --timesteps 250000 --seed 0 --out runs/ppo
+python scripts/train.py --scenario global-24 --env og_env/Placement-v1 --timesteps 250000 --seed 0 --out runs/ppo
 python scripts/train.py --scenario global-24 --algorithm rpi --minutes 5 --out runs/rpi
 python scripts/train.py --scenario global-24 --start runs/rpi --minutes 5 --out runs/ppo-from-rpi
-python scripts/train.py --scenario one-cloud --env og_env/Joint-v0 --minutes 10
+python scripts/train.py --scenario one-cloud --env og_env/Joint-v1 --minutes 10
 python scripts/train.py --resume runs/ppo
 python scripts/train.py --engine rllib --num-env-runners 8 --ray-address 10.0.0.5:6379
 """
@@ -124,7 +124,7 @@ def fresh(options: argparse.Namespace) -> Run:
     if settings.policy_kind(task) == "lstm" and (algorithm == "rpi" or options.engine == "rllib"):
         raise ValueError("--policy lstm is trained by PPO with the engine sb3: take shared or mlp")
     if algorithm == "rpi" and (task != "placement" or settings.interface != "proposals"):
-        raise ValueError("--algorithm rpi tries offers alone: take --env og_env/Placement-v0 --interface proposals")
+        raise ValueError("--algorithm rpi tries offers alone: take --env og_env/Placement-v1 --interface proposals")
     out = options.out or Path("runs") / f"{spec.name}-{task}-{seed}"
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: is a file, not a run folder")

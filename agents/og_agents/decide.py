@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.prog = "python -m og_agents.decide"
     parser.add_argument("--policy", metavar="DIR", help="a trained policy, or the name of a heuristic or a planner")
     parser.add_argument("--state", type=Path, nargs="+", metavar="FILE", help="JSON of live fleets of one scenario")
-    parser.add_argument("--env", metavar="ID", help="what a heuristic decides (default: og_env/Placement-v0)")
+    parser.add_argument("--env", metavar="ID", help="what a heuristic decides (default: og_env/Placement-v1)")
     parser.add_argument("--example", metavar="SCENARIO", help="print a state to look at, and decide nothing")
     parser.add_argument("--json", action="store_true", help="print decisions as JSON, one a line")
     options = parser.parse_args(arguments)

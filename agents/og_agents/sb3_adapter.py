@@ -162,7 +162,7 @@ def _merged(infos: dict[str, Any], truncated: np.ndarray) -> dict[str, Any]:
 def make_sb3(
     env: str, n_envs: int = 1, *, scenario: Any = "global-24", infos: Infos = "episode", **kwargs: Any
 ) -> SB3VecEnv:
-    """The batch of an environment id or a task: `make_sb3("og_env/Placement-v0", 64, scenario="global-24", flatten=True)`.
+    """The batch of an environment id or a task: `make_sb3("og_env/Placement-v1", 64, scenario="global-24", flatten=True)`.
 
     Other arguments are those of the environment. ValueError for an unknown id.
     """

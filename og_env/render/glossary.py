@@ -21,7 +21,7 @@ def _glossary(names: tuple[str, ...], text: str) -> Mapping[str, str]:
 TERM_MEANINGS = _glossary(
     TERMS,
     """
-    latency: L / (L + objective) of every model's mean latency L, by served demand
+    latency: share of demand that was served later than its objective: a first token or an answer, by model
     cost: dollars an hour over the budget; the one term that may exceed 1
     unserved: u (1 + k u) / (1 + k) of the unserved share u, k = `unserved_convexity`
     unverified: share of demand served without a valid proof, of models that want one
@@ -32,25 +32,35 @@ TERM_MEANINGS = _glossary(
 METRIC_MEANINGS = _glossary(
     METRICS,
     """
-    latency_mean_ms: mean time to the answer, of served requests: network, queue, service, cold waits, timeouts
-    latency_p50_ms: its median, from mean and variance as of a lognormal
-    latency_p95_ms: its 95th percentile, likewise
-    latency_p99_ms: its 99th percentile, likewise
+    latency_mean_ms: mean time to the end of the answer, of served requests: round trips, tries, queue, cold waits, service
+    latency_p50_ms: its median
+    latency_p95_ms: its 95th percentile
+    latency_p99_ms: its 99th percentile
+    first_token_mean_ms: mean time to the first token, of served requests, with all that comes before it
+    first_token_p50_ms: its median
+    first_token_p95_ms: its 95th percentile
+    first_token_p99_ms: its 99th percentile
+    in_time_share: share of the answered that met their objective
     finality_s: mean time until an answer is served, verified by the quorum and settled, of verified requests
     demand_rps: requests a second that users send
     served_rps: requests a second that are answered
     served_share: answered over sent
     verified_share: verified over answered, of models that want a proof; 1 where none is wanted
-    usd_per_hour: spending: rent of GPUs and machines, stored weights, egress
+    usd_per_hour: spending: rent of GPUs and machines, price of use, stored weights, egress
     usd_per_1000_requests: spending over what is answered
+    use_usd_per_hour: the part of the spending that is the price of use
     cold_starts: replicas that became warm in the step
     cold_wait_s: mean wait of an answered request for a replica that was not warm yet
-    timeout_share: share of the answered that first met a dead site
+    refused_share: share of requests that the first replica they tried refused, or that met a dead site first
+    retried_share: share of the answered that took more than one try
+    answers_lost: answers in progress that outages of the step cut off, and that are asked again
     utilisation: answered over the capacity in use
     exposure: the term of the reward
     n_eff: effective independent nodes of the traffic: (sum w)^2 / sum w_i rho_ij w_j over sites
     active_outages: shocks in force, an attack included
     sites_down: sites that are down at the end of the step
+    sites_grey: sites that are up and work at less than 0.7 of their nominal speed
+    sites_blind: sites whose telemetry fails
     replicas_warm: warm replicas, those at sites that are down included
     replicas_loading: replicas that fetch or load, likewise
     verifiers_live: running verifiers at sites that are up

@@ -15,7 +15,16 @@ MAX_SITES = 32
 """Number of sites that are shown; of a larger fleet these are sites in trouble and those with most traffic."""
 STATES = ((DOWN, "DOWN"), (FROZEN, "FROZEN"), (UNTRUSTED, "UNTRUSTED"), (SLOW, "SLOW"))
 ROLE_LETTERS = "VSG"
-OF_SERVED = ("verified_share", "latency_mean_ms", "latency_p95_ms", "finality_s", "usd_per_1000_requests", "exposure")
+OF_SERVED = (
+    "in_time_share",
+    "verified_share",
+    "first_token_mean_ms",
+    "first_token_p95_ms",
+    "latency_mean_ms",
+    "finality_s",
+    "usd_per_1000_requests",
+    "exposure",
+)
 """Metrics of what is served; they say nothing where nothing is."""
 NOTHING_SERVED = "-"
 
@@ -54,9 +63,12 @@ def figures(view: MapView) -> list[tuple[str, str]]:
     """The main metrics as pairs of a name and a value with its unit, without those that the view lacks."""
     shown = (
         ("served", "served_share", lambda x: f"{x:.1%}"),
+        ("in time", "in_time_share", lambda x: f"{x:.1%}"),
+        ("refused", "refused_share", lambda x: f"{x:.1%}"),
         ("verified", "verified_share", lambda x: f"{x:.1%}"),
-        ("latency", "latency_mean_ms", lambda x: f"{x / 1000:.2f} s"),
-        ("p95", "latency_p95_ms", lambda x: f"{x / 1000:.2f} s"),
+        ("first token", "first_token_mean_ms", lambda x: f"{x / 1000:.2f} s"),
+        ("p95", "first_token_p95_ms", lambda x: f"{x / 1000:.2f} s"),
+        ("answer", "latency_mean_ms", lambda x: f"{x / 1000:.2f} s"),
         ("finality", "finality_s", lambda x: f"{x:.1f} s"),
         ("cost", "usd_per_hour", lambda x: f"${x:,.1f}/h"),
         ("per 1000", "usd_per_1000_requests", lambda x: f"${x:.3f}"),
@@ -64,6 +76,7 @@ def figures(view: MapView) -> list[tuple[str, str]]:
         ("n_eff", "n_eff", lambda x: f"{x:.1f}"),
         ("outages", "active_outages", lambda x: f"{x:.0f}"),
         ("sites down", "sites_down", lambda x: f"{x:.0f}"),
+        ("grey", "sites_grey", lambda x: f"{x:.0f}"),
     )
     dead = view.metrics.get("served_share", 1.0) == 0
     return [

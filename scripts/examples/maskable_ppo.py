@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> statistics.Paired:
     options = parser.parse_args(arguments)
     timesteps, episodes = (512, 2) if options.short else (options.timesteps, 50)
 
-    env = make_sb3("og_env/Placement-v0", 8, scenario=options.scenario, flatten=True)
+    env = make_sb3("og_env/Placement-v1", 8, scenario=options.scenario, flatten=True)
     # "MlpPolicy" works too; the shared scorer starts from the planner's own ranking of its offers
     model = MaskablePPO(SharedScorerPolicy, env, n_steps=32, batch_size=128, gamma=0.98, seed=0)
     model.learn(timesteps)

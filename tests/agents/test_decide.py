@@ -123,7 +123,7 @@ def test_the_command(run, state, tmp_path, capsys):
         (["--policy", "greedy", "--state", str(path), str(tmp_path / "other.json")], "of another scenario than"),
         (["--policy", "gredy", "--state", str(path)], "'gredy' is neither"),
         (["--policy", "greedy", "--env", "og_env/Plac", "--state", str(path)], "unknown environment 'og_env/Plac'"),
-        (["--policy", str(run), "--env", "og_env/Joint-v0", "--state", str(path)], "trained for og_env/Placement-v0"),
+        (["--policy", str(run), "--env", "og_env/Joint-v1", "--state", str(path)], "trained for og_env/Placement-v1"),
         (["--policy", "greedy", "--state", str(tmp_path / "none.json")], "no such file"),
     ):
         assert decide.main(arguments) == 2

@@ -93,7 +93,7 @@ def test_happened_and_infos_of_every_step_are_what_the_single_environment_says()
 
 
 def test_masks_are_for_maskable_ppo():
-    batch = make_sb3("og_env/Joint-v0", 3, scenario=WORLD)
+    batch = make_sb3("og_env/Joint-v1", 3, scenario=WORLD)
     batch.seed(0)
     batch.reset()
     assert is_masking_supported(batch)
@@ -143,9 +143,9 @@ def test_stable_baselines_finds_no_fault(task):
 
 
 def test_algorithms_learn_on_it():
-    placement = make_sb3("og_env/Placement-v0", 2, scenario=WORLD)
+    placement = make_sb3("og_env/Placement-v1", 2, scenario=WORLD)
     MaskablePPO("MultiInputPolicy", placement, n_steps=STEPS, batch_size=8, n_epochs=1, device="cpu").learn(2 * STEPS)
-    routing = make_sb3("og_env/Routing-v0", 2, scenario=WORLD, flatten=True)
+    routing = make_sb3("og_env/Routing-v1", 2, scenario=WORLD, flatten=True)
     model = PPO("MlpPolicy", routing, n_steps=STEPS, batch_size=8, n_epochs=1, device="cpu").learn(2 * STEPS)
     assert model.ep_info_buffer is not None and len(model.ep_info_buffer) == 2
     assert routing.env_is_wrapped(Monitor) == [True, True]
@@ -212,7 +212,7 @@ def test_shaped_rewards_are_nothing_for_the_planner_and_a_difference_for_others(
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: make_sb3("og_env/Placment-v0"), "nearest valid: og_env/Placement-v0"),
+        (lambda: make_sb3("og_env/Placment-v0"), "nearest valid: og_env/Placement-v1"),
         (lambda: make_sb3("placement", 0), "num_envs is 0"),
         (lambda: make_sb3("placement", infos="never"), "infos is 'never'"),  # type: ignore[arg-type]
         (lambda: make_sb3("placement", scenario="toy-4"), "toy-3"),

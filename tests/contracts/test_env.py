@@ -67,7 +67,7 @@ def test_a_hundred_random_episodes_stay_finite_and_inside_the_space(scenario):
 
 
 def test_id_with_module_prefix_registers():
-    assert gym.make("og_env:og_env/Joint-v0", scenario="toy-3").reset(seed=0)[1]["demand_rps"] == 0
+    assert gym.make("og_env:og_env/Joint-v1", scenario="toy-3").reset(seed=0)[1]["demand_rps"] == 0
 
 
 @pytest.mark.parametrize("interface", ["proposals", "operations"])

@@ -98,16 +98,16 @@ def test_scripts_run_from_another_folder(tmp_path: Path) -> None:
 
 
 def test_the_id_may_bring_its_own_import() -> None:
-    code = "import gymnasium as gym; print(gym.make('og_env:og_env/Placement-v0', scenario='toy-3').spec.id)"
-    assert fresh("-c", code, cwd=ROOT).stdout.strip() == "og_env/Placement-v0"
+    code = "import gymnasium as gym; print(gym.make('og_env:og_env/Placement-v1', scenario='toy-3').spec.id)"
+    assert fresh("-c", code, cwd=ROOT).stdout.strip() == "og_env/Placement-v1"
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ("og_env/Placment-v0", "Did you mean: `Placement`?"),
-        ("og_env/Placement-v9", r"versioned environments: \[ `v0` \]"),
-        ("og-env/Placement-v0", "Did you mean: `og_env`?"),
+        ("og_env/Placement-v9", r"versioned environments: \[ `v1` \]"),
+        ("og-env/Placement-v1", "Did you mean: `og_env`?"),
     ],
 )
 def test_a_wrong_id_names_the_right_one(wrong: str, message: str) -> None:

@@ -59,7 +59,7 @@ def test_a_changed_table_is_noticed() -> None:
 
 
 def test_the_tables_have_every_name() -> None:
-    env = gymnasium.make("og_env/Placement-v0", scenario="hidden-facility").unwrapped
+    env = gymnasium.make("og_env/Placement-v1", scenario="hidden-facility").unwrapped
     _, info = env.reset(seed=0)
     blocks = {name: re.search(rf"<!-- {name} -->(.*)<!-- /{name} -->", TEXT, re.DOTALL) for name in ("metrics", "info")}
     named = {

@@ -183,7 +183,7 @@ def test_what_looks_ahead_is_a_reference_and_no_baseline(scenario, tmp_path):
         (["--episodes", "0"], "episodes must be at least 1"),
         (["--episodes", "many"], "argument --episodes"),
         (["--seed", "-1"], "seed must be at least 0"),
-        (["--env", "og_env/Placement-v1"], "nearest valid: og_env/Placement-v0"),
+        (["--env", "og_env/Placement-v2"], "nearest valid: og_env/Placement-v1"),
         (["--split", "tests"], "invalid choice: 'tests'"),
         (["--policies", "p_median", "--scenario", "random-24"], "a static placement needs a fixed fleet"),
         (["--episode", "3"], "unrecognized arguments"),

@@ -32,7 +32,7 @@ def test_the_example_fleet_becomes_a_world(tmp_path: Path, capsys: pytest.Captur
     assert spec.name == "fleet" and spec.failures.shocks_per_day == 6
     assert set(spec.failures.kind_shares) == {"provider", "grid", "transit"}
     assert spec.start.placement == "named" and spec.start.store_sites == ("near-4", "lone-3", "lone-7")
-    env = gym.make("og_env/Placement-v0", scenario=str(path))
+    env = gym.make("og_env/Placement-v1", scenario=str(path))
     env.reset(seed=0)
     *_, info = env.step(0)
     assert info["gateways_live"] == 6 and info["replicas_warm"] == 24

@@ -104,12 +104,12 @@ def test_the_same_seed_gives_the_same_weights(run, files, tmp_path):
 @pytest.mark.parametrize(
     ("env_id", "more", "policy"),
     [
-        ("og_env/Joint-v0", (), "shared"),
-        ("og_env/Routing-v0", (), "mlp"),
-        ("og_env/Placement-v0", ("--policy", "mlp"), "mlp"),
-        ("og_env/Placement-v0", ("--policy", "lstm"), "lstm"),
-        ("og_env/Placement-v0", ("--algorithm", "rpi"), "shared"),
-        ("og_env/Placement-v0", ("--interface", "operations"), "mlp"),
+        ("og_env/Joint-v1", (), "shared"),
+        ("og_env/Routing-v1", (), "mlp"),
+        ("og_env/Placement-v1", ("--policy", "mlp"), "mlp"),
+        ("og_env/Placement-v1", ("--policy", "lstm"), "lstm"),
+        ("og_env/Placement-v1", ("--algorithm", "rpi"), "shared"),
+        ("og_env/Placement-v1", ("--interface", "operations"), "mlp"),
     ],
 )
 def test_every_environment_and_policy_trains(env_id, more, policy, files, tmp_path):
@@ -220,7 +220,7 @@ def test_settings_files_change_the_shipped_settings(files):
     ("given", "message"),
     [
         (["--scenario", "global-42"], "nearest valid: global-24"),
-        (["--env", "og_env/Placement-v1"], "nearest valid: og_env/Placement-v0"),
+        (["--env", "og_env/Placement-v2"], "nearest valid: og_env/Placement-v1"),
         (["--timesteps", "0"], "timesteps: input should be greater than or equal to 1, not 0"),
         (["--timesteps", "many"], "argument --timesteps"),
         (["--minutes", "-1"], "--minutes is -1"),
@@ -228,7 +228,7 @@ def test_settings_files_change_the_shipped_settings(files):
         (["--seed", "-1"], "--seed is -1"),
         (["--n-envs", "0"], "n_envs: input should be greater"),
         (["--policy", "cnn"], "argument --policy"),
-        (["--env", "og_env/Routing-v0", "--policy", "shared"], "routing has none"),
+        (["--env", "og_env/Routing-v1", "--policy", "shared"], "routing has none"),
         (["--interface", "operations", "--policy", "shared"], "interface 'operations' has none"),
         (["--config", "nowhere.toml"], "nowhere.toml"),
         (["--resume", "nowhere"], "nowhere: no such run folder"),
@@ -236,7 +236,7 @@ def test_settings_files_change_the_shipped_settings(files):
         (["--set", "failures.proces=none"], "nearest valid: process"),
         (["--set", "failures.process"], "KEY=VALUE"),
         (["--start", "nowhere"], "nowhere: no such folder"),
-        (["--algorithm", "rpi", "--env", "og_env/Joint-v0"], "tries offers alone"),
+        (["--algorithm", "rpi", "--env", "og_env/Joint-v1"], "tries offers alone"),
         (["--algorithm", "rpi", "--engine", "rllib"], "need the engine sb3"),
         (["--policy", "lstm", "--engine", "rllib"], "trained by PPO with the engine sb3"),
         (["--resume", "nowhere", "--set", "demand.burst_sd=0"], "--set cannot change"),

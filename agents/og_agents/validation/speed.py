@@ -33,7 +33,7 @@ import time
 begin = time.perf_counter()
 import og_env
 import gymnasium
-env = gymnasium.make("og_env/Placement-v0", scenario="global-24", interface="operations")
+env = gymnasium.make("og_env/Placement-v1", scenario="global-24", interface="operations")
 env.reset(seed=0)
 env.step(0)
 print(time.perf_counter() - begin)

@@ -18,7 +18,7 @@ import numpy as np
 
 import og_env
 
-ENV_ID = "og_env/Placement-v0"
+ENV_ID = "og_env/Placement-v1"
 ROUNDS = 16
 """resets of the vector environment in one repetition"""
 

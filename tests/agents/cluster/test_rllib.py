@@ -102,7 +102,7 @@ def test_every_task_trains_and_can_be_benchmarked(task, changes, alone, tmp_path
     )
     again = playing.run(learned, "toy-3", task, settings.evaluation_episodes, 0, split="validation")
     assert again.returns.mean() == learned.meta["validation_return"]
-    arguments = ["--scenario", "toy-3", "--env", f"og_env/{task.capitalize()}-v0", "--episodes", "2"]
+    arguments = ["--scenario", "toy-3", "--env", f"og_env/{task.capitalize()}-v1", "--episodes", "2"]
     assert benchmark.main([*arguments, "--policies", f"static,{out}", "--out", str(tmp_path / "bench")]) == 0
     assert "run" in capsys.readouterr().out
 

@@ -16,7 +16,7 @@ def summary(**changes: Any) -> dict[str, Any]:
     figures = {"return_mean": -50.0, "return_iqm": -49.0, "ci_low": -52.0, "ci_high": -48.0, "decisions_per_s": 1234.0}
     return {
         "scenario": "one-cloud",
-        "env": "og_env/Placement-v0",
+        "env": "og_env/Placement-v1",
         "split": "test",
         "episodes": 100,
         "seed": 0,
@@ -58,9 +58,9 @@ def test_the_page_has_every_scenario_policy_and_verdict(tmp_path: Path, capsys: 
     assert "| clairvoyant † | 2 | 2, 0, 0 | +20.0 |" in text
     assert text.index("| clairvoyant †") < text.index("| **mine**") < text.index("| static | 2")
     assert (
-        "| one-cloud, og_env/Placement-v0 | 100 | greedy | -50.00 | **mine** | +2.00 | [+0.50, +3.50] | win |" in text
+        "| one-cloud, og_env/Placement-v1 | 100 | greedy | -50.00 | **mine** | +2.00 | [+0.50, +3.50] | win |" in text
     )
-    assert "| global-16, og_env/Placement-v0 | 20 (few) | greedy" in text
+    assert "| global-16, og_env/Placement-v1 | 20 (few) | greedy" in text
     assert "| greedy \\* | -50.00" in text
     assert "mine wins against greedy" in text and "cannot be told apart from greedy" in text
 

@@ -81,7 +81,7 @@ def test_minari_reads_it_and_makes_the_environment_again(tmp_path, capsys, monke
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         assert script.main([*arguments, "--id", "toy/mixed-v0", "--out", str(folder)]) == 0
-    assert set(gym.spec("og_env/Placement-v0").kwargs) == {"task"}, "the registered id is as it was"
+    assert set(gym.spec("og_env/Placement-v1").kwargs) == {"task"}, "the registered id is as it was"
     assert "greedy: 18 episodes" in capsys.readouterr().out
     names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*") if path.is_file())
     assert any(name.suffix == ".hdf5" for name in names)
@@ -111,7 +111,7 @@ def test_minari_reads_it_and_makes_the_environment_again(tmp_path, capsys, monke
 
 def test_observations_by_table(tmp_path, monkeypatch):
     package = minari()
-    arguments = ["--scenario", "toy-3", "--episodes", "2", "--out", str(tmp_path), "--env", "og_env/Routing-v0"]
+    arguments = ["--scenario", "toy-3", "--episodes", "2", "--out", str(tmp_path), "--env", "og_env/Routing-v1"]
     assert script.main([*arguments, "--tables"]) == 0
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     data = package.load_dataset("og_env/toy-3-routing-v0")

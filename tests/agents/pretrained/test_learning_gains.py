@@ -32,7 +32,7 @@ def folder(tmp_path):
     seeds = [f"toy-ppo-{seed}" for seed in range(3)]
     shifts = zip([*seeds, "ppo"], (1.0, 2.0, 6.0, 5.0), strict=True)
     runs += [played(name, base + shift + rng.normal(0, 1, 200)) for name, shift in shifts]
-    common = {"scenario": "toy", "env": "og_env/Placement-v0", "split": "test", "seed": 0}
+    common = {"scenario": "toy", "env": "og_env/Placement-v1", "split": "test", "seed": 0}
     fast = common | {"episodes": 200} | comparison.compare(runs, [*seeds, "ppo"], trainings=[seeds])
     few = [played("ppo", runs[5].returns[:20])]
     few += [played("rollout", base[:20] + 1), played("clairvoyant", runs[5].returns[:20] + 5 + rng.normal(0, 1, 20))]

@@ -151,7 +151,7 @@ def test_steps_have_their_rewards_and_terms(capsys, tmp_path):
             "--policy: 'greedi' is neither a heuristic, a planner nor a folder",
         ),
         (["--incident", INCIDENT, "--episodes", "0"], "--episodes must be at least 1"),
-        (["--incident", INCIDENT, "--env", "og_env/Placement-v1"], "nearest valid: og_env/Placement-v0"),
+        (["--incident", INCIDENT, "--env", "og_env/Placement-v2"], "nearest valid: og_env/Placement-v1"),
         (["--incident", INCIDENT, "--all"], "not allowed with argument"),
         (["--all", "--gif", "all.gif"], "all.gif: shows one replay"),
         (["--gif", "x.gif", "--policy", "all"], "--gif: 12 policies do not fit beside one another; name at most 3"),

@@ -120,7 +120,7 @@ def test_differences_are_paired_over_episodes_and_training_seeds(study, files, v
     own = np.stack([returns(folder / f"{name}-{seed}", files[0]) for seed in (0, 1)])
     full = np.stack([returns(folder / f"full-{seed}", files[0]) for seed in (0, 1)])
     assert row["to_full"]["mean_diffs"] == pytest.approx((own - full).mean(axis=1).tolist(), abs=1e-9)
-    test = summary["tests"]["toy-3, og_env/Placement-v0"]
+    test = summary["tests"]["toy-3, og_env/Placement-v1"]
     best = test["policies"][row["best_baseline"]]["return_mean"]
     assert row["best_baseline"] not in test["seeds"][0]["policies"] and row["best_baseline_mean"] == best
     assert row["to_best"]["mean_diffs"] == pytest.approx((own.mean(axis=1) - best).tolist(), abs=1e-9)
@@ -137,9 +137,9 @@ def test_the_policies_of_the_table_differ(study):
 def test_joint_control_and_changed_worlds_have_baselines_of_their_own(study, files):
     folder, summary, _ = study
     assert set(summary["tests"]) == {
-        "toy-3, og_env/Placement-v0",
-        "toy-3, og_env/Joint-v0",
-        "no-warmth, og_env/Placement-v0",
+        "toy-3, og_env/Placement-v1",
+        "toy-3, og_env/Joint-v1",
+        "no-warmth, og_env/Placement-v1",
     }
     joint, instant = row_of(summary, "joint"), row_of(summary, "no-warmth")
     played = returns(folder / "joint-0", files[0], "joint") - returns(folder / "full-0", files[0])

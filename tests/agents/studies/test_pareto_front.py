@@ -184,7 +184,7 @@ def test_the_script_prints_the_table_and_writes_the_files(tmp_path, capsys):
         (["--policies", "greedi"], "(nearest valid: greedy)"),
         (["--episodes", "0"], "episodes must be at least 1"),
         (["--scenario", "toy-4"], "nearest valid: toy-3"),
-        (["--env", "og_env/Placement-v1"], "nearest valid: og_env/Placement-v0"),
+        (["--env", "og_env/Placement-v2"], "nearest valid: og_env/Placement-v1"),
         (["--set", "reward.weights_range=1"], "reward.weights_range of toy-3 is 1: its preferences are all one"),
         (
             [*("--set", "reward.unserved=0", "--set", "reward.unverified=0"), "--set", "reward.exposure=0"],

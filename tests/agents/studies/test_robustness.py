@@ -173,7 +173,7 @@ def test_the_script_prints_the_table_and_writes_it(trained, tmp_path, capsys):
         ),
         (["--episodes", "0", "--policies", "greedy,TRAINED"], "episodes must be at least 1"),
         (["--scenario", "toy-4"], "nearest valid: toy-3"),
-        (["--env", "og_env/Placement-v1"], "nearest valid: og_env/Placement-v0"),
+        (["--env", "og_env/Placement-v2"], "nearest valid: og_env/Placement-v1"),
         (["--set", "failures.intensit=2"], "failures.intensit"),
     ],
 )

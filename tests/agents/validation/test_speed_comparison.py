@@ -25,7 +25,7 @@ class Many(gym.vector.VectorEnv):
     def reset(self, seed=None, options=None): return 0, {}
     def step(self, actions): return 0, np.zeros(len(actions)), None, None, {}
 
-gym.register("og_env/Placement-v0", One, vector_entry_point=Many)
+gym.register("og_env/Placement-v1", One, vector_entry_point=Many)
 """
 
 
