@@ -134,7 +134,7 @@ def percentile_s(share: float, mean: float, variance: float, waits: float, queue
         return float(slow + (1 - slow) * waits * np.exp(-max(time_s - mean, 0) / queue_s))
 
     low = without_wait(beyond)
-    if waits <= FEW_WAIT * beyond:
+    if waits <= FEW_WAIT * beyond or queue_s <= 0:
         return low
     high = max(without_wait(beyond / 2), mean + queue_s * float(np.log(2 * waits / beyond)), low)
     for _ in range(HALVINGS):
