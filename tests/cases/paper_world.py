@@ -1,7 +1,8 @@
 """A world of three sites, one model and one user region, with numbers that can be worked out on paper.
 
 Sites A, B, C at 0, 20 and 100 ms from A (B and C 100 ms apart); users at 10, 30 and 110 ms. A and B share domain 0.
-A replica serves 10 requests/s in 2 s an answer with one stream; routing divides evenly (spread 1); a step is 300 s.
+A replica serves 10 requests/s in 2 s an answer with one stream, the first token after 0.5 s; routing divides evenly
+(spread 1); who is refused tries once more; a step is 300 s.
 """
 
 from __future__ import annotations
@@ -106,15 +107,16 @@ class Paper(NamedTuple):
     state: State
 
 
-def paper(**changes: Any) -> Paper:
+def paper(regions: int = 1, **changes: Any) -> Paper:
     """The world as above, 6 requests/s, nothing placed but verifiers everywhere, a store at B, gateways at A and C.
 
-    changes: fields of World, to which the values are assigned.
+    regions: number of user regions, 6 requests/s each. changes: fields of World, to which the values are assigned.
     """
-    world: World = allocate(World, SIZES)
+    sizes = SIZES | {"U": regions}
+    world: World = allocate(World, sizes)
     for name, value in (VALUES | changes).items():
         getattr(world, name)[:] = value
-    tape: Tape = allocate(Tape, SIZES)
+    tape: Tape = allocate(Tape, sizes)
     tape.regional[:] = tape.model[:] = 1
     tape.condition[:] = CALM_SPEED
     state: State = allocate(State, SIZES)
@@ -191,9 +193,10 @@ def by_kernel(world: Paper, action: int, memo: Memo | None = None) -> tuple[Outc
 
     memo: of the step before, and written; without one, everything is worked out anew.
     """
-    state, output = State(*(array.copy() for array in world.state)), allocate(Output, SIZES)
-    scratch, memo = allocate(Scratch, SIZES), allocate(Memo, SIZES) if memo is None else memo
-    table = bind(SIZES, world.world, world.tape, state, output, scratch, memo)  # addresses of arrays that live here
+    sizes = SIZES | {"U": world.world.base_rps.shape[1]}
+    state, output = State(*(array.copy() for array in world.state)), allocate(Output, sizes)
+    scratch, memo = allocate(Scratch, sizes), allocate(Memo, sizes) if memo is None else memo
+    table = bind(sizes, world.world, world.tape, state, output, scratch, memo)  # addresses of arrays that live here
     unused, mask = np.zeros((1, 0), np.float32), np.zeros((1, SIZES["V"]), np.int8)
     by_operations(table, 0, 1, 0, OPERATIONS, np.array([action]), unused, unused, np.full(6, -1), mask)
     return Outcome(state, output), mask[0] == 1

@@ -15,13 +15,14 @@ def test_an_outage_with_an_undetected_dead_site(play: Play) -> None:
     done = play(world)
     # for 60 of 300 s the router still uses A: it gets 0.2 / 1.2 of 6 requests/s, which time out and go to C
     assert done.state.load_rps[0, 0].tolist() == near([0, 0, 6])
-    assert done.metrics["timeout_share"] == near(1 / 6)
+    assert (done.metrics["refused_share"], done.metrics["retried_share"]) == near((1 / 6, 1 / 6))
     # utilisation 0.6, a wait lasts 2 / 0.4 s; users try gateway A for a fifth of the step, then go to C
     latency_s = 0.110 + 0.2 * 2 + 2 + 0.6 * 5 + 2 / 6
-    variance = 1 + (2 * 0.6 - 0.36) * 25 + (1 / 6) * (5 / 6) * 4
     assert done.metrics["latency_mean_ms"] == near(1000 * latency_s)
-    p50_ms = 1000 * latency_s / math.sqrt(1 + variance / latency_s**2)
-    assert done.metrics["latency_p50_ms"] == near(p50_ms)
+    # of 5 s, 2.49 are left to wait in, or 0.49 after a timeout
+    late = [1 / (1 + math.exp(ahead_s * math.pi / math.sqrt(3))) for ahead_s in (2.49, 0.49)]
+    late = [late[0] + (1 - late[0]) * 0.6 * math.exp(-2.49 / 5), late[1] + (1 - late[1]) * 0.6 * math.exp(-0.49 / 5)]
+    assert done.metrics["in_time_share"] == near(1 - late[0] * 5 / 6 - late[1] / 6)
     assert (done.metrics["sites_down"], done.metrics["verifiers_live"], done.metrics["gateways_live"]) == (1, 2, 1)
     assert (done.terms["unverified"], done.metrics["finality_s"]) == (1, 0)
     # a struck replica loads anew; down machines are not billed, what lies on disk is
@@ -35,9 +36,9 @@ def test_a_detected_dead_site_gets_nothing_and_a_long_detection_lasts(play: Play
     strikes(world, (0, slice(None), A), DOWN)
     first = play(world)
     assert first.state.undetected_ms[0, A] == 400_000
-    assert first.metrics["timeout_share"] == near(1 / 2)
+    assert first.metrics["retried_share"] == near(1 / 2)
     third = play(world._replace(state=play(world._replace(state=first.state)).state))
-    assert third.metrics["timeout_share"] == near((1 / 3) / (4 / 3))  # 100 of 300 s
+    assert third.metrics["retried_share"] == near((1 / 3) / (4 / 3))  # 100 of 300 s
     assert third.state.undetected_ms[0, A] == 0
 
 

@@ -17,8 +17,11 @@ def test_a_replica_that_warms_up_within_patience_serves_late(play: Play) -> None
     assert done.metrics["cold_wait_s"] == near(6)
     latency_s = 0.010 + 2 + 0.5 * 4 + 6
     assert done.metrics["latency_mean_ms"] == near(1000 * latency_s)
-    variance = 1 + (2 * 0.5 - 0.25) * 4**2 + (60**3 / (3 * 300) - 6**2)
-    assert done.metrics["latency_p50_ms"] == near(1000 * latency_s / math.sqrt(1 + variance / latency_s**2))
+    # of the 60 s all but the last 2.99 are too long, and half of the others wait, 4 s on average
+    late = 1 / (1 + math.exp(2.99 * math.pi / math.sqrt(3)))
+    late += (1 - late) * 0.5 * math.exp(-2.99 / 4)
+    late += (1 - late) * 60 / 300 * (1 - 2.99 / 60)
+    assert done.metrics["in_time_share"] == near(1 - late)
     assert (done.state.phase[0, 0, A], done.metrics["cold_starts"]) == (WARM, 1)
     put(world, A, LOADING, 60_001)
     assert play(world).metrics["served_rps"] == 0
@@ -31,6 +34,7 @@ def test_slow_sites_have_half_the_capacity_and_take_longer(play: Play) -> None:
     # utilisation 3 of 5; 100 ms more to the gateway and 100 ms more to the replica, half of them 100 ms away
     assert done.state.load_rps[0, 0].tolist() == near([3, 0, 3])
     assert done.metrics["latency_mean_ms"] == near(1000 * (0.110 + 0.150 + 4 + 0.6 * 4 / 0.4))
+    assert done.metrics["first_token_mean_ms"] == near(1000 * (0.110 + 0.150 + 1 + 0.6 * 4 / 0.4))
 
 
 def test_a_dead_site_beyond_the_gateway_or_without_a_launched_replica_is_no_trap(
@@ -40,5 +44,5 @@ def test_a_dead_site_beyond_the_gateway_or_without_a_launched_replica_is_no_trap
     put(paper_world, C, ON_DISK)
     strikes(paper_world, (0, 1, C), DOWN)
     done = play(paper_world)
-    assert done.metrics["timeout_share"] == 0
+    assert done.metrics["refused_share"] == 0
     assert done.metrics["latency_mean_ms"] == near(1000 * (0.010 + 2 + 0.6 * 5))

@@ -1,4 +1,4 @@
-"""Where requests go on paper: the softmax of the router, and what overflows."""
+"""Where requests go on paper: the softmax of the router, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from og_env.kernel.arrays import LOADING
 from tests.cases.paper_world import A, C, Play, near, put, served_at_a_and_c
 
 
-def test_overflow_is_split_once_over_what_is_spare(play: Play) -> None:
-    # A takes up to 16, C up to 4; of 8 each, 4 move from C to A
+def test_what_one_replica_refuses_another_takes_as_far_as_it_can(play: Play) -> None:
+    # A takes up to 16, C up to 4; of 8 each, C refuses 4, which A takes
     done = play(served_at_a_and_c(base_rps=16, capacity_rps=[20, 10, 5]))
     assert done.state.load_rps[0, 0].tolist() == near([12, 0, 4])
     assert done.terms["unserved"] == 0
-    # of 15 each, C keeps 4 and 1 moves to A; a third of the demand is left
+    # of 15 each, C takes 4, and A one of the 11 others; a third of the demand is left
     done = play(served_at_a_and_c(base_rps=30, capacity_rps=[20, 10, 5]))
     assert done.state.load_rps[0, 0].tolist() == near([16, 0, 4])
     assert done.metrics["served_share"] == near(2 / 3)

@@ -80,8 +80,10 @@ def test_kernel_equals_oracle_on_shipped_scenarios(scenario: str) -> None:
 
 
 def test_random_worlds_contain_what_can_go_wrong() -> None:
-    """The comparison means little unless outages, traps, fetches, attacks and halted quorums occur in it."""
-    seen = dict.fromkeys(("timeout_share", "cold_wait_s", "fetch_gb", "finality_s", "impossible_operations"), 0)
+    """The comparison means little unless outages, refusals, fetches, attacks and halted quorums occur in it."""
+    events = ("cold_wait_s", "fetch_gb", "finality_s", "impossible_operations", "use_usd_per_hour", "sites_grey")
+    troubles = ("refused_share", "retried_share", "answers_lost", "sites_blind")
+    seen = dict.fromkeys(events + troubles, 0)
     attacked = unverified = overloaded = padded = 0
     for seed in range(10):
         episodes = random_episodes(seed, WORLDS_PER_SEED, STEPS + 1)

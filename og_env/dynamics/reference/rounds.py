@@ -82,9 +82,11 @@ def answer(facts: Facts, first: np.ndarray, users: Users, replicas: Replicas, ne
             to_others((tries.lost + tries.rps * lost_ms) * one_more),
             to_others((tries.lost2 + 2 * lost_ms * tries.lost + tries.rps * lost_ms**2) * one_more),
         )
-    later = [*parts[1:], Part(*(np.zeros(left.shape) for _ in Part._fields))]
-    retried = Part(*(sum(values) for values in zip(*later, strict=True)))
-    return Answered(parts[0], retried, sum(offers), sum(refusals), refusals[0].sum(axis=2))
+    later = np.array([*parts[1:], np.zeros((3, *left.shape))])
+    retried = Part(*later.sum(axis=0))
+    return Answered(
+        parts[0], retried, np.array(offers).sum(axis=0), np.array(refusals).sum(axis=0), refusals[0].sum(axis=2)
+    )
 
 
 def _arrive(facts: Facts, tries: Tries, users: Users, network_ms: np.ndarray) -> Part:

@@ -130,11 +130,11 @@ def percentile_s(share: float, mean: float, variance: float, waits: float, queue
         return float(np.exp(median + scale * np.log((1 - tail) / tail)))
 
     def exceeded(time_s: float) -> float:
-        slow = 1 / (1 + np.exp((np.log(time_s) - median) / scale))
+        slow = 1 / (1 + np.exp(min((np.log(time_s) - median) / scale, STEEPEST)))
         return float(slow + (1 - slow) * waits * np.exp(-max(time_s - mean, 0) / queue_s))
 
     low = without_wait(beyond)
-    if waits <= FEW_WAIT * beyond:
+    if waits <= FEW_WAIT * beyond or queue_s <= 0:
         return low
     high = max(without_wait(beyond / 2), mean + queue_s * float(np.log(2 * waits / beyond)), low)
     for _ in range(HALVINGS):
