@@ -12,7 +12,7 @@ from gymnasium.spaces import Discrete, MultiDiscrete, Space
 from numpy.typing import NDArray
 
 from og_env.scenario import catalog
-from og_env.scenario.catalog import gpus_per_replica, tokens_per_s
+from og_env.scenario.catalog import answer_times, gpus_per_replica
 from og_env.scenario.catalog.countries import continent_of
 from og_env.scenario.checks import fits
 from og_env.scenario.distance_model import rtt_matrix_ms
@@ -26,8 +26,6 @@ MAX_SITES_SHOWN = 64
 """Sites that are listed; of more, the text gives the number of the others."""
 MAX_DOMAINS_SHOWN = 40
 """Shared fault domains that are listed; of more, the text gives the number of the others."""
-ANSWER_OVERHEAD_S = 0.1
-"""Seconds that the prompt and the hand-over of one answer take."""
 
 
 def scenarios_table(specs: Sequence[ScenarioSpec]) -> str:
@@ -69,6 +67,8 @@ def world_text(whole: ResolvedScenario) -> str:
         "FAILURES\n" + _failures(spec),
         "REWARD = minus the sum of weight x term\n" + _fields(spec.reward.model_dump()),
         "NETWORK\n" + _fields(spec.network.model_dump()),
+        "PAYMENT\n" + _fields(spec.payment.model_dump()),
+        "PRICES of the on-demand ones above\n" + _fields(spec.prices.model_dump()),
         "ROUTER (fixed in Placement)\n" + _fields(spec.router.model_dump()),
         "START\n" + _fields({k: v for k, v in spec.start.model_dump().items() if v}),
     ]
@@ -98,8 +98,7 @@ def replica_rps(model: ModelSpec, site: SiteSpec, gpu: GpuSpec) -> float:
     """Requests a second that one replica of the model can answer at the site; 0 where it does not fit."""
     if not fits(model, gpu, site.gpu_count):
         return 0.0
-    speed = tokens_per_s(model, gpu, gpus_per_replica(model, gpu))
-    return model.streams / (model.output_tokens / speed + ANSWER_OVERHEAD_S)
+    return model.streams / answer_times(model, gpu, gpus_per_replica(model, gpu)).service_s
 
 
 def gpus_for_load(whole: ResolvedScenario, load_factor: float = 1.0) -> float:
@@ -206,7 +205,7 @@ def _models(whole: ResolvedScenario) -> str:
         rows.append((
             model.name, f"{model.share / total_share:.0%}", f"{model.weights_gb:g}", f"{model.memory_gb:g}",
             str(len(hosts)), _span(needs), _span(rates), f"{fetch_s:.0f}", _span(load_s), model.verification,
-            f"{model.slo_s:g}",
+            f"{model.slo_s:g} {'first' if model.slo_clock == 'first_token' else 'all'}",
         ))  # fmt: skip
     header = (
         "model",

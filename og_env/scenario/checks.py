@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from og_env.scenario import catalog
 from og_env.scenario.catalog import gpus_per_replica
+from og_env.scenario.catalog.countries import countries
 from og_env.scenario.domain_kinds import KINDS, domain_of
 from og_env.scenario.key_errors import KeyPath, raise_at_key
 from og_env.scenario.random_fleet import site_pool
@@ -35,8 +36,11 @@ def check_names(spec: ScenarioSpec, where: str) -> None:
     for index, model in enumerate(spec.models):
         if not isinstance(model, ModelSpec):
             _known(("models", index), _name_of(model), "model", catalog.models(), where)
-        elif unknown := [gpu for gpu in model.tokens_per_s if gpu not in gpus]:
-            _known(("models", index, "tokens_per_s"), unknown[0], "GPU", gpus, where)
+            continue
+        for key in ("tokens_per_s", "prefill_tokens_per_s"):
+            for gpu in getattr(model, key):
+                _known(("models", index, key), gpu, "GPU", gpus, where)
+    _known(("payment", "facilitator_country"), spec.payment.facilitator_country, "country", countries(), where)
     _once(("models",), [_name_of(model) for model in spec.models], where)
     if isinstance(spec.regions, SampledRegions):
         if spec.regions.count > len(catalog.regions()):

@@ -21,11 +21,13 @@ from og_env.scenario.specs import HostClass, Role, TeeVendor
 
 COUNTS, PRICES = ("gpu_count", "gpus"), ("usd_per_gpu_hour", "price")
 """columns of the number of GPUs and of their rent; the first that is found is used"""
+USE_PRICE = "use_usd_per_gpu_hour"
+"""column of the price of use; an empty cell leaves it to the scenario's prices"""
 NUMBERS = ("usd_per_vm_hour", "link_gbps", "disk_gb_per_s", "egress_usd_per_gb")
 RUNS = "runs"
 """column of what the node runs now: names of models, and of ROLES, with spaces or semicolons between them"""
 ROLES = get_args(Role)
-KEPT = ("gpu", *COUNTS, *PRICES, *NUMBERS, RUNS)
+KEPT = ("gpu", *COUNTS, *PRICES, USE_PRICE, *NUMBERS, RUNS)
 USUAL_CLASS = "bare_metal"
 MOST_GPUS = 64
 
@@ -222,7 +224,9 @@ def _gpus(
         filled["price of the catalogue"] += 1
     if math.isnan(price):
         _fail(table, f"{gpu} has no price at a host of class {host_class}: add a column usd_per_gpu_hour", row)
-    return {"gpu": gpu, "gpu_count": int(count), "usd_per_gpu_hour": price}
+    use_usd = _number(table, row, USE_PRICE, math.nan)
+    use: Table = {} if math.isnan(use_usd) else {USE_PRICE: use_usd}
+    return {"gpu": gpu, "gpu_count": int(count), "usd_per_gpu_hour": price} | use
 
 
 def _number(table: NodeTable, row: int, column: str, usual: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from og_env.scenario.catalog.countries import continent_of
 from og_env.scenario.distance_model import rtt_matrix_ms
 from og_env.scenario.loading import ResolvedScenario
 from og_env.scenario.measured_rtt import load_rtt_csv
-from og_env.scenario.specs import NetworkSpec, RegionSpec, SiteSpec
+from og_env.scenario.specs import NetworkSpec, PaymentSpec, RegionSpec, SiteSpec
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +34,7 @@ def fill_distances(world: World, resolved: ResolvedScenario, padded: int) -> Non
     rtt_ms, rtt_user_ms = site_rtt_ms(sites, network), user_rtt_ms(resolved.regions, sites, network)
     world.rtt_ms[0, :n, :n] = rtt_ms
     world.rtt_user_ms[0, :, :n] = rtt_user_ms
+    world.payment_ms[0, :n] = payment_ms(sites, resolved.spec.payment, network)
     world.near_site[0] = np.arange(padded)
     world.near_site[0, :n] = nearest_first(rtt_ms, padded)
     world.near_user[0] = nearest_first(rtt_user_ms, padded)
@@ -55,6 +57,14 @@ def user_rtt_ms(regions: Sequence[RegionSpec], sites: Sequence[SiteSpec], networ
     return result
 
 
+def payment_ms(sites: Sequence[SiteSpec], payment: PaymentSpec, network: NetworkSpec) -> Floats:
+    """Time that the check of a payment adds to a request at each site, float64 [N]: a round trip and the check itself."""
+    if payment.mode == "prepaid":
+        return np.zeros(len(sites))
+    place = (payment.facilitator_lat_deg, payment.facilitator_lon_deg, payment.facilitator_country)
+    return _model_ms([_Place(*place)], sites, network)[0] + payment.verify_s * 1000
+
+
 def attraction(rtt_ms: NDArray[np.floating], temperature_ms: float) -> Floats:
     """The router's weight of every site by distance, exp(-rtt / temperature), float64 [site, gateway].
 
@@ -72,10 +82,16 @@ def nearest_first(rtt_ms: Floats, padded: int) -> NDArray[np.int64]:
     return result
 
 
+class _Place(NamedTuple):
+    lat_deg: float
+    lon_deg: float
+    country: str
+
+
 def _model_ms(
-    places_a: Sequence[SiteSpec | RegionSpec], places_b: Sequence[SiteSpec | RegionSpec], network: NetworkSpec
+    places_a: Sequence[SiteSpec | RegionSpec | _Place], places_b: Sequence[SiteSpec | RegionSpec], network: NetworkSpec
 ) -> Floats:
-    def columns(places: Sequence[SiteSpec | RegionSpec]) -> tuple[list[float], list[float], list[str]]:
+    def columns(places: Sequence[SiteSpec | RegionSpec | _Place]) -> tuple[list[float], list[float], list[str]]:
         return (
             [place.lat_deg for place in places],
             [place.lon_deg for place in places],

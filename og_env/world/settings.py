@@ -6,7 +6,7 @@ import math
 
 from og_env.kernel.arrays import KNOBS, PLANNER, TERMS, World
 from og_env.scenario.loading import ResolvedScenario
-from og_env.scenario.specs import FailureSpec, NetworkSpec
+from og_env.scenario.specs import FailureSpec, NetworkSpec, PaymentSpec
 from og_env.trust.failure_correlation import HOURS_PER_YEAR
 from og_env.world.distances import attraction
 from og_env.world.site_arrays import LARGEST, MB_PER_S_PER_GBPS, whole
@@ -41,12 +41,25 @@ def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) 
     world.weights[0] = [getattr(reward, term) for term in TERMS]
     world.convexity[0] = reward.unserved_convexity
     rent_usd_per_hour = sum(site.gpu_count * site.usd_per_gpu_hour for site in resolved.sites)
-    # a fleet that costs nothing has no scale of its own, so its budget is one dollar an hour
+    # at on-demand prices, so that the cost term shows what is paid of them; a fleet for free has no scale of its own,
+    # and its budget is one dollar an hour
     world.budget_usd_per_hour[0] = reward.budget_usd_per_hour or rent_usd_per_hour or 1.0
     world.knobs[0] = [getattr(spec.router, knob) for knob in KNOBS]
     world.attraction[0] = attraction(world.rtt_ms[0], world.knobs[0, 0])
     world.planner[0] = PLANNER_DEFAULTS._replace(risk_weight=risk_weight)
+    _fill_requests(world, network, spec.payment, failures)
     _fill_clocks(world, network, failures, spec.episode.step_s / 3600)
+
+
+def _fill_requests(world: World, network: NetworkSpec, payment: PaymentSpec, failures: FailureSpec) -> None:
+    """Write the round trips and the tries of a request, and whether answers are lost with their site."""
+    kept_alive = 1.0 if payment.mode == "prepaid" else 2.0  # x402: the challenge, and the request with its payment
+    opened = kept_alive + network.new_connection_round_trips
+    share = network.kept_alive_share
+    world.round_trips[0] = share * kept_alive + (1 - share) * opened
+    world.round_trips2[0] = share * kept_alive**2 + (1 - share) * opened**2
+    world.tries[0] = 1 + network.retries
+    world.loses_answers[0] = failures.lose_answers
 
 
 def _fill_clocks(world: World, network: NetworkSpec, failures: FailureSpec, step_h: float) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from og_env.kernel.arrays import World
-from og_env.scenario.catalog import gpus_per_replica, tokens_per_s
+from og_env.scenario.catalog import AnswerTimes, answer_times, gpus_per_replica
 from og_env.scenario.loading import ResolvedScenario
-from og_env.scenario.specs import ModelSpec
+from og_env.scenario.specs import ModelSpec, PricesSpec, SiteSpec
 
+Floats = NDArray[np.float64]
 VERIFICATIONS = ("none", "tee", "zkml")
 """verification modes in the order of their codes: NO_PROOF, TEE and ZKML of og_env/dynamics/verification.py"""
-OVERHEAD_S = 0.1
-"""time of an answer beside that of its output tokens: reading the prompt, scheduling, tokenisation"""
 WAIT_SLOPE = 1.17
 """rise of the exponent of the waiting probability with the root of the streams, see `wait_probability` in
 og_env/dynamics/latency.py"""
+SECONDS_PER_HOUR = 3600.0
 MB_PER_S_PER_GBPS = 125.0
 LARGEST = 2_000_000_000
 """largest value of an integer field: what a 32-bit integer holds, with room to add small numbers to it"""
@@ -27,12 +28,12 @@ ROUNDING_MB = 1e-6
 
 
 def fill_sites(world: World, resolved: ResolvedScenario) -> None:
-    """Write the GPUs, prices, link and attestation of every site."""
-    sites = resolved.sites
+    """Write the GPUs, prices, link and attestation of every site; the rent of a GPU is a share of its on-demand price."""
+    sites, prices = resolved.sites, resolved.spec.prices
     n = len(sites)
     world.site_valid[0, :n] = 1
     world.gpu_count[0, :n] = [site.gpu_count for site in sites]
-    world.usd_per_gpu_hour[0, :n] = [site.usd_per_gpu_hour for site in sites]
+    world.usd_per_gpu_hour[0, :n] = [site.usd_per_gpu_hour * prices.rent_share for site in sites]
     world.usd_per_vm_hour[0, :n] = [site.usd_per_vm_hour for site in sites]
     world.egress_usd_per_gb[0, :n] = [site.egress_usd_per_gb for site in sites]
     world.link_mb_per_s[0, :n] = [whole(site.link_gbps * MB_PER_S_PER_GBPS, 1) for site in sites]
@@ -40,20 +41,28 @@ def fill_sites(world: World, resolved: ResolvedScenario) -> None:
 
 
 def fill_models(world: World, resolved: ResolvedScenario) -> None:
-    """Write the sizes and objectives of models, and GPUs, times and capacity of a replica at every site.
+    """Write the sizes and objectives of models, and GPUs, times, capacity and prices of a replica at every site.
 
     Where a model does not fit, its entries of the site are 0.
     """
     models = resolved.models
     disk_gb_per_s = np.array([site.disk_gb_per_s for site in resolved.sites])
+    egress_usd_per_gb = np.array([site.egress_usd_per_gb for site in resolved.sites])
+    use_usd_per_gpu_s = (
+        np.array([use_usd_per_gpu_hour(site, resolved.spec.prices) for site in resolved.sites]) / SECONDS_PER_HOUR
+    )
     n = len(resolved.sites)
     for m, model in enumerate(models):
-        need, service_s = _replicas(model, resolved)
-        busy_s = service_s * (model.proof_multiplier if model.verification == "zkml" else 1.0)
+        need, times = _replicas(model, resolved)
+        busy_s = times.service_s * (model.proof_multiplier if model.verification == "zkml" else 1.0)
+        use_usd = use_usd_per_gpu_s * need * busy_s / model.streams
         load_ms = np.round(1000 * (model.weights_gb / disk_gb_per_s + model.engine_start_s))
         world.replica_gpus[0, m, :n] = need
-        world.service_s[0, m, :n] = service_s
+        for name, values in times._asdict().items():
+            getattr(world, name)[0, m, :n] = values
         world.busy_s[0, m, :n] = busy_s
+        world.use_usd[0, m, :n] = use_usd
+        world.answer_usd[0, m, :n] = np.where(need > 0, use_usd + model.request_gb * egress_usd_per_gb, 0)
         world.capacity_rps[0, m, :n] = np.divide(model.streams, busy_s, out=np.zeros(n), where=need > 0)
         world.load_ms[0, m, :n] = np.where(need > 0, np.minimum(load_ms, LARGEST), 0)
         world.mean_load_ms[0, m] = world.load_ms[0, m, :n].sum(dtype=np.float64) / max((need > 0).sum(), 1)
@@ -63,23 +72,36 @@ def fill_models(world: World, resolved: ResolvedScenario) -> None:
     world.queue_exponent[0] = [1 + WAIT_SLOPE * (math.sqrt(model.streams) - 1) for model in models]
     world.slo_s[0] = [model.slo_s for model in models]
     world.verification[0] = [VERIFICATIONS.index(model.verification) for model in models]
-    world.request_gb[0] = [model.request_gb for model in models]
 
 
-def _replicas(model: ModelSpec, resolved: ResolvedScenario) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """GPUs of a replica int64 [N] and seconds of an answer float64 [N]; both are 0 where the model does not fit."""
+def use_usd_per_gpu_hour(site: SiteSpec, prices: PricesSpec) -> float:
+    """Price of an hour of use of one GPU, beside its rent: the site's own, or a share of its on-demand price."""
+    return site.usd_per_gpu_hour * prices.use_share if site.use_usd_per_gpu_hour is None else site.use_usd_per_gpu_hour
+
+
+class _Times(NamedTuple):
+    """AnswerTimes of a model at every site, float64 [N]."""
+
+    prefill_s: Floats
+    service_s: Floats
+    timed_s: Floats
+
+
+def _replicas(model: ModelSpec, resolved: ResolvedScenario) -> tuple[NDArray[np.int64], _Times]:
+    """GPUs of a replica int64 [N] and times of an answer at every site; all are 0 where the model does not fit."""
     need: dict[str, int] = {}
-    answer_s: dict[str, float] = {}
+    times: dict[str, AnswerTimes] = {}
     for name in {site.gpu for site in resolved.sites}:
         gpu = resolved.gpus.get(name)
         if gpu is None or gpu.memory_gb <= 0 or not (gpu.bandwidth_gb_per_s > 0 or name in model.tokens_per_s):
             continue
         need[name] = gpus_per_replica(model, gpu)
-        answer_s[name] = model.output_tokens / tokens_per_s(model, gpu, need[name]) + OVERHEAD_S
+        times[name] = answer_times(model, gpu, need[name])
     gpus = np.array([need.get(site.gpu, 0) for site in resolved.sites], np.int64)
-    service_s = np.array([answer_s.get(site.gpu, 0.0) for site in resolved.sites])
     fit = gpus <= np.array([site.gpu_count for site in resolved.sites])
-    return np.where(fit, gpus, 0), np.where(fit, service_s, 0.0)
+    nowhere = AnswerTimes(0.0, 0.0, 0.0)
+    by_site = np.array([times.get(site.gpu, nowhere) for site in resolved.sites])
+    return np.where(fit, gpus, 0), _Times(*np.where(fit, by_site.T, 0.0))
 
 
 def whole(value: float, least: int) -> int:

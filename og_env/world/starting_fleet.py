@@ -13,6 +13,7 @@ from og_env.kernel.arrays import GATEWAY, STORE, VERIFIER, WARM, World
 from og_env.scenario.loading import ResolvedScenario
 from og_env.scenario.specs import ModelSpec, SiteSpec, StartSpec
 from og_env.world.demand_arrays import population_share
+from og_env.world.site_arrays import SECONDS_PER_HOUR
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -24,7 +25,7 @@ class SiteFacts(NamedTuple):
     replica_gpus: NDArray[np.int64]
     """[M, N] GPUs that a replica takes; 0 where the model does not fit"""
     usd_per_rps: Floats
-    """[M, N] hourly rent of a replica over its capacity"""
+    """[M, N] price of an hour of a replica in full use, rent and use, over its capacity"""
     distrusted: Bools
     """[M, N] whether the model wants attestation and the site cannot attest"""
     rtt_user_ms: Floats
@@ -42,10 +43,11 @@ def fill_start(world: World, resolved: ResolvedScenario) -> None:
     need = world.replica_gpus[0, :, :n].astype(np.int64)
     capacity_rps = world.capacity_rps[0, :, :n].astype(np.float64)
     rent = need * world.usd_per_gpu_hour[0, :n].astype(np.float64)
+    use = capacity_rps * world.use_usd[0, :, :n] * SECONDS_PER_HOUR
     wants_tee = world.verification[0] == TEE
     facts = SiteFacts(
         replica_gpus=need,
-        usd_per_rps=np.divide(rent, capacity_rps, out=np.zeros_like(rent), where=need > 0),
+        usd_per_rps=np.divide(rent + use, capacity_rps, out=np.zeros_like(rent), where=need > 0),
         distrusted=wants_tee[:, None] & (world.tee[0, :n] == 0),
         rtt_user_ms=world.rtt_user_ms[0, :, :n].astype(np.float64),
         population_share=population_share(resolved),
@@ -59,9 +61,9 @@ def fill_start(world: World, resolved: ResolvedScenario) -> None:
 def start_replicas(start: StartSpec, sites: Sequence[SiteSpec], models: Sequence[ModelSpec], facts: SiteFacts) -> Bools:
     """Where each model is warm, bool [M, N]: as named, or chosen one replica at a time, the models in turn.
 
-    `cheapest` takes the least rent for the capacity. `spread` takes sites that can attest where the model wants it,
-    then the provider with the fewest replicas of the model so far, then the least rent. Ties go to the site nearer to
-    demand.
+    `cheapest` takes the least price of full use for the capacity. `spread` takes sites that can attest where the model
+    wants it, then the provider with the fewest replicas of the model so far, then the least price. Ties go to the site
+    nearer to demand.
     """
     chosen = np.zeros(facts.replica_gpus.shape, bool)
     if start.placement == "named":

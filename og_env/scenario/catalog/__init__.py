@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import math
 from typing import get_args
 
 from og_env.errors import nearest_valid
 from og_env.scenario.catalog.countries import continent_of
 from og_env.scenario.catalog.site_offer import SiteOffer
+from og_env.scenario.catalog.speeds import (
+    AnswerTimes,
+    answer_times,
+    gpus_per_replica,
+    prefill_tokens_per_s,
+    tokens_per_s,
+)
 from og_env.scenario.catalog.table_reading import read_table
 from og_env.scenario.catalog.table_schemas import (
     FAILURES,
@@ -21,10 +27,7 @@ from og_env.scenario.catalog.table_schemas import (
     data_file,
     gpus,
 )
-from og_env.scenario.specs import FailureKind, GpuSpec, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
-
-DECODE_EFFICIENCY = 0.77
-"""share of the memory bandwidth that decoding one stream reaches; attention, activations and launches take the rest"""
+from og_env.scenario.specs import FailureKind, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
 
 
 @functools.cache
@@ -44,7 +47,7 @@ def models() -> dict[str, ModelSpec]:
     """Models by name.
 
     `output_tokens` of image and audio models are reads of the weights that take as long as one answer. The LLM proxy
-    has no weights: a 0.05 GB container image stands for them, and the vendor behind it sets its speed on any host.
+    has no weights: a 0.05 GB container image stands for them, and the vendor behind it sets its speeds on any host.
     """
     return read_table(data_file("models.csv"), MODELS)
 
@@ -89,26 +92,6 @@ def matches(incident: IncidentSpec, site: SiteSpec | SiteOffer) -> bool:
         all(fnmatch.fnmatchcase(str(getattr(site, field)), glob) for field, glob in conditions(alternative))
         for alternative in incident.match
     )
-
-
-def gpus_per_replica(model: ModelSpec, gpu: GpuSpec) -> int:
-    """Fewest GPUs of this kind whose memory holds one replica. ValueError if the kind has no memory."""
-    if gpu.memory_gb == 0:
-        raise ValueError(f"{gpu.name} has no memory for {model.name}")
-    return max(1, math.ceil(model.memory_gb / gpu.memory_gb - 1e-9))
-
-
-def tokens_per_s(model: ModelSpec, gpu: GpuSpec, gpu_count: int = 1) -> float:
-    """Decode speed of one stream of a replica that spans `gpu_count` GPUs in tensor parallel.
-
-    The speed that the model itself names for the kind and a whole replica, or
-    0.77 x gpu_count x bandwidth_gb_per_s / active weights in GB: each token reads the active weights once, shared by
-    the GPUs. Communication between them is left out, so the figure is an upper bound beyond one machine.
-    """
-    if gpu.name in model.tokens_per_s:
-        return model.tokens_per_s[gpu.name]
-    active_weights_gb = model.active_weights_gb or model.weights_gb
-    return DECODE_EFFICIENCY * gpu_count * gpu.bandwidth_gb_per_s / active_weights_gb
 
 
 @functools.cache

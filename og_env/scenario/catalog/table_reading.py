@@ -94,6 +94,13 @@ def whole(cell: str) -> int:
         raise ValueError(f"{cell!r} is not a whole number") from None
 
 
+def yes_or_no(cell: str) -> bool:
+    """Whether the cell says yes."""
+    if cell not in ("yes", "no"):
+        raise ValueError(f"{cell!r} is neither yes nor no")
+    return cell == "yes"
+
+
 def optional(convert: Converter) -> Converter:
     """A converter that gives None for an empty cell."""
     return lambda cell: convert(cell) if cell else None

@@ -11,7 +11,17 @@ from typing import Any, get_args
 from og_env.errors import nearest_valid
 from og_env.scenario.catalog.countries import countries
 from og_env.scenario.catalog.site_offer import SiteOffer
-from og_env.scenario.catalog.table_reading import Table, number, one_of, optional, pairs, read_table, text, whole
+from og_env.scenario.catalog.table_reading import (
+    Table,
+    number,
+    one_of,
+    optional,
+    pairs,
+    read_table,
+    text,
+    whole,
+    yes_or_no,
+)
 from og_env.scenario.specs import FailureKind, GpuSpec, HostClass, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
 
 
@@ -111,6 +121,8 @@ GPUS = Table(
         "name": text,
         "memory_gb": number,
         "bandwidth_gb_per_s": number,
+        "tflops": number,
+        "prefill_share": number,
         **{f"usd_per_hour_{host}": optional(number) for host in get_args(HostClass)},
     },
     fields=_host_prices,
@@ -122,15 +134,20 @@ MODELS = Table(
         "name": text,
         "weights_gb": number,
         "active_weights_gb": optional(number),
+        "active_parameters_b": optional(number),
         "memory_gb": number,
+        "input_tokens": number,
         "output_tokens": number,
         "engine_start_s": number,
         "verification": text,
         "proof_multiplier": number,
         "slo_s": number,
+        "slo_clock": text,
+        "streamed": yes_or_no,
         "streams": whole,
         "request_gb": number,
         "tokens_per_s": _speeds,
+        "prefill_tokens_per_s": _speeds,
     },
     fields=dict,
     key=lambda values: values["name"],

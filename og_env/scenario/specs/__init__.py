@@ -17,6 +17,7 @@ from og_env.scenario.specs.catalog_entries import (
     Role,
     Share,
     SiteSpec,
+    SloClock,
     Spec,
     TeeVendor,
     Verification,
@@ -39,3 +40,4 @@ from og_env.scenario.specs.scenario import (
     SiteEntry,
     StartSpec,
 )
+from og_env.scenario.specs.serving import PaymentSpec, PricesSpec

@@ -26,6 +26,7 @@ Kind = Literal[
     "facilitator",
     "upstream",
 ]
+SloClock = Literal["first_token", "answer"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -45,6 +46,10 @@ class GpuSpec(Spec):
     memory_gb: NonNegative
     bandwidth_gb_per_s: NonNegative
     """memory bandwidth; decode speed follows from it"""
+    tflops: Positive | None = None
+    """peak of dense matrices in 16 bits, without sparsity; prefill speed follows from it; None: 0.2 x bandwidth"""
+    prefill_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """share of the peak that prefill reaches"""
     usd_per_hour: dict[HostClass, Positive]
     """rent of one GPU by host class"""
 
@@ -71,6 +76,9 @@ class SiteSpec(Spec):
     """GPU kind, a name of the GPU table"""
     gpu_count: Annotated[int, Field(ge=0, le=64)]
     usd_per_gpu_hour: NonNegative
+    """on-demand price; `[prices]` of the scenario says what is paid of it, for holding a GPU and for using it"""
+    use_usd_per_gpu_hour: NonNegative | None = None
+    """price of use of a GPU for an hour, beside the rent; None: `prices.use_share` of the on-demand price"""
     usd_per_vm_hour: NonNegative = 0.2
     """a machine without GPU, for a verifier, a store or a gateway"""
     link_gbps: Positive = 10.0
@@ -93,20 +101,31 @@ class ModelSpec(Spec):
     weights_gb: Positive
     active_weights_gb: Positive | None = None
     """weights read per token: below weights_gb for mixture-of-experts; None means all"""
+    active_parameters_b: Positive | None = None
+    """billions of parameters that a token goes through; None: half of the active weights in GB, as of 16 bits each"""
     memory_gb: Positive
     """GPU memory with an 8k context"""
+    input_tokens: NonNegative = 1020.0
+    """mean length of what is read before the first token; the default is the median of Azure's chat trace"""
     output_tokens: Positive = 129.0
     """mean answer length"""
     engine_start_s: NonNegative = 15.0
     verification: Verification = "tee"
     proof_multiplier: Annotated[float, Field(ge=1)] = 1.0
     """time with proof over time without, for zkml"""
-    slo_s: Positive = 5.0
-    """latency objective"""
+    slo_s: Positive = 1.0
+    """objective of the time of a request, by the clock of `slo_clock`"""
+    slo_clock: SloClock = "first_token"
+    """the event that the objective is about"""
+    streamed: bool = True
+    """false where an answer comes as a whole, as an image does: then its first token is its last"""
     streams: Annotated[int, Field(ge=1, le=4096)] = 16
     """requests that one replica answers at once (continuous batching)"""
     tokens_per_s: dict[str, Positive] = {}
     """decode speed of one stream by GPU kind; a missing kind is derived as 0.77 x bandwidth / active weights"""
+    prefill_tokens_per_s: dict[str, Positive] = {}
+    """speed of reading the input by GPU kind, for a whole replica; a missing kind is derived as
+    GPUs x prefill_share x tflops / (2 x active parameters)"""
     request_gb: NonNegative = 1e-5
     """bytes that leave the site with one answer"""
     share: NonNegative = 1.0

@@ -19,10 +19,12 @@ from og_env.scenario.specs.catalog_entries import (
     RegionSpec,
     Share,
     SiteSpec,
+    SloClock,
     Spec,
     TeeVendor,
     Verification,
 )
+from og_env.scenario.specs.serving import PaymentSpec, PricesSpec
 
 
 class SampledSites(Spec):
@@ -57,6 +59,7 @@ class SiteEntry(Spec):
     gpu: str | None = None
     gpu_count: Annotated[int, Field(ge=0, le=64)] | None = None
     usd_per_gpu_hour: NonNegative | None = None
+    use_usd_per_gpu_hour: NonNegative | None = None
     usd_per_vm_hour: NonNegative | None = None
     link_gbps: Positive | None = None
     disk_gb_per_s: Positive | None = None
@@ -76,9 +79,11 @@ class ModelEntry(Spec):
     name: str
     share: NonNegative | None = None
     verification: Verification | None = None
+    input_tokens: NonNegative | None = None
     output_tokens: Positive | None = None
     engine_start_s: NonNegative | None = None
     slo_s: Positive | None = None
+    slo_clock: SloClock | None = None
     streams: Annotated[int, Field(ge=1, le=4096)] | None = None
     proof_multiplier: Annotated[float, Field(ge=1)] | None = None
 
@@ -166,6 +171,8 @@ class FailureSpec(Spec):
     """kinds that act, but whose members the agent is not told"""
     detect_s: NonNegative = 60.0
     """how long the router goes on using a dead site"""
+    lose_answers: bool = True
+    """answers in progress at a site that goes down are asked again; false: they are finished as if nothing happened"""
     outages: tuple[OutageSpec, ...] = ()
     opponent: OpponentSpec = OpponentSpec()
 
@@ -190,7 +197,8 @@ class RewardWeights(Spec):
     unserved_convexity: NonNegative = 5.0
     """k in u (1 + k u) / (1 + k)"""
     budget_usd_per_hour: Positive | None = None
-    """spending that counts as 1 in the cost term; None: the rent of every GPU of the fleet"""
+    """spending that counts as 1 in the cost term; None: the rent of every GPU of the fleet at its
+    on-demand price, whatever `[prices]` makes of it"""
     weights: Literal["fixed", "random"] = "fixed"
     """random: every episode multiplies those of latency, of cost and of resilience (unserved, unverified, exposure) by
     factors of its own, which the observation shows"""
@@ -238,6 +246,12 @@ class NetworkSpec(Spec):
     """a replica that is warm within this time already gets requests"""
     timeout_s: NonNegative = 2.0
     """what a request to a dead, undetected site costs before its retry"""
+    retries: Annotated[int, Field(ge=0, le=10)] = 1
+    """other replicas that a refused request tries; the default is Envoy's"""
+    kept_alive_share: Share = 0.8
+    """share of the requests on a connection that is open already (assumed, 0.5 to 0.95)"""
+    new_connection_round_trips: Annotated[float, Field(ge=0, le=10)] = 2.0
+    """round trips that open another one: TCP and TLS 1.3; 3 with TLS 1.2, 1 with QUIC"""
     block_s: NonNegative = 10.0
     settle_s: NonNegative = 0.0
     """mean wait for a settlement batch"""
@@ -310,6 +324,8 @@ class ScenarioSpec(Spec):
     failures: FailureSpec = FailureSpec()
     reward: RewardWeights = RewardWeights()
     network: NetworkSpec = NetworkSpec()
+    payment: PaymentSpec = PaymentSpec()
+    prices: PricesSpec = PricesSpec()
     router: RouterSpec = RouterSpec()
     start: StartSpec = StartSpec()
     episode: EpisodeSpec = EpisodeSpec()
