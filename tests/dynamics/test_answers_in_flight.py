@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from og_env.kernel.arrays import DOWN, LOADING
 from tests.cases.paper_world import RETIRE, A, B, C, Outcome, Paper, Play, near, paper, put, served_at_a_and_c, strikes
@@ -18,7 +19,7 @@ def two_steps(play: Play, world: Paper, operation: int = 0) -> Outcome:
     return play(world._replace(state=play(world, operation).state))
 
 
-def fails_in_the_second_step(*sites: int, loses_answers: int = 1, **changes: float) -> Paper:
+def fails_in_the_second_step(*sites: int, loses_answers: int = 1, **changes: Any) -> Paper:
     """3 requests/s at A and at C; an outage of some sites that is noticed at once."""
     world = served_at_a_and_c(loses_answers=loses_answers, detect_ms=0, **changes)
     strikes(world, (0, slice(2, None), list(sites)), DOWN)

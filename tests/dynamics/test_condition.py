@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ WORD = 2**64 - 1
 """all bits of a word"""
 
 
-def at_a(code: int, **changes: float) -> Paper:
+def at_a(code: int, **changes: Any) -> Paper:
     """3 requests/s at A alone, in a condition; times of service do not vary unless service_cv is given."""
     world = paper(**{"base_rps": 3, "service_cv": 0} | changes)
     put(world, A, WARM)
