@@ -9,6 +9,7 @@ import pytest
 
 from og_env.kernel.arrays import VERIFIER
 from og_env.scenario import loading
+from og_env.scenario.catalog import prefill_tokens_per_s
 from og_env.world import compile_world
 from tests.cases.compiled_worlds import compiled, running, toy
 
@@ -45,7 +46,7 @@ def test_speed_scales_with_the_gpus_of_a_replica() -> None:
                 assert world.arrays.replica_gpus[0, m, s] == world.arrays.capacity_rps[0, m, s] == 0
                 continue
             speed = 0.77 * need * gpu.bandwidth_gb_per_s / (model.active_weights_gb or model.weights_gb)
-            answer_s = model.output_tokens / speed + 0.1
+            answer_s = model.output_tokens / speed + 0.1 + model.input_tokens / prefill_tokens_per_s(model, gpu, need)
             assert world.arrays.replica_gpus[0, m, s] == need
             assert world.arrays.service_s[0, m, s] == pytest.approx(answer_s, rel=1e-5)
             assert world.arrays.capacity_rps[0, m, s] == pytest.approx(model.streams / answer_s, rel=1e-5)
