@@ -48,9 +48,10 @@ class Scratch(NamedTuple):
     pull: Annotated[Array, "f8", "C X"]  # attraction x weight of the model at hand, at list position x L + slot
     rps_per_pull: Annotated[Array, "f8", "C L"]  # by slot: requests/s that the softmax sends per unit of pull
     rps_per_factor: Annotated[Array, "f8", "C L"]  # by slot: requests/s that the even spread sends per unit of factor
-    try_share: Annotated[
-        Array, "f8", "C X"
-    ]  # share of a gateway's first tries at a replica, at list position x L + slot
+    per_gateway_rps: Annotated[Array, "f8", "C L"]  # by slot: one over its demand, 0 without any
+    refused_slot_rps: Annotated[Array, "f8", "C L"]  # by slot: refused in a round, over the others' share
+    refused_slot_ms: Annotated[Array, "f8", "C L"]  # by slot: sum of these requests/s x ms lost
+    refused_slot_ms2: Annotated[Array, "f8", "C L"]  # by slot: sum of these requests/s x ms^2
     tried_rps: Annotated[
         Array, "f8", "C X"
     ]  # what a gateway sends a replica in a round of tries, at list position x L + slot
@@ -86,9 +87,9 @@ class Scratch(NamedTuple):
     offered_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: before limits
     path_first: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of first tries' requests/s x ms
     path_first2: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of first tries' requests/s x ms^2
-    again_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: offered after a refusal elsewhere
-    again_rps_ms: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of these requests/s x ms
-    again_rps_ms2: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of these requests/s x ms^2
+    again_rps: Annotated[Array, "f8", "C L"]  # list: offered after a refusal elsewhere
+    again_rps_ms: Annotated[Array, "f8", "C L"]  # list: sum of these requests/s x ms
+    again_rps_ms2: Annotated[Array, "f8", "C L"]  # list: sum of these requests/s x ms^2
     over_share: Annotated[Array, "f8", "C L"]  # list, for the proposals: share of first tries that is refused
     going_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: refused by a replica, over the others' share
     answer_price: Annotated[Array, "f8", "C L"]  # list, for the proposals: dollars of an answer
