@@ -42,6 +42,8 @@ def test_show_prints_the_world_in_120_columns(capsys: pytest.CaptureFixture[str]
     whole = loading.resolve(loading.load(name))
     for heading in ("SITES", "FAULT DOMAINS", "MODELS", "USER REGIONS", "RTT by", "DEMAND", "FAILURES", "REWARD"):
         assert heading in out
+    for heading in ("NETWORK", "PAYMENT", "PRICES", "ROUTER", "START"):
+        assert heading in out
     for word in [model.name for model in whole.models] + [region.name for region in whole.regions]:
         assert f"\n{word} " in out
     for field in type(whole.spec.reward).model_fields:
