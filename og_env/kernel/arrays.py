@@ -136,7 +136,9 @@ class World(NamedTuple):
     provision_ms: Annotated[Array, "i4", "W"]  # time until a verifier, store or gateway runs
     patience_ms: Annotated[Array, "i4", "W"]  # longest wait for a replica that is not warm yet
     timeout_ms: Annotated[Array, "f4", "W"]  # what a request to a dead site loses
-    round_trips: Annotated[Array, "f4", "W"]  # mean number of round trips between user and replica before the first byte
+    round_trips: Annotated[
+        Array, "f4", "W"
+    ]  # mean number of round trips between user and replica before the first byte
     round_trips2: Annotated[Array, "f4", "W"]  # mean square of that number
     tries: Annotated[Array, "i4", "W"]  # replicas that a request tries at most
     loses_answers: Annotated[Array, "i1", "W"]  # 1 where answers in progress at a site that goes down are asked again
@@ -167,7 +169,9 @@ class Tape(NamedTuple):
     model: Annotated[Array, "f4", "B T M"]  # demand factor of a model
     status_pairs: Annotated[Array, "u1", "B R N"]  # status bits of rows 2r (low half) and 2r + 1 (high half)
     signal: Annotated[Array, "u1", "B T S"]  # noisy error rate of a shared domain, codes 0 .. 255 for -0.25 .. 1.75
-    condition: Annotated[Array, "u1", "B T N"]  # of a site: bit BLIND, and below it its speed as a code, CALM_SPEED nominal
+    condition: Annotated[
+        Array, "u1", "B T N"
+    ]  # of a site: bit BLIND, and below it its speed as a code, CALM_SPEED nominal
     noise: Annotated[Array, "u8", "B"]  # seed of the noise of what is measured
     attack: Annotated[Array, "u1", "B T"]  # 1 where the opponent may strike
     start_step: Annotated[Array, "i4", "B"]  # step of the UTC day of row 0
@@ -211,7 +215,9 @@ class State(NamedTuple):
     in_flight: Annotated[Array, "f4", "B M N"]  # answers that were in progress at the end of the last step
     site_share: Annotated[Array, "f4", "B N"]  # share of the served traffic of the last step
     shown_slowness: Annotated[Array, "f4", "B N"]  # measured time of service over the nominal one, as it was last shown
-    shown_wait_s: Annotated[Array, "f4", "B N"]  # mean time that requests waited at a site for the first token, likewise
+    shown_wait_s: Annotated[
+        Array, "f4", "B N"
+    ]  # mean time that requests waited at a site for the first token, likewise
     shown_refused: Annotated[Array, "f4", "B N"]  # share of what was sent to a site that it refused, likewise
     shown_load: Annotated[Array, "f4", "B N"]  # share of a site's nominal capacity in use, likewise
     blind: Annotated[Array, "u1", "B N"]  # 1 where nothing was shown in the last step
