@@ -23,6 +23,7 @@ from og_env.scenario.specs.catalog_entries import (
     TeeVendor,
     Verification,
 )
+from og_env.scenario.specs.condition import ConditionSpec
 
 
 class SampledSites(Spec):
@@ -308,6 +309,7 @@ class ScenarioSpec(Spec):
     domains: tuple[DomainSpec, ...] = ()
     demand: DemandSpec = DemandSpec()
     failures: FailureSpec = FailureSpec()
+    condition: ConditionSpec = ConditionSpec()
     reward: RewardWeights = RewardWeights()
     network: NetworkSpec = NetworkSpec()
     router: RouterSpec = RouterSpec()
