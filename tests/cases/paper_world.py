@@ -13,6 +13,7 @@ import pytest
 
 from og_env.dynamics.reference import step
 from og_env.kernel.arrays import (
+    CALM_SPEED,
     DOWN,
     FETCHING,
     GATEWAY,
@@ -110,6 +111,7 @@ def paper(**changes: Any) -> Paper:
         getattr(world, name)[:] = value
     tape: Tape = allocate(Tape, SIZES)
     tape.regional[:] = tape.model[:] = 1
+    tape.condition[:] = CALM_SPEED
     state: State = allocate(State, SIZES)
     state.role_ms[:] = -1
     state.role_ms[0, VERIFIER] = 0

@@ -8,6 +8,8 @@ import numpy as np
 
 from og_env.kernel.arrays import (
     ABSENT,
+    BLIND,
+    CALM_SPEED,
     DOWN,
     FETCHING,
     FROZEN,
@@ -228,6 +230,9 @@ def _fill_tape(rng: np.random.Generator, world: World, tape: Tape) -> None:
     tape.signal[:] = rng.integers(0, 256, tape.signal.shape) * world.domain_visible[:, None, : tape.signal.shape[2]]
     tape.attack[:] = rng.random(tape.attack.shape) < 0.3
     tape.outages[:] = rng.integers(0, 4, tape.outages.shape)
+    speeds = rng.integers(40, 81, tape.condition.shape) | BLIND * (rng.random(tape.condition.shape) < 0.2)
+    tape.condition[:] = np.where(world.site_valid[:, None] == 1, speeds, CALM_SPEED)
+    tape.noise[:] = rng.integers(0, 1 << 64, tape.noise.shape, np.uint64)
 
 
 def copy_of(values: Any) -> Any:
