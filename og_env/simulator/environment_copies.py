@@ -1,7 +1,8 @@
 """Copies of environments that run ahead: what an action brings over the next steps, without touching the episode.
 
-A copy reads a tape of its own: the nominal forecast (expected demand, present outages go on, no new ones) or, for a
-reference that no policy can be, what will really happen. Worlds are shared with the simulator, so a copy is cheap.
+A copy reads a tape of its own: the nominal forecast (expected demand, present outages go on, no new ones, every site at
+its nominal speed) or, for a reference that no policy can be, what will really happen. Worlds are shared with the
+simulator, so a copy is cheap.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from og_env.kernel.arrays import GAIN, PLANNER, Memo, Output, Scratch, State, Tape
+from og_env.kernel.arrays import CALM_SPEED, GAIN, PLANNER, Memo, Output, Scratch, State, Tape
 from og_env.kernel.memory import allocate, bind
+from og_env.kernel.random_streams import later_noise
 from og_env.observation.fields import column
 from og_env.simulator import compiled_step
 from og_env.simulator.simulator import SPLIT_SHIFT, Simulator
@@ -109,14 +111,19 @@ class Copies:
     def _true(self, rows: npt.NDArray[np.integer], ahead: npt.NDArray[np.integer]) -> None:
         """Write the simulator's tape rows [E, H + 1], the last one again beyond the end of the episode."""
         source = self.simulator.tape
-        for name in ("regional", "model", "signal", "attack", "outages"):
+        for name in ("regional", "model", "signal", "condition", "attack", "outages"):
             values = getattr(source, name)[rows[:, None], ahead]
             getattr(self.tape, name)[: self.batch] = np.repeat(values, self.copies, axis=0)
+        noise = later_noise(source.noise[rows], ahead[:, 0])
+        self.tape.noise[: self.batch] = np.repeat(noise, self.copies)
         status = source.status_at(rows[:, None], ahead)
         self.tape.write_status(np.repeat(status, self.copies, axis=0), slice(self.batch))
 
     def _forecast(self, rows: npt.NDArray[np.integer]) -> None:
-        """Write demand that follows its expected curve from the present on, and the present status in every row."""
+        """Write demand that follows its expected curve from the present on, and the present status in every row.
+
+        Sites have their nominal speed and working telemetry, and the noise of measurements is not the true one.
+        """
         source, tape, count = self.simulator, self.simulator.tape, self.batch
         step, day = source.state.step[rows], source.world.diurnal.shape[1]
         hours = (tape.start_step[rows] + step)[:, None] + np.arange(self.horizon + 1)
@@ -128,6 +135,8 @@ class Copies:
             getattr(self.tape, name)[:count] = np.repeat(present, self.copies, axis=0)[:, None]
         status = np.repeat(source.state.status[rows], self.copies, axis=0)
         self.tape.write_status(status[:, None], slice(count))
+        self.tape.condition[:count] = CALM_SPEED
+        self.tape.noise[:count] = np.repeat(~tape.noise[rows], self.copies)
         self.tape.attack[:count] = 0
 
     def add_drawn_outages(self, futures: int, generator: np.random.Generator) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from og_env.kernel.arrays import (
     ABSENT,
     BLIND,
+    CALM_SPEED,
     DOWN,
     FETCHING,
     FROZEN,
@@ -241,11 +242,11 @@ def _fill_tape(rng: np.random.Generator, world: World, tape: Tape) -> None:
     tape.regional[:] = rng.uniform(0, 2, tape.regional.shape)
     tape.model[:] = rng.uniform(0.2, 2, tape.model.shape)
     tape.signal[:] = rng.integers(0, 256, tape.signal.shape) * world.domain_visible[:, None, : tape.signal.shape[2]]
-    blind = rng.random(tape.condition.shape) < 0.1
-    tape.condition[:] = rng.integers(40, 81, tape.condition.shape) | np.where(blind, BLIND, 0)
-    tape.noise[:] = rng.integers(0, 2**63, tape.noise.shape)
     tape.attack[:] = rng.random(tape.attack.shape) < 0.3
     tape.outages[:] = rng.integers(0, 4, tape.outages.shape)
+    speeds = rng.integers(40, 81, tape.condition.shape) | BLIND * (rng.random(tape.condition.shape) < 0.2)
+    tape.condition[:] = np.where(world.site_valid[:, None] == 1, speeds, CALM_SPEED)
+    tape.noise[:] = rng.integers(0, 1 << 64, tape.noise.shape, np.uint64)
 
 
 def copy_of(values: Any) -> Any:

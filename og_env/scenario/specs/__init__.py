@@ -22,6 +22,7 @@ from og_env.scenario.specs.catalog_entries import (
     TeeVendor,
     Verification,
 )
+from og_env.scenario.specs.condition import ConditionSpec
 from og_env.scenario.specs.scenario import (
     DemandSpec,
     DistanceSpec,

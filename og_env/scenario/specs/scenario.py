@@ -24,6 +24,7 @@ from og_env.scenario.specs.catalog_entries import (
     TeeVendor,
     Verification,
 )
+from og_env.scenario.specs.condition import ConditionSpec
 from og_env.scenario.specs.serving import PaymentSpec, PricesSpec
 
 
@@ -322,6 +323,7 @@ class ScenarioSpec(Spec):
     domains: tuple[DomainSpec, ...] = ()
     demand: DemandSpec = DemandSpec()
     failures: FailureSpec = FailureSpec()
+    condition: ConditionSpec = ConditionSpec()
     reward: RewardWeights = RewardWeights()
     network: NetworkSpec = NetworkSpec()
     payment: PaymentSpec = PaymentSpec()

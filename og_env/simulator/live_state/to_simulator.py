@@ -8,10 +8,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_env.kernel.arrays import ABSENT, CODES_PER_UNIT, DOWN, FETCHING, KNOBS, LOADING, SIGNAL_LOW, STAGING, WARM
+from og_env.kernel.arrays import (
+    ABSENT,
+    BLIND,
+    CALM_SPEED,
+    CODES_PER_UNIT,
+    DOWN,
+    FETCHING,
+    KNOBS,
+    LOADING,
+    SIGNAL_LOW,
+    SLOW,
+    SPEEDS_PER_OCTAVE,
+    STAGING,
+    WARM,
+)
 from og_env.scenario.key_errors import raise_at_key
 from og_env.simulator import compiled_step
-from og_env.simulator.live_state.json_format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState, last_hour
+from og_env.simulator.live_state.json_format import (
+    BITS,
+    MEASURED,
+    PHASES,
+    ROLE_NAMES,
+    LiveReplica,
+    LiveState,
+    last_hour,
+)
 from og_env.simulator.simulator import Simulator
 from og_env.world import CompiledWorld
 
@@ -38,6 +60,7 @@ def place(simulator: Simulator, state: LiveState, b: int = 0, where: str = "stat
     _begin(simulator, state, b)
     _write_fleet(simulator, state, b, where)
     _serve(simulator, b, known=any(replica.load_rps is not None for replica in state.replicas))
+    _write_measures(simulator, state, b)
     _look(simulator, b)
 
 
@@ -88,11 +111,40 @@ def _write_tape(simulator: Simulator, state: LiveState, b: int, where: str) -> N
         s = index_of(name, sites, where, ("status", name))
         bits[s] = sum(BITS[word] for word in set(words))
     tape.write_status(bits, slice(b, b + 1))
+    _write_condition(simulator, state, b, where)
     _write_signal(simulator, state, b, where)
     tape.attack[b] = 0
     tape.outages[b] = 0
     day, step_s = tape_day(compiled), simulator.spec.episode.step_s
     tape.start_step[b] = (int(state.hour_utc * 3600 / step_s + 1e-9) - state.steps_done) % day
+
+
+def _write_condition(simulator: Simulator, state: LiveState, b: int, where: str) -> None:
+    """Write to every row the speeds that measurements say, nominal where there are none, and whether telemetry fails."""
+    condition, sites = simulator.tape.condition[b], numbered(simulator.world_of(b).resolved.sites)
+    condition[:] = CALM_SPEED
+    simulator.tape.noise[b] = 0
+    slow = simulator.tape.status_at(b, np.zeros((), np.int64)) & SLOW
+    for name, measures in state.measured.items():
+        s = index_of(name, sites, where, ("measured", name))
+        speed = (2 if slow[s] else 1) / measures.slowness if measures.slowness else 1.0
+        code = CALM_SPEED + SPEEDS_PER_OCTAVE * np.log2(speed)
+        condition[:, s] = int(np.clip(np.round(code), 1, BLIND - 1)) | (BLIND if measures.blind else 0)
+
+
+def _write_measures(simulator: Simulator, state: LiveState, b: int) -> None:
+    """Write what the state says was measured, in place of what was worked out."""
+    compiled, arrays = simulator.world_of(b), simulator.state
+    models, sites = numbered(compiled.resolved.models), numbered(compiled.resolved.sites)
+    if any(replica.in_flight is not None for replica in state.replicas):
+        for replica in state.replicas:
+            arrays.in_flight[b, models[replica.model], sites[replica.site]] = replica.in_flight or 0.0
+    for name, measures in state.measured.items():
+        arrays.blind[b, sites[name]] = measures.blind
+        for key, field in MEASURED.items():
+            value = getattr(measures, key)
+            if value is not None:
+                getattr(arrays, field)[b, sites[name]] = value
 
 
 def _write_signal(simulator: Simulator, state: LiveState, b: int, where: str) -> None:
@@ -133,6 +185,7 @@ def _begin(simulator: Simulator, state: LiveState, b: int) -> None:
         values[b] = 0
     simulator.state.world[b] = keep
     simulator.state.knobs[b] = simulator.world.knobs[keep]
+    simulator.state.shown_slowness[b] = 1
     simulator.state.attack_domain[b] = -1
     simulator.state.attack_until[b] = -1
     simulator.state.step[b] = state.steps_done
