@@ -212,6 +212,7 @@ def _fill_state(rng: np.random.Generator, world: World, state: State, w: int) ->
     state.load_rps[w] = rng.uniform(0, 1, (models, sites)) * world.capacity_rps[w] * (state.phase[w] == WARM)
     state.site_share[w] = rng.dirichlet(np.ones(sites)) * world.site_valid[w]
     state.knobs[w] = world.knobs[w]
+    state.steer[w] = rng.uniform(-4, 4, sites) * (rng.random() < 0.7) * world.site_valid[w]
     state.attack_domain[w] = -1
     state.attack_until[w] = -1
     state.attacks_left[w] = world.attack_budget[w]

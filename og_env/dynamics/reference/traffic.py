@@ -111,6 +111,7 @@ def _replicas(
     risk = _site_risk(facts, tape, state)[:, None] + unattested
     busy = ratio(state.load_rps, world.capacity_rps * np.where(slow(seen), SLOW_CAPACITY, 1)[:, None])
     score = knobs["cold_penalty"] * wait_s + knobs["load_penalty"] * busy + knobs["risk_aversion"] * risk
+    score = score - state.steer[:, None]
 
     capacity = world.capacity_rps * np.where(slow(state.status), SLOW_CAPACITY, 1)[:, None]
     cap_rps = np.where(alive, capacity * (1 - wait_s * 1000 / step_ms), 0)
