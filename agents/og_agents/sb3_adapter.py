@@ -115,7 +115,7 @@ class SB3VecEnv(VecEnv):
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """The batch's attribute, once for each environment."""
         if attr_name == "action_masks" and not self.env.simulator.mask.shape[1]:
-            raise AttributeError("routing has no mask: every knob is always possible")
+            raise AttributeError("routing has no mask: every level is always possible")
         value = getattr(self.env, attr_name)
         return [value for _ in self._get_indices(indices)]
 

@@ -38,11 +38,15 @@ def begin(env: Environment) -> None:
 
 @kernel
 def begin_fleet(env: Environment) -> None:
-    """Write roles, phases and GPUs in use as the scenario has them; where a site is down, warm replicas load again."""
+    """Write roles, phases and GPUs in use as the scenario has them; where a site is down, warm replicas load again.
+
+    No site is steered to or away from.
+    """
     models, sites = env.state.phase.shape
     for site in range(sites):
         env.state.gpus_used[site] = 0
         env.state.site_share[site] = 0
+        env.state.steer[site] = 0
         for role in range(env.state.role_ms.shape[0]):
             env.state.role_ms[role, site] = env.world.start_role[role, site]
         for model in range(models):

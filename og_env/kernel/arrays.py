@@ -228,6 +228,7 @@ class State(NamedTuple):
     model_late_share: Annotated[Array, "f4", "B M"]  # share of what was served too late in the last step
     model_refused_share: Annotated[Array, "f4", "B M"]  # share of first tries that were refused in the last step
     knobs: Annotated[Array, "f4", "B 5"]  # the router's knobs in effect, in the order of KNOBS
+    steer: Annotated[Array, "f4", "B N"]  # logarithm of what the router multiplies the weight of a site's replicas by
     attack_domain: Annotated[Array, "i4", "B"]  # fault domain that the opponent has broken; -1 none
     attack_until: Annotated[Array, "i4", "B"]  # last step of the attack
     attack_ready: Annotated[Array, "i4", "B"]  # first step at which the opponent may strike again

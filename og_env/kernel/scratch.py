@@ -68,6 +68,7 @@ class Scratch(NamedTuple):
     factor: Annotated[Array, "f8", "C L"]  # list: share of the step in which the router uses it
     burden: Annotated[Array, "f8", "C L"]  # list: load of the last step over capacity, as the router sees it
     risk: Annotated[Array, "f8", "C L"]  # list: of its domains, and 1 where its work does not count as attested
+    bias: Annotated[Array, "f8", "C L"]  # list: `steer` of its site
     weight: Annotated[Array, "f8", "C L"]  # list: before distance
     weight_scale: Annotated[Array, "f8", "C"]  # logarithm of what all weights of the list are divided by; 0 as a rule
     replica_wait_s: Annotated[Array, "f8", "C L"]  # list: until it is warm

@@ -99,7 +99,7 @@ OPERATION_MEANINGS = _glossary(
 INFO_MEANINGS: Mapping[str, str] = MappingProxyType(
     {
         "term_NAME": "a term of the reward, unweighted; one key for each",
-        "action_mask": "int8: 1 where an action is possible; Joint: the levels of the knobs appended; not in Routing",
+        "action_mask": "int8: 1 where an action is possible; Joint: all levels, always possible, appended; not in Routing",
         "truth": "where `failures.hidden` is set: hidden domains by KIND:NAME (sites, down, traffic, loss), and `speed`",
         "incident": "at reset with `options={'incident': ID}`: id, sites hit, start_h, stop_h, cut_h",
         "final_obs": "vector environment: what the episodes that ended would have returned; `final_info` likewise",

@@ -30,6 +30,9 @@ LOOK = -2
 KNOB_RANGE = 4.0
 """a knob at level 1 (-1) is this many times (this fraction of) its default"""
 
+STEER_RANGE = 4.0
+"""a site at level 1 (-1) has its replicas' weights multiplied (divided) by e to this power, which is 55"""
+
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.int8]
@@ -37,8 +40,7 @@ ARGUMENTS = (
     types.int64[::1],
     *(types.int64,) * 4,
     types.int64[::1],
-    types.float32[:, ::1],
-    types.float32[:, ::1],
+    *(types.float32[:, ::1],) * 3,
     types.int64[::1],
     types.int8[:, ::1],
 )
@@ -55,7 +57,14 @@ def set_knobs(env: Environment, levels: Floats) -> None:
 
 
 @kernel
-def act(env: Environment, mode: int, action: int, levels: Floats) -> None:
+def set_steer(env: Environment, site_levels: Floats) -> None:
+    """Steer to and away from sites, by levels [B, N] in [-1, 1]; 0 leaves a site to the knobs."""
+    for site in range(env.state.steer.shape[0]):
+        env.state.steer[site] = STEER_RANGE * site_levels[env.b, site] * env.world.site_valid[site]
+
+
+@kernel
+def act(env: Environment, mode: int, action: int, levels: Floats, site_levels: Floats) -> None:
     """Begin an environment's episode, take its state as it is, or carry out its action and step."""
     if action == BEGIN:
         begin(env)
@@ -71,6 +80,8 @@ def act(env: Environment, mode: int, action: int, levels: Floats) -> None:
         operation = autoscale(env)
     if levels.shape[1] > 0:
         set_knobs(env, levels)
+    if site_levels.shape[1] > 0:
+        set_steer(env, site_levels)
     step(env, operation)
 
 
@@ -95,6 +106,7 @@ def by_operations(
     mode: int,
     operations: Indices,
     levels: Floats,
+    site_levels: Floats,
     observations: Floats,
     offsets: Indices,
     masks: Bits,
@@ -102,15 +114,16 @@ def by_operations(
     """Step environments first to stop - 1 by operations, and find no offers.
 
     table: the bound arrays of the batch; slot: of scratch memory; mode: not read. operations: int64 [B], or BEGIN or
-    LOOK. levels: of the knobs, float32 [B, 5], or [B, 0] to leave them. Written: observations float32 [B, O] at the
-    tables' offsets int64 [6], and masks int8 [B, V]; neither where it has no columns.
+    LOOK. levels: of the knobs, float32 [B, 5], or [B, 0] to leave them. site_levels: of the sites, float32 [B, N], or
+    [B, 0] to leave them. Written: observations float32 [B, O] at the tables' offsets int64 [6], and masks int8 [B, V];
+    neither where it has no columns.
     """
     address = opened(table)
     for place in range(first, stop):
         if place + 1 < stop:
             prefetch_tape(environment(address, place + 1, slot))
         env = environment(address, place, slot)
-        act(env, OPERATIONS, operations[place], levels)
+        act(env, OPERATIONS, operations[place], levels, site_levels)
         if masks.shape[1] > 0:
             write_mask(env, masks)
         if observations.shape[1] > 0:
@@ -126,6 +139,7 @@ def by_offers(
     mode: int,
     actions: Indices,
     levels: Floats,
+    site_levels: Floats,
     observations: Floats,
     offsets: Indices,
     masks: Bits,
@@ -139,7 +153,7 @@ def by_offers(
         if place + 1 < stop:
             prefetch_tape(environment(address, place + 1, slot))
         env = environment(address, place, slot)
-        act(env, mode, actions[place], levels)
+        act(env, mode, actions[place], levels, site_levels)
         propose(env)
         if masks.shape[1] > 0:
             masks[place, 0] = 1

@@ -54,7 +54,8 @@ class CopiesOnTape:
         actions = np.zeros(self.simulator.batch, np.int64)
         actions[rows] = chosen
         table = self._tables[thread]
-        by_offers(table, rows.start, rows.stop, 0, PROPOSALS, actions, NO_LEVELS, NO_LEVELS, OFFSETS, NO_MASK)
+        unused = (NO_LEVELS, NO_LEVELS, NO_LEVELS, OFFSETS, NO_MASK)
+        by_offers(table, rows.start, rows.stop, 0, PROPOSALS, actions, *unused)
         self._stay_within(rows)
         return self.output.reward[rows]
 

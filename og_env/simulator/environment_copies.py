@@ -22,12 +22,14 @@ from og_env.tape.draw import drawn_tapes, write_script
 
 Indices = npt.NDArray[np.int64]
 Offers = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
 Gains = npt.NDArray[np.float32]
+Levels = Floats | None
 Choice = Callable[[Offers, Gains], Indices]
 """from offers [B, P] and gains [B, P, 4], at the positions of GAIN, to actions [B]: 0 does nothing, i takes offer i - 1"""
 
 NO_LEVELS = np.zeros((0, 0), np.float32)
-"""in place of knob levels that stay as they are, and of observations that are not written"""
+"""in place of levels of knobs and sites that stay as they are, and of observations that are not written"""
 NO_MASK = np.zeros((0, 0), np.int8)
 """in place of masks that are not written"""
 OFFSETS = np.full(16, -1, np.int64)
@@ -171,7 +173,8 @@ class Copies:
         first: Indices,
         follow: Choice,
         *,
-        levels: npt.NDArray[np.float32] | None = None,
+        levels: Levels = None,
+        site_levels: Levels = None,
         every: int = 1,
         offers_after: bool = False,
         after_step: Callable[[int], None] | None = None,
@@ -179,8 +182,9 @@ class Copies:
         """Rewards [batch, H] of taking offers `first` [batch] (0 nothing), then what `follow` chooses.
 
         `follow` acts in every `every`-th step. Steps beyond the end of the episode count 0. levels: float32 [batch, 5]
-        of the knobs, from the first step on. offers_after: find the offers after the last step as well. after_step: is
-        called with the number of every step, once `output` holds what it brought.
+        of the knobs, and site_levels: float32 [batch, N] of the sites, from the first step on. offers_after: find the
+        offers after the last step as well. after_step: is called with the number of every step, once `output` holds
+        what it brought.
         """
         rewards, count = np.zeros((self.batch, self.horizon)), self.batch
         chosen = first.astype(np.int64)
@@ -190,7 +194,7 @@ class Copies:
                 acts = follow is not idle and i % every == 0
                 offer, gain = self.output.offer[:count], self.output.offer_gain[:count]
                 chosen = follow(offer, gain) if acts else np.zeros_like(chosen)
-            use = levels if levels is not None and i == 0 else NO_LEVELS
+            use = tuple(NO_LEVELS if each is None or i > 0 else each for each in (levels, site_levels))
             acts_next = follow is not idle and (i + 1) % every == 0 and i + 1 < steps
             seen = self.observation if acts_next else NO_LEVELS
             self._step(chosen, use, seen, proposes=acts_next or (offers_after and i + 1 == steps))
@@ -202,15 +206,16 @@ class Copies:
                 after_step(i)
         return np.where(np.arange(self.horizon) < self._left[:, None], rewards, 0.0)
 
-    def _step(
-        self, chosen: Indices, levels: npt.NDArray[np.float32], seen: npt.NDArray[np.float32], *, proposes: bool
-    ) -> None:
-        """Step the loaded copies by offers `chosen` [batch]; find no offers for the next step unless it `proposes`."""
+    def _step(self, chosen: Indices, levels: tuple[Floats, ...], seen: Floats, *, proposes: bool) -> None:
+        """Step the loaded copies by offers `chosen` [batch] and levels of knobs and sites.
+
+        Finds no offers for the next step unless it `proposes`.
+        """
         mode = compiled_step.PROPOSALS if proposes else compiled_step.OPERATIONS
         actions = chosen if proposes else operations_of(self.output.offer[: self.batch], chosen)
         compiled_step.prepare(mode)
         entry = compiled_step.ENTRIES[mode]
-        entry(self._table, 0, self.batch, 0, mode, actions, levels, seen, self._offsets, NO_MASK)
+        entry(self._table, 0, self.batch, 0, mode, actions, *levels, seen, self._offsets, NO_MASK)
 
     def try_operations(self, operations: Indices) -> Indices:
         """Put operations [batch] in the place of the first offers; returns the actions [batch] that take them."""

@@ -198,5 +198,5 @@ def by_kernel(world: Paper, action: int, memo: Memo | None = None) -> tuple[Outc
     scratch, memo = allocate(Scratch, sizes), allocate(Memo, sizes) if memo is None else memo
     table = bind(sizes, world.world, world.tape, state, output, scratch, memo)  # addresses of arrays that live here
     unused, mask = np.zeros((1, 0), np.float32), np.zeros((1, SIZES["V"]), np.int8)
-    by_operations(table, 0, 1, 0, OPERATIONS, np.array([action]), unused, unused, np.full(6, -1), mask)
+    by_operations(table, 0, 1, 0, OPERATIONS, np.array([action]), unused, unused, unused, np.full(6, -1), mask)
     return Outcome(state, output), mask[0] == 1

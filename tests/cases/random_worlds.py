@@ -228,6 +228,7 @@ def _fill_state(rng: np.random.Generator, world: World, state: State, w: int) ->
     state.shown_refused[w], state.shown_load[w] = rng.random(sites), rng.random(sites)
     state.site_share[w] = rng.dirichlet(np.ones(sites)) * world.site_valid[w]
     state.knobs[w] = world.knobs[w]
+    state.steer[w] = rng.uniform(-4, 4, sites) * (rng.random() < 0.7) * world.site_valid[w]
     state.attack_domain[w] = -1
     state.attack_until[w] = -1
     state.attacks_left[w] = world.attack_budget[w]

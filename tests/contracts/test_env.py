@@ -45,6 +45,20 @@ def test_check_env_has_no_warning_for_other_interfaces(task, kwargs):
     check_env(NetworkEnv(task, "toy-3", **kwargs), skip_render_check=True)
 
 
+@pytest.mark.parametrize("flatten", [False, True])
+@pytest.mark.parametrize(
+    ("task", "kwargs"),
+    [
+        ("routing", {"interface": "knobs"}),
+        ("routing", {"interface": "sites"}),
+        ("joint", {"steering": "sites"}),
+        ("joint", {"steering": "domains", "interface": "operations"}),
+    ],
+)
+def test_check_env_has_no_warning_for_steering(task, kwargs, flatten):
+    check_env(NetworkEnv(task, "toy-3", flatten=flatten, **kwargs), skip_render_check=True)
+
+
 @pytest.mark.parametrize("scenario", loading.names())
 @pytest.mark.parametrize("env_id", og_env.IDS.values())
 def test_stable_baselines_check_has_no_warning(env_id, scenario):

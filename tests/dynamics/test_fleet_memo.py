@@ -43,6 +43,6 @@ def test_what_is_kept_is_what_would_be_worked_out_anew(seed: int) -> None:
         operations = random_operations(rng, possible(episodes.world, sides[0][0]))
         sides[1][3].known[:] = 0
         for *_, table in sides:
-            by_operations(table, 0, batch, 0, OPERATIONS, operations, unused, unused, offsets, no_mask)
+            by_operations(table, 0, batch, 0, OPERATIONS, operations, unused, unused, unused, offsets, no_mask)
         for kept, anew in zip([*sides[0][0], *sides[0][1]], [*sides[1][0], *sides[1][1]], strict=True):
             np.testing.assert_array_equal(kept, anew)

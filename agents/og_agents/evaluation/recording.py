@@ -129,7 +129,7 @@ def record(
         actions, state = policy.predict(observation, state, start, deterministic=True, action_masks=masks)
         predict_s += time.perf_counter() - begin
         # not `env.step`, which begins the next episode before the last state could be read
-        simulator.advance(*split_actions(actions, env.task, env.single_action_space, rows))
+        simulator.advance(*split_actions(actions, simulator, env.single_action_space, np.arange(rows)))
         output, flat = simulator.output, simulator.observation.copy()
         observation = flat if simulator.settings.flatten else simulator.tables(flat)
         moves.append(

@@ -13,12 +13,12 @@ from og_agents.policy import Policy, attach, wishes
 from og_env import IDS
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator import FLAT_TABLES, TERMS, Settings
+from og_env.simulator import FLAT_TABLES, TERMS, Settings, checked
 from og_env.vector_env import NetworkVectorEnv
 
 ROWS = 16
 """episodes played side by side; fixed, so that a random policy draws the same"""
-DEFAULTS = {name: getattr(Settings(), name) for name in ("interface", "proposals", "knobs", "risk_weight")}
+MAY_DIFFER = ("interface", "proposals", "knobs", "steering", "risk_weight")
 """arguments of the environment by which policies may differ"""
 
 
@@ -59,12 +59,14 @@ class Stage(NamedTuple):
 def stage_of(policies: dict[str, Policy], scenario: Any, task: str, split: str) -> Stage:
     """The one environment that all policies play in; ValueError where they ask for different ones."""
     stages: dict[str, Stage] = {}
+    settings = checked(Settings(task))
+    usual = {name: getattr(settings, name) for name in MAY_DIFFER}
     for name, policy in policies.items():
         asked = wishes(policy)
         spec = loading.load(scenario)
         spec = loading.override(spec, asked.overrides) if asked.overrides else spec
         wanted = {name: value for name, value in asked.env_kwargs.items() if name != "flatten"}
-        stages[name] = Stage(spec, {**DEFAULTS, **wanted, "task": task, "split": split})
+        stages[name] = Stage(spec, {**usual, **wanted, "task": task, "split": split})
     first, *rest = stages
     for name in rest:
         if stages[name] != stages[first]:

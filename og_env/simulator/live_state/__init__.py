@@ -22,6 +22,7 @@ A file, with everything that may be left out:
       "alarms": {"provider:ovh": 0.4},    error rate of a shared fault domain: 0 calm .. 1 as bad as in a fragile spell
       "alarms_hour": {"provider:ovh": 0.2},    its mean of the last hour; as in `alarms` where this is left out
       "knobs": {"spread": 0.2},           of the router, where they are not the scenario's
+      "steer": {"ovh/gra": -1.1},         logarithm of what the router multiplies a site's weight by; 0 where not named
       "steps_done": 1                     of an episode; a live fleet leaves it out
     }
 

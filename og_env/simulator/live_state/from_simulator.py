@@ -53,6 +53,7 @@ def describe(simulator: Simulator, b: int = 0) -> dict[str, Any]:
             for i, name in enumerate(KNOBS)
             if state.knobs[b, i] != simulator.world.knobs[state.world[b], i]
         },
+        "steer": {name: float(state.steer[b, s]) for s, name in enumerate(sites) if state.steer[b, s] != 0},
         "steps_done": max(step, 1),
     }
     LiveState.parse(result)

@@ -12,6 +12,7 @@ from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, LOADING, ON_DISK, SLOW,
 from og_env.scenario.json_file import read_json
 from og_env.scenario.parsing import parse_part
 from og_env.scenario.specs import Effect, NonNegative, Positive, Role, Share, Spec
+from og_env.simulator.compiled_step import STEER_RANGE
 
 Phase = Literal["staging", "on_disk", "fetching", "loading", "warm"]
 PHASES: dict[Phase, int] = {
@@ -21,6 +22,7 @@ PHASES: dict[Phase, int] = {
     "loading": LOADING,
     "warm": WARM,
 }
+Steer = Annotated[float, Field(ge=-STEER_RANGE, le=STEER_RANGE)]
 ROLE_NAMES: tuple[Role, ...] = get_args(Role)
 BITS: dict[Effect, int] = {"DOWN": DOWN, "FROZEN": FROZEN, "UNTRUSTED": UNTRUSTED, "SLOW": SLOW}
 
@@ -95,6 +97,7 @@ class LiveState(Spec):
     alarms_hour: dict[str, Share] | None = None
     """mean of the last hour; None: as `alarms`"""
     knobs: dict[str, float] = {}
+    steer: dict[str, Steer] = {}
     steps_done: Annotated[int, Field(ge=1)] = 1
 
     @classmethod

@@ -73,9 +73,8 @@ def _idle(simulator: Simulator, b: int) -> None:
     """Step environment b once with no action, and write no observation."""
     nothing, unseen = np.zeros(simulator.batch, np.int64), simulator.observation[:, :0]
     no_mask, offsets = simulator.mask[:, :0], simulator.slices.offsets
-    compiled_step.by_operations(
-        simulator.table, b, b + 1, 0, compiled_step.OPERATIONS, nothing, simulator.no_levels, unseen, offsets, no_mask
-    )
+    unused = (simulator.no_levels, simulator.no_levels, unseen, offsets, no_mask)
+    compiled_step.by_operations(simulator.table, b, b + 1, 0, compiled_step.OPERATIONS, nothing, *unused)
 
 
 def numbered(parts: Iterable[Any]) -> dict[str, int]:
@@ -217,6 +216,8 @@ def _write_fleet(simulator: Simulator, state: LiveState, b: int, where: str) -> 
         arrays.undetected_ms[b, s] = round(seconds * 1000)
     for name, value in state.knobs.items():
         arrays.knobs[b, index_of(name, numbered(KNOBS), where, ("knobs", name))] = value
+    for name, value in state.steer.items():
+        arrays.steer[b, index_of(name, sites, where, ("steer", name))] = value
 
 
 def _write_replica(

@@ -13,9 +13,10 @@ from tests.cases.planner_worlds import TOY
 def test_every_planner_plays_whole_episodes_behind_the_protocol(name):
     if "p_median" in name:
         pytest.importorskip("highspy")
-    policy = planners.make(name, TOY)
+    task = "routing" if name in planners.ROUTERS else "placement"
+    policy = planners.make(name, TOY, task)
     assert isinstance(policy, Policy)
-    played = playing.run(policy, TOY, episodes=2)
+    played = playing.run(policy, TOY, task, episodes=2)
     assert played.policy == name and np.isfinite(played.returns).all()
     assert planners.DOCS[name]
 
@@ -25,6 +26,10 @@ def test_names_tasks_and_constants_are_checked():
         planners.make("rolout", TOY)
     with pytest.raises(ValueError, match="static_best has no decisions in the task 'joint'"):
         planners.make("static_best", TOY, "joint")
+    with pytest.raises(ValueError, match="site_prices has no decisions in the task 'joint'; valid are routing"):
+        planners.make("site_prices", TOY, "joint")
+    with pytest.raises(ValueError, match="nearest valid: rate"):
+        planners.make("site_prices", TOY, "routing", constants={"rat": 1.0})
     with pytest.raises(ValueError, match="nearest valid: risk"):
         planners.make("greedy_tuned", TOY, constants={"risc": 1.0})
     with pytest.raises(ValueError, match="rollout has no constants"):
