@@ -1,4 +1,7 @@
-"""One step of the network, in the order of real time. The dynamics exist once, here; everything else calls them."""
+"""One step of the network, in the order of real time. The dynamics exist once, here; everything else calls them.
+
+A step may have several operations: `stand` carries one out while the clock stands, and `step` the last one, then time.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,11 @@ from og_env.dynamics.step_report import (
     account,
     book_answers,
     book_traffic,
+    clear_reward,
     clear_site_loads,
     report_events,
+    report_operation,
+    report_replicas,
     report_roles,
     tally,
 )
@@ -28,13 +34,33 @@ from og_env.kernel.compile import kernel
 
 
 @kernel
+def place(env: Environment, operation: int) -> bool:
+    """Carry an operation out in the present step and count it; returns whether it was possible (0: none, and it is)."""
+    possible = apply(env, operation)
+    if operation != 0:
+        env.state.decisions += 1
+        env.state.changes += 1 if possible else 0
+    return possible
+
+
+@kernel
+def stand(env: Environment, operation: int) -> None:
+    """Carry an operation out while the clock stands: no time passes, and no term of the reward is due."""
+    possible = place(env, operation)
+    clear_reward(env)
+    report_operation(env, operation, possible)
+    list_placed(env)
+    tally(env)
+
+
+@kernel
 def step(env: Environment, operation: int) -> None:
     """Advance an environment by one step with one placement operation (0: none) and the knobs in its state.
 
     Writes the next state and the output. All chance stands on the tape, in row `env.state.step + 1`.
     """
     row = env.state.step + 1
-    possible = apply(env, operation)  # place: launch, retire, stage, add or remove a role
+    possible = place(env, operation)  # launch, retire, stage, add or remove a role
 
     read_signals(env, row - 1)  # what is known when the step begins
     attack(env, row)
@@ -59,9 +85,13 @@ def step(env: Environment, operation: int) -> None:
         book_answers(env, model, latency_s, latency_var, verified_rps, beyond_rps_s)
 
     cold_starts, fetched_gb, fetch_usd = progress(env)  # fetches, loads and provisioning
-    report_events(env, row, operation, possible, cold_starts, fetched_gb)
+    report_operation(env, operation, possible)
+    report_events(env, row, cold_starts, fetched_gb)
     account(env, spending_usd_per_hour(env, fetch_usd))
     report_roles(env)
     tally(env)
+    report_replicas(env)
     env.state.step = row
+    env.state.decisions = 0
+    env.state.changes = 0
     env.output.truncated = 1 if row == env.tape.attack.shape[0] - 1 else 0

@@ -89,7 +89,7 @@ def write_globals(env: Environment, values: np.ndarray, first: int, highest_alar
     sites = TINY
     for site in range(env.state.status.shape[0]):
         sites += env.world.site_valid[site]
-    metrics, terms = env.output.metrics, env.output.terms
+    metrics, terms = env.output.metrics, env.output.last_terms
     values[first + GLOBAL.day_sin] = math.sin(angle)
     values[first + GLOBAL.day_cos] = math.cos(angle)
     values[first + GLOBAL.episode_left] = 1 - env.state.step / (env.tape.attack.shape[0] - 1)

@@ -45,7 +45,8 @@ class Simulator:
     `world`, `tape`, `state` and `output` are the arrays of `og_env.kernel.arrays`, allocated once and changed in place:
     `state.phase` is int8 [B, M, N], `output.offer` int32 [B, P]. `sizes` gives the size of every dimension letter,
     `compiled` and `world_of` the scenarios behind the arrays. `observation` float32 [B, O] and `mask` int8 [B, V] (or
-    [B, 1 + P]) are those of the last step.
+    [B, 1 + P]) are those of the last step. `clock` says which decisions move the clock: BY_SCENARIO, where the scenario's
+    number of operations a step says it, STANDING or MOVING.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Simulator:
         self.compiled: list[CompiledWorld] = [compiled] * (batch if self.own_worlds else 1)
         self.tape_worlds = [tape_world(compiled)] * len(self.compiled)
         self.mode = self._mode()
+        self.clock = compiled_step.BY_SCENARIO
         looks = not settings.flatten or self.mode == compiled_step.PROPOSALS or bool(self.spec.failures.hidden)
         self.sizes = compiled.sizes | {
             "W": len(self.compiled),
@@ -220,12 +222,18 @@ class Simulator:
             stop,
             0,
             self.mode,
+            self.clock,
             actions,
             levels,
             self.observation,
             self.slices.offsets,
             self.mask,
         )
+
+    @property
+    def moved(self) -> npt.NDArray[np.bool_]:
+        """Whether the clock moved in the last call, bool [B]; true as well where an episode has begun."""
+        return self.state.decisions == 0
 
     def tables(self, flat: Floats) -> dict[str, Floats]:
         """Views of a flat observation [..., O] by table, [..., rows, columns]."""

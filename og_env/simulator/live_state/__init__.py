@@ -20,7 +20,9 @@ A file, with everything that may be left out:
       "alarms": {"provider:ovh": 0.4},    error rate of a shared fault domain: 0 calm .. 1 as bad as in a fragile spell
       "alarms_hour": {"provider:ovh": 0.2},    its mean of the last hour; as in `alarms` where this is left out
       "knobs": {"spread": 0.2},           of the router, where they are not the scenario's
-      "steps_done": 1                     of an episode; a live fleet leaves it out
+      "steps_done": 1,                    of an episode; a live fleet leaves it out
+      "decisions": 2, "changes": 1        operations decided on, and those carried out, since the last step of a scenario
+                                          whose steps have several (episode.operations_per_step); 0 where left out
     }
 
 Phases are staging (fetching to disk only), on_disk, fetching (disk first, then GPU), loading and warm; all but the

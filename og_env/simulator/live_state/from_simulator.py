@@ -50,6 +50,7 @@ def describe(simulator: Simulator, b: int = 0) -> dict[str, Any]:
             if state.knobs[b, i] != simulator.world.knobs[state.world[b], i]
         },
         "steps_done": max(step, 1),
+        **{name: int(getattr(state, name)[b]) for name in ("decisions", "changes") if getattr(state, name)[b]},
     }
     LiveState.parse(result)
     return result
