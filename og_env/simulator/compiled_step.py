@@ -125,8 +125,9 @@ def by_operations(
     """Step environments first to stop - 1 by operations, and find no offers.
 
     table: the bound arrays of the batch; slot: of scratch memory; mode: not read; clock: which decisions move the
-    clock, BY_SCENARIO, STANDING or MOVING. operations: int64 [B], or BEGIN or LOOK. levels: of the knobs, float32 [B, 5], or [B, 0] to leave them. Written: observations float32 [B, O] at the
-    tables' offsets int64 [6], and masks int8 [B, V]; neither where it has no columns.
+    clock, BY_SCENARIO, STANDING or MOVING. operations: int64 [B], or BEGIN or LOOK. levels: of the knobs, float32 [B, 5],
+    or [B, 0] to leave them. Written: observations float32 [B, O] at the tables' offsets int64 [6], and masks int8 [B, V];
+    neither where it has no columns.
     """
     address = opened(table)
     for place in range(first, stop):

@@ -172,9 +172,9 @@ class Copies:
         """Rewards [batch, H] of taking offers `first` [batch] (0 nothing), then what `follow` chooses.
 
         The first offer moves the clock, and so does the last one of `follow`, which chooses in every `every`-th step
-        until it does nothing or the step has no room left. Steps beyond the end of the episode count 0. levels: float32 [batch, 5]
-        of the knobs, from the first step on. offers_after: find the offers after the last step as well. after_step: is
-        called with the number of every step, once `output` holds what it brought.
+        until it does nothing or the step has no room left. Steps beyond the end of the episode count 0. levels: float32
+        [batch, 5] of the knobs, from the first step on. offers_after: find the offers after the last step as well.
+        after_step: is called with the number of every step, once `output` holds what it brought.
         """
         rewards, count = np.zeros((self.batch, self.horizon)), self.batch
         chosen = first.astype(np.int64)

@@ -94,7 +94,7 @@ def _play(policy: Policy, env: NetworkVectorEnv, seed: int, label: str, options:
         happened = info["final_info"] if start.any() else info
         counts = happened["moved"] & (done < steps)  # a row that has ended goes on with an episode that nobody counts
         if (start & counts != (done + counts == steps) & counts).any():
-            raise ValueError(f"episodes of {steps} steps ended at step {int(done[start & counts].min(initial=steps)) + 1}")
+            raise ValueError(f"episodes of {steps} steps ended at step {int(done[counts].min()) + 1}")
         moved = every[counts]
         returns[moved] += reward[moved]
         terms[moved] += np.stack([happened[f"term_{term}"] for term in TERMS], axis=1)[moved]
@@ -106,7 +106,8 @@ def _play(policy: Policy, env: NetworkVectorEnv, seed: int, label: str, options:
         raise ValueError(
             f"{label}: a reward is not finite in the episode of seed {seed + int(np.argmin(np.isfinite(returns)))}"
         )
-    return Episodes(label, seed + np.arange(rows), returns, terms / steps, metrics / steps, traces, steps, predict_s)
+    terms, metrics, step_s = terms / steps, metrics / steps, env.simulator.spec.episode.step_s
+    return Episodes(label, seed + np.arange(rows), returns, terms, metrics, traces, steps, predict_s, step_s)
 
 
 def joined(parts: list[Episodes], episodes: int) -> Episodes:
@@ -121,4 +122,5 @@ def joined(parts: list[Episodes], episodes: int) -> Episodes:
         traces={key: np.concatenate([part.traces[key] for part in parts])[:episodes] for key in TRACED},
         steps=parts[0].steps,
         predict_s=sum(part.predict_s for part in parts) * episodes / played,
+        step_s=parts[0].step_s,
     )
