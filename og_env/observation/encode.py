@@ -116,6 +116,7 @@ def write_globals(env: Environment, values: np.ndarray, first: int, highest_alar
     values[first + GLOBAL.weight_unserved] = magnitude(env.world.weights[TERM.unserved])
     values[first + GLOBAL.weight_unverified] = magnitude(env.world.weights[TERM.unverified])
     values[first + GLOBAL.weight_exposure] = magnitude(env.world.weights[TERM.exposure])
+    values[first + GLOBAL.operations_left] = 1 - env.state.decisions / max(env.world.operations_per_step, 1)
 
 
 @kernel

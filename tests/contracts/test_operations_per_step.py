@@ -80,6 +80,16 @@ def test_figures_are_those_of_the_last_step_while_the_clock_stands() -> None:
     assert not np.array_equal(after["sites"], seen["sites"])
 
 
+def test_the_observation_shows_the_operations_that_are_left() -> None:
+    env = NetworkEnv(scenario=several(4, "global-24"))
+    seen, _ = env.reset(seed=1)
+    shown = [seen["globals"][-1]]
+    for action in (1, 1, 0):
+        seen, *_ = env.step(action)
+        shown.append(seen["globals"][-1])
+    assert shown == [1, 0.75, 0.5, 1]
+
+
 def test_one_operation_a_step_moves_always() -> None:
     env = NetworkEnv(scenario=several(1))
     _, info = env.reset(seed=1)
