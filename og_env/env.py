@@ -32,7 +32,7 @@ INTEGERS = (int, np.integer)
 
 
 class NetworkEnv(gym.Env[Any, Any]):
-    """A decentralised AI-inference network, one placement operation or routing decision a step.
+    """A decentralised AI-inference network, one placement operation or routing decision a call.
 
     ## Description
     A network of node sites serves several models to user regions around the world. Sites share providers, regions,
@@ -56,11 +56,16 @@ class NetworkEnv(gym.Env[Any, Any]):
     serving nothing. Terms and raw metrics are in `info`. With `reward="vector"` minus every term, float32 [6] in the
     order of `og_env.simulator.TERMS`: `reward_space` declares it, and `reward_weights` times it is the scalar reward.
 
+    ## Steps
+    A call is a step of the network's clock, unless the scenario has `episode.operations_per_step` K above 1. Then an
+    operation leaves the clock standing, with reward 0, until the K-th one or doing nothing moves it; the churn of a step
+    is its number of operations. `info["moved"]` says whether the clock moved. Routing moves it in every call.
+
     ## Starting State
     The scenario's starting fleet, at an hour of the day that the episode draws.
 
     ## Episode End
-    Truncated after the scenario's number of steps; never terminated.
+    Truncated after the scenario's number of steps of the clock; never terminated.
 
     ## Arguments
     `scenario`: name, path, tables or ScenarioSpec. `render_mode`: None, "rgb_array" or "ansi". The others are the fields
@@ -94,7 +99,7 @@ class NetworkEnv(gym.Env[Any, Any]):
         self.reward_weights = self.simulator.compiled[0].arrays.weights[0].copy()
         self._vector = settings.reward == "vector"
         if self._vector:
-            self.reward_space = reward_space()
+            self.reward_space = reward_space(self.simulator)
             self.reward_dim = self.reward_space.shape[0]
         self._rows = np.zeros(1, np.int64)
         self._chosen = np.zeros(1, np.int64)
@@ -103,6 +108,7 @@ class NetworkEnv(gym.Env[Any, Any]):
         output = self.simulator.output
         self._metrics, self._terms = output.metrics[0], output.terms[0]
         self._reward, self._truncated = output.reward, output.truncated
+        self._decisions = self.simulator.state.decisions
         self._flatten, self._hides = settings.flatten, bool(self.simulator.spec.failures.hidden)
         self._started = False
 
@@ -122,7 +128,7 @@ class NetworkEnv(gym.Env[Any, Any]):
         return self._observation(buffer), self._info(buffer) | ({"incident": facts[0]} if facts else {})
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Observation, reward, False, truncated and info of one step.
+        """Observation, reward, False, truncated and info of one step, or of one decision of a step that has several.
 
         Raises ValueError for an action outside the space, and before reset.
         """
@@ -149,6 +155,7 @@ class NetworkEnv(gym.Env[Any, Any]):
         info: dict[str, Any] = dict(zip(INFO_NAMES, self._metrics.tolist() + self._terms.tolist(), strict=True))
         if len(buffer.possible):
             info["action_mask"] = full_mask(buffer.possible, self._levels)
+        info["moved"] = self._decisions.item(0) == 0
         if self._hides:
             info["truth"] = truth_of(self.simulator, 0)
         return info

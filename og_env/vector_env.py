@@ -61,7 +61,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         self.reward_weights = self.simulator.compiled[0].arrays.weights[0].copy()
         self._vector = settings.reward == "vector"
         if self._vector:
-            self.reward_space = reward_space()
+            self.reward_space = reward_space(self.simulator)
         self._generators: list[np.random.Generator] = []
         self._levels = levels_of(self.single_action_space)
         self._rows = np.arange(num_envs)
@@ -145,7 +145,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         return buffer.flat if self.simulator.settings.flatten else dict(buffer.tables)
 
     def _infos(self, rows: npt.NDArray[np.bool_]) -> dict[str, Any]:
-        """Every metric and term as an array [n], with the flags [n] of the environments that it holds for."""
+        """Every metric and term, and whether the clock moved, as arrays [n], each with flags [n] of where it holds."""
         output = self.simulator.output
         infos: dict[str, Any] = {}
         for names, table in ((INFO_NAMES[: len(METRICS)], output.metrics), (INFO_NAMES[len(METRICS) :], output.terms)):
@@ -153,6 +153,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
             for name, column in zip(names, columns, strict=True):
                 infos[name] = column
                 infos["_" + name] = rows
+        infos["moved"], infos["_moved"] = self.simulator.moved, rows
         if self.simulator.mask.shape[1]:
             infos["action_mask"] = full_mask(self.simulator.mask, self._levels)
             infos["_action_mask"] = rows

@@ -182,7 +182,7 @@ def example(scenario: Any, seed: int = 0, steps: int = EXAMPLE_STEPS) -> dict[st
     policy = heuristics.make("greedy")
     env = playing.stage(policy, scenario, "placement", 1, split="validation")
     observation, info = env.reset(seed=seed)
-    for _ in range(min(steps, env.simulator.spec.episode.steps - 1)):
+    while env.simulator.state.step[0] < min(steps, env.simulator.spec.episode.steps - 1):
         action, _ = policy.predict(observation, action_masks=info["action_mask"].astype(np.bool_))
         observation, *_, info = env.step(action)
     result = describe(env.simulator)

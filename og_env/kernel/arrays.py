@@ -132,6 +132,7 @@ class World(NamedTuple):
     domain_mean_h: Annotated[Array, "f4", "W F"]  # mean duration of a shock
     fragile_rate: Annotated[Array, "f4", "W S"]  # shocks per hour while the domain is fragile, as drawn
     step_ms: Annotated[Array, "i4", "W"]  # length of a step
+    operations_per_step: Annotated[Array, "i4", "W"]  # decisions that a step has room for; the last one moves the clock
     detect_ms: Annotated[Array, "i4", "W"]  # time for which the router goes on using a dead site
     provision_ms: Annotated[Array, "i4", "W"]  # time until a verifier, store or gateway runs
     patience_ms: Annotated[Array, "i4", "W"]  # longest wait for a replica that is not warm yet
@@ -204,6 +205,8 @@ class State(NamedTuple):
 
     world: Annotated[Array, "i4", "B"]  # index of the environment's world
     step: Annotated[Array, "i4", "B"]  # steps done
+    decisions: Annotated[Array, "i4", "B"]  # operations decided on in the step that has not moved yet
+    changes: Annotated[Array, "i4", "B"]  # those among them that were carried out
     phase: Annotated[Array, "i1", "B M N"]
     fetch_left_mb: Annotated[Array, "i4", "B M N"]  # weights still to fetch; 0 outside STAGING and FETCHING
     load_left_ms: Annotated[Array, "i4", "B M N"]  # time still to load; 0 outside LOADING
@@ -240,6 +243,7 @@ class Output(NamedTuple):
 
     reward: Annotated[Array, "f4", "B"]  # minus the weighted sum of the terms
     terms: Annotated[Array, "f4", "B 6"]  # unweighted terms of the reward, in the order of TERMS
+    last_terms: Annotated[Array, "f4", "B 6"]  # terms of the last step that moved the clock, which observations show
     metrics: Annotated[Array, "f4", "B Q"]  # in the order of METRICS
     truncated: Annotated[Array, "u1", "B"]  # 1 in the last step of an episode
     operation: Annotated[Array, "i4", "B"]  # index of the operation carried out; 0 none

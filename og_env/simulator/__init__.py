@@ -21,8 +21,10 @@ offer i - 1.
 
 Simulation. `Simulator` holds the arrays of a batch, `World`, `Tape` and `State` among them, and steps it; `Settings`
 are its arguments (`Task`, `Interface`, `SPLITS`, `FLAT_TABLES`), and `Simulator.mode` is `OPERATIONS`, `PROPOSALS` or
-`AUTOSCALED`. `checked` fills in the task's interface. `split_actions` turns actions into operations or offers, knob
-levels and site levels; `choices_of` counts the choices in each part of an action space.
+`AUTOSCALED`. `Simulator.clock` says which decisions move the clock: `BY_SCENARIO`, where a step has as many operations
+as the scenario says, `STANDING` or `MOVING`; `Simulator.moved` says where it moved. `checked` fills in the task's
+interface. `split_actions` turns actions into operations or offers, knob levels and site levels; `choices_of` counts the
+choices in each part of an action space.
 
 Running ahead. `Copies` clones environments: `load` puts them in with the forecast or the true tape ahead,
 `add_drawn_outages` replaces the forecast by drawn futures, and `run` gives rewards [copies, H] of a first action and
@@ -71,13 +73,22 @@ from og_env.kernel.arrays import (
 )
 from og_env.planner import offer_list
 from og_env.simulator.candidate_outlooks import Follow, Outlook, outlook, simulate
-from og_env.simulator.compiled_step import AUTOSCALED, KNOB_RANGE, OPERATIONS, PROPOSALS, STEER_RANGE
+from og_env.simulator.compiled_step import (
+    AUTOSCALED,
+    BY_SCENARIO,
+    KNOB_RANGE,
+    MOVING,
+    OPERATIONS,
+    PROPOSALS,
+    STANDING,
+    STEER_RANGE,
+)
 from og_env.simulator.copies_on_tape import CopiesOnTape
 from og_env.simulator.environment_copies import Choice, Copies, Indices, idle, operations_of
 from og_env.simulator.reset_options import UntouchedError, incident_of, touches
 from og_env.simulator.settings import FLAT_TABLES, SPLITS, Arguments, Interface, Settings, Split, Task, checked
 from og_env.simulator.simulator import Simulator
-from og_env.simulator.spaces import choices_of, split_actions
+from og_env.simulator.spaces import ActionParts, choices_of, split_actions
 
 additions_of: Callable[[int], int] = offer_list.additions_of.py_func
 quorum_of: Callable[[Any], Any] = verification.quorum_of.py_func

@@ -74,6 +74,8 @@ class Copies:
         self._offsets = simulator.slices.offsets if observed else OFFSETS
         self.observation = np.zeros((most, simulator.slices.width if observed else 0), np.float32)
         self.batch = most
+        self.decisions = simulator.spec.episode.operations_per_step
+        """decisions that a step has room for"""
         self.passed = np.zeros(most, np.int32)
         """int32 [B] steps that the environments of the loaded copies had done"""
         self._left = np.zeros(most, np.int64)
@@ -181,10 +183,11 @@ class Copies:
     ) -> npt.NDArray[np.float64]:
         """Rewards [batch, H] of taking offers `first` [batch] (0 nothing), then what `follow` chooses.
 
-        `follow` acts in every `every`-th step. Steps beyond the end of the episode count 0. levels: float32 [batch, 5]
-        of the knobs, and site_levels: float32 [batch, N] of the sites, from the first step on. offers_after: find the
-        offers after the last step as well. after_step: is called with the number of every step, once `output` holds
-        what it brought.
+        The first offer moves the clock, and so does the last one of `follow`, which chooses in every `every`-th step
+        until it does nothing or the step has no room left. Steps beyond the end of the episode count 0. levels: float32
+        [batch, 5] of the knobs, and site_levels: float32 [batch, N] of the sites, from the first step on. offers_after:
+        find the offers after the last step as well. after_step: is called with the number of every step, once `output`
+        holds what it brought.
         """
         rewards, count = np.zeros((self.batch, self.horizon)), self.batch
         chosen = first.astype(np.int64)
@@ -192,30 +195,56 @@ class Copies:
         for i in range(steps):
             if i > 0:
                 acts = follow is not idle and i % every == 0
-                offer, gain = self.output.offer[:count], self.output.offer_gain[:count]
-                chosen = follow(offer, gain) if acts else np.zeros_like(chosen)
+                chosen = self._decide(follow, i) if acts else np.zeros_like(chosen)
             use = tuple(NO_LEVELS if each is None or i > 0 else each for each in (levels, site_levels))
             acts_next = follow is not idle and (i + 1) % every == 0 and i + 1 < steps
             seen = self.observation if acts_next else NO_LEVELS
             self._step(chosen, use, seen, proposes=acts_next or (offers_after and i + 1 == steps))
-            if acts_next and seen.shape[1]:
-                left = self._left[:count] - 1 - i
-                seen[:count, EPISODE_LEFT] = np.maximum(left, 0) / (left + self.passed[:count] + 1 + i)
+            if acts_next:
+                self._write_left(i + 1)
             rewards[:, i] = self.output.reward[:count]
             if after_step is not None:
                 after_step(i)
         return np.where(np.arange(self.horizon) < self._left[:, None], rewards, 0.0)
 
-    def _step(self, chosen: Indices, levels: tuple[Floats, ...], seen: Floats, *, proposes: bool) -> None:
+    def _decide(self, follow: Choice, step: int) -> Indices:
+        """The last choices [batch] of `follow` in a step of the clock, after all others have been carried out."""
+        offer, gain = self.output.offer[: self.batch], self.output.offer_gain[: self.batch]
+        chosen = follow(offer, gain)
+        for _ in range(self.decisions - 1):
+            if not chosen.any():
+                break
+            self._step(chosen, (NO_LEVELS, NO_LEVELS), self.observation, proposes=True, clock=compiled_step.STANDING)
+            self._write_left(step)
+            chosen = np.where(chosen > 0, follow(offer, gain), 0)
+        return chosen
+
+    def _write_left(self, step: int) -> None:
+        """Write what is left of the episodes to the observations, for a tape is shorter in a copy."""
+        if self.observation.shape[1]:
+            left = self._left[: self.batch] - step
+            share = np.maximum(left, 0) / (left + self.passed[: self.batch] + step)
+            self.observation[: self.batch, EPISODE_LEFT] = share
+
+    def _step(
+        self,
+        chosen: Indices,
+        levels: tuple[Floats, ...],
+        seen: Floats,
+        *,
+        proposes: bool,
+        clock: int = compiled_step.MOVING,
+    ) -> None:
         """Step the loaded copies by offers `chosen` [batch] and levels of knobs and sites.
 
-        Finds no offers for the next step unless it `proposes`.
+        Finds no offers for the next step unless it `proposes`. A clock that is STANDING lets no time pass, and 0 changes
+        nothing then.
         """
         mode = compiled_step.PROPOSALS if proposes else compiled_step.OPERATIONS
         actions = chosen if proposes else operations_of(self.output.offer[: self.batch], chosen)
         compiled_step.prepare(mode)
         entry = compiled_step.ENTRIES[mode]
-        entry(self._table, 0, self.batch, 0, mode, actions, *levels, seen, self._offsets, NO_MASK)
+        entry(self._table, 0, self.batch, 0, mode, clock, actions, *levels, seen, self._offsets, NO_MASK)
 
     def try_operations(self, operations: Indices) -> Indices:
         """Put operations [batch] in the place of the first offers; returns the actions [batch] that take them."""

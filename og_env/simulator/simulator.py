@@ -47,7 +47,8 @@ class Simulator:
     `state.phase` is int8 [B, M, N], `output.offer` int32 [B, P]. `sizes` gives the size of every dimension letter,
     `compiled` and `world_of` the scenarios behind the arrays. `observation` float32 [B, O] and `mask` int8 [B, V] (or
     [B, 1 + P]) are those of the last step. `providers` float32 [W, K, N] has 1 where a provider that Joint steers with
-    steering="domains" has a site.
+    steering="domains" has a site. `clock` says which decisions
+    move the clock: BY_SCENARIO, where the scenario's number of operations a step says it, STANDING or MOVING.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Simulator:
         places = most_steered(self.spec, compiled) if settings.steering == "domains" else 0
         self.providers = np.stack([provider_sites(compiled, places)] * len(self.compiled))
         self.mode = self._mode()
+        self.clock = compiled_step.BY_SCENARIO
         looks = not settings.flatten or self.mode == compiled_step.PROPOSALS or bool(self.spec.failures.hidden)
         self.sizes = compiled.sizes | {
             "W": len(self.compiled),
@@ -228,6 +230,7 @@ class Simulator:
             stop,
             0,
             self.mode,
+            self.clock,
             actions,
             levels,
             self.no_levels if site_levels is None else site_levels,
@@ -235,6 +238,11 @@ class Simulator:
             self.slices.offsets,
             self.mask,
         )
+
+    @property
+    def moved(self) -> npt.NDArray[np.bool_]:
+        """Whether the clock moved in the last call, bool [B]; true as well where an episode has begun."""
+        return self.state.decisions == 0
 
     def tables(self, flat: Floats) -> dict[str, Floats]:
         """Views of a flat observation [..., O] by table, [..., rows, columns]."""

@@ -55,9 +55,10 @@ def action_space(simulator: Simulator) -> Space:
     return gym.spaces.MultiDiscrete([choices, *[LEVELS] * parts])
 
 
-def reward_space() -> gym.spaces.Box:
+def reward_space(simulator: Simulator) -> gym.spaces.Box:
     """Minus every term, float32 [6] in the order of TERMS: the rewards of reward="vector"."""
     low = np.full(len(TERMS), -1.0, np.float32)
+    low[TERMS.index("churn")] = -simulator.spec.episode.operations_per_step
     low[UNBOUNDED] = -np.inf
     return gym.spaces.Box(low, np.zeros_like(low), dtype=np.float32)
 

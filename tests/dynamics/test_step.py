@@ -13,7 +13,7 @@ from og_env.dynamics.reference import possible, step
 from og_env.kernel.arrays import KNOBS, METRICS, TERMS, Output, State
 from og_env.kernel.memory import bind
 from og_env.simulator import Settings, Simulator
-from og_env.simulator.compiled_step import OPERATIONS, by_operations
+from og_env.simulator.compiled_step import MOVING, OPERATIONS, by_operations
 from tests.cases.paper_world import Paper, Play
 from tests.cases.random_worlds import arrays_for_kernel, copy_of, random_episodes, random_operations
 
@@ -56,7 +56,7 @@ def test_kernel_equals_oracle_on_random_worlds(seed: int) -> None:
         operations = random_operations(rng, possible(episodes.world, state))
         expected = step(episodes.world, episodes.tape, state, operations)
         unused = (nothing, nothing, nothing, offsets, no_mask)
-        by_operations(table, 0, WORLDS_PER_SEED, 0, OPERATIONS, operations, *unused)
+        by_operations(table, 0, WORLDS_PER_SEED, 0, OPERATIONS, MOVING, operations, *unused)
         assert_equal((state, output), expected)
 
 

@@ -23,7 +23,9 @@ A file, with everything that may be left out:
       "alarms_hour": {"provider:ovh": 0.2},    its mean of the last hour; as in `alarms` where this is left out
       "knobs": {"spread": 0.2},           of the router, where they are not the scenario's
       "steer": {"ovh/gra": -1.1},         logarithm of what the router multiplies a site's weight by; 0 where not named
-      "steps_done": 1                     of an episode; a live fleet leaves it out
+      "steps_done": 1,                    of an episode; a live fleet leaves it out
+      "decisions": 2, "changes": 1        operations decided on, and those carried out, since the last step of a scenario
+                                          whose steps have several (episode.operations_per_step); 0 where left out
     }
 
 Phases are staging (fetching to disk only), on_disk, fetching (disk first, then GPU), loading and warm; all but the

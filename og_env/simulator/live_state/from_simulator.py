@@ -55,6 +55,7 @@ def describe(simulator: Simulator, b: int = 0) -> dict[str, Any]:
         },
         "steer": {name: float(state.steer[b, s]) for s, name in enumerate(sites) if state.steer[b, s] != 0},
         "steps_done": max(step, 1),
+        **{name: int(getattr(state, name)[b]) for name in ("decisions", "changes") if getattr(state, name)[b]},
     }
     LiveState.parse(result)
     return result

@@ -99,6 +99,10 @@ class LiveState(Spec):
     knobs: dict[str, float] = {}
     steer: dict[str, Steer] = {}
     steps_done: Annotated[int, Field(ge=1)] = 1
+    decisions: Annotated[int, Field(ge=0)] = 0
+    """operations decided on since the last step, where a step has several"""
+    changes: Annotated[int, Field(ge=0)] = 0
+    """those among them that were carried out"""
 
     @classmethod
     def parse(cls, value: Any, where: str = "state") -> LiveState:

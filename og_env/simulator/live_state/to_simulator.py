@@ -56,10 +56,16 @@ def place(simulator: Simulator, state: LiveState, b: int = 0, where: str = "stat
         raise_at_key(where, "scenario", "has random fleets: list the sites that there are")
     if state.steps_done > steps:
         raise_at_key(where, "steps_done", f"is {state.steps_done}, and an episode has {steps}")
+    room = simulator.spec.episode.operations_per_step
+    if state.decisions >= room:
+        raise_at_key(where, "decisions", f"is {state.decisions}, and a step has room for {room}: the last one ends it")
+    if state.changes > state.decisions:
+        raise_at_key(where, "changes", f"is {state.changes}, above the {state.decisions} decisions of the step")
     _write_tape(simulator, state, b, where)
     _begin(simulator, state, b)
     _write_fleet(simulator, state, b, where)
-    _serve(simulator, b, known=any(replica.load_rps is not None for replica in state.replicas))
+    known = any(replica.load_rps is not None for replica in state.replicas)
+    _serve(simulator, b, known, (state.decisions, state.changes))
     _write_measures(simulator, state, b)
     _look(simulator, b)
 
@@ -74,7 +80,9 @@ def _idle(simulator: Simulator, b: int) -> None:
     nothing, unseen = np.zeros(simulator.batch, np.int64), simulator.observation[:, :0]
     no_mask, offsets = simulator.mask[:, :0], simulator.slices.offsets
     unused = (simulator.no_levels, simulator.no_levels, unseen, offsets, no_mask)
-    compiled_step.by_operations(simulator.table, b, b + 1, 0, compiled_step.OPERATIONS, nothing, *unused)
+    compiled_step.by_operations(
+        simulator.table, b, b + 1, 0, compiled_step.OPERATIONS, compiled_step.MOVING, nothing, *unused
+    )
 
 
 def numbered(parts: Iterable[Any]) -> dict[str, int]:
@@ -243,10 +251,11 @@ def _write_replica(
         arrays.gpus_used[b, s] += gpus
 
 
-def _serve(simulator: Simulator, b: int, known: bool) -> None:
+def _serve(simulator: Simulator, b: int, known: bool, decided: tuple[int, int]) -> None:
     """Work out what the fleet serves, by steps in which nothing arrives; the placement stays as it was.
 
-    known: the state says how loaded the replicas are, so one step is enough.
+    known: the state says how loaded the replicas are, so one step is enough. decided: decisions and changes of the step
+    that has not moved yet.
     """
     arrays, memo = simulator.state, simulator.memo
     names = (
@@ -275,4 +284,5 @@ def _serve(simulator: Simulator, b: int, known: bool) -> None:
     memo.known[b] = 0
     memo.dying[b] = 0
     simulator.output.operation[b] = 0
+    simulator.state.decisions[b], simulator.state.changes[b] = decided
     simulator.output.truncated[b] = 0
