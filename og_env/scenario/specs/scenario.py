@@ -23,6 +23,7 @@ from og_env.scenario.specs.catalog_entries import (
     TeeVendor,
     Verification,
 )
+from og_env.scenario.specs.limits import LimitsSpec
 
 
 class SampledSites(Spec):
@@ -312,4 +313,5 @@ class ScenarioSpec(Spec):
     network: NetworkSpec = NetworkSpec()
     router: RouterSpec = RouterSpec()
     start: StartSpec = StartSpec()
+    limits: LimitsSpec = LimitsSpec()
     episode: EpisodeSpec = EpisodeSpec()
