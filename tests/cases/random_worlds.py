@@ -231,8 +231,8 @@ def _fill_limits(rng: np.random.Generator, world: World, state: State, w: int) -
         ((state.phase[w] >= FETCHING).sum(axis=1), world.least_replicas[w], world.most_replicas[w]),
         ((state.role_ms[w] >= 0).sum(axis=1), world.least_roles[w], world.most_roles[w]),
     ):
-        least[:] = np.maximum(held + rng.integers(-3, 2, held.shape), 0)
-        most[:] = least + rng.integers(0, 4, held.shape)
+        most[:] = np.maximum(held + rng.integers(-1, 3, held.shape), 0)
+        least[:] = np.clip(held + rng.integers(-3, 2, held.shape), 0, most)
         least[rng.random(held.shape) < 0.3] = 0
         most[rng.random(held.shape) < 0.3] = NO_COUNT_LIMIT
     world.forbidden[w] = rng.random(world.forbidden.shape[1]) < 0.2

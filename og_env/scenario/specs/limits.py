@@ -1,4 +1,4 @@
-"""What an operator does not want done, whatever it would gain."""
+"""Hard limits that an operator sets, whatever an operation would gain."""
 
 from __future__ import annotations
 
