@@ -30,6 +30,9 @@ WARM_UP_H = 48.0
 SIGNAL_LOW, CODES_PER_UNIT = -0.25, 127.5
 """error rate of code 0 of a tape's signal, and codes per unit of error rate: 255 is an error rate of 1.75"""
 
+NO_COUNT_LIMIT, NO_RENT_LIMIT = 2_000_000_000, 1e30
+"""in a limit's place where the operator sets none: from here on, no limit binds"""
+
 PLACES, ROLES = 1, 2
 """bits of what the memo knows: figures of phases and GPUs, figures of roles and statuses"""
 
@@ -121,6 +124,12 @@ class World(NamedTuple):
     queue_exponent: Annotated[Array, "f4", "W M"]  # exponent of the waiting probability as utilisation nears 1
     slo_s: Annotated[Array, "f4", "W M"]  # objective that a request meets or misses, by the clock of timed_s
     verification: Annotated[Array, "i1", "W M"]  # 0 none, 1 tee, 2 zkml
+    least_replicas: Annotated[Array, "i4", "W M"]  # fewest replicas of a model that an operation may leave; 0 no limit
+    most_replicas: Annotated[Array, "i4", "W M"]  # most that it may bring about; NO_COUNT_LIMIT for no limit
+    least_roles: Annotated[Array, "i4", "W 3"]  # fewest of a role that an operation may leave; 0 no limit
+    most_roles: Annotated[Array, "i4", "W 3"]  # most that it may bring about; NO_COUNT_LIMIT for no limit
+    forbidden: Annotated[Array, "i1", "W N"]  # 1 where nothing may be added
+    rent_limit_usd_per_hour: Annotated[Array, "f4", "W"]  # rent that no addition may exceed; NO_RENT_LIMIT for no limit
     base_rps: Annotated[Array, "f4", "W U M"]  # mean demand of a user region for a model
     region_rps: Annotated[Array, "f4", "W U"]  # mean demand of a user region for all models
     diurnal: Annotated[Array, "f4", "W Y U"]  # expected demand factor by step of the UTC day

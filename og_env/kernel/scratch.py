@@ -14,6 +14,11 @@ from og_env.kernel.memory import Array
 class Scratch(NamedTuple):
     """Working memory, one slot a thread."""
 
+    may_launch: Annotated[Array, "u1", "C M"]  # 1 where the operator's limits leave room for one more replica
+    may_retire: Annotated[Array, "u1", "C M"]  # 1 where they let one replica go
+    may_add: Annotated[Array, "u1", "C 3"]  # 1 where they leave room for one more of a role
+    may_remove: Annotated[Array, "u1", "C 3"]  # 1 where they let one of a role go
+    spare_rent_usd_per_hour: Annotated[Array, "f8", "C"]  # what an operation may add to the rent
     wait_ms: Annotated[Array, "i4", "C M N"]  # until a replica under way is warm; -1 never
     rate_kb_per_s: Annotated[Array, "i4", "C M N"]  # of each fetch under way
     moves: Annotated[Array, "i4", "C"]  # number of fetches and loads under way
@@ -195,6 +200,7 @@ class Scratch(NamedTuple):
     entry_mean_ms: Annotated[Array, "f8", "C"]  # mean round trip between users and their gateway
     gain_per_ms: Annotated[Array, "f8", "C"]  # reward per step of each request/s that arrives a millisecond sooner
     open_site: Annotated[Array, "u1", "C N"]  # 1 where a site can be told to change, for the mask
+    open_to_more: Annotated[Array, "u1", "C N"]  # 1 where one can be told to take more on, for the mask
     free_gpus: Annotated[Array, "i4", "C N"]  # of a site, for the mask
     model_warm: Annotated[Array, "i4", "C M"]  # warm replicas at sites that are up, by model
     model_loading: Annotated[Array, "i4", "C M"]  # replicas under way at sites that are up, by model

@@ -58,6 +58,16 @@ def test_show_says_who_shares_what(capsys: pytest.CaptureFixture[str]) -> None:
     assert not [line for line in lines if line.startswith("country:")]
 
 
+def test_show_names_the_limits_where_there_are_any(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "LIMITS" not in run(capsys, "show", "toy-3")[1]
+    limits = '[limits]\nleast_roles = { store = 1 }\nmost_replicas = { unit = 2 }\nforbidden_sites = ["b"]\n'
+    path = tmp_path / "limited.toml"
+    path.write_text((loading.scenarios_folder() / "toy-3.toml").read_text() + "\n" + limits)
+    out = run(capsys, "show", str(path))[1]
+    shown = "LIMITS, which no operation breaks\nmost_replicas={unit: 2}  least_roles={store: 1}  forbidden_sites=[b]"
+    assert shown in out
+
+
 def test_show_draws_another_fleet(capsys: pytest.CaptureFixture[str]) -> None:
     one, same, two = (run(capsys, "show", "random-24", "--fleet-seed", seed)[1] for seed in ("1", "1", "2"))
     assert one == same != two

@@ -50,14 +50,18 @@ def test_kernel_equals_oracle_on_random_worlds(seed: int) -> None:
     output, scratch, memo = arrays_for_kernel(episodes)
     state = copy_of(episodes.state)
     table = bind(episodes.sizes, episodes.world, episodes.tape, state, output, scratch, memo)
-    nothing, no_mask = np.zeros((WORLDS_PER_SEED, 0), np.float32), np.zeros((WORLDS_PER_SEED, 0), np.int8)
+    nothing, mask = (
+        np.zeros((WORLDS_PER_SEED, 0), np.float32),
+        np.zeros((WORLDS_PER_SEED, episodes.sizes["V"]), np.int8),
+    )
     offsets = np.full(6, -1, np.int64)
     for _ in range(STEPS):
         operations = random_operations(rng, possible(episodes.world, state))
         expected = step(episodes.world, episodes.tape, state, operations)
-        unused = (nothing, nothing, nothing, offsets, no_mask)
+        unused = (nothing, nothing, nothing, offsets, mask)
         by_operations(table, 0, WORLDS_PER_SEED, 0, OPERATIONS, MOVING, operations, *unused)
         assert_equal((state, output), expected)
+        np.testing.assert_array_equal(mask == 1, possible(episodes.world, state))
 
 
 @pytest.mark.parametrize("scenario", ["toy-3", "global-24", "opengradient", "tee-break", "random-24"])

@@ -144,6 +144,36 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         with_(domains=[{"kind": "provider", "name": "aws", "sites": ["equinix/am"]}]),
         "domains[0]: provider:aws already follows",
     ),
+    "limit of no model": (
+        with_(limits={"most_replicas": {"llama-3.1-8b-fb16": 2}}),
+        "limits.most_replicas.llama-3.1-8b-fb16: unknown model 'llama-3.1-8b-fb16' (nearest valid: llama-3.1-8b-bf16)",
+    ),
+    "limit of no role": (
+        with_(limits={"least_roles": {"verifer": 2}}),
+        "limits.least_roles.verifer: 'verifer' is not valid (nearest valid: verifier)",
+    ),
+    "limit at no site": (
+        with_(limits={"forbidden_sites": ["equinix/ma"]}),
+        "limits.forbidden_sites[0]: unknown site 'equinix/ma' (nearest valid: equinix/am)",
+    ),
+    "limit at a site twice": (
+        with_(limits={"forbidden_sites": ["equinix/am"] * 2}),
+        "limits.forbidden_sites: 'equinix/am' is listed 2 times",
+    ),
+    "limit in a random fleet": (
+        with_(**SAMPLED, fleet="random", limits={"forbidden_sites": ["aws/us-esat-1"]}),
+        "limits.forbidden_sites[0]: unknown site 'aws/us-esat-1' (nearest valid: aws/us-east-1)",
+    ),
+    "floor above the cap of a model": (
+        with_(limits={"least_replicas": {"llama-3.1-8b-bf16": 3}, "most_replicas": {"llama-3.1-8b-bf16": 2}}),
+        "limits.least_replicas.llama-3.1-8b-bf16: 3 is above limits.most_replicas.llama-3.1-8b-bf16, which is 2",
+    ),
+    "floor above the cap of a role": (
+        with_(limits={"least_roles": {"store": 1}, "most_roles": {"store": 0}}),
+        "limits.least_roles.store: 1 is above limits.most_roles.store, which is 0",
+    ),
+    "negative floor": (with_(limits={"least_roles": {"store": -1}}), "limits.least_roles.store: must be >= 0, not -1"),
+    "misspelt limit": (with_(limits={"rent_usd_per_hr": 1.0}), "(nearest valid: rent_usd_per_hour)"),
     "nested too deeply": (with_(demand={"a": [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]}), "is nested too deeply"),
     "line feed in a name": (with_(sites=["a\nb"]), "sites[0]: unknown site 'a\\nb'"),
     "line feed in a key": (with_(**{"a\nb": 1}), "a b: unknown key"),

@@ -23,6 +23,7 @@ from og_env.scenario.specs.catalog_entries import (
     Verification,
 )
 from og_env.scenario.specs.condition import ConditionSpec
+from og_env.scenario.specs.limits import LimitsSpec
 from og_env.scenario.specs.scenario import (
     DemandSpec,
     DistanceSpec,

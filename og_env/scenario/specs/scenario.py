@@ -25,6 +25,7 @@ from og_env.scenario.specs.catalog_entries import (
     Verification,
 )
 from og_env.scenario.specs.condition import ConditionSpec
+from og_env.scenario.specs.limits import LimitsSpec
 from og_env.scenario.specs.serving import PaymentSpec, PricesSpec
 
 
@@ -332,4 +333,5 @@ class ScenarioSpec(Spec):
     prices: PricesSpec = PricesSpec()
     router: RouterSpec = RouterSpec()
     start: StartSpec = StartSpec()
+    limits: LimitsSpec = LimitsSpec()
     episode: EpisodeSpec = EpisodeSpec()
