@@ -133,7 +133,7 @@ def test_a_wrong_action_is_told_in_one_line(task: Any, kwargs: Any, wrong: np.nd
 
 @pytest.mark.parametrize(("task", "kwargs"), [("routing", {"interface": "sites"}), ("joint", {"steering": "sites"})])
 def test_an_outlook_keeps_the_levels_of_its_first_action(task: Any, kwargs: Any) -> None:
-    two = {"start.replica_sites": {"unit": ["a", "c"]}, "demand.requests_per_s": 12.0}
+    two = {"start.replica_sites": {"unit": ["a", "c"]}, "demand.requests_per_s": 12.0, "condition.drift_sd": 0.0}
     env = started(task, short("toy-3", **two), **kwargs)
     count = env.simulator.sizes["N"]
     levels = np.array([1, 2, 3])
