@@ -28,6 +28,9 @@ WARM_UP_H = 48.0
 SIGNAL_LOW, CODES_PER_UNIT = -0.25, 127.5
 """error rate of code 0 of a tape's signal, and codes per unit of error rate: 255 is an error rate of 1.75"""
 
+STEER_RANGE = 4.0
+"""a site at level 1 (-1) has its replicas' weights multiplied (divided) by e to this power, which is 55"""
+
 PLACES, ROLES = 1, 2
 """bits of what the memo knows: figures of phases and GPUs, figures of roles and statuses"""
 
