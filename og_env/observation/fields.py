@@ -118,6 +118,7 @@ SITES = _fields("""
     tee: 1 where it can attest
     distance: demand-weighted RTT to it over 300 ms
     hazard: expected share of time down, times 10
+    steer: bias of the router for or against it, over its range
 """)
 REGIONS = _fields("""
     load: demand over its mean, minus 1
