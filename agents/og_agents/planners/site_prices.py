@@ -20,35 +20,28 @@ import numpy.typing as npt
 from og_agents.policy import Asked, as_predict
 from og_agents.tuned_constants import Constants
 from og_env.errors import nearest_valid
-from og_env.simulator import SLOW, WARM, Simulator
+from og_env.simulator import WARM, Simulator
 
 Floats = npt.NDArray[np.floating]
 
 NAME = "site_prices"
 DOC = "Routing: a price on every site, which its load above a target raises"
 CONSTANTS: Constants = MappingProxyType({"target": 0.6, "rate": 0.2, "refusal": 0.5, "decay": 0.02})
-"""target: share of a site's capacity in use at which its price stays; rate: level of the price per unit of load above it
-and step; refusal: load that a site counts as more where all its replicas are at their limit; decay: share of a price that
-is forgotten in a step"""
-AT_LIMIT = 0.999
-"""share of its limit from which a replica counts as refusing requests"""
+"""target: load of a site at which its price stays; rate: level of the price per unit of load above it and step; refusal:
+load that a site counts as more where it refuses everything; decay: share of a price that is forgotten in a step"""
 
 
 def loads(simulator: Simulator, refusal: float) -> tuple[Floats, Floats]:
-    """Share of its capacity that every site has in use [B, N], and the mean of all sites [B, 1], by GPUs of warm replicas.
+    """Measured load of every site [B, N], and its mean over all sites [B, 1], by GPUs of warm replicas.
 
-    A slow site counts what it serves twice, since it has half of its capacity. GPUs whose replicas refuse requests count
-    as `refusal` more.
+    It is the share of the nominal capacity in use times the measured slowness, and `refusal` times the share of requests
+    that the site refuses: all as last shown, so a site's hidden condition counts as far as it was measured.
     """
     state, world = simulator.state, simulator.world
-    k = state.world
-    slow = np.where(state.status & SLOW, 2.0, 1.0)[:, None]
-    capacity, gpus = world.capacity_rps[k], world.replica_gpus[k] * (state.phase == WARM)
-    used = np.divide(state.load_rps * slow, capacity, out=np.zeros(capacity.shape), where=capacity > 0)
-    full = used >= AT_LIMIT * world.utilisation_limit[k][:, None, None]
-    total, held = ((used + refusal * full) * gpus).sum(axis=1), gpus.sum(axis=1)
-    mean = total.sum(axis=1, keepdims=True) / np.maximum(held.sum(axis=1, keepdims=True), 1)
-    return total / np.maximum(held, 1), mean
+    held = (world.replica_gpus[state.world] * (state.phase == WARM)).sum(axis=1)
+    load = np.where(held > 0, state.shown_load * state.shown_slowness + refusal * state.shown_refused, 0.0)
+    mean = (load * held).sum(axis=1, keepdims=True) / np.maximum(held.sum(axis=1, keepdims=True), 1)
+    return load, mean
 
 
 @dataclass
