@@ -16,7 +16,15 @@ from og_env.simulator.hidden_truth import truth_of
 from og_env.simulator.reset_options import incident_facts, scripted_of
 from og_env.simulator.settings import Arguments, Task, settings_of
 from og_env.simulator.simulator import Simulator
-from og_env.simulator.spaces import action_space, full_mask, limits_of, observation_space, reward_space, split_actions
+from og_env.simulator.spaces import (
+    action_space,
+    full_mask,
+    levels_of,
+    limits_of,
+    observation_space,
+    reward_space,
+    split_actions,
+)
 
 INFO_NAMES = (*METRICS, *(f"term_{name}" for name in TERMS))
 """metrics and unweighted reward terms, which every info has"""
@@ -24,7 +32,7 @@ INTEGERS = (int, np.integer)
 
 
 class NetworkEnv(gym.Env[Any, Any]):
-    """A decentralised AI-inference network, one placement operation or routing decision a step.
+    """A decentralised AI-inference network, one placement operation or routing decision a call.
 
     ## Description
     A network of node sites serves several models to user regions around the world. Sites share providers, regions,
@@ -34,8 +42,10 @@ class NetworkEnv(gym.Env[Any, Any]):
     ## Action Space
     Placement: `Discrete(1 + P)` among the planner's offers (0 does nothing), or `Discrete(V)` over all operations with
     `interface="operations"`. Routing: `Box(-1, 1, (5,))`, the router's knobs, or `MultiDiscrete([5] * 5)` with
-    `knobs="levels"`. Joint: `MultiDiscrete([1 + P, 5, 5, 5, 5, 5])`. Possible actions: `action_masks()` and
-    `info["action_mask"]`; an impossible one is a counted no-op.
+    `knobs="levels"`; with `interface="sites"` `Box(-1, 1, (N,))`, which steers to (1) and away from (-1) each site, while
+    the knobs stay the scenario's. Joint: `MultiDiscrete([1 + P, 5, 5, 5, 5, 5])`; with `steering="sites"` levels of the N
+    sites, and with "domains" of the shared providers, take the place of the knobs'. Possible actions: `action_masks()`
+    and `info["action_mask"]`; an impossible one is a counted no-op.
 
     ## Observation Space
     `Dict` of float32 tables in [-1, 1]: globals, models, proposals, sites, regions, domains (`og_env.fields`),
@@ -46,16 +56,21 @@ class NetworkEnv(gym.Env[Any, Any]):
     serving nothing. Terms and raw metrics are in `info`. With `reward="vector"` minus every term, float32 [6] in the
     order of `og_env.simulator.TERMS`: `reward_space` declares it, and `reward_weights` times it is the scalar reward.
 
+    ## Steps
+    A call is a step of the network's clock, unless the scenario has `episode.operations_per_step` K above 1. Then an
+    operation leaves the clock standing, with reward 0, until the K-th one or doing nothing moves it; the churn of a step
+    is its number of operations. `info["moved"]` says whether the clock moved. Routing moves it in every call.
+
     ## Starting State
     The scenario's starting fleet, at an hour of the day that the episode draws.
 
     ## Episode End
-    Truncated after the scenario's number of steps; never terminated.
+    Truncated after the scenario's number of steps of the clock; never terminated.
 
     ## Arguments
     `scenario`: name, path, tables or ScenarioSpec. `render_mode`: None, "rgb_array" or "ansi". The others are the fields
-    of `og_env.simulator.Settings`, which has their defaults: `interface`, `flatten`, `proposals` (P), `knobs`, `split`
-    ("train", "validation" or "test"), `risk_weight` and `reward`.
+    of `og_env.simulator.Settings`, which has their defaults: `interface`, `flatten`, `proposals` (P), `knobs`, `steering`,
+    `split` ("train", "validation" or "test"), `risk_weight` and `reward`.
 
     ## Version History
     v1: time to first token with its round trips, objectives that are met or missed, a price of use, refusals with bounded
@@ -84,14 +99,16 @@ class NetworkEnv(gym.Env[Any, Any]):
         self.reward_weights = self.simulator.compiled[0].arrays.weights[0].copy()
         self._vector = settings.reward == "vector"
         if self._vector:
-            self.reward_space = reward_space()
+            self.reward_space = reward_space(self.simulator)
             self.reward_dim = self.reward_space.shape[0]
         self._rows = np.zeros(1, np.int64)
         self._chosen = np.zeros(1, np.int64)
+        self._levels = levels_of(self.action_space)
         self._choices = int(limits_of(self.action_space)) if isinstance(self.action_space, gym.spaces.Discrete) else 0
         output = self.simulator.output
         self._metrics, self._terms = output.metrics[0], output.terms[0]
         self._reward, self._truncated = output.reward, output.truncated
+        self._decisions = self.simulator.state.decisions
         self._flatten, self._hides = settings.flatten, bool(self.simulator.spec.failures.hidden)
         self._started = False
 
@@ -111,20 +128,21 @@ class NetworkEnv(gym.Env[Any, Any]):
         return self._observation(buffer), self._info(buffer) | ({"incident": facts[0]} if facts else {})
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Observation, reward, False, truncated and info of one step.
+        """Observation, reward, False, truncated and info of one step, or of one decision of a step that has several.
 
         Raises ValueError for an action outside the space, and before reset.
         """
         if not self._started:
             raise ValueError("step before reset: call reset() first, and again after an episode has ended")
-        simulator, levels = self.simulator, None
+        simulator, levels, site_levels = self.simulator, None, None
         if isinstance(action, INTEGERS) and 0 <= action < self._choices:
             chosen = self._chosen
             chosen[0] = action
         else:
-            chosen, levels = split_actions(np.asarray(action)[None], self.task, self.action_space, 1)
+            parts = split_actions(np.asarray(action)[None], simulator, self.action_space, self._rows)
+            chosen, levels, site_levels = parts
         buffer = simulator.renew()
-        simulator.advance(chosen, levels)
+        simulator.advance(chosen, levels, site_levels)
         truncated = self._truncated.item(0) == 1
         self._started = not truncated
         reward = -self._terms if self._vector else self._reward.item(0)
@@ -136,7 +154,8 @@ class NetworkEnv(gym.Env[Any, Any]):
     def _info(self, buffer: Buffer) -> dict[str, Any]:
         info: dict[str, Any] = dict(zip(INFO_NAMES, self._metrics.tolist() + self._terms.tolist(), strict=True))
         if len(buffer.possible):
-            info["action_mask"] = full_mask(buffer.possible, self.task)
+            info["action_mask"] = full_mask(buffer.possible, self._levels)
+        info["moved"] = self._decisions.item(0) == 0
         if self._hides:
             info["truth"] = truth_of(self.simulator, 0)
         return info
@@ -144,11 +163,11 @@ class NetworkEnv(gym.Env[Any, Any]):
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Flags bool [1 + P] or [V] of the actions that are possible now; for Joint, [1 + P + 25] with the knobs' levels.
 
-        Raises ValueError for Routing.
+        With another `steering` the levels are those of sites or providers. Raises ValueError for Routing.
         """
         if not self.simulator.mask.shape[1]:
-            raise ValueError("routing has no mask: every knob is always possible")
-        return full_mask(self.simulator.mask[0].astype(bool), self.task)
+            raise ValueError("routing has no mask: every level is always possible")
+        return full_mask(self.simulator.mask[0].astype(bool), self._levels)
 
     def simulate(self, actions: Any, horizon: int = 12, follow: Follow = "nothing") -> Outlook:
         """The outlook of each of a batch of actions [A, ...] over the next `horizon` steps, under the nominal forecast.
@@ -159,8 +178,8 @@ class NetworkEnv(gym.Env[Any, Any]):
         if not self._started:
             raise ValueError("simulate before reset: call reset() first")
         batch = np.asarray(actions)
-        chosen, levels = split_actions(batch, self.task, self.action_space, len(batch))
-        return simulate(self.simulator, 0, chosen, levels, horizon, follow)
+        parts = split_actions(batch, self.simulator, self.action_space, np.zeros(len(batch), np.int64))
+        return simulate(self.simulator, 0, *parts, horizon, follow)
 
     def describe(self, operation: int) -> str:
         """The words of an operation; the operations of the offers now are `simulator.output.offer[0]`, int32 [P]."""

@@ -17,7 +17,7 @@ from og_env.simulator.hidden_truth import truth_of
 from og_env.simulator.reset_options import incident_facts, scripted_of
 from og_env.simulator.settings import Arguments, Task, settings_of
 from og_env.simulator.simulator import Simulator
-from og_env.simulator.spaces import action_space, full_mask, observation_space, reward_space, split_actions
+from og_env.simulator.spaces import action_space, full_mask, levels_of, observation_space, reward_space, split_actions
 from og_env.tape.draw import NOTHING, Scripted
 
 Seeds = int | list[int | None] | None
@@ -61,8 +61,10 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         self.reward_weights = self.simulator.compiled[0].arrays.weights[0].copy()
         self._vector = settings.reward == "vector"
         if self._vector:
-            self.reward_space = reward_space()
+            self.reward_space = reward_space(self.simulator)
         self._generators: list[np.random.Generator] = []
+        self._levels = levels_of(self.single_action_space)
+        self._rows = np.arange(num_envs)
         self._all = np.ones(num_envs, np.bool_)
         self._nobody = np.zeros(num_envs, np.bool_)
 
@@ -123,9 +125,9 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         """
         if not self._generators:
             raise ValueError("step before reset: call reset() first")
-        chosen, levels = split_actions(actions, self.task, self.single_action_space, self.num_envs)
+        parts = split_actions(actions, self.simulator, self.single_action_space, self._rows)
         self.simulator.renew()
-        self.simulator.advance(chosen, levels)
+        self.simulator.advance(*parts)
         output = self.simulator.output
         rewards = -output.terms if self._vector else output.reward.astype(np.float64)
         truncated = output.truncated.astype(np.bool_)
@@ -143,7 +145,7 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         return buffer.flat if self.simulator.settings.flatten else dict(buffer.tables)
 
     def _infos(self, rows: npt.NDArray[np.bool_]) -> dict[str, Any]:
-        """Every metric and term as an array [n], with the flags [n] of the environments that it holds for."""
+        """Every metric and term, and whether the clock moved, as arrays [n], each with flags [n] of where it holds."""
         output = self.simulator.output
         infos: dict[str, Any] = {}
         for names, table in ((INFO_NAMES[: len(METRICS)], output.metrics), (INFO_NAMES[len(METRICS) :], output.terms)):
@@ -151,8 +153,9 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
             for name, column in zip(names, columns, strict=True):
                 infos[name] = column
                 infos["_" + name] = rows
+        infos["moved"], infos["_moved"] = self.simulator.moved, rows
         if self.simulator.mask.shape[1]:
-            infos["action_mask"] = full_mask(self.simulator.mask, self.task)
+            infos["action_mask"] = full_mask(self.simulator.mask, self._levels)
             infos["_action_mask"] = rows
         if self.simulator.spec.failures.hidden:
             infos["truth"] = self._objects(self._all, [truth_of(self.simulator, b) for b in range(self.num_envs)])
@@ -160,13 +163,13 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         return infos
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
-        """Flags bool [n, 1 + P] or [n, V] of the actions that are possible now; for Joint, with the knobs' levels.
+        """Flags bool [n, 1 + P] or [n, V] of the actions that are possible now; for Joint, with all levels.
 
         Raises ValueError for Routing.
         """
         if not self.simulator.mask.shape[1]:
-            raise ValueError("routing has no mask: every knob is always possible")
-        return full_mask(self.simulator.mask.astype(bool), self.task)
+            raise ValueError("routing has no mask: every level is always possible")
+        return full_mask(self.simulator.mask.astype(bool), self._levels)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the simulator's threads."""

@@ -115,30 +115,41 @@ def _scenarios() -> str:
     return table(("scenario", "sites", "regions", "models", "fleet", "what it poses"), rows)
 
 
+ACTIONS = (
+    ("Placement", "interface", "proposals", "what to start, stop or fetch; a fixed router"),
+    ("Placement", "interface", "operations", "what to start, stop or fetch; a fixed router"),
+    ("Routing", "interface", "knobs", "the router's five knobs; a built-in autoscaler places"),
+    ("Routing", "interface", "sites", "how much the router is for or against each site; a built-in autoscaler places"),
+    ("Joint", "interface", "proposals", "placement and the router's knobs in one step"),
+    ("Joint", "interface", "operations", "placement and the router's knobs in one step"),
+    ("Joint", "steering", "sites", "placement, and how much the router is for or against each site"),
+    (
+        "Joint",
+        "steering",
+        "domains",
+        "placement, and how much the router is for or against each provider of two sites or more",
+    ),
+)
+"""task, argument and its value, and what is decided; the first of a task is the default"""
+
+
 def _actions() -> str:
     import gymnasium
 
     import og_env  # noqa: F401 (registers the ids)
 
     rows = []
-    for task, what in (
-        ("Placement", "what to start, stop or fetch; a fixed router"),
-        ("Routing", "the router's five knobs; a built-in autoscaler places"),
-        ("Joint", "both in one step"),
-    ):
-        for interface in ("proposals", "operations"):
-            if task == "Routing" and interface == "operations":
-                continue
-            env = gymnasium.make(f"og_env/{task}-v1", scenario="global-24", interface=interface)
-            name = "" if task == "Routing" else f'`interface="{interface}"`'
-            rows.append((f"`og_env/{task}-v1`", name, f"`{_space_word(env.action_space)}`", what))
-            env.close()
-    return table(("id", "interface", "action space on global-24", "decides"), rows)
+    for task, argument, value, what in ACTIONS:
+        env = gymnasium.make(f"og_env/{task}-v1", scenario="global-24", **{argument: value})
+        rows.append((f"`og_env/{task}-v1`", f'`{argument}="{value}"`', f"`{_space_word(env.action_space)}`", what))
+        env.close()
+    return table(("id", "argument", "action space on global-24", "decides"), rows)
 
 
 def _space_word(space: Any) -> str:
     if hasattr(space, "nvec"):
-        return f"MultiDiscrete({space.nvec.tolist()})"
+        first, *rest = space.nvec.tolist()
+        return f"MultiDiscrete([{first}] + [{rest[0]}] * {len(rest)})"
     if hasattr(space, "n"):
         return f"Discrete({space.n})"
     return f"Box({space.low.min():g}, {space.high.max():g}, {list(space.shape)})"

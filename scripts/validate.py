@@ -200,10 +200,10 @@ def _percents(shares: Sequence[float]) -> str:
 def _serving_line(serving: dict[str, Any], kind: str) -> str:
     worst = serving["max_error"][kind]
     told = [
-        f"{name.replace('_', ' ')} {error:.1%}{'' if error <= serving['targets'][name] else ' (above target)'}"
+        f"{name.replace('_', ' ')} {error:.1%}{'' if error <= serving['targets'][name] else ' *'}"
         for name, error in worst.items()
     ]
-    return f"{SERVING_TITLES[kind].split('  ')[0].lower()}, largest errors: {', '.join(told)}"
+    return f"{SERVING_TITLES[kind].split('  ')[0].lower()}, largest errors (* above target): {', '.join(told)}"
 
 
 def _rtt_text(rtt: dict[str, Any] | None) -> str:

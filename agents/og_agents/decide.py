@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -71,13 +72,19 @@ class Decision(NamedTuple):
     others: tuple[tuple[str, float], ...]
     """the best other offers and their planned gains"""
     autoscaled: bool = False
-    """whether the operation is the built-in autoscaler's, and only the knobs are the policy's"""
+    """whether the operation is the built-in autoscaler's, and only what the router is told is the policy's"""
+    steer: dict[str, float] = {}
+    """logarithm of what the policy lets the router multiply the weight of a site by, where that is not 0"""
 
     def text(self) -> str:
         """The decision in a few lines."""
         lines = [f"the autoscaler will {self.operation}" if self.autoscaled else self.operation]
         if self.knobs:
             lines.append("  router: " + ", ".join(f"{name} {value:.4g}" for name, value in self.knobs.items()))
+        if self.steer:
+            lines.append(
+                "  steered: " + ", ".join(f"{site} x{math.exp(value):.3g}" for site, value in self.steer.items())
+            )
         if self.planned:
             parts = ", ".join(f"{name} {self.planned[name]:+.4f}" for name in ("service", "cost", "resilience"))
             useful = f"; useful in {self.planned['ready_s'] / 60:.0f} min" if self.planned["ready_s"] > 0 else ""
@@ -119,10 +126,10 @@ class Adviser:
             observation, self._memory, start, deterministic=True, action_masks=masks
         )
         space = self.env.single_action_space
-        chosen, levels = split_actions(np.asarray(action), self.env.task, space, 1)
-        return self._explain(int(chosen[0]), levels)
+        parts = split_actions(np.asarray(action), simulator, space, np.zeros(1, np.int64))
+        return self._explain(int(parts.chosen[0]), parts.levels, parts.site_levels)
 
-    def _explain(self, chosen: int, levels: np.ndarray | None) -> Decision:
+    def _explain(self, chosen: int, levels: np.ndarray | None, site_levels: np.ndarray | None) -> Decision:
         simulator, copies = self.simulator, self.copies
         output = simulator.output
         offers, gains, ready_s = output.offer[0], output.offer_gain[0], output.offer_ready_s[0]
@@ -137,8 +144,8 @@ class Adviser:
                 chosen = int(copies.greedy(copies.output.offer, copies.output.offer_gain)[0])
             taken, first = chosen - 1, np.array([chosen, chosen if follow is not idle else 0])
             operation = int(offers[taken]) if taken >= 0 else 0
-        both = None if levels is None else np.concatenate([levels, np.zeros_like(levels)])
-        ahead = outlook(copies, first, follow, both)
+        both = (None if each is None else np.concatenate([each, np.zeros_like(each)]) for each in (levels, site_levels))
+        ahead = outlook(copies, first, follow, *both)
         steps = min(AHEAD, int(simulator.tape.attack.shape[1] - 1 - simulator.state.step[0]))
         terms = ahead.terms[:, : max(steps, 1)].mean(axis=1)
         weighted = (terms[1] - terms[0]) * self.env.reward_weights
@@ -155,7 +162,11 @@ class Adviser:
             ahead_h=max(steps, 1) * simulator.spec.episode.step_s / 3600,
             others=tuple((self.words(int(offers[i])), float(gains[i, GAIN.total])) for i in ranked[:OTHERS]),
             autoscaled=simulator.mode == AUTOSCALED,
+            steer={} if site_levels is None else self._steered(copies.state.steer[0]),
         )
+
+    def _steered(self, steer: np.ndarray) -> dict[str, float]:
+        return {site: float(value) for site, value in zip(self._sites, steer, strict=False) if value != 0}
 
     def words(self, operation: int) -> str:
         """An operation in words."""
@@ -171,7 +182,7 @@ def example(scenario: Any, seed: int = 0, steps: int = EXAMPLE_STEPS) -> dict[st
     policy = heuristics.make("greedy")
     env = playing.stage(policy, scenario, "placement", 1, split="validation")
     observation, info = env.reset(seed=seed)
-    for _ in range(min(steps, env.simulator.spec.episode.steps - 1)):
+    while env.simulator.state.step[0] < min(steps, env.simulator.spec.episode.steps - 1):
         action, _ = policy.predict(observation, action_masks=info["action_mask"].astype(np.bool_))
         observation, *_, info = env.step(action)
     result = describe(env.simulator)

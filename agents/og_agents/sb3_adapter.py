@@ -18,6 +18,7 @@ except ModuleNotFoundError as error:
 
 from og_env.env import INFO_NAMES
 from og_env.errors import nearest_valid
+from og_env.simulator import BY_SCENARIO, MOVING
 from og_env.vector_env import NetworkVectorEnv
 
 Infos = Literal["episode", "step"]
@@ -28,7 +29,9 @@ class SB3VecEnv(VecEnv):
 
     Where an episode ends, its info has `terminal_observation`, `TimeLimit.truncated`, `episode` (return r, length l,
     seconds t, as VecMonitor writes them) and the last step's metrics and terms. In all other steps infos are empty, for
-    speed; `infos="step"` fills them in every step. `happened` has the metrics and terms of the last step as arrays [n].
+    speed; `infos="step"` fills them in every step. `happened` has the metrics and terms of the last step as arrays [n], and
+    `moved` says whether the clock moved, bool [n]: where a step has several operations, steps of episodes are those of the
+    clock, and a learner discounts by them.
     """
 
     def __init__(self, env: NetworkVectorEnv, infos: Infos = "episode") -> None:
@@ -39,6 +42,7 @@ class SB3VecEnv(VecEnv):
         self.env, self.every_step = env, infos == "step"
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self.happened: dict[str, np.ndarray] = {}
+        self.moved: np.ndarray = np.ones(env.num_envs, np.bool_)
         self._actions: Any = None
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, np.int64)
@@ -60,7 +64,15 @@ class SB3VecEnv(VecEnv):
         """Play on by `act` until the episodes stand at evenly spaced steps, and return the observation.
 
         Episodes that begin together stay together, and a learner would meet the morning of all, then the noon of all.
+        Every action moves the clock meanwhile.
         """
+        self.env.simulator.clock = MOVING
+        try:
+            return self._stagger(act)
+        finally:
+            self.env.simulator.clock = BY_SCENARIO
+
+    def _stagger(self, act: Callable[[], np.ndarray]) -> Any:
         steps = self.env.simulator.spec.episode.steps
         begins = np.arange(self.num_envs) * steps // self.num_envs
         observation: Any = None
@@ -81,7 +93,8 @@ class SB3VecEnv(VecEnv):
         """Observations, rewards float32 [n], dones bool [n] and infos of one step by the remembered actions."""
         observation, rewards, _, truncated, infos = self.env.step(self._actions)
         self._returns += rewards
-        self._lengths += 1
+        self.moved = infos["moved"]
+        self._lengths += self.moved
         ended = bool(truncated.any())
         self.happened = _merged(infos, truncated) if ended else infos
         records: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -115,7 +128,7 @@ class SB3VecEnv(VecEnv):
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """The batch's attribute, once for each environment."""
         if attr_name == "action_masks" and not self.env.simulator.mask.shape[1]:
-            raise AttributeError("routing has no mask: every knob is always possible")
+            raise AttributeError("routing has no mask: every level is always possible")
         value = getattr(self.env, attr_name)
         return [value for _ in self._get_indices(indices)]
 
@@ -140,8 +153,9 @@ class SB3VecEnv(VecEnv):
 
 
 def _row(infos: dict[str, Any], i: int) -> dict[str, Any]:
-    """Metrics and terms of one environment, and its mask where there is one."""
+    """Metrics and terms of one environment, whether its clock moved, and its mask where there is one."""
     record: dict[str, Any] = {name: float(infos[name][i]) for name in INFO_NAMES}
+    record["moved"] = bool(infos["moved"][i])
     if "action_mask" in infos:
         record["action_mask"] = infos["action_mask"][i]
     return record
@@ -154,6 +168,7 @@ def _merged(infos: dict[str, Any], truncated: np.ndarray) -> dict[str, Any]:
     """
     final = infos["final_info"]
     merged: dict[str, Any] = {name: np.where(truncated, final[name], infos[name]) for name in INFO_NAMES}
+    merged["moved"] = infos["moved"]
     if "action_mask" in infos:
         merged["action_mask"] = infos["action_mask"]
     return merged

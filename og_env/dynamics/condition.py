@@ -7,7 +7,7 @@ import numpy as np
 from og_env.kernel.arrays import BLIND, CALM_SPEED, DOWN, METRIC, SLOW, SPEEDS_PER_OCTAVE, Environment
 from og_env.kernel.compile import kernel
 from og_env.kernel.random_streams import standard_noise
-from og_env.kernel.simd import root
+from og_env.kernel.simd import exp, root
 
 SPEED = 2.0 ** ((np.arange(BLIND) - CALM_SPEED) / SPEEDS_PER_OCTAVE)
 """speed of each code of a tape's condition, over the nominal one"""
@@ -65,7 +65,7 @@ def measure(env: Environment, row: int) -> None:
         if rps > 0:
             env.state.shown_wait_s[site] = env.scratch.site_wait_rps_s[site] / rps
             deviation = env.world.service_cv / root(max(rps * step_s, 1.0))
-            noise = np.exp(deviation * standard_noise(env.tape.noise, row, site))
+            noise = exp(deviation * standard_noise(env.tape.noise, row, site))
             env.state.shown_slowness[site] = (2.0 if status & SLOW else 1.0) / env.scratch.speed[site] * noise
     env.output.metrics[METRIC.sites_grey] = grey
     env.output.metrics[METRIC.sites_blind] = blind

@@ -7,7 +7,7 @@ from og_env.dynamics.contingency import clear_losses, write_losses
 from og_env.dynamics.fleet_memo import forget
 from og_env.dynamics.outages import begin_outages
 from og_env.dynamics.replicas import list_placed
-from og_env.dynamics.step_report import clear_report, tally
+from og_env.dynamics.step_report import clear_report, report_replicas, tally
 from og_env.kernel.arrays import DOWN, FETCHING, LOADING, PLACES, ROLES, Environment
 from og_env.kernel.compile import kernel
 
@@ -16,6 +16,8 @@ from og_env.kernel.compile import kernel
 def begin(env: Environment) -> None:
     """Write the state before an episode's first step, and an output in which nothing happened."""
     env.state.step = 0
+    env.state.decisions = 0
+    env.state.changes = 0
     for knob in range(env.state.knobs.shape[0]):
         env.state.knobs[knob] = env.world.knobs[knob]
     begin_outages(env)
@@ -34,15 +36,20 @@ def begin(env: Environment) -> None:
     write_losses(env, 0.0)
     list_placed(env)
     tally(env)
+    report_replicas(env)
 
 
 @kernel
 def begin_fleet(env: Environment) -> None:
-    """Write roles, phases and GPUs in use as the scenario has them; where a site is down, warm replicas load again."""
+    """Write roles, phases and GPUs in use as the scenario has them; where a site is down, warm replicas load again.
+
+    No site is steered to or away from.
+    """
     models, sites = env.state.phase.shape
     for site in range(sites):
         env.state.gpus_used[site] = 0
         env.state.site_share[site] = 0
+        env.state.steer[site] = 0
         for role in range(env.state.role_ms.shape[0]):
             env.state.role_ms[role, site] = env.world.start_role[role, site]
         for model in range(models):

@@ -26,7 +26,7 @@ MOST_SLOPES = 50.0
 LEAST_DEVIATION_S, LEAST_QUEUE_S, LEAST_LOG_VARIANCE = 1e-6, 1e-12, 1e-12
 FEW_WAIT = 1e-3
 """where those who wait are a smaller share of the tail, a percentile leaves them out"""
-HALVINGS = 10
+HALVINGS = 6
 """bisections of a percentile"""
 S_PER_MS = 0.001
 
@@ -43,17 +43,17 @@ def wait_probability(rho: Any, idle: Any, exponent: Any, bend: Any) -> Any:
 
 
 @inlined
-def late_lanes(objective: Any, mean: Any, variance: Any, waits: Any, queue: Any) -> Any:
+def late_lanes(objective: Any, mean: Any, variance: Any, waits: Any, per_queue: Any) -> Any:
     """Share of requests later than an objective, in lanes.
 
     `mean` and `variance` are of the time without waiting for a stream, which is taken for logistic. `waits` is the share
-    of those who wait, exponentially long with mean `queue`.
+    of those who wait, exponentially long; `per_queue` is one over the mean of that.
     """
     nothing, one = splat(0.0), splat(1.0)
     spare = objective - mean
     slope = splat(LOGISTIC) / max(root(max(variance, nothing)), splat(LEAST_DEVIATION_S))
     late = one / (one + exp(min(spare * slope, splat(MOST_SLOPES))))
-    delayed = waits * exp((nothing - max(spare, nothing)) / max(queue, splat(LEAST_QUEUE_S)))
+    delayed = waits * exp(min(nothing, nothing - spare) * per_queue)
     return late + (one - late) * delayed
 
 
@@ -74,6 +74,7 @@ def time_answers(env: Environment, model: int, count: int) -> None:
         idle = one - rho
         waits = where(rho, wait_probability(max(rho, least), idle, exponent, bend), nothing)
         queue = load(env.scratch.queue_s, first) / idle
+        per_queue = one / max(queue, splat(LEAST_QUEUE_S))
         store(env.scratch.replica_wait_mean_s, first, waits * queue)
         waiting_rps += rps * waits
         waiting_rps_s += rps * waits * queue
@@ -86,14 +87,14 @@ def time_answers(env: Environment, model: int, count: int) -> None:
         per_rps = where(tried, one / tried, nothing)
         mean = path * per_rps
         variance = path2 * per_rps - mean * mean + spread
-        store(env.scratch.late_share, first, late_lanes(objective, mean + timed, variance, waits, queue))
+        store(env.scratch.late_share, first, late_lanes(objective, mean + timed, variance, waits, per_queue))
         if total(again) > 0:
             more = load(env.scratch.retried_rps_ms, first) * milli
             more2 = load(env.scratch.retried_rps_ms2, first) * milli * milli
             per_rps = where(again, one / again, nothing)
             mean = more * per_rps
             variance = more2 * per_rps - mean * mean + spread
-            store(env.scratch.late_again_share, first, late_lanes(objective, mean + timed, variance, waits, queue))
+            store(env.scratch.late_again_share, first, late_lanes(objective, mean + timed, variance, waits, per_queue))
             path, path2 = path + more, path2 + more2
         prefill, service = load(env.scratch.prefill_s, first), load(env.scratch.service_s, first)
         first_s += path + rps * prefill
@@ -170,7 +171,7 @@ def percentile(level: float, mean_s: float, variance: float, waits: float, queue
     for _ in range(HALVINGS):
         time_s = (low + high) / 2
         later = 1 / (1 + exp((log(time_s) - middle) / scale))
-        later += (1 - later) * waits * exp(-max(time_s - mean_s, 0.0) / queue_s)
+        later += (1 - later) * waits * exp(-max(time_s - mean_s, 0.0) / max(queue_s, LEAST_QUEUE_S))
         if later > tail:
             low = time_s
         else:

@@ -1,7 +1,7 @@
 """Placement operations: how they are numbered, when one is possible, and what it changes.
 
 Number 0 does nothing; then launch, retire and stage by model and site; then add and remove a verifier, a store and a
-gateway by site: V = 1 + 3 M N + 6 N in all.
+gateway by site: V = 1 + 3 M N + 6 N in all. The operator's limits (`limits`) make some impossible.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from og_env.dynamics.fleet_memo import forget
+from og_env.dynamics.limits import launch_within, limits_rent, role_within, stage_within, write_limits
 from og_env.kernel.arrays import (
     ABSENT,
     DOWN,
@@ -74,16 +75,20 @@ def store_lives(env: Environment) -> bool:
 
 @kernel
 def model_possible(env: Environment, verb: int, model: int, site: int, fetchable: bool) -> bool:
-    """Whether launching, retiring or staging is possible at a site in reach; fetchable: a store lives."""
+    """Whether launching, retiring or staging is possible at a site in reach; fetchable: a store lives.
+
+    It reads what `write_limits` wrote.
+    """
     gpus = env.world.replica_gpus[model, site]
     phase = env.state.phase[model, site]
     if verb == RETIRE:
-        return phase >= FETCHING
+        return phase >= FETCHING and env.scratch.may_retire[model] == 1
     if gpus == 0 or (phase == ABSENT and not fetchable):
         return False
     if verb == STAGE:
-        return phase == ABSENT
-    return phase < FETCHING and env.state.gpus_used[site] + gpus <= env.world.gpu_count[site]
+        return phase == ABSENT and stage_within(env, model, site)
+    room = env.state.gpus_used[site] + gpus <= env.world.gpu_count[site]
+    return phase < FETCHING and room and launch_within(env, model, site)
 
 
 @kernel
@@ -98,27 +103,49 @@ def write_mask(env: Environment, mask: Any) -> None:
     models, sites = env.state.phase.shape
     row = row_of(mask, env.b)
     fetchable = store_lives(env)
+    write_limits(env)
     row[0] = 1
     for site in range(sites):
         env.scratch.open_site[site] = reachable(env, site)
+        env.scratch.open_to_more[site] = env.scratch.open_site[site] & (env.world.forbidden[site] == 0)
         env.scratch.free_gpus[site] = env.world.gpu_count[site] - env.state.gpus_used[site]
     for model in range(models):
         launch = model_operation(env, LAUNCH, model, 0)
         retire = model_operation(env, RETIRE, model, 0)
         stage = model_operation(env, STAGE, model, 0)
+        more, less = env.scratch.may_launch[model], env.scratch.may_retire[model]
         for site in range(sites):
             phase, gpus = env.state.phase[model, site], env.world.replica_gpus[model, site]
-            open_, absent, placed = env.scratch.open_site[site], phase == ABSENT, phase >= FETCHING
+            open_, absent, placed = env.scratch.open_to_more[site], phase == ABSENT, phase >= FETCHING
             fits = (gpus > 0) & (gpus <= env.scratch.free_gpus[site])
-            row[launch + site] = open_ & fits & (not placed) & (fetchable | (not absent))
-            row[retire + site] = open_ & placed
+            row[launch + site] = open_ & fits & (not placed) & (fetchable | (not absent)) & more
+            row[retire + site] = env.scratch.open_site[site] & placed & less
             row[stage + site] = open_ & (gpus > 0) & absent & fetchable
     for role in range(env.state.role_ms.shape[0]):
         add, remove = role_operation(env, role, 0, 0), role_operation(env, role, 1, 0)
+        more, less = env.scratch.may_add[role], env.scratch.may_remove[role]
         for site in range(sites):
             present, open_ = env.state.role_ms[role, site] >= 0, env.scratch.open_site[site]
-            row[add + site] = open_ & (not present)
-            row[remove + site] = open_ & present
+            row[add + site] = env.scratch.open_to_more[site] & (not present) & more
+            row[remove + site] = open_ & present & less
+    if limits_rent(env):
+        bar_by_rent(env, mask)
+
+
+@kernel
+def bar_by_rent(env: Environment, mask: Any) -> None:
+    """Write 0 to the environment's row of mask [B, V] where an operation would lift the rent above its limit."""
+    row = row_of(mask, env.b)
+    models, sites = env.state.phase.shape
+    for model in range(models):
+        launch, stage = model_operation(env, LAUNCH, model, 0), model_operation(env, STAGE, model, 0)
+        for site in range(sites):
+            row[launch + site] &= launch_within(env, model, site)
+            row[stage + site] &= stage_within(env, model, site)
+    for role in range(env.state.role_ms.shape[0]):
+        add = role_operation(env, role, 0, 0)
+        for site in range(sites):
+            row[add + site] &= role_within(env, role, site)
 
 
 @kernel
@@ -130,6 +157,7 @@ def apply(env: Environment, operation: int) -> bool:
     row, site = (operation - 1) // sites, (operation - 1) % sites
     if not reachable(env, site):
         return False
+    write_limits(env)
     if row >= 3 * models:
         role, remove = (row - 3 * models) // 2, (row - 3 * models) % 2
         return change_role(env, role, site, remove == 1)
@@ -138,9 +166,14 @@ def apply(env: Environment, operation: int) -> bool:
 
 @kernel
 def change_role(env: Environment, role: int, site: int, remove: bool) -> bool:
-    """Remove a role from a site, or rent a machine there that will run it; returns whether that was possible."""
+    """Remove a role from a site, or rent a machine there that will run it; returns whether that was possible.
+
+    It reads what `write_limits` wrote.
+    """
     present = env.state.role_ms[role, site] >= 0
     if present != remove:
+        return False
+    if not (env.scratch.may_remove[role] == 1 if remove else role_within(env, role, site)):
         return False
     env.state.role_ms[role, site] = -1 if remove else env.world.provision_ms
     forget(env, PLACES | ROLES)

@@ -91,6 +91,7 @@ def add_replica(
     env.scratch.burden[position] = env.state.load_rps[model, site] / seen_rps
     unattested = 0.0 if trusted(env, model, site, seen_status) else 1.0
     env.scratch.risk[position] = env.scratch.site_risk[site] + unattested
+    env.scratch.bias[position] = env.state.steer[site]
     env.scratch.trust[position] = 1.0 if trusted(env, model, site, status) else 0.0
     stretch = (1 / SLOW_CAPACITY if status & SLOW else 1.0) / speed
     env.scratch.service_s[position] = env.world.service_s[model, site] * stretch
@@ -109,13 +110,15 @@ def add_replica(
 def scale_weights(env: Environment, count: int) -> None:
     """Choose the scale of the list's weights, for replicas that are appended later too: it changes no share of traffic.
 
-    It is 1 as a rule. Where penalties are so large that every weight would vanish, the heaviest one becomes 1.
+    It is 1 as a rule. Where penalties are so large that every weight would vanish, the heaviest one becomes 1. What the
+    router is told to hold for a site counts as a penalty below 0.
     """
     least = 0.0
     for position in range(count):
         penalty = env.state.knobs[KNOB.cold_penalty] * env.scratch.replica_wait_s[position]
         penalty += env.state.knobs[KNOB.load_penalty] * env.scratch.burden[position]
         penalty += env.state.knobs[KNOB.risk_aversion] * env.scratch.risk[position]
+        penalty -= env.scratch.bias[position]
         least = penalty if position == 0 else min(least, penalty)
     env.scratch.weight_scale = -least if least > MOST_PENALTY else 0.0
 
@@ -133,6 +136,7 @@ def weigh(env: Environment, start: int, count: int) -> None:
     for first in range(start, count, LANES):
         power = colder * load(env.scratch.replica_wait_s, first) + busier * load(env.scratch.burden, first)
         power += riskier * load(env.scratch.risk, first)
+        power += load(env.scratch.bias, first)
         store(env.scratch.weight, first, exp(power - scale) * load(env.scratch.factor, first))
     for position in range(count, -(-count // LANES) * LANES):
         env.scratch.cap_rps[position] = 0

@@ -8,6 +8,8 @@ to replica.
 
 from __future__ import annotations
 
+from typing import Any
+
 from og_env.kernel.arrays import KNOB, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
@@ -35,14 +37,17 @@ def route(env: Environment, model: int, count: int) -> tuple[float, float]:
     refused_rps = take_on(env, count)
     turned_away_rps = refused_rps
     complete_first_tries(env, count)
-    if refused_rps > 0 and env.world.tries > 1:
-        list_tries(env, model, count)
-        for _ in range(1, env.world.tries):
-            try_others(env, count)
-            refused_rps = take_on(env, count)
-            add_retried(env, count)
-            if refused_rps <= 0:
-                break
+    tries = env.world.tries
+    for done in range(1, tries):
+        if refused_rps <= 0:
+            break
+        try_others(env, count, done == 1, done + 1 < tries)
+        refused_rps = take_on(env, count)
+        for first in range(0, count, LANES):
+            kept = load(env.scratch.kept_share, first)
+            add(env.scratch.retried_rps, first, load(env.scratch.wanted_rps, first) * kept)
+            add(env.scratch.retried_rps_ms, first, load(env.scratch.again_rps_ms, first) * kept)
+            add(env.scratch.retried_rps_ms2, first, load(env.scratch.again_rps_ms2, first) * kept)
     served = nothing
     for first in range(0, count, LANES):
         rps = load(env.scratch.replica_rps, first)
@@ -103,6 +108,7 @@ def send(env: Environment, model: int, count: int) -> None:
     for first in range(0, slots, LANES):
         demand = load(env.scratch.gateway_rps, (model, first))
         per_demand = where(demand, one / demand, nothing)
+        store(env.scratch.per_gateway_rps, first, per_demand)
         mean = load(env.scratch.gateway_rps_ms, (model, first)) * per_demand
         store(env.scratch.entry_ms, first, mean)
         variance = load(env.scratch.gateway_rps_ms2, (model, first)) * per_demand - mean * mean
@@ -141,89 +147,96 @@ def complete_first_tries(env: Environment, count: int) -> None:
         store(env.scratch.path_rps_ms2, first, second * kept)
 
 
-@kernel
-def list_tries(env: Environment, model: int, count: int) -> None:
-    """Write the first round's flows by replica and gateway to tried_rps [X], no time lost yet, and try_share [X]."""
-    slots, width = env.memo.slots, env.scratch.factor.shape[0]
-    nothing, one = splat(0.0), splat(1.0)
-    for first in range(0, slots, LANES):
-        demand = load(env.scratch.gateway_rps, (model, first))
-        per_demand = where(demand, one / demand, nothing)
-        soft, even = load(env.scratch.rps_per_pull, first), load(env.scratch.rps_per_factor, first)
-        for position in range(count):
-            at = position * width + first
-            flow = soft * load(env.scratch.pull, at) + even * splat(env.scratch.factor[position])
-            store(env.scratch.tried_rps, at, flow)
-            store(env.scratch.tried_rps_ms, at, nothing)
-            store(env.scratch.tried_rps_ms2, at, nothing)
-            store(env.scratch.try_share, at, flow * per_demand)
+@inlined
+def add(field: Any, first: int, lanes: Any) -> None:
+    """Add lanes to the elements of a field from an index on."""
+    store(field, first, load(field, first) + lanes)
 
 
 @kernel
-def try_others(env: Environment, count: int) -> None:
-    """Send what a round refused to the other replicas: writes the next round's tried_* [X] and wanted_rps [L].
+def try_others(env: Environment, count: int, first_time: bool, more: bool) -> None:
+    """Send what a round refused to the other replicas, and write wanted_rps [L] and the moments of its paths, again_* [L].
 
     A request leaves out the replica that refused it last. It has lost a round trip between gateway and replica, or the
-    timeout of a dead one.
+    timeout of a dead one. first_time: the round was that of first tries. more: keep flows in tried_* [X] for another one.
     """
-    slots, width = env.memo.slots, env.scratch.factor.shape[0]
+    for position in range(-(-count // LANES) * LANES):  # the rest of the last lanes takes part in nothing
+        env.scratch.wanted_rps[position] = 0
+        env.scratch.again_rps_ms[position] = 0
+        env.scratch.again_rps_ms2[position] = 0
+    for first in range(0, env.memo.slots, LANES):
+        gather_refused(env, count, first, first_time)
+        send_refused(env, count, first, more)
+
+
+@inlined
+def gather_refused(env: Environment, count: int, first: int, first_time: bool) -> None:
+    """Add up what replicas refused of the gateways from slot `first` on, over the others' share: refused_slot_* [L].
+
+    Writes each refusing replica's part to tried_* [X].
+    """
+    width = env.scratch.factor.shape[0]
     nothing, one, two, least = splat(0.0), splat(1.0), splat(2.0), splat(LEAST_CHANCE)
-    for first in range(0, slots, LANES):
-        all_rps, all_ms, all_ms2 = nothing, nothing, nothing
-        for position in range(count):
-            at = position * width + first
-            others = one - load(env.scratch.try_share, at)
-            going = where(others - least, splat(1 - env.scratch.kept_share[position]) / others, nothing)
-            timeout = splat(env.scratch.try_lost_ms[position])
-            lost = where(timeout, timeout, load(env.scratch.net_ms, env.scratch.replicas[position] * width + first))
-            rps, ms = load(env.scratch.tried_rps, at), load(env.scratch.tried_rps_ms, at)
-            ms2 = load(env.scratch.tried_rps_ms2, at) + lost * (two * ms + lost * rps)
-            rps, ms, ms2 = rps * going, (ms + lost * rps) * going, ms2 * going
-            store(env.scratch.tried_rps, at, rps)
-            store(env.scratch.tried_rps_ms, at, ms)
-            store(env.scratch.tried_rps_ms2, at, ms2)
-            all_rps += rps
-            all_ms += ms
-            all_ms2 += ms2
-        for position in range(count):
-            at = position * width + first
-            share = load(env.scratch.try_share, at)
-            rps = max(all_rps - load(env.scratch.tried_rps, at), nothing)
-            ms = max(all_ms - load(env.scratch.tried_rps_ms, at), nothing)
-            ms2 = max(all_ms2 - load(env.scratch.tried_rps_ms2, at), nothing)
-            store(env.scratch.tried_rps, at, share * rps)
-            store(env.scratch.tried_rps_ms, at, share * ms)
-            store(env.scratch.tried_rps_ms2, at, share * ms2)
+    soft, even = load(env.scratch.rps_per_pull, first), load(env.scratch.rps_per_factor, first)
+    per_demand = load(env.scratch.per_gateway_rps, first)
+    all_rps, all_ms, all_ms2 = nothing, nothing, nothing
     for position in range(count):
-        wanted = nothing
-        for first in range(position * width, position * width + slots, LANES):
-            wanted += load(env.scratch.tried_rps, first)
-        env.scratch.wanted_rps[position] = total(wanted)
-
-
-@kernel
-def add_retried(env: Environment, count: int) -> None:
-    """Add what a later round of tries brought every listed replica to retried_rps and to its moments (retried_* [L])."""
-    slots, width = env.memo.slots, env.scratch.factor.shape[0]
-    nothing, two = splat(0.0), splat(2.0)
-    trips, trips2 = splat(env.world.round_trips), splat(env.world.round_trips2)
-    for position in range(count):
-        kept, payment = env.scratch.kept_share[position], splat(env.scratch.payment_ms[position])
-        if kept * env.scratch.wanted_rps[position] <= 0:
+        refused = 1 - env.scratch.kept_share[position]
+        if refused <= 0:
             continue
-        paths = env.scratch.replicas[position] * width
-        rps_ms, rps_ms2 = nothing, nothing
-        for first in range(0, slots, LANES):
-            at = position * width + first
-            rps, lost = load(env.scratch.tried_rps, at), load(env.scratch.tried_rps_ms, at)
-            ms = load(env.scratch.entry_ms, first) + load(env.scratch.net_ms, paths + first)
+        at = position * width + first
+        flow = soft * load(env.scratch.pull, at) + even * splat(env.scratch.factor[position])
+        others = one - flow * per_demand
+        going = where(others - least, splat(refused) / others, nothing)
+        timeout = splat(env.scratch.try_lost_ms[position])
+        lost = where(timeout, timeout, load(env.scratch.net_ms, env.scratch.replicas[position] * width + first))
+        rps, ms, ms2 = flow, nothing, nothing
+        if not first_time:
+            rps, ms = load(env.scratch.tried_rps, at), load(env.scratch.tried_rps_ms, at)
+            ms2 = load(env.scratch.tried_rps_ms2, at)
+        ms2 = (ms2 + lost * (two * ms + lost * rps)) * going
+        ms, rps = (ms + lost * rps) * going, rps * going
+        store(env.scratch.tried_rps, at, rps)
+        store(env.scratch.tried_rps_ms, at, ms)
+        store(env.scratch.tried_rps_ms2, at, ms2)
+        all_rps += rps
+        all_ms += ms
+        all_ms2 += ms2
+    store(env.scratch.refused_slot_rps, first, all_rps)
+    store(env.scratch.refused_slot_ms, first, all_ms)
+    store(env.scratch.refused_slot_ms2, first, all_ms2)
+
+
+@inlined
+def send_refused(env: Environment, count: int, first: int, more: bool) -> None:
+    """Send what `gather_refused` has added up to every listed replica but the one that refused it."""
+    width, nothing, two = env.scratch.factor.shape[0], splat(0.0), splat(2.0)
+    trips, trips2 = splat(env.world.round_trips), splat(env.world.round_trips2)
+    soft, even = load(env.scratch.rps_per_pull, first), load(env.scratch.rps_per_factor, first)
+    per_demand, entry = load(env.scratch.per_gateway_rps, first), load(env.scratch.entry_ms, first)
+    for position in range(count):
+        at = position * width + first
+        flow = soft * load(env.scratch.pull, at) + even * splat(env.scratch.factor[position])
+        share = flow * per_demand
+        rps, lost = load(env.scratch.refused_slot_rps, first), load(env.scratch.refused_slot_ms, first)
+        lost2 = load(env.scratch.refused_slot_ms2, first)
+        if env.scratch.kept_share[position] < 1:
+            rps = max(rps - load(env.scratch.tried_rps, at), nothing)
+            lost = max(lost - load(env.scratch.tried_rps_ms, at), nothing)
+            lost2 = max(lost2 - load(env.scratch.tried_rps_ms2, at), nothing)
+        rps, lost, lost2 = share * rps, share * lost, share * lost2
+        env.scratch.wanted_rps[position] += total(rps)
+        if more:
+            store(env.scratch.tried_rps, at, rps)
+            store(env.scratch.tried_rps_ms, at, lost)
+            store(env.scratch.tried_rps_ms2, at, lost2)
+        if env.scratch.left_rps[position] > 0:
+            payment = splat(env.scratch.payment_ms[position])
+            ms = entry + load(env.scratch.net_ms, env.scratch.replicas[position] * width + first)
             mean = trips * ms + payment
             square = trips2 * (ms * ms + load(env.scratch.entry_var, first)) + payment * (two * trips * ms + payment)
-            rps_ms += rps * mean + lost
-            rps_ms2 += rps * square + two * lost * mean + load(env.scratch.tried_rps_ms2, at)
-        env.scratch.retried_rps[position] += kept * env.scratch.wanted_rps[position]
-        env.scratch.retried_rps_ms[position] += kept * total(rps_ms)
-        env.scratch.retried_rps_ms2[position] += kept * total(rps_ms2)
+            env.scratch.again_rps_ms[position] += total(rps * mean + lost)
+            env.scratch.again_rps_ms2[position] += total(rps * square + two * lost * mean + lost2)
 
 
 @inlined

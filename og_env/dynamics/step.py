@@ -1,4 +1,7 @@
-"""One step of the network, in the order of real time. The dynamics exist once, here; everything else calls them."""
+"""One step of the network, in the order of real time. The dynamics exist once, here; everything else calls them.
+
+A step may have several operations: `stand` carries one out while the clock stands, and `step` the last one, then time.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,40 @@ from og_env.dynamics.operations import apply
 from og_env.dynamics.outages import attack, strike
 from og_env.dynamics.replicas import list_placed, list_replicas
 from og_env.dynamics.routing import route
-from og_env.dynamics.step_report import account, book_proofs, book_traffic, report_events, report_roles, tally
+from og_env.dynamics.step_report import (
+    account,
+    book_proofs,
+    book_traffic,
+    clear_reward,
+    report_events,
+    report_operation,
+    report_replicas,
+    report_roles,
+    tally,
+)
 from og_env.dynamics.verification import finality
 from og_env.kernel.arrays import Environment
 from og_env.kernel.compile import kernel
+
+
+@kernel
+def place(env: Environment, operation: int) -> bool:
+    """Carry an operation out in the present step and count it; returns whether it was possible (0: none, and it is)."""
+    possible = apply(env, operation)
+    if operation != 0:
+        env.state.decisions += 1
+        env.state.changes += 1 if possible else 0
+    return possible
+
+
+@kernel
+def stand(env: Environment, operation: int) -> None:
+    """Carry an operation out while the clock stands: no time passes, and no term of the reward is due."""
+    possible = place(env, operation)
+    clear_reward(env)
+    report_operation(env, operation, possible)
+    list_placed(env)
+    tally(env)
 
 
 @kernel
@@ -27,7 +60,7 @@ def step(env: Environment, operation: int) -> None:
     Writes the next state and the output. All chance stands on the tape, in row `env.state.step + 1`.
     """
     row = env.state.step + 1
-    possible = apply(env, operation)  # place: launch, retire, stage, add or remove a role
+    possible = place(env, operation)  # launch, retire, stage, add or remove a role
 
     read_signals(env, row - 1)  # what is known when the step begins
     attack(env, row)
@@ -52,10 +85,14 @@ def step(env: Environment, operation: int) -> None:
         book_proofs(env, model, verified_rps, beyond_rps_s)
 
     cold_starts, fetched_gb, fetch_usd = progress(env)  # fetches, loads and provisioning
-    report_events(env, row, operation, possible, cold_starts, fetched_gb)
+    report_operation(env, operation, possible)
+    report_events(env, row, cold_starts, fetched_gb)
     measure(env, row)
     account(env, spending_usd_per_hour(env, fetch_usd))
     report_roles(env)
     tally(env)
+    report_replicas(env)
     env.state.step = row
+    env.state.decisions = 0
+    env.state.changes = 0
     env.output.truncated = 1 if row == env.tape.attack.shape[0] - 1 else 0

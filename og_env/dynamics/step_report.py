@@ -21,13 +21,21 @@ KILO_REQUESTS_PER_RPS_HOUR = 3.6
 @kernel
 def clear_report(env: Environment) -> None:
     """Set reward, terms, metrics, truncation and operation of the output to 0."""
-    env.output.reward = 0
-    env.output.truncated = 0
+    clear_reward(env)
     env.output.operation = 0
-    for i in range(env.output.terms.shape[0]):
-        env.output.terms[i] = 0
+    for i in range(env.output.last_terms.shape[0]):
+        env.output.last_terms[i] = 0
     for i in range(env.output.metrics.shape[0]):
         env.output.metrics[i] = 0
+
+
+@kernel
+def clear_reward(env: Environment) -> None:
+    """Set reward, terms and truncation of the output to 0, as where no time has passed."""
+    env.output.reward = 0
+    env.output.truncated = 0
+    for i in range(env.output.terms.shape[0]):
+        env.output.terms[i] = 0
 
 
 @kernel
@@ -83,17 +91,21 @@ def book_proofs(env: Environment, model: int, verified_rps: float, beyond_rps_s:
 
 
 @kernel
-def report_events(
-    env: Environment, row: int, operation: int, possible: bool, cold_starts: int, fetched_gb: float
-) -> None:
-    """Write what happened in the step to the output: the operation and the metrics that count events."""
+def report_operation(env: Environment, operation: int, possible: bool) -> None:
+    """Write an operation to the output, and how many of the step were carried out and were impossible so far."""
     env.output.operation = operation if possible else 0
+    metrics = env.output.metrics
+    metrics[METRIC.operations] = env.state.changes
+    metrics[METRIC.impossible_operations] = env.state.decisions - env.state.changes
+
+
+@kernel
+def report_events(env: Environment, row: int, cold_starts: int, fetched_gb: float) -> None:
+    """Write the metrics that count what happened in the step, but for its operations."""
     metrics = env.output.metrics
     metrics[METRIC.cold_starts] = cold_starts
     metrics[METRIC.fetch_gb] = fetched_gb
     metrics[METRIC.active_outages] = env.tape.outages[row] + (1 if row <= env.state.attack_until else 0)
-    metrics[METRIC.operations] = 1 if possible and operation != 0 else 0
-    metrics[METRIC.impossible_operations] = 0 if possible else 1
 
 
 @kernel
@@ -147,8 +159,10 @@ def account(env: Environment, usd_per_hour: float) -> None:
     terms[TERM.unverified] = max(asked - verified, 0.0) * per_demand
     exposure = write_losses(env, per_demand)
     terms[TERM.exposure] = exposure
-    terms[TERM.churn] = 1 if env.output.operation != 0 else 0
+    terms[TERM.churn] = env.state.changes
     env.output.reward = weighted(terms, env.world.weights)
+    for i in range(terms.shape[0]):
+        env.output.last_terms[i] = terms[i]
 
     write_times(env, served)
     metrics[METRIC.in_time_share] = max(1 - late * per_served, 0.0) if served > 0 else 0.0
@@ -205,18 +219,15 @@ def report_roles(env: Environment) -> None:
 
 @kernel
 def tally(env: Environment) -> None:
-    """Count, at the end of the step, sites that are down and replicas that are warm or under way; `placed` holds.
+    """Count replicas that are warm or under way; `placed` holds.
 
-    Writes metrics; site_warm and site_loading [N]; and of sites that are up, model_warm, model_loading and
-    model_capacity_rps [M], the capacity of the warm replicas. Whoever served in the step is one of the warm.
+    Writes site_warm and site_loading [N]; and of sites that are up, model_warm, model_loading and model_capacity_rps
+    [M], the capacity of the warm replicas. Whoever served in the step is one of the warm.
     """
     models, sites = env.state.phase.shape
-    down = 0
     for site in range(sites):
-        down += env.state.status[site] & DOWN
         env.scratch.site_warm[site] = 0
         env.scratch.site_loading[site] = 0
-    all_warm, all_placed = 0, 0
     for model in range(models):
         warm, loading, capacity_rps = 0, 0, 0.0
         for i in range(env.scratch.placed_count[model]):
@@ -224,15 +235,23 @@ def tally(env: Environment) -> None:
             is_warm, up = env.state.phase[model, site] == WARM, not env.state.status[site] & DOWN
             env.scratch.site_warm[site] += is_warm
             env.scratch.site_loading[site] += not is_warm
-            all_warm += is_warm
             warm += is_warm & up
             loading += (not is_warm) & up
             capacity_rps += env.world.capacity_rps[model, site] if is_warm & up else 0.0
-        all_placed += env.scratch.placed_count[model]
         env.scratch.model_warm[model] = warm
         env.scratch.model_loading[model] = loading
         env.scratch.model_capacity_rps[model] = capacity_rps
+
+
+@kernel
+def report_replicas(env: Environment) -> None:
+    """Write the metrics of sites that are down and of replicas, which `tally` has counted."""
+    down, warm, loading = 0, 0, 0
+    for site in range(env.state.status.shape[0]):
+        down += env.state.status[site] & DOWN
+        warm += env.scratch.site_warm[site]
+        loading += env.scratch.site_loading[site]
     metrics = env.output.metrics
     metrics[METRIC.sites_down] = down
-    metrics[METRIC.replicas_warm] = all_warm
-    metrics[METRIC.replicas_loading] = all_placed - all_warm
+    metrics[METRIC.replicas_warm] = warm
+    metrics[METRIC.replicas_loading] = loading

@@ -30,6 +30,9 @@ WARM_UP_H = 48.0
 SIGNAL_LOW, CODES_PER_UNIT = -0.25, 127.5
 """error rate of code 0 of a tape's signal, and codes per unit of error rate: 255 is an error rate of 1.75"""
 
+NO_COUNT_LIMIT, NO_RENT_LIMIT = 2_000_000_000, 1e30
+"""in a limit's place where the operator sets none: from here on, no limit binds"""
+
 PLACES, ROLES = 1, 2
 """bits of what the memo knows: figures of phases and GPUs, figures of roles and statuses"""
 
@@ -121,6 +124,12 @@ class World(NamedTuple):
     queue_exponent: Annotated[Array, "f4", "W M"]  # exponent of the waiting probability as utilisation nears 1
     slo_s: Annotated[Array, "f4", "W M"]  # objective that a request meets or misses, by the clock of timed_s
     verification: Annotated[Array, "i1", "W M"]  # 0 none, 1 tee, 2 zkml
+    least_replicas: Annotated[Array, "i4", "W M"]  # fewest replicas of a model that an operation may leave; 0 no limit
+    most_replicas: Annotated[Array, "i4", "W M"]  # most that it may bring about; NO_COUNT_LIMIT for no limit
+    least_roles: Annotated[Array, "i4", "W 3"]  # fewest of a role that an operation may leave; 0 no limit
+    most_roles: Annotated[Array, "i4", "W 3"]  # most that it may bring about; NO_COUNT_LIMIT for no limit
+    forbidden: Annotated[Array, "i1", "W N"]  # 1 where nothing may be added
+    rent_limit_usd_per_hour: Annotated[Array, "f4", "W"]  # rent that no addition may exceed; NO_RENT_LIMIT for no limit
     base_rps: Annotated[Array, "f4", "W U M"]  # mean demand of a user region for a model
     region_rps: Annotated[Array, "f4", "W U"]  # mean demand of a user region for all models
     diurnal: Annotated[Array, "f4", "W Y U"]  # expected demand factor by step of the UTC day
@@ -132,6 +141,7 @@ class World(NamedTuple):
     domain_mean_h: Annotated[Array, "f4", "W F"]  # mean duration of a shock
     fragile_rate: Annotated[Array, "f4", "W S"]  # shocks per hour while the domain is fragile, as drawn
     step_ms: Annotated[Array, "i4", "W"]  # length of a step
+    operations_per_step: Annotated[Array, "i4", "W"]  # decisions that a step has room for; the last one moves the clock
     detect_ms: Annotated[Array, "i4", "W"]  # time for which the router goes on using a dead site
     provision_ms: Annotated[Array, "i4", "W"]  # time until a verifier, store or gateway runs
     patience_ms: Annotated[Array, "i4", "W"]  # longest wait for a replica that is not warm yet
@@ -204,6 +214,8 @@ class State(NamedTuple):
 
     world: Annotated[Array, "i4", "B"]  # index of the environment's world
     step: Annotated[Array, "i4", "B"]  # steps done
+    decisions: Annotated[Array, "i4", "B"]  # operations decided on in the step that has not moved yet
+    changes: Annotated[Array, "i4", "B"]  # those among them that were carried out
     phase: Annotated[Array, "i1", "B M N"]
     fetch_left_mb: Annotated[Array, "i4", "B M N"]  # weights still to fetch; 0 outside STAGING and FETCHING
     load_left_ms: Annotated[Array, "i4", "B M N"]  # time still to load; 0 outside LOADING
@@ -228,6 +240,7 @@ class State(NamedTuple):
     model_late_share: Annotated[Array, "f4", "B M"]  # share of what was served too late in the last step
     model_refused_share: Annotated[Array, "f4", "B M"]  # share of first tries that were refused in the last step
     knobs: Annotated[Array, "f4", "B 5"]  # the router's knobs in effect, in the order of KNOBS
+    steer: Annotated[Array, "f4", "B N"]  # logarithm of what the router multiplies the weight of a site's replicas by
     attack_domain: Annotated[Array, "i4", "B"]  # fault domain that the opponent has broken; -1 none
     attack_until: Annotated[Array, "i4", "B"]  # last step of the attack
     attack_ready: Annotated[Array, "i4", "B"]  # first step at which the opponent may strike again
@@ -239,6 +252,7 @@ class Output(NamedTuple):
 
     reward: Annotated[Array, "f4", "B"]  # minus the weighted sum of the terms
     terms: Annotated[Array, "f4", "B 6"]  # unweighted terms of the reward, in the order of TERMS
+    last_terms: Annotated[Array, "f4", "B 6"]  # terms of the last step that moved the clock, which observations show
     metrics: Annotated[Array, "f4", "B Q"]  # in the order of METRICS
     truncated: Annotated[Array, "u1", "B"]  # 1 in the last step of an episode
     operation: Annotated[Array, "i4", "B"]  # index of the operation carried out; 0 none

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from og_env.kernel.compile import array_inlined, array_kernel
 
-Stream = NDArray[np.uint64]
+Stream = npt.NDArray[np.uint64]
 """The state of a stream [1]."""
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
 MIX_A = np.uint64(0xBF58476D1CE4E5B9)
@@ -73,11 +73,16 @@ def uniform(state: Stream) -> float:
 def standard_noise(seed: np.uint64, row: int, place: int) -> float:
     """A number of mean 0 and variance 1 that belongs to a row and a place: four uniform numbers of 16 bits added up.
 
-    It lies within 3.5 of 0.
+    It lies within 3.5 of 0. `later_noise` gives the seed for which rows begin further on.
     """
-    word = mix(mix(seed + GAMMA) ^ (np.uint64(row) * MIX_A + np.uint64(place) * MIX_B + GAMMA))
+    word = mix(seed + np.uint64(row) * GAMMA + np.uint64(place) * MIX_B + GAMMA)
     parts = (word & LOW16) + ((word >> S16) & LOW16) + ((word >> S32) & LOW16) + (word >> S48)
     return (parts / 65536.0 - 2.0) * ROOT3
+
+
+def later_noise(seed: npt.NDArray[np.uint64], rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
+    """Seeds whose `standard_noise` in row 0 is that of the given seeds in row `rows`, and so on from there."""
+    return seed + rows.astype(np.uint64) * GAMMA
 
 
 @array_kernel

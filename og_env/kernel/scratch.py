@@ -14,6 +14,11 @@ from og_env.kernel.memory import Array
 class Scratch(NamedTuple):
     """Working memory, one slot a thread."""
 
+    may_launch: Annotated[Array, "u1", "C M"]  # 1 where the operator's limits leave room for one more replica
+    may_retire: Annotated[Array, "u1", "C M"]  # 1 where they let one replica go
+    may_add: Annotated[Array, "u1", "C 3"]  # 1 where they leave room for one more of a role
+    may_remove: Annotated[Array, "u1", "C 3"]  # 1 where they let one of a role go
+    spare_rent_usd_per_hour: Annotated[Array, "f8", "C"]  # what an operation may add to the rent
     wait_ms: Annotated[Array, "i4", "C M N"]  # until a replica under way is warm; -1 never
     rate_kb_per_s: Annotated[Array, "i4", "C M N"]  # of each fetch under way
     moves: Annotated[Array, "i4", "C"]  # number of fetches and loads under way
@@ -48,9 +53,10 @@ class Scratch(NamedTuple):
     pull: Annotated[Array, "f8", "C X"]  # attraction x weight of the model at hand, at list position x L + slot
     rps_per_pull: Annotated[Array, "f8", "C L"]  # by slot: requests/s that the softmax sends per unit of pull
     rps_per_factor: Annotated[Array, "f8", "C L"]  # by slot: requests/s that the even spread sends per unit of factor
-    try_share: Annotated[
-        Array, "f8", "C X"
-    ]  # share of a gateway's first tries at a replica, at list position x L + slot
+    per_gateway_rps: Annotated[Array, "f8", "C L"]  # by slot: one over its demand, 0 without any
+    refused_slot_rps: Annotated[Array, "f8", "C L"]  # by slot: refused in a round, over the others' share
+    refused_slot_ms: Annotated[Array, "f8", "C L"]  # by slot: sum of these requests/s x ms lost
+    refused_slot_ms2: Annotated[Array, "f8", "C L"]  # by slot: sum of these requests/s x ms^2
     tried_rps: Annotated[
         Array, "f8", "C X"
     ]  # what a gateway sends a replica in a round of tries, at list position x L + slot
@@ -67,6 +73,7 @@ class Scratch(NamedTuple):
     factor: Annotated[Array, "f8", "C L"]  # list: share of the step in which the router uses it
     burden: Annotated[Array, "f8", "C L"]  # list: load of the last step over capacity, as the router sees it
     risk: Annotated[Array, "f8", "C L"]  # list: of its domains, and 1 where its work does not count as attested
+    bias: Annotated[Array, "f8", "C L"]  # list: `steer` of its site
     weight: Annotated[Array, "f8", "C L"]  # list: before distance
     weight_scale: Annotated[Array, "f8", "C"]  # logarithm of what all weights of the list are divided by; 0 as a rule
     replica_wait_s: Annotated[Array, "f8", "C L"]  # list: until it is warm
@@ -86,9 +93,9 @@ class Scratch(NamedTuple):
     offered_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: before limits
     path_first: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of first tries' requests/s x ms
     path_first2: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of first tries' requests/s x ms^2
-    again_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: offered after a refusal elsewhere
-    again_rps_ms: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of these requests/s x ms
-    again_rps_ms2: Annotated[Array, "f8", "C L"]  # list, for the proposals: sum of these requests/s x ms^2
+    again_rps: Annotated[Array, "f8", "C L"]  # list: offered after a refusal elsewhere
+    again_rps_ms: Annotated[Array, "f8", "C L"]  # list: sum of these requests/s x ms
+    again_rps_ms2: Annotated[Array, "f8", "C L"]  # list: sum of these requests/s x ms^2
     over_share: Annotated[Array, "f8", "C L"]  # list, for the proposals: share of first tries that is refused
     going_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: refused by a replica, over the others' share
     answer_price: Annotated[Array, "f8", "C L"]  # list, for the proposals: dollars of an answer
@@ -193,6 +200,7 @@ class Scratch(NamedTuple):
     entry_mean_ms: Annotated[Array, "f8", "C"]  # mean round trip between users and their gateway
     gain_per_ms: Annotated[Array, "f8", "C"]  # reward per step of each request/s that arrives a millisecond sooner
     open_site: Annotated[Array, "u1", "C N"]  # 1 where a site can be told to change, for the mask
+    open_to_more: Annotated[Array, "u1", "C N"]  # 1 where one can be told to take more on, for the mask
     free_gpus: Annotated[Array, "i4", "C N"]  # of a site, for the mask
     model_warm: Annotated[Array, "i4", "C M"]  # warm replicas at sites that are up, by model
     model_loading: Annotated[Array, "i4", "C M"]  # replicas under way at sites that are up, by model

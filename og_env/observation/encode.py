@@ -94,7 +94,7 @@ def write_globals(env: Environment, values: np.ndarray, first: int, highest_alar
     sites = TINY
     for site in range(env.state.status.shape[0]):
         sites += env.world.site_valid[site]
-    metrics, terms = env.output.metrics, env.output.terms
+    metrics, terms = env.output.metrics, env.output.last_terms
     values[first + GLOBAL.day_sin] = math.sin(angle)
     values[first + GLOBAL.day_cos] = math.cos(angle)
     values[first + GLOBAL.episode_left] = 1 - env.state.step / (env.tape.attack.shape[0] - 1)
@@ -122,6 +122,7 @@ def write_globals(env: Environment, values: np.ndarray, first: int, highest_alar
     values[first + GLOBAL.weight_unserved] = magnitude(env.world.weights[TERM.unserved])
     values[first + GLOBAL.weight_unverified] = magnitude(env.world.weights[TERM.unverified])
     values[first + GLOBAL.weight_exposure] = magnitude(env.world.weights[TERM.exposure])
+    values[first + GLOBAL.operations_left] = 1 - env.state.decisions / max(env.world.operations_per_step, 1)
 
 
 @kernel

@@ -52,6 +52,7 @@ GLOBALS = _fields("""
     weight_unserved: of that of unserved requests
     weight_unverified: of that of unverified requests
     weight_exposure: of that of the exposure
+    operations_left: share of the step's operations that are left
 """)
 MODELS = _fields("""
     share: of the present demand

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from og_env.dynamics.latency import LEAST_LOAD, QUEUE_BEND, S_PER_MS, late_lanes, wait_probability
+from og_env.dynamics.latency import LEAST_LOAD, LEAST_QUEUE_S, QUEUE_BEND, S_PER_MS, late_lanes, wait_probability
 from og_env.dynamics.replicas import add_replica, scale_weights, weigh
 from og_env.dynamics.routing import LEAST_CHANCE
 from og_env.kernel.arrays import DOWN, KNOB, UNTRUSTED, Environment
@@ -232,6 +232,7 @@ def try_again(env: Environment, replicas: int) -> None:
 def serve_demand(env: Environment, model: int, replicas: int, refuses: bool, objective_s: float) -> Flow:
     """Serve what replicas take on of first tries and, where some are refused, of second ones; queue by load."""
     nothing, one, two, least = splat(0.0), splat(1.0), splat(2.0), splat(LEAST_LOAD)
+    queue_s = splat(LEAST_QUEUE_S)
     tiny, milli, objective = splat(LEAST_RPS), splat(S_PER_MS), splat(objective_s)
     trips, trips2 = splat(env.world.round_trips), splat(env.world.round_trips2)
     exponent, bend = splat(env.world.queue_exponent[model]), splat(QUEUE_BEND * (env.world.streams[model] - 1))
@@ -255,18 +256,18 @@ def serve_demand(env: Environment, model: int, replicas: int, refuses: bool, obj
         rho = load_rps * load(env.scratch.per_capacity, first)
         idle = one - rho
         waits = where(rho, wait_probability(max(rho, least), idle, exponent, bend), nothing)
-        queue, timed = load(env.scratch.queue_s, first) / idle, load(env.scratch.timed_s, first)
+        per_queue, timed = idle / max(load(env.scratch.queue_s, first), queue_s), load(env.scratch.timed_s, first)
         spread, payment = variation * timed * timed, load(env.scratch.payment_ms, first)
         per_rps = one / max(offered, tiny)
         once, once2 = load(env.scratch.path_first, first) * per_rps, load(env.scratch.path_first2, first) * per_rps
         path = trips * once + payment
         path2 = trips2 * once2 + payment * (two * trips * once + payment)
         variance = (path2 - path * path) * milli * milli + spread
-        late += direct * late_lanes(objective, path * milli + timed, variance, waits, queue)
+        late += direct * late_lanes(objective, path * milli + timed, variance, waits, per_queue)
         if refuses:
             path = load(env.scratch.again_rps_ms, first) * kept
             variance = (load(env.scratch.again_rps_ms2, first) * kept - path * path) * milli * milli + spread
-            late += again * late_lanes(objective, path * milli + timed, variance, waits, queue)
+            late += again * late_lanes(objective, path * milli + timed, variance, waits, per_queue)
     served_rps, attested_rps = total(served), total(attested)
     spare_rps, spare_attested_rps = total(held) - served_rps, total(held_attested) - attested_rps
     return Flow(served_rps, attested_rps, total(late), total(usd), spare_rps, spare_attested_rps, refuses)

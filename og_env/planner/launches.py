@@ -149,7 +149,7 @@ def propose_retirements(env: Environment, model: int, replicas: int) -> None:
     for site in range(env.state.status.shape[0]):
         if env.state.phase[model, site] < FETCHING or env.state.status[site] & DOWN:
             continue
-        if env.scratch.can_change[site]:
+        if env.scratch.can_change[site] and env.scratch.may_retire[model]:
             env.scratch.present[position] = 0
             hold_limit(env, position, -1.0)
             service, resilience = trial(env, model, replicas)

@@ -7,12 +7,15 @@ Pricing every operation exactly would cost a trial for each model and site. Inst
 3. Each entry of a shortlist, each retirement and each removal of a role is priced by a trial of its own.
 4. The best additions and the best removals are the offers, in order of gain (`offer_list`).
 
+What the operator's limits forbid is on no list.
+
 The gain is reward per step, on average over the horizon: what the change brings from the moment when it is ready, minus
 its rent, minus its one-off cost spread over the horizon. An offer changes one thing; no two of them are tried together.
 """
 
 from __future__ import annotations
 
+from og_env.dynamics.limits import write_limits
 from og_env.dynamics.loading import fetch_rate_kb_per_s
 from og_env.dynamics.operations import reachable, store_lives
 from og_env.kernel.arrays import TERM, Environment
@@ -30,6 +33,7 @@ def propose(env: Environment) -> None:
     price_fleet(env, env.state.step)
     measure_paths(env)
     score_sites(env)
+    write_limits(env)
     store_live = store_lives(env)
     for model in range(env.state.phase.shape[0]):
         replicas = begin_trials(env, model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from og_env.dynamics.limits import role_within
 from og_env.dynamics.operations import role_operation
 from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import GATEWAY, STORE, TERM, VERIFIER, Environment
@@ -119,9 +120,9 @@ def propose_role(env: Environment, role: int) -> None:
     for site in range(env.state.status.shape[0]):
         if not env.scratch.can_change[site]:
             continue
-        if env.state.role_ms[role, site] == 0:
+        if env.state.role_ms[role, site] == 0 and env.scratch.may_remove[role]:
             price_role(env, role, site, -1)
-        elif env.state.role_ms[role, site] < 0:
+        elif env.state.role_ms[role, site] < 0 and role_within(env, role, site):
             env.scratch.candidate_score[candidates] = score_role_site(env, role, site)
             env.scratch.candidate_site[candidates] = site
             candidates += 1

@@ -26,7 +26,7 @@ TERM_MEANINGS = _glossary(
     unserved: u (1 + k u) / (1 + k) of the unserved share u, k = `unserved_convexity`
     unverified: share of demand served without a valid proof, of models that want one
     exposure: share of demand that the worst single shared dependency would take along now
-    churn: 1 in a step that changes something
+    churn: number of operations carried out in the step
     """,
 )
 METRIC_MEANINGS = _glossary(
@@ -68,8 +68,8 @@ METRIC_MEANINGS = _glossary(
     gateways_live: running gateways at sites that are up
     quorum: verifiers that must agree, of those registered
     fetch_gb: weights fetched in the step
-    operations: 1 where the step's operation was carried out
-    impossible_operations: 1 where it was impossible and nothing was done
+    operations: number of operations carried out in the step
+    impossible_operations: number of those that were impossible, for which nothing was done
     """,
 )
 KNOB_MEANINGS = _glossary(
@@ -99,8 +99,9 @@ OPERATION_MEANINGS = _glossary(
 INFO_MEANINGS: Mapping[str, str] = MappingProxyType(
     {
         "term_NAME": "a term of the reward, unweighted; one key for each",
-        "action_mask": "int8: 1 where an action is possible; Joint: the levels of the knobs appended; not in Routing",
-        "truth": "hidden shared domains by KIND:NAME (sites, down, traffic, loss), where `failures.hidden` names kinds",
+        "action_mask": "int8: 1 where an action is possible; Joint: all levels, always possible, appended; not in Routing",
+        "moved": "whether the clock moved; it stands where `episode.operations_per_step` leaves room for more",
+        "truth": "where `failures.hidden` is set: hidden domains by KIND:NAME (sites, down, traffic, loss), and `speed`",
         "incident": "at reset with `options={'incident': ID}`: id, sites hit, start_h, stop_h, cut_h",
         "final_obs": "vector environment: what the episodes that ended would have returned; `final_info` likewise",
     }

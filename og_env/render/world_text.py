@@ -72,6 +72,9 @@ def world_text(whole: ResolvedScenario) -> str:
         "ROUTER (fixed in Placement)\n" + _fields(spec.router.model_dump()),
         "START\n" + _fields({k: v for k, v in spec.start.model_dump().items() if v}),
     ]
+    limits = {key: value for key, value in spec.limits.model_dump().items() if value not in (None, (), {})}
+    if limits:
+        parts.append("LIMITS, which no operation breaks\n" + _fields(limits))
     return "\n\n".join(parts)
 
 

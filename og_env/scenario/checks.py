@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from og_env.scenario import catalog
 from og_env.scenario.catalog import gpus_per_replica
@@ -70,6 +71,7 @@ def check_concrete(
         raise_at_key(where, "regions", "nobody lives there")
     _check_models_fit(spec, sites, models, gpus, where)
     _check_start(spec, sites, models, gpus, where)
+    _check_limits(spec, sites, models, where)
     _check_domains(spec, sites, where)
     prefix = ("failures", "outages")
     check_outages(spec.failures.outages, sites, spec, where, prefix)
@@ -165,6 +167,29 @@ def _check_start(
             if gpu is None or not fits(model, gpu, free[name]):
                 raise_at_key(where, ("start", "replica_sites", model.name), f"no room for it at {name}")
             free[name] -= gpus_per_replica(model, gpu)
+
+
+def _check_limits(spec: ScenarioSpec, sites: Sequence[SiteSpec], models: Sequence[ModelSpec], where: str) -> None:
+    """Check the names that limits are set for, and that no floor is above its cap; the start may break any of them."""
+    limits, names = spec.limits, [model.name for model in models]
+    for key, by_model in (("least_replicas", limits.least_replicas), ("most_replicas", limits.most_replicas)):
+        for name in by_model:
+            _known(("limits", key, name), name, "model", names, where)
+    pairs: tuple[tuple[str, Mapping[Any, int], Mapping[Any, int]], ...] = (
+        ("replicas", limits.least_replicas, limits.most_replicas),
+        ("roles", limits.least_roles, limits.most_roles),
+    )
+    for kind, floors, caps in pairs:
+        for name, least in floors.items():
+            if least > caps.get(name, least):
+                problem = f"{least} is above limits.most_{kind}.{name}, which is {caps[name]}"
+                raise_at_key(where, ("limits", f"least_{kind}", name), problem)
+    valid = {site.name for site in sites}
+    if spec.fleet == "random":
+        valid |= {offer.name for offer in catalog.sites()}
+    for index, name in enumerate(limits.forbidden_sites):
+        _known(("limits", "forbidden_sites", index), name, "site", sorted(valid), where)
+    _once(("limits", "forbidden_sites"), limits.forbidden_sites, where)
 
 
 def _check_domains(spec: ScenarioSpec, sites: Sequence[SiteSpec], where: str) -> None:

@@ -79,6 +79,8 @@ def _fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
     for part in loc:
         if isinstance(part, int):
             found = typing.get_args(found)[0]
+        elif typing.get_origin(found) is dict:
+            found = typing.get_args(found)[1]
         elif isinstance(found, type) and issubclass(found, BaseModel) and part in found.model_fields:
             found = found.model_fields[part].annotation
         else:

@@ -9,8 +9,8 @@ is at a site, `state.phase` [B, M, N]. `VERIFIER`, `STORE` and `GATEWAY` are row
 -1 where the role is absent and 0 where it runs. `DOWN`, `FROZEN`, `UNTRUSTED` and `SLOW` are bits of `state.status`
 [B, N]. `quorum_of` gives the votes that finality needs of so many registered verifiers. A code of `tape.signal` uint8
 [B, T, S] stands for the error rate code / `CODES_PER_UNIT` + `SIGNAL_LOW`; `CALM_SPEED` is the code of nominal speed in
-`tape.condition` uint8 [B, T, N]. `KNOB_RANGE` is the factor that a knob at
-its highest level has.
+`tape.condition` uint8 [B, T, N]. `KNOB_RANGE` is the factor that a knob at its highest level has; `STEER_RANGE` is the
+logarithm of the one that a site has, `state.steer` [B, N].
 
 Operations. Number 0 does nothing; then `LAUNCH`, `RETIRE` and `STAGE` by model and site, as `VERBS` names them, then
 adding and removing a role by site. `count_operations` gives V, and
@@ -22,8 +22,10 @@ offer i - 1.
 
 Simulation. `Simulator` holds the arrays of a batch, `World`, `Tape` and `State` among them, and steps it; `Settings`
 are its arguments (`Task`, `Interface`, `SPLITS`, `FLAT_TABLES`), and `Simulator.mode` is `OPERATIONS`, `PROPOSALS` or
-`AUTOSCALED`. `split_actions` turns actions into operations or offers and knob levels; `choices_of` counts the choices
-in each part of an action space.
+`AUTOSCALED`. `Simulator.clock` says which decisions move the clock: `BY_SCENARIO`, where a step has as many operations
+as the scenario says, `STANDING` or `MOVING`; `Simulator.moved` says where it moved. `checked` fills in the task's
+interface. `split_actions` turns actions into operations or offers, knob levels and site levels; `choices_of` counts the
+choices in each part of an action space.
 
 Running ahead. `Copies` clones environments: `load` puts them in with the forecast or the true tape ahead,
 `add_drawn_outages` replaces the forecast by drawn futures, and `run` gives rewards [copies, H] of a first action and
@@ -73,13 +75,22 @@ from og_env.kernel.arrays import (
 )
 from og_env.planner import offer_list
 from og_env.simulator.candidate_outlooks import Follow, Outlook, outlook, simulate
-from og_env.simulator.compiled_step import AUTOSCALED, KNOB_RANGE, OPERATIONS, PROPOSALS
+from og_env.simulator.compiled_step import (
+    AUTOSCALED,
+    BY_SCENARIO,
+    KNOB_RANGE,
+    MOVING,
+    OPERATIONS,
+    PROPOSALS,
+    STANDING,
+    STEER_RANGE,
+)
 from og_env.simulator.copies_on_tape import CopiesOnTape
 from og_env.simulator.environment_copies import Choice, Copies, Indices, idle, operations_of
 from og_env.simulator.reset_options import UntouchedError, incident_of, touches
-from og_env.simulator.settings import FLAT_TABLES, SPLITS, Arguments, Interface, Settings, Split, Task
+from og_env.simulator.settings import FLAT_TABLES, SPLITS, Arguments, Interface, Settings, Split, Task, checked
 from og_env.simulator.simulator import Simulator
-from og_env.simulator.spaces import choices_of, split_actions
+from og_env.simulator.spaces import ActionParts, choices_of, split_actions
 
 additions_of: Callable[[int], int] = offer_list.additions_of.py_func
 quorum_of: Callable[[Any], Any] = verification.quorum_of.py_func

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.simulator.compiled_step import AUTOSCALED, OPERATIONS
-from og_env.simulator.environment_copies import Choice, Copies, idle
+from og_env.simulator.environment_copies import Choice, Copies, Levels, idle
 from og_env.simulator.simulator import Simulator
 
 Floats = npt.NDArray[np.float64]
@@ -32,9 +32,9 @@ class Outlook(NamedTuple):
 
 
 def outlook(
-    copies: Copies, first: npt.NDArray[np.int64], follow: Choice, levels: npt.NDArray[np.float32] | None = None
+    copies: Copies, first: npt.NDArray[np.int64], follow: Choice, levels: Levels = None, site_levels: Levels = None
 ) -> Outlook:
-    """Everything that `copies.run(first, follow, levels=levels)` meets on the way; a candidate is a loaded copy."""
+    """Everything that `copies.run`, with the same arguments, meets on the way; a candidate is a loaded copy."""
     shape = (copies.batch, copies.horizon)
     terms, metrics = np.zeros((*shape, len(TERMS))), np.zeros((*shape, len(METRICS)))
 
@@ -42,18 +42,22 @@ def outlook(
         terms[:, step] = copies.output.terms[: copies.batch]
         metrics[:, step] = copies.output.metrics[: copies.batch]
 
-    return Outlook(copies.run(first, follow, levels=levels, after_step=record), terms, metrics)
+    rewards = copies.run(first, follow, levels=levels, site_levels=site_levels, after_step=record)
+    return Outlook(rewards, terms, metrics)
 
 
 def simulate(
     simulator: Simulator,
     b: int,
     actions: npt.NDArray[np.int64],
-    levels: npt.NDArray[np.float32] | None,
+    levels: Levels,
+    site_levels: Levels,
     horizon: int,
     follow: Follow = "nothing",
 ) -> Outlook:
-    """The outlook of first actions [A], operations or offers by interface, with knob levels [A, 5], in environment b.
+    """The outlook of first actions [A], operations or offers by interface, in environment b.
+
+    They come with levels of knobs [A, 5] and of sites [A, N], which stay in force; None leaves them as they are.
 
     Copies run under the nominal forecast: expected demand, present outages go on, no new ones. After the first action
     nothing is done, or the best offer is taken in every step (`follow` "greedy"; always so where the autoscaler acts).
@@ -68,4 +72,4 @@ def simulate(
         first = copies.try_operations(first)
     elif simulator.mode == AUTOSCALED:
         first, follow = copies.greedy(copies.output.offer, copies.output.offer_gain), "greedy"
-    return outlook(copies, first, copies.greedy if follow == "greedy" else idle, levels)
+    return outlook(copies, first, copies.greedy if follow == "greedy" else idle, levels, site_levels)

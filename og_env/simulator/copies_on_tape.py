@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from og_env.kernel.arrays import Memo, Output, Scratch, State
 from og_env.kernel.memory import allocate, bind
-from og_env.simulator.compiled_step import PROPOSALS, by_offers
+from og_env.simulator.compiled_step import MOVING, PROPOSALS, by_offers
 from og_env.simulator.environment_copies import NO_LEVELS, NO_MASK, OFFSETS, Copies
 from og_env.simulator.simulator import Simulator
 
@@ -54,7 +54,8 @@ class CopiesOnTape:
         actions = np.zeros(self.simulator.batch, np.int64)
         actions[rows] = chosen
         table = self._tables[thread]
-        by_offers(table, rows.start, rows.stop, 0, PROPOSALS, actions, NO_LEVELS, NO_LEVELS, OFFSETS, NO_MASK)
+        unused = (NO_LEVELS, NO_LEVELS, NO_LEVELS, OFFSETS, NO_MASK)
+        by_offers(table, rows.start, rows.stop, 0, PROPOSALS, MOVING, actions, *unused)
         self._stay_within(rows)
         return self.output.reward[rows]
 

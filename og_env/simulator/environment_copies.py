@@ -1,7 +1,8 @@
 """Copies of environments that run ahead: what an action brings over the next steps, without touching the episode.
 
-A copy reads a tape of its own: the nominal forecast (expected demand, present outages go on, no new ones) or, for a
-reference that no policy can be, what will really happen. Worlds are shared with the simulator, so a copy is cheap.
+A copy reads a tape of its own: the nominal forecast (expected demand, present outages go on, no new ones, every site at
+its nominal speed) or, for a reference that no policy can be, what will really happen. Worlds are shared with the
+simulator, so a copy is cheap.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from og_env.kernel.arrays import GAIN, PLANNER, Memo, Output, Scratch, State, Tape
+from og_env.kernel.arrays import CALM_SPEED, GAIN, PLANNER, Memo, Output, Scratch, State, Tape
 from og_env.kernel.memory import allocate, bind
+from og_env.kernel.random_streams import later_noise
 from og_env.observation.fields import column
 from og_env.simulator import compiled_step
 from og_env.simulator.simulator import SPLIT_SHIFT, Simulator
@@ -20,12 +22,14 @@ from og_env.tape.draw import drawn_tapes, write_script
 
 Indices = npt.NDArray[np.int64]
 Offers = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
 Gains = npt.NDArray[np.float32]
+Levels = Floats | None
 Choice = Callable[[Offers, Gains], Indices]
 """from offers [B, P] and gains [B, P, 4], at the positions of GAIN, to actions [B]: 0 does nothing, i takes offer i - 1"""
 
 NO_LEVELS = np.zeros((0, 0), np.float32)
-"""in place of knob levels that stay as they are, and of observations that are not written"""
+"""in place of levels of knobs and sites that stay as they are, and of observations that are not written"""
 NO_MASK = np.zeros((0, 0), np.int8)
 """in place of masks that are not written"""
 OFFSETS = np.full(16, -1, np.int64)
@@ -70,6 +74,8 @@ class Copies:
         self._offsets = simulator.slices.offsets if observed else OFFSETS
         self.observation = np.zeros((most, simulator.slices.width if observed else 0), np.float32)
         self.batch = most
+        self.decisions = simulator.spec.episode.operations_per_step
+        """decisions that a step has room for"""
         self.passed = np.zeros(most, np.int32)
         """int32 [B] steps that the environments of the loaded copies had done"""
         self._left = np.zeros(most, np.int64)
@@ -109,14 +115,19 @@ class Copies:
     def _true(self, rows: npt.NDArray[np.integer], ahead: npt.NDArray[np.integer]) -> None:
         """Write the simulator's tape rows [E, H + 1], the last one again beyond the end of the episode."""
         source = self.simulator.tape
-        for name in ("regional", "model", "signal", "attack", "outages"):
+        for name in ("regional", "model", "signal", "condition", "attack", "outages"):
             values = getattr(source, name)[rows[:, None], ahead]
             getattr(self.tape, name)[: self.batch] = np.repeat(values, self.copies, axis=0)
+        noise = later_noise(source.noise[rows], ahead[:, 0])
+        self.tape.noise[: self.batch] = np.repeat(noise, self.copies)
         status = source.status_at(rows[:, None], ahead)
         self.tape.write_status(np.repeat(status, self.copies, axis=0), slice(self.batch))
 
     def _forecast(self, rows: npt.NDArray[np.integer]) -> None:
-        """Write demand that follows its expected curve from the present on, and the present status in every row."""
+        """Write demand that follows its expected curve from the present on, and the present status in every row.
+
+        Sites have their nominal speed and working telemetry, and the noise of measurements is not the true one.
+        """
         source, tape, count = self.simulator, self.simulator.tape, self.batch
         step, day = source.state.step[rows], source.world.diurnal.shape[1]
         hours = (tape.start_step[rows] + step)[:, None] + np.arange(self.horizon + 1)
@@ -128,6 +139,8 @@ class Copies:
             getattr(self.tape, name)[:count] = np.repeat(present, self.copies, axis=0)[:, None]
         status = np.repeat(source.state.status[rows], self.copies, axis=0)
         self.tape.write_status(status[:, None], slice(count))
+        self.tape.condition[:count] = CALM_SPEED
+        self.tape.noise[:count] = np.repeat(~tape.noise[rows], self.copies)
         self.tape.attack[:count] = 0
 
     def add_drawn_outages(self, futures: int, generator: np.random.Generator) -> None:
@@ -162,16 +175,19 @@ class Copies:
         first: Indices,
         follow: Choice,
         *,
-        levels: npt.NDArray[np.float32] | None = None,
+        levels: Levels = None,
+        site_levels: Levels = None,
         every: int = 1,
         offers_after: bool = False,
         after_step: Callable[[int], None] | None = None,
     ) -> npt.NDArray[np.float64]:
         """Rewards [batch, H] of taking offers `first` [batch] (0 nothing), then what `follow` chooses.
 
-        `follow` acts in every `every`-th step. Steps beyond the end of the episode count 0. levels: float32 [batch, 5]
-        of the knobs, from the first step on. offers_after: find the offers after the last step as well. after_step: is
-        called with the number of every step, once `output` holds what it brought.
+        The first offer moves the clock, and so does the last one of `follow`, which chooses in every `every`-th step
+        until it does nothing or the step has no room left. Steps beyond the end of the episode count 0. levels: float32
+        [batch, 5] of the knobs, and site_levels: float32 [batch, N] of the sites, from the first step on. offers_after:
+        find the offers after the last step as well. after_step: is called with the number of every step, once `output`
+        holds what it brought.
         """
         rewards, count = np.zeros((self.batch, self.horizon)), self.batch
         chosen = first.astype(np.int64)
@@ -179,29 +195,56 @@ class Copies:
         for i in range(steps):
             if i > 0:
                 acts = follow is not idle and i % every == 0
-                offer, gain = self.output.offer[:count], self.output.offer_gain[:count]
-                chosen = follow(offer, gain) if acts else np.zeros_like(chosen)
-            use = levels if levels is not None and i == 0 else NO_LEVELS
+                chosen = self._decide(follow, i) if acts else np.zeros_like(chosen)
+            use = tuple(NO_LEVELS if each is None or i > 0 else each for each in (levels, site_levels))
             acts_next = follow is not idle and (i + 1) % every == 0 and i + 1 < steps
             seen = self.observation if acts_next else NO_LEVELS
             self._step(chosen, use, seen, proposes=acts_next or (offers_after and i + 1 == steps))
-            if acts_next and seen.shape[1]:
-                left = self._left[:count] - 1 - i
-                seen[:count, EPISODE_LEFT] = np.maximum(left, 0) / (left + self.passed[:count] + 1 + i)
+            if acts_next:
+                self._write_left(i + 1)
             rewards[:, i] = self.output.reward[:count]
             if after_step is not None:
                 after_step(i)
         return np.where(np.arange(self.horizon) < self._left[:, None], rewards, 0.0)
 
+    def _decide(self, follow: Choice, step: int) -> Indices:
+        """The last choices [batch] of `follow` in a step of the clock, after all others have been carried out."""
+        offer, gain = self.output.offer[: self.batch], self.output.offer_gain[: self.batch]
+        chosen = follow(offer, gain)
+        for _ in range(self.decisions - 1):
+            if not chosen.any():
+                break
+            self._step(chosen, (NO_LEVELS, NO_LEVELS), self.observation, proposes=True, clock=compiled_step.STANDING)
+            self._write_left(step)
+            chosen = np.where(chosen > 0, follow(offer, gain), 0)
+        return chosen
+
+    def _write_left(self, step: int) -> None:
+        """Write what is left of the episodes to the observations, for a tape is shorter in a copy."""
+        if self.observation.shape[1]:
+            left = self._left[: self.batch] - step
+            share = np.maximum(left, 0) / (left + self.passed[: self.batch] + step)
+            self.observation[: self.batch, EPISODE_LEFT] = share
+
     def _step(
-        self, chosen: Indices, levels: npt.NDArray[np.float32], seen: npt.NDArray[np.float32], *, proposes: bool
+        self,
+        chosen: Indices,
+        levels: tuple[Floats, ...],
+        seen: Floats,
+        *,
+        proposes: bool,
+        clock: int = compiled_step.MOVING,
     ) -> None:
-        """Step the loaded copies by offers `chosen` [batch]; find no offers for the next step unless it `proposes`."""
+        """Step the loaded copies by offers `chosen` [batch] and levels of knobs and sites.
+
+        Finds no offers for the next step unless it `proposes`. A clock that is STANDING lets no time pass, and 0 changes
+        nothing then.
+        """
         mode = compiled_step.PROPOSALS if proposes else compiled_step.OPERATIONS
         actions = chosen if proposes else operations_of(self.output.offer[: self.batch], chosen)
         compiled_step.prepare(mode)
         entry = compiled_step.ENTRIES[mode]
-        entry(self._table, 0, self.batch, 0, mode, actions, levels, seen, self._offsets, NO_MASK)
+        entry(self._table, 0, self.batch, 0, mode, clock, actions, *levels, seen, self._offsets, NO_MASK)
 
     def try_operations(self, operations: Indices) -> Indices:
         """Put operations [batch] in the place of the first offers; returns the actions [batch] that take them."""

@@ -5,25 +5,36 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, TypedDict, get_args
 
 Task = Literal["placement", "routing", "joint"]
-Interface = Literal["proposals", "operations"]
+Interface = Literal["proposals", "operations", "knobs", "sites"]
+Steering = Literal["knobs", "sites", "domains"]
 Split = Literal["train", "validation", "test"]
 Knobs = Literal["box", "levels"]
 Reward = Literal["scalar", "vector"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 LEVELS = 5
-"""settings of a router's knob with knobs="levels"; the middle one is the scenario's own"""
+"""settings of a router's knob with knobs="levels", and of a site or provider that Joint steers to or away from.
+
+The middle one is the scenario's own, and leaves a site to the knobs.
+"""
+INTERFACES: dict[Task, tuple[Interface, ...]] = {
+    "placement": ("proposals", "operations"),
+    "routing": ("knobs", "sites"),
+    "joint": ("proposals", "operations"),
+}
+"""interfaces of each task, its default first"""
 FLAT_TABLES = {"proposals": ("globals", "models", "proposals"), "operations": ("globals", "models", "sites")}
 """tables of a flat observation, in order, by interface"""
 
 
 class Settings(NamedTuple):
-    """Arguments of `NetworkEnv` and `NetworkVectorEnv`, beside the scenario; `check_settings` says which are wrong."""
+    """Arguments of `NetworkEnv` and `NetworkVectorEnv`, beside the scenario; `checked` says which are wrong."""
 
     task: Task = "placement"
     """whether an action places models and roles, sets the router's knobs, or does both"""
-    interface: Interface = "proposals"
-    """whether an action that places is one of the planner's offers, or any operation there is"""
+    interface: Interface | None = None
+    """whether an action that places is one of the planner's offers ("proposals") or any operation there is; whether
+    Routing sets the router's knobs or steers to and away from each site. None: the first in INTERFACES"""
     flatten: bool = False
     """one flat observation [O] of the tables in FLAT_TABLES in place of a Dict of all tables"""
     proposals: int = 10
@@ -34,6 +45,8 @@ class Settings(NamedTuple):
     """weight of the shared-failure part in the offers' gains, 0 or more"""
     knobs: Knobs = "box"
     """whether Routing sets the router's knobs continuously or by LEVELS"""
+    steering: Steering = "knobs"
+    """whether Joint sets the router's knobs, or steers to and away from each site or each provider, all by LEVELS"""
     reward: Reward = "scalar"
     """whether rewards are the weighted sum of the terms, or minus every term"""
 
@@ -41,12 +54,13 @@ class Settings(NamedTuple):
 class Arguments(TypedDict, total=False):
     """Keyword arguments of both environments, for editors and type checkers: the fields of `Settings` but the task."""
 
-    interface: Interface
+    interface: Interface | None
     flatten: bool
     proposals: int
     split: Split
     risk_weight: float
     knobs: Knobs
+    steering: Steering
     reward: Reward
 
 
@@ -58,19 +72,37 @@ def settings_of(environment: str, task: Task, arguments: Arguments) -> Settings:
     return Settings(task, **arguments)
 
 
-def check_settings(settings: Settings) -> None:
-    """Raise ValueError in one line that names a wrong setting and the valid ones."""
+def checked(settings: Settings) -> Settings:
+    """The settings with the task's default interface where they name none.
+
+    Before there were interfaces of Routing, it ignored the others, and still takes them for "knobs". ValueError in one
+    line that names a wrong setting and the valid ones.
+    """
     for name, kind in (
         ("task", Task),
         ("interface", Interface),
         ("split", Split),
         ("knobs", Knobs),
+        ("steering", Steering),
         ("reward", Reward),
     ):
         value = getattr(settings, name)
-        if value not in get_args(kind):
+        if value not in get_args(kind) and not (name == "interface" and value is None):
             raise ValueError(f"{name} is {value!r}; valid are {', '.join(get_args(kind))}")
     if not 2 <= settings.proposals <= 256:
         raise ValueError(f"proposals is {settings.proposals}; valid are 2 to 256")
     if not settings.risk_weight >= 0:
         raise ValueError(f"risk_weight is {settings.risk_weight}; it must be 0 or more")
+    if settings.steering != "knobs" and settings.task != "joint":
+        instead = 'take interface="sites"' if settings.task == "routing" else "the router is fixed"
+        raise ValueError(f"steering is {settings.steering!r}, an argument of joint; in {settings.task} {instead}")
+    return settings._replace(interface=_interface_of(settings))
+
+
+def _interface_of(settings: Settings) -> Interface:
+    valid = INTERFACES[settings.task]
+    if settings.interface in (None, *valid):
+        return settings.interface or valid[0]
+    if settings.task == "routing":
+        return "knobs"
+    raise ValueError(f"interface is {settings.interface!r}; {settings.task} takes {', '.join(valid)}")

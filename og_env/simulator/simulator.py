@@ -18,7 +18,8 @@ from og_env.observation.fields import Slices, slices
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator import compiled_step
-from og_env.simulator.settings import FLAT_TABLES, SPLITS, Settings, check_settings
+from og_env.simulator.settings import FLAT_TABLES, SPLITS, Settings, checked
+from og_env.simulator.steered_providers import most_steered, provider_sites
 from og_env.tape.draw import NOTHING, Scripted, draw, draw_row, tape_world
 from og_env.tape.reward_weights import drawn_weights
 from og_env.world import CompiledWorld, compile_world, sizes_of
@@ -45,7 +46,9 @@ class Simulator:
     `world`, `tape`, `state` and `output` are the arrays of `og_env.kernel.arrays`, allocated once and changed in place:
     `state.phase` is int8 [B, M, N], `output.offer` int32 [B, P]. `sizes` gives the size of every dimension letter,
     `compiled` and `world_of` the scenarios behind the arrays. `observation` float32 [B, O] and `mask` int8 [B, V] (or
-    [B, 1 + P]) are those of the last step.
+    [B, 1 + P]) are those of the last step. `providers` float32 [W, K, N] has 1 where a provider that Joint steers with
+    steering="domains" has a site. `clock` says which decisions
+    move the clock: BY_SCENARIO, where the scenario's number of operations a step says it, STANDING or MOVING.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class Simulator:
 
         single: hand out the one row of observation and mask, not a batch.
         """
-        check_settings(settings)
+        settings = checked(settings)
         self.spec: ScenarioSpec = loading.load(scenario)
         self.batch, self.settings, self.threads = batch, settings, threads
         self.random_fleet = self.spec.fleet == "random"
@@ -66,7 +69,10 @@ class Simulator:
         )
         self.compiled: list[CompiledWorld] = [compiled] * (batch if self.own_worlds else 1)
         self.tape_worlds = [tape_world(compiled)] * len(self.compiled)
+        places = most_steered(self.spec, compiled) if settings.steering == "domains" else 0
+        self.providers = np.stack([provider_sites(compiled, places)] * len(self.compiled))
         self.mode = self._mode()
+        self.clock = compiled_step.BY_SCENARIO
         looks = not settings.flatten or self.mode == compiled_step.PROPOSALS or bool(self.spec.failures.hidden)
         self.sizes = compiled.sizes | {
             "W": len(self.compiled),
@@ -94,7 +100,7 @@ class Simulator:
         return compiled_step.PROPOSALS if self.settings.interface == "proposals" else compiled_step.OPERATIONS
 
     def _slices(self) -> Slices:
-        interface = self.settings.interface if self.settings.task != "routing" else "operations"
+        interface = "proposals" if self.settings.interface == "proposals" else "operations"
         tables = FLAT_TABLES[interface]
         if not self.settings.flatten:
             tables = ("globals", "models", "sites", "regions", "domains")
@@ -149,6 +155,7 @@ class Simulator:
             self.compiled[b] = compiled
             self.tape_worlds[b] = tape_world(compiled)
             self._place_world(b, compiled)
+            self.providers[b] = provider_sites(compiled, self.providers.shape[1])
         if self.random_weights:
             self.world.weights[b] = drawn_weights(self.spec.reward, seed)
         draw(self.tape, b, seed, self.tape_worlds[self.state.world[b]], scripted)
@@ -183,21 +190,22 @@ class Simulator:
         for b in rows:
             self.advance_slice(b, b + 1, 0, begin, self.no_levels)
 
-    def advance(self, actions: Indices, levels: Floats | None = None) -> None:
-        """Step all environments by actions int64 [B], operations or offers by interface, and knob levels float32 [B, 5].
+    def advance(self, actions: Indices, levels: Floats | None = None, site_levels: Floats | None = None) -> None:
+        """Step all environments by actions int64 [B], operations or offers by interface, and levels float32.
 
-        Observations and masks are written to the current arrays; without levels the knobs stay as they are.
+        They are of the knobs, [B, 5], and of the sites, [B, N]; without them, what is in force stays. Observations and
+        masks are written to the current arrays.
         """
         levels = self.no_levels if levels is None else levels
         if self.pool is None or self.cells < self.threaded_cells:
-            self.advance_slice(0, self.batch, 0, actions, levels)
+            self.advance_slice(0, self.batch, 0, actions, levels, site_levels)
             return
         size = max(self.batch // (PARTS * self.threads), PART_CELLS * self.batch // self.cells, 1)
         parts = iter(range(0, self.batch, size))
 
         def work(thread: int) -> None:
             for first in parts:
-                self.advance_slice(first, min(first + size, self.batch), thread, actions, levels)
+                self.advance_slice(first, min(first + size, self.batch), thread, actions, levels, site_levels)
 
         self._work_together(self.pool, work)
 
@@ -212,7 +220,9 @@ class Simulator:
             if not call.cancel():
                 call.result()
 
-    def advance_slice(self, first: int, stop: int, thread: int, actions: Indices, levels: Floats) -> None:
+    def advance_slice(
+        self, first: int, stop: int, thread: int, actions: Indices, levels: Floats, site_levels: Floats | None = None
+    ) -> None:
         """Step environments first to stop - 1 alone, with the scratch memory of a thread; see `advance`."""
         self.entry(
             self.thread_tables[thread],
@@ -220,12 +230,19 @@ class Simulator:
             stop,
             0,
             self.mode,
+            self.clock,
             actions,
             levels,
+            self.no_levels if site_levels is None else site_levels,
             self.observation,
             self.slices.offsets,
             self.mask,
         )
+
+    @property
+    def moved(self) -> npt.NDArray[np.bool_]:
+        """Whether the clock moved in the last call, bool [B]; true as well where an episode has begun."""
+        return self.state.decisions == 0
 
     def tables(self, flat: Floats) -> dict[str, Floats]:
         """Views of a flat observation [..., O] by table, [..., rows, columns]."""

@@ -1,7 +1,7 @@
 """The tape: all randomness of an episode, drawn at reset as a pure function of world and seed.
 
-Demand, failures, signal noise and the opponent have streams of their own, so that a world without failures, or with
-independent ones, has the same demand.
+Demand, failures, signal noise, the opponent and the condition of sites have streams of their own, so that a world
+without failures, or with independent ones, has the same demand.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import numpy as np
 from og_env.kernel.arrays import Tape
 from og_env.kernel.compile import entry
 from og_env.kernel.memory import allocate
-from og_env.kernel.random_streams import stream, uniform
+from og_env.kernel.random_streams import bits, stream, uniform
 from og_env.scenario.demand_trace import load_trace_csv, step_factors
 from og_env.scenario.domain_kinds import KINDS
 from og_env.scenario.specs import IncidentSpec, OutageSpec
+from og_env.tape.condition import ConditionProcess, condition_process, draw_condition
 from og_env.tape.demand import DemandProcess, draw_demand
 from og_env.tape.failures import Outages, ShockProcess, Shocks, draw_source, write_signal
 from og_env.tape.incidents import WHOLE_STEPS, replay_of
 from og_env.tape.scripted_outages import Scripts, add_scripted, site_outages_of, write_script
 from og_env.world import CompiledWorld, SourceArrays
 
-CLOCK, DEMAND, FAILURES, SIGNAL, OPPONENT = range(5)
+CLOCK, DEMAND, FAILURES, SIGNAL, OPPONENT, CONDITION, NOISE = range(7)
 """numbers of the random streams of an episode"""
 FACILITATOR = KINDS.index("facilitator")
 SEEDS_STEP = -1
@@ -39,7 +40,7 @@ class Scripted(NamedTuple):
     incident: IncidentSpec | None = None
     """a recorded incident, at its hour of the day where the record has one"""
     background: bool = True
-    """whether the seed's shocks, the scenario's own outages and the opponent act"""
+    """whether the seed's shocks, grey failures and blind spans, the scenario's own outages and the opponent act"""
     start_hour_utc: float | None = None
     """hour of the day at which the episode begins; None leaves it to the scenario or the seed"""
 
@@ -68,6 +69,10 @@ class Drawing(NamedTuple):
     """step of the UTC day at which episodes begin; SEEDS_STEP draws it"""
     attack_chance: float
     """probability in each step that the opponent may strike"""
+    sites: int
+    """number of sites; what pads a smaller fleet comes after them"""
+    condition: ConditionProcess
+    """true speed of sites, and failures of their telemetry"""
 
 
 class TapeWorld(NamedTuple):
@@ -112,6 +117,8 @@ def tape_world(compiled: CompiledWorld) -> TapeWorld:
         ),
         start_step=SEEDS_STEP if hour is None else step_of_day(hour, compiled),
         attack_chance=failures.opponent.attacks_per_day * step_h / 24,
+        sites=len(compiled.resolved.sites),
+        condition=condition_process(spec.condition, step_h),
     )
     return TapeWorld(drawing, write_script(site_outages_of(failures.outages, compiled), compiled), compiled)
 
@@ -163,17 +170,22 @@ def draw_row(tape: Tape, place: int, seed: int, drawing: Drawing, scripts: Scrip
     random_state[0] = stream(seed, OPPONENT)
     for row in range(rows):
         tape.attack[place, row] = uniform(random_state) < drawing.attack_chance
+    random_state[0] = stream(seed, CONDITION)
+    draw_condition(tape.condition[place], drawing.sites, random_state, drawing.condition)
+    random_state[0] = stream(seed, NOISE)
+    tape.noise[place] = bits(random_state)
 
 
 def draw(tape: Tape, place: int, seed: int, world: TapeWorld, scripted: Scripted = NOTHING) -> None:
     """Draw the episode of a seed (0 to 2^64 - 1) into one place of the batch.
 
-    Demand and the noise of the signals are always the seed's, whatever is scripted.
+    Demand, the noise of the signals and the drift of speeds are always the seed's, whatever is scripted.
     """
     drawing, compiled = world.drawing, world.compiled
     own = compiled.resolved.spec.failures.outages
     if not scripted.background:
-        drawing, own = drawing._replace(signal_share=np.zeros(0), attack_chance=0.0), ()
+        steady = drawing.condition._replace(grey_per_h=0.0, blind_per_h=0.0)
+        drawing, own = drawing._replace(signal_share=np.zeros(0), attack_chance=0.0, condition=steady), ()
     start_step, replayed = SEEDS_STEP, ()
     if scripted.incident is not None:
         replay = replay_of(scripted.incident, compiled)

@@ -15,6 +15,7 @@ from og_env.world.demand_arrays import fill_demand
 from og_env.world.distances import fill_distances
 from og_env.world.domain_arrays import fill_domains, fill_hazards
 from og_env.world.fault_domains import NO_DOMAIN, Domain, derive_domains, is_own, shared_domains
+from og_env.world.limits import fill_limits
 from og_env.world.settings import fill_settings
 from og_env.world.shock_sources import Source, SourceArrays, domain_risks, flatten_sources, make_sources
 from og_env.world.site_arrays import fill_models, fill_sites
@@ -66,6 +67,7 @@ def compile_world(
     fill_domains(world, domains, risks, index, resolved)
     fill_hazards(world, sources, resolved)
     fill_settings(world, resolved, risk_weight)
+    fill_limits(world, resolved)
     fill_start(world, resolved)
     own = [domain for domain in domains if is_own(domain, resolved.sites)]
     listed = [*shared, *[NO_DOMAIN] * (full["S"] - len(shared)), *own, *[NO_DOMAIN] * (full["N"] - len(own))]

@@ -31,6 +31,7 @@ def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) 
     spec = resolved.spec
     network, failures, demand, reward = spec.network, spec.failures, spec.demand, spec.reward
     world.step_ms[0] = spec.episode.step_s * 1000
+    world.operations_per_step[0] = spec.episode.operations_per_step
     world.timeout_ms[0] = network.timeout_s * 1000
     world.block_s[0] = network.block_s
     world.settle_s[0] = network.settle_s

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ from og_agents.decide import Adviser
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, ppo
 from og_env.kernel.arrays import KNOBS, TERMS
+from og_env.scenario import loading
 from og_env.simulator.live_state import describe
 from tests.cases.short_training import small_settings
 
 NAME = "global-16"
+HOLDING = ("fetching", "loading", "warm")
+"""phases of a replica that hold GPUs"""
 ROOT = Path(__file__).parents[2]
 
 
@@ -62,6 +66,26 @@ def test_reasons_add_up(state):
     assert all(words != decision.operation for words, _ in decision.others)
     text = decision.text()
     assert text.startswith(decision.operation) and f"{planned['gain']:+.4f}" in text and text.count("\n") <= 4
+
+
+@pytest.mark.parametrize("policy", ["greedy", "operations"])
+def test_no_advice_breaks_a_limit(policy, state):
+    """With every model at its cap nothing is launched; greedy would, and so would the loader of numbered operations."""
+
+    def launches(changes):
+        adviser = Adviser(heuristics.make("greedy") if policy == "greedy" else Loader(), limited(changes))
+        decision = adviser.decide(state)
+        return [words for words in (decision.operation, *(words for words, _ in decision.others)) if "launch" in words]
+
+    held = Counter(replica["model"] for replica in state["replicas"] if replica["phase"] in HOLDING)
+    caps = {model.name: held[model.name] for model in loading.load(NAME).models}
+    assert held and launches({})
+    assert not launches({"limits.most_replicas": caps})
+    assert not launches({"limits.rent_usd_per_hour": 1.0})
+
+
+def limited(changes):
+    return loading.override(loading.load(NAME), changes)
 
 
 def test_doing_nothing_has_no_gain(state):

@@ -48,11 +48,19 @@ def same(left: Any, right: Any) -> bool:
 
 
 @pytest.mark.parametrize("flatten", [False, True])
-@pytest.mark.parametrize("env_id", IDS.values())
-def test_numbers_are_those_of_single_environments(env_id, flatten):
+@pytest.mark.parametrize(
+    ("env_id", "kwargs"),
+    [
+        *((env_id, {}) for env_id in IDS.values()),
+        (IDS["routing"], {"interface": "sites"}),
+        (IDS["joint"], {"steering": "sites"}),
+        (IDS["joint"], {"steering": "domains", "interface": "operations"}),
+    ],
+)
+def test_numbers_are_those_of_single_environments(env_id, kwargs, flatten):
     task: Any = next(task for task, known in IDS.items() if known == env_id)
-    batch = make_sb3(env_id, 3, scenario=WORLD, flatten=flatten)
-    singles = [NetworkEnv(task, WORLD, flatten=flatten) for _ in range(3)]
+    batch = make_sb3(env_id, 3, scenario=WORLD, flatten=flatten, **kwargs)
+    singles = [NetworkEnv(task, WORLD, flatten=flatten, **kwargs) for _ in range(3)]
     batch.seed(11)
     observed = batch.reset()
     assert all(same(rows(observed, i), env.reset(seed=11 + i)[0]) for i, env in enumerate(singles))

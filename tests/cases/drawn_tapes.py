@@ -12,6 +12,8 @@ import numpy as np
 
 from og_env.kernel.arrays import Tape
 from og_env.kernel.memory import allocate
+from og_env.scenario.specs import ConditionSpec
+from og_env.tape.condition import ConditionProcess, condition_process
 from og_env.tape.demand import DemandProcess
 from og_env.tape.draw import FACILITATOR, Drawing, draw_row
 from og_env.tape.failures import ShockProcess
@@ -39,6 +41,12 @@ def shocks(**changes: float) -> ShockProcess:
         step_h=0.1, fragile_share=0.05, fragile_dwell_h=4.0, aftershock=0.0, signal_noise=0.0, facilitator=FACILITATOR
     )
     return usual._replace(**changes)
+
+
+def condition(step_h: float = 0.1, **changes: Any) -> ConditionProcess:
+    """Nothing but what the changes of a ConditionSpec say: no drift, no grey failures, no blind spans."""
+    still: dict[str, Any] = {"drift_sd": 0.0, "grey_per_day": 0.0, "blind_per_day": 0.0}
+    return condition_process(ConditionSpec(**(still | changes)), step_h)
 
 
 def source(members: tuple[int, ...] = (0,), **changes: Any) -> Source:
@@ -85,14 +93,18 @@ def drawing(
         shocks=process or shocks(),
         start_step=-1,
         attack_chance=0.0,
+        sites=1,
+        condition=condition(),
     )
     return made._replace(**changes)
 
 
-def episodes(count: int, rows: int, world: Drawing, scripts: Scripts = NO_SCRIPTS, *, models: int = 1) -> Tape:
-    """Tapes [count, rows, ...] of the seeds 0 to count - 1."""
+def episodes(
+    count: int, rows: int, world: Drawing, scripts: Scripts = NO_SCRIPTS, *, models: int = 1, padding: int = 0
+) -> Tape:
+    """Tapes [count, rows, ...] of the seeds 0 to count - 1; padding: sites that are none, after the others."""
     members = [*world.sources.member_site.tolist(), *scripts.member_site.tolist()]
-    sizes = {"B": count, "T": rows, "N": max(members, default=0) + 1, "S": len(world.visible)}
+    sizes = {"B": count, "T": rows, "N": max([*members, world.sites - 1]) + 1 + padding, "S": len(world.visible)}
     tape = allocate(Tape, sizes | {"M": models, "U": world.diurnal.shape[1]})
     for b in range(count):
         draw_row(tape, b, np.uint64(b), world, scripts)

@@ -20,6 +20,8 @@ from og_env.kernel.arrays import (
     GATEWAY,
     LOADING,
     METRICS,
+    NO_COUNT_LIMIT,
+    NO_RENT_LIMIT,
     STAGING,
     STORE,
     TERMS,
@@ -33,7 +35,7 @@ from og_env.kernel.arrays import (
     World,
 )
 from og_env.kernel.memory import allocate, bind
-from og_env.simulator.compiled_step import OPERATIONS, by_operations
+from og_env.simulator.compiled_step import BY_SCENARIO, OPERATIONS, by_operations
 
 A, B, C = range(3)
 SIZES = {
@@ -71,6 +73,9 @@ VALUES: dict[str, Any] = {
     "streams": 1,
     "queue_exponent": 1,
     "slo_s": 5,
+    "most_replicas": NO_COUNT_LIMIT,
+    "most_roles": NO_COUNT_LIMIT,
+    "rent_limit_usd_per_hour": NO_RENT_LIMIT,
     "base_rps": 6,
     "correlation": np.eye(3),
     "domain_size": [2, 1, 1, 1],
@@ -188,7 +193,9 @@ def play_kernel(world: Paper, operation: int = 0) -> Outcome:
     return by_kernel(world, operation)[0]
 
 
-def by_kernel(world: Paper, action: int, memo: Memo | None = None) -> tuple[Outcome, np.ndarray]:
+def by_kernel(
+    world: Paper, action: int, memo: Memo | None = None, clock: int = BY_SCENARIO
+) -> tuple[Outcome, np.ndarray]:
     """The outcome of an action on a copy of the state, and which operations are possible afterwards, bool [V].
 
     memo: of the step before, and written; without one, everything is worked out anew.
@@ -198,5 +205,5 @@ def by_kernel(world: Paper, action: int, memo: Memo | None = None) -> tuple[Outc
     scratch, memo = allocate(Scratch, sizes), allocate(Memo, sizes) if memo is None else memo
     table = bind(sizes, world.world, world.tape, state, output, scratch, memo)  # addresses of arrays that live here
     unused, mask = np.zeros((1, 0), np.float32), np.zeros((1, SIZES["V"]), np.int8)
-    by_operations(table, 0, 1, 0, OPERATIONS, np.array([action]), unused, unused, np.full(6, -1), mask)
+    by_operations(table, 0, 1, 0, OPERATIONS, clock, np.array([action]), unused, unused, unused, np.full(6, -1), mask)
     return Outcome(state, output), mask[0] == 1

@@ -9,11 +9,14 @@ import numpy as np
 from og_env.kernel.arrays import (
     ABSENT,
     BLIND,
+    CALM_SPEED,
     DOWN,
     FETCHING,
     FROZEN,
     LOADING,
     METRICS,
+    NO_COUNT_LIMIT,
+    NO_RENT_LIMIT,
     SLOW,
     STAGING,
     STORE,
@@ -87,6 +90,8 @@ def random_episodes(seed: int, count: int, rows: int = 8) -> Episodes:
         state.undetected_ms[b] = np.where(dead, rng.choice([0, 20_000, 400_000], dead.shape), 0)
         state.phase[b] = np.where(dead & (state.phase[b] > LOADING), LOADING, state.phase[b])
         state.load_left_ms[b] = np.where(dead & (state.phase[b] == LOADING), world.load_ms[b], state.load_left_ms[b])
+    for w in range(count):
+        _fill_limits(rng, world, state, w)
     return Episodes(sizes, world, tape, state)
 
 
@@ -227,9 +232,31 @@ def _fill_state(rng: np.random.Generator, world: World, state: State, w: int) ->
     state.shown_refused[w], state.shown_load[w] = rng.random(sites), rng.random(sites)
     state.site_share[w] = rng.dirichlet(np.ones(sites)) * world.site_valid[w]
     state.knobs[w] = world.knobs[w]
+    state.steer[w] = rng.uniform(-4, 4, sites) * (rng.random() < 0.7) * world.site_valid[w]
     state.attack_domain[w] = -1
     state.attack_until[w] = -1
     state.attacks_left[w] = world.attack_budget[w]
+
+
+def _fill_limits(rng: np.random.Generator, world: World, state: State, w: int) -> None:
+    """Limits of every kind in half of the worlds: some leave room, some bind, some are broken from the beginning."""
+    world.most_replicas[w] = world.most_roles[w] = NO_COUNT_LIMIT
+    world.rent_limit_usd_per_hour[w] = NO_RENT_LIMIT
+    if rng.random() < 0.5:
+        return
+    for held, least, most in (
+        ((state.phase[w] >= FETCHING).sum(axis=1), world.least_replicas[w], world.most_replicas[w]),
+        ((state.role_ms[w] >= 0).sum(axis=1), world.least_roles[w], world.most_roles[w]),
+    ):
+        most[:] = np.maximum(held + rng.integers(-1, 3, held.shape), 0)
+        least[:] = np.clip(held + rng.integers(-3, 2, held.shape), 0, most)
+        least[rng.random(held.shape) < 0.3] = 0
+        most[rng.random(held.shape) < 0.3] = NO_COUNT_LIMIT
+    world.forbidden[w] = rng.random(world.forbidden.shape[1]) < 0.2
+    rent = (state.gpus_used[w] * world.usd_per_gpu_hour[w]).sum()
+    rent += ((state.role_ms[w] >= 0).sum(axis=0) * world.usd_per_vm_hour[w]).sum()
+    if rng.random() < 0.7:
+        world.rent_limit_usd_per_hour[w] = rent + rng.uniform(-1, 6)
 
 
 def _fill_tape(rng: np.random.Generator, world: World, tape: Tape) -> None:
@@ -241,11 +268,11 @@ def _fill_tape(rng: np.random.Generator, world: World, tape: Tape) -> None:
     tape.regional[:] = rng.uniform(0, 2, tape.regional.shape)
     tape.model[:] = rng.uniform(0.2, 2, tape.model.shape)
     tape.signal[:] = rng.integers(0, 256, tape.signal.shape) * world.domain_visible[:, None, : tape.signal.shape[2]]
-    blind = rng.random(tape.condition.shape) < 0.1
-    tape.condition[:] = rng.integers(40, 81, tape.condition.shape) | np.where(blind, BLIND, 0)
-    tape.noise[:] = rng.integers(0, 2**63, tape.noise.shape)
     tape.attack[:] = rng.random(tape.attack.shape) < 0.3
     tape.outages[:] = rng.integers(0, 4, tape.outages.shape)
+    speeds = rng.integers(40, 81, tape.condition.shape) | BLIND * (rng.random(tape.condition.shape) < 0.2)
+    tape.condition[:] = np.where(world.site_valid[:, None] == 1, speeds, CALM_SPEED)
+    tape.noise[:] = rng.integers(0, 1 << 64, tape.noise.shape, np.uint64)
 
 
 def copy_of(values: Any) -> Any:

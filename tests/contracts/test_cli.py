@@ -42,6 +42,8 @@ def test_show_prints_the_world_in_120_columns(capsys: pytest.CaptureFixture[str]
     whole = loading.resolve(loading.load(name))
     for heading in ("SITES", "FAULT DOMAINS", "MODELS", "USER REGIONS", "RTT by", "DEMAND", "FAILURES", "REWARD"):
         assert heading in out
+    for heading in ("NETWORK", "PAYMENT", "PRICES", "ROUTER", "START"):
+        assert heading in out
     for word in [model.name for model in whole.models] + [region.name for region in whole.regions]:
         assert f"\n{word} " in out
     for field in type(whole.spec.reward).model_fields:
@@ -54,6 +56,16 @@ def test_show_says_who_shares_what(capsys: pytest.CaptureFixture[str]) -> None:
     assert "provider:P 2 67% a, b" in lines
     assert "grid:G 2 67% b, c" in lines
     assert not [line for line in lines if line.startswith("country:")]
+
+
+def test_show_names_the_limits_where_there_are_any(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "LIMITS" not in run(capsys, "show", "toy-3")[1]
+    limits = '[limits]\nleast_roles = { store = 1 }\nmost_replicas = { unit = 2 }\nforbidden_sites = ["b"]\n'
+    path = tmp_path / "limited.toml"
+    path.write_text((loading.scenarios_folder() / "toy-3.toml").read_text() + "\n" + limits)
+    out = run(capsys, "show", str(path))[1]
+    shown = "LIMITS, which no operation breaks\nmost_replicas={unit: 2}  least_roles={store: 1}  forbidden_sites=[b]"
+    assert shown in out
 
 
 def test_show_draws_another_fleet(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,20 @@ def test_check_env_has_no_warning_for_other_interfaces(task, kwargs):
     check_env(NetworkEnv(task, "toy-3", **kwargs), skip_render_check=True)
 
 
+@pytest.mark.parametrize("flatten", [False, True])
+@pytest.mark.parametrize(
+    ("task", "kwargs"),
+    [
+        ("routing", {"interface": "knobs"}),
+        ("routing", {"interface": "sites"}),
+        ("joint", {"steering": "sites"}),
+        ("joint", {"steering": "domains", "interface": "operations"}),
+    ],
+)
+def test_check_env_has_no_warning_for_steering(task, kwargs, flatten):
+    check_env(NetworkEnv(task, "toy-3", flatten=flatten, **kwargs), skip_render_check=True)
+
+
 @pytest.mark.parametrize("scenario", loading.names())
 @pytest.mark.parametrize("env_id", og_env.IDS.values())
 def test_stable_baselines_check_has_no_warning(env_id, scenario):
@@ -142,7 +156,9 @@ def test_what_no_interface_shows_is_not_kept():
     assert room("global-16", interface="operations") == (0, domains)
     assert room("global-16", interface="operations", flatten=True) == (0, 0)
     assert room("hidden-facility", interface="operations", flatten=True)[1] > 0  # `info["truth"]` has them
-    assert bytes_per_env("global-64")["state"] <= 15_000
+    size = bytes_per_env("global-64")
+    assert size["state"] <= 15_000 + 3_000  # answers in flight by replica, what shows of every site
+    assert size["tape"] <= 64_000 + 289 * 64  # the condition of every site in every row
 
 
 def test_a_part_that_fails_fails_the_step():

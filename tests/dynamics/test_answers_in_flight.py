@@ -54,6 +54,7 @@ def test_lost_answers_are_asked_again(play: Play) -> None:
 def test_answers_are_lost_once(play: Play) -> None:
     world = fails_in_the_second_step(A)
     world = world._replace(state=two_steps(play, world).state)
+    world.state.in_flight[0, 0, A] = 5
     done = play(world)
     assert (done.metrics["sites_down"], done.metrics["answers_lost"]) == (1, 0)
     assert done.metrics["demand_rps"] == near(6)
@@ -84,6 +85,13 @@ def test_a_replica_that_no_longer_serves_has_no_answers_to_lose(play: Play) -> N
     first = play(world, RETIRE + A)
     assert first.state.in_flight[0, 0, A] == 0
     assert play(world._replace(state=first.state)).metrics["answers_lost"] == 0
+
+
+def test_an_attack_loses_answers_as_any_outage_does(play: Play) -> None:
+    world = served_at_a_and_c(loses_answers=1)
+    world.tape.attack[0, 2] = 1
+    world.state.attacks_left[:] = 1
+    assert two_steps(play, world).metrics["answers_lost"] == near(60 / 7)
 
 
 def test_other_outages_lose_no_answers(play: Play) -> None:

@@ -113,11 +113,12 @@ def test_a_blind_site_shows_what_it_last_showed(play: Play) -> None:
 def test_a_site_that_serves_nothing_or_is_down_keeps_what_it_showed(play: Play) -> None:
     world = served_at_a_and_c()
     world.state.shown_slowness[0] = [3, 4, 5]
-    world.state.shown_refused[0] = [0.3, 0.4, 0.5]
+    world.state.shown_refused[0] = world.state.shown_load[0] = [0.3, 0.4, 0.5]
     strikes(world, (0, 1, C), DOWN)
     done = play(world)
     assert done.state.shown_slowness[0, [B, C]].tolist() == [4, 5]
     assert done.state.shown_refused[0].tolist() == near([0, 0.4, 0.5])
+    assert done.state.shown_load[0].tolist() == near([0.6, 0.4, 0.5])  # A takes what C does not answer: 6 of 10
 
 
 def test_the_router_knows_nothing_of_it(play: Play) -> None:

@@ -45,25 +45,40 @@ def test_every_round_trip_and_the_check_of_a_payment_delay_the_first_token(play:
     assert done.metrics["first_token_p50_ms"] == near(1000 * (way_s + 0.5) / math.sqrt(1 + relative))
 
 
+def test_users_of_a_gateway_are_not_all_as_near(play: Play) -> None:
+    changes = {"rtt_user_ms": [[10, 30, 110], [410, 30, 110]], "queue_exponent": 200}
+    world = paper(regions=2, base_rps=3, round_trips=3, round_trips2=10, payment_ms=80, **changes)
+    put(world, A, WARM)
+    done = play(world)
+    # half of them have round trips of 10 ms, half of 410; each trip is one for all round trips of a request
+    way_s = 3 * 0.210 + 0.080
+    second = 10 * (0.010**2 + 0.410**2) / 2 + 2 * 0.080 * 0.630 + 0.080**2
+    relative = (second - way_s**2 + 0.25**2) / (way_s + 0.5) ** 2
+    assert done.metrics["first_token_mean_ms"] == near(1000 * (way_s + 0.5))
+    assert done.metrics["first_token_p50_ms"] == near(1000 * (way_s + 0.5) / math.sqrt(1 + relative))
+
+
+@pytest.mark.parametrize("rps", [6, 1])
 @pytest.mark.parametrize(("clock", "busy_s"), [("latency", 2), ("first_token", 0.5)])
 @pytest.mark.parametrize(("name", "beyond"), [("p50", 0.5), ("p95", 0.05), ("p99", 0.01)])
 def test_a_percentile_is_where_the_tail_of_those_who_wait_and_those_who_do_not_ends(
-    play: Play, clock: str, busy_s: float, name: str, beyond: float
+    play: Play, rps: float, clock: str, busy_s: float, name: str, beyond: float
 ) -> None:
-    world = paper()
+    world = paper(base_rps=rps)
     put(world, A, WARM)
     found_s = play(world).metrics[f"{clock}_{name}_ms"] / 1000
-    # utilisation 0.6: six of ten wait, exponentially with mean 2 / 0.4 s
+    # at utilisation 0.6 six of ten wait, exponentially with mean 2 / 0.4 s
+    waits, queue_s = rps / 10, 2 / (1 - rps / 10)
     mean = 0.010 + busy_s
     shape = math.log(1 + (busy_s / 2) ** 2 / mean**2)
     median, scale = mean * math.exp(-shape / 2), math.sqrt(shape) / LOGISTIC
 
     def exceeded(time_s: float) -> float:
         slow = 1 / (1 + (time_s / median) ** (1 / scale))
-        return slow + (1 - slow) * 0.6 * math.exp(-max(time_s - mean, 0) / 5)
+        return slow + (1 - slow) * waits * math.exp(-max(time_s - mean, 0) / queue_s)
 
     low = median * ((1 - beyond) / beyond) ** scale
-    high = max(median * ((2 - beyond) / beyond) ** scale, mean + 5 * math.log(2 * 0.6 / beyond))
+    high = max(median * ((2 - beyond) / beyond) ** scale, mean + queue_s * math.log(2 * waits / beyond))
     accuracy_s = (high - low) / 2**11  # ten bisections, then the middle
     assert exceeded(low) > beyond > exceeded(high)
     assert exceeded(found_s - 1.01 * accuracy_s) > beyond > exceeded(found_s + 1.01 * accuracy_s)

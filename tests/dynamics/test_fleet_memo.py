@@ -8,7 +8,7 @@ import pytest
 from og_env.dynamics.reference import possible
 from og_env.kernel.arrays import PLACES, ROLES, Memo
 from og_env.kernel.memory import allocate, bind
-from og_env.simulator.compiled_step import OPERATIONS, by_operations
+from og_env.simulator.compiled_step import MOVING, OPERATIONS, by_operations
 from tests.cases.paper_world import ADD_STORE, SIZES, A, by_kernel, near, served_at_a_and_c
 from tests.cases.random_worlds import arrays_for_kernel, copy_of, random_episodes, random_operations
 
@@ -43,6 +43,6 @@ def test_what_is_kept_is_what_would_be_worked_out_anew(seed: int) -> None:
         operations = random_operations(rng, possible(episodes.world, sides[0][0]))
         sides[1][3].known[:] = 0
         for *_, table in sides:
-            by_operations(table, 0, batch, 0, OPERATIONS, operations, unused, unused, offsets, no_mask)
+            by_operations(table, 0, batch, 0, OPERATIONS, MOVING, operations, unused, unused, unused, offsets, no_mask)
         for kept, anew in zip([*sides[0][0], *sides[0][1]], [*sides[1][0], *sides[1][1]], strict=True):
             np.testing.assert_array_equal(kept, anew)

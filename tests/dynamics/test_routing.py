@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from og_env.kernel.arrays import LOADING
-from tests.cases.paper_world import A, C, Play, near, put, served_at_a_and_c
+from og_env.kernel.arrays import LOADING, WARM
+from tests.cases.paper_world import A, B, C, Play, near, put, served_at_a_and_c
 
 
 def test_what_one_replica_refuses_another_takes_as_far_as_it_can(play: Play) -> None:
@@ -42,3 +42,26 @@ def test_penalties_that_would_let_every_weight_vanish_still_weigh_replicas_again
     load = play(world).state.load_rps[0, 0]
     assert load[A] == near(1 / (1 + math.exp(715.625 - 712.5 - 100 / 40)))
     assert load.sum() == near(1)
+
+
+def test_a_steered_site_gets_that_many_times_the_traffic(play: Play) -> None:
+    world = served_at_a_and_c(base_rps=4, rtt_ms=0)
+    world.state.knobs[0] = [40, 0, 0, 0, 0]
+    assert play(world).state.load_rps[0, 0].tolist() == near([2, 0, 2])
+    world.state.steer[0, C] = math.log(3)
+    done = play(world)
+    assert done.state.load_rps[0, 0].tolist() == near([1, 0, 3])
+    assert done.state.steer[0].tolist() == near([0, 0, math.log(3)]), "it stays in force"
+    put(world, B, WARM)
+    world.state.steer[0] = [0, -math.log(2), math.log(2)]
+    assert play(world).state.load_rps[0, 0].tolist() == near([4 / 3.5, 2 / 3.5, 8 / 3.5])
+    world.state.knobs[0, 4] = 0.5  # half of the traffic is spread evenly, whatever is steered
+    assert play(world).state.load_rps[0, 0].tolist() == near([(4 / 3 + part / 3.5) / 2 for part in (4, 2, 8)])
+
+
+def test_steering_counts_where_penalties_would_let_every_weight_vanish(play: Play) -> None:
+    world = served_at_a_and_c(base_rps=1, rtt_ms=0)
+    world.state.knobs[0] = [40, 0, 500, 0, 0]
+    world.state.load_rps[0, 0] = [15, 0, 15]  # penalties of 750
+    world.state.steer[0] = [4, 0, -4]
+    assert play(world).state.load_rps[0, 0, A] == near(1 / (1 + math.exp(-8)))

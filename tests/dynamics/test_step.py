@@ -13,7 +13,7 @@ from og_env.dynamics.reference import possible, step
 from og_env.kernel.arrays import KNOBS, METRICS, TERMS, Output, State
 from og_env.kernel.memory import bind
 from og_env.simulator import Settings, Simulator
-from og_env.simulator.compiled_step import OPERATIONS, by_operations
+from og_env.simulator.compiled_step import MOVING, OPERATIONS, by_operations
 from tests.cases.paper_world import Paper, Play
 from tests.cases.random_worlds import arrays_for_kernel, copy_of, random_episodes, random_operations
 
@@ -50,13 +50,18 @@ def test_kernel_equals_oracle_on_random_worlds(seed: int) -> None:
     output, scratch, memo = arrays_for_kernel(episodes)
     state = copy_of(episodes.state)
     table = bind(episodes.sizes, episodes.world, episodes.tape, state, output, scratch, memo)
-    nothing, no_mask = np.zeros((WORLDS_PER_SEED, 0), np.float32), np.zeros((WORLDS_PER_SEED, 0), np.int8)
+    nothing, mask = (
+        np.zeros((WORLDS_PER_SEED, 0), np.float32),
+        np.zeros((WORLDS_PER_SEED, episodes.sizes["V"]), np.int8),
+    )
     offsets = np.full(6, -1, np.int64)
     for _ in range(STEPS):
         operations = random_operations(rng, possible(episodes.world, state))
         expected = step(episodes.world, episodes.tape, state, operations)
-        by_operations(table, 0, WORLDS_PER_SEED, 0, OPERATIONS, operations, nothing, nothing, offsets, no_mask)
+        unused = (nothing, nothing, nothing, offsets, mask)
+        by_operations(table, 0, WORLDS_PER_SEED, 0, OPERATIONS, MOVING, operations, *unused)
         assert_equal((state, output), expected)
+        np.testing.assert_array_equal(mask == 1, possible(episodes.world, state))
 
 
 @pytest.mark.parametrize("scenario", ["toy-3", "global-24", "opengradient", "tee-break", "random-24"])

@@ -16,8 +16,10 @@ from og_env.kernel.random_streams import (
     TAIL,
     bits,
     exponential,
+    later_noise,
     lognormal,
     normal,
+    standard_noise,
     stream,
     tail,
     uniform,
@@ -52,6 +54,21 @@ def fill(state, which, out):
 @entry
 def stream_of(seed, number):
     return stream(seed, number)
+
+
+@entry
+def fill_noise(seeds, out):
+    for i in range(out.shape[0]):
+        for row in range(out.shape[1]):
+            for place in range(out.shape[2]):
+                out[i, row, place] = standard_noise(seeds[i], row, place)
+
+
+def noise(seeds: np.ndarray, rows: int, places: int) -> np.ndarray:
+    """Noise [seeds, rows, places]."""
+    out = np.zeros((len(seeds), rows, places))
+    fill_noise(seeds, out)
+    return out
 
 
 def words(seed: int, count: int) -> np.ndarray:
@@ -114,6 +131,27 @@ def test_normal():
     # moments 1 to 4, whose standard errors are sqrt((E x^2k - (E x^k)^2) / n)
     for power, (mean, square) in enumerate([(0, 1), (1, 3), (0, 15), (3, 105)], start=1):
         assert abs((sample**power).mean() - mean) < 5 * math.sqrt((square - mean**2) / COUNT)
+
+
+def test_noise_of_rows_and_places_is_standard_and_unrelated():
+    found = noise(words(3, 200), 30, 20)
+    flat = found.ravel()
+    assert abs(flat.mean()) < 5 / math.sqrt(flat.size) and np.abs(flat).max() < 3.5
+    assert abs(flat.var() - 1) < 5 * math.sqrt(1.7 / flat.size)  # the fourth moment is 3 - 1.2 / 4
+    for one, other in (
+        (found[1:], found[:-1]),
+        (found[:, 1:], found[:, :-1]),
+        (found[..., 1:], found[..., :-1]),
+        (found[:, 1:, 1:], found[:, :-1, :-1]),
+    ):
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 5 / math.sqrt(one.size)
+
+
+def test_later_noise_begins_further_on():
+    seeds, rows = np.array([0, 7, (1 << 64) - 1], np.uint64), np.array([1, 5, 9])
+    whole, later = noise(seeds, 20, 4), noise(later_noise(seeds, rows), 11, 4)
+    for i, row in enumerate(rows):
+        assert np.array_equal(later[i], whole[i, row : row + 11])
 
 
 def test_normal_has_no_seams_between_its_layers():

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from og_env.dynamics.operations import reachable
+from og_env.dynamics.reference import possible
 from og_env.kernel.arrays import GAIN, PLANNER, environment
 from og_env.kernel.compile import njit
 from og_env.kernel.views import opened
 from og_env.planner.offers import propose
 from og_env.planner.role_changes import price_role
+from og_env.scenario import loading
 from og_env.simulator import Settings, Simulator
 
 BATCH, SAMPLES, APART = 25, 20, 14
@@ -61,3 +63,43 @@ def test_best_offer_is_nearly_the_best_of_all_operations(scenario: str) -> None:
     assert found[worth].sum() >= 0.97 * best[worth].sum()
     assert share.mean() >= 0.95
     assert (share >= 0.95).mean() >= 0.9
+
+
+LIMITS = {
+    "least_replicas": {"llama-3.1-8b-bf16": 3},
+    "most_replicas": {"mixtral-8x7b-bf16": 3},
+    "least_roles": {"verifier": 5, "store": 3},
+    "most_roles": {"gateway": 4},
+}
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [LIMITS, {"rent_usd_per_hour": 40.0}, {"rent_usd_per_hour": 0.0}, "forbidden"],
+    ids=["numbers", "rent", "no rent", "sites"],
+)
+def test_nothing_is_offered_that_limits_forbid(limits: dict | str) -> None:
+    """Whatever was taken before, every offer is possible by the readable reference."""
+    if limits == "forbidden":
+        sites = [site.name for site in loading.resolve(loading.load("global-16")).sites]
+        limits = {"forbidden_sites": tuple(sites[::2])}
+    spec = loading.override(loading.load("global-16"), {"limits": limits})
+    simulator = Simulator(spec, BATCH, Settings("placement", "proposals", False, 10, "train", 1.0))
+    free = Simulator("global-16", BATCH, Settings("placement", "proposals", False, 10, "train", 1.0))
+    rng = np.random.default_rng(0)
+    for b in range(BATCH):
+        seed = simulator.tape_seed(rng)
+        simulator.load_episode(b, seed)
+        free.load_episode(b, seed)
+    for one in (simulator, free):
+        one.start(np.arange(BATCH))
+    rows = np.arange(BATCH)[:, None]
+    offered = barred = 0
+    for _ in range(40):
+        can = possible(simulator.world, simulator.state)
+        assert can[rows, simulator.output.offer].all()
+        offered += (simulator.output.offer > 0).sum()
+        barred += (~possible(simulator.world, free.state)[rows, free.output.offer]).sum()
+        for one in (simulator, free):
+            one.advance(rng.integers(0, 2, BATCH) * (one.mask[:, 1] == 1))
+    assert offered > 0 and barred > 0

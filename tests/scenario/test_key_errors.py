@@ -23,6 +23,28 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "misspelt key of a sampler": (with_(sites={"count": 3, "provider": 2}), "sites.provider: unknown key"),
     "negative price": (with_(sites=[{**SITE, "usd_per_gpu_hour": -2.0}]), "sites[0].usd_per_gpu_hour: must be >= 0"),
+    "negative price of use": (
+        with_(sites=[{**SITE, "use_usd_per_gpu_hour": -2.0}]),
+        "sites[0].use_usd_per_gpu_hour: must be >= 0",
+    ),
+    "share of a price": (with_(prices={"rent_share": -0.1}), "prices.rent_share: must be >= 0, not -0.1"),
+    "misspelt price": (with_(prices={"use_shar": 0.1}), "prices.use_shar: unknown key (nearest valid: use_share)"),
+    "unknown payment": (with_(payment={"mode": "x404"}), "payment.mode: 'x404' is not valid (nearest valid: x402)"),
+    "unknown country of the facilitator": (
+        with_(payment={"facilitator_country": "UQ"}),
+        "payment.facilitator_country: unknown country 'UQ' (nearest valid: ",
+    ),
+    "too many retries": (with_(network={"retries": 11}), "network.retries: must be <= 10, not 11"),
+    "share above 1": (with_(network={"kept_alive_share": 1.5}), "network.kept_alive_share: must be <= 1, not 1.5"),
+    "lost or not": (with_(failures={"lose_answers": 1}), "failures.lose_answers: must be true or false, not 1"),
+    "unknown clock": (
+        with_(models=[{"name": "sdxl-fp16", "slo_clock": "first"}]),
+        "models[0].slo_clock: 'first' is not valid (nearest valid: first_token)",
+    ),
+    "unknown GPU of a prefill speed": (
+        with_(models=[{"name": "m", "weights_gb": 1.0, "memory_gb": 2.0, "prefill_tokens_per_s": {"H10": 9.0}}]),
+        "models[0].prefill_tokens_per_s: unknown GPU 'H10' (nearest valid: H100)",
+    ),
     "latitude 123": (with_(sites=[{**SITE, "lat_deg": 123.0}]), "sites[0].lat_deg: must be <= 90, not 123"),
     "not a number": (with_(sites=[{**SITE, "lat_deg": float("nan")}]), "sites[0].lat_deg: must be a finite number"),
     "wrong type": (with_(demand={"requests_per_s": "many"}), "demand.requests_per_s: must be a number, not 'many'"),
@@ -122,6 +144,36 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         with_(domains=[{"kind": "provider", "name": "aws", "sites": ["equinix/am"]}]),
         "domains[0]: provider:aws already follows",
     ),
+    "limit of no model": (
+        with_(limits={"most_replicas": {"llama-3.1-8b-fb16": 2}}),
+        "limits.most_replicas.llama-3.1-8b-fb16: unknown model 'llama-3.1-8b-fb16' (nearest valid: llama-3.1-8b-bf16)",
+    ),
+    "limit of no role": (
+        with_(limits={"least_roles": {"verifer": 2}}),
+        "limits.least_roles.verifer: 'verifer' is not valid (nearest valid: verifier)",
+    ),
+    "limit at no site": (
+        with_(limits={"forbidden_sites": ["equinix/ma"]}),
+        "limits.forbidden_sites[0]: unknown site 'equinix/ma' (nearest valid: equinix/am)",
+    ),
+    "limit at a site twice": (
+        with_(limits={"forbidden_sites": ["equinix/am"] * 2}),
+        "limits.forbidden_sites: 'equinix/am' is listed 2 times",
+    ),
+    "limit in a random fleet": (
+        with_(**SAMPLED, fleet="random", limits={"forbidden_sites": ["aws/us-esat-1"]}),
+        "limits.forbidden_sites[0]: unknown site 'aws/us-esat-1' (nearest valid: aws/us-east-1)",
+    ),
+    "floor above the cap of a model": (
+        with_(limits={"least_replicas": {"llama-3.1-8b-bf16": 3}, "most_replicas": {"llama-3.1-8b-bf16": 2}}),
+        "limits.least_replicas.llama-3.1-8b-bf16: 3 is above limits.most_replicas.llama-3.1-8b-bf16, which is 2",
+    ),
+    "floor above the cap of a role": (
+        with_(limits={"least_roles": {"store": 1}, "most_roles": {"store": 0}}),
+        "limits.least_roles.store: 1 is above limits.most_roles.store, which is 0",
+    ),
+    "negative floor": (with_(limits={"least_roles": {"store": -1}}), "limits.least_roles.store: must be >= 0, not -1"),
+    "misspelt limit": (with_(limits={"rent_usd_per_hr": 1.0}), "(nearest valid: rent_usd_per_hour)"),
     "nested too deeply": (with_(demand={"a": [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]}), "is nested too deeply"),
     "line feed in a name": (with_(sites=["a\nb"]), "sites[0]: unknown site 'a\\nb'"),
     "line feed in a key": (with_(**{"a\nb": 1}), "a b: unknown key"),

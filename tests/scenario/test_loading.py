@@ -133,10 +133,10 @@ def test_entries_change_catalogue_sites_and_models() -> None:
         sites=[
             "equinix/am",
             {"name": "aws/us-east-1", "gpu": "L40S", "gpu_count": 2, "usd_per_gpu_hour": 9.0, "image": "own"},
-            {"name": "hetzner/fsn1", "gpu": "L40S"},
+            {"name": "hetzner/fsn1", "gpu": "L40S", "use_usd_per_gpu_hour": 1.5},
             SITE,
         ],
-        models=[{"name": "llama-3.1-8b-bf16", "streams": 3}, "sdxl-fp16"],
+        models=[{"name": "llama-3.1-8b-bf16", "streams": 3, "input_tokens": 7.0, "slo_clock": "answer"}, "sdxl-fp16"],
     )
     whole = loading.resolve(loading.load(tables))
     first_gpu, first_price = catalog.site_offers()["equinix/am"].offers[0]
@@ -146,7 +146,9 @@ def test_entries_change_catalogue_sites_and_models() -> None:
     assert changed.city == catalog.site_offers()["aws/us-east-1"].city
     assert unusual.usd_per_gpu_hour == catalog.gpus()["L40S"].usd_per_hour["bare_metal"]
     assert own.name == "own"
-    assert whole.models[0].streams == 3
+    assert (unusual.use_usd_per_gpu_hour, changed.use_usd_per_gpu_hour) == (1.5, None)
+    changed_model = whole.models[0]
+    assert (changed_model.streams, changed_model.input_tokens, changed_model.slo_clock) == (3, 7.0, "answer")
     assert whole.models[1] == catalog.models()["sdxl-fp16"]
 
 

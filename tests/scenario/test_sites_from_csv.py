@@ -63,6 +63,12 @@ def test_what_nobody_knows_is_shared_with_nobody(tmp_path: Path) -> None:
     assert (x["region"], y["region"]) == ("Frankfurt", "Elsewhere")
 
 
+def test_a_price_of_use_is_optional(tmp_path: Path) -> None:
+    head = "node,provider,country,city,use_usd_per_gpu_hour\n"
+    told, untold = read_sites(written(tmp_path, f"{head}x,P,DE,Frankfurt,1.5\ny,P,DE,Frankfurt,\n")).sites
+    assert told["use_usd_per_gpu_hour"] == 1.5 and "use_usd_per_gpu_hour" not in untold
+
+
 def test_a_sample_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     rows = "".join(f"n{at},P{at},DE,Frankfurt\n" for at in range(20))
     path = written(tmp_path, "node,provider,country,city\n" + rows)

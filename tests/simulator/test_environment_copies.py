@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from og_env.env import NetworkEnv
-from og_env.kernel.arrays import GAIN
+from og_env.kernel.arrays import BLIND, CALM_SPEED, GAIN
+from og_env.kernel.random_streams import later_noise
 from og_env.simulator import Copies, idle
 from og_env.vector_env import NetworkVectorEnv
 
@@ -60,6 +61,21 @@ def test_the_forecast_goes_on_with_the_expected_curve_and_present_outages(env):
         assert (copies.tape.signal[b] == tape.signal[row, 5]).all()
         assert (copies.tape.status[b] == simulator.state.status[row]).all()
         assert copies.tape.start_step[b] == hours[0] and not copies.tape.attack[b].any()
+
+
+def test_only_the_true_tape_tells_how_fast_sites_are(env):
+    simulator, rows = env.simulator, np.array([2, 0])
+    simulator.tape.condition[2, 9, 3] |= BLIND
+    copies = Copies(simulator, 2, 2, 10)
+    copies.load(rows, truth=True)
+    assert np.array_equal(copies.tape.condition[::2], simulator.tape.condition[rows, 5:16])
+    assert np.array_equal(copies.tape.condition[::2], copies.tape.condition[1::2])
+    later = later_noise(simulator.tape.noise[rows], np.array([5, 5]))
+    assert np.array_equal(copies.tape.noise, later.repeat(2))
+    copies.load(rows)
+    assert (copies.tape.condition == CALM_SPEED).all()
+    assert np.array_equal(copies.tape.noise[::2], copies.tape.noise[1::2])
+    assert not np.isin(copies.tape.noise, [simulator.tape.noise[rows], later]).any()
 
 
 def test_rare_action_steps_are_idle_in_between(env):

@@ -46,7 +46,7 @@ def test_the_shipped_scenario_hides_a_building_and_a_carrier_that_providers_shar
     for name, members in (("facility:equinix-fr2", BUILDING), ("transit:arelion", CARRIER)):
         assert set(truth[name]["sites"]) == members
         assert len({sites[site].provider for site in members}) == len(members)
-    assert {name.split(":")[0] for name in truth} == {"facility", "transit"}
+    assert {name.split(":")[0] for name in truth} == {"facility", "transit", "speed"}
 
 
 @pytest.mark.parametrize("interface", ["proposals", "operations"])
@@ -122,6 +122,19 @@ def test_a_batch_tells_what_single_environments_tell():
     random = loading.override(loading.load("random-24"), {"failures.hidden": ("transit",)})
     _, infos = NetworkVectorEnv(3, "placement", random).reset(seed=1)
     assert len({tuple(truth) for truth in infos["truth"]}) > 1
+
+
+def test_truth_tells_the_speeds_of_the_present_row():
+    env = NetworkEnv("placement", "hidden-facility")
+    told = [env.reset(seed=3)[1]["truth"]["speed"]]
+    told += [env.step(0)[4]["truth"]["speed"] for _ in range(5)]
+    condition = env.simulator.tape.condition
+    condition[0, 6] = 64
+    condition[0, 6, :4] = 40, 40 | 128, 88, 1
+    assert len(told[0]) == condition.shape[2] and len(set(told[0])) > 3
+    for row, speeds in enumerate(told):
+        assert speeds == pytest.approx(2.0 ** (((condition[0, row] & 127).astype(float) - 64) / 24))
+    assert env.step(0)[4]["truth"]["speed"][:5] == pytest.approx((0.5, 0.5, 2.0, 2 ** (-63 / 24), 1.0))
 
 
 def test_hidden_failures_are_drawn_like_visible_ones():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from og_env import IDS
-from og_env.kernel.arrays import GAIN
+from og_env.kernel.arrays import GAIN, SLOW
 from og_env.scenario import loading
 from og_env.simulator.live_state import LiveState, describe, place
 from og_env.vector_env import NetworkVectorEnv
@@ -111,6 +111,48 @@ def test_an_episode_goes_on_beside_a_placed_state():
     assert np.array_equal(env.simulator.observation[1], alone.simulator.observation[1])
 
 
+def test_what_is_measured_is_written_and_read_back():
+    env, twin = NetworkVectorEnv(1, scenario=world()), NetworkVectorEnv(1, scenario=world())
+    *_, state = play(env, 8)
+    arrays, tape = env.simulator.state, env.simulator.tape
+    rng = np.random.default_rng(0)
+    for field, low, high in (("slowness", 0.5, 3), ("wait_s", 0, 9), ("refused", 0, 1), ("load", 0, 2)):
+        getattr(arrays, f"shown_{field}")[:] = rng.uniform(low, high, (1, 24))
+    arrays.shown_slowness[0, 5], arrays.shown_wait_s[0, 5], arrays.shown_refused[0, 5] = 1, 0, 0
+    arrays.shown_load[0, 5] = 0
+    arrays.blind[0] = 0
+    arrays.blind[0, [5, 7]] = 1
+    arrays.in_flight[0] = (arrays.load_rps[0] > 0) * 7.5
+    state = json.loads(json.dumps(describe(env.simulator)))
+    assert len(state["measured"]) == 24 and sum("blind" in site for site in state["measured"].values()) == 2
+    twin.simulator.state.in_flight[0] = 3.0
+    place(twin.simulator, LiveState.parse(state))
+    again = describe(twin.simulator)
+    assert again["measured"] == state["measured"] and again["replicas"] == state["replicas"]
+    assert any(replica.get("in_flight") == 7.5 for replica in state["replicas"])
+    codes = twin.simulator.tape.condition[0]
+    slowed = np.where(arrays.status[0] & SLOW, 2, 1) / arrays.shown_slowness[0]
+    assert np.abs((codes[0] & 127).astype(int) - 64 - 24 * np.log2(slowed)).max() < 0.51 and (codes == codes[0]).all()
+    assert np.flatnonzero(codes[0] & 128).tolist() == [5, 7]
+    assert (tape.condition[0] != codes).any()
+
+
+def test_a_site_that_is_not_measured_is_nominal(toy):
+    env, state = toy
+    names = [site.name for site in env.simulator.world_of(0).resolved.sites]
+    env.simulator.tape.condition[0] = 40 | 128
+    place(env.simulator, LiveState.parse(changed(state, measured={})))
+    assert (env.simulator.tape.condition[0] == 64).all() and not env.simulator.state.blind.any()
+    given = {names[0]: {"slowness": 2.0}, names[1]: {"blind": True, "wait_s": 3.0}}
+    place(env.simulator, LiveState.parse(changed(state, measured=given, status={names[0]: ["SLOW"]})))
+    assert env.simulator.tape.condition[0, 0].tolist()[:2] == [64, 64 | 128]
+    arrays = env.simulator.state
+    assert (
+        arrays.shown_slowness[0, 0] == 2 and arrays.shown_wait_s[0, 1] == 3 and arrays.blind[0].tolist()[:2] == [0, 1]
+    )
+    assert arrays.shown_slowness[0, 1] == 1
+
+
 def changed(state: dict, **changes):
     return {**state, **changes}
 
@@ -136,6 +178,10 @@ def toy():
         ({"alarms": {"provider:nobody": 0.5}}, "no shared fault domain"),
         ({"alarms_hour": {"provider:nobody": 0.5}}, "alarms_hour.provider:nobody.*no shared fault domain"),
         ({"knobs": {"spred": 0.5}}, "'spred' is not in the scenario .nearest valid: spread."),
+        ({"measured": {"atlantis": {"wait_s": 1.0}}}, "measured.*'atlantis' is not in the scenario"),
+        ({"measured": {"x": {"slownes": 1.0}}}, "measured.x.slownes: unknown key .nearest valid: slowness."),
+        ({"measured": {"x": {"slowness": 0.0}}}, "measured.x.slowness: must be > 0"),
+        ({"measured": {"x": {"refused_share": 1.5}}}, "measured.x.refused_share: must be <= 1"),
         ({"steps_done": 10_000}, "an episode has"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from og_env.env import NetworkEnv
-from og_env.simulator import Arguments, Settings
+from og_env.simulator import Arguments, Settings, checked
 from og_env.vector_env import NetworkVectorEnv
 
 
@@ -24,6 +24,13 @@ def test_an_unknown_argument_is_told_as_python_does(environment: Any) -> None:
         environment(*([1] if environment is NetworkVectorEnv else []), "placement", task="joint")
 
 
+def test_the_interface_is_the_tasks_own_where_none_is_given() -> None:
+    for task, interface in (("placement", "proposals"), ("routing", "knobs"), ("joint", "proposals")):
+        assert checked(Settings(task)).interface == interface  # type: ignore[arg-type]
+    for ignored in ("proposals", "operations"):  # by Routing, since before it had interfaces
+        assert checked(Settings("routing", ignored)).interface == "knobs"  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("environment", [NetworkEnv, NetworkVectorEnv])
 @pytest.mark.parametrize(
     ("argument", "line"),
@@ -31,6 +38,15 @@ def test_an_unknown_argument_is_told_as_python_does(environment: Any) -> None:
         ({"task": "serving"}, "task is 'serving'; valid are placement, routing, joint"),
         ({"knobs": "dial"}, "knobs is 'dial'; valid are box, levels"),
         ({"reward": "both"}, "reward is 'both'; valid are scalar, vector"),
+        ({"interface": "offers"}, "interface is 'offers'; valid are proposals, operations, knobs, sites"),
+        ({"interface": "sites"}, "interface is 'sites'; placement takes proposals, operations"),
+        ({"task": "joint", "interface": "knobs"}, "interface is 'knobs'; joint takes proposals, operations"),
+        ({"steering": "domain"}, "steering is 'domain'; valid are knobs, sites, domains"),
+        ({"steering": "sites"}, "steering is 'sites', an argument of joint; in placement the router is fixed"),
+        (
+            {"task": "routing", "steering": "domains"},
+            "steering is 'domains', an argument of joint; in routing take interface=.sites.",
+        ),
         ({"risk_weight": float("nan")}, "risk_weight is nan; it must be 0 or more"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED, Tape
+from og_env.kernel.arrays import CALM_SPEED, DOWN, FROZEN, SLOW, UNTRUSTED, Tape
 from og_env.kernel.memory import allocate
 from og_env.scenario import loading
 from og_env.scenario.specs import OpponentSpec, OutageSpec
@@ -84,6 +84,7 @@ def test_failures_leave_demand_start_and_opponent_unchanged():
     for process in ("none", "independent"):
         other = drawn(compiled("global-24", **settings, failures__process=process))
         assert equal(usual, other, *kept) and not equal(usual, other, "status")
+    assert equal(usual, other, "condition", "noise") and (usual.condition != CALM_SPEED).any()
     calmer = drawn(compiled("global-24", **settings, failures__shocks_per_day=1.0, failures__aftershock=0.0))
     assert equal(usual, calmer, *kept) and not equal(usual, calmer, "status")
     hidden = drawn(compiled("global-24", **settings, failures__hidden=("provider", "grid")))
@@ -96,6 +97,26 @@ def test_demand_and_noise_leave_failures_unchanged():
         other = drawn(compiled("global-24", **changes))
         assert equal(usual, other, "status", "outages", "start_step")
     assert not equal(usual, other, "signal") and equal(usual, other, "regional", "model")
+
+
+def test_the_condition_of_sites_leaves_all_else_unchanged():
+    usual = drawn(compiled("global-24"))
+    others = [name for name in Tape._fields if name != "condition"]
+    for changes in ({"drift_sd": 0.0}, {"drift_memory_h": 1.0}, {"grey_per_day": 9.0}, {"blind_per_day": 9.0}):
+        other = drawn(compiled("global-24", **{f"condition__{name}": value for name, value in changes.items()}))
+        assert equal(usual, other, *others) and not equal(usual, other, "condition")
+    off = {"condition__drift_sd": 0.0, "condition__grey_per_day": 0.0, "condition__blind_per_day": 0.0}
+    assert (drawn(compiled("global-24", **off)).condition == CALM_SPEED).all()
+    assert not equal(drawn(compiled("global-24"), 8), usual, "noise")
+
+
+def test_without_background_speeds_drift_but_nothing_fails():
+    failing = {"condition__grey_per_day": 9.0, "condition__blind_per_day": 9.0}
+    calm = drawn(compiled("global-24", condition__grey_per_day=0.0, condition__blind_per_day=0.0))
+    world = compiled("global-24", **failing)
+    tape = blank(world)
+    draw(tape, 0, 7, tape_world(world), Scripted(background=False))
+    assert equal(tape, calm, "condition", "noise") and not equal(drawn(world), calm, "condition")
 
 
 def test_signal_noise_is_the_same_where_failures_differ():
@@ -258,6 +279,8 @@ def test_a_padded_fleet_has_clear_padding():
         assert padding.any() and (tape.signal[0][:, padding] == CALM).all()
         assert not tape.status[0][:, of.compiled.arrays.site_valid[0] == 0].any()
         assert (tape.signal[0][:, ~padding] != CALM).any()
+        calm = (tape.condition[0] == CALM_SPEED).all(axis=0)
+        assert np.array_equal(calm, of.compiled.arrays.site_valid[0] == 0)
 
 
 def test_two_threads_draw_what_one_draws():

@@ -28,6 +28,18 @@ def test_toy_distances() -> None:
     assert arrays.near_user[0].tolist() == [[0, 1, 2]]
 
 
+def test_a_payment_takes_the_way_to_the_facilitator_and_a_check() -> None:
+    at_b = {"facilitator_lat_deg": 0.0, "facilitator_lon_deg": 19.0, "facilitator_country": "CD", "verify_s": 0.25}
+    payment = compiled(payment=at_b | {"mode": "x402"}).arrays.payment_ms[0]
+    far = [9.5 + 0.01516 * EQUATOR_KM_PER_DEGREE * degrees for degrees in (9, 18)]
+    assert np.allclose(payment, [250 + far[0], 250 + 3.6, 250 + far[1]], atol=1e-3)
+    assert not compiled(payment=at_b).arrays.payment_ms.any(), "paid beforehand"
+    usual = compiled("global-24", payment__mode="x402")
+    ashburn = [site.city == "Ashburn" for site in usual.resolved.sites]
+    assert np.allclose(usual.arrays.payment_ms[0, ashburn], 350 + 3.6, atol=2) and any(ashburn)
+    assert usual.arrays.payment_ms[0].max() > 500
+
+
 def test_measured_round_trips_replace_modelled_ones(tmp_path: Path) -> None:
     table = tmp_path / "rtt.csv"
     table.write_text("src,dst,rtt_ms\na,b,7\nc,b,99\na,a,3\nc,users,12\n", encoding="utf-8")

@@ -29,3 +29,19 @@ def test_the_opponent_counts_in_steps() -> None:
     opponent = {"attacks_per_day": 2.0, "budget": 4, "cooldown_h": 1.01, "duration_h": 2.0}
     arrays = compiled("global-24", failures__opponent=opponent).arrays
     assert (arrays.attack_budget[0], arrays.attack_cooldown[0], arrays.attack_steps[0]) == (4, 13, 24)
+
+
+def test_round_trips_of_open_and_new_connections() -> None:
+    arrays = compiled(network__kept_alive_share=0.75, network__retries=0, failures__lose_answers=False).arrays
+    assert (arrays.round_trips[0], arrays.round_trips2[0]) == (0.75 * 1 + 0.25 * 3, 0.75 * 1 + 0.25 * 9)
+    assert (arrays.tries[0], arrays.loses_answers[0]) == (1, 0)
+    paid = {"payment__mode": "x402", "network__new_connection_round_trips": 1.0, "network__kept_alive_share": 0.75}
+    arrays = compiled(**paid).arrays
+    assert (arrays.round_trips[0], arrays.round_trips2[0]) == (0.75 * 2 + 0.25 * 3, 0.75 * 4 + 0.25 * 9)
+
+
+def test_usual_requests() -> None:
+    arrays = compiled("global-24").arrays
+    usual = (arrays.round_trips[0], arrays.round_trips2[0], arrays.tries[0], arrays.loses_answers[0])
+    assert np.allclose(usual, [0.8 + 0.2 * 3, 0.8 + 0.2 * 9, 2, 1])
+    assert not arrays.payment_ms.any()

@@ -16,7 +16,9 @@ from tests.cases.compiled_worlds import compiled, running, toy
 def test_toy_speeds_and_prices() -> None:
     arrays = compiled().arrays
     assert arrays.replica_gpus[0, 0].tolist() == [1, 1, 1]
+    assert np.allclose(arrays.prefill_s[0, 0], 0.2)
     assert np.allclose(arrays.service_s[0, 0], 0.5)
+    assert np.allclose(arrays.timed_s[0, 0], 0.5)
     assert np.allclose(arrays.busy_s[0, 0], 0.5)
     assert np.allclose(arrays.capacity_rps[0, 0], 10)
     assert arrays.load_ms[0, 0].tolist() == [20_000] * 3
@@ -30,6 +32,10 @@ def test_toy_speeds_and_prices() -> None:
     assert arrays.storage_usd_per_gb_hour[0] == pytest.approx(0.023 / 730)
     assert (arrays.step_ms[0], arrays.detect_ms[0], arrays.provision_ms[0]) == (60_000, 60_000, 120_000)
     assert arrays.timeout_ms[0] == 2000
+    assert arrays.usd_per_gpu_hour[0].tolist() == [1, 2, 1]
+    assert not arrays.use_usd.any()
+    assert np.allclose(arrays.answer_usd[0, 0], 1e-5 * 0.1, rtol=1e-6, atol=0)
+    assert (arrays.round_trips[0], arrays.round_trips2[0], arrays.tries[0], arrays.loses_answers[0]) == (1, 1, 2, 1)
     assert np.allclose(arrays.weights[0], [0.25, 0.25, 1, 0.25, 0.25, 0.01])
     assert np.allclose(arrays.knobs[0], [40, 0.1, 2, 0.5, 0.1])
     assert arrays.attack_budget[0] == 0
@@ -45,7 +51,13 @@ def test_speed_scales_with_the_gpus_of_a_replica() -> None:
                 assert world.arrays.replica_gpus[0, m, s] == world.arrays.capacity_rps[0, m, s] == 0
                 continue
             speed = 0.77 * need * gpu.bandwidth_gb_per_s / (model.active_weights_gb or model.weights_gb)
-            answer_s = model.output_tokens / speed + 0.1
+            peak = need * gpu.prefill_share * gpu.tflops * 1e12
+            active = 1e9 * (model.active_parameters_b or (model.active_weights_gb or model.weights_gb) / 2)
+            prefill_s = model.input_tokens / (peak / (2 * active)) + 0.1
+            answer_s = model.output_tokens / speed + prefill_s
+            first_s = prefill_s if model.streamed else answer_s
+            assert world.arrays.prefill_s[0, m, s] == pytest.approx(first_s, rel=1e-5)
+            assert world.arrays.timed_s[0, m, s] == world.arrays.prefill_s[0, m, s]
             assert world.arrays.replica_gpus[0, m, s] == need
             assert world.arrays.service_s[0, m, s] == pytest.approx(answer_s, rel=1e-5)
             assert world.arrays.capacity_rps[0, m, s] == pytest.approx(model.streams / answer_s, rel=1e-5)
@@ -66,3 +78,36 @@ def test_a_site_without_gpus_holds_only_roles() -> None:
     assert world.arrays.replica_gpus[0, 0].tolist() == [1, 0, 1]
     assert world.arrays.capacity_rps[0, 0, 1] == world.arrays.load_ms[0, 0, 1] == 0
     assert "b" in running(world, VERIFIER)
+
+
+def test_the_clock_of_the_objective_chooses_what_is_timed() -> None:
+    for clock, timed_s in (("first_token", 0.2), ("answer", 0.5)):
+        tables = loading.load("toy-3").model_dump()
+        tables["models"] = ({**tables["models"][0], "slo_clock": clock, "slo_s": 0.25},)
+        arrays = compile_world(loading.resolve(loading.load(tables))).arrays
+        assert np.allclose(arrays.timed_s[0, 0], timed_s)
+        assert arrays.slo_s[0, 0] == 0.25
+
+
+def test_a_gpu_costs_a_share_while_held_and_more_while_used() -> None:
+    world = toy({"c": {"use_usd_per_gpu_hour": 9.0}}, {"prices": {"rent_share": 0.65, "use_share": 0.75}})
+    arrays = world.arrays
+    assert np.allclose(arrays.usd_per_gpu_hour[0], [0.65, 1.3, 0.65])
+    # an answer holds one of 5 streams for 0.5 s: 0.1 s of a GPU
+    use_usd = np.array([0.75, 1.5, 9.0]) * 0.1 / 3600
+    assert np.allclose(arrays.use_usd[0, 0], use_usd, rtol=1e-6, atol=0)
+    assert np.allclose(arrays.answer_usd[0, 0], use_usd + 1e-5 * 0.1, rtol=1e-6, atol=0)
+    full_usd_per_hour = arrays.usd_per_gpu_hour[0] + 3600 * arrays.capacity_rps[0, 0] * arrays.use_usd[0, 0]
+    assert np.allclose(full_usd_per_hour, [1.4, 2.8, 9.65]), "a GPU in full use costs 1.4 times its on-demand price"
+    assert arrays.budget_usd_per_hour[0] == 4, "the budget stays at on-demand prices"
+
+
+def test_use_is_priced_by_gpus_and_by_the_time_of_a_proof() -> None:
+    tables = loading.load("toy-3").model_dump()
+    tables["models"] = ({**tables["models"][0], "memory_gb": 20.0, "verification": "zkml", "proof_multiplier": 4.0},)
+    tables["sites"] = tuple(site | {"gpu_count": 2 if site["name"] == "a" else 1} for site in tables["sites"])
+    tables["prices"] = {"use_share": 1.0}
+    arrays = compile_world(loading.resolve(loading.load(tables))).arrays
+    assert arrays.use_usd[0, 0] == pytest.approx([2 * 1.0 * 2.0 / 5 / 3600, 0, 0], rel=1e-6)
+    assert arrays.answer_usd[0, 0, 1:].tolist() == [0, 0], "no answer comes from where the model does not fit"
+    assert arrays.prefill_s[0, 0, 1:].tolist() == arrays.timed_s[0, 0, 1:].tolist() == [0, 0]

@@ -49,3 +49,9 @@ def test_a_second_gateway_goes_to_users_who_are_far_from_the_first() -> None:
     changes = {"start": {"placement": "spread", "gateways": 2}, "regions": (west, east)}
     # b is nearer to users on average, but a already serves those near it
     assert running(toy({"b": {"provider": "R"}}, changes), GATEWAY) == {"a", "c"}
+
+
+def test_the_cheapest_site_is_so_with_the_price_of_its_use() -> None:
+    start = {"start": {"placement": "cheapest", "replicas_per_model": 1}}
+    assert started(toy({}, start)) == {"a"}
+    assert started(toy({"a": {"use_usd_per_gpu_hour": 0.5}}, start)) == {"c"}

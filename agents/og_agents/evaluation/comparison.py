@@ -138,6 +138,7 @@ def _figures(run: Episodes, seed: int, strata: npt.ArrayLike | None) -> Json:
         "ci_high": mean.high,
         "iqm_ci_low": middle.low,
         "iqm_ci_high": middle.high,
+        "operations_per_day": run.operations_per_day,
         "decisions_per_s": run.decisions_per_s,
         "terms": dict(zip(TERMS, run.terms.mean(axis=0).tolist(), strict=True)),
         "metrics": dict(zip(METRICS, run.metrics.mean(axis=0).tolist(), strict=True)),

@@ -11,6 +11,7 @@ from og_env.simulator import METRICS
 
 Floats = npt.NDArray[np.float64]
 
+SECONDS_PER_DAY = 86_400
 TRACED = (
     "served_share",
     "latency_mean_ms",
@@ -42,11 +43,18 @@ class Episodes(NamedTuple):
     """T, the length of every episode"""
     predict_s: float
     """seconds spent in `predict`, all episodes together"""
+    step_s: int = 300
+    """seconds of a step"""
 
     @property
     def decisions_per_s(self) -> float:
-        """Decisions (one per episode and step) per second of `predict`; the environment's time is not in it."""
+        """Steps of an episode decided on per second of `predict`; the environment's time is not in it."""
         return len(self.seeds) * self.steps / max(self.predict_s, 1e-9)
+
+    @property
+    def operations_per_day(self) -> float:
+        """Mean number of operations carried out in a day of the episodes."""
+        return float(self.metric("operations").mean()) * SECONDS_PER_DAY / self.step_s
 
     def metric(self, name: str) -> Floats:
         """One metric's mean over the steps [E]."""

@@ -77,32 +77,37 @@ def stage(
 
 
 def _play(policy: Policy, env: NetworkVectorEnv, seed: int, label: str, options: Mapping[str, Any] | None) -> Episodes:
-    """One episode in every row of the environment."""
+    """One episode in every row of the environment, each at its own pace where a step may have several decisions."""
     rows, steps = env.num_envs, env.simulator.spec.episode.steps
+    done, every = np.zeros(rows, np.int64), np.arange(rows)
     observation, info = env.reset(seed=seed, options=dict(options or {}))
     start, state, predict_s = np.ones(rows, np.bool_), None, 0.0
     returns, terms, metrics = np.zeros(rows), np.zeros((rows, len(TERMS))), np.zeros((rows, len(METRICS)))
     traces = {key: np.zeros((rows, steps), np.float32) for key in TRACED}
-    for step in range(steps):
+    while (done < steps).any():
         masks = info["action_mask"].astype(np.bool_) if "action_mask" in info else None
         begin = time.perf_counter()
         actions, state = policy.predict(observation, state, start, deterministic=True, action_masks=masks)
         predict_s += time.perf_counter() - begin
         observation, reward, _, truncated, info = env.step(actions)
         start = np.asarray(truncated, np.bool_)
-        if start.any() != (step == steps - 1):
-            raise ValueError(f"episodes of {steps} steps ended at step {step + 1}")
-        happened = info["final_info"] if start.all() else info
-        returns += reward
-        terms += np.stack([happened[f"term_{term}"] for term in TERMS], axis=1)
-        metrics += np.stack([happened[metric] for metric in METRICS], axis=1)
+        happened = info["final_info"] if start.any() else info
+        counts = happened["moved"] & (done < steps)  # a row that has ended goes on with an episode that nobody counts
+        if (start & counts != (done + counts == steps) & counts).any():
+            raise ValueError(f"episodes of {steps} steps ended at step {int(done[counts].min()) + 1}")
+        moved = every[counts]
+        returns[moved] += reward[moved]
+        terms[moved] += np.stack([happened[f"term_{term}"] for term in TERMS], axis=1)[moved]
+        metrics[moved] += np.stack([happened[metric] for metric in METRICS], axis=1)[moved]
         for key, trace in traces.items():
-            trace[:, step] = happened[key]
+            trace[moved, done[moved]] = happened[key][moved]
+        done += counts
     if not np.isfinite(returns).all():
         raise ValueError(
             f"{label}: a reward is not finite in the episode of seed {seed + int(np.argmin(np.isfinite(returns)))}"
         )
-    return Episodes(label, seed + np.arange(rows), returns, terms / steps, metrics / steps, traces, steps, predict_s)
+    terms, metrics, step_s = terms / steps, metrics / steps, env.simulator.spec.episode.step_s
+    return Episodes(label, seed + np.arange(rows), returns, terms, metrics, traces, steps, predict_s, step_s)
 
 
 def joined(parts: list[Episodes], episodes: int) -> Episodes:
@@ -117,4 +122,5 @@ def joined(parts: list[Episodes], episodes: int) -> Episodes:
         traces={key: np.concatenate([part.traces[key] for part in parts])[:episodes] for key in TRACED},
         steps=parts[0].steps,
         predict_s=sum(part.predict_s for part in parts) * episodes / played,
+        step_s=parts[0].step_s,
     )

@@ -11,7 +11,22 @@ import numpy.typing as npt
 
 from og_agents.evaluation.episode_results import TRACED, Episodes
 from og_agents.policy import Policy
-from og_env.simulator import DOWN, FROZEN, METRICS, SLOW, TERMS, UNTRUSTED, WARM, describe_operation, split_actions
+from og_env.simulator import (
+    AUTOSCALED,
+    BY_SCENARIO,
+    DOWN,
+    FROZEN,
+    METRICS,
+    MOVING,
+    SLOW,
+    STANDING,
+    TERMS,
+    UNTRUSTED,
+    WARM,
+    ActionParts,
+    describe_operation,
+    split_actions,
+)
 from og_env.vector_env import NetworkVectorEnv
 
 BITS = {DOWN: "down", FROZEN: "frozen", UNTRUSTED: "untrusted", SLOW: "slow"}
@@ -40,7 +55,7 @@ class Recording(NamedTuple):
     metrics: npt.NDArray[np.float32]
     """[E, T, Q] metrics, in the order of `og_env.simulator.METRICS`"""
     operations: npt.NDArray[np.int64]
-    """[E, T] number of the operation that was carried out; 0 is none"""
+    """[E, T, K] numbers of the operations that were carried out, up to K in a step; 0 is none"""
     status: npt.NDArray[np.uint8]
     """[E, T + 1, N] status bits of each site"""
     share: npt.NDArray[np.float32]
@@ -79,6 +94,7 @@ class Recording(NamedTuple):
             traces={name: self.metrics[..., METRICS.index(name)] for name in TRACED},
             steps=self.rewards.shape[1],
             predict_s=self.predict_s,
+            step_s=self.step_s,
         )
 
     def chosen(self, rows: npt.NDArray[np.bool_]) -> Recording:
@@ -114,27 +130,20 @@ def record(
     """Play one episode in every row of an environment made for the policy (`playing.stage`), from seed on.
 
     `options` are those of `reset`, for all episodes; `watch` is called with the environment at the start and after each
-    step. The numbers are those of `playing.run`; ValueError where reset raises it.
+    step. The numbers are those of `playing.run`, but for a policy with a memory or random choices where a step has several
+    decisions: episodes go on step by step together, and it is asked again where it has done already. ValueError where
+    reset raises it.
     """
     simulator, rows, steps = env.simulator, env.num_envs, env.simulator.spec.episode.steps
     observation, info = env.reset(seed=seed, options=options)
     worlds = [simulator.world_of(b) for b in range(rows)]
-    frames, moves, state, predict_s = [_frame(env)], [], None, 0.0
+    player = _Player(policy, env, observation)
+    frames, moves = [_frame(env)], []
     if watch is not None:
         watch(env)
-    for step in range(steps):
-        masks = env.action_masks() if simulator.mask.shape[1] else None
-        begin = time.perf_counter()
-        start = np.full(rows, step == 0)
-        actions, state = policy.predict(observation, state, start, deterministic=True, action_masks=masks)
-        predict_s += time.perf_counter() - begin
-        # not `env.step`, which begins the next episode before the last state could be read
-        simulator.advance(*split_actions(actions, env.task, env.single_action_space, rows))
-        output, flat = simulator.output, simulator.observation.copy()
-        observation = flat if simulator.settings.flatten else simulator.tables(flat)
-        moves.append(
-            (output.reward.astype(np.float64), output.terms.copy(), output.metrics.copy(), output.operation.copy())
-        )
+    for _ in range(steps):
+        carried_out, output = player.step(), simulator.output
+        moves.append((output.reward.astype(np.float64), output.terms.copy(), output.metrics.copy(), carried_out))
         frames.append(_frame(env))
         if watch is not None:
             watch(env)
@@ -156,8 +165,66 @@ def record(
         status=status,
         share=share,
         warm=warm,
-        predict_s=predict_s,
+        predict_s=player.predict_s,
     )
+
+
+class _Player:
+    """A policy that plays all environments step by step together."""
+
+    def __init__(self, policy: Policy, env: NetworkVectorEnv, observation: Any) -> None:
+        self.policy, self.env, self.observation = policy, env, observation
+        self.memory: Any = None
+        self.start = np.ones(env.num_envs, np.bool_)
+        self.predict_s = 0.0
+        simulator = env.simulator
+        self.most = 1 if simulator.mode == AUTOSCALED else simulator.spec.episode.operations_per_step
+
+    def step(self) -> npt.NDArray[np.int32]:
+        """Carry out a step of the clock with all its decisions; returns the operations [E, K]."""
+        simulator = self.env.simulator
+        result = np.zeros((self.env.num_envs, self.most), np.int32)
+        acts, held = np.ones(self.env.num_envs, np.bool_), ActionParts(np.zeros(0, np.int64), None, None)
+        try:
+            for decision in range(self.most):
+                parts = self._decide()
+                chosen = np.where(acts, parts.chosen, 0)
+                held = ActionParts(
+                    chosen, _kept(acts, parts.levels, held.levels), _kept(acts, parts.site_levels, held.site_levels)
+                )
+                last = decision == self.most - 1 or not chosen.any()
+                simulator.clock = MOVING if last else STANDING
+                decided = simulator.state.decisions.copy()
+                # not `env.step`, which begins the next episode before the last state could be read
+                simulator.advance(*held)
+                result[:, decision] = simulator.output.operation
+                flat = simulator.observation.copy()
+                self.observation = flat if simulator.settings.flatten else simulator.tables(flat)
+                acts = acts & (simulator.state.decisions > decided)
+                if last:
+                    break
+        finally:
+            simulator.clock = BY_SCENARIO
+        return result
+
+    def _decide(self) -> ActionParts:
+        """The policy's choices and levels of knobs and sites for the environments as they are."""
+        env = self.env
+        masks = env.action_masks() if env.simulator.mask.shape[1] else None
+        begin = time.perf_counter()
+        actions, self.memory = self.policy.predict(
+            self.observation, self.memory, self.start, deterministic=True, action_masks=masks
+        )
+        self.predict_s += time.perf_counter() - begin
+        self.start = np.zeros(env.num_envs, np.bool_)
+        return split_actions(actions, env.simulator, env.single_action_space, np.arange(env.num_envs))
+
+
+def _kept(
+    acts: npt.NDArray[np.bool_], levels: npt.NDArray[np.float32] | None, held: npt.NDArray[np.float32] | None
+) -> npt.NDArray[np.float32] | None:
+    """Levels [E, L] of those who act [E], and those held before of all others."""
+    return levels if levels is None or held is None else np.where(acts[:, None], levels, held)
 
 
 def _frame(env: NetworkVectorEnv) -> tuple[npt.NDArray[Any], ...]:
@@ -179,7 +246,8 @@ def events(recording: Recording, episode: int = 0) -> list[Event]:
                 if changed.any():
                     listed = ", ".join(names[s] for s in np.flatnonzero(changed))
                     result.append(Event(hour, kind, f"{word if kind == 'outage' else 'no longer ' + word}: {listed}"))
-        if row and recording.operations[episode, row - 1]:
-            text = describe_operation(int(recording.operations[episode, row - 1]), list(names), list(recording.models))
-            result.append(Event(hour, "operation", text))
+        for operation in recording.operations[episode, row - 1] if row else ():
+            if operation:
+                text = describe_operation(int(operation), list(names), list(recording.models))
+                result.append(Event(hour, "operation", text))
     return result

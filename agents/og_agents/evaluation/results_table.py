@@ -48,7 +48,18 @@ def ranked(summary: Json) -> list[str]:
     return sorted(summary["policies"], key=lambda name: -summary["policies"][name]["return_mean"])
 
 
-TABLE_HEADER = ("policy", "mean", "95 % interval", "IQM", "vs best", "95 % interval", "wins", "decisions/s")
+TABLE_HEADER = (
+    "policy",
+    "mean",
+    "95 % interval",
+    "IQM",
+    "vs best",
+    "95 % interval",
+    "wins",
+    "operations a day",
+    "decisions/s",
+)
+"""operations a day is empty for results from before it was counted"""
 
 
 def table_rows(summary: Json) -> list[tuple[str, ...]]:
@@ -62,7 +73,8 @@ def table_rows(summary: Json) -> list[tuple[str, ...]]:
             versus = (f"{pair['mean_diff']:+.2f}", interval_text(pair), f"{pair['wins']:.0%}")
         interval = interval_text(figures, ".2f")
         mean, middle = f"{figures['return_mean']:.2f}", f"{figures['return_iqm']:.2f}"
-        rows.append((marked, mean, interval, middle, *versus, f"{figures['decisions_per_s']:,.0f}"))
+        daily = f"{figures['operations_per_day']:,.1f}" if "operations_per_day" in figures else ""
+        rows.append((marked, mean, interval, middle, *versus, daily, f"{figures['decisions_per_s']:,.0f}"))
     return rows
 
 

@@ -13,17 +13,17 @@ from og_agents.policy import Policy, attach, wishes
 from og_env import IDS
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator import FLAT_TABLES, TERMS, Settings
+from og_env.simulator import FLAT_TABLES, TERMS, Settings, checked
 from og_env.vector_env import NetworkVectorEnv
 
 ROWS = 16
 """episodes played side by side; fixed, so that a random policy draws the same"""
-DEFAULTS = {name: getattr(Settings(), name) for name in ("interface", "proposals", "knobs", "risk_weight")}
+MAY_DIFFER = ("interface", "proposals", "knobs", "steering", "risk_weight")
 """arguments of the environment by which policies may differ"""
 
 
 class Episode(NamedTuple):
-    """One episode of T steps."""
+    """One episode of T decisions: steps, where a step has one."""
 
     policy: str
     seed: int
@@ -35,7 +35,8 @@ class Episode(NamedTuple):
     rewards: npt.NDArray[np.float64]
     """[T]"""
     infos: dict[str, npt.NDArray[Any]]
-    """[T + 1, ...]: action_mask int8 (not for routing) and the reward terms; row 0 is of the reset"""
+    """[T + 1, ...]: action_mask int8 (not for routing) and the reward terms; where a step has several decisions, moved
+    (whether the clock moved) as well; row 0 is of the reset"""
 
 
 class Stage(NamedTuple):
@@ -59,12 +60,14 @@ class Stage(NamedTuple):
 def stage_of(policies: dict[str, Policy], scenario: Any, task: str, split: str) -> Stage:
     """The one environment that all policies play in; ValueError where they ask for different ones."""
     stages: dict[str, Stage] = {}
+    settings = checked(Settings(task))
+    usual = {name: getattr(settings, name) for name in MAY_DIFFER}
     for name, policy in policies.items():
         asked = wishes(policy)
         spec = loading.load(scenario)
         spec = loading.override(spec, asked.overrides) if asked.overrides else spec
         wanted = {name: value for name, value in asked.env_kwargs.items() if name != "flatten"}
-        stages[name] = Stage(spec, {**DEFAULTS, **wanted, "task": task, "split": split})
+        stages[name] = Stage(spec, {**usual, **wanted, "task": task, "split": split})
     first, *rest = stages
     for name in rest:
         if stages[name] != stages[first]:
@@ -90,9 +93,9 @@ def play(
     try:
         attach(policy, env)
         for first in range(seed, seed + episodes, env.num_envs):
-            batch = _play(policy, env, first, flatten, noise)
+            batch, lengths = _play(policy, env, first, flatten, noise)
             for row in range(min(env.num_envs, seed + episodes - first)):
-                yield _row(batch, row)._replace(policy=label, seed=first + row)
+                yield _row(batch, row, int(lengths[row]))._replace(policy=label, seed=first + row)
     finally:
         env.close()
 
@@ -103,15 +106,22 @@ def flat_of(tables: Any) -> npt.NDArray[np.float32]:
     return np.concatenate([tables[name].reshape(len(tables[name]), -1) for name in names], axis=1)
 
 
-def _play(policy: Policy, env: NetworkVectorEnv, seed: int, flatten: bool, noise: float) -> Episode:
-    """A batch of episodes, its rows first: everything is [B, T or T + 1, ...]."""
+def _play(
+    policy: Policy, env: NetworkVectorEnv, seed: int, flatten: bool, noise: float
+) -> tuple[Episode, npt.NDArray[np.int64]]:
+    """A batch of episodes, its rows first, and the decisions [B] in each: everything is [B, T or T + 1, ...].
+
+    A row that has ended goes on with an episode that is not of the data.
+    """
     rng = np.random.default_rng((seed, 1))
     reads_flat = bool(wishes(policy).env_kwargs.get("flatten"))
     tables, info = env.reset(seed=seed)
     steps, rows = env.simulator.spec.episode.steps, env.num_envs
     start, state = np.ones(rows, np.bool_), None
-    seen, acted, rewards, infos = [flat_of(tables) if flatten else tables], [], [], [_kept(info)]
-    for step in range(steps):
+    several = env.simulator.spec.episode.operations_per_step > 1
+    seen, acted, rewards, infos = [flat_of(tables) if flatten else tables], [], [], [_kept(info, several)]
+    done, lengths = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    while (done < steps).any():
         masks = info["action_mask"].astype(np.bool_) if "action_mask" in info else None
         shown = flat_of(tables) if reads_flat else tables
         actions, state = policy.predict(shown, state, start, deterministic=True, action_masks=masks)
@@ -122,21 +132,22 @@ def _play(policy: Policy, env: NetworkVectorEnv, seed: int, flatten: bool, noise
         actions = np.asarray(actions, env.single_action_space.dtype)
         tables, reward, _, truncated, info = env.step(actions)
         start = np.asarray(truncated, np.bool_)
-        last = step == steps - 1
-        if start.any() != last:
-            raise ValueError(f"episodes of {steps} steps ended at step {step + 1}")
-        after = info["final_obs"] if last else tables
+        after, happened = (info["final_obs"], info["final_info"]) if start.any() else (tables, info)
+        lengths += done < steps
+        done += happened["moved"] & (done < steps)
         seen.append(flat_of(after) if flatten else after)
         acted.append(actions)
         rewards.append(reward)
-        infos.append(_kept(info["final_info"] if last else info))
+        infos.append(_kept(happened, several))
     observations = _stacked(seen) if not flatten else np.stack(seen, axis=1)
-    return Episode("", seed, observations, np.stack(acted, axis=1), np.stack(rewards, axis=1), _stacked(infos))
+    batch = Episode("", seed, observations, np.stack(acted, axis=1), np.stack(rewards, axis=1), _stacked(infos))
+    return batch, lengths
 
 
-def _kept(info: dict[str, Any]) -> dict[str, Any]:
-    """Entries of `info` that go into the data."""
+def _kept(info: dict[str, Any], several: bool) -> dict[str, Any]:
+    """Entries of `info` that go into the data; `several`: a step may have several decisions."""
     names = (*(f"term_{term}" for term in TERMS), *(["action_mask"] if "action_mask" in info else []))
+    names += ("moved",) if several else ()
     return {name: np.array(info[name]) for name in names}
 
 
@@ -144,11 +155,14 @@ def _stacked(rows: list[Any]) -> dict[str, Any]:
     return {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
 
 
-def _row(batch: Episode, row: int) -> Episode:
-    seen = batch.observations
+def _row(batch: Episode, row: int, length: int) -> Episode:
+    """The episode of a row, which has so many decisions."""
+    seen, shown = batch.observations, slice(length + 1)
     return batch._replace(
-        observations={name: table[row] for name, table in seen.items()} if isinstance(seen, dict) else seen[row],
-        actions=batch.actions[row],
-        rewards=batch.rewards[row],
-        infos={name: values[row] for name, values in batch.infos.items()},
+        observations={name: table[row, shown] for name, table in seen.items()}
+        if isinstance(seen, dict)
+        else seen[row, shown],
+        actions=batch.actions[row, :length],
+        rewards=batch.rewards[row, :length],
+        infos={name: values[row, shown] for name, values in batch.infos.items()},
     )

@@ -81,6 +81,7 @@ class _Paths:
         self._end = planner(tape, State(*(values[self._mine] for values in ends.state)))
         self._follow = planner(self._anew.tape, self._anew.state)
         self._rewards = np.zeros((len(rows), horizon))
+        self._several = simulator.spec.episode.operations_per_step > 1  # a path is not known by one operation then
         self._planned = np.zeros(len(rows), np.int64)
         self._knobs = np.zeros_like(simulator.state.knobs[self._mine])
 
@@ -95,7 +96,7 @@ class _Paths:
 
     def advance(self, ended: npt.NDArray[np.bool_]) -> Floats:
         taken, knobs = self.simulator.output.operation[self._mine], self.simulator.state.knobs[self._mine]
-        strayed = (taken != self._planned) | (knobs != self._knobs).any(axis=1) | ended[self._mine]
+        strayed = (taken != self._planned) | (knobs != self._knobs).any(axis=1) | ended[self._mine] | self._several
         if not strayed.all():
             self._extend()
         self._restart(np.flatnonzero(strayed))

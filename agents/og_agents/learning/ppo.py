@@ -19,6 +19,7 @@ from og_agents.learning.networks import ScorerSettings, policy_class
 from og_agents.learning.planner_return import Continuation
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import TrainingReward
+from og_agents.learning.time_discount import discount_by_time
 from og_agents.learning.train_settings import TrainSettings
 from og_agents.learning.training_progress import Clock, MetricsFile, Watch
 from og_agents.sb3_adapter import SB3VecEnv
@@ -88,7 +89,7 @@ def build(
         return settings.learning_rate * (last + (1 - last) * max(left, 0.0))
 
     algorithm: Any = {"MaskablePPO": MaskablePPO, "RecurrentPPO": RecurrentPPO, "PPO": PPO}[meta["algorithm"]]
-    return algorithm(
+    model = algorithm(
         policy_class(meta["policy"], masked=algorithm is MaskablePPO),
         env,
         learning_rate=learning_rate,
@@ -106,6 +107,9 @@ def build(
         seed=seed,
         device="cpu",
     )
+    if loading.load(meta["scenario"]).episode.operations_per_step > 1:
+        discount_by_time(model, env)
+    return model
 
 
 def train(

@@ -16,7 +16,8 @@ class TrainingReward(VecEnvWrapper):
     """A VecEnv wrapper that pays (reward - `offset`) x `scale`; `infos` keep the plain returns.
 
     `reset` staggers the episodes, unless `together`. An offset changes no difference between actions, since episodes are
-    truncated and never terminated. It spares the value network a large constant, so take the mean reward of a step.
+    truncated and never terminated. It spares the value network a large constant, so take the mean reward of a step. A
+    decision that lets the clock stand pays no offset.
 
     With `ahead`, the tuned planner's rewards of H steps on the tape, the reward is r + Phi_{H-1}(s') - Phi_H(s) instead,
     where Phi is that planner's return. This is the gain of the action over leaving all to the planner from s on. Both follow
@@ -61,10 +62,13 @@ class TrainingReward(VecEnvWrapper):
         """Observations [B, O], rewards of training [B], dones [B] and infos after a step."""
         observation, rewards, dones, infos = self.venv.step_wait()
         if self.ahead is None:
-            return observation, ((rewards - self.offset) * self.scale).astype(np.float32), dones, infos
+            offset = np.where(self.venv.moved, np.float32(self.offset), np.float32(0))
+            return observation, ((rewards - offset) * self.scale).astype(np.float32), dones, infos
         coming = self.ahead.advance(dones)
-        # where an episode ended, `coming` is of the next one, and of the ended one nothing is to come
-        shaped = rewards + np.where(dones, 0.0, coming[:, :-1].sum(axis=1)) - self._phi
+        # where an episode ended, `coming` is of the next one, and of the ended one nothing is to come; while the clock
+        # stands, the horizon ends where it did
+        ahead = np.where(self.venv.moved, coming[:, :-1].sum(axis=1), coming.sum(axis=1))
+        shaped = rewards + np.where(dones, 0.0, ahead) - self._phi
         self._phi = coming.sum(axis=1)
         return observation, bent(shaped * self.scale, self.bend).astype(np.float32), dones, infos
 

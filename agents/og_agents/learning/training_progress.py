@@ -122,7 +122,7 @@ class Watch(BaseCallback):
         self.folder, self.meta, self.spec, self.settings, self.clock = folder, dict(meta), spec, settings, clock
         self.best, self.quiet = best, quiet
         self._sums: dict[str, float] = {}
-        self._steps = 0
+        self._steps = 0.0
         self._due = 0.0
         self._bar: Any = None
 
@@ -135,9 +135,12 @@ class Watch(BaseCallback):
 
     def _on_step(self) -> bool:
         happened = self.training_env.happened  # type: ignore[attr-defined]
-        for name in (*(f"term_{term}" for term in TERMS), *METRICS):
-            self._sums[name] = self._sums.get(name, 0.0) + float(happened[name].mean())
-        self._steps += 1
+        moved = happened["moved"]
+        if moved.any():  # means over steps of the clock
+            share = float(moved.mean())
+            for name in (*(f"term_{term}" for term in TERMS), *METRICS):
+                self._sums[name] = self._sums.get(name, 0.0) + float(happened[name][moved].mean()) * share
+            self._steps += share
         return not self.clock.is_up()
 
     def _on_rollout_start(self) -> None:
@@ -155,7 +158,7 @@ class Watch(BaseCallback):
             group = "terms" if name.startswith("term_") else "network"
             self.logger.record(f"{group}/{name.removeprefix('term_')}", total / self._steps)
         self.logger.record("time/elapsed_s", round(self.clock.elapsed_s, 2))
-        self._sums, self._steps = {}, 0
+        self._sums, self._steps = {}, 0.0
         self._advance()
 
     def _advance(self, words: str = "") -> None:

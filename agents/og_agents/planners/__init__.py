@@ -1,7 +1,7 @@
 """Planners: baselines that an operations researcher would ask for, and two references above them.
 
 Six are quick: three choose among offers by a rule, and three move to a static placement. `rollout` looks ahead and is
-slow; `clairvoyant` looks ahead on the tape, which no policy may see.
+slow; `clairvoyant` looks ahead on the tape, which no policy may see. `site_prices` places nothing: it steers the router.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from og_agents import tuned_constants
-from og_agents.planners import local_search, offer_rules, p_median
+from og_agents.planners import local_search, offer_rules, p_median, site_prices
 from og_agents.planners.clairvoyant import clairvoyant
 from og_agents.planners.offer_rules import OfferPolicy
 from og_agents.planners.rollout import Rollout
+from og_agents.planners.site_prices import SitePrices
 from og_agents.planners.static_placement import StaticPlacement, Target
 from og_agents.policy import Policy
 from og_env.errors import nearest_valid
@@ -48,13 +49,17 @@ LOOKING_AHEAD: Mapping[str, str] = {
     "rollout": "looks 36 steps ahead on the forecast: strong and slow",
     "clairvoyant": "looks 72 steps ahead on the tape, with a trained policy where one comes along: a reference",
 }
+ROUTERS: Mapping[str, str] = {site_prices.NAME: site_prices.DOC}
+"""planners of Routing alone"""
 DOCS: Mapping[str, str] = {
     **{name: doc for name, (_, doc) in offer_rules.RULES.items()},
     **{name: doc for name, (_, doc) in PLACEMENTS.items()},
     **LOOKING_AHEAD,
+    **ROUTERS,
 }
 NAMES = tuple(DOCS)
-QUICK = tuple(name for name in NAMES if name not in LOOKING_AHEAD)
+QUICK = tuple(name for name in NAMES if name not in LOOKING_AHEAD and name not in ROUTERS)
+"""planners of placement that need no look-ahead"""
 ORACLES = ("clairvoyant",)
 """planners that read the tape"""
 REFERENCES = tuple(LOOKING_AHEAD)
@@ -80,9 +85,11 @@ def make(
     """
     if name not in NAMES:
         raise ValueError(f"unknown planner {name!r}{nearest_valid(name, NAMES)}")
-    tasks = TASKS[:1] if name in PLACEMENTS else TASKS
+    tasks = ("routing",) if name in ROUTERS else TASKS[:1] if name in PLACEMENTS else TASKS
     if task not in tasks:
         raise ValueError(f"{name} has no decisions in the task {task!r}; valid are {', '.join(tasks)}")
+    if name in ROUTERS:
+        return SitePrices(name, constants or {})
     spec = loading.load(scenario)
     if constants and name not in tuned_constants.PLANNERS:
         raise ValueError(f"{name} has no constants")

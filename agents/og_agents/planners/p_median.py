@@ -1,10 +1,10 @@
 """Static placements by mixed-integer programme: p-median, and p-median under the worst loss of one dependency.
 
-The programme places replicas and assigns demand to them at a few hours of the day. It minimises latency, rent and unserved
-demand, with the weights of the scenario's reward. The robust programme also prices the loss of the one dependency that
-costs most, after the remaining replicas have taken over what they can. This is a capacitated p-median with interdiction
-of one set; Snyder and Daskin (2005) treat the uncapacitated one. HiGHS (Huangfu and Hall 2018) solves both, through
-highspy, which the extra `opt` brings.
+The programme places replicas and assigns demand to them at a few hours of the day. It minimises late answers, rent, the
+price of answers and unserved demand, with the weights of the scenario's reward. The robust programme also prices the loss of
+the one dependency that costs most, after the remaining replicas have taken over what they can. This is a capacitated p-median
+with interdiction of one set; Snyder and Daskin (2005) treat the uncapacitated one. HiGHS (Huangfu and Hall 2018) solves both,
+through highspy, which the extra `opt` brings.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ GAP = 0.02
 """relative gap between the best solution and the bound at which the solver may stop"""
 MOST_VERIFIERS = 9
 """number of sites with a role from which hedging adds no more"""
+LOGISTIC = np.pi / np.sqrt(3)
+"""standard deviation of the standard logistic distribution"""
+LEAST_DEVIATION_S, MOST_DEVIATIONS = 1e-6, 50.0
+"""limits that keep the share of late requests finite"""
 Floats = npt.NDArray[np.float64]
 
 
@@ -92,11 +96,20 @@ def demand_slices(world: World) -> Floats:
 
 
 def serving_cost(world: World) -> Floats:
-    """Weighted latency and unverified terms [U, M, N] of a request from a region at a replica."""
-    delay = world.rtt_user_ms[0].astype(np.float64)[:, None] / 1000 + world.service_s[0]
-    cost = world.weights[0, TERM.latency] * delay / (delay + world.slo_s[0][:, None])
+    """Weighted latency and unverified terms [U, M, N] of a request from a region at a replica that nobody waits for.
+
+    The latency term is the probability that the request misses its objective: a logistic one of the mean and the variance
+    of its time, as in a step. A model that does not fit at a site misses nothing there; it gets no demand either.
+    """
+    rtt_s = world.rtt_user_ms[0].astype(np.float64)[:, None] / 1000
+    timed_s = world.timed_s[0].astype(np.float64)
+    mean_s = world.round_trips[0] * rtt_s + world.payment_ms[0] / 1000 + timed_s
+    spread = max(float(world.round_trips2[0]) - float(world.round_trips[0]) ** 2, 0.0)
+    deviation_s = np.sqrt(spread * rtt_s**2 + (world.service_cv[0] * timed_s) ** 2)
+    margin = (world.slo_s[0][:, None] - mean_s) * LOGISTIC / np.maximum(deviation_s, LEAST_DEVIATION_S)
+    late = 1 / (1 + np.exp(np.clip(margin, -MOST_DEVIATIONS, MOST_DEVIATIONS)))
     untrusted = (world.verification[0][:, None] == 1) & (world.tee[0] == 0)
-    return cost + world.weights[0, TERM.unverified] * untrusted
+    return world.weights[0, TERM.latency] * late + world.weights[0, TERM.unverified] * untrusted
 
 
 def formulate(world: World, robust: bool, level: float = 1.0) -> Programme:
@@ -114,7 +127,9 @@ def formulate(world: World, robust: bool, level: float = 1.0) -> Programme:
     rent = world.weights[0, TERM.cost] * need * world.usd_per_gpu_hour[0] / world.budget_usd_per_hour[0]
     unserved = float(world.weights[0, TERM.unserved])
     whole = models * sites
-    assigned = np.broadcast_to((serving - unserved) / (SLICES * mean), (SLICES, *serving.shape))
+    answers = world.weights[0, TERM.cost] * world.answer_usd[0].astype(np.float64) * 3600 / world.budget_usd_per_hour[0]
+    per_rps = (serving - unserved) / mean + answers
+    assigned = np.broadcast_to(per_rps / SLICES, (SLICES, *serving.shape))
     parts = [np.asarray(rent, np.float64).ravel(), assigned.ravel()]
     tops = [((need > 0) & (world.site_valid[0] == 1)).astype(np.float64).ravel(), np.full(assigned.size, np.inf)]
     if robust:

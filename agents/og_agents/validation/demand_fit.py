@@ -50,8 +50,8 @@ class DemandFit(NamedTuple):
     """coefficient of variation of the output tokens"""
     tokens: dict[str, float] | None = None
     """mean, p50 and p99 of input and output, and their correlation"""
-    models: dict[str, tuple[float, float]] = {}
-    """share and mean output tokens of every model in the file"""
+    models: dict[str, tuple[float, float, float]] = {}
+    """share, mean input tokens and mean output tokens of every model in the file"""
     peak_over_mean: float | None = None
     """per minute, or per step of rates"""
     diurnal_amplitude: float | None = None
@@ -92,11 +92,11 @@ def fit_trace(trace: Trace) -> DemandFit:
     counts = np.bincount((trace.time_s / STEP_S).astype(np.int64))[: int(span_s / STEP_S)]
     slow = _slow(Rates(trace.start_s, STEP_S, counts / STEP_S), 1 / counts.mean()) if len(counts) >= 2 else {}
     per_minute = np.bincount((trace.time_s / 60).astype(np.int64))[: max(1, int(span_s / 60))]
-    out = trace.output_tokens
+    read, out = trace.input_tokens, trace.output_tokens
     position = operational_time(trace, STEP_S)
     gaps = np.diff(position)
     models = {
-        name: (float((trace.model == m).mean()), float(out[trace.model == m].mean()))
+        name: (float((own := trace.model == m).mean()), float(read[own].mean()), float(out[own].mean()))
         for m, name in enumerate(trace.models)
     }
     fit = DemandFit(
@@ -207,8 +207,8 @@ def fragment(fit: DemandFit) -> list[str]:
     known = {name: values for name, values in fit.models.items() if name in catalog.models()}
     if known:
         entries = [
-            f'    {{ name = "{name}", share = {share:.4f}, output_tokens = {max(tokens, 1):.1f} }},'
-            for name, (share, tokens) in known.items()
+            f'    {{ name = "{name}", share = {share:.4f}, input_tokens = {read:.1f}, output_tokens = {max(written, 1):.1f} }},'
+            for name, (share, read, written) in known.items()
         ]
         lines += ["models = [", *entries, "]", ""]
     lines.append("[demand]")
@@ -228,5 +228,6 @@ def fragment(fit: DemandFit) -> list[str]:
             text = f"{value:{form}}"
             lines.append(f"{key} = {'0.0' if key == 'peak_hour' and float(text) >= 24 else text}")
     if fit.tokens is not None and not known:
-        lines.append(f"# output_tokens = {fit.tokens['output_mean']:.1f} for the models of a scenario")
+        means = (f"{kind}_tokens = {fit.tokens[f'{kind}_mean']:.1f}" for kind in ("input", "output"))
+        lines.append(f"# {', '.join(means)} for the models of a scenario")
     return lines

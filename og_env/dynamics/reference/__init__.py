@@ -35,6 +35,20 @@ def possible(world: World, state: State) -> np.ndarray:
     return possible_operations(facts_of(world, state.world), State(*map(wide, state)))
 
 
+def stand(world: World, state: State, operation: np.ndarray) -> tuple[State, np.ndarray]:
+    """The state after the operations [B] of a step in which no time has passed yet, and those carried out [B]."""
+    operation = np.asarray(operation, np.int64)
+    placed, done = _place(facts_of(world, state.world), State(*map(wide, state)), operation)
+    return State(*(_as_declared(new, old) for new, old in zip(placed, state, strict=True))), done
+
+
+def _place(facts: Facts, state: State, operation: np.ndarray) -> tuple[State, np.ndarray]:
+    """The state after the operations [B], counted among those of the step, and those carried out [B]."""
+    placed, done = apply(facts, state, operation)
+    decisions, changes = state.decisions + (operation != 0), state.changes + (done != 0)
+    return placed._replace(decisions=decisions, changes=changes), done
+
+
 def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple[State, Output]:
     """The next state and what the step reports, for the operations [B]; the arguments stay as they are.
 
@@ -47,7 +61,7 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
     facts = facts_of(world, state.world)
     before = State(*map(wide, state))
 
-    placed, done = apply(facts, before, operation)
+    placed, done = _place(facts, before, operation)
     struck, reasked = strike(facts, tape, placed)
     condition = condition_of(facts, tape, struck)
     fetch = fetches(facts, struck)
@@ -57,11 +71,16 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
     paid = bill(facts, struck, traffic, fetch)
     ended, cold_starts = progress(facts, struck, fetch)
 
-    terms = terms_of(facts, traffic, final, loss.max(axis=1), paid.usd_per_hour, done > 0)
+    terms = terms_of(facts, traffic, final, loss.max(axis=1), paid.usd_per_hour, placed.changes)
     term_values = np.stack([terms[name] for name in TERMS], axis=1)
     reward = -(facts.world.weights * term_values).sum(axis=1)
 
-    remembered = ended._replace(**shown(facts, tape, struck, traffic, condition), **_remembered(traffic))
+    remembered = ended._replace(
+        decisions=np.zeros_like(placed.decisions),
+        changes=np.zeros_like(placed.changes),
+        **shown(facts, tape, struck, traffic, condition),
+        **_remembered(traffic),
+    )
     new_state = State(*(_as_declared(new, old) for new, old in zip(remembered, state, strict=True)))
 
     metrics = _traffic_metrics(facts, traffic, final)
@@ -69,12 +88,13 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
     metrics |= _money_metrics(paid, loss, traffic)
     metrics["answers_lost"] = reasked.sum(axis=1)
     metrics["cold_starts"] = cold_starts
-    metrics["operations"] = done > 0
-    metrics["impossible_operations"] = done != operation
+    metrics["operations"] = placed.changes
+    metrics["impossible_operations"] = placed.decisions - placed.changes
     batch = len(operation)
     output = Output(
         reward=reward,
         terms=term_values,
+        last_terms=term_values,
         metrics=np.stack([np.asarray(metrics[name], np.float64) for name in METRICS], axis=1),
         truncated=(ended.step == tape.attack.shape[1] - 1).astype(np.uint8),
         operation=done.astype(np.int32),

@@ -115,7 +115,7 @@ def bill(facts: Facts, state: State, traffic: Traffic, fetch: Fetches) -> Bill:
 
 
 def terms_of(
-    facts: Facts, traffic: Traffic, final: Finality, exposure: np.ndarray, usd_per_hour: np.ndarray, changed: np.ndarray
+    facts: Facts, traffic: Traffic, final: Finality, exposure: np.ndarray, usd_per_hour: np.ndarray, changes: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The terms of the reward [B], unweighted, by name."""
     world = facts.world
@@ -129,5 +129,5 @@ def terms_of(
         "unserved": unserved * (1 + world.convexity * unserved) / (1 + world.convexity),
         "unverified": ratio(unproven, demand),
         "exposure": exposure,
-        "churn": changed.astype(np.float64),
+        "churn": changes.astype(np.float64),
     }

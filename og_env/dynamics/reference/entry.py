@@ -95,6 +95,7 @@ def usable(facts: Facts, tape: Tape, state: State, seen: np.ndarray, fetch: Fetc
     risk = _site_risk(facts, tape, state)[:, None] + unattested
     busy = ratio(state.load_rps, world.capacity_rps * np.where(slow(seen), SLOW_CAPACITY, 1)[:, None])
     score = knobs["cold_penalty"] * wait_s + knobs["load_penalty"] * busy + knobs["risk_aversion"] * risk
+    score = score - state.steer[:, None]
 
     pace = np.where(slow(state.status), SLOW_CAPACITY, 1) * condition.speed
     cap_rps = np.where(alive, world.capacity_rps * pace[:, None] * (1 - wait_s * 1000 / step_ms), 0)

@@ -1,4 +1,4 @@
-"""What the operator is shown of a site: measurements of served traffic, as long as its telemetry works."""
+"""Measurements of served traffic: all that the operator is shown of a site, as long as its telemetry works."""
 
 from __future__ import annotations
 

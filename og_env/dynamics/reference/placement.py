@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from og_env.dynamics.reference.limits import within_limits
 from og_env.dynamics.reference.world_rows import Facts, carried, down, has
 from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, FROZEN, LOADING, ON_DISK, STAGING, STORE, WARM, State, Tape
 
@@ -28,10 +29,11 @@ def possible_operations(facts: Facts, state: State) -> np.ndarray:
     fits = world.replica_gpus > 0
     room = state.gpus_used[:, None] + world.replica_gpus <= world.gpu_count[:, None]
     launchable = ((phase == ABSENT) & store_left) | (phase == STAGING) | (phase == ON_DISK)
-    launch = fits & room & launchable
-    retire = phase >= FETCHING
-    stage = fits & (phase == ABSENT) & store_left
-    add_or_remove = np.stack([role_ms == -1, role_ms >= 0], axis=2)  # [B, 3, 2, N]
+    may_launch, may_retire, may_stage, may_add, may_remove = within_limits(facts, state)
+    launch = fits & room & launchable & may_launch
+    retire = (phase >= FETCHING) & may_retire
+    stage = fits & (phase == ABSENT) & store_left & may_stage
+    add_or_remove = np.stack([(role_ms == -1) & may_add, (role_ms >= 0) & may_remove], axis=2)  # [B, 3, 2, N]
 
     batch, _, sites = phase.shape
     by_site = np.concatenate([launch, retire, stage, add_or_remove.reshape(batch, 6, sites)], axis=1)

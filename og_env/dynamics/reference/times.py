@@ -19,7 +19,7 @@ QUEUE_BEND = 0.276
 """how the exponent of the waiting probability grows with the number of free streams"""
 LEAST_SD_S, LEAST_SHAPE, STEEPEST = 1e-6, 1e-12, 50.0
 """smallest spread, smallest variance of a logarithm, largest exponent"""
-HALVINGS = 10
+HALVINGS = 6
 """bisections for a percentile"""
 FEW_WAIT = 1e-3
 """so small a share of the tail beyond a percentile waits that waiting does not move it"""

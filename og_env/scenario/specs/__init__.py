@@ -22,6 +22,8 @@ from og_env.scenario.specs.catalog_entries import (
     TeeVendor,
     Verification,
 )
+from og_env.scenario.specs.condition import ConditionSpec
+from og_env.scenario.specs.limits import LimitsSpec
 from og_env.scenario.specs.scenario import (
     DemandSpec,
     DistanceSpec,

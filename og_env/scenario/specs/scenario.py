@@ -24,6 +24,8 @@ from og_env.scenario.specs.catalog_entries import (
     TeeVendor,
     Verification,
 )
+from og_env.scenario.specs.condition import ConditionSpec
+from og_env.scenario.specs.limits import LimitsSpec
 from og_env.scenario.specs.serving import PaymentSpec, PricesSpec
 
 
@@ -299,10 +301,12 @@ class StartSpec(Spec):
 
 
 class EpisodeSpec(Spec):
-    """Length of a step, number of steps and hour of the start."""
+    """Length of a step, number of steps, operations in a step and hour of the start."""
 
     step_s: Annotated[int, Field(ge=1, le=86_400)] = 300
     steps: Annotated[int, Field(ge=1, le=100_000)] = 288
+    operations_per_step: Annotated[int, Field(ge=1, le=1000)] = 1
+    """most operations that are decided on one after another while the clock stands; doing nothing ends the step early"""
     start_hour_utc: Annotated[float, Field(ge=0, lt=24)] | None = None
     """None: each episode starts at an hour of its own"""
 
@@ -322,10 +326,12 @@ class ScenarioSpec(Spec):
     domains: tuple[DomainSpec, ...] = ()
     demand: DemandSpec = DemandSpec()
     failures: FailureSpec = FailureSpec()
+    condition: ConditionSpec = ConditionSpec()
     reward: RewardWeights = RewardWeights()
     network: NetworkSpec = NetworkSpec()
     payment: PaymentSpec = PaymentSpec()
     prices: PricesSpec = PricesSpec()
     router: RouterSpec = RouterSpec()
     start: StartSpec = StartSpec()
+    limits: LimitsSpec = LimitsSpec()
     episode: EpisodeSpec = EpisodeSpec()

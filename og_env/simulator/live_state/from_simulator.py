@@ -9,8 +9,11 @@ import numpy.typing as npt
 
 from og_env.kernel.arrays import ABSENT, CODES_PER_UNIT, FETCHING, KNOBS, LOADING, SIGNAL_LOW, STAGING
 from og_env.scenario import loading
-from og_env.simulator.live_state.json_format import BITS, PHASES, ROLE_NAMES, LiveState, last_hour
+from og_env.simulator.live_state.json_format import BITS, MEASURED, PHASES, ROLE_NAMES, LiveState, last_hour
 from og_env.simulator.simulator import Simulator
+
+UNMEASURED = {"slowness": 1.0, "wait_s": 0.0, "refused_share": 0.0, "load_share": 0.0}
+"""what shows of a site where nothing was measured yet"""
 
 
 def describe(simulator: Simulator, b: int = 0) -> dict[str, Any]:
@@ -40,6 +43,7 @@ def describe(simulator: Simulator, b: int = 0) -> dict[str, Any]:
             for s, name in enumerate(sites)
             if state.undetected_ms[b, s] > 0
         },
+        "measured": _measured(simulator, b, sites),
         "alarms": _alarms(simulator, b, tape.signal[b, step]),
         "alarms_hour": _alarms(
             simulator, b, tape.signal[b, last_hour(step, simulator.spec.episode.step_s)].mean(axis=0)
@@ -49,7 +53,9 @@ def describe(simulator: Simulator, b: int = 0) -> dict[str, Any]:
             for i, name in enumerate(KNOBS)
             if state.knobs[b, i] != simulator.world.knobs[state.world[b], i]
         },
+        "steer": {name: float(state.steer[b, s]) for s, name in enumerate(sites) if state.steer[b, s] != 0},
         "steps_done": max(step, 1),
+        **{name: int(getattr(state, name)[b]) for name in ("decisions", "changes") if getattr(state, name)[b]},
     }
     LiveState.parse(result)
     return result
@@ -78,6 +84,8 @@ def _replicas(simulator: Simulator, b: int, sites: list[str]) -> list[dict[str, 
             replica["left_s"] = state.load_left_ms[b, m, s] / 1000
         if state.load_rps[b, m, s] > 0:
             replica["load_rps"] = float(state.load_rps[b, m, s])
+        if state.in_flight[b, m, s] > 0:
+            replica["in_flight"] = float(state.in_flight[b, m, s])
         found.append(replica)
     return found
 
@@ -89,6 +97,18 @@ def _roles(simulator: Simulator, b: int, sites: list[str]) -> list[dict[str, Any
         | ({"ready_in_s": role_ms[role, s] / 1000} if role_ms[role, s] > 0 else {})
         for role, s in np.argwhere(role_ms >= 0).tolist()
     ]
+
+
+def _measured(simulator: Simulator, b: int, sites: list[str]) -> dict[str, dict[str, Any]]:
+    """Measured values of the sites where there ever were any, and of those whose telemetry fails now."""
+    state, found = simulator.state, {}
+    for s, name in enumerate(sites):
+        values = {key: float(getattr(state, field)[b, s]) for key, field in MEASURED.items()}
+        values["refused_share"] = min(values["refused_share"], 1.0)
+        blind = {"blind": True} if state.blind[b, s] else {}
+        if blind or values != UNMEASURED:
+            found[name] = values | blind
+    return found
 
 
 def _alarms(simulator: Simulator, b: int, codes: npt.NDArray[Any]) -> dict[str, float]:

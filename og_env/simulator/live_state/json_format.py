@@ -11,7 +11,8 @@ from og_env.dynamics.alarm_signals import hour_begins
 from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, LOADING, ON_DISK, SLOW, STAGING, UNTRUSTED, WARM
 from og_env.scenario.json_file import read_json
 from og_env.scenario.parsing import parse_part
-from og_env.scenario.specs import Effect, NonNegative, Role, Share, Spec
+from og_env.scenario.specs import Effect, NonNegative, Positive, Role, Share, Spec
+from og_env.simulator.compiled_step import STEER_RANGE
 
 Phase = Literal["staging", "on_disk", "fetching", "loading", "warm"]
 PHASES: dict[Phase, int] = {
@@ -21,6 +22,7 @@ PHASES: dict[Phase, int] = {
     "loading": LOADING,
     "warm": WARM,
 }
+Steer = Annotated[float, Field(ge=-STEER_RANGE, le=STEER_RANGE)]
 ROLE_NAMES: tuple[Role, ...] = get_args(Role)
 BITS: dict[Effect, int] = {"DOWN": DOWN, "FROZEN": FROZEN, "UNTRUSTED": UNTRUSTED, "SLOW": SLOW}
 
@@ -42,6 +44,8 @@ class LiveReplica(Spec):
     """time until it is warm, while loading"""
     load_rps: NonNegative | None = None
     """requests that it served in the last step; worked out where no replica has it"""
+    in_flight: NonNegative | None = None
+    """answers in progress now; worked out where no replica has it"""
 
 
 class LiveRole(Spec):
@@ -50,6 +54,30 @@ class LiveRole(Spec):
     role: Role
     site: str
     ready_in_s: NonNegative = 0.0
+
+
+class LiveMeasures(Spec):
+    """Telemetry of a site. What is left out is worked out, for a site that nothing but its status slows down."""
+
+    slowness: Positive | None = None
+    """time of service over the nominal one"""
+    wait_s: NonNegative | None = None
+    """mean time that requests waited for the first token"""
+    refused_share: Share | None = None
+    """share of what was sent to the site that it refused"""
+    load_share: NonNegative | None = None
+    """share of its nominal capacity in use"""
+    blind: bool = False
+    """whether telemetry fails now, and the values are the last ones that were seen"""
+
+
+MEASURED = {
+    "slowness": "shown_slowness",
+    "wait_s": "shown_wait_s",
+    "refused_share": "shown_refused",
+    "load_share": "shown_load",
+}
+"""fields of State that hold what LiveMeasures has"""
 
 
 class LiveState(Spec):
@@ -64,11 +92,17 @@ class LiveState(Spec):
     roles: tuple[LiveRole, ...]
     status: dict[str, tuple[Effect, ...]] = {}
     undetected_s: dict[str, NonNegative] = {}
+    measured: dict[str, LiveMeasures] = {}
     alarms: dict[str, Share] = {}
     alarms_hour: dict[str, Share] | None = None
     """mean of the last hour; None: as `alarms`"""
     knobs: dict[str, float] = {}
+    steer: dict[str, Steer] = {}
     steps_done: Annotated[int, Field(ge=1)] = 1
+    decisions: Annotated[int, Field(ge=0)] = 0
+    """operations decided on since the last step, where a step has several"""
+    changes: Annotated[int, Field(ge=0)] = 0
+    """those among them that were carried out"""
 
     @classmethod
     def parse(cls, value: Any, where: str = "state") -> LiveState:

@@ -8,10 +8,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_env.kernel.arrays import ABSENT, CODES_PER_UNIT, DOWN, FETCHING, KNOBS, LOADING, SIGNAL_LOW, STAGING, WARM
+from og_env.kernel.arrays import (
+    ABSENT,
+    BLIND,
+    CALM_SPEED,
+    CODES_PER_UNIT,
+    DOWN,
+    FETCHING,
+    KNOBS,
+    LOADING,
+    SIGNAL_LOW,
+    SLOW,
+    SPEEDS_PER_OCTAVE,
+    STAGING,
+    WARM,
+)
 from og_env.scenario.key_errors import raise_at_key
 from og_env.simulator import compiled_step
-from og_env.simulator.live_state.json_format import BITS, PHASES, ROLE_NAMES, LiveReplica, LiveState, last_hour
+from og_env.simulator.live_state.json_format import (
+    BITS,
+    MEASURED,
+    PHASES,
+    ROLE_NAMES,
+    LiveReplica,
+    LiveState,
+    last_hour,
+)
 from og_env.simulator.simulator import Simulator
 from og_env.world import CompiledWorld
 
@@ -34,10 +56,17 @@ def place(simulator: Simulator, state: LiveState, b: int = 0, where: str = "stat
         raise_at_key(where, "scenario", "has random fleets: list the sites that there are")
     if state.steps_done > steps:
         raise_at_key(where, "steps_done", f"is {state.steps_done}, and an episode has {steps}")
+    room = simulator.spec.episode.operations_per_step
+    if state.decisions >= room:
+        raise_at_key(where, "decisions", f"is {state.decisions}, and a step has room for {room}: the last one ends it")
+    if state.changes > state.decisions:
+        raise_at_key(where, "changes", f"is {state.changes}, above the {state.decisions} decisions of the step")
     _write_tape(simulator, state, b, where)
     _begin(simulator, state, b)
     _write_fleet(simulator, state, b, where)
-    _serve(simulator, b, known=any(replica.load_rps is not None for replica in state.replicas))
+    known = any(replica.load_rps is not None for replica in state.replicas)
+    _serve(simulator, b, known, (state.decisions, state.changes))
+    _write_measures(simulator, state, b)
     _look(simulator, b)
 
 
@@ -50,8 +79,9 @@ def _idle(simulator: Simulator, b: int) -> None:
     """Step environment b once with no action, and write no observation."""
     nothing, unseen = np.zeros(simulator.batch, np.int64), simulator.observation[:, :0]
     no_mask, offsets = simulator.mask[:, :0], simulator.slices.offsets
+    unused = (simulator.no_levels, simulator.no_levels, unseen, offsets, no_mask)
     compiled_step.by_operations(
-        simulator.table, b, b + 1, 0, compiled_step.OPERATIONS, nothing, simulator.no_levels, unseen, offsets, no_mask
+        simulator.table, b, b + 1, 0, compiled_step.OPERATIONS, compiled_step.MOVING, nothing, *unused
     )
 
 
@@ -88,11 +118,40 @@ def _write_tape(simulator: Simulator, state: LiveState, b: int, where: str) -> N
         s = index_of(name, sites, where, ("status", name))
         bits[s] = sum(BITS[word] for word in set(words))
     tape.write_status(bits, slice(b, b + 1))
+    _write_condition(simulator, state, b, where)
     _write_signal(simulator, state, b, where)
     tape.attack[b] = 0
     tape.outages[b] = 0
     day, step_s = tape_day(compiled), simulator.spec.episode.step_s
     tape.start_step[b] = (int(state.hour_utc * 3600 / step_s + 1e-9) - state.steps_done) % day
+
+
+def _write_condition(simulator: Simulator, state: LiveState, b: int, where: str) -> None:
+    """Write to every row the speeds that measurements say, nominal where there are none, and whether telemetry fails."""
+    condition, sites = simulator.tape.condition[b], numbered(simulator.world_of(b).resolved.sites)
+    condition[:] = CALM_SPEED
+    simulator.tape.noise[b] = 0
+    slow = simulator.tape.status_at(b, np.zeros((), np.int64)) & SLOW
+    for name, measures in state.measured.items():
+        s = index_of(name, sites, where, ("measured", name))
+        speed = (2 if slow[s] else 1) / measures.slowness if measures.slowness else 1.0
+        code = CALM_SPEED + SPEEDS_PER_OCTAVE * np.log2(speed)
+        condition[:, s] = int(np.clip(np.round(code), 1, BLIND - 1)) | (BLIND if measures.blind else 0)
+
+
+def _write_measures(simulator: Simulator, state: LiveState, b: int) -> None:
+    """Write what the state says was measured, in place of what was worked out."""
+    compiled, arrays = simulator.world_of(b), simulator.state
+    models, sites = numbered(compiled.resolved.models), numbered(compiled.resolved.sites)
+    if any(replica.in_flight is not None for replica in state.replicas):
+        for replica in state.replicas:
+            arrays.in_flight[b, models[replica.model], sites[replica.site]] = replica.in_flight or 0.0
+    for name, measures in state.measured.items():
+        arrays.blind[b, sites[name]] = measures.blind
+        for key, field in MEASURED.items():
+            value = getattr(measures, key)
+            if value is not None:
+                getattr(arrays, field)[b, sites[name]] = value
 
 
 def _write_signal(simulator: Simulator, state: LiveState, b: int, where: str) -> None:
@@ -133,6 +192,7 @@ def _begin(simulator: Simulator, state: LiveState, b: int) -> None:
         values[b] = 0
     simulator.state.world[b] = keep
     simulator.state.knobs[b] = simulator.world.knobs[keep]
+    simulator.state.shown_slowness[b] = 1
     simulator.state.attack_domain[b] = -1
     simulator.state.attack_until[b] = -1
     simulator.state.step[b] = state.steps_done
@@ -164,6 +224,8 @@ def _write_fleet(simulator: Simulator, state: LiveState, b: int, where: str) -> 
         arrays.undetected_ms[b, s] = round(seconds * 1000)
     for name, value in state.knobs.items():
         arrays.knobs[b, index_of(name, numbered(KNOBS), where, ("knobs", name))] = value
+    for name, value in state.steer.items():
+        arrays.steer[b, index_of(name, sites, where, ("steer", name))] = value
 
 
 def _write_replica(
@@ -189,10 +251,11 @@ def _write_replica(
         arrays.gpus_used[b, s] += gpus
 
 
-def _serve(simulator: Simulator, b: int, known: bool) -> None:
+def _serve(simulator: Simulator, b: int, known: bool, decided: tuple[int, int]) -> None:
     """Work out what the fleet serves, by steps in which nothing arrives; the placement stays as it was.
 
-    known: the state says how loaded the replicas are, so one step is enough.
+    known: the state says how loaded the replicas are, so one step is enough. decided: decisions and changes of the step
+    that has not moved yet.
     """
     arrays, memo = simulator.state, simulator.memo
     names = (
@@ -221,4 +284,5 @@ def _serve(simulator: Simulator, b: int, known: bool) -> None:
     memo.known[b] = 0
     memo.dying[b] = 0
     simulator.output.operation[b] = 0
+    simulator.state.decisions[b], simulator.state.changes[b] = decided
     simulator.output.truncated[b] = 0

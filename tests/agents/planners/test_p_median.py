@@ -28,6 +28,19 @@ def test_p_median_serves_near_and_the_robust_one_off_any_single_dependency():
     assert worst_loss(robust) < 0.5 * worst_loss(plain)
 
 
+def test_a_request_costs_the_chance_that_it_is_late_and_the_price_of_its_answer():
+    changes = {"network.kept_alive_share": 0.75, "prices": {"rent_share": 0.5, "use_share": 1.0}}
+    world = world_of(loading.override(TOY, changes))
+    mean_s = 1.5 * world.rtt_user_ms[0, 0, 1] / 1000 + 0.5
+    deviation_s = np.hypot(np.sqrt(0.75) * world.rtt_user_ms[0, 0, 1] / 1000, 1.0 * 0.5)
+    late = 1 / (1 + np.exp((2.0 - mean_s) * 1.8137994 / deviation_s))
+    assert p_median.serving_cost(world)[0, 0, 1] == pytest.approx(0.25 * late, rel=1e-5)
+    programme = p_median.formulate(world, robust=False)
+    answers = 0.25 * (2.0 * 0.1 + 3600 * 1e-5 * 0.1) / 4  # an hour of one request a second, over the budget
+    assert programme.cost[1] == pytest.approx(0.25 * 1.0 / 4)
+    assert programme.cost[3 + 1] == pytest.approx(((0.25 * late - 1.0) / 8 + answers) / 4, rel=1e-5)
+
+
 def test_roles_are_spread_until_one_loss_is_survived():
     world = world_of(loading.load("store-loss"))
     roles = p_median.hedge_roles(world, starting(world).roles)

@@ -43,7 +43,7 @@ def test_answer_lengths_and_models() -> None:
     trace = recorded(np.arange(5_000.0), out)
     fit = demand_fit.fit_trace(trace._replace(model=(np.arange(5_000) % 4 == 0).astype(np.int64), models=("a", "b")))
     assert fit.service_cv == pytest.approx(0.5, rel=0.05)
-    assert fit.models["b"] == (0.25, pytest.approx(100, rel=0.05))
+    assert fit.models["b"] == (0.25, pytest.approx(200, rel=0.05), pytest.approx(100, rel=0.05))
     assert fit.tokens is not None and fit.tokens["correlation"] == pytest.approx(1)
     assert fit.diurnal_amplitude is None
 
@@ -78,7 +78,8 @@ def test_a_scenario_takes_the_fragment(tmp_path: Path) -> None:
     whole["start"].pop("replica_sites", None)
     spec = loading.load(whole | tables)
     assert spec.demand.arrival_cv == pytest.approx(1, abs=0.1)
-    assert loading.resolve(spec).models[0].output_tokens == pytest.approx(100, rel=0.05)
+    model = loading.resolve(spec).models[0]
+    assert (model.input_tokens, model.output_tokens) == (pytest.approx(200, rel=0.05), pytest.approx(100, rel=0.05))
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,9 @@ def moves_of(film: Film, first: int = 1, last: int | None = None) -> list[tuple[
     operations = recording.operations[0]
     steps = range(first, min(len(operations), last or len(operations)) + 1)
     names = list(recording.sites[0]), list(recording.models)
-    return [(i, describe_operation(int(operations[i - 1]), *names)) for i in steps if operations[i - 1]]
+    return [
+        (i, describe_operation(int(operation), *names)) for i in steps for operation in operations[i - 1] if operation
+    ]
 
 
 def outcome(film: Film, outage: Outage) -> Json:
