@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from og_agents.validation import (
     distance_model_fit,
     failure_process,
+    planner_honesty,
     queue_against_simulation,
     serving_against_simulation,
     thundering_herd,
@@ -80,6 +81,13 @@ def validate(data: Path, quick: bool) -> dict[str, Any]:
             "waits": [cell._asdict() for cell in waits],
             "limits": [cell._asdict() for cell in limits],
         },
+        "planner": {
+            "horizon_steps": planner_honesty.HORIZON,
+            "scenarios": [
+                found._asdict() | {"forecast": found.forecast._asdict(), "truth": found.truth._asdict()}
+                for found in planner_honesty.check_planner(quick)
+            ],
+        },
         "rtt": rtt,
         "herd": [herd._asdict() | {"error": herd.error} for herd in map(thundering_herd.check_herd, STORES_GBPS)],
         "failures": failures._asdict(),
@@ -122,7 +130,12 @@ def round_trips(path: Path | None) -> dict[str, Any] | None:
 def text(result: dict[str, Any]) -> str:
     """Tables of all checks, and the largest errors."""
     parts = [_queue_text(result["queue"]), _serving_text(result["serving"], "waits")]
-    parts += [_serving_text(result["serving"], "limits"), _rtt_text(result["rtt"]), _herd_text(result["herd"])]
+    parts += [
+        _serving_text(result["serving"], "limits"),
+        _planner_text(result["planner"]),
+        _rtt_text(result["rtt"]),
+        _herd_text(result["herd"]),
+    ]
     parts += [_failures_text(result["failures"]), _spread_text(result["incident_spread"])]
     worst, mape = result["queue_poisson_max_error"], result["rtt_mape"]
     lines = [
@@ -204,6 +217,31 @@ def _serving_line(serving: dict[str, Any], kind: str) -> str:
         for name, error in worst.items()
     ]
     return f"{SERVING_TITLES[kind].split('  ')[0].lower()}, largest errors (* above target): {', '.join(told)}"
+
+
+def _planner_text(planner: dict[str, Any]) -> str:
+    rows = [
+        (
+            found["scenario"],
+            f"{found['states']:,}",
+            f"{found['offers']:,}",
+            f"{found['mean_size']:.4f}",
+            *(text for side in ("forecast", "truth") for text in _agreement_texts(found[side])),
+        )
+        for found in planner["scenarios"]
+    ]
+    header = ("scenario", "states", "offers", "mean gain", *2 * ("rank", "in state", "error", "bias"))
+    title = (
+        f"PLANNER  nominal gains of offers against simulated ones over {planner['horizon_steps']} steps, reward per step: "
+        "on the forecast, and on the truth"
+    )
+    return title + "\n" + table(header, rows, right=range(1, 12))
+
+
+def _agreement_texts(agreement: dict[str, Any]) -> list[str]:
+    ranks = [agreement[name] for name in ("rank_correlation", "rank_correlation_in_state")]
+    sizes = [f"{agreement['mean_absolute_error']:.4f}", f"{agreement['bias']:+.4f}"]
+    return ["-" if rank is None else f"{rank:.2f}" for rank in ranks] + sizes
 
 
 def _rtt_text(rtt: dict[str, Any] | None) -> str:

@@ -24,7 +24,7 @@ BUCKET_S = 10.0
 
 
 class Service(NamedTuple):
-    """What U user regions ask of R replicas of one model."""
+    """The demand of U user regions for one model, and the R replicas that serve it."""
 
     demand_rps: Floats
     """[U]"""
