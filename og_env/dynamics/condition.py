@@ -13,8 +13,6 @@ SPEED = 2.0 ** ((np.arange(BLIND) - CALM_SPEED) / SPEEDS_PER_OCTAVE)
 """speed of each code of a tape's condition, over the nominal one"""
 GREY_SPEED = 0.7
 """a site below this speed counts as grey in the metrics"""
-MOST_SHOWN_LOAD = 2.0
-"""a load is shown as at most so many times the nominal capacity"""
 
 
 @kernel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from og_env.dynamics.condition import MOST_SHOWN_LOAD
 from og_env.dynamics.contingency import effective_nodes, write_losses
 from og_env.dynamics.cost import S_PER_HOUR
 from og_env.dynamics.latency import percentile
@@ -55,9 +54,8 @@ def book_traffic(env: Environment, model: int, count: int, served_rps: float, re
         env.scratch.site_wait_rps_s[site] += rps * waiting_s
         if not env.state.status[site] & DOWN:
             gpus = float(env.world.replica_gpus[model, site])
-            busy = min(rps / env.world.capacity_rps[model, site], MOST_SHOWN_LOAD)
             env.scratch.site_listed_gpus[site] += gpus
-            env.scratch.site_busy_gpus[site] += gpus * busy
+            env.scratch.site_busy_gpus[site] += gpus * rps / env.world.capacity_rps[model, site]
         listed_rps += env.scratch.cap_rps[position]
         cold_rps_s2 += rps * wait_s * wait_s
         late_rps += (rps - again) * env.scratch.late_share[position]

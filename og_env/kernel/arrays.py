@@ -32,6 +32,8 @@ SIGNAL_LOW, CODES_PER_UNIT = -0.25, 127.5
 
 NO_COUNT_LIMIT, NO_RENT_LIMIT = 2_000_000_000, 1e30
 """in a limit's place where the operator sets none: from here on, no limit binds"""
+STEER_RANGE = 4.0
+"""a site at level 1 (-1) has its replicas' weights multiplied (divided) by e to this power, which is 55"""
 
 PLACES, ROLES = 1, 2
 """bits of what the memo knows: figures of phases and GPUs, figures of roles and statuses"""

@@ -19,6 +19,7 @@ from og_env.kernel.arrays import (
     METRIC,
     ON_DISK,
     SLOW,
+    STEER_RANGE,
     STORE,
     TERM,
     UNTRUSTED,
@@ -57,6 +58,8 @@ ROLE_SCALE = 8
 """running stores or gateways that show as 1"""
 PER_SERVER = 0.125
 """one over the GPUs that show as 1, those of a usual server"""
+PER_STEER = 1 / STEER_RANGE
+"""one over the bias that shows as 1"""
 WEIGHTS_SCALE_GB = 200
 """weights that show as 1"""
 HOUR_S = 3600
@@ -247,6 +250,7 @@ def write_sites(env: Environment, values: np.ndarray, first: int) -> None:
         values[at + SITE.distance] = env.scratch.distance[site]
         values[at + SITE.hazard] = clip(RARE_SCALE * env.world.site_hazard[site])
         write_measured(env, values, at, site)
+        values[at + SITE.steer] = clip(env.state.steer[site] * PER_STEER)
 
 
 @kernel

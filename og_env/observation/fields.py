@@ -127,6 +127,7 @@ SITES = _fields("""
     refused: share of the requests sent to it that it refused, as last shown
     load: share of its replicas' nominal capacity in use, as last shown
     blind: 1 while its telemetry fails, so that what was shown last stays
+    steer: bias of the router for or against it, over its range
 """)
 REGIONS = _fields("""
     load: demand over its mean, minus 1

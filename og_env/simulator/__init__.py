@@ -63,6 +63,7 @@ from og_env.kernel.arrays import (
     SIGNAL_LOW,
     SLOW,
     STAGING,
+    STEER_RANGE,
     STORE,
     TERM,
     TERMS,
@@ -75,16 +76,7 @@ from og_env.kernel.arrays import (
 )
 from og_env.planner import offer_list
 from og_env.simulator.candidate_outlooks import Follow, Outlook, outlook, simulate
-from og_env.simulator.compiled_step import (
-    AUTOSCALED,
-    BY_SCENARIO,
-    KNOB_RANGE,
-    MOVING,
-    OPERATIONS,
-    PROPOSALS,
-    STANDING,
-    STEER_RANGE,
-)
+from og_env.simulator.compiled_step import AUTOSCALED, BY_SCENARIO, KNOB_RANGE, MOVING, OPERATIONS, PROPOSALS, STANDING
 from og_env.simulator.copies_on_tape import CopiesOnTape
 from og_env.simulator.environment_copies import Choice, Copies, Indices, idle, operations_of
 from og_env.simulator.reset_options import UntouchedError, incident_of, touches

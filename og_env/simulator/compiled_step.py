@@ -13,7 +13,7 @@ from og_env.dynamics.operations import write_mask
 from og_env.dynamics.replicas import list_placed
 from og_env.dynamics.step import stand, step
 from og_env.dynamics.step_report import report_replicas, tally
-from og_env.kernel.arrays import KNOB, Environment, environment
+from og_env.kernel.arrays import KNOB, STEER_RANGE, Environment, environment
 from og_env.kernel.compile import announce, entry, kernel
 from og_env.kernel.views import opened, prefetch
 from og_env.observation.encode import observe
@@ -31,9 +31,6 @@ LOOK = -2
 
 KNOB_RANGE = 4.0
 """a knob at level 1 (-1) is this many times (this fraction of) its default"""
-
-STEER_RANGE = 4.0
-"""a site at level 1 (-1) has its replicas' weights multiplied (divided) by e to this power, which is 55"""
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]

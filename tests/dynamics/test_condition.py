@@ -70,8 +70,7 @@ def noise_by_hand(seed: int, row: int, place: int) -> float:
         return word ^ (word >> 31)
 
     gamma = 0x9E3779B97F4A7C15
-    where = row * 0xBF58476D1CE4E5B9 + place * 0x94D049BB133111EB + gamma
-    word = mixed(mixed((seed + gamma) & WORD) ^ (where & WORD))
+    word = mixed((seed + row * gamma + place * 0x94D049BB133111EB + gamma) & WORD)
     return (sum((word >> shift) & 0xFFFF for shift in (0, 16, 32, 48)) / 2**16 - 2) * math.sqrt(3)
 
 

@@ -79,7 +79,7 @@ def test_a_percentile_is_where_the_tail_of_those_who_wait_and_those_who_do_not_e
 
     low = median * ((1 - beyond) / beyond) ** scale
     high = max(median * ((2 - beyond) / beyond) ** scale, mean + queue_s * math.log(2 * waits / beyond))
-    accuracy_s = (high - low) / 2**11  # ten bisections, then the middle
+    accuracy_s = (high - low) / 2**7  # six bisections, then the middle
     assert exceeded(low) > beyond > exceeded(high)
     assert exceeded(found_s - 1.01 * accuracy_s) > beyond > exceeded(found_s + 1.01 * accuracy_s)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from og_env.kernel.arrays import KNOB, WARM, environment
 from og_env.kernel.compile import njit
@@ -33,3 +34,24 @@ def test_a_trial_serves_no_more_than_is_asked_for_however_heavy_the_penalty_of_l
     simulator.state.knobs[0, KNOB.load_penalty] = 700
     asked_rps, served_rps = served_on_trial(simulator.table, free)
     assert 0 < served_rps <= asked_rps * (1 + 1e-9)
+
+
+@njit
+def latency_of_fleet(table):
+    """Mean latency of what model 0 is expected to serve."""
+    env = environment(opened(table), 0, 0)
+    price_fleet(env, env.state.step)
+    return expected_flow(env, 0, begin_trials(env, 0)).latency_s
+
+
+def test_the_planner_expects_the_traffic_that_steering_brings() -> None:
+    simulator = Simulator("global-24", 1, Settings("placement", "proposals"))
+    simulator.load_episode(0, simulator.tape_seed(np.random.default_rng(0)))
+    simulator.start(np.arange(1))
+    usual = latency_of_fleet(simulator.table)
+    simulator.state.steer[0] = 2
+    assert latency_of_fleet(simulator.table) == pytest.approx(usual, rel=1e-9), "for all alike is for none"
+    used = np.flatnonzero(simulator.state.phase[0, 0] == WARM)
+    simulator.state.steer[0] = 0
+    simulator.state.steer[0, used[0]] = 4
+    assert abs(latency_of_fleet(simulator.table) - usual) > 0.05 * usual

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from og_env.env import NetworkEnv
+from og_env.fields import column
 from og_env.kernel.arrays import State
 from og_env.scenario import loading
 from og_env.simulator import STEER_RANGE
@@ -133,7 +134,7 @@ def test_a_wrong_action_is_told_in_one_line(task: Any, kwargs: Any, wrong: np.nd
 
 @pytest.mark.parametrize(("task", "kwargs"), [("routing", {"interface": "sites"}), ("joint", {"steering": "sites"})])
 def test_an_outlook_keeps_the_levels_of_its_first_action(task: Any, kwargs: Any) -> None:
-    two = {"start.replica_sites": {"unit": ["a", "c"]}, "demand.requests_per_s": 12.0}
+    two = {"start.replica_sites": {"unit": ["a", "c"]}, "demand.requests_per_s": 12.0, "condition.drift_sd": 0.0}
     env = started(task, short("toy-3", **two), **kwargs)
     count = env.simulator.sizes["N"]
     levels = np.array([1, 2, 3])
@@ -157,6 +158,13 @@ def test_steering_is_written_to_a_live_state_and_read_back() -> None:
         place(twin.simulator, LiveState.parse(written | {"steer": {"nowhere": 1.0}}))
     with pytest.raises(ValueError, match="steer"):
         LiveState.parse(written | {"steer": {next(iter(written["steer"])): 5.0}})
+
+
+def test_the_observation_shows_the_levels_in_force() -> None:
+    env = started("routing", interface="sites")
+    levels = np.array([0.25, -1, 1], np.float32)
+    assert not env.step(np.zeros(3, np.float32))[0]["sites"][:, column("sites", "steer")].any()
+    assert env.step(levels)[0]["sites"][:, column("sites", "steer")].tolist() == levels.tolist()
 
 
 def test_threads_and_batches_steer_alike() -> None:

@@ -37,9 +37,8 @@ def shown(facts: Facts, tape: Tape, state: State, traffic: Traffic, condition: C
 
 def noise(seed: np.ndarray, row: np.ndarray, sites: int) -> np.ndarray:
     """[B, sites]: four uniform numbers of 16 bits added up, of mean 0 and variance 1; all from seed and row [B]."""
-    first = _mixed(seed.astype(np.uint64)[:, None] + GAMMA)
     place = np.arange(sites, dtype=np.uint64)[None]
-    word = _mixed(first ^ (row.astype(np.uint64)[:, None] * MIX_A + place * MIX_B + GAMMA))
+    word = _mixed((seed.astype(np.uint64) + row.astype(np.uint64) * GAMMA)[:, None] + place * MIX_B + GAMMA)
     parts = [word & LOW16, (word >> S16) & LOW16, (word >> S32) & LOW16, word >> S48]
     return (sum(part.astype(np.float64) for part in parts) / 65536 - 2) * np.sqrt(3)
 

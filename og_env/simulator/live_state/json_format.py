@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from og_env.dynamics.alarm_signals import hour_begins
-from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, LOADING, ON_DISK, SLOW, STAGING, UNTRUSTED, WARM
+from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, LOADING, ON_DISK, SLOW, STAGING, STEER_RANGE, UNTRUSTED, WARM
 from og_env.scenario.json_file import read_json
 from og_env.scenario.parsing import parse_part
 from og_env.scenario.specs import Effect, NonNegative, Positive, Role, Share, Spec
-from og_env.simulator.compiled_step import STEER_RANGE
 
 Phase = Literal["staging", "on_disk", "fetching", "loading", "warm"]
 PHASES: dict[Phase, int] = {
