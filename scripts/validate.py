@@ -17,7 +17,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.validation import distance_model_fit, failure_process, queue_against_simulation, thundering_herd
+from og_agents.validation import (
+    distance_model_fit,
+    failure_process,
+    planner_honesty,
+    queue_against_simulation,
+    serving_against_simulation,
+    thundering_herd,
+)
 from og_env.errors import Parser, guarded
 from og_env.render.world_text import table
 from og_env.scenario.demand_trace import Trace, load_trace_csv
@@ -53,6 +60,7 @@ def validate(data: Path, quick: bool) -> dict[str, Any]:
     rtt = round_trips(existing(data, "rtt/cloud_interregion_rtt.csv", skipped))
     failures = failure_process.check_failures()
     cells = queue_against_simulation.check_queue(_conversation(data, skipped), quick)
+    waits, limits = serving_against_simulation.check_waits(quick), serving_against_simulation.check_limits(quick)
     record = existing(data, "incidents/gcp_incidents.csv", skipped)
     return {
         "queue_poisson_max_error": queue_against_simulation.worst(cells),
@@ -62,6 +70,23 @@ def validate(data: Path, quick: bool) -> dict[str, Any]:
             "claimed_up_to_utilisation": queue_against_simulation.CLAIMED_UP_TO,
             "mean_errors": queue_against_simulation.burstiness_gain(cells),
             "cells": [cell._asdict() for cell in cells],
+        },
+        "serving": {
+            "targets": serving_against_simulation.TARGETS,
+            "objectives_s": serving_against_simulation.OBJECTIVES_S,
+            "max_error": {
+                "waits": serving_against_simulation.worst(waits),
+                "limits": serving_against_simulation.worst(limits),
+            },
+            "waits": [cell._asdict() for cell in waits],
+            "limits": [cell._asdict() for cell in limits],
+        },
+        "planner": {
+            "horizon_steps": planner_honesty.HORIZON,
+            "scenarios": [
+                found._asdict() | {"forecast": found.forecast._asdict(), "truth": found.truth._asdict()}
+                for found in planner_honesty.check_planner(quick)
+            ],
         },
         "rtt": rtt,
         "herd": [herd._asdict() | {"error": herd.error} for herd in map(thundering_herd.check_herd, STORES_GBPS)],
@@ -104,12 +129,19 @@ def round_trips(path: Path | None) -> dict[str, Any] | None:
 
 def text(result: dict[str, Any]) -> str:
     """Tables of all checks, and the largest errors."""
-    parts = [_queue_text(result["queue"]), _rtt_text(result["rtt"]), _herd_text(result["herd"])]
+    parts = [_queue_text(result["queue"]), _serving_text(result["serving"], "waits")]
+    parts += [
+        _serving_text(result["serving"], "limits"),
+        _planner_text(result["planner"]),
+        _rtt_text(result["rtt"]),
+        _herd_text(result["herd"]),
+    ]
     parts += [_failures_text(result["failures"]), _spread_text(result["incident_spread"])]
     worst, mape = result["queue_poisson_max_error"], result["rtt_mape"]
     lines = [
         f"queue, Poisson, up to utilisation {result['queue']['claimed_up_to_utilisation']}: largest error of the mean wait "
         f"{worst['mean']:.1%}, of the 95th percentile {worst['p95']:.1%}",
+        *(_serving_line(result["serving"], kind) for kind in ("waits", "limits")),
         f"round trips, on the provider not fitted: {'left out' if mape is None else f'{mape:.1%}'}",
         f"joint failures: largest standard score {result['joint_failure_max_z']:.2f}",
         *(f"left out: {reason}" for reason in result["skipped"].values()),
@@ -145,6 +177,71 @@ def _queue_text(queue: dict[str, Any]) -> str:
     ]
     title = "QUEUE  mean wait and 95th percentile of the response in mean answers, c at once; flow model and simulation"
     return "\n".join([title, table(header, rows, right=range(1, 13)), *means])
+
+
+SERVING_TITLES = {
+    "waits": "FIRST TOKENS  one replica that refuses nobody; flow model and simulation, errors in brackets",
+    "limits": "REFUSALS  replicas that take on what their limit allows; demand as a share of the limits",
+}
+"""by the key of the cells"""
+
+
+def _serving_text(serving: dict[str, Any], kind: str) -> str:
+    in_time = ("/".join(f"{objective_s:g}" for objective_s in serving["objectives_s"])) + " s"
+    header = ("replicas", "c", "tries", "load", "mean s", "p95 s", "refused", "unserved", f"in time {in_time}")
+    rows = [
+        (
+            str(cell["replicas"]),
+            str(cell["streams"]),
+            str(cell["tries"]),
+            f"{cell['load']:g}",
+            f"{cell['flow_mean_s']:.2f} {cell['mean_s']:.2f} ({cell['mean_error']:.0%})",
+            f"{cell['flow_p95_s']:.2f} {cell['p95_s']:.2f} ({cell['p95_error']:.0%})",
+            f"{cell['flow_refused']:.1%} {cell['refused']:.1%}",
+            f"{cell['flow_unserved']:.1%} {cell['unserved']:.1%}",
+            f"{_percents(cell['flow_in_time'])} {_percents(cell['in_time'])} %",
+        )
+        for cell in serving[kind]
+    ]
+    return "\n".join([SERVING_TITLES[kind], table(header, rows, right=range(9))])
+
+
+def _percents(shares: Sequence[float]) -> str:
+    return "/".join(f"{100 * share:.0f}" for share in shares)
+
+
+def _serving_line(serving: dict[str, Any], kind: str) -> str:
+    worst = serving["max_error"][kind]
+    told = [
+        f"{name.replace('_', ' ')} {error:.1%}{'' if error <= serving['targets'][name] else ' *'}"
+        for name, error in worst.items()
+    ]
+    return f"{SERVING_TITLES[kind].split('  ')[0].lower()}, largest errors (* above target): {', '.join(told)}"
+
+
+def _planner_text(planner: dict[str, Any]) -> str:
+    rows = [
+        (
+            found["scenario"],
+            f"{found['states']:,}",
+            f"{found['offers']:,}",
+            f"{found['mean_size']:.4f}",
+            *(text for side in ("forecast", "truth") for text in _agreement_texts(found[side])),
+        )
+        for found in planner["scenarios"]
+    ]
+    header = ("scenario", "states", "offers", "mean gain", *2 * ("rank", "in state", "error", "bias"))
+    title = (
+        f"PLANNER  nominal gains of offers against simulated ones over {planner['horizon_steps']} steps, reward per step: "
+        "on the forecast, and on the truth"
+    )
+    return title + "\n" + table(header, rows, right=range(1, 12))
+
+
+def _agreement_texts(agreement: dict[str, Any]) -> list[str]:
+    ranks = [agreement[name] for name in ("rank_correlation", "rank_correlation_in_state")]
+    sizes = [f"{agreement['mean_absolute_error']:.4f}", f"{agreement['bias']:+.4f}"]
+    return ["-" if rank is None else f"{rank:.2f}" for rank in ranks] + sizes
 
 
 def _rtt_text(rtt: dict[str, Any] | None) -> str:

@@ -22,6 +22,12 @@ def test_the_claims_hold_and_absent_data_is_told(capsys: pytest.CaptureFixture[s
     assert set(errors) == {"poisson", "bursty"}
     for m in errors.values():
         assert m["mean_error"] < m["mean_error_without"]
+    serving = result["serving"]
+    for kind, names in {"waits": serving["targets"], "limits": ["unserved"]}.items():
+        assert all(serving["max_error"][kind][name] <= serving["targets"][name] for name in names), kind
+        assert len(serving[kind]) == 4
+    assert len(result["planner"]["scenarios"]) == 4
+    assert all(found["forecast"]["rank_correlation"] > 0.3 for found in result["planner"]["scenarios"])
     assert result["rtt_mape"] is None and result["incident_spread"]["record"] is None
     assert sorted(result["skipped"]) == [
         "incidents/gcp_incidents.csv",

@@ -19,7 +19,7 @@ from og_agents.validation.demand_fit import STEP_S, dispersion_cv, operational_t
 from og_agents.validation.queue_simulation import Waits, simulate, summary
 from og_env.scenario import loading
 from og_env.scenario.demand_trace import Trace
-from og_env.simulator import METRICS, Settings, Simulator
+from og_env.simulator import CALM_SPEED, METRICS, Settings, Simulator
 
 Floats = NDArray[np.float64]
 
@@ -95,6 +95,7 @@ def flow(
     home = int(np.argmax(world.start_phase[0, 0]))
     wanted_rps = np.array(utilisations) * float(world.capacity_rps[0, 0, home])
     simulator.tape.regional[:, :, 0] = (wanted_rps / float(world.base_rps[0].sum()))[:, None]
+    simulator.tape.condition[:] = CALM_SPEED
     if not burstiness:
         world.queue_factor[:] = 1
     simulator.start(np.arange(len(utilisations)))
