@@ -33,11 +33,11 @@ METRIC_MEANINGS = _glossary(
     METRICS,
     """
     latency_mean_ms: mean time to the end of the answer, of served requests: round trips, tries, queue, cold waits, service
-    latency_p50_ms: its median
+    latency_p50_ms: its median, over all models
     latency_p95_ms: its 95th percentile
     latency_p99_ms: its 99th percentile
     first_token_mean_ms: mean time to the first token, of served requests, with all that comes before it
-    first_token_p50_ms: its median
+    first_token_p50_ms: its median, over all models
     first_token_p95_ms: its 95th percentile
     first_token_p99_ms: its 99th percentile
     in_time_share: share of the answered that met their objective

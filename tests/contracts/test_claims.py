@@ -93,8 +93,8 @@ def test_dead_site_is_used_until_detected():
     slow = {"start.replica_sites": {"unit": ("a", "c")}, "start.gateway_sites": ("c",), "failures.detect_s": 60.0}
     infos = run(toy(**slow), [0] * 6, [outage("site:a")])
     first = next(i for i, info in enumerate(infos) if info["sites_down"] == 1)
-    assert infos[first]["timeout_share"] > 0.05
-    assert infos[first + 1]["timeout_share"] == 0
+    assert infos[first]["refused_share"] > 0.05
+    assert infos[first + 1]["refused_share"] == 0
     assert infos[first]["latency_mean_ms"] > infos[first + 1]["latency_mean_ms"] + 100
 
 
@@ -202,7 +202,7 @@ def test_a_router_that_minimises_latency_alone_raises_the_exposure_of_the_traffi
             worst.append(max(env.simulator.state.site_share[0, list(domain.members)].sum() for domain in shared))
         assert infos[10]["served_share"] == 1 and infos[10]["sites_down"] == 0 and infos[11]["sites_down"] == 2
         figures.append([infos[10][name] for name in ("latency_mean_ms", "exposure", "n_eff")])
-        figures[-1] += [worst[10], infos[11]["timeout_share"]]
+        figures[-1] += [worst[10], infos[11]["refused_share"]]
     usual, fast = (dict(zip(("ms", "exposure", "n_eff", "worst", "late"), row, strict=True)) for row in figures)
     assert fast["ms"] < usual["ms"] - 10
     assert fast["worst"] > 0.9 > 0.6 > usual["worst"]

@@ -56,6 +56,8 @@ def test_what_is_asked_is_served_or_not_and_only_by_those_who_can(name: str, see
     assert np.allclose(state.load_rps.sum(axis=2), served, rtol=1e-4, atol=1e-5)
     limit = world.utilisation_limit[state.world][:, None, None] * world.capacity_rps[state.world]
     limit = np.where((state.status & SLOW)[:, None] > 0, limit / 2, limit)
+    condition = simulator.tape.condition[np.arange(len(state.step)), state.step]
+    limit = limit * 2.0 ** (((condition & 127) - 64.0) / 24)[:, None]
     assert (state.load_rps <= limit * (1 + 1e-5) + 1e-6).all()
     down = (state.status & DOWN)[:, None] > 0
     assert (state.load_rps[np.broadcast_to(down, state.load_rps.shape)] == 0).all()
@@ -89,11 +91,11 @@ def test_money_is_at_least_the_rent_and_at_most_rent_and_egress(name: str, seed:
     egress = world.egress_usd_per_gb[k].max(axis=1)
     hours = world.step_ms[k] / 3_600_000
     moved_gb = metric(simulator, "fetch_gb") / hours
-    moved_gb += metric(simulator, "served_rps") * 3600 * world.request_gb[k].max(axis=1)
+    answers = metric(simulator, "served_rps") * 3600 * world.answer_usd[k].max(axis=(1, 2))
     storage = world.storage_usd_per_gb_hour[k]
     paid, least = metric(simulator, "usd_per_hour"), gpus + machines + stores * storage
     assert (paid >= least * (1 - 1e-4) - 1e-5).all()
-    assert (paid <= (least + most_disks * storage + moved_gb * egress) * (1 + 1e-4) + 1e-5).all()
+    assert (paid <= (least + most_disks * storage + moved_gb * egress + answers) * (1 + 1e-4) + 1e-5).all()
 
 
 @few
@@ -106,7 +108,7 @@ def test_quorum_shares_and_terms_stay_in_range(name: str, seed: int, steps: int)
     assert (finality[(live < quorum) | (quorum == 0)] == 0).all()
     running = (simulator.state.role_ms[:, VERIFIER] == 0).sum(axis=1)
     assert (quorum <= running).all()
-    for share in ("served_share", "verified_share", "timeout_share", "utilisation", "exposure"):
+    for share in ("served_share", "verified_share", "refused_share", "retried_share", "in_time_share", "utilisation", "exposure"):
         assert (metric(simulator, share) >= 0).all() and (metric(simulator, share) <= 1 + 1e-5).all(), share
     terms = dict(zip(TERMS, simulator.output.terms.T, strict=True))
     for term in ("latency", "unserved", "unverified", "exposure", "churn"):

@@ -45,7 +45,7 @@ def test_offers_of_a_written_state_are_those_of_the_episode(name):
         gains.append(np.abs(one.offer_gain[..., GAIN.total] - other.offer_gain[..., GAIN.total]).max())
         tables = [each.simulator.tables(each.simulator.observation) for each in (env, twin)]
         seen.append(max(np.abs(tables[0][key] - tables[1][key]).mean() for key in ("globals", "models", "proposals")))
-    assert offers >= 26 and np.median(gains) < 1e-4, (
+    assert offers >= 26 and np.median(gains) < 1e-3, (
         "loads, which routing rests on, are worked out at the speed that shows"
     )
     assert np.median(seen) < 2e-2, "what the fleet serves is worked out, nearly as in the step before"
