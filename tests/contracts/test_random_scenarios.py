@@ -25,7 +25,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "network.timeout_s": (0.0, 2.0, 1000.0),
     "network.retries": (0, 1, 3, 10),
     "network.kept_alive_share": (0.0, 0.8, 1.0),
-    "network.new_connection_round_trips": (0.0, 2.0, 50.0),
+    "network.new_connection_round_trips": (0.0, 2.0, 10.0),
     "payment.mode": ("prepaid", "x402"),
     "payment.verify_s": (0.0, 0.35, 100.0),
     "prices.rent_share": (0.0, 0.65, 10.0),
