@@ -16,7 +16,7 @@ from og_env.scenario import loading
 from og_env.simulator import Task
 from og_env.vector_env import NetworkVectorEnv
 
-GOLDEN = {"placement": "0842b7a0fe1c5526", "routing": "e07fd5dadb23c062", "joint": "48170fc71830091c"}
+GOLDEN = {"placement": "c479ea8e130dc713", "routing": "c6b06d2fb417ad7d", "joint": "e85f8017ebaa2e52"}
 
 
 def rollout_hash(task: Task) -> str:
