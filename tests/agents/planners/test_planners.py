@@ -36,8 +36,9 @@ def test_no_planner_breaks_a_limit(name):
     }
     busy = {"demand.requests_per_s": 20.0, "start.replica_sites": {"unit": ("a",)}}
     spec = loading.override(TOY, busy | {"limits": limits})
-    policy = planners.make(name, spec) if name in planners.NAMES else heuristics.make(name)
-    env = playing.stage(policy, spec, "placement", 1)
+    task = "routing" if name in planners.ROUTERS else "placement"
+    policy = planners.make(name, spec, task) if name in planners.NAMES else heuristics.make(name)
+    env = playing.stage(policy, spec, task, 1)
     observation, info = env.reset(seed=3)
     attach(policy, env)
     simulator, memory = env.simulator, None
