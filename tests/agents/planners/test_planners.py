@@ -43,7 +43,8 @@ def test_no_planner_breaks_a_limit(name):
     attach(policy, env)
     simulator, memory = env.simulator, None
     for _ in range(30):
-        action, memory = policy.predict(observation, memory, action_masks=info["action_mask"].astype(np.bool_))
+        masks = info["action_mask"].astype(np.bool_) if task == "placement" else None
+        action, memory = policy.predict(observation, memory, action_masks=masks)
         observation, _, _, _, info = env.step(action)
         state = simulator.state
         assert (state.phase[0, 0] >= FETCHING).tolist() == [True, False, False] and not state.phase[0, 0, 1:].any()
