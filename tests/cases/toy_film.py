@@ -5,8 +5,9 @@ from __future__ import annotations
 from og_agents import heuristics
 from og_agents.replay.page import film
 from og_env.scenario import loading
+from tests.cases.as_stated import AS_STATED
 
-TOY = loading.override(loading.load("toy-3"), {"start.verifier_sites": ("c",)})
+TOY = loading.override(loading.load("toy-3"), AS_STATED | {"start.verifier_sites": ("c",)})
 
 
 P_DOWN = {"outages": [{"domain": "provider:P", "start_h": 0.5, "duration_h": 0.2}], "background": False}

@@ -21,7 +21,6 @@ DATA = (
     "og_env/render/land.csv",
     "og_env/scenario/catalog/data/sites.csv",
     "og_agents/pretrained/learning_gains.json",
-    "og_agents/pretrained/rpi/global-24/policy.safetensors",
     "og_agents/replay/page/assets/page.html",
 )
 

@@ -11,13 +11,14 @@ from og_agents import heuristics
 from og_agents.evaluation import incident_impact, playing
 from og_agents.evaluation.recording import Recording, record
 from og_env.scenario import loading
+from tests.cases.as_stated import AS_STATED
 
 P_DOWN = {"outages": [{"domain": "provider:P", "start_h": 0.5, "duration_h": 0.2}], "background": False}
 SPREAD: dict[str, Any] = {"start.replica_sites": {"unit": ("a", "c")}, "start.gateway_sites": ("a", "c")}
 
 
 def toy(options: dict[str, Any] | None = None, /, **changes: Any) -> Recording:
-    spec = loading.override(loading.load("toy-3"), {"start.verifier_sites": ("c",)} | changes)
+    spec = loading.override(loading.load("toy-3"), AS_STATED | {"start.verifier_sites": ("c",)} | changes)
     policy = heuristics.make("static")
     return record(policy, playing.stage(policy, spec, "placement", 2), 0, options)
 

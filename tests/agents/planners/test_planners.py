@@ -36,13 +36,15 @@ def test_no_planner_breaks_a_limit(name):
     }
     busy = {"demand.requests_per_s": 20.0, "start.replica_sites": {"unit": ("a",)}}
     spec = loading.override(TOY, busy | {"limits": limits})
-    policy = planners.make(name, spec) if name in planners.NAMES else heuristics.make(name)
-    env = playing.stage(policy, spec, "placement", 1)
+    task = "routing" if name in planners.ROUTERS else "placement"
+    policy = planners.make(name, spec, task) if name in planners.NAMES else heuristics.make(name)
+    env = playing.stage(policy, spec, task, 1)
     observation, info = env.reset(seed=3)
     attach(policy, env)
     simulator, memory = env.simulator, None
     for _ in range(30):
-        action, memory = policy.predict(observation, memory, action_masks=info["action_mask"].astype(np.bool_))
+        masks = info["action_mask"].astype(np.bool_) if task == "placement" else None
+        action, memory = policy.predict(observation, memory, action_masks=masks)
         observation, _, _, _, info = env.step(action)
         state = simulator.state
         assert (state.phase[0, 0] >= FETCHING).tolist() == [True, False, False] and not state.phase[0, 0, 1:].any()

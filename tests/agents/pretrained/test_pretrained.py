@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from og_agents import load_policies
+from og_agents import heuristics, load_policies
 from og_agents.learning import checkpoint, ppo
 from og_agents.pretrained import policy_folders
 from og_agents.pretrained.recipes import RECIPES, recipe_of
@@ -59,45 +61,73 @@ def test_a_packed_policy_stays_where_no_new_seed_is_better(runs, tmp_path):
     assert policy_folders.surpassing(run, tmp_path) is None, "another training"
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("name", pretrain.SCENARIOS)
-def test_every_scenario_of_the_table_has_small_policies_of_its_present_world(name, recipe):
-    folder = policy_folders.folder_of(recipe, name)
-    assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
-    assert policy_folders.folders_for(loading.load(name))[recipe] == folder, "another world: run scripts/pretrain.py"
-    card = checkpoint.read_meta(folder)
-    assert len(card["learning_curve"]) > 2 and card["commit"] and card["command"].startswith("python scripts/train.py")
-    assert recipe_of(checkpoint.load(folder, scenario=name).meta) == recipe
+@pytest.fixture
+def shipped(runs, tmp_path, monkeypatch) -> Path:
+    """A folder of policies that come along for WORLD: one of each recipe, `rpi` the best on validation."""
+    folder = tmp_path / "shipped"
+    monkeypatch.setattr(policy_folders, "FOLDER", folder)
+    kinds = ({}, {"algorithm": "rpi"}, {"begun_from": "rpi"})
+    for recipe, kind, mean in zip(RECIPES, kinds, (-3.0, -1.0, -2.0), strict=True):
+        run = tmp_path / recipe
+        shutil.copytree(runs[0], run)
+        checkpoint.write_json(run / checkpoint.CARD, checkpoint.read_meta(run) | kind | {"validation_return": mean})
+        assert policy_folders.pack(run, "python scripts/train.py") == folder / recipe / WORLD.name
+    return folder
 
 
-def test_what_comes_along_is_in_the_order_of_its_validation():
-    folders = policy_folders.folders_for(loading.load("one-cloud"))
-    returns = [checkpoint.read_meta(folder)["validation_return"] for folder in folders.values()]
-    assert len(returns) == len(RECIPES) and returns == sorted(returns, reverse=True)
+def test_what_is_shipped_is_small_and_of_the_present_world():
+    """A shipped policy of another world would never be brought along: run scripts/pretrain.py."""
+    for recipe in RECIPES:
+        for name in policy_folders.names(recipe):
+            folder = policy_folders.folder_of(recipe, name)
+            assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
+            assert policy_folders.folders_for(loading.load(name))[recipe] == folder
+            card = checkpoint.read_meta(folder)
+            assert len(card["learning_curve"]) > 2 and card["commit"]
+            assert card["command"].startswith("python scripts/train.py")
+            assert recipe_of(checkpoint.load(folder, scenario=name).meta) == recipe
 
 
-def test_all_brings_it_along_after_folders_and_only_in_its_own_world(runs):
-    spec = loading.load("one-cloud")
-    policies, learned = load_policies.load_policies(["all"], spec, "placement")
-    assert set(learned) == set(RECIPES) and "greedy" in policies
-    assert load_policies.load_policies(["ppo"], spec, "placement")[1] == ["ppo"]
-    other = loading.override(spec, {"sites.count": 19})
+def test_what_comes_along_is_in_the_order_of_its_validation(shipped):
+    assert [policy_folders.names(recipe) for recipe in RECIPES] == [(WORLD.name,)] * len(RECIPES)
+    assert list(policy_folders.folders_for(WORLD)) == ["rpi", "ppo_from_rpi", "ppo"]
+
+
+def test_all_brings_it_along_after_folders_and_only_in_its_own_world(shipped, runs):
+    policies, learned = load_policies.load_policies(["all", str(runs[0])], WORLD, "placement")
+    assert learned == ["toy-0", "rpi", "ppo_from_rpi", "ppo"] and "greedy" in policies
+    assert load_policies.load_policies(["ppo"], WORLD, "placement")[1] == ["ppo"]
+    other = loading.override(loading.load("one-cloud"), {"sites.count": 19})
     assert load_policies.load_policies(["all"], other, "placement")[1] == []
-    assert load_policies.load_policies(["all"], spec, "joint")[1] == []
-    assert load_policies.load_policies(["all", str(runs[0])], WORLD, "placement")[1] == ["toy-0"]
-    with pytest.raises(ValueError, match="ppo: no trained policy comes with the scenario 'toy-3'"):
-        load_policies.load_policies(["ppo"], WORLD, "placement")
+    assert load_policies.load_policies(["all"], WORLD, "joint")[1] == []
+    with pytest.raises(ValueError, match="ppo: no trained policy comes with the scenario 'one-cloud'"):
+        load_policies.load_policies(["ppo"], loading.load("one-cloud"), "placement")
 
 
-def test_a_run_folder_named_like_a_recipe_keeps_its_name(tmp_path):
-    spec = loading.load("store-loss")
-    mine = tmp_path / "ppo"
-    mine.mkdir()
-    for file in policy_folders.folder_of("rpi", "store-loss").iterdir():
-        (mine / file.name).write_bytes(file.read_bytes())
-    policies, learned = load_policies.load_policies([str(mine), "ppo"], spec, "placement")
+def test_where_nothing_comes_along_all_is_every_heuristic(tmp_path, monkeypatch):
+    monkeypatch.setattr(policy_folders, "FOLDER", tmp_path)
+    policies, learned = load_policies.load_policies(["all"], WORLD, "placement")
+    assert tuple(policies) == heuristics.NAMES and learned == []
+    for recipe in RECIPES:
+        with pytest.raises(ValueError, match=f"{recipe}: no trained policy comes with the scenario 'toy-3'"):
+            load_policies.load_policies([recipe], WORLD, "placement")
+
+
+def test_a_run_folder_named_like_a_recipe_keeps_its_name(shipped, tmp_path):
+    mine = tmp_path / "mine" / "ppo"
+    shutil.copytree(shipped / "rpi" / WORLD.name, mine)
+    policies, learned = load_policies.load_policies([str(mine), "ppo"], WORLD, "placement")
     assert learned == ["ppo", "shipped ppo"] and len(policies) == 2
     assert [recipe_of(policies[name].meta) for name in learned] == ["rpi", "ppo"]  # type: ignore[attr-defined]
+
+
+def test_the_clairvoyant_planner_goes_on_with_the_best_that_comes_along(shipped):
+    followed: Any = load_policies.make_planner("clairvoyant", WORLD)
+    assert recipe_of(followed.follow.meta) == "rpi"
+    other = loading.override(loading.load("one-cloud"), {"sites.count": 19})
+    for spec, task in ((other, "placement"), (WORLD, "joint")):
+        planner: Any = load_policies.make_planner("clairvoyant", spec, task)
+        assert planner.follow is None
 
 
 def test_seeds_of_one_training_are_told_from_other_trainings(runs, tmp_path):

@@ -15,12 +15,13 @@ from og_env.kernel.arrays import TERMS
 from og_env.scenario import catalog, loading
 from og_env.simulator.reset_options import touches
 from scripts import replay as script
+from tests.cases.as_stated import AS_STATED
 
 INCIDENT = "redsea-2025-09-06"
 
 
 def test_a_twin_is_the_same_episode_without_the_incident():
-    spec = loading.load("toy-3")
+    spec = loading.override(loading.load("toy-3"), AS_STATED)
     cases = incidents.incident_cases(spec)
     assert INCIDENT in cases and 0 < len(cases) < len(catalog.incidents())
     played = incidents.play(heuristics.make("static"), "still", spec, cases, task="placement", episodes=2, seed=3)
