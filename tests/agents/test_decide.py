@@ -80,7 +80,7 @@ def test_no_advice_breaks_a_limit(policy, state):
         return [words for words in (decision.operation, *(words for words, _ in decision.others)) if "launch" in words]
 
     held = Counter(replica["model"] for replica in state["replicas"] if replica["phase"] in HOLDING)
-    caps = {model.name: held[model.name] for model in loading.load(NAME).models}
+    caps = {model.name: held[model.name] for model in loading.resolve(loading.load(NAME)).models}
     assert held and launches({})
     assert not launches({"limits.most_replicas": caps})
     assert not launches({"limits.rent_usd_per_hour": 1.0})

@@ -73,13 +73,14 @@ def test_the_adapter_has_the_numbers_of_the_batch() -> None:
     plain = NetworkVectorEnv(3, scenario=SPEC, flatten=True)
     adapted = SB3VecEnv(NetworkVectorEnv(3, scenario=SPEC, flatten=True))
     adapted.seed(2)
-    seen, (observation, infos) = adapted.reset(), plain.reset(seed=2)
+    (observation, infos), seen = plain.reset(seed=2), np.asarray(adapted.reset())
     lengths = []
     for _ in range(SEVERAL * STEPS):
         assert np.array_equal(seen, observation)
         actions = infos["action_mask"][:, :4].cumsum(axis=1).argmax(axis=1)
         observation, rewards, _, truncated, infos = plain.step(actions)
-        seen, got, dones, records = adapted.step(actions)
+        after, got, dones, records = adapted.step(actions)
+        seen = np.asarray(after)
         assert np.array_equal(got, rewards.astype(np.float32)) and np.array_equal(dones, truncated)
         assert np.array_equal(adapted.moved, infos["moved"])
         lengths += [record["episode"]["l"] for record in records if "episode" in record]

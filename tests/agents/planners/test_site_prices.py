@@ -1,5 +1,7 @@
 """Prices of sites: they even out load that the router leaves uneven, and say what they need."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -23,10 +25,11 @@ TWO = loading.override(
 def play(constants, steps=60):
     """Loads of a and c in the last step, the return, and the prices."""
     env = NetworkEnv("routing", TWO, interface="sites")
-    policy = planners.make("site_prices", TWO, "routing", constants=constants)
+    policy: Any = planners.make("site_prices", TWO, "routing", constants=constants)
     policy.attach(env)
     observation, _ = env.reset(seed=0)
-    prices, total = None, 0.0
+    prices: Any = None
+    total = 0.0
     for _ in range(steps):
         load = loads(env.simulator, 0.0)[0][0]
         action, prices = policy.predict(observation, prices, np.zeros(1, bool))
@@ -67,7 +70,7 @@ def test_load_is_what_was_measured():
 def test_prices_begin_anew_with_an_episode_and_batches_agree():
     spec = short("global-24")
     batch = NetworkVectorEnv(3, "routing", spec, interface="sites")
-    policy = planners.make("site_prices", spec, "routing", constants={"target": 0.1})
+    policy: Any = planners.make("site_prices", spec, "routing", constants={"target": 0.1})
     policy.attach(batch)
     observation, _ = batch.reset(seed=5)
     batch.step(np.zeros((3, 24), np.float32))
@@ -80,7 +83,7 @@ def test_prices_begin_anew_with_an_episode_and_batches_agree():
 
 
 def test_what_it_needs_is_said_in_one_line():
-    policy = planners.make("site_prices", TWO, "routing")
+    policy: Any = planners.make("site_prices", TWO, "routing")
     with pytest.raises(ValueError, match=r"attach\(env\) first"):
         policy.predict(np.zeros((1, 3)))
     with pytest.raises(ValueError, match='interface="sites"'):

@@ -7,6 +7,7 @@ from og_agents import heuristics, planners
 from og_agents.evaluation import playing
 from og_agents.planners.tuned_greedy import TunedGreedy
 from og_agents.tuned_constants import of_planner
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.planner_worlds import short
 
@@ -19,11 +20,13 @@ def test_plain_constants_make_the_tuned_planner_the_greedy_one():
 
 
 def test_the_base_of_rollouts_decides_as_the_policy_does():
+    """It knows no forecast, and where demand has no course over the day there is none to know."""
     constants = {**of_planner("greedy_tuned").untuned, "risk": 1.5, "add": -0.003, "congestion": 0.01, "alarm": 0.02}
     constants |= {"reserve": 0.2, "backlog": 1.0, "arriving": 0.8}
-    env = NetworkVectorEnv(8, "placement", "global-24", threads=1)
+    spec = loading.override(loading.load("global-24"), {"demand.diurnal_amplitude": 0.0})
+    env = NetworkVectorEnv(8, "placement", spec, threads=1)
     observation, _ = env.reset(seed=0)
-    policy, simulator = planners.make("greedy_tuned", "global-24", constants=constants), env.simulator
+    policy, simulator = planners.make("greedy_tuned", spec, constants=constants), env.simulator
     base = TunedGreedy(constants, simulator.world, simulator.tape, simulator.state, 10)
     same = []
     for _ in range(60):

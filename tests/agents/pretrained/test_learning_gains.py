@@ -10,7 +10,7 @@ import pytest
 
 from og_agents.evaluation import comparison
 from og_agents.evaluation.episode_results import TRACED, Episodes
-from og_agents.pretrained import learning_gains
+from og_agents.pretrained import learning_gains, policy_folders
 from og_agents.pretrained.recipes import RECIPES
 from og_env.kernel.arrays import METRICS, TERMS
 from scripts import learning_gains as script
@@ -126,8 +126,10 @@ def test_a_group_alone_may_lack_its_seeds_own_differences():
 
 
 def test_the_record_that_comes_along_is_complete(tmp_path):
+    """Every scenario with a policy that comes along has its figures; there may be none yet."""
     record = learning_gains.read(learning_gains.RECORD)
-    assert set(record) == set(pretrain.SCENARIOS)
+    shipped = {name for recipe in RECIPES for name in policy_folders.names(recipe)}
+    assert shipped <= set(record) <= set(pretrain.SCENARIOS)
     for entry in record.values():
         assert set(entry["recipes"]) == set(RECIPES)
         for groups in entry["recipes"].values():
