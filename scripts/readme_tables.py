@@ -140,7 +140,8 @@ def _actions() -> str:
 
     rows = []
     for task, argument, value, what in ACTIONS:
-        env = gymnasium.make(f"og_env/{task}-v1", scenario="global-24", **{argument: value})
+        chosen: dict[str, Any] = {argument: value}
+        env = gymnasium.make(f"og_env/{task}-v1", scenario="global-24", **chosen)
         rows.append((f"`og_env/{task}-v1`", f'`{argument}="{value}"`', f"`{_space_word(env.action_space)}`", what))
         env.close()
     return table(("id", "argument", "action space on global-24", "decides"), rows)

@@ -180,9 +180,10 @@ def _check_limits(spec: ScenarioSpec, sites: Sequence[SiteSpec], models: Sequenc
         ("roles", limits.least_roles, limits.most_roles),
     )
     for kind, floors, caps in pairs:
+        most = {str(name): cap for name, cap in caps.items()}
         for name, least in floors.items():
-            if least > caps.get(name, least):
-                problem = f"{least} is above limits.most_{kind}.{name}, which is {caps[name]}"
+            if least > most.get(name, least):
+                problem = f"{least} is above limits.most_{kind}.{name}, which is {most[name]}"
                 raise_at_key(where, ("limits", f"least_{kind}", name), problem)
     valid = {site.name for site in sites}
     if spec.fleet == "random":

@@ -108,7 +108,15 @@ def test_quorum_shares_and_terms_stay_in_range(name: str, seed: int, steps: int)
     assert (finality[(live < quorum) | (quorum == 0)] == 0).all()
     running = (simulator.state.role_ms[:, VERIFIER] == 0).sum(axis=1)
     assert (quorum <= running).all()
-    for share in ("served_share", "verified_share", "refused_share", "retried_share", "in_time_share", "utilisation", "exposure"):
+    for share in (
+        "served_share",
+        "verified_share",
+        "refused_share",
+        "retried_share",
+        "in_time_share",
+        "utilisation",
+        "exposure",
+    ):
         assert (metric(simulator, share) >= 0).all() and (metric(simulator, share) <= 1 + 1e-5).all(), share
     terms = dict(zip(TERMS, simulator.output.terms.T, strict=True))
     for term in ("latency", "unserved", "unverified", "exposure", "churn"):

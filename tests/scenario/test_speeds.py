@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_prefill_follows_peak_share_active_parameters_and_gpu_count() -> None:
 
 def test_an_answer_is_prefill_and_decode_and_the_clock_stops_where_it_is_told_to() -> None:
     gpu = GpuSpec(name="g", memory_gb=10.0, bandwidth_gb_per_s=1000.0, usd_per_hour={})
-    speeds = {"tokens_per_s": {"g": 50.0}, "prefill_tokens_per_s": {"g": 2000.0}}
+    speeds: dict[str, Any] = {"tokens_per_s": {"g": 50.0}, "prefill_tokens_per_s": {"g": 2000.0}}
     model = ModelSpec(name="m", weights_gb=4.0, memory_gb=5.0, input_tokens=1000.0, output_tokens=100.0, **speeds)
     assert catalog.answer_times(model, gpu) == pytest.approx((0.6, 2.6, 0.6))
     assert catalog.answer_times(model.model_copy(update={"slo_clock": "answer"}), gpu) == pytest.approx((0.6, 2.6, 2.6))

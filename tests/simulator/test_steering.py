@@ -49,7 +49,7 @@ def test_where_no_site_is_steered_nothing_changes() -> None:
     numbers = []
     for kwargs in ({"interface": "sites"}, {"interface": "knobs"}):
         env = started("routing", "global-16", **kwargs)
-        actions = np.zeros(env.action_space.shape, np.float32)
+        actions = np.zeros(env.action_space.shape or (), np.float32)
         numbers.append([env.step(actions)[1] for _ in range(10)])
     assert numbers[0] == numbers[1]
 
@@ -62,7 +62,7 @@ def test_traffic_leaves_a_site_that_is_steered_away_from() -> None:
         env.reset(seed=2)
         for _ in range(2):  # the first step finds the busiest site, which the second steers
             busiest = int(state_of(env).site_share[0].argmax())
-            actions = np.zeros(env.action_space.shape, np.float32)
+            actions = np.zeros(env.action_space.shape or (), np.float32)
             actions[busiest] = level if state_of(env).step[0] > 0 else 0
             env.step(actions)
         shares.append(float(state_of(env).site_share[0, busiest]))

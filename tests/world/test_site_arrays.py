@@ -51,7 +51,7 @@ def test_speed_scales_with_the_gpus_of_a_replica() -> None:
                 assert world.arrays.replica_gpus[0, m, s] == world.arrays.capacity_rps[0, m, s] == 0
                 continue
             speed = 0.77 * need * gpu.bandwidth_gb_per_s / (model.active_weights_gb or model.weights_gb)
-            peak = need * gpu.prefill_share * gpu.tflops * 1e12
+            peak = need * gpu.prefill_share * (gpu.tflops or 0.0) * 1e12
             active = 1e9 * (model.active_parameters_b or (model.active_weights_gb or model.weights_gb) / 2)
             prefill_s = model.input_tokens / (peak / (2 * active)) + 0.1
             answer_s = model.output_tokens / speed + prefill_s

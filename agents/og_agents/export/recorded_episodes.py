@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from og_agents.policy import Policy, attach, wishes
 from og_env import IDS
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator import FLAT_TABLES, TERMS, Settings, checked
+from og_env.simulator import FLAT_TABLES, TERMS, Settings, Task, checked
 from og_env.vector_env import NetworkVectorEnv
 
 ROWS = 16
@@ -60,7 +60,7 @@ class Stage(NamedTuple):
 def stage_of(policies: dict[str, Policy], scenario: Any, task: str, split: str) -> Stage:
     """The one environment that all policies play in; ValueError where they ask for different ones."""
     stages: dict[str, Stage] = {}
-    settings = checked(Settings(task))
+    settings = checked(Settings(cast(Task, task)))
     usual = {name: getattr(settings, name) for name in MAY_DIFFER}
     for name, policy in policies.items():
         asked = wishes(policy)

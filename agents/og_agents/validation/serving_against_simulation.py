@@ -121,10 +121,11 @@ def flow(replicas: int, streams: int, tries: int, load: float, limit: float | No
     simulator.tape.model[:] = 1
     simulator.tape.condition[:] = CALM_SPEED
     reports = []
+    simulator.start(every)
+    service = service_of(simulator, where, demand_rps, made)
     for objective_s in OBJECTIVES_S:  # the environments share one world
         world.slo_s[:] = objective_s
         simulator.start(every)
-        service = service_of(simulator, where, demand_rps, made)
         simulator.advance(np.zeros(len(every), np.int64))
         reports.append(dict(zip(METRICS, simulator.output.metrics[0].tolist(), strict=True)))
     simulator.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import heapq
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,8 @@ def _serve(
     while fresh is not None or again:
         if again and (fresh is None or again[0][0] < fresh[1]):
             now, request, number, refuser, lost = heapq.heappop(again)
-        elif fresh is not None:
+        else:
+            assert fresh is not None
             (request, now), number, refuser, lost = fresh, 1, -1, 0.0
             fresh = next(coming, None)
         edges = choices[places[request], refuser]
@@ -138,7 +139,7 @@ def _cumulative(chance: Floats, but: int) -> list[float] | None:
 def settled(requests: Requests) -> Requests:
     """A run without its beginning."""
     first = int(len(requests.served) * WARM_UP)
-    return Requests(*(values[first:] for values in requests))
+    return Requests(*[cast(Any, values)[first:] for values in requests])
 
 
 def mean_of(values: NDArray[np.floating] | NDArray[np.bool_]) -> Measured:

@@ -76,7 +76,7 @@ def test_the_adapter_has_the_numbers_of_the_batch() -> None:
     (observation, infos), seen = plain.reset(seed=2), np.asarray(adapted.reset())
     lengths = []
     for _ in range(SEVERAL * STEPS):
-        assert np.array_equal(seen, observation)
+        assert np.array_equal(np.asarray(seen), observation)
         actions = infos["action_mask"][:, :4].cumsum(axis=1).argmax(axis=1)
         observation, rewards, _, truncated, infos = plain.step(actions)
         after, got, dones, records = adapted.step(actions)

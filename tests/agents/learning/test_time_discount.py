@@ -12,6 +12,7 @@ from og_agents.learning import ppo
 from og_agents.learning.time_discount import TimeRolloutBuffer
 from og_agents.learning.training_progress import Clock
 from og_agents.sb3_adapter import make_sb3
+from og_env.scenario import loading
 from tests.cases.short_training import short_world, small_settings
 
 GAMMA, LAMBDA = 0.9, 0.8
@@ -49,7 +50,7 @@ def test_where_the_clock_always_moves_it_is_the_usual_buffer() -> None:
 
 @pytest.mark.parametrize("policy", ["shared", "lstm"])
 def test_training_on_several_operations_discounts_by_time(policy: str) -> None:
-    spec = short_world(**{"episode.operations_per_step": 3})
+    spec = loading.override(short_world(), {"episode.operations_per_step": 3})
     settings = small_settings(policy=policy, n_envs=2, n_steps=16)
     env = make_sb3("placement", 2, scenario=spec, flatten=True)
     meta = ppo.make_meta(settings, "placement", spec, 0)
