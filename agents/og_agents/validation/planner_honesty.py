@@ -135,7 +135,7 @@ def spearman(left: Sequence[float] | Floats, right: Sequence[float] | Floats) ->
     ranks = [_ranks(np.asarray(side, np.float64)) for side in (left, right)]
     if any(len(side) < 2 or side.std() == 0 for side in ranks):
         return None
-    return float(np.corrcoef(np.stack(ranks))[0, 1])
+    return float(np.asarray(np.corrcoef(np.stack(ranks)))[0, 1])
 
 
 def _ranks(values: Floats) -> Floats:
