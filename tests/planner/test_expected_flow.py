@@ -37,21 +37,21 @@ def test_a_trial_serves_no_more_than_is_asked_for_however_heavy_the_penalty_of_l
 
 
 @njit
-def latency_of_fleet(table):
-    """Mean latency of what model 0 is expected to serve."""
+def late_of_fleet(table):
+    """Requests/s of model 0 that are expected to be late."""
     env = environment(opened(table), 0, 0)
     price_fleet(env, env.state.step)
-    return expected_flow(env, 0, begin_trials(env, 0)).latency_s
+    return expected_flow(env, 0, begin_trials(env, 0)).late_rps
 
 
 def test_the_planner_expects_the_traffic_that_steering_brings() -> None:
     simulator = Simulator("global-24", 1, Settings("placement", "proposals"))
     simulator.load_episode(0, simulator.tape_seed(np.random.default_rng(0)))
     simulator.start(np.arange(1))
-    usual = latency_of_fleet(simulator.table)
+    usual = late_of_fleet(simulator.table)
     simulator.state.steer[0] = 2
-    assert latency_of_fleet(simulator.table) == pytest.approx(usual, rel=1e-9), "for all alike is for none"
+    assert late_of_fleet(simulator.table) == pytest.approx(usual, rel=1e-9), "for all alike is for none"
     used = np.flatnonzero(simulator.state.phase[0, 0] == WARM)
     simulator.state.steer[0] = 0
     simulator.state.steer[0, used[0]] = 4
-    assert abs(latency_of_fleet(simulator.table) - usual) > 0.05 * usual
+    assert abs(late_of_fleet(simulator.table) - usual) > 0.05 * usual

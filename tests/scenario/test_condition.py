@@ -11,7 +11,8 @@ from og_env.scenario.specs import ConditionSpec
 
 
 def test_sites_drift_and_fail_unless_a_scenario_says_otherwise():
-    assert loading.load("toy-3").condition == ConditionSpec()
+    assert loading.load("global-16").condition == ConditionSpec()
+    assert loading.load("toy-3").condition.drift_sd == 0
     usual = ConditionSpec()
     assert usual.drift_sd > 0 and usual.grey_per_day > 0 and usual.blind_per_day > 0
     off = {"drift_sd": 0.0, "grey_per_day": 0.0, "blind_per_day": 0.0, "severe_h": [1, 2]}
