@@ -26,7 +26,6 @@ def begin(env: Environment) -> None:
     for model in range(env.state.phase.shape[0]):
         env.state.model_demand_rps[model] = 0
         env.state.model_served_rps[model] = 0
-        env.state.model_latency_s[model] = 0
         env.state.model_first_token_s[model] = 0
         env.state.model_late_share[model] = 0
         env.state.model_refused_share[model] = 0

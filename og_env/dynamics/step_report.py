@@ -115,7 +115,6 @@ def remember_models(env: Environment) -> None:
         waiting_rps_s = env.scratch.waiting_rps_s[model]
         env.state.model_demand_rps[model] = demand_rps
         env.state.model_served_rps[model] = served_rps
-        env.state.model_latency_s[model] = (env.scratch.answer_rps_s[model] + waiting_rps_s) * per_served
         env.state.model_first_token_s[model] = (env.scratch.first_rps_s[model] + waiting_rps_s) * per_served
         env.state.model_late_share[model] = env.scratch.late_rps[model] * per_served
         env.state.model_refused_share[model] = env.scratch.refused_rps[model] / demand_rps if demand_rps > 0 else 0.0

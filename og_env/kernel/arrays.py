@@ -237,7 +237,6 @@ class State(NamedTuple):
     blind: Annotated[Array, "u1", "B N"]  # 1 where nothing was shown in the last step
     model_demand_rps: Annotated[Array, "f4", "B M"]  # demand for a model in the last step
     model_served_rps: Annotated[Array, "f4", "B M"]  # served of a model in the last step
-    model_latency_s: Annotated[Array, "f4", "B M"]  # mean time of a model's answers in the last step
     model_first_token_s: Annotated[Array, "f4", "B M"]  # mean time to the first token in the last step
     model_late_share: Annotated[Array, "f4", "B M"]  # share of what was served too late in the last step
     model_refused_share: Annotated[Array, "f4", "B M"]  # share of first tries that were refused in the last step

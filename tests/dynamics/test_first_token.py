@@ -23,7 +23,6 @@ def test_the_first_token_comes_before_the_answer(play: Play) -> None:
     assert done.metrics["first_token_mean_ms"] == near(1000 * (0.010 + 0.5))
     assert done.metrics["latency_mean_ms"] == near(1000 * (0.010 + 2))
     assert done.state.model_first_token_s[0, 0] == near(0.51)
-    assert done.state.model_latency_s[0, 0] == near(2.01)
     # the time of prefill varies by half; log-logistic with the variance of the lognormal's logarithm
     shape = math.log(1 + 0.25**2 / 0.51**2)
     p50_ms = 1000 * 0.51 / math.sqrt(1 + 0.25**2 / 0.51**2)

@@ -131,7 +131,6 @@ def _remembered(traffic: Traffic) -> dict[str, np.ndarray]:
         "site_share": site_share_of(traffic),
         "model_demand_rps": traffic.users.demand_rps,
         "model_served_rps": traffic.served_rps,
-        "model_latency_s": traffic.latency_s,
         "model_first_token_s": traffic.first_token_s,
         "model_late_share": ratio(traffic.late_rps, traffic.served_rps),
         "model_refused_share": ratio(traffic.answered.first_refused_rps, traffic.users.demand_rps),
