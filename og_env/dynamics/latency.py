@@ -7,7 +7,6 @@ G/G/c: the wait of M/M/c times (ca^2 + cs^2) / 2.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from og_env.kernel.arrays import Environment
@@ -26,6 +25,8 @@ MOST_SLOPES = 50.0
 LEAST_DEVIATION_S, LEAST_QUEUE_S, LEAST_LOG_VARIANCE = 1e-6, 1e-12, 1e-12
 FEW_WAIT = 1e-3
 """where those who wait are a smaller share of the tail, a percentile leaves them out"""
+FEWER_WAIT = 0.2
+"""exponent of what a limit leaves of waits, for the share of those who wait; the rest is for the length of a wait"""
 HALVINGS = 6
 """bisections of a percentile"""
 S_PER_MS = 0.001
@@ -40,6 +41,22 @@ def wait_probability(rho: Any, idle: Any, exponent: Any, bend: Any) -> Any:
     Sakasegawa's rho^(sqrt(2(c+1))-1) is up to 170 % there.
     """
     return exp((exponent + bend * idle) * log(rho))
+
+
+@inlined
+def smoothed(accepted: Any, arrivals_part: Any) -> tuple[Any, Any]:
+    """Factors of the waiting probability and of the wait of those who wait at a replica that refuses some, in lanes.
+
+    A limit lets an even stream through, so the arrivals' part of a wait shrinks with the share that is accepted: by its
+    10th power, a fifth of it (as an exponent) from fewer who wait and the rest from shorter waits. Fitted to a
+    request-level simulation of replicas whose limit is 0.9 of their capacity.
+    """
+    one = splat(1.0)
+    square = accepted * accepted
+    fourth = square * square
+    left = max(one - arrivals_part * (one - fourth * fourth * square), splat(LEAST_LOAD))
+    fewer = exp(splat(FEWER_WAIT) * log(left))
+    return fewer, left / fewer
 
 
 @inlined
@@ -66,7 +83,7 @@ def time_answers(env: Environment, model: int, count: int) -> None:
     nothing, one, least, milli = splat(0.0), splat(1.0), splat(LEAST_LOAD), splat(S_PER_MS)
     exponent, bend = splat(env.world.queue_exponent[model]), splat(QUEUE_BEND * (env.world.streams[model] - 1))
     variation, objective = splat(env.world.service_cv * env.world.service_cv), splat(env.world.slo_s[model])
-    waiting_rps, waiting_rps_s, two = nothing, nothing, splat(2.0)
+    waiting_rps, waiting_rps_s, two, arrivals_part = nothing, nothing, splat(2.0), splat(env.world.arrivals_part)
     first_s, first_s2, answer_s, answer_s2 = nothing, nothing, nothing, nothing
     for first in range(0, count, LANES):
         rps, capacity = load(env.scratch.replica_rps, first), load(env.scratch.cap_rps, first)
@@ -74,6 +91,10 @@ def time_answers(env: Environment, model: int, count: int) -> None:
         idle = one - rho
         waits = where(rho, wait_probability(max(rho, least), idle, exponent, bend), nothing)
         queue = load(env.scratch.queue_s, first) / idle
+        tries = load(env.scratch.tries_rps, first)
+        if total(tries - rps) > 0:
+            fewer, shorter = smoothed(where(tries, rps / tries, one), arrivals_part)
+            waits, queue = waits * fewer, queue * shorter
         per_queue = one / max(queue, splat(LEAST_QUEUE_S))
         store(env.scratch.replica_wait_mean_s, first, waits * queue)
         waiting_rps += rps * waits
@@ -152,28 +173,29 @@ def late_when_cold(env: Environment, model: int, position: int, path_rps_ms: flo
 
 
 @kernel
-def percentile(level: float, mean_s: float, variance: float, waits: float, queue_s: float) -> float:
-    """The time within which a share `level` of all requests is through, from the moments of `time_answers`.
+def write_percentiles(env: Environment, waits: float, queue_s: float) -> None:
+    """Write percentile_s [8]: the times that the shares percentile_tail of all requests exceed.
 
-    mean_s and variance: of the time without waiting for a stream, which is taken for log-logistic with the log's moments
-    of a lognormal. waits: share of those who wait, exponentially long with mean queue_s.
+    percentile_mean_s and percentile_var: of the time without waiting for a stream, which is taken for log-logistic with
+    the log's moments of a lognormal. waits: share of those who wait, exponentially long with mean queue_s.
     """
-    if mean_s <= 0:
-        return 0.0
-    log_variance = max(log(1 + max(variance, 0.0) / (mean_s * mean_s)), LEAST_LOG_VARIANCE)
-    middle, scale = log(mean_s) - log_variance / 2, math.sqrt(log_variance) / LOGISTIC
-    tail = 1 - level
-    low = exp(middle + scale * log(level / tail))
-    if waits <= FEW_WAIT * tail:
-        return low
-    high = exp(middle + scale * log((1 - tail / 2) / (tail / 2)))
-    high = max(max(high, mean_s + queue_s * log(2 * waits / tail)), low)
+    nothing, one, two, tiny = splat(0.0), splat(1.0), splat(2.0), splat(LEAST_QUEUE_S)
+    tail, mean = load(env.scratch.percentile_tail, 0), load(env.scratch.percentile_mean_s, 0)
+    known = max(mean, tiny)
+    log_variance = log(one + max(load(env.scratch.percentile_var, 0), nothing) / (known * known))
+    log_variance = max(log_variance, splat(LEAST_LOG_VARIANCE))
+    middle, scale = log(known) - log_variance / two, root(log_variance) / splat(LOGISTIC)
+    share, queue = splat(waits), max(splat(queue_s), tiny)
+    unwaited = exp(middle + scale * log((one - tail) / tail))
+    low = unwaited
+    high = exp(middle + scale * log((two - tail) / tail))
+    high = max(max(high, mean + queue * log(two * max(share, tiny) / tail)), low)
+    per_scale, per_queue = one / scale, one / queue
     for _ in range(HALVINGS):
-        time_s = (low + high) / 2
-        later = 1 / (1 + exp((log(time_s) - middle) / scale))
-        later += (1 - later) * waits * exp(-max(time_s - mean_s, 0.0) / max(queue_s, LEAST_QUEUE_S))
-        if later > tail:
-            low = time_s
-        else:
-            high = time_s
-    return (low + high) / 2
+        time = (low + high) / two
+        later = one / (one + exp(min((log(time) - middle) * per_scale, splat(MOST_SLOPES))))
+        later += (one - later) * share * exp(min(nothing, mean - time) * per_queue)
+        beyond = later - tail
+        low, high = where(beyond, time, low), where(beyond, high, time)
+    found = where(share - splat(FEW_WAIT) * tail, (low + high) / two, unwaited)
+    store(env.scratch.percentile_s, 0, where(mean, found, nothing))

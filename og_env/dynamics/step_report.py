@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from og_env.dynamics.contingency import effective_nodes, write_losses
 from og_env.dynamics.cost import S_PER_HOUR
-from og_env.dynamics.latency import percentile
+from og_env.dynamics.latency import write_percentiles
 from og_env.dynamics.reward import unserved_term, weighted
 from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import DOWN, GATEWAY, METRIC, STORE, TERM, VERIFIER, WARM, Environment
 from og_env.kernel.compile import kernel
 
 MS_PER_S = 1000
+TAIL_P50, TAIL_P95, TAIL_P99 = 0.5, 0.05, 0.01
+"""shares of requests beyond the percentiles in the metrics"""
+LANES_PER_CLOCK = 4
+"""percentiles of the answer stand in the first four lanes, those of the first token in the others"""
 HALF_MS_PER_S = 500
 """a replica that is warm after w of a step of length t delays a request by w^2 / 2t: seconds^2 over ms times 500"""
 KILO_REQUESTS_PER_RPS_HOUR = 3.6
@@ -198,9 +202,19 @@ def write_times(env: Environment, served_rps: float) -> None:
         variance = (first_s2 if clock else answer_s2) * per_served - mean_s * mean_s
         at = METRIC.first_token_mean_ms if clock else METRIC.latency_mean_ms
         metrics[at] = (mean_s + waiting_s * per_served) * MS_PER_S
-        metrics[at + 1] = percentile(0.5, mean_s, variance, share, queue_s) * MS_PER_S
-        metrics[at + 2] = percentile(0.95, mean_s, variance, share, queue_s) * MS_PER_S
-        metrics[at + 3] = percentile(0.99, mean_s, variance, share, queue_s) * MS_PER_S
+        lane = LANES_PER_CLOCK * clock
+        env.scratch.percentile_tail[lane] = TAIL_P50
+        env.scratch.percentile_tail[lane + 1] = TAIL_P95
+        env.scratch.percentile_tail[lane + 2] = TAIL_P99
+        env.scratch.percentile_tail[lane + 3] = TAIL_P99  # the fourth lane of a clock is not read
+        for i in range(lane, lane + LANES_PER_CLOCK):
+            env.scratch.percentile_mean_s[i] = mean_s
+            env.scratch.percentile_var[i] = variance
+    write_percentiles(env, share, queue_s)
+    for clock in range(2):
+        at = METRIC.first_token_p50_ms if clock else METRIC.latency_p50_ms
+        for i in range(LANES_PER_CLOCK - 1):
+            metrics[at + i] = env.scratch.percentile_s[LANES_PER_CLOCK * clock + i] * MS_PER_S
 
 
 @kernel

@@ -70,7 +70,6 @@ def finality(env: Environment, model: int, count: int) -> tuple[float, float]:
         if rps > 0:
             site = env.scratch.replicas[position]
             verified_rps += rps
-            proof_s = env.world.busy_s[model, site] - env.world.service_s[model, site]
-            beyond_rps_s += rps * (proof_s + quorum_s(env, site, quorum))
+            beyond_rps_s += rps * (env.world.proof_s[model, site] + quorum_s(env, site, quorum))
     beyond_rps_s += verified_rps * (env.world.settle_s + env.world.block_s)
     return verified_rps, beyond_rps_s

@@ -113,7 +113,8 @@ class World(NamedTuple):
     replica_gpus: Annotated[Array, "i4", "W M N"]  # GPUs that a replica takes; 0 where the model does not fit
     capacity_rps: Annotated[Array, "f4", "W M N"]  # requests/s at which a replica is fully loaded
     service_s: Annotated[Array, "f4", "W M N"]  # mean time of an answer without waiting
-    busy_s: Annotated[Array, "f4", "W M N"]  # time that an answer holds a stream: service x proof multiplier
+    busy_s: Annotated[Array, "f4", "W M N"]  # time that an answer holds a stream when all are in use: with its proof
+    proof_s: Annotated[Array, "f4", "W M N"]  # from an answer to its proof
     prefill_s: Annotated[Array, "f4", "W M N"]  # mean time to the first token without waiting
     timed_s: Annotated[Array, "f4", "W M N"]  # what the objective's clock counts of it: prefill_s or service_s
     answer_usd: Annotated[Array, "f4", "W M N"]  # price of an answer: egress and use
@@ -161,6 +162,7 @@ class World(NamedTuple):
     store_mb_per_s: Annotated[Array, "i4", "W"]  # full speed of a fetch
     storage_usd_per_gb_hour: Annotated[Array, "f4", "W"]  # price of weights on a disk
     queue_factor: Annotated[Array, "f4", "W"]  # (ca^2 + cs^2) / 2 of arrivals and service (Allen and Cunneen)
+    arrivals_part: Annotated[Array, "f4", "W"]  # ca^2 / (ca^2 + cs^2): the part of a wait that uneven arrivals make
     service_cv: Annotated[Array, "f4", "W"]  # coefficient of variation of the time of an answer
     weights: Annotated[Array, "f4", "W 6"]  # weights of the reward, in the order of TERMS
     convexity: Annotated[Array, "f4", "W"]  # of the price of the unserved share

@@ -80,6 +80,11 @@ class Scratch(NamedTuple):
     cap_rps: Annotated[Array, "f8", "C L"]  # list: capacity in this step, 0 where dead
     wanted_rps: Annotated[Array, "f8", "C L"]  # list: what the router sends in a round of tries
     left_rps: Annotated[Array, "f8", "C L"]  # list: what its limit leaves for further rounds
+    take_share: Annotated[Array, "f8", "C L"]  # list: share of all its tries that it can take on, see `compete`
+    tries_rps: Annotated[Array, "f8", "C L"]  # list: what the router sends in all rounds of tries
+    competing_rps: Annotated[Array, "f8", "C L"]  # list, in `compete`: what comes in a round of tries
+    competing_refused_rps: Annotated[Array, "f8", "C L"]  # list, in `compete`: refused in it, over the others' share
+    all_competing_rps: Annotated[Array, "f8", "C L"]  # list, in `compete`: what comes in all rounds
     kept_share: Annotated[Array, "f8", "C L"]  # list: share of a round's requests that it takes on
     try_lost_ms: Annotated[Array, "f8", "C L"]  # list: timeout of a dead one, 0 of a live one
     payment_ms: Annotated[Array, "f8", "C L"]  # list: check of the payment
@@ -96,7 +101,6 @@ class Scratch(NamedTuple):
     again_rps: Annotated[Array, "f8", "C L"]  # list: offered after a refusal elsewhere
     again_rps_ms: Annotated[Array, "f8", "C L"]  # list: sum of these requests/s x ms
     again_rps_ms2: Annotated[Array, "f8", "C L"]  # list: sum of these requests/s x ms^2
-    over_share: Annotated[Array, "f8", "C L"]  # list, for the proposals: share of first tries that is refused
     going_rps: Annotated[Array, "f8", "C L"]  # list, for the proposals: refused by a replica, over the others' share
     answer_price: Annotated[Array, "f8", "C L"]  # list, for the proposals: dollars of an answer
     slot_var: Annotated[Array, "f8", "C L"]  # by slot, for the proposals: variance of the time between user and gateway
@@ -122,6 +126,10 @@ class Scratch(NamedTuple):
     answer_rps_s2: Annotated[Array, "f8", "C M"]  # by model: sum of requests/s x its square
     waiting_rps: Annotated[Array, "f8", "C M"]  # by model: those who wait for a stream
     waiting_rps_s: Annotated[Array, "f8", "C M"]  # by model: sum of their requests/s x wait
+    percentile_tail: Annotated[Array, "f8", "C 8"]  # of the percentiles in the metrics: share of requests beyond it
+    percentile_mean_s: Annotated[Array, "f8", "C 8"]  # mean on its clock, without waits for a stream
+    percentile_var: Annotated[Array, "f8", "C 8"]  # variance likewise, s^2
+    percentile_s: Annotated[Array, "f8", "C 8"]  # the percentile
     answers_usd_per_s: Annotated[Array, "f8", "C M"]  # by model: price of answers, use included
     use_usd_per_s: Annotated[Array, "f8", "C M"]  # by model: price of use
     site_tried_rps: Annotated[Array, "f8", "C N"]  # sent to a site, all models and rounds

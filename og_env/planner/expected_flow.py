@@ -15,16 +15,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from og_env.dynamics.latency import LEAST_LOAD, LEAST_QUEUE_S, QUEUE_BEND, S_PER_MS, late_lanes, wait_probability
+from og_env.dynamics.latency import (
+    LEAST_LOAD,
+    LEAST_QUEUE_S,
+    QUEUE_BEND,
+    S_PER_MS,
+    late_lanes,
+    smoothed,
+    wait_probability,
+)
 from og_env.dynamics.replicas import add_replica, scale_weights, weigh
-from og_env.dynamics.routing import LEAST_CHANCE
+from og_env.dynamics.routing import LEAST_CHANCE, LEAST_RPS, compete
 from og_env.kernel.arrays import DOWN, KNOB, UNTRUSTED, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
 from og_env.kernel.simd import load, splat, store, total, where
 
-LEAST_RPS = 1e-300
-"""stands for nothing where it divides"""
+PLANNED_TRIES = 2
+"""tries of a request that the planner follows"""
 NOMINAL = 1.0
 """speed at which the planner takes every site to work"""
 
@@ -43,8 +51,8 @@ class Flow(NamedTuple):
     """what all replicas could serve more"""
     spare_attested_rps: float
     """what the replicas whose work counts as attested could serve more"""
-    refuses: bool
-    """whether some try again elsewhere"""
+    crowded: bool
+    """whether replicas refuse some"""
 
 
 @kernel
@@ -131,10 +139,11 @@ def restore_held(env: Environment, position: int) -> None:
 def expected_flow(env: Environment, model: int, replicas: int) -> Flow:
     """Divide a model's demand over the first `replicas` of the list, let the refused try once more, and time answers."""
     divide_demand(env, model, replicas)
-    refuses = send_demand(env, replicas) > 0 and env.world.tries > 1
-    if refuses:
+    crowded = send_demand(env, replicas) > 0
+    if crowded and env.world.tries > 1:
+        compete(env, replicas, PLANNED_TRIES, env.scratch.offered_rps, env.scratch.limit_rps)
         try_again(env, replicas)
-    return serve_demand(env, model, replicas, refuses, env.world.slo_s[model])
+    return serve_demand(env, model, replicas, crowded, env.world.slo_s[model])
 
 
 @kernel
@@ -160,12 +169,11 @@ def divide_demand(env: Environment, model: int, replicas: int) -> None:
 
 @inlined
 def send_demand(env: Environment, replicas: int) -> float:
-    """Send every replica its first tries; returns the requests/s that are refused.
+    """Send every replica its first tries; returns the requests/s that are beyond limits.
 
-    Writes requests/s to offered_rps, sums of flow x ms and ms^2 for one round trip to path_first and path_first2, and
-    the share that is refused to over_share.
+    Writes requests/s to offered_rps, and sums of flow x ms and ms^2 for one round trip to path_first and path_first2.
     """
-    slots, width, nothing, least = env.memo.slots, env.scratch.factor.shape[0], splat(0.0), splat(LEAST_RPS)
+    slots, width, nothing = env.memo.slots, env.scratch.factor.shape[0], splat(0.0)
     over = nothing
     for first in range(0, replicas, LANES):
         present, offered, path_ms, path_ms2 = load(env.scratch.present, first), nothing, nothing, nothing
@@ -179,10 +187,8 @@ def send_demand(env: Environment, replicas: int) -> float:
             path_ms += sent_ms
             path_ms2 += sent_ms * ms + sent * splat(env.scratch.slot_var[slot])
         offered, limit = offered * present, load(env.scratch.limit_rps, first) * present
-        beyond = max(offered - limit, nothing)
-        over += beyond
+        over += max(offered - limit, nothing)
         store(env.scratch.offered_rps, first, offered)
-        store(env.scratch.over_share, first, beyond / max(offered, least))
         store(env.scratch.path_first, first, path_ms * present)
         store(env.scratch.path_first2, first, path_ms2 * present)
     return total(over)
@@ -206,7 +212,8 @@ def try_again(env: Environment, replicas: int) -> None:
             at = slot * width + first
             sent = (soft * load(env.scratch.slot_pull, at) + even) * load(env.scratch.present, first)
             others, lost = one - sent * per_demand, load(env.scratch.slot_net_ms, at)
-            going = where(others - least, sent * load(env.scratch.over_share, first) / others, nothing)
+            refused = one - load(env.scratch.take_share, first)
+            going = where(others - least, sent * refused / others, nothing)
             store(env.scratch.going_rps, first, going)
             all_rps += going
             all_ms += going * lost
@@ -229,21 +236,23 @@ def try_again(env: Environment, replicas: int) -> None:
 
 
 @kernel
-def serve_demand(env: Environment, model: int, replicas: int, refuses: bool, objective_s: float) -> Flow:
+def serve_demand(env: Environment, model: int, replicas: int, crowded: bool, objective_s: float) -> Flow:
     """Serve what replicas take on of first tries and, where some are refused, of second ones; queue by load."""
+    refuses = crowded and env.world.tries > 1
     nothing, one, two, least = splat(0.0), splat(1.0), splat(2.0), splat(LEAST_LOAD)
     queue_s = splat(LEAST_QUEUE_S)
     tiny, milli, objective = splat(LEAST_RPS), splat(S_PER_MS), splat(objective_s)
     trips, trips2 = splat(env.world.round_trips), splat(env.world.round_trips2)
     exponent, bend = splat(env.world.queue_exponent[model]), splat(QUEUE_BEND * (env.world.streams[model] - 1))
-    variation = splat(env.world.service_cv * env.world.service_cv)
+    variation, arrivals_part = splat(env.world.service_cv * env.world.service_cv), splat(env.world.arrivals_part)
     served, attested, held, held_attested, late, usd = nothing, nothing, nothing, nothing, nothing, nothing
     for first in range(0, replicas, LANES):
         trust, offered = load(env.scratch.trust, first), load(env.scratch.offered_rps, first)
         limit = load(env.scratch.limit_rps, first) * load(env.scratch.present, first)
         direct = min(offered, limit)
-        again, kept = nothing, nothing
+        again, wanted, kept = nothing, nothing, nothing
         if refuses:
+            direct = offered * load(env.scratch.take_share, first)
             wanted = load(env.scratch.again_rps, first)
             again = min(wanted, limit - direct)
             kept = one / max(wanted, tiny)
@@ -256,7 +265,12 @@ def serve_demand(env: Environment, model: int, replicas: int, refuses: bool, obj
         rho = load_rps * load(env.scratch.per_capacity, first)
         idle = one - rho
         waits = where(rho, wait_probability(max(rho, least), idle, exponent, bend), nothing)
-        per_queue, timed = idle / max(load(env.scratch.queue_s, first), queue_s), load(env.scratch.timed_s, first)
+        queue, timed = load(env.scratch.queue_s, first), load(env.scratch.timed_s, first)
+        if crowded:
+            tries = offered + wanted
+            fewer, shorter = smoothed(where(tries, load_rps / tries, one), arrivals_part)
+            waits, queue = waits * fewer, queue * shorter
+        per_queue = idle / max(queue, queue_s)
         spread, payment = variation * timed * timed, load(env.scratch.payment_ms, first)
         per_rps = one / max(offered, tiny)
         once, once2 = load(env.scratch.path_first, first) * per_rps, load(env.scratch.path_first2, first) * per_rps
@@ -270,4 +284,4 @@ def serve_demand(env: Environment, model: int, replicas: int, refuses: bool, obj
             late += again * late_lanes(objective, path * milli + timed, variance, waits, per_queue)
     served_rps, attested_rps = total(served), total(attested)
     spare_rps, spare_attested_rps = total(held) - served_rps, total(held_attested) - attested_rps
-    return Flow(served_rps, attested_rps, total(late), total(usd), spare_rps, spare_attested_rps, refuses)
+    return Flow(served_rps, attested_rps, total(late), total(usd), spare_rps, spare_attested_rps, crowded)

@@ -180,8 +180,7 @@ def price_model(env: Environment, model: int) -> float:
     env.scratch.fleet_served_rps[model] = flow.served_rps
     env.scratch.fleet_verified_rps[model] = verified_rps
     env.scratch.fleet_answers_usd_per_s[model] = flow.answers_usd_per_s
-    sooner_s, refuses = env.world.slo_s[model] - SLOPE_MS / MS_PER_S, flow.refuses
-    slower = serve_demand(env, model, replicas, refuses, sooner_s)
+    slower = serve_demand(env, model, replicas, flow.crowded, env.world.slo_s[model] - SLOPE_MS / MS_PER_S)
     env.scratch.fleet_late_per_ms[model] = (slower.late_rps - flow.late_rps) / SLOPE_MS
     env.scratch.fleet_service_price[model] = price_service(env, model, flow, verified_rps)
     return flow.served_rps

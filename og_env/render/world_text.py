@@ -101,7 +101,7 @@ def replica_rps(model: ModelSpec, site: SiteSpec, gpu: GpuSpec) -> float:
     """Requests a second that one replica of the model can answer at the site; 0 where it does not fit."""
     if not fits(model, gpu, site.gpu_count):
         return 0.0
-    return model.streams / answer_times(model, gpu, gpus_per_replica(model, gpu)).service_s
+    return model.streams / answer_times(model, gpu, gpus_per_replica(model, gpu)).busy_s
 
 
 def gpus_for_load(whole: ResolvedScenario, load_factor: float = 1.0) -> float:

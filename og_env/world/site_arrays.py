@@ -54,16 +54,14 @@ def fill_models(world: World, resolved: ResolvedScenario) -> None:
     n = len(resolved.sites)
     for m, model in enumerate(models):
         need, times = _replicas(model, resolved)
-        busy_s = times.service_s * (model.proof_multiplier if model.verification == "zkml" else 1.0)
-        use_usd = use_usd_per_gpu_s * need * busy_s / model.streams
+        use_usd = use_usd_per_gpu_s * need * times.busy_s / model.streams
         load_ms = np.round(1000 * (model.weights_gb / disk_gb_per_s + model.engine_start_s))
         world.replica_gpus[0, m, :n] = need
         for name, values in times._asdict().items():
             getattr(world, name)[0, m, :n] = values
-        world.busy_s[0, m, :n] = busy_s
         world.use_usd[0, m, :n] = use_usd
         world.answer_usd[0, m, :n] = np.where(need > 0, use_usd + model.request_gb * egress_usd_per_gb, 0)
-        world.capacity_rps[0, m, :n] = np.divide(model.streams, busy_s, out=np.zeros(n), where=need > 0)
+        world.capacity_rps[0, m, :n] = np.divide(model.streams, times.busy_s, out=np.zeros(n), where=need > 0)
         world.load_ms[0, m, :n] = np.where(need > 0, np.minimum(load_ms, LARGEST), 0)
         world.mean_load_ms[0, m] = world.load_ms[0, m, :n].sum(dtype=np.float64) / max((need > 0).sum(), 1)
     world.weights_mb[0] = [whole(math.ceil(model.weights_gb * 1000 - ROUNDING_MB), 1) for model in models]
@@ -85,6 +83,8 @@ class _Times(NamedTuple):
     prefill_s: Floats
     service_s: Floats
     timed_s: Floats
+    proof_s: Floats
+    busy_s: Floats
 
 
 def _replicas(model: ModelSpec, resolved: ResolvedScenario) -> tuple[NDArray[np.int64], _Times]:
@@ -99,7 +99,7 @@ def _replicas(model: ModelSpec, resolved: ResolvedScenario) -> tuple[NDArray[np.
         times[name] = answer_times(model, gpu, need[name])
     gpus = np.array([need.get(site.gpu, 0) for site in resolved.sites], np.int64)
     fit = gpus <= np.array([site.gpu_count for site in resolved.sites])
-    nowhere = AnswerTimes(0.0, 0.0, 0.0)
+    nowhere = AnswerTimes(*[0.0] * len(AnswerTimes._fields))
     by_site = np.array([times.get(site.gpu, nowhere) for site in resolved.sites])
     return np.where(fit, gpus, 0), _Times(*np.where(fit, by_site.T, 0.0))
 

@@ -62,37 +62,71 @@ def three_replicas(**changes: Any) -> Paper:
 
 def test_two_tries_of_three_replicas(play: Play) -> None:
     done = play(three_replicas())
-    # B refuses 2: 1 goes to A, 1 to C. C refuses 4: 2 go to A, 2 to B. Only A has room.
-    assert done.state.load_rps[0, 0].tolist() == near([9, 4, 2])
-    assert done.metrics["served_share"] == near(15 / 18)
-    assert (done.metrics["refused_share"], done.metrics["retried_share"]) == near((6 / 18, 3 / 15))
-    ways_s = 9 * 0.010 + 4 * 0.030 + 2 * 0.110 + 1 * 0.020 + 2 * 0.100
-    assert done.metrics["first_token_mean_ms"] == near(1000 * (0.5 + ways_s / 15))
-    assert done.state.shown_refused[0].tolist() == near([0, 4 / 8, 5 / 7])
+    # First tries alone would let B take 4 of 6 and C 2 of 6. Half of the 2 and of the 4 go to each other one, so that 9, 8
+    # and 7 come in all. If B takes 4 of 8 and C 2 of 7, they refuse 3 and 30/7, and 6 + 15/7 and 6 + 3/2 come in all.
+    b, c = 4 / (57 / 7), 2 / 7.5
+    refused_b, refused_c = 6 * (1 - b), 6 * (1 - c)
+    assert (refused_b, refused_c) == near((3.05263158, 4.4))
+    to_a = (refused_b + refused_c) / 2
+    assert done.state.load_rps[0, 0].tolist() == near([6 + to_a, 4, 2])
+    assert done.metrics["served_share"] == near((12 + to_a) / 18)
+    again_b, again_c = 4 - 6 * b, 2 - 6 * c
+    assert done.metrics["refused_share"] == near((refused_b + refused_c) / 18)
+    assert done.metrics["retried_share"] == near((to_a + again_b + again_c) / (12 + to_a))
+    ways_s = (6 + to_a) * 0.010 + 4 * 0.030 + 2 * 0.110
+    lost_s = refused_b / 2 * 0.020 + refused_c / 2 * 0.100 + again_b * 0.100 + again_c * 0.020
+    assert done.metrics["first_token_mean_ms"] == near(1000 * (0.5 + (ways_s + lost_s) / (12 + to_a)))
+    tried_b, tried_c = 6 + refused_c / 2, 6 + refused_b / 2
+    assert done.state.shown_refused[0].tolist() == near([0, 1 - 4 / tried_b, 1 - 2 / tried_c])
 
 
 def test_three_tries_of_three_replicas(play: Play) -> None:
-    done = play(three_replicas(tries=3, timed_s=0.5, slo_s=0.6))
-    # The 2 refused twice at C and B, and the 1 refused at B and C, have lost 120 ms. Half of each tries A, which has
-    # room for 1 of these 1.5; the other halves go to C and B and are refused for good.
-    assert done.state.load_rps[0, 0].tolist() == near([10, 4, 2])
-    assert (done.metrics["refused_share"], done.metrics["retried_share"]) == near((6 / 18, 4 / 16))
-    lost_s, lost_s2 = 1 * 0.020 + 2 * 0.100 + 1 * 0.120, 1 * 0.020**2 + 2 * 0.100**2 + 1 * 0.120**2
-    way_s = (10 * 0.010 + 4 * 0.030 + 2 * 0.110 + lost_s) / 16
-    assert done.metrics["first_token_mean_ms"] == near(1000 * (0.5 + way_s))
-    retried_s2 = 4 * 0.010**2 + 2 * 0.010 * lost_s + lost_s2
-    second = (6 * 0.010**2 + 4 * 0.030**2 + 2 * 0.110**2 + retried_s2) / 16
-    relative = (second - way_s**2 + 0.25**2) / (0.5 + way_s) ** 2
-    assert done.metrics["first_token_p50_ms"] == near(1000 * (0.5 + way_s) / math.sqrt(1 + relative))
-    assert done.state.shown_refused[0].tolist() == near([0.5 / 10.5, 4.5 / 8.5, 6 / 8])
-    # who was retried is late more often: 10 ms and what was lost, which varies
-    retried_sd = math.sqrt(lost_s2 / 4 - (lost_s / 4) ** 2 + 0.25**2)
-    late = [
-        rps / (1 + math.exp((0.6 - 0.5 - way) * LOGISTIC / sd))
-        for rps, way, sd in [(6, 0.010, 0.25), (4, 0.030, 0.25), (2, 0.110, 0.25), (4, 0.010 + lost_s / 4, retried_sd)]
+    done = play(three_replicas(tries=3, timed_s=0.5, slo_s=0.6, capacity_rps=[50, 5, 5]))
+    # B and C take on 4 each, A what comes. If they refuse a share x, 6 + 3 x + 1.5 x^2 come to B in all: a half of what C
+    # refuses, and a quarter of what B and then C refuse.
+    x = 1 - 4 / (6 + 3 / 3 + 1.5 / 9)  # first tries alone: x = 1 / 3
+    x = 1 - 4 / (6 + 3 * x + 1.5 * x**2)
+    first, once = 6 * (1 - x), 6 * x
+    second = once / 2 * (1 - x)
+    twice, third = once / 2 * x, 4 - first - second
+    assert 0 < third < twice / 2, "the rest of the last tries is refused for good"
+    at_a = 6 + once + twice
+    served = at_a + 8
+    assert done.state.load_rps[0, 0].tolist() == near([at_a, 4, 4])
+    assert done.metrics["refused_share"] == near(2 * once / 18)
+    assert done.metrics["retried_share"] == near((once + twice + 2 * second + 2 * third) / served)
+    tried = 6 + once / 2 + twice / 2
+    assert done.state.shown_refused[0].tolist() == near([0, 1 - 4 / tried, 1 - 4 / tried])
+    parts = [  # requests/s and their way, of those that are timed together
+        [(6, 0.010)],
+        [(first, 0.030)],
+        [(first, 0.110)],
+        [(once / 2, 0.030), (once / 2, 0.110), (twice, 0.130)],
+        [(second, 0.130), (third, 0.150)],
+        [(second, 0.130), (third, 0.230)],
     ]
-    assert done.metrics["in_time_share"] == near(1 - sum(late) / 16)
-    assert done.terms["latency"] == near(sum(late) / 18)
+    late, mean, square = 0.0, 0.0, 0.0
+    for part in parts:
+        rps, way = sum(flow for flow, _ in part), sum(flow * way for flow, way in part)
+        way2 = sum(flow * way**2 for flow, way in part)
+        sd = math.sqrt(way2 / rps - (way / rps) ** 2 + 0.25**2)
+        late += rps / (1 + math.exp((0.6 - 0.5 - way / rps) * LOGISTIC / sd))
+        mean, square = mean + way / served, square + way2 / served
+    assert done.metrics["first_token_mean_ms"] == near(1000 * (0.5 + mean))
+    relative = (square - mean**2 + 0.25**2) / (0.5 + mean) ** 2
+    assert done.metrics["first_token_p50_ms"] == near(1000 * (0.5 + mean) / math.sqrt(1 + relative))
+    assert done.metrics["in_time_share"] == near(1 - late / served)
+    assert done.terms["latency"] == near(late / 18)
+
+
+def test_a_limit_that_refuses_lets_an_even_stream_through(play: Play) -> None:
+    # C takes 4 of the 8 that come, A serves 12 of 16: both wait as before, but of C's waits only the part of service stays
+    done = play(served_at_a_and_c(base_rps=16, capacity_rps=[20, 10, 5], arrivals_part=0.5))
+    left = 0.5 + 0.5 * 0.5**10
+    ways_s = 8 * 0.010 + 4 * 0.110 + 4 * (0.010 + 0.100)
+    waits_s = 12 * 0.6 * 5 + 4 * (0.8 * left**0.2) * (10 * left**0.8)
+    assert done.metrics["first_token_mean_ms"] == near(1000 * (0.5 + (waits_s + ways_s) / 16))
+    assert done.state.shown_wait_s[0, C] == near(0.8 * 10 * left)
 
 
 def test_chances_of_a_second_try_are_those_of_the_first_without_the_refuser(play: Play) -> None:

@@ -48,6 +48,7 @@ def test_the_planner_expects_the_traffic_that_steering_brings() -> None:
     simulator = Simulator("global-24", 1, Settings("placement", "proposals"))
     simulator.load_episode(0, simulator.tape_seed(np.random.default_rng(0)))
     simulator.start(np.arange(1))
+    simulator.tape.regional[:] *= 0.5  # no replica is full
     usual = late_of_fleet(simulator.table)
     simulator.state.steer[0] = 2
     assert late_of_fleet(simulator.table) == pytest.approx(usual, rel=1e-9), "for all alike is for none"

@@ -55,10 +55,21 @@ def test_an_answer_is_prefill_and_decode_and_the_clock_stops_where_it_is_told_to
     gpu = GpuSpec(name="g", memory_gb=10.0, bandwidth_gb_per_s=1000.0, usd_per_hour={})
     speeds: dict[str, Any] = {"tokens_per_s": {"g": 50.0}, "prefill_tokens_per_s": {"g": 2000.0}}
     model = ModelSpec(name="m", weights_gb=4.0, memory_gb=5.0, input_tokens=1000.0, output_tokens=100.0, **speeds)
-    assert catalog.answer_times(model, gpu) == pytest.approx((0.6, 2.6, 0.6))
-    assert catalog.answer_times(model.model_copy(update={"slo_clock": "answer"}), gpu) == pytest.approx((0.6, 2.6, 2.6))
+    assert catalog.answer_times(model, gpu) == pytest.approx((0.6, 2.6, 0.6, 0, 8))
+    assert catalog.answer_times(model.model_copy(update={"slo_clock": "answer"}), gpu).timed_s == pytest.approx(2.6)
     whole = model.model_copy(update={"streamed": False})
-    assert catalog.answer_times(whole, gpu) == pytest.approx((2.6, 2.6, 2.6)), "the first token is the last"
+    assert catalog.answer_times(whole, gpu)[:3] == pytest.approx((2.6, 2.6, 2.6)), "the first token is the last"
+
+
+def test_streams_turn_over_no_faster_than_their_inputs_are_read() -> None:
+    gpu = GpuSpec(name="g", memory_gb=10.0, bandwidth_gb_per_s=1000.0, usd_per_hour={})
+    speeds: dict[str, Any] = {"tokens_per_s": {"g": 50.0}, "prefill_tokens_per_s": {"g": 2000.0}}
+    model = ModelSpec(name="m", weights_gb=4.0, memory_gb=5.0, input_tokens=1000.0, output_tokens=100.0, **speeds)
+    for streams, together, busy_s in ((5, 1, 2.6), (6, 1, 3.0), (16, 1, 8.0), (16, 4, 2.6), (16, 16, 2.6)):
+        changed = model.model_copy(update={"streams": streams, "parallel_prefills": together})
+        assert catalog.answer_times(changed, gpu).busy_s == pytest.approx(busy_s)
+    proven = model.model_copy(update={"verification": "zkml", "proof_multiplier": 10.0, "streams": 16})
+    assert catalog.answer_times(proven, gpu)[3:] == pytest.approx((2.6 * 9, 26.0))
 
 
 def test_objectives_and_clocks_of_the_catalogue() -> None:

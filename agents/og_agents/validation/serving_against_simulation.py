@@ -85,7 +85,13 @@ def tables(replicas: int, streams: int, tries: int, limit: float) -> dict[str, A
     model, site, region, gpu = made["models"][0], made["sites"][0], made["regions"][0], made["gpus"][0]
     made["models"] = [
         model
-        | {"streams": streams, "output_tokens": 450.0, "slo_clock": "first_token", "verification": "none"}
+        | {
+            "streams": streams,
+            "parallel_prefills": streams,
+            "output_tokens": 450.0,
+            "slo_clock": "first_token",
+            "verification": "none",
+        }
         | {"tokens_per_s": {"unit": 250.0, "slow": 180.0}, "prefill_tokens_per_s": {"unit": 10_000.0, "slow": 7_000.0}}
     ]
     made["gpus"] = [gpu, gpu | {"name": "slow"}]

@@ -46,9 +46,8 @@ def finalise(facts: Facts, state: State, traffic: Traffic) -> Finality:
     vote_s = np.where(holds[:, None], vote_ms, 0) / 1000
 
     verified = traffic.load_rps * attested(facts, state.status) * holds[:, None, None]
-    proof_s = world.busy_s - world.service_s
     chain_s = (world.settle_s + world.block_s)[:, None, None]
-    clock_s = traffic.latency_s[:, :, None] + proof_s + vote_s[:, None] + chain_s
+    clock_s = traffic.latency_s[:, :, None] + world.proof_s + vote_s[:, None] + chain_s
     finality_s = ratio((verified * clock_s).sum(axis=(1, 2)), verified.sum(axis=(1, 2)))
     return Finality(live, quorum, verified.sum(axis=2), finality_s)
 

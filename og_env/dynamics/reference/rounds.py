@@ -12,6 +12,8 @@ from og_env.kernel.arrays import KNOBS, State
 
 NOBODY_ELSE = 1e-9
 """a replica that gets all but this share of a gateway's first tries is the only one"""
+PASSES = 2
+"""how often the tries are followed to find what replicas can take on"""
 
 
 class Part(NamedTuple):
@@ -66,11 +68,13 @@ def answer(facts: Facts, first: np.ndarray, users: Users, replicas: Replicas, ne
         return chance * ((amount * per_other) @ elsewhere)
 
     left = replicas.limit_rps.copy()
+    share = take_share(world.tries, first.sum(axis=2), left)
     tries = Tries(first, np.zeros(first.shape), np.zeros(first.shape))
     parts, offers, refusals = [], [], []
     for number in range(1, world.tries.max() + 1):
         offered = tries.rps.sum(axis=2)
-        accepted = np.minimum(offered, left)
+        last = (number >= world.tries)[:, None, None]
+        accepted = np.minimum(np.where(last, offered, offered * share), left)
         left = left - accepted
         kept = np.where(offered > accepted, ratio(accepted, offered), 1)[:, :, None]
         offers.append(offered)
@@ -87,6 +91,24 @@ def answer(facts: Facts, first: np.ndarray, users: Users, replicas: Replicas, ne
     return Answered(
         parts[0], retried, np.array(offers).sum(axis=0), np.array(refusals).sum(axis=0), refusals[0].sum(axis=2)
     )
+
+
+def take_share(tries: np.ndarray, first: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """Share [B, M, N] of all its tries that a replica takes on, whether they are first ones or not.
+
+    tries [B]; first [B, M, N]: first tries of all gateways together; limit likewise. What comes in all depends on what is
+    refused, so it is followed a few times, from what the first tries alone would leave.
+    """
+    chance = ratio(first, first.sum(axis=2, keepdims=True))
+    everything = first
+    for _ in range(PASSES):
+        refuse = 1 - np.minimum(1, np.where(everything > 0, ratio(limit, everything), 1))
+        coming = everything = first
+        for number in range(1, tries.max()):
+            going = np.where(1 - chance > NOBODY_ELSE, ratio(coming * refuse, 1 - chance), 0)
+            coming = chance * (going.sum(axis=2, keepdims=True) - going) * (number < tries)[:, None, None]
+            everything = everything + coming
+    return np.minimum(1, np.where(everything > 0, ratio(limit, everything), 1))
 
 
 def _arrive(facts: Facts, tries: Tries, users: Users, network_ms: np.ndarray) -> Part:

@@ -19,6 +19,8 @@ QUEUE_BEND = 0.276
 """how the exponent of the waiting probability grows with the number of free streams"""
 LEAST_SD_S, LEAST_SHAPE, STEEPEST = 1e-6, 1e-12, 50.0
 """smallest spread, smallest variance of a logarithm, largest exponent"""
+SMOOTHING, FEWER_WAIT = 10, 0.2
+"""how fast a limit takes the unevenness out of arrivals, and how much of that is fewer who wait rather than shorter waits"""
 HALVINGS = 6
 """bisections for a percentile"""
 FEW_WAIT = 1e-3
@@ -44,9 +46,12 @@ class Times(NamedTuple):
         return self.waits * self.queue_s + self.cold_s
 
 
-def times(facts: Facts, replicas: Replicas, load_rps: np.ndarray, condition: Condition) -> Times:
-    """Times at the given loads: Allen-Cunneen G/G/c with nearly Erlang's C."""
+def times(facts: Facts, replicas: Replicas, answered: Answered, condition: Condition) -> Times:
+    """Times at the loads of what is answered: Allen-Cunneen G/G/c with nearly Erlang's C, smoothed by limits."""
     world, slowness = facts.world, condition.slowness[:, None]
+    load_rps = answered.direct.rps + answered.retried.rps
+    accepted = np.where(answered.offered_rps > 0, ratio(load_rps, answered.offered_rps), 1)
+    uneven = 1 - world.arrivals_part[:, None, None] * (1 - accepted**SMOOTHING)
     rho = ratio(load_rps, replicas.cap_rps)
     streams = world.streams[:, :, None]
     exponent = world.queue_exponent[:, :, None] + QUEUE_BEND * (streams - 1) * (1 - rho)
@@ -58,8 +63,8 @@ def times(facts: Facts, replicas: Replicas, load_rps: np.ndarray, condition: Con
         service_s=world.service_s * slowness,
         prefill_s=world.prefill_s * slowness,
         timed_s=world.timed_s * slowness,
-        waits=waits,
-        queue_s=queue_s,
+        waits=waits * uneven**FEWER_WAIT,
+        queue_s=queue_s * uneven ** (1 - FEWER_WAIT),
         cold_s=cold_s,
         cold_var=wait_s**3 / (3 * step_s) - cold_s**2,
         cold_share=wait_s / step_s,

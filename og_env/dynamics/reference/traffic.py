@@ -41,7 +41,7 @@ def serve(
     answered = answer(facts, first, users, replicas, network_ms)
 
     load = answered.direct.rps + answered.retried.rps
-    time = times(facts, replicas, load, condition)
+    time = times(facts, replicas, answered, condition)
     served = load.sum(axis=2)
     return Traffic(
         users=users,

@@ -26,6 +26,10 @@ class AnswerTimes(NamedTuple):
     """until the last one"""
     timed_s: float
     """until the event that the objective is about"""
+    proof_s: float
+    """from the answer to its proof"""
+    busy_s: float
+    """that a request holds one of the replica's streams when all of them are in use"""
 
 
 def gpus_per_replica(model: ModelSpec, gpu: GpuSpec) -> int:
@@ -63,11 +67,19 @@ def prefill_tokens_per_s(model: ModelSpec, gpu: GpuSpec, gpu_count: int = 1) -> 
 
 
 def answer_times(model: ModelSpec, gpu: GpuSpec, gpu_count: int = 1) -> AnswerTimes:
-    """Mean times of a request at a replica that spans `gpu_count` GPUs, while nothing else slows it."""
-    prefill_s = OVERHEAD_S + model.input_tokens / prefill_tokens_per_s(model, gpu, gpu_count)
+    """Mean times of a request at a replica that spans `gpu_count` GPUs, while nothing else slows it.
+
+    A replica works on the answers of all its streams at once, but reads `parallel_prefills` inputs at a time: its streams
+    cannot turn over faster than it reads their inputs.
+    """
+    reading_s = model.input_tokens / prefill_tokens_per_s(model, gpu, gpu_count)
+    prefill_s = OVERHEAD_S + reading_s
     service_s = prefill_s + model.output_tokens / tokens_per_s(model, gpu, gpu_count)
+    proof_s = service_s * (model.proof_multiplier - 1) if model.verification == "zkml" else 0.0
     first_s = prefill_s if model.streamed else service_s
-    return AnswerTimes(first_s, service_s, first_s if model.slo_clock == "first_token" else service_s)
+    timed_s = first_s if model.slo_clock == "first_token" else service_s
+    busy_s = max(service_s + proof_s, model.streams / model.parallel_prefills * reading_s)
+    return AnswerTimes(first_s, service_s, timed_s, proof_s, busy_s)
 
 
 def _active_weights_gb(model: ModelSpec) -> float:

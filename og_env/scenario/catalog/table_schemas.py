@@ -145,6 +145,7 @@ MODELS = Table(
         "slo_clock": text,
         "streamed": yes_or_no,
         "streams": whole,
+        "parallel_prefills": whole,
         "request_gb": number,
         "tokens_per_s": _speeds,
         "prefill_tokens_per_s": _speeds,

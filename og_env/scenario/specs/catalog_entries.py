@@ -121,6 +121,8 @@ class ModelSpec(Spec):
     """false where an answer comes as a whole, as an image does: then its first token is its last"""
     streams: Annotated[int, Field(ge=1, le=4096)] = 16
     """requests that one replica answers at once (continuous batching)"""
+    parallel_prefills: Annotated[int, Field(ge=1, le=4096)] = 1
+    """inputs that one replica reads at a time at full speed: 1 where it computes, more where others do"""
     tokens_per_s: dict[str, Positive] = {}
     """decode speed of one stream by GPU kind; a missing kind is derived as 0.77 x bandwidth / active weights"""
     prefill_tokens_per_s: dict[str, Positive] = {}

@@ -8,6 +8,8 @@ import pytest
 from og_agents.validation import serving_against_simulation as serving
 
 FEW = 60_000
+OVERLOADED_REFUSED = 0.035
+"""largest error of the refused share at a demand of up to 1.3 times the limits, with at most two tries"""
 
 
 def test_the_flow_side_is_the_step_of_the_environment() -> None:
@@ -27,7 +29,9 @@ def test_the_simulation_reads_the_same_world() -> None:
     assert service.demand_rps.sum() == pytest.approx(0.95 * service.limit_rps.sum(), rel=1e-5)
     assert service.tries == 2 and service.streams == 8 and service.service_cv == pytest.approx(0.8)
     over = np.maximum(service.demand_rps @ service.chance - service.limit_rps, 0).sum()
-    assert side.refused_share == pytest.approx(over / service.demand_rps.sum(), abs=1e-4)
+    once = serving.flow(3, 8, 1, 0.95, 0.9)
+    assert once.refused_share == pytest.approx(over / service.demand_rps.sum(), abs=1e-4)
+    assert side.refused_share > 1.5 * once.refused_share, "later tries take their share of what a replica takes on"
 
 
 @pytest.mark.parametrize("streams", [8, 32])
@@ -43,14 +47,13 @@ def test_what_a_limit_refuses_is_near_the_simulation() -> None:
     assert 0.05 < again.unserved < cell.unserved and again.unserved_error <= serving.TARGETS["unserved"]
 
 
-@pytest.mark.xfail(strict=True, reason="first tries go before later ones in the rounds, not among the requests")
 def test_first_tries_compete_with_later_ones() -> None:
-    assert serving.compare(3, 8, 2, 1.1, FEW, 0.9).refused_error <= 2 * serving.TARGETS["refused"]
+    cell = serving.compare(3, 8, 2, 1.1, 4 * FEW, 0.9)
+    assert cell.refused > 0.25 and cell.refused_error <= serving.TARGETS["refused"]
 
 
-@pytest.mark.xfail(strict=True, reason="a limit smooths what it lets through, which shortens waits")
 def test_waits_behind_a_limit_are_near_the_simulation() -> None:
-    assert serving.compare(3, 8, 2, 1.1, FEW, 0.9).mean_error <= 3 * serving.TARGETS["mean"]
+    assert serving.compare(3, 8, 2, 1.1, FEW, 0.9).mean_error <= serving.TARGETS["mean"]
 
 
 @pytest.mark.slow
@@ -61,7 +64,11 @@ def test_all_first_tokens_are_within_the_targets() -> None:
 
 @pytest.mark.slow
 def test_what_nobody_serves_is_within_the_target() -> None:
-    assert serving.worst(serving.check_limits())["unserved"] <= serving.TARGETS["unserved"]
+    cells = serving.check_limits()
+    assert serving.worst(cells)["unserved"] <= serving.TARGETS["unserved"]
+    in_range = [cell for cell in cells if cell.load < 1]  # times 0.9 of the capacity: utilisation up to 0.855
+    assert serving.worst(in_range)["refused"] <= serving.TARGETS["refused"]
+    assert serving.worst([cell for cell in cells if cell.tries < 3])["refused"] <= OVERLOADED_REFUSED
 
 
 def test_the_worst_errors_are_the_largest_of_each_kind() -> None:
