@@ -31,7 +31,7 @@ class Steering:
 
     def predict(self, observation, state=None, episode_start=None, deterministic=True, action_masks=None):
         batch = len(observation["globals"] if isinstance(observation, Mapping) else observation)
-        levels: npt.NDArray[np.float32] = np.tile(np.float32([0.5, -1.0, 0.0]), (batch, 1))
+        levels: npt.NDArray[np.float32] = np.tile(np.array([0.5, -1.0, 0.0], np.float32), (batch, 1))
         return levels, state
 
 

@@ -30,6 +30,8 @@ def test_table_of_a_large_fleet_shows_trouble_and_traffic() -> None:
     large = view_with(
         site_names=tuple(f"site-{number}" for number in range(count_sites)),
         status=status,
+        grey=np.zeros(count_sites, bool),
+        blind=np.zeros(count_sites, bool),
         share=share,
         warm=np.zeros(count_sites, int),
         loading=np.zeros(count_sites, int),
