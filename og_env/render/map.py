@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from og_env import errors
-from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, SLOW, STORE, UNTRUSTED, VERIFIER
+from og_env.dynamics.condition import GREY_SPEED
+from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY, SLOW, STEER_RANGE, STORE, UNTRUSTED, VERIFIER
 from og_env.render.land import outlines
 from og_env.render.text_table import clock, figures
 from og_env.render.view import Floats, MapView
@@ -41,12 +42,24 @@ LOOKS: tuple[tuple[str, str, str, float], ...] = (
     ("down", "#d55e00", "X", 1.3),
 )
 """Name, colour, marker and size factor of the states of a site, which shows the last that applies."""
+RIGHT_UP, LEFT_UP = (0.87, 0.5), (-0.87, 0.5)
+"""Directions from a site."""
 BADGES = (
     (GATEWAY, "gateway", "^", (0.0, 1.0)),
     (STORE, "store", "s", (0.87, -0.5)),
     (VERIFIER, "verifier", "o", (-0.87, -0.5)),
 )
 """Role, name, marker and direction (right, up) from the site of the badge that shows a running role."""
+MARKS = (
+    ("grey", f"grey: up, but below {GREY_SPEED:g} of its speed"),
+    ("blind", "blind: its telemetry fails"),
+    ("steered", "steered to, away from"),
+)
+"""Name and meaning of what a site is marked with beside its state: a dashed ring, a question mark, an arrow."""
+LEAST_STEER = 0.1
+"""Logarithm of a weight from which a site is marked as steered to, or its negative as steered away from."""
+ARROW = np.array([(0, 1), (0.8, 0.1), (0.3, 0.1), (0.3, -1), (-0.3, -1), (-0.3, 0.1), (-0.8, 0.1)])
+"""Corners of the arrow of a site that is steered to; upside down where it is steered away from."""
 MAX_LABELS = 16
 """Largest number of sites that are named."""
 MAX_REGION_LABELS = 24
@@ -55,6 +68,12 @@ BUSY_SHARE = 0.04
 """Share of the traffic from which a site is named."""
 MANY_SITES = 64
 """Number of sites above which they are drawn smaller."""
+LEGEND_PX = (33.0, 12.0)
+"""Heights of the two lines of the legend, in pixels."""
+GRAVE = ("outages", "sites down", "grey")
+"""Figures of the head that stand out where they are not 0."""
+HEAD_COLUMNS = 8
+"""Figures in a line of the head, of which there are two."""
 LABEL_PX = (5.3, 11.0)
 """Width of a character and height of a line of a label, in pixels."""
 
@@ -113,14 +132,26 @@ def _legend(figure: Any) -> None:
     axes.set_xlim(0, WIDTH_PX)
     axes.set_ylim(0, MAP_PX[1])
     axes.axis("off")
-    x = 24.0
+    x, (first, second) = 24.0, LEGEND_PX
     entries = [(name, color, marker, 64 * size) for name, color, marker, size in reversed(LOOKS)]
     entries += [(name, INK, marker, 16) for _, name, marker, _ in BADGES] + [("users", USERS, "P", 50)]
     for name, color, marker, size in entries:
-        axes.scatter([x], [22], c=color, marker=marker, s=size, edgecolors=INK, linewidths=0.5)
-        axes.text(x + 11, 22, name, va="center", fontsize=8.5, color=INK)
+        axes.scatter([x], [first], c=color, marker=marker, s=size, edgecolors=INK, linewidths=0.5)
+        axes.text(x + 11, first, name, va="center", fontsize=8.5, color=INK)
         x += 34 + 6.2 * len(name)
-    axes.text(WIDTH_PX - 16, 22, "size and lines: traffic", va="center", ha="right", fontsize=8.5, color=GREY)
+    axes.text(WIDTH_PX - 16, first, "size and lines: traffic", va="center", ha="right", fontsize=8.5, color=GREY)
+    x = 24.0
+    for name, words in MARKS:
+        spot = np.array([[x, second]])
+        if name == "grey":
+            _ring(axes, spot, np.array([80.0]))
+        elif name == "blind":
+            _question(axes, spot)
+        else:
+            _arrows(axes, spot + np.array([-5.0, 0.0]), np.array([STEER_RANGE]))
+            _arrows(axes, spot + np.array([4.0, 0.0]), np.array([-STEER_RANGE]))
+        axes.text(x + 11, second, words, va="center", fontsize=8.5, color=INK)
+        x += 34 + 6.2 * len(words)
 
 
 def _pixels(lat_deg: Floats, lon_deg: Floats, *, wrap: bool = True) -> Floats:
@@ -196,12 +227,48 @@ def _sites(axes: Any, view: MapView, sites: Floats) -> None:
             axes.scatter(
                 *sites[there].T, s=area[there] * size, c=color, marker=marker, edgecolors=INK, linewidths=0.7, zorder=4
             )
-    radius_px = np.sqrt(area / np.pi) * DPI / 72 + 3
+    radius_px = _radius_px(view)
     badge = 14.0 if len(sites) <= MANY_SITES else 5.0
     for role, _, marker, (right, up) in BADGES:
         there = view.roles[role]
         spot = sites[there] + radius_px[there, None] * np.array([right, up])
         axes.scatter(*spot.T, s=badge, c=INK, marker=marker, edgecolors=PAPER, linewidths=0.4, zorder=5)
+    _ring(axes, sites[view.grey], area[view.grey] + 110)
+    blind, steered = _mark_spots(view, sites)
+    _question(axes, blind)
+    _arrows(axes, steered, view.steer[_steered(view)])
+
+
+def _mark_spots(view: MapView, sites: Floats) -> tuple[Floats, Floats]:
+    """Where the question marks of blind sites and the arrows of steered ones stand, in pixels, each float64 [P, 2]."""
+    away = (_radius_px(view) + 3)[:, None]
+    return (sites + away * np.array(RIGHT_UP))[view.blind], (sites + away * np.array(LEFT_UP))[_steered(view)]
+
+
+def _steered(view: MapView) -> NDArray[np.bool_]:
+    """Whether a site is steered to or away from so much that an arrow shows it, bool [N]."""
+    return np.abs(view.steer) >= LEAST_STEER
+
+
+def _ring(axes: Any, spots: Floats, area: NDArray[np.float64]) -> None:
+    """Draw the dashed rings of grey sites, of these areas in square points."""
+    axes.scatter(*spots.T, s=area, c="none", edgecolors=INK, linewidths=1.4, linestyles=(0, (2.2, 1.4)), zorder=5)
+
+
+def _question(axes: Any, spots: Floats) -> None:
+    """Draw the question marks of blind sites."""
+    axes.scatter(*spots.T, s=62, c=PAPER, edgecolors=INK, linewidths=0.8, zorder=5.5)
+    axes.scatter(*spots.T, s=24, c=INK, marker="$?$", linewidths=0, zorder=5.6)
+
+
+def _arrows(axes: Any, spots: Floats, steer: Floats) -> None:
+    """Draw arrows up beside sites that are steered to and down beside those steered away from, the larger the more."""
+    for sign, color in ((1, TRAFFIC), (-1, ALARM)):
+        there = np.sign(steer) == sign
+        area = 45 + 75 * np.minimum(np.abs(steer[there]) / STEER_RANGE, 1)
+        axes.scatter(
+            *spots[there].T, s=area, c=color, marker=ARROW * (1, sign), edgecolors=PAPER, linewidths=0.5, zorder=5.5
+        )
 
 
 def looks(view: MapView) -> NDArray[np.int64]:
@@ -220,9 +287,15 @@ def _area(view: MapView) -> Floats:
     return least + (most - least) * np.minimum(view.share, 1.0)
 
 
+def _radius_px(view: MapView) -> Floats:
+    """Distance of the badges from the middle of each site, in pixels, float64 [N]."""
+    return np.sqrt(_area(view) / np.pi) * DPI / 72 + 3
+
+
 def _labels(axes: Any, view: MapView, sites: Floats, users: Floats) -> None:
     """Write the names of user regions, of sites in trouble and of the busiest sites, where there is room."""
-    taken = [_box(x, y, 14.0, 14.0) for x, y in np.concatenate([sites, users]).tolist()]
+    spots = np.concatenate([sites, users, *_mark_spots(view, sites)])
+    taken = [_box(x, y, 14.0, 14.0) for x, y in spots.tolist()]
     if len(users) <= MAX_REGION_LABELS:
         _place(axes, list(view.region_names), users, USERS, taken)
     order = np.lexsort((-view.share, view.status == 0))
@@ -257,12 +330,19 @@ def _overlap(a: Box, b: Box) -> bool:
 
 def _head(figure: Any, view: MapView) -> None:
     """Write the clock and the metrics above the map."""
-    top = HEIGHT_PX - 26
+    top = HEIGHT_PX - 14
     figure.text(20 / WIDTH_PX, top / HEIGHT_PX, clock(view), fontsize=13, weight="bold", color=INK, va="center")
     for number, (name, value) in enumerate(figures(view)):
-        x = (20 + number * 113) / WIDTH_PX
-        grave = name in ("outages", "sites down") and value != "0"
-        figure.text(x, (top - 32) / HEIGHT_PX, name, fontsize=8.5, color=GREY, va="center")
+        line, column = divmod(number, HEAD_COLUMNS)
+        x, y = 20 + column * (WIDTH_PX - 20) / HEAD_COLUMNS, top - 24 - 39 * line
+        grave = name in GRAVE and value != "0"
+        figure.text(x / WIDTH_PX, y / HEIGHT_PX, name, fontsize=8.5, color=GREY, va="center")
         figure.text(
-            x, (top - 54) / HEIGHT_PX, value, fontsize=13, color=ALARM if grave else INK, va="center", weight="bold"
+            x / WIDTH_PX,
+            (y - 17) / HEIGHT_PX,
+            value,
+            fontsize=13,
+            color=ALARM if grave else INK,
+            va="center",
+            weight="bold",
         )

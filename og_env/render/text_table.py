@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,15 +16,35 @@ MAX_SITES = 32
 """Number of sites that are shown; of a larger fleet these are sites in trouble and those with most traffic."""
 STATES = ((DOWN, "DOWN"), (FROZEN, "FROZEN"), (UNTRUSTED, "UNTRUSTED"), (SLOW, "SLOW"))
 ROLE_LETTERS = "VSG"
+FIGURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("served", "served_share", lambda x: f"{x:.1%}"),
+    ("in time", "in_time_share", lambda x: f"{x:.1%}"),
+    ("refused", "refused_share", lambda x: f"{x:.1%}"),
+    ("verified", "verified_share", lambda x: f"{x:.1%}"),
+    ("first token", "first_token_mean_ms", lambda x: f"{x / 1000:.2f} s"),
+    ("p95", "first_token_p95_ms", lambda x: f"{x / 1000:.2f} s"),
+    ("answer", "latency_mean_ms", lambda x: f"{x / 1000:.2f} s"),
+    ("finality", "finality_s", lambda x: f"{x:.1f} s"),
+    ("cost", "usd_per_hour", lambda x: f"${x:,.1f}/h"),
+    ("per 1000", "usd_per_1000_requests", lambda x: f"${x:.3f}"),
+    ("exposure", "exposure", lambda x: f"{x:.0%}"),
+    ("n_eff", "n_eff", lambda x: f"{x:.1f}"),
+    ("outages", "active_outages", lambda x: f"{x:.0f}"),
+    ("sites down", "sites_down", lambda x: f"{x:.0f}"),
+    ("grey", "sites_grey", lambda x: f"{x:.0f}"),
+)
+"""Name, metric and form of the main figures, in the order in which they are shown."""
 OF_SERVED = (
     "in_time_share",
     "verified_share",
     "first_token_mean_ms",
     "first_token_p95_ms",
     "latency_mean_ms",
+    "latency_p95_ms",
     "finality_s",
     "usd_per_1000_requests",
     "exposure",
+    "n_eff",
 )
 """Metrics of what is served; they say nothing where nothing is."""
 NOTHING_SERVED = "-"
@@ -41,7 +62,7 @@ def table(view: MapView) -> str:
         )
         bar = "#" * round(20 * float(view.share[site]))
         lines.append(
-            f"{view.site_names[site][:name_width]:{name_width}}  {state_word(int(view.status[site])):9}  {roles:5}"
+            f"{view.site_names[site][:name_width]:{name_width}}  {state_word(view, site):9}  {roles:5}"
             f"  {view.warm[site]:4d}  {view.loading[site]:4d}  {view.share[site]:7.1%}  {bar}".rstrip()
         )
     if len(order) < len(view.site_names):
@@ -61,34 +82,18 @@ def clock(view: MapView) -> str:
 
 def figures(view: MapView) -> list[tuple[str, str]]:
     """The main metrics as pairs of a name and a value with its unit, without those that the view lacks."""
-    shown = (
-        ("served", "served_share", lambda x: f"{x:.1%}"),
-        ("in time", "in_time_share", lambda x: f"{x:.1%}"),
-        ("refused", "refused_share", lambda x: f"{x:.1%}"),
-        ("verified", "verified_share", lambda x: f"{x:.1%}"),
-        ("first token", "first_token_mean_ms", lambda x: f"{x / 1000:.2f} s"),
-        ("p95", "first_token_p95_ms", lambda x: f"{x / 1000:.2f} s"),
-        ("answer", "latency_mean_ms", lambda x: f"{x / 1000:.2f} s"),
-        ("finality", "finality_s", lambda x: f"{x:.1f} s"),
-        ("cost", "usd_per_hour", lambda x: f"${x:,.1f}/h"),
-        ("per 1000", "usd_per_1000_requests", lambda x: f"${x:.3f}"),
-        ("exposure", "exposure", lambda x: f"{x:.0%}"),
-        ("n_eff", "n_eff", lambda x: f"{x:.1f}"),
-        ("outages", "active_outages", lambda x: f"{x:.0f}"),
-        ("sites down", "sites_down", lambda x: f"{x:.0f}"),
-        ("grey", "sites_grey", lambda x: f"{x:.0f}"),
-    )
     dead = view.metrics.get("served_share", 1.0) == 0
     return [
         (name, NOTHING_SERVED if dead and key in OF_SERVED else form(view.metrics[key]))
-        for name, key, form in shown
+        for name, key, form in FIGURES
         if key in view.metrics
     ]
 
 
-def state_word(status: int) -> str:
-    """The worst of a site's states, followed by `+` if it has more."""
-    words = [word for bit, word in STATES if status & bit]
+def state_word(view: MapView, site: int) -> str:
+    """The worst of a site's states, followed by `+` if it has more; grey: slower than it should be, blind: no telemetry."""
+    words = [word for bit, word in STATES if view.status[site] & bit]
+    words += [word for word, marked in (("grey", view.grey), ("blind", view.blind)) if marked[site]]
     return words[0] + ("+" if len(words) > 1 else "") if words else "ok"
 
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.kernel.arrays import DOWN, FETCHING, GATEWAY, LOADING, METRICS, WARM, Output, State, Tape, World
+from og_env.dynamics.condition import GREY_SPEED, SPEED
+from og_env.kernel.arrays import BLIND, DOWN, FETCHING, GATEWAY, LOADING, METRICS, WARM, Output, State, Tape, World
 from og_env.scenario.loading import ResolvedScenario
 
 Floats = NDArray[np.float64]
@@ -36,6 +37,14 @@ class MapView(NamedTuple):
     """float64 [N] longitude of each site"""
     status: NDArray[np.uint8]
     """uint8 [N] bits of og_env.kernel.arrays: DOWN, FROZEN, UNTRUSTED, SLOW"""
+    grey: NDArray[np.bool_]
+    """bool [N] whether the site is up and works below GREY_SPEED of its nominal speed, as the metric sites_grey counts"""
+    blind: NDArray[np.bool_]
+    """bool [N] whether its telemetry failed in the last step"""
+    refused: Floats
+    """float64 [N] share of what was sent to the site that it refused, as it was last shown"""
+    steer: Floats
+    """float64 [N] logarithm of what the router multiplies the weight of the site's replicas by; 0 where it is not steered"""
     warm: NDArray[np.int64]
     """int64 [N] warm replicas at each site"""
     loading: NDArray[np.int64]
@@ -81,6 +90,10 @@ def view_of(
         lat_deg=np.array([site.lat_deg for site in whole.sites]),
         lon_deg=np.array([site.lon_deg for site in whole.sites]),
         status=status,
+        grey=(SPEED[tape.condition[row, step, :count] & (BLIND - 1)] < GREY_SPEED) & (status & DOWN == 0),
+        blind=state.blind[row, :count] != 0,
+        refused=state.shown_refused[row, :count].astype(np.float64),
+        steer=state.steer[row, :count].astype(np.float64),
         warm=(phase == WARM).sum(axis=0),
         loading=((phase == FETCHING) | (phase == LOADING)).sum(axis=0),
         share=state.site_share[row, :count].astype(np.float64),

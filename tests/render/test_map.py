@@ -9,8 +9,11 @@ import pytest
 
 from og_env.kernel.arrays import DOWN, FROZEN, SLOW, UNTRUSTED
 from og_env.render import frame, table
-from og_env.render.map import HEIGHT_PX, LOOKS, WIDTH_PX, looks
+from og_env.render.map import ALARM, HEIGHT_PX, INK, LOOKS, MARKS, TRAFFIC, WIDTH_PX, _canvas, _legend, looks
+from og_env.render.text_table import FIGURES
 from tests.cases.four_sites import view_with
+
+METRICS_OF_FIGURES = [key for _, key, _ in FIGURES]
 
 
 def test_frame_is_an_image_that_shows_sites_and_land() -> None:
@@ -41,6 +44,42 @@ def test_traffic_makes_a_site_larger() -> None:
     little = frame(view_with(share=np.array([0.1, 0.1, 0.1, 0.0])))
     much = frame(view_with(share=np.array([0.9, 0.1, 0.1, 0.0])))
     assert count(much, LOOKS[2][1]) > 1.5 * count(little, LOOKS[2][1])
+
+
+def test_grey_and_blind_sites_are_marked() -> None:
+    first = np.array([True, False, False, False])
+    plain = frame(view_with())
+    for mark in ("grey", "blind"):
+        marked = frame(view_with(**{mark: first}))
+        changed = np.argwhere((marked != plain).any(axis=2))
+        assert 50 < len(changed) < 3000, mark
+        assert np.ptp(changed, axis=0).max() < 150, f"{mark}: beside the one site"
+        assert count(marked, INK) > count(plain, INK)
+
+
+def test_arrows_show_which_sites_are_steered_to_and_away_from() -> None:
+    plain = frame(view_with())
+    to, away = (frame(view_with(steer=np.array([0.0, 0.0, 0.0, bias]))) for bias in (4.0, -4.0))
+    assert count(to, TRAFFIC) > count(plain, TRAFFIC) + 20 and count(to, ALARM) <= count(plain, ALARM)
+    assert count(away, ALARM) > count(plain, ALARM) + 20
+    hardly = frame(view_with(steer=np.array([0.01, -0.01, 0.0, 0.0])))
+    assert np.array_equal(hardly, plain)
+
+
+def test_the_legend_says_in_words_what_sites_are_marked_with() -> None:
+    figure, _ = _canvas()
+    _legend(figure)
+    texts = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert {words for _, words in MARKS} <= texts
+    assert "grey: up, but below 0.7 of its speed" in texts and "steered to, away from" in texts
+
+
+@pytest.mark.parametrize("metric", METRICS_OF_FIGURES)
+def test_every_figure_of_the_head_is_in_the_picture(metric: str) -> None:
+    view = view_with()
+    other = view._replace(metrics=view.metrics | {metric: 3000.0 if metric.endswith("_ms") else 3.0})
+    changed = np.argwhere((frame(other) != frame(view)).any(axis=2))
+    assert len(changed) and changed[:, 0].max() < 104 and changed[:, 1].max() < WIDTH_PX - 5
 
 
 def test_the_same_view_gives_the_same_picture() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from og_env.kernel.arrays import DOWN, FROZEN
 from og_env.render import table
-from og_env.render.text_table import figures
+from og_env.render.text_table import figures, state_word
 from tests.cases.four_sites import NAMES, view_with
 
 
@@ -30,6 +30,8 @@ def test_table_of_a_large_fleet_shows_trouble_and_traffic() -> None:
     large = view_with(
         site_names=tuple(f"site-{number}" for number in range(count_sites)),
         status=status,
+        grey=np.zeros(count_sites, bool),
+        blind=np.zeros(count_sites, bool),
         share=share,
         warm=np.zeros(count_sites, int),
         loading=np.zeros(count_sites, int),
@@ -44,7 +46,17 @@ def test_table_of_a_large_fleet_shows_trouble_and_traffic() -> None:
 
 def test_a_network_that_serves_nothing_shows_no_figures_of_what_it_serves() -> None:
     alive = view_with()
-    empty = {"served_share": 0.0, "verified_share": 1.0, "latency_p95_ms": 0.0, "exposure": 0.0}
+    empty = {"served_share": 0.0, "verified_share": 1.0, "latency_p95_ms": 0.0, "exposure": 0.0, "n_eff": 0.0}
     shown = dict(figures(alive._replace(metrics=alive.metrics | empty)))
     assert shown["served"] == "0.0%"
-    assert (shown["verified"], shown["p95"], shown["exposure"]) == ("-", "-", "-")
+    assert {shown[name] for name in ("verified", "in time", "first token", "p95", "exposure", "n_eff")} == {"-"}
+
+
+def test_grey_and_blind_sites_are_named_so() -> None:
+    marked = view_with(
+        status=np.array([0, 0, 0, DOWN], np.uint8),
+        grey=np.array([True, False, True, False]),
+        blind=np.array([False, True, True, True]),
+    )
+    assert [state_word(marked, site) for site in range(4)] == ["grey", "blind", "grey+", "DOWN+"]
+    assert "hetzner/falkenstein  blind " in table(marked)

@@ -9,7 +9,8 @@ from og_env.env import NetworkEnv
 from og_env.kernel.arrays import DOWN
 from og_env.render import view_of
 from og_env.render.map import HEIGHT_PX, WIDTH_PX
-from og_env.render.view import _by_gateway, _flow_rps, _nearest_gateway
+from og_env.render.view import MapView, _by_gateway, _flow_rps, _nearest_gateway
+from og_env.scenario import loading
 
 
 def test_flows_recover_a_softmax_router() -> None:
@@ -58,3 +59,36 @@ def test_a_running_environment_is_drawn_from_its_arrays() -> None:
     env.render_mode = "rgb_array"
     assert env.render().shape == (HEIGHT_PX, WIDTH_PX, 3)
     env.close()
+
+
+def test_grey_and_blind_sites_are_those_that_the_metrics_count() -> None:
+    spec = loading.override(loading.load("random-24"), {"condition.grey_per_day": 8.0, "condition.blind_per_day": 8.0})
+    env = NetworkEnv(scenario=spec)
+    env.reset(seed=0)
+    counts = []
+    for _ in range(60):
+        info = env.step(0)[4]
+        view = present(env)
+        assert (view.grey.sum(), view.blind.sum()) == (info["sites_grey"], info["sites_blind"])
+        assert not (view.grey & (view.status & DOWN > 0)).any()
+        counts.append((info["sites_grey"], info["sites_blind"]))
+    assert np.min(np.max(counts, axis=0)) > 0
+    env.close()
+
+
+def test_refusals_and_steering_are_those_of_the_state() -> None:
+    env = NetworkEnv(scenario="global-24", task="routing", interface="sites")
+    env.reset(seed=0)
+    assert not present(env).steer.any() and not present(env).refused.any()
+    levels = np.linspace(-1, 1, 24, dtype=np.float32)
+    for _ in range(12):
+        env.step(levels)
+    view = present(env)
+    assert view.steer == pytest.approx(4 * levels, abs=1e-6)
+    assert np.array_equal(view.refused, env.simulator.state.shown_refused[0]) and 0 < view.refused.max() <= 1
+    env.close()
+
+
+def present(env: NetworkEnv) -> MapView:
+    sim = env.simulator
+    return view_of(sim.world_of(0).resolved, sim.world, sim.tape, sim.state, sim.output)

@@ -10,7 +10,7 @@ import numpy as np
 from og_agents.evaluation import comparison, playing
 from og_agents.evaluation.incident_impact import Impact, impact, joined, summary
 from og_agents.evaluation.recording import Recording, record
-from og_agents.policy import Policy
+from og_agents.policy import Policy, attach
 from og_env.scenario import catalog
 from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator import UntouchedError, touches
@@ -57,6 +57,7 @@ def play(
     result: dict[str, Played] = {}
     env = playing.stage(policy, spec, task, episodes)
     try:
+        attach(policy, env)
         for case, options in cases.items():
             first = first_seed(case, episodes, seed)
             try:

@@ -8,9 +8,10 @@ import json
 import numpy as np
 import pytest
 
-from og_agents import heuristics
+from og_agents import heuristics, planners
 from og_agents.evaluation import playing
 from og_agents.replay import incidents
+from og_agents.replay.page import film
 from og_env.kernel.arrays import TERMS
 from og_env.scenario import catalog, loading
 from og_env.simulator.reset_options import touches
@@ -35,6 +36,16 @@ def test_a_twin_is_the_same_episode_without_the_incident():
         assert (impact.due >= 0).all() and np.allclose(impact.due, impact.lost), "nothing is lost without it"
         seeds |= set(recording.seeds.tolist())
     assert len(seeds) == 2 * len(cases), "incidents share no demand"
+
+
+def test_a_policy_that_measures_the_environment_can_be_replayed():
+    spec = loading.override(loading.load("toy-3"), AS_STATED)
+    cases = {"outage": {"outages": [{"domain": "provider:P", "start_h": 0.5, "duration_h": 0.1}], "background": False}}
+    prices = planners.make("site_prices", spec, "routing")
+    played = incidents.play(prices, "prices", spec, cases, task="routing", episodes=1, seed=0)
+    assert played["outage"].recording.rewards.shape == (1, 60)
+    shown = film(prices, "prices", spec, task="routing", seed=0)
+    assert len(shown.views) == 61
 
 
 def test_of_random_fleets_those_that_it_touches_are_played():

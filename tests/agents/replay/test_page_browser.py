@@ -16,11 +16,13 @@ from og_agents import heuristics
 from og_agents.replay.page import film, page, payload
 from og_env.scenario import loading
 from scripts import replay as script
+from tests.cases.toy_film import steered_toy, toy
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the browser extra: pip install 'og_env[browser]'")
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium: apt-get install chromium")
 ROOT = Path(__file__).parents[3]
+DASH = "\u2013"
 NAUGHTY = '<img src=x onerror="document.title=1"></script><script>alert(1)</script>'
 
 
@@ -178,6 +180,57 @@ def test_another_policy_can_be_chosen(opened):
     opened.page.wait_for_selector("#table tbody")
     assert opened.page.locator("#table tbody tr").count() == 24
     assert "random" in opened.page.inner_text("#table thead")
+
+
+def test_head_legend_and_table_show_service_and_condition(opened, replayed):
+    with (replayed / "steps.csv").open(encoding="utf-8", newline="") as file:
+        steps = [{k: row[k] for k in row} for row in csv.DictReader(file) if row["policy"] == "greedy"]
+    opened.seek(30)
+    step = {key: float(value) for key, value in list(steps[29].items())[3:]}
+    head = opened.page.locator(".side .now").first
+    for name, value in (
+        ("in time", 100 * step["in_time_share"]),
+        ("refused", 100 * step["refused_share"]),
+        ("first token", step["first_token_mean_ms"] / 1000),
+        ("p95", step["first_token_p95_ms"] / 1000),
+    ):
+        assert number(head.locator(f"[data-figure='{name}']").inner_text()) == pytest.approx(value, abs=0.051), name
+        assert head.locator(f"div:has([data-figure='{name}'])").get_attribute("title")
+    legend = opened.page.inner_text("#legend")
+    assert "grey: up, but below 0.7 of its speed" in legend and "blind: its telemetry fails" in legend
+    assert "steered" not in legend
+    grey, blind = step["sites_grey"], step["sites_blind"]
+    words = opened.page.locator(".side .states").first.inner_text()
+    assert (f"; {grey:.0f} grey" in words) == (grey > 0) and (f"; {blind:.0f} blind" in words) == (blind > 0)
+    opened.page.click("#table summary")
+    opened.page.wait_for_selector("#table tbody")
+    table = opened.page.locator("#table tbody tr")
+    states = [table.nth(site).locator("td").first.inner_text() for site in range(24)]
+    assert sum(", grey" in state for state in states) == grey and sum("blind" in state for state in states) == blind
+    assert opened.page.locator("#table thead th", has_text="refused").count() == 2
+
+
+def test_steering_and_a_dead_network(browser, tmp_path):
+    path = tmp_path / "steered.html"
+    path.write_text(page(payload("toy", [], {"steering": steered_toy(), "static": toy()}, {})), encoding="utf-8")
+    one = Opened(browser, path, viewport={"width": 1300, "height": 900})
+    one.page.click("#table summary")
+    one.seek(20)
+    assert "; 2 steered" in one.page.locator(".side .states").first.inner_text()
+    assert "steered" not in one.page.locator(".side .states").nth(1).inner_text()
+    cells = one.page.locator("#table tbody tr td:nth-child(5)").all_inner_texts()
+    assert cells == ["+2.00", "\u22124.00", "0"] and "steered to, away from" in one.page.inner_text("#legend")
+    box = one.page.locator(".map").first.bounding_box()
+    for x in range(100):
+        one.page.mouse.move(box["x"] + box["width"] * (0.2 + 0.006 * x), box["y"] + box["height"] * 0.3)
+    one.seek(35)
+    head = one.page.locator(".side .now").nth(1)
+    for name in ("in time", "first token", "p95", "exposure"):
+        assert head.locator(f"[data-figure='{name}']").inner_text() == DASH, name
+    for metric in ("in_time_share", "first_token_p95_ms", "exposure", "unverified", "n_eff"):
+        assert one.figure(metric, 1) == DASH, metric
+    assert one.complaints == [] and len(one.requests) == 1
+    one.page.context.close()
 
 
 def test_maps_are_drawn_flash_and_zoom_together(opened):

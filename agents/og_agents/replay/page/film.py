@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from og_agents.evaluation import playing
 from og_agents.evaluation.recording import Recording, record
-from og_agents.policy import Policy
+from og_agents.policy import Policy, attach
 from og_env.render import MapView, view_of
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
@@ -72,6 +72,7 @@ def film(
     camera = Camera()
     env = playing.stage(policy, spec, task, 1)
     try:
+        attach(policy, env)
         return camera.film(record(policy, env, seed, options, name=name, watch=camera))
     finally:
         env.close()

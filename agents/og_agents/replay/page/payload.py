@@ -14,12 +14,14 @@ import numpy.typing as npt
 from og_agents.evaluation.incident_impact import lost_rps
 from og_agents.replay.page.film import Film
 from og_agents.replay.page.outages import merged, moves_of, outages_of, outcome, spans, struck_share
+from og_env.render.glossary import METRIC_MEANINGS
 from og_env.render.land import outlines
-from og_env.render.map import LOOKS, TRAFFIC, USERS, looks
+from og_env.render.map import LEAST_STEER, LOOKS, MARKS, TRAFFIC, USERS, looks
+from og_env.render.text_table import FIGURES, OF_SERVED
 from og_env.render.view import MapView
 
 Json = dict[str, Any]
-FORMAT = 1
+FORMAT = 2
 SYMBOLS = {"o": "circle", "v": "triangle-down", "D": "diamond", "s": "rect", "X": "cross"}
 """symbols of the page by the markers of pictures"""
 NAMES = {"no replica": "cold"}
@@ -27,6 +29,13 @@ NAMES = {"no replica": "cold"}
 TYPES = {"u1": np.uint8, "u2": np.uint16, "i2": np.int16, "f4": np.float32}
 FULL = 65535
 """number that stands for the whole in packed shares"""
+FINE = 1000
+"""number that stands for 1 in packed refusals and steering"""
+SHOWN = (
+    *("in_time_share", "refused_share", "first_token_mean_ms", "first_token_p95_ms", "latency_p95_ms"),
+    *("usd_per_hour", "exposure", "n_eff", "demand_rps"),
+)
+"""metrics of the page"""
 
 
 def payload(
@@ -62,6 +71,10 @@ def payload(
             {"name": NAMES.get(name, name), "color": color, "symbol": SYMBOLS[mark]} for name, color, mark, _ in LOOKS
         ],
         "colors": {"users": USERS, "traffic": TRAFFIC},
+        "marks": dict(MARKS),
+        "least_steer": LEAST_STEER,
+        "names": {key: name for name, key, _ in FIGURES if key in SHOWN},
+        "meanings": {key: METRIC_MEANINGS[key] for key in SHOWN},
         "sites": places(view.site_names, view.lat_deg, view.lon_deg, view.providers),
         "regions": places(view.region_names, view.region_lat_deg, view.region_lon_deg),
         "load_rps": packed([one.load_rps for one in first.views], "f4"),
@@ -119,33 +132,36 @@ def policy(name: str, film: Film, totals: Mapping[str, float]) -> Json:
 
 
 def metrics(film: Film) -> dict[str, npt.NDArray[np.float64]]:
-    """Series [T] by name; nan where nothing was served and the figure means nothing. Shares are those of demand."""
+    """Series [T] by name; nan where nothing was served and the figure means nothing.
+
+    `unserved` and `unverified` are shares of demand.
+    """
     recording = film.recording
-    served = recording.metric("served_rps")[0]
     without, unproven = lost_rps(recording)
-    unknown = np.where(served > 0, 0.0, np.nan)
-    return {
-        "latency_p95_ms": recording.metric("latency_p95_ms")[0] + unknown,
-        "usd_per_hour": recording.metric("usd_per_hour")[0],
+    unknown = np.where(recording.metric("served_rps")[0] > 0, 0.0, np.nan)
+    return {key: recording.metric(key)[0] + (unknown if key in OF_SERVED else 0.0) for key in SHOWN} | {
         "unserved": 1 - recording.metric("served_share")[0],
-        "unverified": recording.term("unverified")[0],
-        "exposure": recording.metric("exposure")[0],
-        "n_eff": recording.metric("n_eff")[0] + unknown,
-        "demand_rps": recording.metric("demand_rps")[0],
-        "sites_down": recording.metric("sites_down")[0],
+        "unverified": recording.term("unverified")[0] + unknown,
         "lost_requests": np.cumsum((without + unproven)[0]) * recording.step_s,
     }
 
 
 def frames(views: Sequence[MapView]) -> Json:
-    """State of the map at every moment, packed: [T + 1, N] by site, `gateway` [T + 1, U]."""
+    """State of the map at every moment, packed: [T + 1, N] by site, `gateway` [T + 1, U].
+
+    `steer` is None where no site is ever steered.
+    """
     role_bits = np.array([1, 2, 4])[:, None]
+    steer = np.rint([view.steer * FINE for view in views])
     return {
         "look": packed([looks(view) for view in views], "u1"),
         "share": packed([np.rint(view.share * FULL) for view in views], "u2"),
         "warm": packed([view.warm for view in views], "u2"),
         "loading": packed([view.loading for view in views], "u2"),
         "roles": packed([(view.roles * role_bits).sum(axis=0) for view in views], "u1"),
+        "marks": packed([view.grey + 2 * view.blind for view in views], "u1"),
+        "refused": packed([np.rint(view.refused * FINE) for view in views], "u2"),
+        "steer": packed(steer, "i2") if steer.any() else None,
         "gateway": packed([view.region_gateway for view in views], "i2"),
     }
 

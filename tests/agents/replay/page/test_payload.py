@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from og_agents.replay.page import payload
-from og_agents.replay.page.payload import FULL, packed, unpacked
-from tests.cases.toy_film import toy
+from og_agents.replay.page.payload import FINE, FULL, packed, unpacked
+from og_env.render.map import MARKS
+from og_env.render.text_table import FIGURES, OF_SERVED
+from og_env.scenario import loading
+from tests.cases.toy_film import steered_toy, toy
 
 
 def test_the_payload_says_what_was_recorded():
@@ -19,9 +22,10 @@ def test_the_payload_says_what_was_recorded():
     first, second = data["policies"]
     assert (first["name"], second["name"]) == ("static", "greedy") and data["steps"] == 60
     assert first["totals"] == {"lost": 5.0, "due": None}
-    for name in ("usd_per_hour", "exposure", "demand_rps"):
-        assert np.array_equal(np.float32(second["metrics"][name]), np.float32(recording.metric(name)[0])), name
     served = recording.metric("served_rps")[0] > 0
+    for name, known in (("usd_per_hour", True), ("exposure", served), ("demand_rps", True)):
+        expected = np.where(known, recording.metric(name)[0], np.nan)
+        assert np.array_equal(np.float32(second["metrics"][name]), np.float32(expected), equal_nan=True), name
     p95 = [value is not None for value in first["metrics"]["latency_p95_ms"]]
     assert sum(p95) == sum(films["static"].recording.metric("served_rps")[0] > 0) < 60
     assert [value is not None for value in second["metrics"]["n_eff"]] == served.tolist()
@@ -36,6 +40,48 @@ def test_the_payload_says_what_was_recorded():
     assert (share > 0.9 * FULL).sum() > 40
     [outage] = data["outages"]
     assert set(outage["policies"]) == {"static", "greedy"} and data["spans"] == [[30, 42]]
+
+
+def test_a_dead_network_has_no_figures_of_what_it_serves():
+    one = toy()
+    data = payload("toy", [], {"static": one}, {})
+    [policy] = data["policies"]
+    dead = one.recording.metric("served_rps")[0] == 0
+    assert 0 < dead.sum() < 60
+    of_served = set(OF_SERVED) & set(policy["metrics"]) | {"unverified"}
+    assert {"in_time_share", "first_token_p95_ms", "latency_p95_ms", "exposure", "n_eff"} < of_served
+    for name, values in policy["metrics"].items():
+        gaps = [value is None for value in values]
+        assert gaps == (dead.tolist() if name in of_served else [False] * 60), name
+
+
+def test_figures_have_the_names_of_the_text_table_and_a_meaning():
+    data = payload("toy", [], {"static": toy()}, {})
+    names = {key: name for name, key, _ in FIGURES}
+    assert data["names"] == {key: names[key] for key in data["names"]} and data["marks"] == dict(MARKS)
+    assert data["names"]["in_time_share"] == "in time" and data["names"]["refused_share"] == "refused"
+    for key in ("in_time_share", "refused_share", "first_token_mean_ms", "first_token_p95_ms"):
+        assert len(data["policies"][0]["metrics"][key]) == 60 and data["meanings"][key]
+
+
+def test_grey_and_blind_sites_and_refusals_are_those_of_the_moments():
+    spec = loading.override(
+        loading.load("global-24"), {"episode.steps": 60, "condition.grey_per_day": 8.0, "condition.blind_per_day": 8.0}
+    )
+    one = toy(options=None, spec=spec)
+    [policy] = payload("day", [], {"static": one}, {})["policies"]
+    marks = unpacked(policy["marks"])
+    assert ((marks[1:] & 1).sum(axis=1) == one.recording.metric("sites_grey")[0]).all() and (marks & 1).any()
+    assert ((marks[1:] & 2 > 0).sum(axis=1) == one.recording.metric("sites_blind")[0]).all() and (marks & 2).any()
+    refused = unpacked(policy["refused"]) / FINE
+    assert refused.max() > 0 and refused == pytest.approx(np.array([view.refused for view in one.views]), abs=6e-4)
+
+
+def test_steering_is_there_where_a_policy_steers():
+    data = payload("toy", [], {"static": toy(), "steering": steered_toy()}, {})
+    still, steering = data["policies"]
+    assert still["steer"] is None
+    assert (unpacked(steering["steer"])[1:] / FINE == [2.0, -4.0, 0.0]).all()
 
 
 def test_films_of_other_tapes_do_not_go_together():

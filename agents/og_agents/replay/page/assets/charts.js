@@ -1,7 +1,10 @@
 // Figures over time: both policies in each chart, outages shaded, a line at the moment shown.
 
 const CHARTS = [
-  ["latency_p95_ms", "latency p95", seconds, (value) => value / 1000, "s"],
+  ["in_time_share", "in time", percent, (value) => value * 100, "%"],
+  ["first_token_p95_ms", "first token p95", seconds, (value) => value / 1000, "s"],
+  ["refused_share", "refused first tries", percent, (value) => value * 100, "%"],
+  ["latency_p95_ms", "answer p95", seconds, (value) => value / 1000, "s"],
   ["usd_per_hour", "cost, $ an hour", dollars, (value) => value, "$"],
   ["unserved", "unserved", percent, (value) => value * 100, "%"],
   ["unverified", "unverified", percent, (value) => value * 100, "%"],
@@ -18,7 +21,7 @@ class Charts {
     this.items = CHARTS.map(([key, title, words, scale, unit]) => {
       const area = make("div", { class: "chart", role: "img", "aria-label": `Chart over time: ${title}` });
       const values = make("span", { class: "values" });
-      holder.append(make("figure", { "data-metric": key }, make("figcaption", {}, make("b", {}, title), values), area));
+      holder.append(make("figure", { "data-metric": key }, make("figcaption", { title: data.meanings[key] ?? null }, make("b", {}, title), values), area));
       const chart = echarts.init(area, null, { renderer: "canvas" });
       chart.getZr().on("click", (event) => {
         if (!chart.containPixel("grid", [event.offsetX, event.offsetY])) return;

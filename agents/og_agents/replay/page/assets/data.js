@@ -2,6 +2,8 @@
 
 const TYPES = { u1: Uint8Array, u2: Uint16Array, i2: Int16Array, f4: Float32Array };
 const FULL = 65535;
+const FINE = 1000;
+const GREY = 1, BLIND = 2;
 const ROLES = [[1, "verifier"], [2, "store"], [4, "gateway"]];
 
 /** The typed array [rows, columns] of what the payload packs; `at(row)` is a row of it. */
@@ -56,6 +58,9 @@ const percent = (value) => (value === null ? "–" : `${(value * 100).toFixed(va
 const seconds = (ms) => (ms === null ? "–" : `${(ms / 1000).toFixed(2)} s`);
 const dollars = (value) => `$${value.toFixed(value < 1000 ? 2 : 0)}`;
 const versus = (due) => `${grouped(Math.abs(due))} ${due < 0 ? "fewer" : "more"} than with nothing broken`;
+const signed = (value) => (value ? `${value > 0 ? "+" : "−"}${Math.abs(value).toFixed(2)}` : "0");
+const steered = (bias) => (
+  `steered ${bias > 0 ? "to" : "away from"}: weight × ${Math.exp(bias).toPrecision(3)} (bias ${signed(bias)})`);
 const plain = (value) => (value === null ? "–" : value.toFixed(2));
 
 /** Time of day at a moment, as hh:mm; from the second day on with the day. */
@@ -68,6 +73,13 @@ function clockAt(data, row) {
 
 /** A figure of the step that ended at a moment; null at the start, where there is none yet. */
 const figure = (policy, name, row) => (row > 0 ? policy.metrics[name][row - 1] : null);
+
+/** Share of what was sent to a site that it refused, as it was last shown; null where no replica is or comes. */
+const refusedAt = (policy, row, site) => (
+  policy.warm.at(row)[site] + policy.loading.at(row)[site] ? policy.refused.at(row)[site] / FINE : null);
+
+/** Logarithm of what the router multiplies a site's weight by. */
+const biasAt = (policy, row, site) => (policy.steer ? policy.steer.at(row)[site] / FINE : 0);
 
 /** Outages that act on the step that ended at a moment. */
 const active = (data, row) => data.outages.filter((outage) => outage.start <= row && row < outage.stop);

@@ -7,6 +7,7 @@ const PATHS = {
   cross: "path://M2,0L5,3L8,0L10,2L7,5L10,8L8,10L5,7L2,10L0,8L3,5L0,2Z",
   plus: "path://M3.5,0h3v3.5h3.5v3h-3.5v3.5h-3v-3.5h-3.5v-3h3.5z",
 };
+const ARROWS = { up: "path://M5,0L9,4.5H6.5V10H3.5V4.5H1Z", down: "path://M5,10L9,5.5H6.5V0H3.5V5.5H1Z" };
 const BADGES = [[4, "gateway", "triangle", 0, -1], [2, "store", "rect", 0.87, 0.5], [1, "verifier", "circle", -0.87, 0.5]];
 
 /** Longitude within one turn from the left edge of the map. */
@@ -148,7 +149,7 @@ class FleetMap {
     this.row = row;
     const struck = active(this.data, row).filter((outage) => policy.name in outage.policies);
     this.element.setAttribute("aria-label", this.summary(struck));
-    this.chart.setOption({ series: [...this.arcs(), this.shared(struck), this.people(), this.fleet(), ...this.badges()] });
+    this.chart.setOption({ series: [...this.arcs(), this.shared(struck), this.people(), this.fleet(), ...this.badges(), ...this.marks()] });
     this.linked = struck.some((outage) => outage.sites.length > 1);
   }
 
@@ -244,6 +245,39 @@ class FleetMap {
     }));
   }
 
+  /** A dashed ring around grey sites, a question mark beside blind ones, an arrow beside steered ones. */
+  marks() {
+    const { data, policy, row, spots } = this;
+    const marks = policy.marks.at(row);
+    const every = [...spots.keys()];
+    const beside = (site, right, down) => [right, down].map((part) => part * (this.size(site) / 2 + 7));
+    const style = { type: "scatter", coordinateSystem: "geo", z: 6, silent: true };
+    return [{
+      ...style, id: "grey", symbol: "circle",
+      itemStyle: { color: "transparent", borderColor: ink("ink"), borderWidth: 1.6, borderType: [3, 2] },
+      data: every.filter((site) => marks[site] & GREY).map((site) => ({ value: spots[site], symbolSize: this.size(site) + 7 })),
+    }, {
+      ...style, id: "blind", symbol: "circle", symbolSize: this.many ? 9 : 12,
+      itemStyle: { color: ink("paper"), borderColor: ink("ink"), borderWidth: 1 },
+      label: { show: true, position: "inside", formatter: "?", color: ink("ink"), fontSize: this.many ? 8 : 10, fontWeight: "bold" },
+      data: every.filter((site) => marks[site] & BLIND).map((site) => ({ value: spots[site], symbolOffset: beside(site, 0.87, -0.5) })),
+    }, {
+      ...style, id: "steered",
+      data: every.filter((site) => this.isSteered(site)).map((site) => {
+        const bias = biasAt(policy, row, site);
+        return {
+          value: spots[site], symbol: bias > 0 ? ARROWS.up : ARROWS.down, symbolSize: (this.many ? 8 : 11) + 2 * Math.abs(bias),
+          symbolOffset: beside(site, -0.87, -0.5),
+          itemStyle: { color: ink(bias > 0 ? "focus" : "alarm"), borderColor: ink("paper"), borderWidth: 0.8 },
+        };
+      }),
+    }];
+  }
+
+  isSteered(site) {
+    return Math.abs(biasAt(this.policy, this.row, site)) >= this.data.least_steer;
+  }
+
   words({ seriesId, value }) {
     const { data, policy, row } = this;
     if (seriesId === "users") {
@@ -253,24 +287,40 @@ class FleetMap {
     }
     if (seriesId !== "sites") return "";
     const site = value[2];
-    const roles = rolesOf(policy, row, site);
+    const roles = rolesOf(policy, row, site), bias = biasAt(policy, row, site);
     return [
       `<b>${escaped(data.sites[site].name)}</b> (${escaped(data.sites[site].provider)})`,
       `${data.looks[policy.look.at(row)[site]].name}${roles ? `; ${roles}` : ""}`,
       `${percent(policy.share.at(row)[site] / FULL)} of the traffic`,
       `${policy.warm.at(row)[site]} replicas warm, ${policy.loading.at(row)[site]} loading`,
+      `refused ${percent(refusedAt(policy, row, site))} of what it was sent, as last shown`,
+      ...marksOf(policy, row, site).map((name) => data.marks[name]),
+      ...(bias ? [steered(bias)] : []),
     ].join("<br>");
   }
 
   summary(struck) {
     const counts = countStates(this.data, this.policy, this.row).map(([name, count]) => `${count} ${name}`);
     const outages = struck.map((outage) => titleOf(this.data, outage)).join("; ");
-    return `Map for ${this.policy.name}: sites ${counts.join(", ")}${outages ? `; ${outages}` : ""}`;
+    const marked = countMarks(this.data, this.policy, this.row).map((part) => `; ${part}`).join("");
+    return `Map for ${this.policy.name}: sites ${counts.join(", ")}${marked}${outages ? `; ${outages}` : ""}`;
   }
 }
 
 const rolesOf = (policy, row, site) => (
   ROLES.filter(([bit]) => policy.roles.at(row)[site] & bit).map(([, name]) => name).join(", "));
+
+/** The marks of a site that are not its steering: grey, blind. */
+const marksOf = (policy, row, site) => (
+  [[GREY, "grey"], [BLIND, "blind"]].filter(([bit]) => policy.marks.at(row)[site] & bit).map(([, name]) => name));
+
+/** How many sites are grey, blind and steered, in words, without those that are none. */
+function countMarks(data, policy, row) {
+  const every = [...data.sites.keys()];
+  const count = (name) => every.filter((site) => marksOf(policy, row, site).includes(name)).length;
+  const moved = every.filter((site) => Math.abs(biasAt(policy, row, site)) >= data.least_steer).length;
+  return [[count("grey"), "grey"], [count("blind"), "blind"], [moved, "steered"]].filter(([many]) => many).map((pair) => pair.join(" "));
+}
 
 /** How many sites are in each state that occurs, the gravest first. */
 function countStates(data, policy, row) {

@@ -2,6 +2,11 @@
 
 const byId = (id) => document.getElementById(id);
 
+const HEAD = [
+  ["in_time_share", percent], ["refused_share", percent], ["first_token_mean_ms", seconds], ["first_token_p95_ms", seconds],
+  ["usd_per_hour", (value) => (value === null ? "–" : `${dollars(value)}/h`)], ["exposure", percent],
+];
+
 class Player {
   constructor(data) {
     this.data = data;
@@ -66,6 +71,7 @@ class Player {
     const shapes = {
       circle: "M8,2A6,6 0 1 1 7.99,2Z", diamond: "M8,1L15,8L8,15L1,8Z", rect: "M2.5,2.5H13.5V13.5H2.5Z", "triangle-down": "M1,2H15L8,15Z",
       cross: "M4,1L8,5L12,1L15,4L11,8L15,12L12,15L8,11L4,15L1,12L5,8L1,4Z", triangle: "M8,3L13,12H3Z",
+      ring: "M8,1.5A6.5,6.5 0 1 1 7.99,1.5Z", question: "M8,1A7,7 0 1 1 7.99,1Z", up: "M8,1L14,8H10.5V15H5.5V8H2Z", down: "M8,15L14,8H10.5V1H5.5V8H2Z",
       plus: "M6,1h4v5h5v4h-5v5h-4v-5h-5v-4h5z", small: "M8,5A3.2,3.2 0 1 1 7.99,5Z", square: "M5,5H11V11H5Z", line: "M0,6.5H16V9.5H0Z",
     };
     const entry = (name, shape, color) => {
@@ -76,14 +82,24 @@ class Player {
       path.setAttribute("d", shapes[shape]);
       path.style.fill = color;
       if (shape !== "line") path.style.stroke = "var(--ink)";
+      if (shape === "ring") Object.assign(path.style, { strokeDasharray: "3 2", strokeWidth: "1.6" });
       picture.append(path);
+      if (shape === "question") {
+        const mark = document.createElementNS("http://www.w3.org/2000/svg", "text");
+        for (const [key, value] of Object.entries({ x: 8, y: 12, "text-anchor": "middle", "font-size": 11, "font-weight": "bold" })) mark.setAttribute(key, value);
+        mark.style.fill = "var(--ink)";
+        mark.textContent = "?";
+        picture.append(mark);
+      }
       return make("span", {}, picture, name);
     };
-    const { looks, colors } = this.data;
+    const { looks, colors, marks, policies } = this.data;
     byId("legend").append(
       ...[...looks].reverse().map(({ name, symbol, color }) => entry(name, symbol, color)),
       entry("gateway", "triangle", "var(--ink)"), entry("store", "square", "var(--ink)"), entry("verifier", "small", "var(--ink)"),
       entry("users", "plus", colors.users), entry("shared outage", "line", "var(--alarm)"),
+      entry(marks.grey, "ring", "none"), entry(marks.blind, "question", "var(--paper)"),
+      ...(policies.some(({ steer }) => steer) ? [entry("", "up", "var(--focus)"), entry(marks.steered, "down", "var(--alarm)")] : []),
       make("span", {}, "size and width: traffic"),
     );
   }
@@ -212,13 +228,13 @@ class Player {
       ["lost so far", grouped(lost)],
       ["demand", `${grouped(data.load_rps.at(row).reduce((sum, value) => sum + value, 0))}/s`],
       ["unserved", percent(at("unserved"))],
-      ["p95", seconds(at("latency_p95_ms"))],
-      ["cost", row ? `${dollars(at("usd_per_hour"))}/h` : "–"],
-      ["exposure", percent(at("exposure"))],
+      ...HEAD.map(([key, words]) => [data.names[key], words(at(key)), data.meanings[key]]),
     ];
-    now.replaceChildren(...shown.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", { "data-figure": name }, value))));
+    now.replaceChildren(...shown.map(([name, value, meaning]) => (
+      make("div", { title: meaning ?? null }, make("dt", {}, name), make("dd", { "data-figure": name }, value)))));
     const parts = countStates(data, policy, row).map(([name, count, state]) => make(state > 2 ? "b" : "span", {}, `${count} ${name}`));
-    states.replaceChildren("Sites: ", ...parts.flatMap((part, number) => (number ? [", ", part] : [part])));
+    const marked = countMarks(data, policy, row).map((part) => `; ${part}`);
+    states.replaceChildren("Sites: ", ...parts.flatMap((part, number) => (number ? [", ", part] : [part])), ...marked);
   }
 
   /** The figures of the whole replay. */
@@ -241,12 +257,16 @@ class Player {
     const details = byId("table");
     if (!details.open) return;
     const { data, row, sides } = this;
+    const anySteered = sides.some(({ steer }) => steer);
+    const columns = [["traffic", "number"], ["refused", "number"], ...(anySteered ? [["steered", "number"]] : []), ["roles", null]];
     const head = make("tr", {}, make("th", { scope: "col" }, "site"), ...sides.flatMap(({ name }) => [
-      make("th", { scope: "col" }, name), make("th", { scope: "col", class: "number" }, "traffic"), make("th", { scope: "col" }, "roles"),
+      make("th", { scope: "col" }, name), ...columns.map(([title, kind]) => make("th", { scope: "col", class: kind }, title)),
     ]));
     const body = data.sites.map(({ name }, site) => make("tr", {}, make("th", { scope: "row" }, name), ...sides.flatMap((policy) => [
-      make("td", {}, data.looks[policy.look.at(row)[site]].name),
+      make("td", {}, [data.looks[policy.look.at(row)[site]].name, ...marksOf(policy, row, site)].join(", ")),
       make("td", { class: "number" }, percent(policy.share.at(row)[site] / FULL)),
+      make("td", { class: "number" }, percent(refusedAt(policy, row, site))),
+      ...(anySteered ? [make("td", { class: "number" }, signed(biasAt(policy, row, site)))] : []),
       make("td", {}, rolesOf(policy, row, site)),
     ])));
     details.lastElementChild.replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
