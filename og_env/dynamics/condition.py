@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from og_env.kernel.arrays import BLIND, CALM_SPEED, DOWN, METRIC, SLOW, SPEEDS_PER_OCTAVE, Environment
 from og_env.kernel.compile import kernel
 from og_env.kernel.random_streams import standard_noise
-from og_env.kernel.simd import exp, root
+from og_env.kernel.simd import root
 
 SPEED = 2.0 ** ((np.arange(BLIND) - CALM_SPEED) / SPEEDS_PER_OCTAVE)
 """speed of each code of a tape's condition, over the nominal one"""
+OCTAVES_PER_E = 1 / math.log(2)
+"""octaves in a factor of e"""
 GREY_SPEED = 0.7
 """a site below this speed counts as grey in the metrics"""
 
@@ -32,7 +36,7 @@ def write_speeds(env: Environment, row: int) -> None:
 def show_nothing(env: Environment) -> None:
     """Write what is shown before the first step: nominal speed, no load and nothing refused."""
     for site in range(env.state.blind.shape[0]):
-        env.state.shown_slowness[site] = 1
+        env.state.shown_slowness_log2[site] = 0
         env.state.shown_wait_s[site] = 0
         env.state.shown_refused[site] = 0
         env.state.shown_load[site] = 0
@@ -62,8 +66,9 @@ def measure(env: Environment, row: int) -> None:
         rps = env.scratch.site_rps[site]
         if rps > 0:
             env.state.shown_wait_s[site] = env.scratch.site_wait_rps_s[site] / rps
-            deviation = env.world.service_cv / root(max(rps * step_s, 1.0))
-            noise = exp(deviation * standard_noise(env.tape.noise, row, site))
-            env.state.shown_slowness[site] = (2.0 if status & SLOW else 1.0) / env.scratch.speed[site] * noise
+            octaves = (CALM_SPEED - float(env.tape.condition[row, site])) / SPEEDS_PER_OCTAVE
+            deviation = OCTAVES_PER_E * env.world.service_cv / root(max(rps * step_s, 1.0))
+            error = deviation * standard_noise(env.tape.noise, row, site)
+            env.state.shown_slowness_log2[site] = (1.0 if status & SLOW else 0.0) + octaves + error
     env.output.metrics[METRIC.sites_grey] = grey
     env.output.metrics[METRIC.sites_blind] = blind

@@ -93,16 +93,15 @@ def add_replica(
     env.scratch.risk[position] = env.scratch.site_risk[site] + unattested
     env.scratch.bias[position] = env.state.steer[site]
     env.scratch.trust[position] = 1.0 if trusted(env, model, site, status) else 0.0
-    stretch = (1 / SLOW_CAPACITY if status & SLOW else 1.0) / speed
+    pace = SLOW_CAPACITY * speed if status & SLOW else speed
+    stretch = 1 / pace
     env.scratch.service_s[position] = env.world.service_s[model, site] * stretch
     env.scratch.prefill_s[position] = env.world.prefill_s[model, site] * stretch
     env.scratch.timed_s[position] = env.world.timed_s[model, site] * stretch
+    env.scratch.queue_s[position] = env.world.queue_s[model, site] * stretch
     env.scratch.payment_ms[position] = env.world.payment_ms[site]
     env.scratch.try_lost_ms[position] = env.world.timeout_ms if status & DOWN else 0.0
-    env.scratch.queue_s[position] = (
-        env.world.busy_s[model, site] * stretch * (env.world.queue_factor / env.world.streams[model])
-    )
-    capacity = 0.0 if status & DOWN else whole_rps / stretch
+    capacity = 0.0 if status & DOWN else whole_rps * pace
     env.scratch.cap_rps[position] = capacity * (1 - wait_ms / env.world.step_ms) if wait_ms > 0 else capacity
 
 

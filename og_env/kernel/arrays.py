@@ -113,7 +113,7 @@ class World(NamedTuple):
     replica_gpus: Annotated[Array, "i4", "W M N"]  # GPUs that a replica takes; 0 where the model does not fit
     capacity_rps: Annotated[Array, "f4", "W M N"]  # requests/s at which a replica is fully loaded
     service_s: Annotated[Array, "f4", "W M N"]  # mean time of an answer without waiting
-    busy_s: Annotated[Array, "f4", "W M N"]  # time that an answer holds a stream when all are in use: with its proof
+    queue_s: Annotated[Array, "f4", "W M N"]  # mean wait of those who wait, without load, see `queue_seconds`
     proof_s: Annotated[Array, "f4", "W M N"]  # from an answer to its proof
     prefill_s: Annotated[Array, "f4", "W M N"]  # mean time to the first token without waiting
     timed_s: Annotated[Array, "f4", "W M N"]  # what the objective's clock counts of it: prefill_s or service_s
@@ -161,7 +161,6 @@ class World(NamedTuple):
     store_streams: Annotated[Array, "i4", "W"]  # fetches that a store serves at full speed
     store_mb_per_s: Annotated[Array, "i4", "W"]  # full speed of a fetch
     storage_usd_per_gb_hour: Annotated[Array, "f4", "W"]  # price of weights on a disk
-    queue_factor: Annotated[Array, "f4", "W"]  # (ca^2 + cs^2) / 2 of arrivals and service (Allen and Cunneen)
     arrivals_part: Annotated[Array, "f4", "W"]  # ca^2 / (ca^2 + cs^2): the part of a wait that uneven arrivals make
     service_cv: Annotated[Array, "f4", "W"]  # coefficient of variation of the time of an answer
     weights: Annotated[Array, "f4", "W 6"]  # weights of the reward, in the order of TERMS
@@ -230,7 +229,7 @@ class State(NamedTuple):
     load_rps: Annotated[Array, "f4", "B M N"]  # requests/s that a replica served in the last step
     in_flight: Annotated[Array, "f4", "B M N"]  # answers that were in progress at the end of the last step
     site_share: Annotated[Array, "f4", "B N"]  # share of the served traffic of the last step
-    shown_slowness: Annotated[Array, "f4", "B N"]  # measured time of service over the nominal one, as it was last shown
+    shown_slowness_log2: Annotated[Array, "f4", "B N"]  # log2 of measured over nominal time of service, as last shown
     shown_wait_s: Annotated[
         Array, "f4", "B N"
     ]  # mean time that requests waited at a site for the first token, likewise

@@ -28,7 +28,6 @@ from og_env.kernel.arrays import (
 )
 from og_env.kernel.compile import kernel
 from og_env.kernel.memory import columns
-from og_env.kernel.simd import log
 from og_env.kernel.views import row_of
 from og_env.observation.fields import TABLES, columns_of
 from og_env.observation.summary import (
@@ -65,7 +64,7 @@ WEIGHTS_SCALE_GB = 200
 HOUR_S = 3600
 SECOND = 1.0
 """a time that shows as one half"""
-OCTAVES, LOG_2, LEAST_SLOWNESS = 2.0, math.log(2.0), 1e-3
+PER_OCTAVE = 0.5
 """doublings of the time of service that show as 1"""
 LEAST_WEIGHT, DECADES = 0.01, 2
 """weights of the reward show by their power of ten: from -1 at LEAST_WEIGHT to 1 at so many powers of ten"""
@@ -209,7 +208,7 @@ def write_proposal(env: Environment, values: np.ndarray, first: int, position: i
 @kernel
 def write_measured(env: Environment, values: np.ndarray, at: int, site: int) -> None:
     """Write to a site's row what was measured there, as it was last shown."""
-    values[at + SITE.slowness] = clip(log(max(env.state.shown_slowness[site], LEAST_SLOWNESS)) / LOG_2 / OCTAVES)
+    values[at + SITE.slowness] = clip(env.state.shown_slowness_log2[site] * PER_OCTAVE)
     wait_s = env.state.shown_wait_s[site]
     values[at + SITE.wait] = wait_s / (wait_s + SECOND)
     values[at + SITE.refused] = clip(env.state.shown_refused[site])

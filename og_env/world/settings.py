@@ -37,7 +37,6 @@ def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) 
     world.settle_s[0] = network.settle_s
     world.utilisation_limit[0] = network.utilisation_limit
     world.storage_usd_per_gb_hour[0] = network.storage_usd_per_gb_month / HOURS_PER_MONTH
-    world.queue_factor[0] = (demand.arrival_cv**2 + demand.service_cv**2) / 2
     variation = demand.arrival_cv**2 + demand.service_cv**2
     world.arrivals_part[0] = demand.arrival_cv**2 / variation if variation > 0 else 0.0
     world.service_cv[0] = demand.service_cv

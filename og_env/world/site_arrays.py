@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from og_env.kernel.arrays import World
 from og_env.scenario.catalog import AnswerTimes, answer_times, gpus_per_replica
 from og_env.scenario.loading import ResolvedScenario
-from og_env.scenario.specs import ModelSpec, PricesSpec, SiteSpec
+from og_env.scenario.specs import DemandSpec, ModelSpec, PricesSpec, SiteSpec
 
 Floats = NDArray[np.float64]
 VERIFICATIONS = ("none", "tee", "zkml")
@@ -57,8 +57,9 @@ def fill_models(world: World, resolved: ResolvedScenario) -> None:
         use_usd = use_usd_per_gpu_s * need * times.busy_s / model.streams
         load_ms = np.round(1000 * (model.weights_gb / disk_gb_per_s + model.engine_start_s))
         world.replica_gpus[0, m, :n] = need
-        for name, values in times._asdict().items():
-            getattr(world, name)[0, m, :n] = values
+        for name in ("prefill_s", "service_s", "timed_s", "proof_s"):
+            getattr(world, name)[0, m, :n] = getattr(times, name)
+        world.queue_s[0, m, :n] = queue_seconds(times.busy_s, model.streams, resolved.spec.demand)
         world.use_usd[0, m, :n] = use_usd
         world.answer_usd[0, m, :n] = np.where(need > 0, use_usd + model.request_gb * egress_usd_per_gb, 0)
         world.capacity_rps[0, m, :n] = np.divide(model.streams, times.busy_s, out=np.zeros(n), where=need > 0)
@@ -70,6 +71,14 @@ def fill_models(world: World, resolved: ResolvedScenario) -> None:
     world.queue_exponent[0] = [1 + WAIT_SLOPE * (math.sqrt(model.streams) - 1) for model in models]
     world.slo_s[0] = [model.slo_s for model in models]
     world.verification[0] = [VERIFICATIONS.index(model.verification) for model in models]
+
+
+def queue_seconds(busy_s: Floats, streams: int, demand: DemandSpec) -> Floats:
+    """Mean wait of those who wait at a replica without load, by Allen and Cunneen: it grows by 1 / (1 - utilisation).
+
+    busy_s: time that an answer holds one of the streams. Arrivals and answers come with their coefficients of variation.
+    """
+    return busy_s / streams * (demand.arrival_cv**2 + demand.service_cv**2) / 2
 
 
 def use_usd_per_gpu_hour(site: SiteSpec, prices: PricesSpec) -> float:

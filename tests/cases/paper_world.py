@@ -63,7 +63,7 @@ VALUES: dict[str, Any] = {
     "replica_gpus": 1,
     "capacity_rps": 10,
     "service_s": 2,
-    "busy_s": 2,
+    "queue_s": 2,
     "prefill_s": 0.5,
     "timed_s": 2,
     "answer_usd": 1e-3 * 0.05,
@@ -95,7 +95,6 @@ VALUES: dict[str, Any] = {
     "store_streams": 1,
     "store_mb_per_s": 100,
     "storage_usd_per_gb_hour": 0.001,
-    "queue_factor": 1,
     "service_cv": 0.5,
     "weights": [0.5, 0.25, 1, 0.2, 0.3, 0.01],
     "convexity": 5,
@@ -130,7 +129,6 @@ def paper(regions: int = 1, **changes: Any) -> Paper:
     state.role_ms[0, STORE, B] = 0
     state.role_ms[0, GATEWAY, [A, C]] = 0
     state.knobs[:] = [40, 0.1, 0, 0, 1]
-    state.shown_slowness[:] = 1
     state.attack_domain[:] = state.attack_until[:] = -1
     return Paper(world, tape, state)
 

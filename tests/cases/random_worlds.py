@@ -153,7 +153,8 @@ def _fill_models(rng: np.random.Generator, world: World, w: int) -> None:
     world.capacity_rps[w] = np.where(fits, rng.uniform(1, 12, (models, sites)), 0)
     world.service_s[w] = np.where(fits, rng.uniform(0.5, 6, (models, sites)), 0)
     proof = rng.choice([1.0, 1.0, 2.5], models)
-    world.busy_s[w] = world.service_s[w] * proof[:, None]
+    world.proof_s[w] = world.service_s[w] * (proof[:, None] - 1)
+    world.queue_s[w] = world.service_s[w] * proof[:, None] * rng.uniform(0.05, 2)
     world.prefill_s[w] = world.service_s[w] * rng.uniform(0.05, 0.5, (models, sites))
     on_first_token = rng.random(models) < 0.5
     world.timed_s[w] = np.where(on_first_token[:, None], world.prefill_s[w], world.service_s[w])
@@ -186,7 +187,7 @@ def _fill_constants(rng: np.random.Generator, world: World, w: int) -> None:
     world.store_streams[w] = rng.integers(1, 4)
     world.store_mb_per_s[w] = rng.choice([100, 1250])
     world.storage_usd_per_gb_hour[w] = rng.uniform(0, 1e-3)
-    world.queue_factor[w] = rng.uniform(0.5, 2)
+    world.arrivals_part[w] = rng.random()
     world.service_cv[w] = rng.uniform(0, 1.5)
     world.weights[w] = rng.uniform(0, 1, world.weights.shape[1])
     world.convexity[w] = rng.choice([0, 5])
@@ -227,7 +228,7 @@ def _fill_state(rng: np.random.Generator, world: World, state: State, w: int) ->
         state.role_ms[w, STORE] = -1
     state.load_rps[w] = rng.uniform(0, 1, (models, sites)) * world.capacity_rps[w] * (state.phase[w] == WARM)
     state.in_flight[w] = state.load_rps[w] * rng.uniform(0, 60, (models, sites))
-    state.shown_slowness[w] = rng.uniform(0.5, 3, sites)
+    state.shown_slowness_log2[w] = rng.uniform(-1, 2, sites)
     state.shown_wait_s[w] = rng.uniform(0, 9, sites)
     state.shown_refused[w], state.shown_load[w] = rng.random(sites), rng.random(sites)
     state.site_share[w] = rng.dirichlet(np.ones(sites)) * world.site_valid[w]

@@ -41,13 +41,13 @@ def test_the_objective_runs_against_the_true_time(play: Play) -> None:
 
 def test_what_is_measured_shows_the_condition(play: Play) -> None:
     done = play(at_a(HALF_SPEED))
-    assert done.state.shown_slowness[0].tolist() == near([2, 1, 1])
+    assert done.state.shown_slowness_log2[0].tolist() == near([1, 0, 0])
     assert done.state.shown_wait_s[0].tolist() == near([6, 0, 0])
     assert done.state.shown_load[0].tolist() == near([0.3, 0, 0])  # of the nominal 10 requests/s
     assert done.state.shown_refused[0].tolist() == [0, 0, 0]
     assert play(at_a(HALF_SPEED, base_rps=8)).state.shown_refused[0, A] == near(0.5)
     quick = play(at_a(DOUBLE_SPEED))
-    assert quick.state.shown_slowness[0, A] == near(0.5)
+    assert quick.state.shown_slowness_log2[0, A] == near(-1)
     assert quick.metrics["latency_mean_ms"] == near(1000 * (0.010 + 1 + 0.15 * 1 / 0.85))
 
 
@@ -57,7 +57,7 @@ def test_slow_and_grey_multiply(play: Play) -> None:
     done = play(world)
     # 1 of 2.5 requests/s, answers of 8 s; 100 ms more to the gateway and to the replica
     assert done.metrics["latency_mean_ms"] == near(1000 * (0.210 + 8 + 0.4 * 8 / 0.6))
-    assert done.state.shown_slowness[0, A] == near(4)
+    assert done.state.shown_slowness_log2[0, A] == near(2)
     assert done.state.shown_load[0, A] == near(0.1)
 
 
@@ -79,22 +79,21 @@ def test_few_requests_measure_inexactly(play: Play) -> None:
     world.tape.noise[:] = 2**63 + 12_345
     done = play(world)
     # 12 answers each in the step, which vary by half
-    errors = [noise_by_hand(2**63 + 12_345, 1, site) * 0.5 / math.sqrt(12) for site in (A, C)]
+    errors = [noise_by_hand(2**63 + 12_345, 1, site) * 0.5 / math.sqrt(12) / math.log(2) for site in (A, C)]
     assert abs(errors[0] - errors[1]) > 0.01
-    assert done.state.shown_slowness[0].tolist() == near([math.exp(errors[0]), 1, math.exp(errors[1])])
+    assert done.state.shown_slowness_log2[0].tolist() == near([errors[0], 0, errors[1]])
     second = play(world._replace(state=done.state))
-    assert second.state.shown_slowness[0, A] == near(
-        math.exp(noise_by_hand(2**63 + 12_345, 2, A) * 0.5 / math.sqrt(12))
-    )
+    error = noise_by_hand(2**63 + 12_345, 2, A) * 0.5 / math.sqrt(12)
+    assert second.state.shown_slowness_log2[0, A] == near(math.log2(math.exp(error)))
     world.world.base_rps[:] = 0.002  # less than one answer a step counts as one
     done = play(world)
-    assert done.state.shown_slowness[0, A] == near(math.exp(noise_by_hand(2**63 + 12_345, 1, A) * 0.5))
+    assert done.state.shown_slowness_log2[0, A] == near(noise_by_hand(2**63 + 12_345, 1, A) * 0.5 / math.log(2))
 
 
 def test_a_blind_site_shows_what_it_last_showed(play: Play) -> None:
     world = at_a(HALF_SPEED)
     world.tape.condition[0, 1, A] |= BLIND
-    world.state.shown_slowness[0, A] = 1.25
+    world.state.shown_slowness_log2[0, A] = 0.25
     world.state.shown_wait_s[0, A] = 7
     world.state.shown_refused[0, A] = 0.5
     world.state.shown_load[0, A] = 0.75
@@ -102,20 +101,20 @@ def test_a_blind_site_shows_what_it_last_showed(play: Play) -> None:
     assert done.metrics["sites_blind"] == 1
     assert done.state.blind[0].tolist() == [1, 0, 0]
     assert done.metrics["latency_mean_ms"] == near(1000 * 10.010)  # as slow as it is
-    fields = ("shown_slowness", "shown_wait_s", "shown_refused", "shown_load")
-    assert [getattr(done.state, name)[0, A] for name in fields] == near([1.25, 7, 0.5, 0.75])
+    fields = ("shown_slowness_log2", "shown_wait_s", "shown_refused", "shown_load")
+    assert [getattr(done.state, name)[0, A] for name in fields] == near([0.25, 7, 0.5, 0.75])
     seeing = play(world._replace(state=done.state))
     assert (seeing.metrics["sites_blind"], seeing.state.blind[0, A]) == (0, 0)
-    assert [getattr(seeing.state, name)[0, A] for name in fields] == near([2, 6, 0, 0.3])
+    assert [getattr(seeing.state, name)[0, A] for name in fields] == near([1, 6, 0, 0.3])
 
 
 def test_a_site_that_serves_nothing_or_is_down_keeps_what_it_showed(play: Play) -> None:
     world = served_at_a_and_c()
-    world.state.shown_slowness[0] = [3, 4, 5]
+    world.state.shown_slowness_log2[0] = [3, 4, 5]
     world.state.shown_refused[0] = world.state.shown_load[0] = [0.3, 0.4, 0.5]
     strikes(world, (0, 1, C), DOWN)
     done = play(world)
-    assert done.state.shown_slowness[0, [B, C]].tolist() == [4, 5]
+    assert done.state.shown_slowness_log2[0, [B, C]].tolist() == [4, 5]
     assert done.state.shown_refused[0].tolist() == near([0, 0.4, 0.5])
     assert done.state.shown_load[0].tolist() == near([0.6, 0.4, 0.5])  # A takes what C does not answer: 6 of 10
 

@@ -27,8 +27,8 @@ def test_a_served_step(play: Play) -> None:
     assert done.metrics["n_eff"] == near(2)
 
 
-@pytest.mark.parametrize("queue_factor", [1, 2])
-def test_waiting_for_a_stream_delays_answers(play: Play, queue_factor: float) -> None:
-    done = play(served_at_a_and_c(queue_factor=queue_factor))
+@pytest.mark.parametrize("queue_s", [2, 4])
+def test_waiting_for_a_stream_delays_answers(play: Play, queue_s: float) -> None:
+    done = play(served_at_a_and_c(queue_s=queue_s))
     # 3 requests/s each: utilisation 0.3 is also the waiting probability, and a wait lasts 2 / 0.7 s, or twice that
-    assert done.metrics["latency_mean_ms"] == near(1000 * (0.010 + 0.050 + 2 + 0.3 * queue_factor * 2 / 0.7))
+    assert done.metrics["latency_mean_ms"] == near(1000 * (0.010 + 0.050 + 2 + 0.3 * queue_s / 0.7))

@@ -118,9 +118,9 @@ def test_what_is_measured_is_written_and_read_back():
     *_, state = play(env, 8)
     arrays, tape = env.simulator.state, env.simulator.tape
     rng = np.random.default_rng(0)
-    for field, low, high in (("slowness", 0.5, 3), ("wait_s", 0, 9), ("refused", 0, 1), ("load", 0, 2)):
+    for field, low, high in (("slowness_log2", -1, 2), ("wait_s", 0, 9), ("refused", 0, 1), ("load", 0, 2)):
         getattr(arrays, f"shown_{field}")[:] = rng.uniform(low, high, (1, 24))
-    arrays.shown_slowness[0, 5], arrays.shown_wait_s[0, 5], arrays.shown_refused[0, 5] = 1, 0, 0
+    arrays.shown_slowness_log2[0, 5], arrays.shown_wait_s[0, 5], arrays.shown_refused[0, 5] = 0, 0, 0
     arrays.shown_load[0, 5] = 0
     arrays.blind[0] = 0
     arrays.blind[0, [5, 7]] = 1
@@ -133,7 +133,7 @@ def test_what_is_measured_is_written_and_read_back():
     assert again["measured"] == state["measured"] and again["replicas"] == state["replicas"]
     assert any(replica.get("in_flight") == 7.5 for replica in state["replicas"])
     codes = twin.simulator.tape.condition[0]
-    slowed = np.where(arrays.status[0] & SLOW, 2, 1) / arrays.shown_slowness[0]
+    slowed = np.where(arrays.status[0] & SLOW, 2, 1) / np.exp2(arrays.shown_slowness_log2[0])
     assert np.abs((codes[0] & 127).astype(int) - 64 - 24 * np.log2(slowed)).max() < 0.51 and (codes == codes[0]).all()
     assert np.flatnonzero(codes[0] & 128).tolist() == [5, 7]
     assert (tape.condition[0] != codes).any()
@@ -150,9 +150,11 @@ def test_a_site_that_is_not_measured_is_nominal(toy):
     assert env.simulator.tape.condition[0, 0].tolist()[:2] == [64, 64 | 128]
     arrays = env.simulator.state
     assert (
-        arrays.shown_slowness[0, 0] == 2 and arrays.shown_wait_s[0, 1] == 3 and arrays.blind[0].tolist()[:2] == [0, 1]
+        arrays.shown_slowness_log2[0, 0] == 1
+        and arrays.shown_wait_s[0, 1] == 3
+        and arrays.blind[0].tolist()[:2] == [0, 1]
     )
-    assert arrays.shown_slowness[0, 1] == 1
+    assert arrays.shown_slowness_log2[0, 1] == 0
 
 
 def changed(state: dict, **changes):

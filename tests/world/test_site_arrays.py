@@ -19,14 +19,14 @@ def test_toy_speeds_and_prices() -> None:
     assert np.allclose(arrays.prefill_s[0, 0], 0.2)
     assert np.allclose(arrays.service_s[0, 0], 0.5)
     assert np.allclose(arrays.timed_s[0, 0], 0.5)
-    assert np.allclose(arrays.busy_s[0, 0], 0.5)
+    assert np.allclose(arrays.queue_s[0, 0], 0.5 / 5)  # 5 streams, both coefficients of variation 1
     assert np.allclose(arrays.capacity_rps[0, 0], 10)
     assert arrays.load_ms[0, 0].tolist() == [20_000] * 3
     assert (arrays.weights_mb[0, 0], arrays.weights_gb[0, 0]) == (10_000, 10)
     assert arrays.link_mb_per_s[0].tolist() == [1000] * 3
     assert (arrays.store_mb_per_s[0], arrays.store_streams[0]) == (1000, 1)
     assert arrays.queue_exponent[0, 0] == pytest.approx(1 + 1.17 * (math.sqrt(5) - 1))
-    assert (arrays.queue_factor[0], arrays.service_cv[0]) == (1, 1)
+    assert (arrays.arrivals_part[0], arrays.service_cv[0]) == (0.5, 1)
     assert (arrays.verification[0, 0], arrays.tee[0].tolist()) == (1, [1, 1, 1])
     assert arrays.budget_usd_per_hour[0] == 4
     assert arrays.storage_usd_per_gb_hour[0] == pytest.approx(0.023 / 730)
@@ -69,7 +69,7 @@ def test_a_proof_holds_the_stream_only_where_one_is_asked_for() -> None:
         tables = loading.load("toy-3").model_dump()
         tables["models"] = ({**tables["models"][0], "verification": verification, "proof_multiplier": 4.0},)
         arrays = compile_world(loading.resolve(loading.load(tables))).arrays
-        assert np.allclose(arrays.busy_s[0, 0], busy_s)
+        assert np.allclose(arrays.queue_s[0, 0], busy_s / 5)
         assert np.allclose(arrays.service_s[0, 0], 0.5)
         assert np.allclose(arrays.capacity_rps[0, 0], 5 / busy_s)
 

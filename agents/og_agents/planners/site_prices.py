@@ -39,7 +39,8 @@ def loads(simulator: Simulator, refusal: float) -> tuple[Floats, Floats]:
     """
     state, world = simulator.state, simulator.world
     held = (world.replica_gpus[state.world] * (state.phase == WARM)).sum(axis=1)
-    load = np.where(held > 0, state.shown_load * state.shown_slowness + refusal * state.shown_refused, 0.0)
+    used = state.shown_load * np.exp2(state.shown_slowness_log2)
+    load = np.where(held > 0, used + refusal * state.shown_refused, 0.0)
     mean = (load * held).sum(axis=1, keepdims=True) / np.maximum(held.sum(axis=1, keepdims=True), 1)
     return load, mean
 

@@ -85,7 +85,7 @@ def flow(
 ) -> Flow:
     """One step of the environment in which one replica has these utilisations; without burstiness its term is 1."""
     tables = loading.load("toy-3").model_dump()
-    tables["models"] = [tables["models"][0] | {"streams": streams}]
+    tables["models"] = [tables["models"][0] | {"streams": streams, "parallel_prefills": streams}]
     tables["demand"] |= {"arrival_cv": arrival_cv, "service_cv": service_cv}
     tables["network"] |= {"utilisation_limit": 0.999}
     simulator = Simulator(tables, len(utilisations), Settings("placement", "operations", True, 2, "test", 0.0))
@@ -97,7 +97,7 @@ def flow(
     simulator.tape.regional[:, :, 0] = (wanted_rps / float(world.base_rps[0].sum()))[:, None]
     simulator.tape.condition[:] = CALM_SPEED
     if not burstiness:
-        world.queue_factor[:] = 1
+        world.queue_s[:] /= (arrival_cv**2 + service_cv**2) / 2
     simulator.start(np.arange(len(utilisations)))
     simulator.advance(np.zeros(len(utilisations), np.int64))
     metrics: dict[str, Floats] = dict(zip(METRICS, simulator.output.metrics.T.astype(np.float64), strict=True))

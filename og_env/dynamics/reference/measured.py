@@ -17,7 +17,7 @@ def shown(facts: Facts, tape: Tape, state: State, traffic: Traffic, condition: C
     served = load.sum(axis=1)
     requests = served * world.step_ms[:, None] / 1000
     error = noise(tape.noise, state.step + 1, served.shape[1]) * world.service_cv[:, None]
-    slowness = condition.slowness * np.exp(error / np.sqrt(np.maximum(requests, 1)))
+    slowness_log2 = np.log2(condition.slowness) + error / np.sqrt(np.maximum(requests, 1)) / np.log(2)
     offered, refused = traffic.answered.offered_rps.sum(axis=1), traffic.answered.refused_rps.sum(axis=1)
     gpus = np.where(traffic.replicas.alive, world.replica_gpus, 0)
     busy_gpus = (gpus * ratio(load, world.capacity_rps)).sum(axis=1)
@@ -27,7 +27,7 @@ def shown(facts: Facts, tape: Tape, state: State, traffic: Traffic, condition: C
 
     wait_s = ratio((load * traffic.times.delay_s).sum(axis=1), served)
     return {
-        "shown_slowness": updated("shown_slowness", slowness, served > 0),
+        "shown_slowness_log2": updated("shown_slowness_log2", slowness_log2, served > 0),
         "shown_wait_s": updated("shown_wait_s", wait_s, served > 0),
         "shown_refused": updated("shown_refused", ratio(refused, offered), offered > 0),
         "shown_load": updated("shown_load", ratio(busy_gpus, gpus.sum(axis=1)), gpus.sum(axis=1) > 0),

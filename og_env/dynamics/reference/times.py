@@ -21,10 +21,10 @@ LEAST_SD_S, LEAST_SHAPE, STEEPEST = 1e-6, 1e-12, 50.0
 """smallest spread, smallest variance of a logarithm, largest exponent"""
 SMOOTHING, FEWER_WAIT = 10, 0.2
 """how fast a limit takes the unevenness out of arrivals, and how much of that is fewer who wait rather than shorter waits"""
-HALVINGS = 6
-"""bisections for a percentile"""
-FEW_WAIT = 1e-3
-"""so small a share of the tail beyond a percentile waits that waiting does not move it"""
+NEWTON_STEPS = 2
+"""towards a percentile"""
+MOST_WAIT, LEAST_QUEUE_S, LEAST_TAIL = 1 - 1e-9, 1e-12, 1e-12
+"""largest share of those who wait, their shortest mean wait, smallest share of the others that is beyond a percentile"""
 
 
 class Times(NamedTuple):
@@ -56,7 +56,7 @@ def times(facts: Facts, replicas: Replicas, answered: Answered, condition: Condi
     streams = world.streams[:, :, None]
     exponent = world.queue_exponent[:, :, None] + QUEUE_BEND * (streams - 1) * (1 - rho)
     waits = np.where(rho > 0, rho, 1) ** exponent * (rho > 0)
-    queue_s = world.busy_s * slowness * world.queue_factor[:, None, None] / streams / (1 - rho)
+    queue_s = world.queue_s * slowness / (1 - rho)
     step_s, wait_s = world.step_ms[:, None, None] / 1000, replicas.wait_s
     cold_s = wait_s**2 / (2 * step_s)
     return Times(
@@ -128,24 +128,25 @@ def percentile_s(share: float, mean: float, variance: float, waits: float, queue
         return 0.0
     shape = max(np.log1p(variance / mean**2), LEAST_SHAPE)
     median, scale = np.log(mean) - shape / 2, np.sqrt(shape) / LOGISTIC
-    beyond = 1 - share
+    beyond, waits, queue_s = 1 - share, min(waits, MOST_WAIT), max(queue_s, LEAST_QUEUE_S)
 
     def without_wait(tail: float) -> float:
         """The time that this share of those who do not wait exceeds."""
         return float(np.exp(median + scale * np.log((1 - tail) / tail)))
 
-    def exceeded(time_s: float) -> float:
+    if waits < beyond:  # up to the mean, all who wait are still waiting
+        below = without_wait(max((beyond - waits) / (1 - waits), LEAST_TAIL))
+        if below <= mean:
+            return below
+    least = max(without_wait(beyond), mean, mean + queue_s * float(np.log(waits / beyond)) if waits > 0 else 0.0)
+    time_s = least
+    for _ in range(NEWTON_STEPS):
         slow = 1 / (1 + np.exp(min((np.log(time_s) - median) / scale, STEEPEST)))
-        return float(slow + (1 - slow) * waits * np.exp(-max(time_s - mean, 0) / queue_s))
-
-    low = without_wait(beyond)
-    if waits <= FEW_WAIT * beyond or queue_s <= 0:
-        return low
-    high = max(without_wait(beyond / 2), mean + queue_s * float(np.log(2 * waits / beyond)), low)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if exceeded(middle) > beyond else (low, middle)
-    return (low + high) / 2
+        waiting = (1 - slow) * waits * np.exp(-(time_s - mean) / queue_s)
+        later = slow + waiting
+        fall = slow * (1 - later) / (scale * time_s) + waiting / queue_s
+        time_s = max(time_s + float(np.log(later / beyond) * later / fall), least)
+    return time_s
 
 
 def _moments(part: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -104,6 +104,7 @@ def _measured(simulator: Simulator, b: int, sites: list[str]) -> dict[str, dict[
     state, found = simulator.state, {}
     for s, name in enumerate(sites):
         values = {key: float(getattr(state, field)[b, s]) for key, field in MEASURED.items()}
+        values["slowness"] = float(2.0 ** state.shown_slowness_log2[b, s])
         values["refused_share"] = min(values["refused_share"], 1.0)
         blind = {"blind": True} if state.blind[b, s] else {}
         if blind or values != UNMEASURED:

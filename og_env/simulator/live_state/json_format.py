@@ -70,13 +70,8 @@ class LiveMeasures(Spec):
     """whether telemetry fails now, and the values are the last ones that were seen"""
 
 
-MEASURED = {
-    "slowness": "shown_slowness",
-    "wait_s": "shown_wait_s",
-    "refused_share": "shown_refused",
-    "load_share": "shown_load",
-}
-"""fields of State that hold what LiveMeasures has"""
+MEASURED = {"wait_s": "shown_wait_s", "refused_share": "shown_refused", "load_share": "shown_load"}
+"""fields of State that hold what LiveMeasures has as it is; of its slowness they hold the logarithm"""
 
 
 class LiveState(Spec):

@@ -148,6 +148,8 @@ def _write_measures(simulator: Simulator, state: LiveState, b: int) -> None:
             arrays.in_flight[b, models[replica.model], sites[replica.site]] = replica.in_flight or 0.0
     for name, measures in state.measured.items():
         arrays.blind[b, sites[name]] = measures.blind
+        if measures.slowness is not None:
+            arrays.shown_slowness_log2[b, sites[name]] = np.log2(measures.slowness)
         for key, field in MEASURED.items():
             value = getattr(measures, key)
             if value is not None:
@@ -192,7 +194,6 @@ def _begin(simulator: Simulator, state: LiveState, b: int) -> None:
         values[b] = 0
     simulator.state.world[b] = keep
     simulator.state.knobs[b] = simulator.world.knobs[keep]
-    simulator.state.shown_slowness[b] = 1
     simulator.state.attack_domain[b] = -1
     simulator.state.attack_until[b] = -1
     simulator.state.step[b] = state.steps_done

@@ -60,7 +60,7 @@ def test_load_is_what_was_measured():
     assert mean[0, 0] == pytest.approx(before[0, [A, C]].mean())
     state = env.simulator.state
     assert before[0, [A, C]] == pytest.approx(state.load_rps[0, 0, [A, C]] / 10, rel=0.2)
-    state.shown_slowness[0] = [1, 9, 2]
+    state.shown_slowness_log2[0] = [0, 3, 1]
     state.shown_refused[0] = [0.5, 0.9, 0]
     state.shown_load[0] = [0.9, 0.9, 0.3]
     after, _ = loads(env.simulator, 0.5)
