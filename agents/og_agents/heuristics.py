@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents import tuned_constants
-from og_agents.joint_actions import LEVELS, MIDDLE_LEVEL, parts_in
-from og_agents.policy import Asked, as_batch, as_predict
+from og_agents.policy import LEVELS, MIDDLE_LEVEL, Asked, as_batch, as_predict, parts_in
 from og_agents.tuned_constants import Constants
 from og_env.errors import nearest_valid
 from og_env.fields import column

@@ -8,8 +8,8 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
-from og_agents.joint_actions import parts_of, with_usual_levels
 from og_agents.learning.planner_return import Continuation
+from og_agents.policy import parts_of, with_usual_levels
 from og_agents.sb3_adapter import SB3VecEnv
 
 

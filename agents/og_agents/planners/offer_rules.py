@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.heuristics import NEVER, ROLE_SCORE, Floats, Sight, is_role, pressure
-from og_agents.joint_actions import parts_in, with_usual_levels
 from og_agents.planners.offer_value import observed, tuned_value
-from og_agents.policy import Asked, as_batch, as_predict
+from og_agents.policy import Asked, as_batch, as_predict, parts_in, with_usual_levels
 from og_agents.tuned_constants import Constants
 
 Rule = Callable[[Sight, Constants], Floats]

@@ -7,10 +7,9 @@ import pytest
 
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing
-from og_agents.joint_actions import parts_of
 from og_agents.learning.planner_return import Continuation
 from og_agents.learning.shaped_reward import TrainingReward
-from og_agents.policy import Policy
+from og_agents.policy import Policy, parts_of
 from og_agents.sb3_adapter import SB3VecEnv
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.short_training import short_world
