@@ -4,6 +4,8 @@ python scripts/train.py --scenario global-24 --env og_env/Placement-v1 --timeste
 python scripts/train.py --scenario global-24 --algorithm rpi --minutes 5 --out runs/rpi
 python scripts/train.py --scenario global-24 --start runs/rpi --minutes 5 --out runs/ppo-from-rpi
 python scripts/train.py --scenario one-cloud --env og_env/Joint-v1 --minutes 10
+python scripts/train.py --scenario one-cloud --env og_env/Joint-v1 --steering domains --minutes 10
+python scripts/train.py --scenario one-cloud --env og_env/Routing-v1 --interface sites --minutes 10
 python scripts/train.py --resume runs/ppo
 python scripts/train.py --engine rllib --num-env-runners 8 --ray-address 10.0.0.5:6379
 """
@@ -28,9 +30,10 @@ from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
 
+INTERFACES, STEERINGS = ("proposals", "operations", "knobs", "sites"), ("knobs", "sites", "domains")
 NO_LIMIT = 10**12
 """timesteps of a run that ends by the clock"""
-CHANGES = ("policy", "interface", "n_envs", "timesteps")
+CHANGES = ("policy", "interface", "steering", "n_envs", "timesteps")
 """options of the command that are settings of the training"""
 LENGTH = {"ppo": "timesteps", "rpi": "branch_states"}
 """the setting that ends a run, by algorithm"""
@@ -74,7 +77,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--algorithm", choices=("ppo", "rpi"), help="rpi: rollout policy iteration (default: ppo)")
     parser.add_argument("--start", type=Path, metavar="DIR", help="begin with a trained policy's weights")
     parser.add_argument("--policy", choices=("shared", "mlp", "lstm"), help="network (default: shared where it fits)")
-    parser.add_argument("--interface", choices=("proposals", "operations"), help="actions (default: proposals)")
+    parser.add_argument("--interface", choices=INTERFACES, help="actions (default: proposals, of Routing knobs)")
+    parser.add_argument("--steering", choices=STEERINGS, help="of Joint: what is set beside placement (default: knobs)")
     parser.add_argument("--n-envs", type=int, metavar="B", help="environments side by side")
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with other settings than configs/training")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a run, with its own settings")
@@ -121,6 +125,7 @@ def fresh(options: argparse.Namespace) -> Run:
     if options.minutes is not None:
         changes.setdefault(length, NO_LIMIT)
     settings, seed = train_settings.load(settings_file(options, algorithm), changes), options.seed or 0
+    settings.env_kwargs(task)  # what the task does not have is refused here
     if settings.policy_kind(task) == "lstm" and (algorithm == "rpi" or options.engine == "rllib"):
         raise ValueError("--policy lstm is trained by PPO with the engine sb3: take shared or mlp")
     if algorithm == "rpi" and (task != "placement" or settings.interface != "proposals"):
@@ -152,6 +157,7 @@ def resumed(options: argparse.Namespace) -> Run:
         "out",
         "policy",
         "interface",
+        "steering",
         "n_envs",
         "config",
         "algorithm",

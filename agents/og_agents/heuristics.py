@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents import tuned_constants
-from og_agents.policy import Asked, as_batch, as_predict
+from og_agents.policy import LEVELS, MIDDLE_LEVEL, Asked, as_batch, as_predict, parts_in
 from og_agents.tuned_constants import Constants
 from og_env.errors import nearest_valid
 from og_env.fields import column
@@ -29,10 +29,6 @@ Bools = npt.NDArray[np.bool_]
 NEVER = -np.inf
 BUSIEST = 9.0
 """expected utilisation of a model without any replica, and the largest value of any other"""
-LEVELS = 5
-"""number of levels of each routing knob"""
-MIDDLE_LEVEL = LEVELS // 2
-"""level of a routing knob that is the scenario's own setting"""
 SCALING = "threshold_scaling"
 """table of constants that all threshold scalers but n1_reserve share"""
 LEAST_SERVED = 0.2
@@ -251,7 +247,10 @@ TASKS = ("placement", "routing", "joint")
 
 @dataclass(frozen=True)
 class Heuristic:
-    """A policy made of a rule and its constants; routing knobs stay at the scenario's own settings."""
+    """A policy made of a rule and its constants; the router stays as the scenario sets it.
+
+    In Joint the masks say how many levels an action has: five knobs', or those of the sites or providers that it steers.
+    """
 
     name: str
     task: str
@@ -280,7 +279,8 @@ class Heuristic:
         else:
             actions = self._place(batch, masks[None] if single and masks is not None else masks, rng)
             if self.task == "joint":
-                actions = np.concatenate([actions[:, None], self._knobs(rows, rng)], axis=1)
+                parts = parts_in(masks, 1 + batch["proposals"].shape[1])
+                actions = np.concatenate([actions[:, None], self._levels(rows, parts, rng)], axis=1)
         return (actions[0] if single else actions), state
 
     def _place(self, batch: Mapping[str, Floats], masks: Any, rng: np.random.Generator | None) -> npt.NDArray[np.int64]:
@@ -296,10 +296,13 @@ class Heuristic:
         scores = np.where(valid, RECIPES[self.name].rule(sight, self.constants), NEVER)
         return np.where(scores.max(axis=1) > 0, scores.argmax(axis=1) + 1, 0)
 
+    def _levels(self, rows: int, parts: int, rng: np.random.Generator | None) -> npt.NDArray[np.int64]:
+        middle = np.full((rows, parts), MIDDLE_LEVEL, np.int64)
+        return middle if rng is None else rng.integers(LEVELS, size=middle.shape)
+
     def _knobs(self, rows: int, rng: np.random.Generator | None) -> npt.NDArray[Any]:
-        if self.task == "joint" or self.levels:
-            middle = np.full((rows, len(KNOBS)), MIDDLE_LEVEL, np.int64)
-            return middle if rng is None else rng.integers(LEVELS, size=middle.shape)
+        if self.levels:
+            return self._levels(rows, len(KNOBS), rng)
         box = np.zeros((rows, len(KNOBS)), np.float32)
         return box if rng is None else rng.uniform(-1, 1, box.shape).astype(np.float32)
 

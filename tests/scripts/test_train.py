@@ -105,7 +105,10 @@ def test_the_same_seed_gives_the_same_weights(run, files, tmp_path):
     ("env_id", "more", "policy"),
     [
         ("og_env/Joint-v1", (), "shared"),
+        ("og_env/Joint-v1", ("--steering", "sites"), "shared"),
+        ("og_env/Joint-v1", ("--steering", "domains", "--interface", "operations"), "mlp"),
         ("og_env/Routing-v1", (), "mlp"),
+        ("og_env/Routing-v1", ("--interface", "sites"), "mlp"),
         ("og_env/Placement-v1", ("--policy", "mlp"), "mlp"),
         ("og_env/Placement-v1", ("--policy", "lstm"), "lstm"),
         ("og_env/Placement-v1", ("--algorithm", "rpi"), "shared"),
@@ -116,6 +119,10 @@ def test_every_environment_and_policy_trains(env_id, more, policy, files, tmp_pa
     assert train.main(arguments(files, tmp_path, "--env", env_id, *more)) == 0
     learned = checkpoint.load(tmp_path, scenario=files[0])
     assert learned.meta["policy"] == policy and IDS[learned.meta["task"]] == env_id
+    asked = dict(zip(more[::2], more[1::2], strict=True))
+    for name in ("steering", "interface"):
+        if f"--{name}" in asked:
+            assert learned.env_kwargs[name] == asked[f"--{name}"]
     assert np.isfinite(playing.run(learned, files[0], learned.meta["task"], episodes=2).returns).all()
 
 
@@ -230,6 +237,11 @@ def test_settings_files_change_the_shipped_settings(files):
         (["--policy", "cnn"], "argument --policy"),
         (["--env", "og_env/Routing-v1", "--policy", "shared"], "routing has none"),
         (["--interface", "operations", "--policy", "shared"], "interface 'operations' has none"),
+        (["--interface", "sites"], "interface 'sites' is of routing, not of placement"),
+        (["--env", "og_env/Joint-v1", "--interface", "sites"], "not of joint; take steering 'sites'"),
+        (["--steering", "sites"], "steering 'sites' is of joint, not of placement"),
+        (["--env", "og_env/Routing-v1", "--steering", "domains"], "not of routing; take interface 'sites'"),
+        (["--steering", "regions"], "argument --steering"),
         (["--config", "nowhere.toml"], "nowhere.toml"),
         (["--resume", "nowhere"], "nowhere: no such run folder"),
         (["--time", "3"], "unrecognized arguments"),

@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from ray.rllib.algorithms.ppo import PPO, PPOConfig  # pyright: ignore[reportMissingImports]
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner  # pyright: ignore[reportMissingImports]
+from ray.rllib.connectors.learner import GeneralAdvantageEstimation  # pyright: ignore[reportMissingImports]
 from ray.rllib.core import DEFAULT_MODULE_ID  # pyright: ignore[reportMissingImports]
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec  # pyright: ignore[reportMissingImports]
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME  # pyright: ignore[reportMissingImports]
 
+from og_agents.cluster.rllib_advantages import TimeAdvantages
 from og_agents.cluster.rllib_module import PolicyModule, packed_space
 from og_agents.cluster.rllib_runner import Fragment, FragmentRunner, Position, mixed
 from og_agents.learning.train_settings import TrainSettings
@@ -29,7 +31,14 @@ PAUSE_S = 0.5
 
 
 class PolicyLearner(PPOTorchLearner):
-    """RLlib's learner with the optimizer of the policy."""
+    """RLlib's learner with the optimizer of the policy, and with advantages by time where a step has several decisions."""
+
+    def build(self) -> None:
+        """Make the learner, with its pipeline."""
+        super().build()
+        if self.config.env_config["several"]:
+            self._learner_connector.remove(GeneralAdvantageEstimation)
+            self._learner_connector.append(TimeAdvantages(gamma=self.config.gamma, gae_lambda=self.config.lambda_))
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Give RLlib the optimizer that the policy asks for."""
@@ -142,7 +151,12 @@ def algorithm(meta: dict[str, Any], settings: TrainSettings, seed: int, runners:
         .environment(
             observation_space=packed,
             action_space=acted,
-            env_config={"meta": meta, "settings": settings.model_dump(mode="json"), "seed": seed},
+            env_config={
+                "meta": meta,
+                "settings": settings.model_dump(mode="json"),
+                "seed": seed,
+                "several": spec.episode.operations_per_step > 1,
+            },
         )
         .env_runners(
             env_runner_cls=FragmentRunner,

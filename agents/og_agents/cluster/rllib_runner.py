@@ -1,5 +1,8 @@
 """Collects experience for RLlib: a batch of environments in each runner, and nothing that is lost with it.
 
+The environments of a runner begin a round of episodes together. Where a step has several decisions, they do not end
+together: those that end early go on with another episode, which is cut off when the last one has ended.
+
 A call says where the runner stands (which round of episodes, and the actions so far), the weights and the update. A
 runner that stands elsewhere, because it was started anew, plays these actions again. What it returns depends on the
 call alone, so that a run in which a worker dies learns the same.
@@ -19,6 +22,7 @@ from ray.rllib.env.env_runner import EnvRunner  # pyright: ignore[reportMissingI
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode  # pyright: ignore[reportMissingImports]
 from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer  # pyright: ignore[reportMissingImports]
 
+from og_agents.cluster.rllib_advantages import ELAPSED
 from og_agents.cluster.rllib_module import packed_space
 from og_agents.learning import ppo, train_settings
 from og_agents.learning.ppo import mixed
@@ -30,12 +34,12 @@ WATCHED = (*(f"term_{term}" for term in TERMS), *METRICS)
 
 
 class Position(NamedTuple):
-    """Where a runner stands: all its environments begin and end together."""
+    """Where a runner stands: all its environments begin a round together."""
 
     round: int
-    """number of episodes that each environment has ended"""
+    """number of rounds that have ended"""
     actions: list[np.ndarray]
-    """actions [n, ...] of the present episodes, step by step"""
+    """actions [n, ...] of the present round, decision by decision"""
 
 
 class Fragment(NamedTuple):
@@ -50,14 +54,26 @@ class Fragment(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Steps of one round: T of them by n environments, step first."""
+    """Decisions of one round: T of them by n environments, decision first."""
 
     seen: list[np.ndarray]
-    """T + 1, with masks"""
+    """with masks, before each decision"""
     actions: list[np.ndarray]
     logp: list[np.ndarray]
     inputs: list[np.ndarray]
+    elapsed: list[np.ndarray]
+    """whether the clock moved"""
     rewards: list[np.ndarray]
+
+
+class Step(NamedTuple):
+    """The outcome of a decision."""
+
+    last: np.ndarray
+    """observations with masks; where an episode ended, the last one of it"""
+    rewards: np.ndarray
+    ended: np.ndarray
+    """bool [n]"""
 
 
 def rows_of(n_envs: int, runners: int, number: int) -> int:
@@ -86,6 +102,7 @@ class FragmentRunner(EnvRunner):
         self.packed = packed_space(self.env.observation_space, self.env.action_space, self.masked)
         self.position = Position(-1, [])
         self._seen: np.ndarray = np.zeros(0, np.float32)
+        self._ends: np.ndarray = np.zeros(0, np.int64)
 
     def make_module(self) -> None:
         """Make the network that chooses the actions."""
@@ -126,21 +143,24 @@ class FragmentRunner(EnvRunner):
             return
         self._begin(position.round, seed)
         for actions in position.actions:
-            self._seen, *_ = self._step(actions)
+            self._step(actions)
 
     def _begin(self, number: int, seed: int) -> None:
         self.env.seed(mixed(seed, self.number, number, 0))
         self._seen = self._with_mask(self.env.reset())
         self.position = Position(number, [])
+        self._ends = np.zeros(self.rows, np.int64)
 
-    def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
-        """The next observations (at the end of the episodes the last ones), rewards, and whether the episodes ended."""
-        seen, rewards, dones, infos = self.env.step(actions)
+    def _step(self, actions: np.ndarray) -> Step:
+        """Take a decision everywhere."""
+        seen, rewards, ended, infos = self.env.step(actions)
         self.position.actions.append(actions)
-        ended = bool(dones.any())
-        if ended:
-            seen = np.stack([info["terminal_observation"] for info in infos])
-        return self._with_mask(seen), rewards, ended
+        self._ends += ended
+        last = seen.copy()
+        for row in np.flatnonzero(ended):
+            last[row] = infos[row]["terminal_observation"]
+        self._seen = self._with_mask(seen)
+        return Step(self._with_mask(last), rewards, ended)
 
     def _with_mask(self, seen: np.ndarray) -> np.ndarray:
         if not self.masked:
@@ -150,22 +170,25 @@ class FragmentRunner(EnvRunner):
 
     def _collect(self, steps: int, seed: int) -> Fragment:
         episodes, sums = [], dict.fromkeys(WATCHED, 0.0)
-        piece = Piece([self._seen], [], [], [], [])
+        piece, first = Piece([], [], [], [], [], []), np.zeros(self.rows, np.int64)
         for step in range(steps):
-            actions, logp, inputs = self._choose()
+            seen, (actions, logp, inputs) = self._seen, self._choose()
             played = actions
             if isinstance(self.env.action_space, gym.spaces.Box):
                 played = np.clip(actions, self.env.action_space.low, self.env.action_space.high)
-            self._seen, rewards, ended = self._step(played)
-            for values, value in zip(piece, (self._seen, actions, logp, inputs, rewards), strict=True):
+            done = self._step(played)
+            elapsed = self.env.moved.astype(np.float32)
+            for values, value in zip(piece, (seen, actions, logp, inputs, elapsed, done.rewards), strict=True):
                 values.append(value)
             for name in WATCHED:
                 sums[name] += float(self.env.happened[name].mean())
-            if ended or step == steps - 1:
-                episodes += self._episodes(piece, ended)
-            if ended:
+            over = bool((self._ends > 0).all())
+            for row in range(self.rows) if over or step == steps - 1 else np.flatnonzero(done.ended):
+                episodes.append(self._episode(piece, int(row), int(first[row]), done))
+                first[row] = len(piece.rewards)
+            if over:
                 self._begin(self.position.round + 1, seed)
-                piece = Piece([self._seen], [], [], [], [])
+                piece, first = Piece([], [], [], [], [], []), np.zeros(self.rows, np.int64)
         return Fragment(self.number, episodes, self.position, {name: total / steps for name, total in sums.items()})
 
     def _choose(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -176,31 +199,28 @@ class FragmentRunner(EnvRunner):
         actions = distribution.sample()
         return actions.numpy(), distribution.logp(actions).numpy(), inputs.numpy()
 
-    def _episodes(self, piece: Piece, ended: bool) -> list[Any]:
-        """The rows of a piece, as RLlib has them."""
-        names = (Columns.ACTION_LOGP, Columns.ACTION_DIST_INPUTS)
-        arrays = [np.stack(values, axis=1) for values in piece]
-        result = []
-        for row in range(self.rows):
-            seen, actions, logp, inputs, rewards = (
-                InfiniteLookbackBuffer(np.ascontiguousarray(values[row]), lookback=0) for values in arrays
-            )
-            result.append(
-                SingleAgentEpisode(
-                    id_=f"{self.number}-{self.position.round}-{row}",
-                    observations=seen,
-                    observation_space=self.packed,
-                    actions=actions,
-                    action_space=self.env.action_space,
-                    rewards=rewards,
-                    infos=[{}] * (len(piece.rewards) + 1),
-                    truncated=ended,
-                    extra_model_outputs=dict(zip(names, (logp, inputs), strict=True)),
-                    t_started=len(self.position.actions) - len(piece.rewards),
-                    len_lookback_buffer=0,
-                )
-            )
-        return result
+    def _episode(self, piece: Piece, row: int, first: int, done: Step) -> Any:
+        """The decisions of a row of a piece from `first` on, as RLlib has them."""
+        names = (Columns.ACTION_LOGP, Columns.ACTION_DIST_INPUTS, ELAPSED)
+        before, actions, *rest, rewards = (np.stack([value[row] for value in values[first:]]) for values in piece)
+        seen = np.concatenate([before, done.last[row : row + 1]])
+        seen, actions, rewards, *rest = (
+            InfiniteLookbackBuffer(values, lookback=0) for values in (seen, actions, rewards, *rest)
+        )
+        ended, steps = bool(done.ended[row]), len(piece.rewards) - first
+        return SingleAgentEpisode(
+            id_=f"{self.number}-{self.position.round}-{row}-{self._ends[row] - ended}",
+            observations=seen,
+            observation_space=self.packed,
+            actions=actions,
+            action_space=self.env.action_space,
+            rewards=rewards,
+            infos=[{}] * (steps + 1),
+            truncated=ended,
+            extra_model_outputs=dict(zip(names, rest, strict=True)),
+            t_started=len(self.position.actions) - steps,
+            len_lookback_buffer=0,
+        )
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return no state: the arguments of a call say all that matters."""

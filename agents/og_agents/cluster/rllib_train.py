@@ -79,11 +79,6 @@ def train(
         raise ValueError(f"{runners} env runners for {settings.n_envs} environments: take 0 to {settings.n_envs}")
     torch.set_num_threads(1)
     spec = loading.load(scenario)
-    if spec.episode.operations_per_step > 1:
-        several = spec.episode.operations_per_step
-        raise ValueError(
-            f"episode.operations_per_step is {several}: RLlib discounts by decision, so train it without Ray"
-        )
     meta = ppo.make_meta(settings, task, spec, seed, minutes)
     clock = Clock(settings.timesteps, minutes)
     algo = algorithm(meta, settings, seed, runners)

@@ -83,7 +83,7 @@ class _Paths:
         self._rewards = np.zeros((len(rows), horizon))
         self._several = simulator.spec.episode.operations_per_step > 1  # a path is not known by one operation then
         self._planned = np.zeros(len(rows), np.int64)
-        self._knobs = np.zeros_like(simulator.state.knobs[self._mine])
+        self._router = self._told()
 
     def planned(self) -> npt.NDArray[np.int64]:
         output = self.simulator.output
@@ -95,8 +95,8 @@ class _Paths:
         return self._rewards.copy()
 
     def advance(self, ended: npt.NDArray[np.bool_]) -> Floats:
-        taken, knobs = self.simulator.output.operation[self._mine], self.simulator.state.knobs[self._mine]
-        strayed = (taken != self._planned) | (knobs != self._knobs).any(axis=1) | ended[self._mine] | self._several
+        taken, told = self.simulator.output.operation[self._mine], self._told()
+        strayed = (taken != self._planned) | (told != self._router).any(axis=1) | ended[self._mine] | self._several
         if not strayed.all():
             self._extend()
         self._restart(np.flatnonzero(strayed))
@@ -106,7 +106,12 @@ class _Paths:
     def _plan(self) -> None:
         """Remember what the planner would do now."""
         self._planned = operations_of(self.simulator.output.offer[self._mine], self.planned())
-        self._knobs = self.simulator.state.knobs[self._mine].copy()
+        self._router = self._told()
+
+    def _told(self) -> npt.NDArray[np.float32]:
+        """Knobs and steer that the router has been told, side by side."""
+        state = self.simulator.state
+        return np.concatenate([state.knobs[self._mine], state.steer[self._mine]], axis=1)
 
     def _extend(self) -> None:
         """One more step at the end of every path; where the episode is over by then, of no consequence."""

@@ -52,15 +52,12 @@ def make_meta(
             kwargs["prior"] = constants_of(spec.name, "greedy_tuned")
     if task == "routing":
         kwargs["log_std_init"] = -1.0
-    env_kwargs: dict[str, Any] = {"flatten": True}
-    if task != "routing":
-        env_kwargs |= {"interface": settings.interface, "proposals": settings.proposals}
     return {
         "algorithm": "RecurrentPPO" if kind == "lstm" else "PPO" if task == "routing" else "MaskablePPO",
         "policy": kind,
         "policy_kwargs": kwargs,
         "task": task,
-        "env_kwargs": env_kwargs,
+        "env_kwargs": {"flatten": True, **settings.env_kwargs(task)},
         "seed": seed,
         "minutes": minutes,
         "settings": settings.model_dump(mode="json"),

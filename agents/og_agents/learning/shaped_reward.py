@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
 from og_agents.learning.planner_return import Continuation
-from og_agents.planners.tuned_greedy import with_usual_knobs
+from og_agents.policy import parts_of, with_usual_levels
 from og_agents.sb3_adapter import SB3VecEnv
 
 
@@ -52,11 +53,12 @@ class TrainingReward(VecEnvWrapper):
         return observation
 
     def _usual(self) -> np.ndarray:
-        """Actions [B] of the tuned planner; doing nothing where there is none."""
-        if self.ahead is None:
-            space = self.action_space
-            return np.zeros((self.num_envs, *(space.shape or ())), space.dtype)
-        return with_usual_knobs(self.ahead.planned(), self.venv.env.task)
+        """Actions [B] of the tuned planner; doing nothing where there is none, with the router left alone."""
+        space = self.action_space
+        if isinstance(space, gym.spaces.Box):
+            return np.zeros((self.num_envs, *space.shape), space.dtype)
+        nothing = np.zeros(self.num_envs, np.int64)
+        return with_usual_levels(nothing if self.ahead is None else self.ahead.planned(), parts_of(space))
 
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Observations [B, O], rewards of training [B], dones [B] and infos after a step."""

@@ -59,6 +59,23 @@ class TimeRecurrentRolloutBuffer(TimeRolloutBuffer, RecurrentRolloutBuffer):
     """The same with the memories of RecurrentPPO."""
 
 
+def targets_of(
+    values: np.ndarray, rewards: np.ndarray, cut: np.ndarray, elapsed: np.ndarray, *, gamma: float, gae_lambda: float
+) -> np.ndarray:
+    """Targets of the values, float32 [T], of fragments one after another, each with one decision more than were taken.
+
+    That last decision has the value to go on from, and the one before it is `cut` [T], so that no advantage passes on.
+    """
+    coming = np.append(values[1:], np.float32(0))
+    delta = rewards + gamma**elapsed * coming - values
+    trace = (gamma * gae_lambda) ** elapsed * (1.0 - cut)
+    advantages, advantage = np.zeros(len(values), np.float32), 0.0
+    for i in reversed(range(len(values))):
+        advantage = delta[i] + trace[i] * advantage
+        advantages[i] = advantage
+    return (advantages + values).astype(np.float32)
+
+
 def discount_by_time(model: Any, env: VecEnv) -> None:
     """Let a fresh algorithm of SB3 discount by time; it reads the clocks of `env`, an SB3VecEnv or a wrapper of one."""
 

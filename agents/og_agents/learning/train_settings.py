@@ -23,7 +23,10 @@ class TrainSettings(Spec):
     """shared: one scorer for all proposals, with a planner's value as prior; mlp: a plain network on the flat
     observation; lstm: a plain network with a memory, and without masks; auto: shared where there are proposals, mlp
     elsewhere"""
-    interface: Literal["proposals", "operations"]
+    interface: Literal["proposals", "operations", "knobs", "sites"]
+    """that of the environment; where Routing is trained, all but "sites" stand for the router's knobs"""
+    steering: Literal["knobs", "sites", "domains"] = "knobs"
+    """what Joint sets beside its placement: the router's knobs, or how it steers to and away from sites or providers"""
     proposals: Annotated[int, Field(ge=2, le=256)]
     hidden: Annotated[int, Field(ge=1, le=4096)]
     """width of the shared scorer"""
@@ -83,11 +86,24 @@ class TrainSettings(Spec):
         total = self.n_envs * self.n_steps
         return max(size for size in range(1, min(self.batch_size, total) + 1) if total % size == 0)
 
+    def env_kwargs(self, task: str) -> dict[str, Any]:
+        """Arguments of the environment of a task; ValueError in one line for an interface or a steering of another task."""
+        if self.steering != "knobs" and task != "joint":
+            instead = "; take interface 'sites'" if task == "routing" else ""
+            raise ValueError(f"steering {self.steering!r} is of joint, not of {task}{instead}")
+        if task == "routing":
+            return {"interface": "sites"} if self.interface == "sites" else {}
+        if self.interface in ("knobs", "sites"):
+            instead = "; take steering 'sites'" if (task, self.interface) == ("joint", "sites") else ""
+            raise ValueError(f"interface {self.interface!r} is of routing, not of {task}{instead}")
+        steering = {} if self.steering == "knobs" else {"steering": self.steering}
+        return {"interface": self.interface, "proposals": self.proposals, **steering}
+
     def policy_kind(self, task: str) -> PolicyKind:
         """The network for a task; ValueError where the shared scorer has no proposals to score."""
         scored = task != "routing" and self.interface == "proposals"
         if self.policy == "shared" and not scored:
-            what = "routing" if task == "routing" else "interface 'operations'"
+            what = "routing" if task == "routing" else f"interface {self.interface!r}"
             raise ValueError(f"policy 'shared' scores proposals, and {what} has none: take 'mlp'")
         return ("shared" if scored else "mlp") if self.policy == "auto" else self.policy
 

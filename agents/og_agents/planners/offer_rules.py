@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from og_agents.heuristics import NEVER, ROLE_SCORE, Floats, Sight, is_role, pressure
 from og_agents.planners.offer_value import observed, tuned_value
-from og_agents.planners.tuned_greedy import with_usual_knobs
-from og_agents.policy import Asked, as_batch, as_predict
+from og_agents.policy import Asked, as_batch, as_predict, parts_in, with_usual_levels
 from og_agents.tuned_constants import Constants
 
 Rule = Callable[[Sight, Constants], Floats]
@@ -88,5 +87,6 @@ class OfferPolicy:
         sight = Sight(batch)
         scores = np.where(sight.offers("valid") > 0, RULES[self.name][0](sight, self.constants), NEVER)
         actions = np.where(scores.max(axis=1) > 0, scores.argmax(axis=1) + 1, 0)
-        actions = with_usual_knobs(actions, self.task)
+        parts = parts_in(asked.action_masks, 1 + scores.shape[1]) if self.task == "joint" else 0
+        actions = with_usual_levels(actions, parts)
         return (actions[0] if single else actions), asked.state

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents import tuned_constants
-from og_agents.planners.tuned_greedy import TunedGreedy, acting, masks_of, with_usual_knobs
-from og_agents.policy import Asked, Policy, as_predict, wishes
+from og_agents.planners.tuned_greedy import TunedGreedy, acting, masks_of
+from og_agents.policy import Asked, Policy, as_predict, parts_of, wishes, with_usual_levels
 from og_agents.tuned_constants import Constants
 from og_env.simulator import Copies, Simulator
 
@@ -68,6 +68,7 @@ class Rollout:
         if simulator.settings.interface != "proposals":
             raise ValueError(f'{self.name} chooses among offers: make the environment with interface="proposals"')
         self._simulator = simulator
+        self._parts = parts_of(getattr(env, "single_action_space", env.action_space))
         copies = self.candidates * max(self.futures, 1)
         observed = self.follow is not None
         self._copies = Copies(simulator, simulator.batch, copies, self.horizon, observed=observed)
@@ -93,7 +94,7 @@ class Rollout:
         means = returns.reshape(simulator.batch, self.candidates, -1).mean(axis=2)
         means[:, 0] += self.margin
         actions = first[rows, means.argmax(axis=1)]
-        actions = with_usual_knobs(actions, self.task)
+        actions = with_usual_levels(actions, self._parts)
         shape = np.shape(observation["globals"] if isinstance(observation, Mapping) else observation)
         return (actions[0] if len(shape) == 1 else actions), asked.state
 

@@ -7,12 +7,10 @@ observations (`acting`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.heuristics import MIDDLE_LEVEL
 from og_agents.planners.offer_value import TINY, Offers, tuned_value
 from og_env.simulator import (
     ABSENT,
@@ -20,7 +18,6 @@ from og_env.simulator import (
     DOWN,
     FETCHING,
     GAIN,
-    KNOBS,
     LAUNCH,
     LOADING,
     RETIRE,
@@ -45,13 +42,6 @@ Act = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.
 """a policy as a function from flat observations [B, W] and masks [B, A] to actions [B]"""
 ADD_VERIFIER = len(VERBS)
 """number of the first change of a role; changes of roles come after the verbs for models"""
-
-
-def with_usual_knobs(actions: npt.NDArray[Any], task: str) -> npt.NDArray[Any]:
-    """Choices [B] as actions of a task: in Joint [B, 6], with the router as the scenario sets it."""
-    if task != "joint":
-        return actions
-    return np.concatenate([actions[:, None], np.full((len(actions), len(KNOBS)), MIDDLE_LEVEL, np.int64)], axis=1)
 
 
 def masks_of(offer: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:

@@ -16,6 +16,8 @@ import torch
 from og_agents.cluster import ray_cluster
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, ppo
+from og_agents.learning.time_discount import targets_of
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 from scripts import benchmark
 from scripts import train as script
@@ -108,19 +110,50 @@ def test_every_task_trains_and_can_be_benchmarked(task, changes, alone, tmp_path
 
 
 @pytest.mark.slow
-def test_a_runner_started_anew_gives_the_same_fragment(alone, tmp_path):
+def test_several_decisions_in_a_step_are_discounted_by_the_clock(alone, tmp_path, monkeypatch):
+    module = rllib()
+    from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
+
+    from og_agents.cluster import rllib_advantages
+
+    seen, discounts = [], {"gamma": 0.9, "gae_lambda": 0.8}
+
+    def watched(*columns, **named):
+        seen.append(columns)
+        return targets_of(*columns, **named)
+
+    monkeypatch.setattr(rllib_advantages, "targets_of", watched)
+    settings = small_settings(timesteps=TIMESTEPS, shaped=False)
+    several = loading.override(WORLD, {"episode.operations_per_step": 3})
+    module.train(several, "placement", settings, seed=3, out=tmp_path / "several", runners=0, quiet=True)
+    assert len(seen) == TIMESTEPS // (SMALL["n_envs"] * SMALL["n_steps"])
+    for values, rewards, cut, elapsed in seen:
+        assert len(values) == len(rewards) == len(cut) == len(elapsed)
+        taken = np.flatnonzero(cut == 0)
+        usual = compute_value_targets(values, rewards, np.zeros_like(cut), cut, 0.9, 0.8)
+        assert np.allclose(targets_of(values, rewards, cut, np.ones_like(elapsed), **discounts), usual)
+        assert 0 < elapsed[taken].mean() < 1, "the clock stands now and then"
+        assert (rewards[taken][elapsed[taken] == 0] == 0).all(), "and pays nothing meanwhile, the offset included"
+    again = playing.run(checkpoint.load(tmp_path / "several"), several, "placement", 2, 0, split="validation")
+    assert np.isfinite(again.returns).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operations", [1, 3])
+def test_a_runner_started_anew_gives_the_same_fragment(operations, alone, tmp_path):
     from og_agents.cluster import rllib_algorithm
     from og_agents.cluster.rllib_runner import FragmentRunner, Position
 
     settings = small_settings()
-    meta = ppo.make_meta(settings, "placement", WORLD, 0)
+    world = loading.override(WORLD, {"episode.operations_per_step": operations})
+    meta = ppo.make_meta(settings, "placement", world, 0)
     algo = rllib_algorithm.algorithm(meta, settings, 0, 0)
     weights = algo.weights()
     common = {"weights": weights, "steps": 8, "offset": -1.5, "seed": 0}
     first, second = (FragmentRunner(config=algo.config, worker_index=2, num_workers=2) for _ in range(2))
     assert first.rows == 2
     position = Position(0, [])
-    for update in range(4):
+    for update in range(4 * operations):
         here = Position(position.round, list(position.actions))
         one = rllib_algorithm.checked(first.fragment(update=update, position=here, **common))
         second.make_env()
@@ -132,7 +165,7 @@ def test_a_runner_started_anew_gives_the_same_fragment(alone, tmp_path):
             for name in ("observations", "actions", "rewards"):
                 assert np.array_equal(getattr(left, name).data, getattr(right, name).data)
         position = one.position
-    assert position.round == 2, "episodes of 12 steps have ended"
+    assert position.round == 2 if operations == 1 else position.round > 0, "episodes of 12 steps have ended"
     algo.stop()
 
 

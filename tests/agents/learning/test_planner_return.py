@@ -19,10 +19,13 @@ ATTACKED = loading.override(WORLD, {"failures.opponent": OPPONENT})
 HORIZON, BATCH = 6, 5
 
 
-@pytest.mark.parametrize(("task", "threads"), [("placement", 1), ("joint", 1), ("placement", 2)])
+@pytest.mark.parametrize(
+    ("task", "threads", "steering"),
+    [("placement", 1, "knobs"), ("joint", 1, "knobs"), ("joint", 1, "sites"), ("placement", 2, "knobs")],
+)
 @pytest.mark.parametrize("world", [WORLD, ATTACKED], ids=["outages", "opponent"])
-def test_paths_extended_are_paths_begun_anew(task, threads, world):
-    env = NetworkVectorEnv(BATCH, task, world, split="train", flatten=True)
+def test_paths_extended_are_paths_begun_anew(task, threads, steering, world):
+    env = NetworkVectorEnv(BATCH, task, world, split="train", flatten=True, steering=steering)
     env.simulator.threaded_cells = 1 if threads > 1 else env.simulator.threaded_cells
     env.reset(seed=11)
     kept, anew = Continuation(env, horizon=HORIZON), Ahead(env, 1, horizon=HORIZON)
@@ -38,7 +41,8 @@ def test_paths_extended_are_paths_begun_anew(task, threads, world):
         strays += int((chosen != planned).sum())
         actions = chosen
         if task == "joint":
-            levels = np.where(rng.random((BATCH, 1)) < 0.1, rng.integers(5, size=(BATCH, 5)), 2)
+            parts = (BATCH, len(env.single_action_space.nvec) - 1)
+            levels = np.where(rng.random((BATCH, 1)) < 0.1, rng.integers(5, size=parts), 2)
             actions = np.concatenate([chosen[:, None], levels], axis=1)
         *_, ended, _ = env.step(actions)
         assert np.array_equal(kept.advance(ended), anew.rewards()[:, 0])

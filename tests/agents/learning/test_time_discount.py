@@ -9,7 +9,7 @@ import torch
 from stable_baselines3.common.buffers import RolloutBuffer
 
 from og_agents.learning import ppo
-from og_agents.learning.time_discount import TimeRolloutBuffer
+from og_agents.learning.time_discount import TimeRolloutBuffer, targets_of
 from og_agents.learning.training_progress import Clock
 from og_agents.sb3_adapter import make_sb3
 from og_env.scenario import loading
@@ -46,6 +46,19 @@ def test_a_step_of_three_decisions_is_worth_a_step_of_one() -> None:
 def test_where_the_clock_always_moves_it_is_the_usual_buffer() -> None:
     decisions = [(-1.0, 4.0, True), (-2.0, 3.0, True), (-0.5, 5.0, True)]
     assert np.array_equal(advantages(decisions, 2.0), advantages(decisions, 2.0, by_time=False))
+
+
+def test_targets_of_fragments_are_those_of_the_buffer() -> None:
+    first = [(-1.0, 4.0, True), (0.0, 3.0, False), (0.0, 3.5, False), (-2.0, 3.0, True)]
+    second = [(0.0, 2.0, False), (-0.5, 5.0, True)]
+    ends = {4: 2.5, 7: 1.5}  # the decision that comes last of each fragment has the value to go on from
+    rows = [*first, (0.0, ends[4], True), *second, (0.0, ends[7], True)]
+    rewards, values, moved = (np.array(column, np.float32) for column in zip(*rows, strict=True))
+    cut = np.zeros(len(rows), np.float32)
+    cut[[3, 4, 6, 7]] = 1
+    targets = targets_of(values, rewards, cut, moved, gamma=GAMMA, gae_lambda=LAMBDA) - values
+    assert targets[:4] == pytest.approx(advantages(first, ends[4]), abs=1e-5)
+    assert targets[5:7] == pytest.approx(advantages(second, ends[7]), abs=1e-5)
 
 
 @pytest.mark.parametrize("policy", ["shared", "lstm"])
