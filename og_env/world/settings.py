@@ -17,13 +17,10 @@ PLANNER_DEFAULTS = type(PLANNER)(
     horizon_steps=36.0,  # a change must be worth its one-off cost within this time
     hedge_weight=0.02,  # of the expected price of losing each domain within the horizon, beside the worst loss
     threshold=0.002,  # reward per step: the built-in autoscaler leaves an offer that gains no more
-    shortlist=6.0,  # launches of each model that are priced by a trial, in every step; see SITES_PER_TRIAL
+    shortlist=6.0,  # launches of each model that are priced by a trial, in every step
     risk_weight=1.0,  # of both prices of losses, against rent and service; an argument of the environment
 )
 """The planner's constants by name, all set by hand."""
-SITES_PER_TRIAL = 16
-"""in a large fleet a model's shortlist has a place for so many sites: its score knows no place, and where the best few
-stand far from the traffic, all of their trials fail while launches elsewhere would gain"""
 
 
 def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) -> None:
@@ -51,8 +48,7 @@ def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) 
     world.budget_usd_per_hour[0] = reward.budget_usd_per_hour or rent_usd_per_hour or 1.0
     world.knobs[0] = [getattr(spec.router, knob) for knob in KNOBS]
     world.attraction[0] = attraction(world.rtt_ms[0], world.knobs[0, 0])
-    shortlist = max(PLANNER_DEFAULTS.shortlist, math.ceil(len(resolved.sites) / SITES_PER_TRIAL))
-    world.planner[0] = PLANNER_DEFAULTS._replace(risk_weight=risk_weight, shortlist=shortlist)
+    world.planner[0] = PLANNER_DEFAULTS._replace(risk_weight=risk_weight)
     _fill_requests(world, network, spec.payment, failures)
     _fill_clocks(world, network, failures, spec.episode.step_s / 3600)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from og_env.kernel.arrays import KNOBS, PLANNER, TERMS
-from og_env.scenario import loading
 from og_env.world import compile_world
 from tests.cases.compiled_worlds import compiled, toy
 
@@ -47,9 +45,3 @@ def test_usual_requests() -> None:
     usual = (arrays.round_trips[0], arrays.round_trips2[0], arrays.tries[0], arrays.loses_answers[0])
     assert np.allclose(usual, [0.8 + 0.2 * 3, 0.8 + 0.2 * 9, 2, 1])
     assert not arrays.payment_ms.any()
-
-
-@pytest.mark.parametrize(("scenario", "places"), [("toy-3", 6), ("global-24", 6), ("global-64", 6), ("global-512", 32)])
-def test_a_large_fleet_has_a_longer_shortlist(scenario: str, places: int) -> None:
-    arrays = compile_world(loading.resolve(loading.load(scenario))).arrays
-    assert arrays.planner[0, PLANNER.shortlist] == places
