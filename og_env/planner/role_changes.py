@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from og_env.dynamics.limits import role_within
 from og_env.dynamics.loading import MS_PER_S, source_of
 from og_env.dynamics.operations import role_operation
@@ -13,7 +15,7 @@ from og_env.planner.gateway_trial import gateway_trial
 from og_env.planner.offer_list import insert_offer, next_site
 
 SHORTLIST = 2
-"""sites at which a role's addition is priced by a trial, in every step; set by hand"""
+"""sites at which a role's addition, or a gateway's removal, is priced by a trial, in every step; set by hand"""
 SITE_SCORE, CROWDING, GATEWAY_SERVICE = 0.1, 0.2, 5.0
 """weights of the shortlist's score: the site's own score, the share of live roles that one of its domains holds, and a
 gateway's gain in service. They only rank sites, beside the rent. Set by hand."""
@@ -103,6 +105,22 @@ def entry_gain(env: Environment, site: int) -> float:
 
 
 @kernel
+def exit_loss(env: Environment, site: int) -> float:
+    """Requests/s x ms that the users of a gateway would lose on the way to the next one, for the shortlist."""
+    lost = 0.0
+    for region in range(env.world.near_user.shape[0]):
+        slot = env.memo.gateway_of[region]
+        if slot < 0 or env.memo.gateways[slot] != site:
+            continue
+        next_ms = math.inf
+        for other in range(env.memo.slots):
+            if other != slot:
+                next_ms = min(next_ms, env.world.rtt_user_ms[region, env.memo.gateways[other]])
+        lost += env.scratch.user_rps[region] * (next_ms - env.world.rtt_user_ms[region, site])
+    return lost
+
+
+@kernel
 def role_service(env: Environment, role: int, site: int, change: int) -> float:
     """Gain in service, reward per step, of one more (change 1) or one less (-1) running role at a site."""
     if role == VERIFIER:
@@ -142,14 +160,21 @@ def score_role_site(env: Environment, role: int, site: int) -> float:
 
 @kernel
 def propose_role(env: Environment, role: int) -> None:
-    """Offer to remove a role from every site that runs it, and to add it at the sites of its shortlist."""
+    """Offer to remove a role from every site that runs it, and to add it at the sites of its shortlist.
+
+    Of gateways, whose trials take long, the removals have a shortlist too.
+    """
+    removals = 0
+    for site in range(env.state.status.shape[0]):
+        if env.scratch.can_change[site] and env.state.role_ms[role, site] == 0 and env.scratch.may_remove[role]:
+            env.scratch.candidate_score[removals] = -exit_loss(env, site) if role == GATEWAY else 0.0
+            env.scratch.candidate_site[removals] = site
+            removals += 1
+    for _ in range(min(SHORTLIST, removals) if role == GATEWAY else removals):
+        price_role(env, role, next_site(env, removals), -1)
     candidates = 0
     for site in range(env.state.status.shape[0]):
-        if not env.scratch.can_change[site]:
-            continue
-        if env.state.role_ms[role, site] == 0 and env.scratch.may_remove[role]:
-            price_role(env, role, site, -1)
-        elif env.state.role_ms[role, site] < 0 and role_within(env, role, site):
+        if env.scratch.can_change[site] and env.state.role_ms[role, site] < 0 and role_within(env, role, site):
             env.scratch.candidate_score[candidates] = score_role_site(env, role, site)
             env.scratch.candidate_site[candidates] = site
             candidates += 1
