@@ -66,17 +66,17 @@ def store_service(env: Environment, site: int, change: int) -> float:
 
 
 @inlined
-def move_source(env: Environment, i: int) -> int:
-    """The store of the i-th fetch or load under way; -1 for a load, and where nothing is fetched."""
-    site = env.scratch.move_site[i]
-    loading = env.state.phase[env.scratch.move_model[i], site] == LOADING
+def move_source(env: Environment, move: int) -> int:
+    """The store of the given fetch or load under way; -1 for a load, and where nothing is fetched."""
+    site = env.scratch.move_site[move]
+    loading = env.state.phase[env.scratch.move_model[move], site] == LOADING
     return -1 if loading or env.state.status[site] & DOWN else source_of(env, site)
 
 
 @inlined
-def takes_over(env: Environment, i: int, source: int, site: int, change: int) -> bool:
-    """Whether a new store at a site takes the i-th fetch over from its source, or a store that goes leaves it."""
-    to = env.scratch.move_site[i]
+def takes_over(env: Environment, move: int, source: int, site: int, change: int) -> bool:
+    """Whether a new store at a site takes the given fetch over from its source, or a store that goes leaves it."""
+    to = env.scratch.move_site[move]
     nearer = env.world.rtt_ms[to, site] < env.world.rtt_ms[to, max(source, 0)]
     return (source >= 0) & (nearer if change > 0 else source == site)
 
