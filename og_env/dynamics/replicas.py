@@ -72,6 +72,19 @@ def look_up_site(env: Environment, site: int) -> None:
     env.scratch.site_risk[site] = alarms + carried
 
 
+@kernel
+def look_up_slot(env: Environment, site: int, slot: int) -> None:
+    """Write net_ms and attraction of a site for one more slot, as `look_up_site` does for all of them."""
+    at, gateway = site * env.scratch.factor.shape[0] + slot, env.memo.gateways[slot]
+    slow_ms = SLOW_MS if env.state.status[site] & SLOW else 0.0
+    env.scratch.net_ms[at] = env.world.rtt_ms[gateway, site] + slow_ms
+    temperature_ms = env.state.knobs[KNOB.latency_temperature_ms]
+    if slow_ms == 0 and temperature_ms == env.world.knobs[KNOB.latency_temperature_ms]:
+        env.scratch.attraction[at] = env.world.attraction[site, gateway]
+    else:
+        env.scratch.attraction[at] = exp(max(-env.scratch.net_ms[at] / temperature_ms, -MOST_TEMPERATURES))
+
+
 @inlined
 def add_replica(
     env: Environment, model: int, site: int, position: int, wait_ms: int, factor: float, seen_status: int, speed: float

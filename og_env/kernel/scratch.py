@@ -165,6 +165,10 @@ class Scratch(NamedTuple):
     slot_net_ms: Annotated[
         Array, "f8", "C X"
     ]  # between a gateway and a replica on the planner's list, at slot x L + position
+    settled: Annotated[Array, "f8", "C M N"]  # burden of each replica at which the present fleet comes to rest
+    next_burden: Annotated[Array, "f8", "C L"]  # list: the burden that a replica is given next
+    kept_gateway_of: Annotated[Array, "i2", "C U"]  # gateway_of of the memo, during the trial of a gateway
+    kept_gateway_ms: Annotated[Array, "f4", "C U"]  # gateway_ms of the memo, during the trial of a gateway
     held: Annotated[Array, "f8", "C G"]  # limits of the replicas on the planner's list in each domain, requests/s
     held_before: Annotated[Array, "f8", "C D"]  # `held` before a trial, by domain of the trial's site
     untrusting: Annotated[Array, "f8", "C G"]  # 1 for a domain whose effect is UNTRUSTED

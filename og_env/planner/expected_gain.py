@@ -41,6 +41,7 @@ from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
 from og_env.kernel.simd import largest, load, splat, store, total
 from og_env.planner.expected_flow import Flow, expected_flow, list_expected, serve_demand
+from og_env.planner.settled_load import TRIAL_ROUNDS, settle, settle_fleet, take_settled
 
 LEAST_DEMAND_RPS = 1e-9
 """added to a demand that divides, so that none is no division by zero"""
@@ -170,6 +171,8 @@ def price_fleet(env: Environment, row: int) -> None:
 def price_model(env: Environment, model: int) -> float:
     """Write a model's figures in the fleet as it is, and add its losses to the fleet's; returns requests/s served."""
     replicas = list_expected(env, model)
+    settle_fleet(env, model, replicas)
+    settle(env, model, replicas, TRIAL_ROUNDS)  # as in trials, so that one without a change gains nothing
     flow = expected_flow(env, model, replicas)
     verified_rps = verified_of(env, model, flow.attested_rps)
     write_part(env, env.scratch.held, model, flow.served_rps, verified_rps, flow.spare_rps, flow.spare_attested_rps)
@@ -193,14 +196,18 @@ def begin_trials(env: Environment, model: int) -> int:
         env.scratch.other_lost_rps[domain] = (
             env.scratch.fleet_lost_rps[domain] - env.scratch.fleet_part_rps[model, domain]
         )
-    return list_expected(env, model)
+    replicas = list_expected(env, model)
+    take_settled(env, model, replicas)
+    return replicas
 
 
 @kernel
 def trial(env: Environment, model: int, replicas: int) -> tuple[float, float]:
     """Gains in service and in resilience, reward per step, if a model had the first `replicas` of the list."""
     demand_rps = env.scratch.expected_demand_rps
+    settle(env, model, replicas, TRIAL_ROUNDS)
     flow = expected_flow(env, model, replicas)
+    take_settled(env, model, replicas)
     verified_rps = verified_of(env, model, flow.attested_rps)
     write_part(env, env.scratch.held, model, flow.served_rps, verified_rps, flow.spare_rps, flow.spare_attested_rps)
     for first in range(0, env.scratch.trial_lost_rps.shape[0], LANES):

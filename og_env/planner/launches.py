@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from og_env.dynamics.alarm_signals import HOUR_MS
 from og_env.dynamics.latency import LEAST_DEVIATION_S, LOGISTIC, MOST_SLOPES
-from og_env.dynamics.loading import MS_PER_S, source_of
+from og_env.dynamics.loading import MS_PER_S, fetch_rate_kb_per_s, source_of
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, model_operation, model_possible
-from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, ON_DISK, PLANNER, TERM, Environment
+from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, LOADING, ON_DISK, PLANNER, TERM, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
 from og_env.kernel.simd import exp, load, root, splat, total
 from og_env.planner.expected_flow import append_expected, hold_limit, restore_held
 from og_env.planner.expected_gain import horizon_ms, rent_gain, trial
 from og_env.planner.offer_list import ADDS, REMOVES, insert_offer, next_site, useful_share
+from og_env.planner.settled_load import start_burden
 
 HEADROOM_WANTED = 0.5
 """for the shortlist, capacity counts up to what is not served plus this share of the model's demand; set by hand"""
@@ -43,6 +44,18 @@ def seconds_until_ready(env: Environment, model: int, site: int, loading: bool) 
         left_mb = env.world.weights_mb[model] if absent else env.state.fetch_left_mb[model, site]
         seconds += left_mb * 1000 / kb_per_s if kb_per_s > 0 else NO_SOURCE_S
     return seconds
+
+
+@inlined
+def seconds_until_warm(env: Environment, model: int, site: int) -> float:
+    """Seconds until a replica that is fetched or loaded is warm; 0 where it is."""
+    if env.state.phase[model, site] == LOADING:
+        return env.state.load_left_ms[model, site] / 1000
+    if env.state.phase[model, site] != FETCHING:
+        return 0.0
+    kb_per_s = fetch_rate_kb_per_s(env, site, 0)
+    fetch_s = env.state.fetch_left_mb[model, site] * 1000 / kb_per_s if kb_per_s > 0 else NO_SOURCE_S
+    return fetch_s + env.world.load_ms[model, site] / 1000
 
 
 @inlined
@@ -96,6 +109,7 @@ def propose_launches(env: Environment, model: int, replicas: int, store_live: bo
         if stage_at < 0 and absent:
             stage_at = site
         append_expected(env, model, site, replicas)
+        start_burden(env, model, replicas)
         service, resilience = trial(env, model, replicas + 1)
         restore_held(env, replicas)
         env.scratch.present[replicas] = 0
@@ -144,7 +158,10 @@ def mark_domains(env: Environment, site: int, elsewhere: float) -> None:
 
 @kernel
 def propose_retirements(env: Environment, model: int, replicas: int) -> None:
-    """Offer to retire each replica of a model; the `replicas` at sites that are up stand on the list, in their order."""
+    """Offer to retire each replica of a model; the `replicas` at sites that are up stand on the list, in their order.
+
+    Who retires a replica that is still under way loses what it would do from the moment when it is warm.
+    """
     position = 0
     for site in range(env.state.status.shape[0]):
         if env.state.phase[model, site] < FETCHING or env.state.status[site] & DOWN:
@@ -155,6 +172,8 @@ def propose_retirements(env: Environment, model: int, replicas: int) -> None:
             service, resilience = trial(env, model, replicas)
             restore_held(env, position)
             env.scratch.present[position] = 1
+            useful = useful_share(env, seconds_until_warm(env, model, site))
+            service, resilience = service * useful, resilience * useful
             rent = rent_gain(env, env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
             once, operation = env.world.weights[TERM.churn], model_operation(env, RETIRE, model, site)
             insert_offer(

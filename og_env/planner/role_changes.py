@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 
 from og_env.dynamics.limits import role_within
+from og_env.dynamics.loading import MS_PER_S, source_of
 from og_env.dynamics.operations import role_operation
 from og_env.dynamics.verification import NO_PROOF, quorum_of
-from og_env.kernel.arrays import GATEWAY, STORE, TERM, VERIFIER, Environment
-from og_env.kernel.compile import kernel
-from og_env.planner.expected_gain import LEAST_DEMAND_RPS, price_unserved, rent_gain, role_trial
+from og_env.kernel.arrays import DOWN, FETCHING, GATEWAY, LOADING, STORE, TERM, VERIFIER, WARM, Environment
+from og_env.kernel.compile import inlined, kernel
+from og_env.planner.expected_gain import LEAST_DEMAND_RPS, horizon_ms, rent_gain, role_trial
+from og_env.planner.gateway_trial import gateway_trial
 from og_env.planner.offer_list import insert_offer, next_site
 
 SHORTLIST = 2
-"""sites at which a role's addition is priced by a trial, in every step; set by hand"""
+"""sites at which a role's addition, or a gateway's removal, is priced by a trial, in every step; set by hand"""
 SITE_SCORE, CROWDING, GATEWAY_SERVICE = 0.1, 0.2, 5.0
 """weights of the shortlist's score: the site's own score, the share of live roles that one of its domains holds, and a
 gateway's gain in service. They only rank sites, beside the rent. Set by hand."""
@@ -35,44 +37,87 @@ def verifier_service(env: Environment, change: int) -> float:
 
 
 @kernel
-def store_service(env: Environment, change: int) -> float:
-    """Gain in service of one more or one less store: of the demand that waits for replicas, as far as fetches queue."""
-    waiting = 1 - env.scratch.expected_served_rps / env.scratch.expected_demand_rps
-    stores = env.memo.live[STORE]
-    fetches = 0
-    for site in range(env.state.status.shape[0]):
-        fetches += env.scratch.store_fetches[site]
-    queue = max(fetches / (env.world.store_streams * max(stores, 1)) - 1, 0.0)
-    relief = env.world.weights[TERM.unserved] * waiting * min(queue, 1.0) / max(stores + (change > 0), 1)
-    return relief * change
+def store_service(env: Environment, site: int, change: int) -> float:
+    """Gain in service of one more or one less store at a site: fetches that it takes over, or leaves, end sooner or later.
+
+    A new store takes over the fetches to sites that it is the nearest store of; those that one leaves join the others,
+    evenly. Fetches share the streams of their store. A launch that comes so much sooner serves what waits for it.
+    """
+    stores, fetches, taken = env.memo.live[STORE], 0, 0
+    if stores == 0 or stores + change == 0:
+        return 0.0
+    for i in range(env.scratch.moves):
+        source = move_source(env, i)
+        fetches += source >= 0
+        taken += takes_over(env, i, source, site, change)
+    if taken == 0:
+        return 0.0
+    streams, saved_rps_s = env.world.store_streams, 0.0
+    then = max(taken / streams, 1.0) if change > 0 else max(fetches / (streams * (stores - 1)), 1.0)
+    for i in range(env.scratch.moves):
+        model, to, source = env.scratch.move_model[i], env.scratch.move_site[i], move_source(env, i)
+        if takes_over(env, i, source, site, change) and env.state.phase[model, to] == FETCHING:
+            alone_s = env.state.fetch_left_mb[model, to] / env.world.store_mb_per_s
+            sooner_s = alone_s * (max(env.scratch.store_fetches[source] / streams, 1.0) - then)
+            limit_rps = env.world.utilisation_limit * env.world.capacity_rps[model, to]
+            saved_rps_s += sooner_s * min(limit_rps, waiting_for_warmth(env, model))
+    saved = saved_rps_s / (env.scratch.expected_demand_rps * horizon_ms(env) / MS_PER_S)
+    return env.world.weights[TERM.unserved] * min(max(saved, -1.0), 1.0)
+
+
+@inlined
+def move_source(env: Environment, move: int) -> int:
+    """The store of the given fetch or load under way; -1 for a load, and where nothing is fetched."""
+    site = env.scratch.move_site[move]
+    loading = env.state.phase[env.scratch.move_model[move], site] == LOADING
+    return -1 if loading or env.state.status[site] & DOWN else source_of(env, site)
+
+
+@inlined
+def takes_over(env: Environment, move: int, source: int, site: int, change: int) -> bool:
+    """Whether a new store at a site takes the given fetch over from its source, or a store that goes leaves it."""
+    to = env.scratch.move_site[move]
+    nearer = env.world.rtt_ms[to, site] < env.world.rtt_ms[to, max(source, 0)]
+    return (source >= 0) & (nearer if change > 0 else source == site)
 
 
 @kernel
-def gateway_service(env: Environment, site: int, change: int) -> float:
-    """Gain in service of one more or one less gateway at a site: users reach the nearest; all else stays as it is.
+def waiting_for_warmth(env: Environment, model: int) -> float:
+    """Requests/s of a model that are expected to be served once all is warm, and that the warm replicas have no room for."""
+    warm_rps = 0.0
+    for i in range(env.scratch.placed_count[model]):
+        site = env.scratch.placed[model, i]
+        if env.state.phase[model, site] == WARM and not env.state.status[site] & DOWN:
+            warm_rps += env.world.utilisation_limit * env.world.capacity_rps[model, site]
+    return max(env.scratch.fleet_served_rps[model] - warm_rps, 0.0)
 
-    The first gateway gains all demand, and the last one loses it.
-    """
-    if env.memo.slots == 0:
-        return price_unserved(env, 1.0) if change > 0 else 0.0
-    if change < 0 and env.memo.slots == 1:
-        return env.scratch.unserved_price - price_unserved(env, 1.0)
+
+@kernel
+def entry_gain(env: Environment, site: int) -> float:
+    """Estimate of the gain in service of a gateway at a site, for the shortlist: users reach it sooner, no more."""
     gained_ms = 0.0
     for region in range(env.world.near_user.shape[0]):
-        rps = env.scratch.user_rps[region]
         slot = env.memo.gateway_of[region]
-        if slot < 0:
-            continue
-        now_ms = env.world.rtt_user_ms[region, env.memo.gateways[slot]]
-        if change > 0:
-            gained_ms += rps * max(now_ms - env.world.rtt_user_ms[region, site], 0.0)
-        elif env.memo.gateways[slot] == site:
-            next_ms = math.inf
-            for other in range(env.memo.slots):
-                if other != slot:
-                    next_ms = min(next_ms, env.world.rtt_user_ms[region, env.memo.gateways[other]])
-            gained_ms += rps * (now_ms - next_ms)
+        if slot >= 0:
+            now_ms = env.world.rtt_user_ms[region, env.memo.gateways[slot]]
+            gained_ms += env.scratch.user_rps[region] * max(now_ms - env.world.rtt_user_ms[region, site], 0.0)
     return env.scratch.gain_per_ms * gained_ms
+
+
+@kernel
+def exit_loss(env: Environment, site: int) -> float:
+    """Requests/s x ms that the users of a gateway would lose on the way to the next one, for the shortlist."""
+    lost = 0.0
+    for region in range(env.world.near_user.shape[0]):
+        slot = env.memo.gateway_of[region]
+        if slot < 0 or env.memo.gateways[slot] != site:
+            continue
+        next_ms = math.inf
+        for other in range(env.memo.slots):
+            if other != slot:
+                next_ms = min(next_ms, env.world.rtt_user_ms[region, env.memo.gateways[other]])
+        lost += env.scratch.user_rps[region] * (next_ms - env.world.rtt_user_ms[region, site])
+    return lost
 
 
 @kernel
@@ -81,8 +126,8 @@ def role_service(env: Environment, role: int, site: int, change: int) -> float:
     if role == VERIFIER:
         return verifier_service(env, change)
     if role == STORE:
-        return store_service(env, change)
-    return gateway_service(env, site, change)
+        return store_service(env, site, change)
+    return gateway_trial(env, site, change)
 
 
 @kernel
@@ -110,19 +155,26 @@ def score_role_site(env: Environment, role: int, site: int) -> float:
             crowd = max(crowd, env.scratch.domain_role[role, domain])
     score = SITE_SCORE * env.scratch.site_score[site] - CROWDING * crowd / max(env.memo.live[role], 1)
     score -= rent_gain(env, env.world.usd_per_vm_hour[site])
-    return score + GATEWAY_SERVICE * role_service(env, role, site, 1) if role == GATEWAY else score
+    return score + GATEWAY_SERVICE * entry_gain(env, site) if role == GATEWAY else score
 
 
 @kernel
 def propose_role(env: Environment, role: int) -> None:
-    """Offer to remove a role from every site that runs it, and to add it at the sites of its shortlist."""
+    """Offer to remove a role from every site that runs it, and to add it at the sites of its shortlist.
+
+    Of gateways, whose trials take long, the removals have a shortlist too.
+    """
+    removals = 0
+    for site in range(env.state.status.shape[0]):
+        if env.scratch.can_change[site] and env.state.role_ms[role, site] == 0 and env.scratch.may_remove[role]:
+            env.scratch.candidate_score[removals] = -exit_loss(env, site) if role == GATEWAY else 0.0
+            env.scratch.candidate_site[removals] = site
+            removals += 1
+    for _ in range(min(SHORTLIST, removals) if role == GATEWAY else removals):
+        price_role(env, role, next_site(env, removals), -1)
     candidates = 0
     for site in range(env.state.status.shape[0]):
-        if not env.scratch.can_change[site]:
-            continue
-        if env.state.role_ms[role, site] == 0 and env.scratch.may_remove[role]:
-            price_role(env, role, site, -1)
-        elif env.state.role_ms[role, site] < 0 and role_within(env, role, site):
+        if env.scratch.can_change[site] and env.state.role_ms[role, site] < 0 and role_within(env, role, site):
             env.scratch.candidate_score[candidates] = score_role_site(env, role, site)
             env.scratch.candidate_site[candidates] = site
             candidates += 1

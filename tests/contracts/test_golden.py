@@ -16,7 +16,7 @@ from og_env.scenario import loading
 from og_env.simulator import Task
 from og_env.vector_env import NetworkVectorEnv
 
-GOLDEN = {"placement": "c479ea8e130dc713", "routing": "c6b06d2fb417ad7d", "joint": "e85f8017ebaa2e52"}
+GOLDEN = {"placement": "c479ea8e130dc713", "routing": "63bbc185250050ce", "joint": "e85f8017ebaa2e52"}
 
 
 def rollout_hash(task: Task) -> str:

@@ -53,12 +53,17 @@ def by_trial(env, model, position, site, found):
 
 @njit
 def by_step(env, model, without, more, found):
-    """The same with the step's functions: all replicas but the one at site `without`, and one more at site `more`."""
+    """The same with the step's functions: all replicas but the one at site `without`, and one more at site `more`.
+
+    The loads that the router goes by are those at which the planner says that the fleet comes to rest.
+    """
     count = 0
     for site in range(env.state.status.shape[0]):
         runs = env.state.phase[model, site] >= FETCHING and not env.state.status[site] & DOWN and site != without
         if runs or site == more:
             add_replica(env, model, site, count, 0, 1.0, env.scratch.seen[site], 1.0)
+            if runs:
+                env.scratch.burden[count] = env.scratch.settled[model, site]
             count += 1
     weigh(env, 0, count)
     served, _ = route(env, model, count)

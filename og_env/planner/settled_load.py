@@ -1,0 +1,87 @@
+"""The load at which a model's replicas come to rest: routers shun busy replicas, so every step's load moves the next's.
+
+The load of the last step is what the router goes by in the next one. A replica that has just been launched has none,
+and draws requests until it is as busy as the others; a fleet that has just changed swings for some steps. The planner
+prices what stays: the loads that bring themselves about, found by some damped steps of the router.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from og_env.kernel.arrays import KNOB, Environment
+from og_env.kernel.compile import inlined, kernel
+from og_env.kernel.memory import LANES
+from og_env.kernel.simd import exp, load, splat, store
+from og_env.planner.expected_flow import divide_demand, send_demand, try_again
+
+FLEET_ROUNDS = 5
+"""steps of the router from the loads of the last step, for the fleet as it is; set by hand: 12 foretell no better"""
+TRIAL_ROUNDS = 1
+"""further ones for a fleet on trial, and for the one that it is compared with; set by hand: 3 foretell no better"""
+DAMPING = 0.5
+"""share of the way that a burden moves in a round: whole steps would swing about where busy replicas rest"""
+MOST_PENALTY = 20.0
+"""penalty of load above which loads never come to rest, and are left as they are"""
+
+
+@kernel
+def settle_fleet(env: Environment, model: int, replicas: int) -> None:
+    """Let the burdens of a model's listed replicas come to rest, and remember them for its trials: settled [M, N]."""
+    settle(env, model, replicas, FLEET_ROUNDS)
+    for position in range(replicas):
+        env.scratch.settled[model, env.scratch.replicas[position]] = env.scratch.burden[position]
+
+
+@kernel
+def take_settled(env: Environment, model: int, replicas: int) -> None:
+    """Give the first `replicas` of the list the burdens of `settled`."""
+    for position in range(replicas):
+        env.scratch.next_burden[position] = env.scratch.settled[model, env.scratch.replicas[position]]
+    for first in range(0, replicas, LANES):
+        shift(env, first, load(env.scratch.next_burden, first))
+
+
+@kernel
+def start_burden(env: Environment, model: int, position: int) -> None:
+    """Give the last replica on the list, which is on trial, the mean burden of all by capacity, in `settled` too."""
+    load_rps, capacity_rps = 0.0, env.scratch.cap_rps[position]
+    for other in range(position):
+        load_rps += env.scratch.burden[other] * env.scratch.cap_rps[other]
+        capacity_rps += env.scratch.cap_rps[other]
+    burden = load_rps / capacity_rps if capacity_rps > 0 else 0.0
+    env.scratch.settled[model, env.scratch.replicas[position]] = burden
+    take_settled(env, model, position + 1)
+
+
+@kernel
+def settle(env: Environment, model: int, replicas: int, rounds: int) -> None:
+    """Move the burdens of the first `replicas` of the list towards where they rest, by so many rounds."""
+    if env.state.knobs[KNOB.load_penalty] == 0 or env.state.knobs[KNOB.load_penalty] > MOST_PENALTY:
+        return
+    damping = splat(DAMPING)
+    for _ in range(rounds):
+        divide_demand(env, model, replicas)
+        refuses = send_demand(env, replicas) > 0 and env.world.tries > 1
+        if refuses:
+            try_again(env, replicas)
+        for first in range(0, replicas, LANES):
+            asked = load(env.scratch.offered_rps, first)
+            if refuses:
+                asked += load(env.scratch.again_rps, first)
+            rps, burden = min(asked, load(env.scratch.limit_rps, first)), load(env.scratch.burden, first)
+            more = (rps * load(env.scratch.per_capacity, first) - burden) * load(env.scratch.present, first)
+            shift(env, first, burden + damping * more)
+
+
+@inlined
+def shift(env: Environment, first: int, burden: Any) -> None:
+    """Give LANES listed replicas their burdens from now on, with the weights and pulls that follow from them."""
+    width = env.scratch.factor.shape[0]
+    more = burden - load(env.scratch.burden, first)
+    times = exp(splat(-env.state.knobs[KNOB.load_penalty]) * more)
+    store(env.scratch.burden, first, burden)
+    store(env.scratch.weight, first, load(env.scratch.weight, first) * times)
+    for slot in range(env.memo.slots):
+        at = slot * width + first
+        store(env.scratch.slot_pull, at, load(env.scratch.slot_pull, at) * times)
