@@ -9,7 +9,7 @@ from typing import Any
 
 from og_env.dynamics.replicas import SLOW_MS
 from og_env.kernel.arrays import DOWN, GATEWAY, SLOW, Environment
-from og_env.kernel.compile import kernel
+from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
 
 
@@ -88,17 +88,22 @@ def gather(env: Environment, demand_rps: Any) -> None:
     regions, models = demand_rps.shape
     for model in range(models):
         env.scratch.asked[model] = 0
-        for slot in range(-(-env.memo.slots // LANES) * LANES):  # the rest of the last lanes has no demand
-            env.scratch.gateway_rps[model, slot] = 0
-            env.scratch.gateway_rps_ms[model, slot] = 0
-            env.scratch.gateway_rps_ms2[model, slot] = 0
-    for region in range(regions):
-        slot, ms = env.memo.gateway_of[region], env.memo.gateway_ms[region]
-        for model in range(models):
+        for region in range(regions):
             env.scratch.asked[model] += demand_rps[region, model]
+        gather_model(env, model, demand_rps, env.memo.gateway_of, env.memo.gateway_ms)
+
+
+@inlined
+def gather_model(env: Environment, model: int, demand_rps: Any, slot_of: Any, ms_of: Any) -> None:
+    """Add up a field of demand [U, M] of a model by slot, as `gather`, if users enter at slot_of after ms_of [U]."""
+    for slot in range(-(-env.memo.slots // LANES) * LANES):  # the rest of the last lanes has no demand
+        env.scratch.gateway_rps[model, slot] = 0
+        env.scratch.gateway_rps_ms[model, slot] = 0
+        env.scratch.gateway_rps_ms2[model, slot] = 0
+    for region in range(demand_rps.shape[0]):
+        slot, ms = slot_of[region], ms_of[region]
         if slot >= 0:
-            for model in range(models):
-                demand = demand_rps[region, model]
-                env.scratch.gateway_rps[model, slot] += demand
-                env.scratch.gateway_rps_ms[model, slot] += demand * ms
-                env.scratch.gateway_rps_ms2[model, slot] += demand * ms * ms
+            demand = demand_rps[region, model]
+            env.scratch.gateway_rps[model, slot] += demand
+            env.scratch.gateway_rps_ms[model, slot] += demand * ms
+            env.scratch.gateway_rps_ms2[model, slot] += demand * ms * ms

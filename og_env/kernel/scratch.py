@@ -80,6 +80,11 @@ class Scratch(NamedTuple):
     cap_rps: Annotated[Array, "f8", "C L"]  # list: capacity in this step, 0 where dead
     wanted_rps: Annotated[Array, "f8", "C L"]  # list: what the router sends in a round of tries
     left_rps: Annotated[Array, "f8", "C L"]  # list: what its limit leaves for further rounds
+    turned_away: Annotated[
+        Array, "f8", "C N"
+    ]  # for the proposals: requests/s that nobody serves if all enter at a site
+    entry_pull: Annotated[Array, "f8", "C N"]  # for the proposals: sum of a model's weights at a site
+    entry_refused: Annotated[Array, "f8", "C N"]  # for the proposals: the part of it that refuses
     take_share: Annotated[Array, "f8", "C L"]  # list: share of all its tries that it can take on, see `compete`
     tries_rps: Annotated[Array, "f8", "C L"]  # list: what the router sends in all rounds of tries
     competing_rps: Annotated[Array, "f8", "C L"]  # list, in `compete`: what comes in a round of tries
@@ -167,8 +172,14 @@ class Scratch(NamedTuple):
     ]  # between a gateway and a replica on the planner's list, at slot x L + position
     settled: Annotated[Array, "f8", "C M N"]  # burden of each replica at which the present fleet comes to rest
     next_burden: Annotated[Array, "f8", "C L"]  # list: the burden that a replica is given next
-    kept_gateway_of: Annotated[Array, "i2", "C U"]  # gateway_of of the memo, during the trial of a gateway
-    kept_gateway_ms: Annotated[Array, "f4", "C U"]  # gateway_ms of the memo, during the trial of a gateway
+    trial_gateway: Annotated[Array, "i4", "C 4"]  # of the trials of gateways: the site
+    trial_change: Annotated[Array, "i4", "C 4"]  # 1 to add it, -1 to remove it
+    trial_slot_of: Annotated[Array, "i2", "C 4 U"]  # slot where a user region would enter; -1 none
+    trial_ms: Annotated[Array, "f8", "C 4 U"]  # its round trip to there
+    entry_slot_of: Annotated[Array, "i2", "C U"]  # trial_slot_of of the trial at hand
+    entry_region_ms: Annotated[Array, "f8", "C U"]  # trial_ms of the trial at hand
+    trial_price: Annotated[Array, "f8", "C 4"]  # price of service beyond that of the fleet as it is, reward per step
+    trial_served_rps: Annotated[Array, "f8", "C 4"]  # requests/s served, of the models so far
     held: Annotated[Array, "f8", "C G"]  # limits of the replicas on the planner's list in each domain, requests/s
     held_before: Annotated[Array, "f8", "C D"]  # `held` before a trial, by domain of the trial's site
     untrusting: Annotated[Array, "f8", "C G"]  # 1 for a domain whose effect is UNTRUSTED

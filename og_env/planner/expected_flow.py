@@ -73,6 +73,13 @@ def list_expected(env: Environment, model: int) -> int:
         hold_limit(env, position, 1.0)
     for position in range(replicas, min((replicas // LANES + 1) * LANES, env.scratch.factor.shape[0])):
         env.scratch.present[position] = 0  # the rest of the last lanes takes part in nothing
+    enter_demand(env, model)
+    return replicas
+
+
+@kernel
+def enter_demand(env: Environment, model: int) -> None:
+    """Write the figures by slot that flows need: one over the demand, and mean and variance of the way to the gateway."""
     for slot in range(env.memo.slots):
         demand = env.scratch.gateway_rps[model, slot]
         mean_ms = env.scratch.gateway_rps_ms[model, slot] / demand if demand > 0 else 0.0
@@ -80,7 +87,6 @@ def list_expected(env: Environment, model: int) -> int:
         env.scratch.slot_ms[slot] = mean_ms
         env.scratch.slot_var[slot] = max(square_ms2 - mean_ms * mean_ms, 0.0)
         env.scratch.slot_rps[slot] = 1 / demand if demand > 0 else 0.0
-    return replicas
 
 
 @kernel
@@ -140,9 +146,10 @@ def expected_flow(env: Environment, model: int, replicas: int) -> Flow:
     """Divide a model's demand over the first `replicas` of the list, let the refused try once more, and time answers."""
     divide_demand(env, model, replicas)
     crowded = send_demand(env, replicas) > 0
-    if crowded and env.world.tries > 1:
-        compete(env, replicas, PLANNED_TRIES, env.scratch.offered_rps, env.scratch.limit_rps)
-        try_again(env, replicas)
+    if crowded:
+        compete(env, replicas, min(env.world.tries, PLANNED_TRIES), env.scratch.offered_rps, env.scratch.limit_rps)
+        if env.world.tries > 1:
+            try_again(env, replicas)
     return serve_demand(env, model, replicas, crowded, env.world.slo_s[model])
 
 
@@ -249,10 +256,11 @@ def serve_demand(env: Environment, model: int, replicas: int, crowded: bool, obj
     for first in range(0, replicas, LANES):
         trust, offered = load(env.scratch.trust, first), load(env.scratch.offered_rps, first)
         limit = load(env.scratch.limit_rps, first) * load(env.scratch.present, first)
-        direct = min(offered, limit)
+        direct = offered
         again, wanted, kept = nothing, nothing, nothing
-        if refuses:
+        if crowded:
             direct = offered * load(env.scratch.take_share, first)
+        if refuses:
             wanted = load(env.scratch.again_rps, first)
             again = min(wanted, limit - direct)
             kept = one / max(wanted, tiny)

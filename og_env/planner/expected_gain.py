@@ -40,8 +40,9 @@ from og_env.kernel.arrays import PLACES, PLANNER, ROLES, TERM, VERIFIER, Environ
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
 from og_env.kernel.simd import largest, load, splat, store, total
+from og_env.planner.entry_pressure import add_pressure, clear_pressure
 from og_env.planner.expected_flow import Flow, expected_flow, list_expected, serve_demand
-from og_env.planner.settled_load import TRIAL_ROUNDS, settle, settle_fleet, take_settled
+from og_env.planner.settled_load import settle_fleet, take_settled
 
 LEAST_DEMAND_RPS = 1e-9
 """added to a demand that divides, so that none is no division by zero"""
@@ -153,6 +154,7 @@ def price_fleet(env: Environment, row: int) -> None:
     count_fetches(env)
     list_placed(env)
     gather(env, env.scratch.demand)
+    clear_pressure(env)
     demand_rps, served_rps = LEAST_DEMAND_RPS, 0.0
     for domain in range(env.scratch.fleet_lost_rps.shape[0]):
         env.scratch.fleet_lost_rps[domain] = 0
@@ -172,7 +174,6 @@ def price_model(env: Environment, model: int) -> float:
     """Write a model's figures in the fleet as it is, and add its losses to the fleet's; returns requests/s served."""
     replicas = list_expected(env, model)
     settle_fleet(env, model, replicas)
-    settle(env, model, replicas, TRIAL_ROUNDS)  # as in trials, so that one without a change gains nothing
     flow = expected_flow(env, model, replicas)
     verified_rps = verified_of(env, model, flow.attested_rps)
     write_part(env, env.scratch.held, model, flow.served_rps, verified_rps, flow.spare_rps, flow.spare_attested_rps)
@@ -180,6 +181,8 @@ def price_model(env: Environment, model: int) -> float:
         env.scratch.fleet_plain_rps[model, domain] = env.scratch.column_plain[domain]
         env.scratch.fleet_part_rps[model, domain] = env.scratch.column_part[domain]
         env.scratch.fleet_lost_rps[domain] += env.scratch.column_part[domain]
+    if flow.crowded:
+        add_pressure(env, model, replicas, flow)
     env.scratch.fleet_served_rps[model] = flow.served_rps
     env.scratch.fleet_verified_rps[model] = verified_rps
     env.scratch.fleet_answers_usd_per_s[model] = flow.answers_usd_per_s
@@ -205,9 +208,7 @@ def begin_trials(env: Environment, model: int) -> int:
 def trial(env: Environment, model: int, replicas: int) -> tuple[float, float]:
     """Gains in service and in resilience, reward per step, if a model had the first `replicas` of the list."""
     demand_rps = env.scratch.expected_demand_rps
-    settle(env, model, replicas, TRIAL_ROUNDS)
     flow = expected_flow(env, model, replicas)
-    take_settled(env, model, replicas)
     verified_rps = verified_of(env, model, flow.attested_rps)
     write_part(env, env.scratch.held, model, flow.served_rps, verified_rps, flow.spare_rps, flow.spare_attested_rps)
     for first in range(0, env.scratch.trial_lost_rps.shape[0], LANES):

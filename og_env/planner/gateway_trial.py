@@ -1,95 +1,103 @@
 """The price of one more or one less gateway: where users enter decides to which replicas they go, and which are full.
 
 A router prefers replicas near its gateway. So a gateway that takes in users of others, or leaves them its own, moves
-load between replicas, and with it what is refused, late and paid for. A trial routes the demand of all models anew.
+load between replicas, and with it what is refused, late and paid for. A trial routes the demand of all models anew, one
+model at a time, while its replicas stand on the list of `expected_flow`.
 """
 
 from __future__ import annotations
 
 from og_env.dynamics.cost import S_PER_HOUR
-from og_env.dynamics.gateways import gather
+from og_env.dynamics.gateways import gather_model
 from og_env.dynamics.replicas import look_up_slot
 from og_env.kernel.arrays import Environment
 from og_env.kernel.compile import kernel
-from og_env.planner.expected_flow import expected_flow, list_expected
+from og_env.planner.expected_flow import enter_demand, expected_flow
 from og_env.planner.expected_gain import price_service, price_unserved, rent_gain, verified_of
-from og_env.planner.settled_load import TRIAL_ROUNDS, settle, take_settled
+
+GATEWAY_TRIALS = 3
+"""gateways that are priced in every step: two additions and one removal"""
 
 
 @kernel
-def gateway_trial(env: Environment, site: int, change: int) -> float:
-    """Gain in service, reward per step, of one more (change 1) or one less (-1) gateway at a site.
+def begin_gateway_trial(env: Environment, trial: int, site: int, change: int) -> None:
+    """Set up a trial of one more (change 1) or one less (-1) gateway at a site: where every user region would enter."""
+    env.scratch.trial_gateway[trial] = site
+    env.scratch.trial_change[trial] = change
+    env.scratch.trial_price[trial] = 0
+    env.scratch.trial_served_rps[trial] = 0
+    for region in range(env.world.near_user.shape[0]):
+        slot, ms = env.memo.gateway_of[region], float(env.memo.gateway_ms[region])
+        if change > 0:
+            new_ms = env.world.rtt_user_ms[region, site]
+            if slot >= 0 and new_ms < ms:
+                slot, ms = env.memo.slots, new_ms
+        elif slot >= 0 and env.memo.gateways[slot] == site:
+            slot = next_slot(env, region, slot)
+            ms = env.world.rtt_user_ms[region, env.memo.gateways[slot]] if slot >= 0 else 0.0
+        env.scratch.trial_slot_of[trial, region] = slot
+        env.scratch.trial_ms[trial, region] = ms
+
+
+@kernel
+def next_slot(env: Environment, region: int, slot: int) -> int:
+    """The slot of the gateway nearest to a user region beside the given one; -1 where there is no other."""
+    nearest, nearest_ms = -1, 0.0
+    for other in range(env.memo.slots):
+        ms = env.world.rtt_user_ms[region, env.memo.gateways[other]]
+        if other != slot and (nearest < 0 or ms < nearest_ms):
+            nearest, nearest_ms = other, ms
+    return nearest
+
+
+@kernel
+def try_gateways(env: Environment, model: int, replicas: int, trials: int) -> None:
+    """Add a model's part to the price of the first `trials` gateways: `replicas` of it stand on the list, as settled."""
+    slots = env.memo.slots
+    if slots == 0:
+        return
+    for trial in range(trials):
+        if env.scratch.trial_change[trial] > 0:
+            env.memo.gateways[slots] = env.scratch.trial_gateway[trial]
+            env.memo.slots = slots + 1
+            for position in range(replicas):
+                list_slot(env, position, slots)
+        for region in range(env.world.near_user.shape[0]):
+            env.scratch.entry_slot_of[region] = env.scratch.trial_slot_of[trial, region]
+            env.scratch.entry_region_ms[region] = env.scratch.trial_ms[trial, region]
+        gather_model(env, model, env.scratch.demand, env.scratch.entry_slot_of, env.scratch.entry_region_ms)
+        enter_demand(env, model)
+        flow = expected_flow(env, model, replicas)
+        env.memo.slots = slots
+        price = price_service(env, model, flow, verified_of(env, model, flow.attested_rps))
+        usd_per_s = flow.answers_usd_per_s - env.scratch.fleet_answers_usd_per_s[model]
+        more = (price - env.scratch.fleet_service_price[model]) / env.scratch.expected_demand_rps
+        env.scratch.trial_price[trial] += more + rent_gain(env, usd_per_s * S_PER_HOUR)
+        env.scratch.trial_served_rps[trial] += flow.served_rps
+    gather_model(env, model, env.scratch.demand, env.memo.gateway_of, env.memo.gateway_ms)
+
+
+@kernel
+def list_slot(env: Environment, position: int, slot: int) -> None:
+    """Write pull and path of a listed replica for one more slot."""
+    site, width = env.scratch.replicas[position], env.scratch.factor.shape[0]
+    look_up_slot(env, site, slot)
+    env.scratch.slot_pull[slot * width + position] = (
+        env.scratch.attraction[site * width + slot] * env.scratch.weight[position]
+    )
+    env.scratch.slot_net_ms[slot * width + position] = env.scratch.net_ms[site * width + slot]
+
+
+@kernel
+def gateway_gain(env: Environment, trial: int) -> float:
+    """Gain in service, reward per step, of a trial of which all models have their part.
 
     The first gateway gains all demand, and the last one loses it.
     """
-    slots = env.memo.slots
-    if slots == 0:
-        return price_unserved(env, 1.0) if change > 0 else 0.0
-    if change < 0 and slots == 1:
-        return env.scratch.unserved_price - price_unserved(env, 1.0)
-    for region in range(env.world.near_user.shape[0]):
-        env.scratch.kept_gateway_of[region] = env.memo.gateway_of[region]
-        env.scratch.kept_gateway_ms[region] = env.memo.gateway_ms[region]
-    if change > 0:
-        open_gateway(env, site)
-    else:
-        close_gateway(env, site)
-    gather(env, env.scratch.demand)
-    gain = price_entry(env)
-    env.memo.slots = slots
-    for region in range(env.world.near_user.shape[0]):
-        env.memo.gateway_of[region] = env.scratch.kept_gateway_of[region]
-        env.memo.gateway_ms[region] = env.scratch.kept_gateway_ms[region]
-    gather(env, env.scratch.demand)
-    return gain
-
-
-@kernel
-def open_gateway(env: Environment, site: int) -> None:
-    """Give a gateway at a site a slot of its own, and the user regions that are nearer to it than to theirs."""
-    slot = env.memo.slots
-    env.memo.gateways[slot] = site
-    env.memo.slots = slot + 1
-    for other in range(env.scratch.hosting.shape[0]):
-        if env.scratch.hosting[other]:
-            look_up_slot(env, other, slot)
-    for region in range(env.world.near_user.shape[0]):
-        ms = env.world.rtt_user_ms[region, site]
-        if env.memo.gateway_of[region] >= 0 and ms < env.memo.gateway_ms[region]:
-            env.memo.gateway_of[region] = slot
-            env.memo.gateway_ms[region] = ms
-
-
-@kernel
-def close_gateway(env: Environment, site: int) -> None:
-    """Leave the user regions of the gateway at a site to the nearest other one; its slot stays, without demand."""
-    for region in range(env.world.near_user.shape[0]):
-        slot = env.memo.gateway_of[region]
-        if slot < 0 or env.memo.gateways[slot] != site:
-            continue
-        nearest = -1
-        for other in range(env.memo.slots):
-            if other == slot:
-                continue
-            ms = env.world.rtt_user_ms[region, env.memo.gateways[other]]
-            if nearest < 0 or ms < env.memo.gateway_ms[region]:
-                nearest = other
-                env.memo.gateway_ms[region] = ms
-        env.memo.gateway_of[region] = nearest
-
-
-@kernel
-def price_entry(env: Environment) -> float:
-    """Gain in service of the fleet with users where `gather` has put them, over the fleet as it is."""
-    demand_rps, served_rps, gain, usd = env.scratch.expected_demand_rps, 0.0, 0.0, 0.0
-    for model in range(env.scratch.fleet_served_rps.shape[0]):
-        replicas = list_expected(env, model)
-        take_settled(env, model, replicas)
-        settle(env, model, replicas, TRIAL_ROUNDS)
-        flow = expected_flow(env, model, replicas)
-        served_rps += flow.served_rps
-        price = price_service(env, model, flow, verified_of(env, model, flow.attested_rps))
-        gain += (env.scratch.fleet_service_price[model] - price) / demand_rps
-        usd += env.scratch.fleet_answers_usd_per_s[model] - flow.answers_usd_per_s
-    gain += env.scratch.unserved_price - price_unserved(env, 1 - served_rps / demand_rps)
-    return gain + rent_gain(env, usd * S_PER_HOUR)
+    change, none_served = env.scratch.trial_change[trial], price_unserved(env, 1.0)
+    if env.memo.slots == 0:
+        return none_served if change > 0 else 0.0
+    if env.memo.slots + change == 0:
+        return env.scratch.unserved_price - none_served
+    unserved = 1 - env.scratch.trial_served_rps[trial] / env.scratch.expected_demand_rps
+    return env.scratch.unserved_price - price_unserved(env, unserved) - env.scratch.trial_price[trial]

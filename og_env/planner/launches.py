@@ -10,7 +10,7 @@ from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, LOADING, ON_DISK, PLANN
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
 from og_env.kernel.simd import exp, load, root, splat, total
-from og_env.planner.expected_flow import append_expected, hold_limit, restore_held
+from og_env.planner.expected_flow import append_expected, divide_demand, hold_limit, restore_held
 from og_env.planner.expected_gain import horizon_ms, rent_gain, trial
 from og_env.planner.offer_list import ADDS, REMOVES, insert_offer, next_site, useful_share
 from og_env.planner.settled_load import start_burden
@@ -70,22 +70,39 @@ def late_unloaded(env: Environment, model: int, site: int) -> float:
     return 1 / (1 + exp(min((env.world.slo_s[model] - mean_s) * LOGISTIC / deviation_s, MOST_SLOPES)))
 
 
+@inlined
+def drawn_rps(env: Environment, site: int, weight: float) -> float:
+    """Requests/s that a new replica of such a weight would be sent beside the listed ones; `divide_demand` was called."""
+    drawn = 0.0
+    for slot in range(env.memo.slots):
+        pull = env.world.attraction[site, env.memo.gateways[slot]] * weight
+        drawn += env.scratch.slot_even[slot] + env.scratch.slot_soft[slot] * pull
+    return drawn
+
+
 @kernel
-def shortlist_launches(env: Environment, model: int, store_live: bool) -> int:
+def shortlist_launches(env: Environment, model: int, replicas: int, store_live: bool) -> int:
     """Score the sites where a model could be launched, as the shortlist; returns their number.
 
-    The score estimates the gain without a trial: demand that the capacity would serve, latency and risk of the model's
-    whole demand at this site, for as long as it is useful, less the rent.
+    The score estimates the gain without a trial: demand that the router would send there and the capacity would serve,
+    latency and risk of the model's whole demand at this site, for as long as it is useful, less the rent. The model's
+    `replicas` stand on the list.
     """
     demand_rps, asked_rps = env.scratch.expected_demand_rps, env.scratch.asked[model]
     wanted_rps = max(asked_rps - env.scratch.fleet_served_rps[model], 0.0) + HEADROOM_WANTED * asked_rps
     per_usd, latency = rent_gain(env, 1.0), env.world.weights[TERM.latency]
     more_per_rps, share = env.world.weights[TERM.unserved] / demand_rps, asked_rps / demand_rps
-    candidates = 0
+    candidates, weight = 0, 0.0
+    divide_demand(env, model, replicas)
+    for position in range(replicas):
+        weight += env.scratch.weight[position] / replicas
     for site in range(env.state.status.shape[0]):
         if env.scratch.can_change[site] and model_possible(env, LAUNCH, model, site, store_live):
             slow = latency * share * late_unloaded(env, model, site)
-            more = more_per_rps * min(env.world.capacity_rps[model, site], wanted_rps)
+            capacity_rps = env.world.capacity_rps[model, site]
+            if replicas > 0:
+                capacity_rps = min(capacity_rps, drawn_rps(env, site, weight))
+            more = more_per_rps * min(capacity_rps, wanted_rps)
             rent = per_usd * (env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
             useful = useful_share(env, seconds_until_ready(env, model, site, True))
             score = (more - slow + env.scratch.site_score[site] * share) * useful - rent
@@ -101,7 +118,7 @@ def propose_launches(env: Environment, model: int, replicas: int, store_live: bo
 
     The model's `replicas` stand on the list of `expected_flow`, and stand there again afterwards.
     """
-    candidates = shortlist_launches(env, model, store_live)
+    candidates = shortlist_launches(env, model, replicas, store_live)
     stage_at = -1
     for _ in range(min(int(env.world.planner[PLANNER.shortlist]), candidates)):
         site = next_site(env, candidates)
@@ -109,7 +126,7 @@ def propose_launches(env: Environment, model: int, replicas: int, store_live: bo
         if stage_at < 0 and absent:
             stage_at = site
         append_expected(env, model, site, replicas)
-        start_burden(env, model, replicas)
+        start_burden(env, replicas)
         service, resilience = trial(env, model, replicas + 1)
         restore_held(env, replicas)
         env.scratch.present[replicas] = 0

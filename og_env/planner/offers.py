@@ -18,12 +18,13 @@ from __future__ import annotations
 from og_env.dynamics.limits import write_limits
 from og_env.dynamics.loading import fetch_rate_kb_per_s
 from og_env.dynamics.operations import reachable, store_lives
-from og_env.kernel.arrays import TERM, Environment
+from og_env.kernel.arrays import STORE, TERM, VERIFIER, Environment
 from og_env.kernel.compile import kernel
 from og_env.planner.expected_gain import begin_trials, price_fleet
+from og_env.planner.gateway_trial import try_gateways
 from og_env.planner.launches import propose_launches, propose_retirements
 from og_env.planner.offer_list import clear_offers
-from og_env.planner.role_changes import propose_role, weigh_users
+from og_env.planner.role_changes import choose_gateways, propose_gateways, propose_role, weigh_users
 
 
 @kernel
@@ -34,14 +35,16 @@ def propose(env: Environment) -> None:
     measure_paths(env)
     score_sites(env)
     write_limits(env)
-    store_live = store_lives(env)
+    weigh_users(env)
+    store_live, gateways = store_lives(env), choose_gateways(env)
     for model in range(env.state.phase.shape[0]):
         replicas = begin_trials(env, model)
         propose_launches(env, model, replicas, store_live)
         propose_retirements(env, model, replicas)
-    weigh_users(env)
-    for role in range(env.state.role_ms.shape[0]):
-        propose_role(env, role)
+        try_gateways(env, model, replicas, gateways)
+    propose_role(env, VERIFIER)
+    propose_role(env, STORE)
+    propose_gateways(env, gateways)
 
 
 @kernel

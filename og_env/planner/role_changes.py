@@ -11,11 +11,11 @@ from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import DOWN, FETCHING, GATEWAY, LOADING, STORE, TERM, VERIFIER, WARM, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.planner.expected_gain import LEAST_DEMAND_RPS, horizon_ms, rent_gain, role_trial
-from og_env.planner.gateway_trial import gateway_trial
+from og_env.planner.gateway_trial import GATEWAY_TRIALS, begin_gateway_trial, gateway_gain
 from og_env.planner.offer_list import insert_offer, next_site
 
 SHORTLIST = 2
-"""sites at which a role's addition, or a gateway's removal, is priced by a trial, in every step; set by hand"""
+"""sites at which a role's addition is priced by a trial, in every step; set by hand"""
 SITE_SCORE, CROWDING, GATEWAY_SERVICE = 0.1, 0.2, 5.0
 """weights of the shortlist's score: the site's own score, the share of live roles that one of its domains holds, and a
 gateway's gain in service. They only rank sites, beside the rent. Set by hand."""
@@ -92,42 +92,53 @@ def waiting_for_warmth(env: Environment, model: int) -> float:
     return max(env.scratch.fleet_served_rps[model] - warm_rps, 0.0)
 
 
+@inlined
+def moving_gain(env: Environment, region: int, source: int, target: int, more_ms: float) -> float:
+    """Estimate of the gain in service, for the shortlist, if users enter at a target, after so many ms more.
+
+    They are late or turned away as users of that site are by now.
+    """
+    fewer = (env.scratch.turned_away[source] - env.scratch.turned_away[target]) / env.scratch.expected_demand_rps
+    served = env.world.weights[TERM.unserved] * fewer / env.scratch.expected_demand_rps
+    return env.scratch.user_rps[region] * (served - env.scratch.gain_per_ms * more_ms)
+
+
 @kernel
 def entry_gain(env: Environment, site: int) -> float:
-    """Estimate of the gain in service of a gateway at a site, for the shortlist: users reach it sooner, no more."""
-    gained_ms = 0.0
+    """Estimate of the gain in service of a gateway at a site: from users for whom it is the nearest."""
+    gain = 0.0
     for region in range(env.world.near_user.shape[0]):
         slot = env.memo.gateway_of[region]
         if slot >= 0:
-            now_ms = env.world.rtt_user_ms[region, env.memo.gateways[slot]]
-            gained_ms += env.scratch.user_rps[region] * max(now_ms - env.world.rtt_user_ms[region, site], 0.0)
-    return env.scratch.gain_per_ms * gained_ms
+            source = env.memo.gateways[slot]
+            more_ms = env.world.rtt_user_ms[region, site] - env.world.rtt_user_ms[region, source]
+            if more_ms < 0:
+                gain += moving_gain(env, region, source, site, more_ms)
+    return gain
 
 
 @kernel
-def exit_loss(env: Environment, site: int) -> float:
-    """Requests/s x ms that the users of a gateway would lose on the way to the next one, for the shortlist."""
-    lost = 0.0
+def exit_gain(env: Environment, site: int) -> float:
+    """Estimate of the gain in service if the gateway at a site leaves its users to the next one."""
+    gain = 0.0
     for region in range(env.world.near_user.shape[0]):
         slot = env.memo.gateway_of[region]
         if slot < 0 or env.memo.gateways[slot] != site:
             continue
-        next_ms = math.inf
+        next_ms, target = math.inf, site
         for other in range(env.memo.slots):
-            if other != slot:
-                next_ms = min(next_ms, env.world.rtt_user_ms[region, env.memo.gateways[other]])
-        lost += env.scratch.user_rps[region] * (next_ms - env.world.rtt_user_ms[region, site])
-    return lost
+            gateway = env.memo.gateways[other]
+            if other != slot and env.world.rtt_user_ms[region, gateway] < next_ms:
+                next_ms, target = env.world.rtt_user_ms[region, gateway], gateway
+        if target != site:
+            gain += moving_gain(env, region, site, target, next_ms - env.world.rtt_user_ms[region, site])
+    return gain
 
 
 @kernel
 def role_service(env: Environment, role: int, site: int, change: int) -> float:
-    """Gain in service, reward per step, of one more (change 1) or one less (-1) running role at a site."""
-    if role == VERIFIER:
-        return verifier_service(env, change)
-    if role == STORE:
-        return store_service(env, site, change)
-    return gateway_trial(env, site, change)
+    """Gain in service, reward per step, of one more (change 1) or one less (-1) verifier or store at a site."""
+    return verifier_service(env, change) if role == VERIFIER else store_service(env, site, change)
 
 
 @kernel
@@ -159,38 +170,73 @@ def score_role_site(env: Environment, role: int, site: int) -> float:
 
 
 @kernel
-def propose_role(env: Environment, role: int) -> None:
-    """Offer to remove a role from every site that runs it, and to add it at the sites of its shortlist.
-
-    Of gateways, whose trials take long, the removals have a shortlist too.
-    """
+def list_removals(env: Environment, role: int) -> int:
+    """List the sites that may lose a role as candidates, and score gateways among them; returns their number."""
     removals = 0
     for site in range(env.state.status.shape[0]):
         if env.scratch.can_change[site] and env.state.role_ms[role, site] == 0 and env.scratch.may_remove[role]:
-            env.scratch.candidate_score[removals] = -exit_loss(env, site) if role == GATEWAY else 0.0
+            env.scratch.candidate_score[removals] = exit_gain(env, site) if role == GATEWAY else 0.0
             env.scratch.candidate_site[removals] = site
             removals += 1
-    for _ in range(min(SHORTLIST, removals) if role == GATEWAY else removals):
-        price_role(env, role, next_site(env, removals), -1)
+    return removals
+
+
+@kernel
+def list_additions(env: Environment, role: int) -> int:
+    """List the sites that may get a role as candidates, with their scores; returns their number."""
     candidates = 0
     for site in range(env.state.status.shape[0]):
         if env.scratch.can_change[site] and env.state.role_ms[role, site] < 0 and role_within(env, role, site):
             env.scratch.candidate_score[candidates] = score_role_site(env, role, site)
             env.scratch.candidate_site[candidates] = site
             candidates += 1
-    for _ in range(min(SHORTLIST, candidates)):
-        price_role(env, role, next_site(env, candidates), 1)
+    return candidates
 
 
 @kernel
-def price_role(env: Environment, role: int, site: int, change: int) -> None:
-    """Price one more (change 1) or one less (-1) role at a site by a trial, and offer it. A store holds all weights."""
+def choose_gateways(env: Environment) -> int:
+    """Begin trials of the gateways that seem best to add and to remove, as many as GATEWAY_TRIALS; returns their number."""
+    trials, additions = 0, list_additions(env, GATEWAY)
+    for _ in range(min(SHORTLIST, additions)):
+        begin_gateway_trial(env, trials, next_site(env, additions), 1)
+        trials += 1
+    removals = list_removals(env, GATEWAY)
+    for _ in range(min(GATEWAY_TRIALS - trials, removals)):
+        begin_gateway_trial(env, trials, next_site(env, removals), -1)
+        trials += 1
+    return trials
+
+
+@kernel
+def propose_gateways(env: Environment, trials: int) -> None:
+    """Offer the gateways on trial, of which all models have their part."""
+    for trial in range(trials):
+        site, change = env.scratch.trial_gateway[trial], env.scratch.trial_change[trial]
+        price_role(env, GATEWAY, site, change, gateway_gain(env, trial))
+
+
+@kernel
+def propose_role(env: Environment, role: int) -> None:
+    """Offer to remove a role, not a gateway, from every site that runs it, and to add it at the sites of its shortlist."""
+    removals = list_removals(env, role)
+    for _ in range(removals):
+        site = next_site(env, removals)
+        price_role(env, role, site, -1, role_service(env, role, site, -1))
+    additions = list_additions(env, role)
+    for _ in range(min(SHORTLIST, additions)):
+        site = next_site(env, additions)
+        price_role(env, role, site, 1, role_service(env, role, site, 1))
+
+
+@kernel
+def price_role(env: Environment, role: int, site: int, change: int, service: float) -> None:
+    """Offer one more (change 1) or one less (-1) role at a site, with its gain in service. A store holds all weights."""
     usd_per_hour = env.world.usd_per_vm_hour[site]
     if role == STORE:
         for model in range(env.world.weights_gb.shape[0]):
             usd_per_hour += env.world.weights_gb[model] * env.world.storage_usd_per_gb_hour
     removes, once = change < 0, env.world.weights[TERM.churn]
-    service, resilience = role_service(env, role, site, change), role_trial(env, role, site, change)
+    resilience = role_trial(env, role, site, change)
     rent, ready_s = -change * rent_gain(env, usd_per_hour), 0.0 if removes else env.world.provision_ms / 1000
     operation = role_operation(env, role, 1 if removes else 0, site)
     insert_offer(env, operation, removes, service=service, resilience=resilience, rent=rent, once=once, ready_s=ready_s)

@@ -9,28 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from og_env.dynamics.routing import compete
 from og_env.kernel.arrays import KNOB, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
-from og_env.kernel.simd import exp, load, splat, store
-from og_env.planner.expected_flow import divide_demand, send_demand, try_again
+from og_env.kernel.simd import exp, load, splat, store, total
+from og_env.planner.expected_flow import PLANNED_TRIES, divide_demand
 
-FLEET_ROUNDS = 5
-"""steps of the router from the loads of the last step, for the fleet as it is; set by hand: 12 foretell no better"""
-TRIAL_ROUNDS = 1
-"""further ones for a fleet on trial, and for the one that it is compared with; set by hand: 3 foretell no better"""
+ROUNDS = 5
+"""steps of the router from the loads of the last step; set by hand: 12 foretell no better, nor do more of them in trials"""
 DAMPING = 0.5
 """share of the way that a burden moves in a round: whole steps would swing about where busy replicas rest"""
 MOST_PENALTY = 20.0
 """penalty of load above which loads never come to rest, and are left as they are"""
-
-
-@kernel
-def settle_fleet(env: Environment, model: int, replicas: int) -> None:
-    """Let the burdens of a model's listed replicas come to rest, and remember them for its trials: settled [M, N]."""
-    settle(env, model, replicas, FLEET_ROUNDS)
-    for position in range(replicas):
-        env.scratch.settled[model, env.scratch.replicas[position]] = env.scratch.burden[position]
 
 
 @kernel
@@ -43,35 +34,53 @@ def take_settled(env: Environment, model: int, replicas: int) -> None:
 
 
 @kernel
-def start_burden(env: Environment, model: int, position: int) -> None:
-    """Give the last replica on the list, which is on trial, the mean burden of all by capacity, in `settled` too."""
+def start_burden(env: Environment, position: int) -> None:
+    """Give the last replica on the list, which is on trial, the mean burden of all by capacity."""
     load_rps, capacity_rps = 0.0, env.scratch.cap_rps[position]
     for other in range(position):
         load_rps += env.scratch.burden[other] * env.scratch.cap_rps[other]
         capacity_rps += env.scratch.cap_rps[other]
     burden = load_rps / capacity_rps if capacity_rps > 0 else 0.0
-    env.scratch.settled[model, env.scratch.replicas[position]] = burden
-    take_settled(env, model, position + 1)
+    times = exp(-env.state.knobs[KNOB.load_penalty] * (burden - env.scratch.burden[position]))
+    env.scratch.burden[position] = burden
+    env.scratch.weight[position] *= times
+    for slot in range(env.memo.slots):
+        env.scratch.slot_pull[slot * env.scratch.factor.shape[0] + position] *= times
 
 
 @kernel
-def settle(env: Environment, model: int, replicas: int, rounds: int) -> None:
-    """Move the burdens of the first `replicas` of the list towards where they rest, by so many rounds."""
-    if env.state.knobs[KNOB.load_penalty] == 0 or env.state.knobs[KNOB.load_penalty] > MOST_PENALTY:
-        return
-    damping = splat(DAMPING)
-    for _ in range(rounds):
+def settle_fleet(env: Environment, model: int, replicas: int) -> None:
+    """Move the burdens of a model's listed replicas to where they rest, and remember them for trials: settled [M, N]."""
+    penalty, damping = env.state.knobs[KNOB.load_penalty], splat(DAMPING)
+    for _ in range(ROUNDS if 0 < penalty <= MOST_PENALTY else 0):
         divide_demand(env, model, replicas)
-        refuses = send_demand(env, replicas) > 0 and env.world.tries > 1
-        if refuses:
-            try_again(env, replicas)
+        crowded = offer_demand(env, replicas) > 0 and env.world.tries > 1
+        if crowded:
+            compete(env, replicas, PLANNED_TRIES, env.scratch.offered_rps, env.scratch.limit_rps)
         for first in range(0, replicas, LANES):
             asked = load(env.scratch.offered_rps, first)
-            if refuses:
-                asked += load(env.scratch.again_rps, first)
+            if crowded:
+                asked = load(env.scratch.all_competing_rps, first)
             rps, burden = min(asked, load(env.scratch.limit_rps, first)), load(env.scratch.burden, first)
             more = (rps * load(env.scratch.per_capacity, first) - burden) * load(env.scratch.present, first)
             shift(env, first, burden + damping * more)
+    for position in range(replicas):
+        env.scratch.settled[model, env.scratch.replicas[position]] = env.scratch.burden[position]
+
+
+@inlined
+def offer_demand(env: Environment, replicas: int) -> float:
+    """Write the first tries at every replica, requests/s, to offered_rps; returns how many are beyond limits."""
+    width, over = env.scratch.factor.shape[0], splat(0.0)
+    for first in range(0, replicas, LANES):
+        present, offered = load(env.scratch.present, first), splat(0.0)
+        for slot in range(env.memo.slots):
+            soft, even = splat(env.scratch.slot_soft[slot]), splat(env.scratch.slot_even[slot])
+            offered += soft * load(env.scratch.slot_pull, slot * width + first) + even
+        offered = offered * present
+        over += max(offered - load(env.scratch.limit_rps, first) * present, splat(0.0))
+        store(env.scratch.offered_rps, first, offered)
+    return total(over)
 
 
 @inlined
