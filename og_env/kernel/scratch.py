@@ -66,6 +66,7 @@ class Scratch(NamedTuple):
     entry_var: Annotated[Array, "f8", "C L"]  # by slot: its variance, ms^2
     slot_soft: Annotated[Array, "f8", "C L"]  # by slot, for the proposals: requests/s per pull
     slot_even: Annotated[Array, "f8", "C L"]  # by slot, for the proposals: requests/s per replica
+    slot_pulls: Annotated[Array, "f8", "C L"]  # by slot, for the proposals: sum of the pulls of all replicas
     slot_ms: Annotated[Array, "f8", "C L"]  # by slot, for the proposals: mean time between user and gateway
     placed: Annotated[Array, "i4", "C M L"]  # sites that hold GPUs for a model, in order
     placed_count: Annotated[Array, "i4", "C M"]  # number of the sites in `placed`

@@ -36,7 +36,7 @@ def add_pressure(env: Environment, model: int, replicas: int, flow: Flow) -> Non
         for site in range(sites):
             env.scratch.entry_pull[site] += weight * env.world.attraction[at, site]
             env.scratch.entry_refused[site] += refused * env.world.attraction[at, site]
-    share = unserved_rps / refused_rps * env.scratch.asked[model]
+    share = min(unserved_rps / refused_rps, 1.0) * env.scratch.asked[model]
     for site in range(sites):
         if env.scratch.entry_pull[site] > 0:
             env.scratch.turned_away[site] += share * env.scratch.entry_refused[site] / env.scratch.entry_pull[site]

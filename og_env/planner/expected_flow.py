@@ -33,6 +33,8 @@ from og_env.kernel.simd import load, splat, store, total, where
 
 PLANNED_TRIES = 2
 """tries of a request that the planner follows"""
+LEAST_PULL = 1e-290
+"""where all pulls together are less, as those that a trial leaves may be, no replica is preferred"""
 NOMINAL = 1.0
 """speed at which the planner takes every site to work"""
 
@@ -155,7 +157,10 @@ def expected_flow(env: Environment, model: int, replicas: int) -> Flow:
 
 @kernel
 def divide_demand(env: Environment, model: int, replicas: int) -> None:
-    """Write what every gateway sends to a replica: requests/s per pull to slot_soft, and in any case to slot_even."""
+    """Write what every gateway sends to a replica: requests/s per pull to slot_soft, and in any case to slot_even.
+
+    Writes the sum of all pulls to slot_pulls.
+    """
     slots = env.memo.slots
     spread, width = env.state.knobs[KNOB.spread], env.scratch.factor.shape[0]
     taking_part = 0.0
@@ -170,8 +175,9 @@ def divide_demand(env: Environment, model: int, replicas: int) -> None:
         store(env.scratch.slot_soft, first, whole)  # for now: the sum of all pulls
     for slot in range(slots):
         demand, whole = env.scratch.gateway_rps[model, slot], env.scratch.slot_soft[slot]
-        env.scratch.slot_soft[slot] = demand * (1 - spread) / whole if whole > 0 else 0.0
-        env.scratch.slot_even[slot] = (demand * spread if whole > 0 else demand) * per_replica
+        env.scratch.slot_pulls[slot] = whole
+        env.scratch.slot_soft[slot] = demand * (1 - spread) / whole if whole > LEAST_PULL else 0.0
+        env.scratch.slot_even[slot] = (demand * spread if whole > LEAST_PULL else demand) * per_replica
 
 
 @inlined
@@ -193,11 +199,11 @@ def send_demand(env: Environment, replicas: int) -> float:
             offered += sent
             path_ms += sent_ms
             path_ms2 += sent_ms * ms + sent * splat(env.scratch.slot_var[slot])
-        offered, limit = offered * present, load(env.scratch.limit_rps, first) * present
+        offered, limit = where(present, offered, nothing), load(env.scratch.limit_rps, first) * present
         over += max(offered - limit, nothing)
         store(env.scratch.offered_rps, first, offered)
-        store(env.scratch.path_first, first, path_ms * present)
-        store(env.scratch.path_first2, first, path_ms2 * present)
+        store(env.scratch.path_first, first, where(present, path_ms, nothing))
+        store(env.scratch.path_first2, first, where(present, path_ms2, nothing))
     return total(over)
 
 
@@ -217,7 +223,7 @@ def try_again(env: Environment, replicas: int) -> None:
         all_rps, all_ms, all_ms2 = nothing, nothing, nothing
         for first in range(0, replicas, LANES):
             at = slot * width + first
-            sent = (soft * load(env.scratch.slot_pull, at) + even) * load(env.scratch.present, first)
+            sent = where(load(env.scratch.present, first), soft * load(env.scratch.slot_pull, at) + even, nothing)
             others, lost = one - sent * per_demand, load(env.scratch.slot_net_ms, at)
             refused = one - load(env.scratch.take_share, first)
             going = where(others - least, sent * refused / others, nothing)
@@ -228,7 +234,7 @@ def try_again(env: Environment, replicas: int) -> None:
         sum_rps, sum_ms, sum_ms2 = splat(total(all_rps)), splat(total(all_ms)), splat(total(all_ms2))
         for first in range(0, replicas, LANES):
             at = slot * width + first
-            sent = (soft * load(env.scratch.slot_pull, at) + even) * load(env.scratch.present, first)
+            sent = where(load(env.scratch.present, first), soft * load(env.scratch.slot_pull, at) + even, nothing)
             share, going, net = sent * per_demand, load(env.scratch.going_rps, first), load(env.scratch.slot_net_ms, at)
             rps = share * max(sum_rps - going, nothing)
             lost = share * max(sum_ms - going * net, nothing)

@@ -71,12 +71,15 @@ def late_unloaded(env: Environment, model: int, site: int) -> float:
 
 
 @inlined
-def drawn_rps(env: Environment, site: int, weight: float) -> float:
+def drawn_rps(env: Environment, model: int, site: int, weight: float) -> float:
     """Requests/s that a new replica of such a weight would be sent beside the listed ones; `divide_demand` was called."""
     drawn = 0.0
     for slot in range(env.memo.slots):
         pull = env.world.attraction[site, env.memo.gateways[slot]] * weight
-        drawn += env.scratch.slot_even[slot] + env.scratch.slot_soft[slot] * pull
+        whole = env.scratch.slot_pulls[slot] + pull
+        drawn += env.scratch.slot_even[slot] + (
+            env.scratch.gateway_rps[model, slot] * pull / whole if pull > 0 else 0.0
+        )
     return drawn
 
 
@@ -101,7 +104,7 @@ def shortlist_launches(env: Environment, model: int, replicas: int, store_live: 
             slow = latency * share * late_unloaded(env, model, site)
             capacity_rps = env.world.capacity_rps[model, site]
             if replicas > 0:
-                capacity_rps = min(capacity_rps, drawn_rps(env, site, weight))
+                capacity_rps = min(capacity_rps, drawn_rps(env, model, site, weight))
             more = more_per_rps * min(capacity_rps, wanted_rps)
             rent = per_usd * (env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
             useful = useful_share(env, seconds_until_ready(env, model, site, True))

@@ -16,9 +16,9 @@ from og_env.planner.offer_list import insert_offer, next_site
 
 SHORTLIST = 2
 """sites at which a role's addition is priced by a trial, in every step; set by hand"""
-SITE_SCORE, CROWDING, GATEWAY_SERVICE = 0.1, 0.2, 5.0
-"""weights of the shortlist's score: the site's own score, the share of live roles that one of its domains holds, and a
-gateway's gain in service. They only rank sites, beside the rent. Set by hand."""
+SITE_SCORE, CROWDING, SERVICE = 0.1, 0.2, 5.0
+"""weights of the shortlist's score: the site's own score, the share of live roles that one of its domains holds, and the
+gain in service of a gateway or a store. They only rank sites, beside the rent. Set by hand."""
 
 
 @kernel
@@ -166,7 +166,11 @@ def score_role_site(env: Environment, role: int, site: int) -> float:
             crowd = max(crowd, env.scratch.domain_role[role, domain])
     score = SITE_SCORE * env.scratch.site_score[site] - CROWDING * crowd / max(env.memo.live[role], 1)
     score -= rent_gain(env, env.world.usd_per_vm_hour[site])
-    return score + GATEWAY_SERVICE * entry_gain(env, site) if role == GATEWAY else score
+    if role == GATEWAY:
+        score += SERVICE * entry_gain(env, site)
+    if role == STORE:
+        score += SERVICE * store_service(env, site, 1)
+    return score
 
 
 @kernel

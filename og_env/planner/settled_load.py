@@ -13,7 +13,7 @@ from og_env.dynamics.routing import compete
 from og_env.kernel.arrays import KNOB, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
-from og_env.kernel.simd import exp, load, splat, store, total
+from og_env.kernel.simd import exp, load, splat, store, total, where
 from og_env.planner.expected_flow import PLANNED_TRIES, divide_demand
 
 ROUNDS = 5
@@ -24,18 +24,30 @@ MOST_PENALTY = 20.0
 """penalty of load above which loads never come to rest, and are left as they are"""
 
 
+@inlined
+def rests(env: Environment) -> bool:
+    """Whether loads come to rest, and not where they are without any penalty."""
+    return 0 < env.state.knobs[KNOB.load_penalty] <= MOST_PENALTY
+
+
 @kernel
 def take_settled(env: Environment, model: int, replicas: int) -> None:
-    """Give the first `replicas` of the list the burdens of `settled`."""
+    """Give the first `replicas` of the list the burdens of `settled`, where loads rest."""
+    if not rests(env):
+        return
     for position in range(replicas):
         env.scratch.next_burden[position] = env.scratch.settled[model, env.scratch.replicas[position]]
+    for position in range(replicas, -(-replicas // LANES) * LANES):  # the rest of the last lanes stays as it is
+        env.scratch.next_burden[position] = env.scratch.burden[position]
     for first in range(0, replicas, LANES):
         shift(env, first, load(env.scratch.next_burden, first))
 
 
 @kernel
 def start_burden(env: Environment, position: int) -> None:
-    """Give the last replica on the list, which is on trial, the mean burden of all by capacity."""
+    """Give the last replica on the list, which is on trial, the mean burden of all by capacity, where loads rest."""
+    if not rests(env):
+        return
     load_rps, capacity_rps = 0.0, env.scratch.cap_rps[position]
     for other in range(position):
         load_rps += env.scratch.burden[other] * env.scratch.cap_rps[other]
@@ -51,8 +63,8 @@ def start_burden(env: Environment, position: int) -> None:
 @kernel
 def settle_fleet(env: Environment, model: int, replicas: int) -> None:
     """Move the burdens of a model's listed replicas to where they rest, and remember them for trials: settled [M, N]."""
-    penalty, damping = env.state.knobs[KNOB.load_penalty], splat(DAMPING)
-    for _ in range(ROUNDS if 0 < penalty <= MOST_PENALTY else 0):
+    damping = splat(DAMPING)
+    for _ in range(ROUNDS if rests(env) else 0):
         divide_demand(env, model, replicas)
         crowded = offer_demand(env, replicas) > 0 and env.world.tries > 1
         if crowded:
@@ -62,7 +74,9 @@ def settle_fleet(env: Environment, model: int, replicas: int) -> None:
             if crowded:
                 asked = load(env.scratch.all_competing_rps, first)
             rps, burden = min(asked, load(env.scratch.limit_rps, first)), load(env.scratch.burden, first)
-            more = (rps * load(env.scratch.per_capacity, first) - burden) * load(env.scratch.present, first)
+            more = where(
+                load(env.scratch.present, first), rps * load(env.scratch.per_capacity, first) - burden, splat(0.0)
+            )
             shift(env, first, burden + damping * more)
     for position in range(replicas):
         env.scratch.settled[model, env.scratch.replicas[position]] = env.scratch.burden[position]
@@ -77,7 +91,7 @@ def offer_demand(env: Environment, replicas: int) -> float:
         for slot in range(env.memo.slots):
             soft, even = splat(env.scratch.slot_soft[slot]), splat(env.scratch.slot_even[slot])
             offered += soft * load(env.scratch.slot_pull, slot * width + first) + even
-        offered = offered * present
+        offered = where(present, offered, splat(0.0))  # what does not take part may have any pull
         over += max(offered - load(env.scratch.limit_rps, first) * present, splat(0.0))
         store(env.scratch.offered_rps, first, offered)
     return total(over)

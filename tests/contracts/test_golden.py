@@ -16,7 +16,7 @@ from og_env.scenario import loading
 from og_env.simulator import Task
 from og_env.vector_env import NetworkVectorEnv
 
-GOLDEN = {"placement": "c479ea8e130dc713", "routing": "63bbc185250050ce", "joint": "e85f8017ebaa2e52"}
+GOLDEN = {"placement": "3fbb53d076dfb160", "routing": "6c03cd868021f3e8", "joint": "44543cc708b2c276"}
 
 
 def rollout_hash(task: Task) -> str:
