@@ -39,9 +39,7 @@ class BelievedOffers:
         self._output: Output = allocate(Output, sizes)
         self._scratch: Scratch = allocate(Scratch, sizes)
         self._memo: Memo = allocate(Memo, sizes)
-        self._table = bind(
-            sizes, self.world, simulator.tape, self._state, self._output, self._scratch, self._memo
-        )
+        self._table = bind(sizes, self.world, simulator.tape, self._state, self._output, self._scratch, self._memo)
         self._places = slices(sizes, tuple(TABLES))
         self._observation = np.zeros((simulator.batch, self._places.width), np.float32)
         self._looks = np.full(simulator.batch, compiled_step.LOOK, np.int64)

@@ -1,4 +1,4 @@
-"""What a planner believes that is blind to one dimension of the world: changes of worlds and states, in place.
+"""Beliefs of a planner that is blind to one dimension of the world: changes of worlds and states, in place.
 
 Only times, prices and failures change in a belief, not what anybody can see: who enters at which gateway, and which
 store a site fetches from, stay as they are.

@@ -2,15 +2,14 @@
 
 A blind planner's offers are priced in the world that it believes in (`beliefs`) and carried out in the true one, on the
 tapes of the planner that sees. Planners take every site to work at its nominal speed, so blindness to the condition is
-a router's: the adaptive router that holds measured load for all there is, beside the one that weighs it by measured
-slowness. Blindness to routing is the best fixed knobs beside that router; both stand on the built-in planner's placement.
+a router's: the best router that adapts to what is measured, shown no measured slowness, beside the same router that sees
+it. Blindness to routing is the best fixed knobs beside that router. All three stand on the built-in planner's placement.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,21 +18,17 @@ import numpy.typing as npt
 from og_agents import heuristics, planners, tuned_constants
 from og_agents.evaluation import playing, statistics
 from og_agents.evaluation.beliefs import BELIEFS, Belief
+from og_agents.evaluation.blind_routers import adaptive_routers, best_knobs, best_router
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.policy import Asked, Policy, as_predict
 from og_env.fields import column
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator import KNOBS, TERM, BelievedOffers
-from og_env.vector_env import NetworkVectorEnv
+from og_env.simulator import TERM, BelievedOffers
 
 Json = dict[str, Any]
 Played = Callable[[str], None]
 """is told what has been played"""
 
-ROUTER = planners.site_prices.NAME
-"""the best router there is that adapts to what is measured"""
-CANDIDATES, TRAINING_EPISODES = 32, 8
-"""settings of the knobs that are tried, the scenario's own first, and training episodes for each"""
 VALID = column("proposals", "valid")
 DIMENSIONS = (*BELIEFS, "condition", "routing")
 """what one can be blind to, in the order of the table"""
@@ -80,52 +75,6 @@ class BlindPlanner:
         return np.where(chosen > 0, operations, 0).astype(np.int64), asked.state
 
 
-@dataclass
-class NominalRouter:
-    """A router that takes every site to have its nominal speed: it is shown the environment with no slowness measured."""
-
-    router: Any
-    name: str = "nominal"
-
-    def __post_init__(self) -> None:
-        self.overrides, self.env_kwargs = self.router.overrides, self.router.env_kwargs
-        self.predict = self.router.predict
-
-    def attach(self, env: Any) -> None:
-        """Route for this environment."""
-        simulator = env.simulator
-        state = simulator.state._replace(shown_slowness_log2=np.zeros_like(simulator.state.shown_slowness_log2))
-        seen = SimpleNamespace(settings=simulator.settings, world=simulator.world, state=state)
-        self.router.attach(SimpleNamespace(simulator=seen))
-
-
-@dataclass(frozen=True)
-class FixedKnobs:
-    """A policy of Routing that keeps the router's knobs at the same levels."""
-
-    levels: npt.NDArray[np.float32]
-    name: str = "fixed knobs"
-
-    @as_predict
-    def predict(self, asked: Asked) -> tuple[npt.NDArray[np.float32], Any]:
-        """The levels [B, 5], whatever is observed."""
-        return np.tile(self.levels, (len(asked.observation["globals"]), 1)), asked.state
-
-
-def best_knobs(spec: ScenarioSpec, seed: int = 0) -> FixedKnobs:
-    """The fixed knobs of the highest mean return on training episodes, by random search."""
-    levels = np.random.default_rng(seed).uniform(-1, 1, (CANDIDATES, len(KNOBS))).astype(np.float32)
-    levels[0] = 0
-    actions = np.repeat(levels, TRAINING_EPISODES, axis=0)
-    env = NetworkVectorEnv(len(actions), task="routing", scenario=spec, split="train", flatten=True)
-    env.reset(seed=np.tile(seed + np.arange(TRAINING_EPISODES), CANDIDATES).tolist())
-    returns = np.zeros(len(actions))
-    for _ in range(spec.episode.steps):
-        returns += env.step(actions)[1]
-    env.close()
-    return FixedKnobs(levels[returns.reshape(CANDIDATES, -1).mean(axis=1).argmax()])
-
-
 def planner_of(spec: ScenarioSpec) -> Policy:
     """The tuned greedy planner where the scenario has constants of its own for it, else the plain one."""
     if spec.name in tuned_constants.of_planner("greedy_tuned").tuned:
@@ -159,10 +108,12 @@ def blindness(
         name: cost(play(BlindPlanner(planner, belief), "placement", f"blind to {name}"), sees)
         for name, belief in BELIEFS.items()
     }
-    adapts = play(planners.make(ROUTER, spec, "routing"), "routing", ROUTER)
-    nominal = NominalRouter(planners.make(ROUTER, spec, "routing"))
+    knobs = best_knobs(spec, seed)
+    router = best_router(spec, knobs, seed)
+    adapts = play(adaptive_routers(spec, knobs)[router], "routing", router)
+    nominal = adaptive_routers(spec, knobs, blind=True)[router]
     costs["condition"] = cost(play(nominal, "routing", "blind to condition"), adapts)
-    costs["routing"] = cost(play(best_knobs(spec, seed), "routing", "blind to routing"), adapts)
+    costs["routing"] = cost(play(knobs, "routing", "blind to routing"), adapts)
     runs = [sees if policy is planner else play(policy, "placement", name) for name, policy in policies.items()]
     return {
         "scenario": spec.name,
@@ -170,7 +121,7 @@ def blindness(
         "episodes": episodes,
         "seed": seed,
         "planner": sees.policy,
-        "router": ROUTER,
+        "router": router,
         "return": float(sees.returns.mean()),
         "return_routing": float(adapts.returns.mean()),
         "dimensions": costs,

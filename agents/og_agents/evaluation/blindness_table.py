@@ -13,7 +13,7 @@ BELIEVES = {name: belief.doc for name, belief in BELIEFS.items()} | {
 SPANS = {
     "exposure": ("exposure", ".2f"),
     "n_eff": ("effective nodes", ".2f"),
-    "latency_miss": ("late or unserved in time (latency term)", ".3f"),
+    "latency_miss": ("served too late (latency term)", ".3f"),
     "usd_per_hour": ("usd per hour", ",.1f"),
 }
 """label and format of each span"""
@@ -23,13 +23,13 @@ def text(table: Json) -> str:
     """Two tables: cost of blindness by dimension, lowest and highest figure over policies; and how they were measured."""
     lines = [
         f"{table['scenario']}: {table['episodes']} {table['split']} episodes from seed {table['seed']}, "
-        f"return of {table['planner']} {table['return']:.2f}, of routing by {table['router']} {table['return_routing']:.2f}",
+        f"return of {table['planner']} {table['return']:.2f}",
         "",
         f"{'blind to':<14}{'cost %':>8}  {'95 % interval':<18}believes",
     ]
     for name, cost in table["dimensions"].items():
-        interval = f"[{cost['ci_low']:.1f}, {cost['ci_high']:.1f}]"
-        lines.append(f"{name:<14}{cost['cost_pct']:>8.1f}  {interval:<18}{BELIEVES[name]}")
+        interval = f"[{cost['ci_low']:z.1f}, {cost['ci_high']:z.1f}]"
+        lines.append(f"{name:<14}{cost['cost_pct']:>z8.1f}  {interval:<18}{BELIEVES[name]}")
     lines += ["", f"{'over policies':<42}{'lowest':>10}{'highest':>10}"]
     for name, (label, form) in SPANS.items():
         low, high = table["span"][name]
@@ -39,8 +39,9 @@ def text(table: Json) -> str:
             *lines,
             "",
             "Cost of blindness in % of the |return| of who sees, on the same tapes, with paired bootstrap intervals: offers",
-            "are priced in the believed world and carried out in the true one. Condition and routing are the router's, beside",
-            f"{table['router']} on the built-in planner's placement, since planners take all sites to work at nominal speed.",
+            "are priced in the believed world and carried out in the true one. Planners take all sites to work at nominal",
+            f"speed, so condition and routing are the router's, beside {table['router']}",
+            f"(return {table['return_routing']:.2f}) on the placement of the built-in planner.",
             f"Policies: {', '.join(table['policies'])}.",
         ]
     )
