@@ -78,7 +78,7 @@ def _all_but_loaded(state: State) -> None:
 
 def _equal_prices(world: World) -> None:
     """Set rent of a GPU and of a machine, egress, use and answers of a model to their means over sites."""
-    valid, fits = world.site_valid, world.replica_gpus > 0
+    valid, fits = world.site_valid, (world.replica_gpus > 0).astype(np.float64)
     world.usd_per_gpu_hour[:] = _mean(world.usd_per_gpu_hour, world.gpu_count * valid) * valid
     world.usd_per_vm_hour[:] = _mean(world.usd_per_vm_hour, valid) * valid
     world.egress_usd_per_gb[:] = _mean(world.egress_usd_per_gb, valid) * valid
