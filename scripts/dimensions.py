@@ -38,6 +38,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
     text = "change the scenario, such as failures.intensity=2"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
+    text = "the one that is made blind (default: greedy_tuned where the scenario has constants for it, else greedy)"
+    parser.add_argument("--planner", choices=blindness.PLANNERS, help=text)
     text = f"whose span is shown, as in scripts/benchmark.py (default: {POLICIES})"
     parser.add_argument("--policies", default=POLICIES, metavar="A,B", help=text)
     parser.add_argument("--episodes", type=int, default=48, metavar="N", help="of each policy (default: 48)")
@@ -59,7 +61,7 @@ def _run(options: argparse.Namespace) -> None:
 
     table = blindness.blindness(
         spec,
-        blindness.planner_of(spec),
+        blindness.planner_of(spec, options.planner),
         policies,
         episodes=options.episodes,
         seed=options.seed,

@@ -51,6 +51,7 @@ def test_text_names_the_episodes(script, capsys):
         (["--seed", "-1"], "--seed at least 0"),
         (["--split", "train"], "invalid choice: 'train'"),
         (["--set", "episode.stepps=3"], "nearest valid: steps"),
+        (["--planner", "rollout"], "invalid choice: 'rollout'"),
         (["--set", "x"], "write KEY=VALUE"),
     ],
 )

@@ -30,6 +30,8 @@ Played = Callable[[str], None]
 """is told what has been played"""
 
 VALID = column("proposals", "valid")
+PLANNERS = ("greedy", "greedy_tuned")
+"""planners that can be made blind"""
 DIMENSIONS = (*BELIEFS, "condition", "routing")
 """what one can be blind to, in the order of the table"""
 
@@ -75,11 +77,10 @@ class BlindPlanner:
         return np.where(chosen > 0, operations, 0).astype(np.int64), asked.state
 
 
-def planner_of(spec: ScenarioSpec) -> Policy:
-    """The tuned greedy planner where the scenario has constants of its own for it, else the plain one."""
-    if spec.name in tuned_constants.of_planner("greedy_tuned").tuned:
-        return planners.make("greedy_tuned", spec)
-    return heuristics.make("greedy")
+def planner_of(spec: ScenarioSpec, name: str | None = None) -> Policy:
+    """A planner of PLANNERS; by default the tuned one where the scenario has constants for it, else the plain one."""
+    tuned = spec.name in tuned_constants.of_planner("greedy_tuned").tuned if name is None else name == "greedy_tuned"
+    return planners.make("greedy_tuned", spec) if tuned else heuristics.make("greedy")
 
 
 def blindness(

@@ -109,6 +109,7 @@ def test_a_blind_router_is_shown_nominal_speeds_alone() -> None:
 def test_the_planner_has_constants_of_the_scenario_or_none() -> None:
     assert planner_of(loading.load("global-24")).name == "greedy_tuned"  # type: ignore[attr-defined]
     assert planner_of(loading.load("opengradient")).name == "greedy"  # type: ignore[attr-defined]
+    assert planner_of(loading.load("global-24"), "greedy").name == "greedy"  # type: ignore[attr-defined]
 
 
 def test_the_table_has_all_dimensions_and_the_span_of_policies(monkeypatch: pytest.MonkeyPatch) -> None:
