@@ -31,7 +31,7 @@ Running ahead. `Copies` clones environments: `load` puts them in with the foreca
 `add_drawn_outages` replaces the forecast by drawn futures, and `run` gives rewards [copies, H] of a first action and
 what a `Choice` such as `idle` does afterwards. `outlook` gives all that a run meets, an `Outlook`, and `simulate` that
 of candidate actions in one environment. `CopiesOnTape` keeps copies ahead of their environments and extends their
-paths step by step.
+paths step by step. `BelievedOffers` finds the offers that the planner would make if it took the worlds for others.
 
 Incidents. `incident_of` finds a recorded incident by its id, and `touches` says whether it hits a scenario;
 `UntouchedError` is raised where it does not. The JSON of a live fleet has a package of its own,
@@ -75,6 +75,7 @@ from og_env.kernel.arrays import (
     World,
 )
 from og_env.planner import offer_list
+from og_env.simulator.believed_offers import BelievedOffers
 from og_env.simulator.candidate_outlooks import Follow, Outlook, outlook, simulate
 from og_env.simulator.compiled_step import AUTOSCALED, BY_SCENARIO, KNOB_RANGE, MOVING, OPERATIONS, PROPOSALS, STANDING
 from og_env.simulator.copies_on_tape import CopiesOnTape

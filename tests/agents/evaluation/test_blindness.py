@@ -1,0 +1,131 @@
+"""The blindness table: play with the true beliefs is the planner's own, and what a scenario poses costs who is blind to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from og_agents import heuristics, planners
+from og_agents.evaluation import blind_routers, playing
+from og_agents.evaluation.beliefs import BELIEFS, UNCHANGED
+from og_agents.evaluation.blind_routers import AdaptiveRouter, FixedKnobs, best_knobs, best_router
+from og_agents.evaluation.blindness import DIMENSIONS, BlindPlanner, blindness, cost, planner_of
+from og_agents.evaluation.blindness_table import text
+from og_agents.policy import Policy
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
+from og_env.simulator import KNOBS
+from og_env.vector_env import NetworkVectorEnv
+from tests.cases.planner_worlds import short
+
+
+def dear_neighbour() -> ScenarioSpec:
+    """toy-3 with 12 requests/s, for which one replica is too few; the nearer site for another one costs 20 times as much."""
+    tables = loading.load("toy-3").model_dump()
+    tables["sites"] = tuple(
+        site | ({"usd_per_gpu_hour": 20.0} if site["name"] == "b" else {}) for site in tables["sites"]
+    )
+    return loading.override(loading.load(tables), {"demand.requests_per_s": 12.0})
+
+
+@pytest.mark.parametrize("several", [1, 3])
+@pytest.mark.parametrize("scenario", ["global-24", "random-24"])
+@pytest.mark.parametrize("name", ["greedy", "greedy_tuned"])
+def test_with_nothing_changed_the_play_is_the_planners_own(scenario: str, name: str, several: int) -> None:
+    spec = short(scenario, **{"episode.operations_per_step": several})
+    planner: Policy = heuristics.make(name) if name == "greedy" else planners.make(name, spec)
+    own = playing.run(planner, spec, episodes=3)
+    believed = playing.run(BlindPlanner(planner, UNCHANGED), spec, episodes=3)
+    assert np.array_equal(own.returns, believed.returns) and np.array_equal(own.metrics, believed.metrics)
+    assert own.metric("operations").any()
+
+
+def test_price_costs_who_does_not_see_it_and_nothing_else_does() -> None:
+    spec, planner = dear_neighbour(), heuristics.make("greedy")
+    sees = playing.run(planner, spec, episodes=2)
+    losses = {
+        name: cost(playing.run(BlindPlanner(planner, belief), spec, episodes=2), sees)["cost_pct"]
+        for name, belief in BELIEFS.items()
+    }
+    assert losses.pop("price") > 20
+    assert set(losses.values()) == {0.0}
+
+
+def test_offers_that_the_true_world_forbids_are_not_taken() -> None:
+    """Who thinks all prices equal sees room under a limit of the rent where there is none."""
+    spec = loading.override(dear_neighbour(), {"limits.rent_usd_per_hour": 4.0})
+    run = playing.run(BlindPlanner(heuristics.make("greedy"), BELIEFS["price"]), spec, episodes=1)
+    assert run.metric("operations").any() and not run.metric("impossible_operations").any()
+
+
+def test_a_blind_planner_asks_for_an_environment() -> None:
+    with pytest.raises(ValueError, match=r"attach\(env\) first"):
+        BlindPlanner(heuristics.make("greedy"), UNCHANGED).predict({})
+
+
+def test_knobs_are_the_settings_that_they_stand_for() -> None:
+    spec = loading.load("global-24")
+    usual, other = FixedKnobs(np.zeros(5, np.float32)), FixedKnobs(np.array([1, -1, 0.5, -0.5, 0.25], np.float32))
+    assert usual.settings(spec) == {f"router.{knob}": getattr(spec.router, knob) for knob in KNOBS}
+    for knobs in (other, FixedKnobs(-other.levels)):
+        env = NetworkVectorEnv(1, task="routing", scenario=spec)
+        env.reset(seed=0)
+        env.step(knobs.levels[None])
+        set_anew = loading.override(spec, knobs.settings(spec)).router
+        expected = [getattr(set_anew, knob) for knob in KNOBS]
+        assert env.simulator.state.knobs[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_best_knobs_are_best_on_training_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blind_routers, "CANDIDATES", 5)
+    monkeypatch.setattr(blind_routers, "TRAINING_EPISODES", 3)
+    spec = short("global-24")
+    found = best_knobs(spec)
+    levels = np.random.default_rng(0).uniform(-1, 1, (5, 5)).astype(np.float32)
+    levels[0] = 0
+    returns = [playing.run(FixedKnobs(each), spec, "routing", 3, 0, split="train").returns.mean() for each in levels]
+    assert np.array_equal(found.levels, levels[int(np.argmax(returns))])
+    assert best_router(spec, found) in {"site_prices", "site_prices on the best knobs"}
+
+
+def test_a_blind_router_is_shown_nominal_speeds_alone() -> None:
+    env = NetworkVectorEnv(2, task="routing", scenario="global-24", interface="sites")
+    env.reset(seed=0)
+    state = env.simulator.state
+    state.shown_slowness_log2[:, ::2], state.shown_load[:], state.shown_refused[:] = 2.0, 0.9, 0.1
+    seen, blind = (
+        AdaptiveRouter(planners.make("site_prices", "global-24", "routing"), "r", blind=b) for b in (False, True)
+    )
+    plain = planners.make("site_prices", "global-24", "routing")
+    for router in (seen, blind, plain):
+        router.attach(env)  # type: ignore[attr-defined]
+    observation = {"globals": np.zeros((2, 1))}
+    actions = [router.predict(observation)[0] for router in (seen, blind, plain)]
+    assert np.array_equal(actions[0], actions[2]) and not np.array_equal(actions[0], actions[1])
+    state.shown_slowness_log2[:] = 0
+    assert np.array_equal(blind.predict(observation)[0], seen.predict(observation)[0])
+
+
+def test_the_planner_has_constants_of_the_scenario_or_none() -> None:
+    assert planner_of(loading.load("global-24")).name == "greedy_tuned"  # type: ignore[attr-defined]
+    assert planner_of(loading.load("opengradient")).name == "greedy"  # type: ignore[attr-defined]
+    assert planner_of(loading.load("global-24"), "greedy").name == "greedy"  # type: ignore[attr-defined]
+
+
+def test_the_table_has_all_dimensions_and_the_span_of_policies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blind_routers, "CANDIDATES", 2)
+    monkeypatch.setattr(blind_routers, "TRAINING_EPISODES", 2)
+    spec, told = short("global-24"), []
+    policies: dict[str, Policy] = {name: heuristics.make(name) for name in ("static", "greedy")}
+    table = blindness(spec, planner_of(spec), policies, episodes=3, played=told.append)
+    assert tuple(table["dimensions"]) == DIMENSIONS
+    for found in table["dimensions"].values():
+        assert found["ci_low"] <= found["cost_pct"] <= found["ci_high"]
+    runs = [playing.run(policy, spec, episodes=3, split="validation") for policy in policies.values()]
+    spending = [run.metric("usd_per_hour").mean() for run in runs]
+    assert table["span"]["usd_per_hour"] == pytest.approx([min(spending), max(spending)])
+    assert table["return"] == playing.run(planner_of(spec), spec, episodes=3, split="validation").returns.mean()
+    assert len(told) == len(DIMENSIONS) + 4
+    lines = text(table).splitlines()
+    assert [line.split()[0] for line in lines[3 : 3 + len(DIMENSIONS)]] == list(DIMENSIONS)
+    assert max(map(len, lines)) <= 120
