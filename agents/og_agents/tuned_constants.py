@@ -19,9 +19,11 @@ from og_env.scenario.toml_file import read_toml
 Constants = Mapping[str, float]
 
 SCALING = ("high", "low", "arriving", "ahead", "role", "drop")
+PLACING = ("high", "low", "arriving", "refused")
 HEURISTICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "threshold_scaling": SCALING,
+        **dict.fromkeys(("nearest", "cheapest", "warm_first", "least_loaded", "spread"), PLACING),
+        "offer_autoscaler": SCALING,
         "n1_reserve": (*SCALING, "exposure", "hedge", "margin"),
         "greedy": ("threshold",),
         "greedy_blind": ("threshold",),

@@ -26,7 +26,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "agents/og_agents": (
         ("__init__", "policy", "tuned_constants"),
-        ("heuristics", "sb3_adapter"),
+        ("place_rules", "sb3_adapter"),
+        ("heuristics",),
         ("planners", "validation"),
         ("evaluation",),
         ("learning", "replay"),
