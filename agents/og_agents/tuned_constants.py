@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from og_env.scenario import loading
 from og_env.scenario.key_errors import raise_at_key
 from og_env.scenario.toml_file import read_toml
+from og_env.simulator import KNOBS
 
 Constants = Mapping[str, float]
 
@@ -38,6 +39,10 @@ PLANNERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("rent", "risk", "add", "remove", "congestion", "alarm"),
             *("reserve", "target", "backlog", "arriving", "quorum"),
         ),
+        "site_prices": ("target", "rate", "refusal", "decay"),
+        "ewma_latency": ("rate", "scale_s", "distance"),
+        "tuned_knobs": KNOBS,
+        "convex": ("rate", "faith", "refused"),
     }
 )
 """names of the constants of each planner, whose file is PLANNER.toml"""
