@@ -193,7 +193,11 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             **OPERATIONS,
         ),
         "least_loaded": Recipe(
-            None, "launches at and routes to the least loaded sites", "least_loaded", {"load_penalty": 6.0}, **OPERATIONS
+            None,
+            "launches at and routes to the least loaded sites",
+            "least_loaded",
+            {"load_penalty": 6.0},
+            **OPERATIONS,
         ),
         "spread": Recipe(
             None,

@@ -239,7 +239,8 @@ def operation(name: str, scene: Scene, possible: Possible, constants: Constants)
 
     First a role of which fewer live than at the start is added. Then a replica, for the most loaded model above `high`,
     or where a share above `refused` of first tries is refused and no replica is on its way. Then the least wanted replica
-    is retired of a model that would stay below `low` without it, and at last a role beyond those of the start.
+    is retired of a model that would stay below `low` (and `high`, so that it is not missed) without it, and at last a role
+    beyond those of the start.
     """
     place, (models, sites) = PLACES[name], scene.phase.shape
     of_models = np.arange(1, 1 + len(VERBS) * models * sites).reshape(len(VERBS), models, sites)
@@ -269,7 +270,7 @@ def operation(name: str, scene: Scene, possible: Possible, constants: Constants)
             site = int(np.where(open_, place.keep(scene, int(model)), np.inf).argmin())
             rest = (scene.of_world("capacity_rps")[model] * scene.held[model]).sum()
             rest -= scene.of_world("capacity_rps")[model, site]
-            if scene.of_state("model_demand_rps")[model] < constants["low"] * rest:
+            if scene.of_state("model_demand_rps")[model] < min(constants["low"], constants["high"]) * rest:
                 return int(of_models[RETIRE, model, site])
     return surplus
 

@@ -15,22 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.tuned_constants import Constants
-from og_env.simulator import (
-    CALM_SPEED,
-    DOWN,
-    GATEWAY,
-    SPEEDS_PER_OCTAVE,
-    STEER_RANGE,
-    TERM,
-    UNTRUSTED,
-    WARM,
-    Simulator,
-)
+from og_env.simulator import CALM_SPEED, DOWN, GATEWAY, SPEEDS_PER_OCTAVE, STEER_RANGE, TERM, UNTRUSTED, WARM, Simulator
 
 Floats = npt.NDArray[np.floating]
 
-STEPS = 25
+STEPS = 40
 """of the descent"""
+BLUR = 0.1
+"""utilisation over which a limit sets in: demand and speed of the next step are not quite those of the last one"""
 TEE = 1
 """code of World.verification for a model whose answers must be attested"""
 QUEUE_BEND, LOGISTIC = 0.276, 1.8137994
@@ -114,7 +106,11 @@ def flow_of(simulator: Simulator, slowness: Floats, refused: float) -> Flow:
     spending = HOUR_S / np.maximum(world.budget_usd_per_hour[index], SMALL) * whole
     price = weights[:, TERM.cost, None, None] * spending[:, None, None] * world.answer_usd[index]
     capacity = world.capacity_rps[index] / slowness[:, None] / whole[:, None, None]
-    lost = refused * weights[:, TERM.unserved] / (1 + world.convexity[index])
+    unserved = 1 - np.clip(
+        state.model_served_rps.sum(axis=1) / np.maximum(state.model_demand_rps.sum(axis=1), SMALL), 0, 1
+    )
+    convexity = world.convexity[index]
+    lost = refused * weights[:, TERM.unserved] * (1 + 2 * convexity * unserved) / (1 + convexity)
     return Flow(
         demand=rps / whole[:, None, None],
         pull=(-net_ms / temperature)[:, :, None],
@@ -158,11 +154,13 @@ def costs(flow: Flow, share: Floats) -> tuple[Floats, Floats, Floats]:
     late, later = (_late(flow, np.minimum(rho, HIGHEST)) for rho in (within, within + RISE))
     crowding = ((later - late) * flows).sum(axis=1) / RISE * (load < edge) / flow.capacity
     late_weight, lost_weight = flow.weights[:, 0, None, None], flow.weights[:, 1, None, None]
-    common = late_weight * crowding + lost_weight * (load > edge) + flow.price
-    over = np.maximum(load - edge, 0) * flow.capacity
-    cost = (flow.weights[:, 0, None, None, None] * flows * late).sum(axis=(1, 2, 3))
-    cost += (lost_weight * over + flow.price * flows.sum(axis=1)).sum(axis=(1, 2))
-    return cost, flow.weights[:, 0, None, None, None] * late + common[:, None], flows
+    full = 1 / (1 + np.exp(np.clip((edge - load) / BLUR, -50, 50)))
+    over = BLUR * np.logaddexp(0, (load - edge) / BLUR)
+    kept = np.maximum(1 - over / np.maximum(load, SMALL), 0)
+    served = late_weight[:, None] * late + (late_weight * crowding + flow.price)[:, None]
+    cost = (flows * kept[:, None] * (late_weight[:, None] * late + flow.price[:, None])).sum(axis=(1, 2, 3))
+    cost += (lost_weight * over * flow.capacity * flow.serves[:, 0]).sum(axis=(1, 2))
+    return cost, served + (full * lost_weight)[:, None] - full[:, None] * served, flows
 
 
 def _late(flow: Flow, rho: Floats) -> Floats:

@@ -110,9 +110,7 @@ ROUTERS: Mapping[str, Router] = MappingProxyType(
         "least_loaded": Router(least_loaded, "the replica whose site has the lowest measured load", ANYWHERE),
         "power_of_two": Router(power_of_two, "the less loaded of two random replicas", ANYWHERE),
         "ewma_latency": Router(
-            ewma_latency,
-            "away from sites whose measured time to first token is long",
-            {"router.load_penalty": 0.0},
+            ewma_latency, "away from sites whose measured time to first token is long", {"router.load_penalty": 0.0}
         ),
         "tuned_knobs": Router(None, "the best fixed knobs of a search on training episodes", {}),
         # the price takes the place of the penalty on the last step's load, by which a router swings to and fro

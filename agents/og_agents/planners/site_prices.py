@@ -17,6 +17,7 @@ from og_env.simulator import WARM, Simulator
 
 Floats = npt.NDArray[np.floating]
 
+
 def loads(simulator: Simulator, refusal: float) -> tuple[Floats, Floats]:
     """Measured load of every site [B, N], and its mean over all sites [B, 1], by GPUs of warm replicas.
 
