@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from og_agents import heuristics, place_rules
+from og_agents import heuristics
 from og_agents.evaluation import playing
+from og_agents.heuristics import place_rules
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import ABSENT, DOWN, LOADING, ON_DISK, WARM
 from og_env.scenario import loading
@@ -33,7 +34,7 @@ def scene(at: str = "a", rps: float = 9.0, **changes: Any) -> NetworkEnv:
 
 
 def does(env: NetworkEnv, name: str, **constants: float) -> str:
-    """What a rule does, in words."""
+    """The operation of a rule, in words."""
     simulator = env.simulator
     models, sites = simulator.state.phase.shape[1:]
     possible = place_rules.possible_of(env.action_masks(), models, sites)

@@ -26,8 +26,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "agents/og_agents": (
         ("__init__", "policy", "tuned_constants"),
-        ("place_rules", "sb3_adapter"),
-        ("heuristics",),
+        ("heuristics", "sb3_adapter"),
         ("planners", "validation"),
         ("evaluation",),
         ("learning", "replay"),

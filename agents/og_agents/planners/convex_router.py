@@ -35,7 +35,7 @@ SPEED_CODES, HOUR_S, MS, SMALL = 127, 3600.0, 1000.0, 1e-9
 
 
 class Flow(NamedTuple):
-    """What a step has, for B environments, U user regions, M models and N sites."""
+    """The givens of a step, for B environments, U user regions, M models and N sites."""
 
     demand: Floats
     """[B, U, M] share of all demand"""

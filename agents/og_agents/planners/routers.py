@@ -91,7 +91,7 @@ def ewma_latency(simulator: Simulator, constants: Constants, before: Floats, fre
 
 
 class Router(NamedTuple):
-    """What a router is: a rule for sites, or none, its sentence and the scenario's knobs that it asks for."""
+    """A router: a rule for sites, or none, its sentence and the scenario's knobs that it asks for."""
 
     rule: SiteRule | None
     """None for fixed levels of the knobs, which are its constants, or 0"""

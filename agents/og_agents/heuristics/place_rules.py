@@ -103,13 +103,13 @@ def _mean_ms(rps: Floats, ms: Floats) -> Floats:
 
 
 def _saved_ms(rps: Floats, ms: Floats, near: Floats) -> Floats:
-    """What a further site saves in the mean round trip [N], where users have `near` ms [U] so far."""
+    """The saving by a further site in the mean round trip [N], where users have `near` ms [U] so far."""
     saved = rps @ np.maximum(near[:, None] - ms, 0) / max(float(rps.sum()), SMALL)
     return saved - SMALL * _mean_ms(rps, ms)
 
 
 def _nearest_launch(scene: Scene, model: int, high: float) -> Floats:
-    """What a replica saves in the mean round trip of demand that no replica with room is near to."""
+    """The saving by a replica in the mean round trip of demand that no replica with room is near to."""
     rps, ms = scene.demand_rps()[:, model], scene.entry_ms()
     capacity = scene.of_world("capacity_rps")[model]
     room = scene.held[model] & (scene.of_state("load_rps")[model] < high * capacity)
@@ -118,7 +118,7 @@ def _nearest_launch(scene: Scene, model: int, high: float) -> Floats:
 
 
 def _nearest_keep(scene: Scene, model: int) -> Floats:
-    """What the mean round trip would grow by without each replica."""
+    """Growth of the mean round trip without each replica."""
     rps, ms = scene.demand_rps()[:, model], scene.entry_ms()
     sites = np.flatnonzero(scene.held[model])
     worth = -SMALL * _mean_ms(rps, ms)
@@ -130,7 +130,7 @@ def _nearest_keep(scene: Scene, model: int) -> Floats:
 
 
 def _nearest_role(scene: Scene, role: int) -> Floats:
-    """What a gateway saves in the mean round trip from users; for the rest, nearness to users."""
+    """The saving by a gateway in the mean round trip from users; for the rest, nearness to users."""
     rps, ms = scene.demand_rps().sum(axis=1), scene.of_world("rtt_user_ms")
     if role != GATEWAY:
         return -_mean_ms(rps, ms)

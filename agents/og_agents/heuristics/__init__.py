@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents import place_rules, tuned_constants
+from og_agents import tuned_constants
+from og_agents.heuristics import place_rules
 from og_agents.policy import LEVELS, MIDDLE_LEVEL, Asked, as_batch, as_predict, parts_in
 from og_agents.tuned_constants import Constants
 from og_env.errors import nearest_valid
@@ -154,7 +155,7 @@ def greedy(sight: Sight, constants: Constants) -> Floats:
 
 
 class Recipe:
-    """The rule of a heuristic over offers (None: over operations), its sentence, its table of constants, its router and its environment's arguments."""
+    """The rule of a heuristic over offers (None: over operations), its sentence, constants, router and environment."""
 
     def __init__(
         self,
