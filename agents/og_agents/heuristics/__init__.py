@@ -180,32 +180,15 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
         "nearest": Recipe(
             None,
-            "launches where it saves most of the way to users that no free replica is near to; routes to the nearest",
+            "launches where most of the way is saved for users that no free replica is near to",
             "nearest",
-            {"latency_temperature_ms": 10.0},
             **OPERATIONS,
         ),
         "cheapest": Recipe(None, "launches where a request costs least in rent and use", "cheapest", **OPERATIONS),
-        "warm_first": Recipe(
-            None,
-            "launches where a replica is warm soonest, routes away from cold",
-            "warm_first",
-            {"cold_penalty": 0.4},
-            **OPERATIONS,
-        ),
-        "least_loaded": Recipe(
-            None,
-            "launches at and routes to the least loaded sites",
-            "least_loaded",
-            {"load_penalty": 6.0},
-            **OPERATIONS,
-        ),
+        "warm_first": Recipe(None, "launches where a replica is warm soonest", "warm_first", **OPERATIONS),
+        "least_loaded": Recipe(None, "launches at the least loaded site", "least_loaded", **OPERATIONS),
         "spread": Recipe(
-            None,
-            "launches where fewest visible fault domains are shared with the model's replicas",
-            "spread",
-            {"spread": 0.3},
-            **OPERATIONS,
+            None, "launches where fewest visible fault domains are shared with the model", "spread", **OPERATIONS
         ),
         "offer_autoscaler": Recipe(
             offer_autoscaler, "thresholds on utilisation, the planner's best offer", "offer_autoscaler"
