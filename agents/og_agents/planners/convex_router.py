@@ -15,7 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.tuned_constants import Constants
-from og_env.simulator import CALM_SPEED, DOWN, GATEWAY, SPEEDS_PER_OCTAVE, STEER_RANGE, TERM, UNTRUSTED, WARM, Simulator
+from og_env.simulator import (
+    CALM_SPEED,
+    DOWN,
+    GATEWAY,
+    SLOW,
+    SPEEDS_PER_OCTAVE,
+    STEER_RANGE,
+    TERM,
+    UNTRUSTED,
+    WARM,
+    Simulator,
+)
 
 Floats = npt.NDArray[np.floating]
 
@@ -75,7 +86,8 @@ def convex_true(simulator: Simulator, constants: Constants, before: Floats, fres
     state, tape = simulator.state, simulator.tape
     row = np.minimum(state.step + 1, tape.condition.shape[1] - 1)
     code = tape.condition[np.arange(len(row)), row] & SPEED_CODES
-    slowness = np.exp2((CALM_SPEED - code.astype(np.float64)) / SPEEDS_PER_OCTAVE)
+    slowed = (state.status & SLOW) != 0  # such a site has half its speed
+    slowness = np.exp2((CALM_SPEED - code.astype(np.float64)) / SPEEDS_PER_OCTAVE + slowed)
     levels = solve(flow_of(simulator, slowness, constants["refused"]), before, constants["rate"])
     return levels, levels
 
