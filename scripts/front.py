@@ -1,7 +1,7 @@
 """The front of latency, cost and resilience that each policy reaches as the weights of the reward move.
 
 python scripts/front.py --scenario global-24 --policies runs/any-weights,greedy_tuned,spot_hedge,greedy
-python scripts/front.py --scenario one-cloud --policies greedy,greedy_tuned,autoscaler --grid 3 --episodes 50
+python scripts/front.py --scenario one-cloud --policies greedy,greedy_tuned,offer_autoscaler --grid 3 --episodes 50
 
 Train a policy that follows any preference by: python scripts/train.py --set reward.weights=random
 """
@@ -42,9 +42,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_episode_options(parser, 100, "test episodes each", changes=True)
     parser.add_argument(
         "--policies",
-        default="greedy_tuned,spot_hedge,greedy,autoscaler",
+        default="greedy_tuned,spot_hedge,greedy,offer_autoscaler",
         metavar="DIR,A,B",
-        help="as in scripts/benchmark.py (default: greedy_tuned,spot_hedge,greedy,autoscaler)",
+        help="as in scripts/benchmark.py (default: greedy_tuned,spot_hedge,greedy,offer_autoscaler)",
     )
     parser.add_argument(
         "--grid",

@@ -1,7 +1,8 @@
 """Tune the constants of baselines on training episodes, and print tables for the files in configs/planners.
 
-python scripts/tune.py --scenario global-24 --policies autoscaler,greedy --episodes 64
+python scripts/tune.py --scenario global-24 --policies nearest,cheapest --episodes 64
 python scripts/tune.py --scenario one-cloud --policies planners --episodes 12
+python scripts/tune.py --scenario one-cloud --policies tuned_knobs,site_prices --episodes 12
 python scripts/tune.py --scenario grid-blackout --policies greedy_tuned --begin backlog=1 --begin arriving=0.8
 """
 
@@ -22,7 +23,7 @@ from og_env.errors import Parser, guarded, nearest_valid
 from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
 
-WHICH = f"heuristics (default: all with constants), planners: {', '.join(PLANNERS)}"
+WHICH = f"heuristics (default: all with constants), planners and routers: {', '.join(PLANNERS)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

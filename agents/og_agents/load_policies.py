@@ -22,8 +22,9 @@ def load_policies(
     """Policies by name, in the order given, and the names of the trained ones (their folders' names).
 
     A word is a heuristic, a planner, a folder, a recipe of training for the policy that comes with the scenario, `all`
-    for every heuristic and every policy that comes with the scenario as it is, or `planners` for the quick planners;
-    `option` is what messages call the list. Of the policies that come along the best on validation is first.
+    for every heuristic (in Routing every router) and every policy that comes with the scenario as it is, or `planners`
+    for the quick planners; `option` is what messages call the list. Of the policies that come along the best
+    on validation is first.
     Raises ValueError for an unknown word, a policy trained for another task, or no word.
     """
     policies: dict[str, Policy] = {}
@@ -31,18 +32,16 @@ def load_policies(
     shipped: dict[str, Path] = {}
     for word in filter(None, map(str.strip, words)):
         if word == "all":
-            policies |= {name: heuristics.make(name, task=task, seed=seed) for name in heuristics.NAMES}
+            policies |= {name: _baseline(name, spec, task, seed) for name in (*_rules(task), *_routers(task))}
             shipped |= _shipped(spec, task)
         elif word in RECIPES:
             from og_agents.pretrained import policy_folders
 
             shipped[word] = _shipped(spec, task).get(word) or policy_folders.folder_of(word, spec.name)
-        elif word in heuristics.NAMES:
-            policies[word] = heuristics.make(word, task=task, seed=seed)
         elif word == "planners":
             policies |= {name: make_planner(name, spec, task, seed=seed) for name in planners.QUICK}
-        elif word in planners.NAMES:
-            policies[word] = make_planner(word, spec, task, seed=seed)
+        elif word in (*heuristics.NAMES, *planners.NAMES):
+            policies[word] = _baseline(word, spec, task, seed)
         elif os.sep in word or Path(word).exists():
             label = Path(word).resolve().name
             label = word if label in policies or label in (*heuristics.NAMES, *planners.NAMES) else label
@@ -67,10 +66,27 @@ def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed
     torch is installed.
     """
     follow = None
-    if name in planners.ORACLES:
+    if name in planners.ORACLES and name not in planners.ROUTERS:
         folder = next(iter(_shipped(spec, task).values()), None)
         follow = None if folder is None else _trained(str(folder), spec, task)
     return planners.make(name, spec, task, seed=seed, follow=follow)
+
+
+def _baseline(name: str, spec: ScenarioSpec, task: str, seed: int) -> Policy:
+    """A heuristic or planner by name; in Routing a name that is both is the router's."""
+    if name in heuristics.NAMES and not (task == "routing" and name in planners.ROUTERS):
+        return heuristics.make(name, task=task, seed=seed)
+    return make_planner(name, spec, task, seed=seed)
+
+
+def _rules(task: str) -> tuple[str, ...]:
+    """The heuristics that do different things in a task: rules that place are routers of the same name in Routing."""
+    return ("random", "static") if task == "routing" else heuristics.NAMES
+
+
+def _routers(task: str) -> tuple[str, ...]:
+    """The routers that are baselines of a task."""
+    return tuple(name for name in planners.ROUTERS if name not in planners.REFERENCES) if task == "routing" else ()
 
 
 def _shipped(spec: ScenarioSpec, task: str) -> dict[str, Path]:

@@ -15,13 +15,16 @@ from typing import Any, NamedTuple
 from og_env.scenario import loading
 from og_env.scenario.key_errors import raise_at_key
 from og_env.scenario.toml_file import read_toml
+from og_env.simulator import KNOBS
 
 Constants = Mapping[str, float]
 
 SCALING = ("high", "low", "arriving", "ahead", "role", "drop")
+PLACING = ("high", "low", "arriving", "refused")
 HEURISTICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "threshold_scaling": SCALING,
+        **dict.fromkeys(("nearest", "cheapest", "warm_first", "least_loaded", "spread"), PLACING),
+        "offer_autoscaler": SCALING,
         "n1_reserve": (*SCALING, "exposure", "hedge", "margin"),
         "greedy": ("threshold",),
         "greedy_blind": ("threshold",),
@@ -36,6 +39,10 @@ PLANNERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("rent", "risk", "add", "remove", "congestion", "alarm"),
             *("reserve", "target", "backlog", "arriving", "quorum"),
         ),
+        "site_prices": ("target", "rate", "refusal", "decay"),
+        "ewma_latency": ("rate", "scale_s", "distance"),
+        "tuned_knobs": KNOBS,
+        "convex": ("rate", "faith", "refused"),
     }
 )
 """names of the constants of each planner, whose file is PLANNER.toml"""

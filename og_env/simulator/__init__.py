@@ -9,8 +9,8 @@ is at a site, `state.phase` [B, M, N]. `VERIFIER`, `STORE` and `GATEWAY` are row
 -1 where the role is absent and 0 where it runs. `DOWN`, `FROZEN`, `UNTRUSTED` and `SLOW` are bits of `state.status`
 [B, N]. `quorum_of` gives the votes that finality needs of so many registered verifiers. A code of `tape.signal` uint8
 [B, T, S] stands for the error rate code / `CODES_PER_UNIT` + `SIGNAL_LOW`; `CALM_SPEED` is the code of nominal speed in
-`tape.condition` uint8 [B, T, N]. `KNOB_RANGE` is the factor that a knob at its highest level has; `STEER_RANGE` is the
-logarithm of the one that a site has, `state.steer` [B, N].
+`tape.condition` uint8 [B, T, N], which has `SPEEDS_PER_OCTAVE` codes per factor of 2. `KNOB_RANGE` is the factor that a
+knob at its highest level has; `STEER_RANGE` is the logarithm of the one that a site has, `state.steer` [B, N].
 
 Operations. Number 0 does nothing; then `LAUNCH`, `RETIRE` and `STAGE` by model and site, as `VERBS` names them, then
 adding and removing a role by site. `count_operations` gives V, and
@@ -62,6 +62,7 @@ from og_env.kernel.arrays import (
     ON_DISK,
     SIGNAL_LOW,
     SLOW,
+    SPEEDS_PER_OCTAVE,
     STAGING,
     STEER_RANGE,
     STORE,

@@ -32,7 +32,7 @@ def test_baselines_play_the_same_whatever_joint_steers(name):
 
 @pytest.mark.parametrize("steering", ["sites", "domains"])
 def test_random_steers_by_levels_of_all_kinds(steering):
-    env = NetworkVectorEnv(64, "joint", WORLD, steering=steering)
+    env = NetworkVectorEnv(64, "joint", WORLD, steering=steering, interface="operations")
     seen, info = env.reset(seed=0)
     actions, _ = heuristics.make("random", "joint").predict(seen, action_masks=info["action_mask"])
     assert actions.shape == env.action_space.shape and env.action_space.contains(actions)

@@ -1,7 +1,7 @@
 """Planners: baselines that an operations researcher would ask for, and two references above them.
 
 Six are quick: three choose among offers by a rule, and three move to a static placement. `rollout` looks ahead and is
-slow; `clairvoyant` looks ahead on the tape, which no policy may see. `site_prices` places nothing: it steers the router.
+slow; `clairvoyant` looks ahead on the tape, which no policy may see. Those of `routers` place nothing: they route.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from og_agents import tuned_constants
-from og_agents.planners import local_search, offer_rules, p_median, site_prices
+from og_agents.planners import local_search, offer_rules, p_median, routers
 from og_agents.planners.clairvoyant import clairvoyant
 from og_agents.planners.offer_rules import OfferPolicy
 from og_agents.planners.rollout import Rollout
-from og_agents.planners.site_prices import SitePrices
+from og_agents.planners.routers import RouterPolicy
 from og_agents.planners.static_placement import StaticPlacement, Target
 from og_agents.policy import Policy
 from og_env.errors import nearest_valid
@@ -49,7 +49,7 @@ LOOKING_AHEAD: Mapping[str, str] = {
     "rollout": "looks 36 steps ahead on the forecast: strong and slow",
     "clairvoyant": "looks 72 steps ahead on the tape, with a trained policy where one comes along: a reference",
 }
-ROUTERS: Mapping[str, str] = {site_prices.NAME: site_prices.DOC}
+ROUTERS: Mapping[str, str] = routers.DOCS
 """planners of Routing alone"""
 DOCS: Mapping[str, str] = {
     **{name: doc for name, (_, doc) in offer_rules.RULES.items()},
@@ -60,10 +60,10 @@ DOCS: Mapping[str, str] = {
 NAMES = tuple(DOCS)
 QUICK = tuple(name for name in NAMES if name not in LOOKING_AHEAD and name not in ROUTERS)
 """planners of placement that need no look-ahead"""
-ORACLES = ("clairvoyant",)
+ORACLES = ("clairvoyant", "convex_true")
 """planners that read the tape"""
-REFERENCES = tuple(LOOKING_AHEAD)
-"""planners that never count as the best baseline: one reads the tape, and both decide a thousand times more slowly"""
+REFERENCES = (*LOOKING_AHEAD, "convex_true")
+"""planners that never count as the best baseline: they read the tape, or decide a thousand times more slowly"""
 TASKS = ("placement", "joint")
 
 
@@ -88,9 +88,9 @@ def make(
     tasks = ("routing",) if name in ROUTERS else TASKS[:1] if name in PLACEMENTS else TASKS
     if task not in tasks:
         raise ValueError(f"{name} has no decisions in the task {task!r}; valid are {', '.join(tasks)}")
-    if name in ROUTERS:
-        return SitePrices(name, constants or {})
     spec = loading.load(scenario)
+    if name in ROUTERS:
+        return _router(name, spec, constants or {})
     if constants and name not in tuned_constants.PLANNERS:
         raise ValueError(f"{name} has no constants")
     for key in constants or {}:
@@ -101,6 +101,13 @@ def make(
     if name in PLACEMENTS:
         return StaticPlacement(name, PLACEMENTS[name][0](spec))
     base = tuned_constants.constants_of(spec.name, "greedy_tuned")
-    if name in ORACLES:
+    if name == "clairvoyant":
         return clairvoyant(task, seed=seed, base=base, follow=follow)
     return Rollout(name, task, seed=seed, base=base)
+
+
+def _router(name: str, spec: ScenarioSpec, constants: Mapping[str, float]) -> RouterPolicy:
+    """A router with its constants in the scenario, some of them replaced."""
+    file = routers.constants_name(name)
+    tuned = tuned_constants.constants_of(spec.name, file) if file in tuned_constants.PLANNERS else {}
+    return RouterPolicy(name, {**tuned, **constants})

@@ -9,26 +9,13 @@ everywhere would move nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.policy import Asked, as_predict
 from og_agents.tuned_constants import Constants
-from og_env.errors import nearest_valid
 from og_env.simulator import WARM, Simulator
 
 Floats = npt.NDArray[np.floating]
-
-NAME = "site_prices"
-DOC = "Routing: a price on every site, which its load above a target raises"
-CONSTANTS: Constants = MappingProxyType({"target": 0.6, "rate": 0.2, "refusal": 0.5, "decay": 0.02})
-"""target: load of a site at which its price stays; rate: level of the price per unit of load above it and step; refusal:
-load that a site counts as more where it refuses everything; decay: share of a price that is forgotten in a step"""
 
 
 def loads(simulator: Simulator, refusal: float) -> tuple[Floats, Floats]:
@@ -45,45 +32,14 @@ def loads(simulator: Simulator, refusal: float) -> tuple[Floats, Floats]:
     return load, mean
 
 
-@dataclass
-class SitePrices:
-    """A policy of Routing with interface="sites": prices [B, N] in [0, 1], whose negatives are the sites' levels.
+def site_prices(simulator: Simulator, constants: Constants, before: Floats, fresh: Floats) -> tuple[Floats, Floats]:
+    """Levels [B, N], which are the negatives of prices in [0, 1], and the prices; `before` are those of the last step.
 
-    Call `attach` before the first prediction; the state of `predict` is the prices.
+    `target` is the load of a site at which its price stays, `rate` the change of the price per unit of load above it and
+    step, `refusal` the load that a site counts as more where it refuses everything, `decay` the share of a price that is
+    forgotten in a step.
     """
-
-    name: str = NAME
-    constants: Constants = field(default_factory=dict)
-    overrides: Mapping[str, Any] = field(default_factory=lambda: {"router.load_penalty": 0.0})
-    """the price takes the place of the penalty on the last step's load, by which a router swings to and fro"""
-    env_kwargs: Mapping[str, Any] = field(default_factory=lambda: {"interface": "sites"})
-
-    def __post_init__(self) -> None:
-        for key in self.constants:
-            if key not in CONSTANTS:
-                raise ValueError(f"{self.name} has no constant {key!r}{nearest_valid(key, CONSTANTS)}")
-        self.constants = MappingProxyType({**CONSTANTS, **self.constants})
-        self._simulator: Simulator | None = None
-
-    def attach(self, env: Any) -> None:
-        """Measure the loads of this environment, single or vector."""
-        if env.simulator.settings.interface != "sites":
-            raise ValueError(f'{self.name} steers sites: make the environment of Routing with interface="sites"')
-        self._simulator = env.simulator
-
-    @as_predict
-    def predict(self, asked: Asked) -> tuple[npt.NDArray[np.float32], Any]:
-        """Levels [B, N] of the sites for the environments as they are now; the observation is not read."""
-        simulator, constants = self._simulator, self.constants
-        if simulator is None:
-            raise ValueError(f"{self.name} measures the loads of an environment: attach(env) first")
-        load, mean = loads(simulator, constants["refusal"])
-        before = np.zeros(load.shape) if asked.state is None else asked.state
-        if asked.episode_start is not None:
-            before = np.where(np.reshape(asked.episode_start, (-1, 1)), 0.0, before)
-        change = constants["rate"] * (load - np.maximum(constants["target"], mean))
-        prices = np.clip((1 - constants["decay"]) * before + change, 0, 1)
-        actions = -prices.astype(np.float32)
-        observation = asked.observation
-        shape = np.shape(observation["globals"] if isinstance(observation, Mapping) else observation)
-        return (actions[0] if len(shape) == 1 else actions), prices
+    load, mean = loads(simulator, constants["refusal"])
+    change = constants["rate"] * (load - np.maximum(constants["target"], mean))
+    prices = np.clip((1 - constants["decay"]) * before + change, 0, 1)
+    return -prices, prices

@@ -19,9 +19,10 @@ from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 
 GRID: Mapping[str, Sequence[float]] = {
-    "high": (0.6, 0.7, 0.75, 0.8, 0.85, 0.9),
-    "low": (0.3, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8),
-    "arriving": (0.5, 0.8, 1.0),
+    "high": (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9),
+    "low": (0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8),
+    "arriving": (0.5, 0.8, 0.9, 1.0),
+    "refused": (0.01, 0.05, 0.1, 0.2, 1.0),
     "ahead": (0.0, 0.5, 1.0),
     "role": (0.0, 0.02),
     "drop": (0.0, 0.1, 0.5),
@@ -122,9 +123,11 @@ def tune_planner(
     if population < 3 or rounds < 1:
         raise ValueError(f"population {population} and rounds {rounds}: valid are 3 and 1 or more")
 
+    task = "routing" if name in planners.ROUTERS else "placement"
+
     def returns(constants: Constants, split: str) -> Floats:
-        policy = planners.make(name, spec, constants=constants)
-        return playing.run(policy, spec, "placement", episodes, seed, split=split).returns
+        policy = planners.make(name, spec, task, constants=constants)
+        return playing.run(policy, spec, task, episodes, seed, split=split).returns
 
     def score(constants: Constants) -> float:
         return float(returns(constants, "train").mean())

@@ -23,7 +23,7 @@ def test_every_planner_plays_whole_episodes_behind_the_protocol(name):
     assert planners.DOCS[name]
 
 
-@pytest.mark.parametrize("name", [*planners.NAMES, "greedy", "autoscaler"])
+@pytest.mark.parametrize("name", [*planners.NAMES, "greedy", "offer_autoscaler", "nearest", "spread", "random"])
 def test_no_planner_breaks_a_limit(name):
     """Sites b and c may take nothing new, two replicas would be wanted, and every role stays."""
     if "p_median" in name:
@@ -36,8 +36,8 @@ def test_no_planner_breaks_a_limit(name):
     }
     busy = {"demand.requests_per_s": 20.0, "start.replica_sites": {"unit": ("a",)}}
     spec = loading.override(TOY, busy | {"limits": limits})
-    task = "routing" if name in planners.ROUTERS else "placement"
-    policy = planners.make(name, spec, task) if name in planners.NAMES else heuristics.make(name)
+    task = "routing" if name in planners.ROUTERS and name not in heuristics.NAMES else "placement"
+    policy = heuristics.make(name) if name in heuristics.NAMES else planners.make(name, spec, task)
     env = playing.stage(policy, spec, task, 1)
     observation, info = env.reset(seed=3)
     attach(policy, env)

@@ -34,13 +34,17 @@ def test_the_constant_planner_is_tried_at_every_rank():
 
 
 def test_the_script_prints_tables_of_the_files(capsys):
-    assert tune.main(["--scenario", "toy-3", "--policies", "planners", "--episodes", "1"]) == 0
+    quick = ["--episodes", "1", "--population", "3", "--rounds", "1"]
+    assert tune.main(["--scenario", "toy-3", "--policies", "planners", *quick]) == 0
     parts = [part for part in capsys.readouterr().out.split("\n\n") if part]
     for (name, constants), part in zip(PLANNERS.items(), parts, strict=True):
         assert part.startswith(f"# {name}.toml, {name}: ") and "trials; validation" in part
         assert tuple(tomllib.loads(part)["tuned"]["toy-3"]) == constants
     assert tune.main(["--scenario", "toy-3", "--policies", "greedy", "--episodes", "1"]) == 0
     assert tuple(tomllib.loads(capsys.readouterr().out)) == ("greedy",)
+    place = ["--policies", "spread", "--constants", "high"]
+    assert tune.main(["--scenario", "toy-3", *place, "--episodes", "1"]) == 0
+    assert tuple(tomllib.loads(capsys.readouterr().out)["spread"]) == ("high", "low", "arriving", "refused")
     assert tune.main(["--scenario", "toy-3", "--policies", "gredy_tuned"]) == 2
     assert "nearest valid: greedy_tuned" in capsys.readouterr().err
 

@@ -1,8 +1,9 @@
-"""Rules of thumb that see what a trained policy sees: each looks at the offers of a step and takes at most one.
+"""Rules of thumb: those of `place_rules` choose among all operations by their own trigger, the others among offers.
 
-A rule gives every offer a score [B, P]; the offer with the highest score above 0 is taken, on ties the one with the
-larger planner gain (offers come in that order). Which offers there are is the environment's doing, so a rule says
-when to add or remove something, and where among the few places that the planner found.
+A rule over offers sees what a trained policy sees. It gives every offer a score [B, P]; the offer with the highest score
+above 0 is taken, on ties the one with the larger planner gain (offers come in that order). Which offers there are is the
+environment's doing, so such a rule says when to add or remove something, and where among the few places that the planner
+found.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents import tuned_constants
+from og_agents.heuristics import place_rules
 from og_agents.policy import LEVELS, MIDDLE_LEVEL, Asked, as_batch, as_predict, parts_in
 from og_agents.tuned_constants import Constants
 from og_env.errors import nearest_valid
 from og_env.fields import column
-from og_env.simulator import KNOBS
+from og_env.simulator import KNOBS, Simulator, count_operations
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
@@ -29,8 +31,10 @@ Bools = npt.NDArray[np.bool_]
 NEVER = -np.inf
 BUSIEST = 9.0
 """expected utilisation of a model without any replica, and the largest value of any other"""
-SCALING = "threshold_scaling"
-"""table of constants that all threshold scalers but n1_reserve share"""
+RANDOM_RATE = 0.05
+"""share of the steps in which `random` does anything"""
+OPERATIONS: Mapping[str, Any] = MappingProxyType({"interface": "operations"})
+"""what a rule that chooses among all operations asks of its environment"""
 LEAST_SERVED = 0.2
 """served share of demand below which unserved demand raises a model's load no further: at most fivefold"""
 ROLE_SCORE = 1000.0
@@ -115,31 +119,6 @@ def is_role(sight: Sight) -> Bools:
     return (sight.offers("is_verifier") + sight.offers("is_store") + sight.offers("is_gateway")) > 0
 
 
-def by_distance(sight: Sight) -> Floats:
-    """Nearness to the users [B, P]."""
-    return 1 - sight.offers("distance")
-
-
-def by_price(sight: Sight) -> Floats:
-    """Cheapness of a replica there [B, P]."""
-    return 1 - sight.offers("price")
-
-
-def by_warmth(sight: Sight) -> Floats:
-    """Readiness [B, P]: 1 where a replica would serve at once."""
-    return 1 - sight.offers("ready")
-
-
-def by_load(sight: Sight) -> Floats:
-    """Idleness of the site [B, P]: mean of its free GPUs and of the share of traffic that it does not carry."""
-    return (sight.offers("site_free") + 1 - sight.offers("site_share")) / 2
-
-
-def by_domain(sight: Sight) -> Floats:
-    """Share of the traffic [B, P] outside the place's fault domain."""
-    return 1 - sight.offers("domain_share")
-
-
 def by_gain(sight: Sight) -> Floats:
     """The planner's gain of the offer [B, P], moved into [0, 1]."""
     return (1 + sight.offers("gain")) / 2
@@ -150,43 +129,18 @@ def nothing(sight: Sight, constants: Constants) -> Floats:
     return np.full(sight.offers("valid").shape, NEVER)
 
 
-def nearest(sight: Sight, constants: Constants) -> Floats:
-    """Threshold scaling that prefers places near the users."""
-    return scale(by_distance, sight, constants)
-
-
-def cheapest(sight: Sight, constants: Constants) -> Floats:
-    """Threshold scaling that prefers cheap places."""
-    return scale(by_price, sight, constants)
-
-
-def warm_first(sight: Sight, constants: Constants) -> Floats:
-    """Threshold scaling that prefers places where a replica is ready soon."""
-    return scale(by_warmth, sight, constants)
-
-
-def least_loaded(sight: Sight, constants: Constants) -> Floats:
-    """Threshold scaling that prefers idle sites."""
-    return scale(by_load, sight, constants)
-
-
-def spread(sight: Sight, constants: Constants) -> Floats:
-    """Threshold scaling that prefers fault domains with little traffic."""
-    return scale(by_domain, sight, constants)
-
-
-def autoscaler(sight: Sight, constants: Constants) -> Floats:
+def offer_autoscaler(sight: Sight, constants: Constants) -> Floats:
     """Threshold scaling that prefers the planner's best place."""
     return scale(by_gain, sight, constants)
 
 
 def n1_reserve(sight: Sight, constants: Constants) -> Floats:
-    """The autoscaler with a reserve for the loss of any one domain.
+    """The autoscaler among offers with a reserve for the loss of any one domain.
 
     While that would take too much along, it takes what hedges best; it retires nothing that is a hedge, and it keeps
     more live verifiers than the quorum by a margin.
     """
-    scores = autoscaler(sight, constants)
+    scores = offer_autoscaler(sight, constants)
     adds, hedge = sight.offers("is_add") > 0, sight.offers("gain_resilience")
     exposed = sight.overall("exposure") > constants["exposure"]
     thin = sight.overall("verifiers_margin") < constants["margin"]
@@ -201,11 +155,11 @@ def greedy(sight: Sight, constants: Constants) -> Floats:
 
 
 class Recipe:
-    """The rule of a heuristic, its sentence, its table of constants, its router and its environment's arguments."""
+    """The rule of a heuristic over offers (None: over operations), its sentence, constants, router and environment."""
 
     def __init__(
         self,
-        rule: Rule,
+        rule: Rule | None,
         doc: str,
         constants: str | None = None,
         router: Mapping[str, float] | None = None,
@@ -217,22 +171,29 @@ class Recipe:
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
-        "random": Recipe(nothing, "any possible action, all alike"),
+        "random": Recipe(None, "now and then any possible operation, all alike", **OPERATIONS),
         "static": Recipe(nothing, "never changes the starting fleet"),
         "opengradient": Recipe(
             nothing,
             "the starting fleet, a node picked uniformly at random",
             router={"spread": 1.0, "risk_aversion": 0.0},
         ),
-        "nearest": Recipe(nearest, "launches and routes close to users", SCALING, {"latency_temperature_ms": 10.0}),
-        "cheapest": Recipe(cheapest, "launches where a replica costs least", SCALING),
-        "warm_first": Recipe(
-            warm_first, "launches what is ready first, routes away from cold", SCALING, {"cold_penalty": 0.4}
+        "nearest": Recipe(
+            None,
+            "launches where most of the way is saved for users that no free replica is near to",
+            "nearest",
+            **OPERATIONS,
         ),
-        "least_loaded": Recipe(least_loaded, "launches at and routes to idle sites", SCALING, {"load_penalty": 6.0}),
-        "spread": Recipe(spread, "launches in the provider or domain with the least traffic", SCALING, {"spread": 0.3}),
-        "autoscaler": Recipe(autoscaler, "thresholds on utilisation, the planner's best place", SCALING),
-        "n1_reserve": Recipe(n1_reserve, "autoscaler with spare for the loss of any one domain", "n1_reserve"),
+        "cheapest": Recipe(None, "launches where a request costs least in rent and use", "cheapest", **OPERATIONS),
+        "warm_first": Recipe(None, "launches where a replica is warm soonest", "warm_first", **OPERATIONS),
+        "least_loaded": Recipe(None, "launches at the least loaded site", "least_loaded", **OPERATIONS),
+        "spread": Recipe(
+            None, "launches where fewest visible fault domains are shared with the model", "spread", **OPERATIONS
+        ),
+        "offer_autoscaler": Recipe(
+            offer_autoscaler, "thresholds on utilisation, the planner's best offer", "offer_autoscaler"
+        ),
+        "n1_reserve": Recipe(n1_reserve, "offer_autoscaler with spare for the loss of any one domain", "n1_reserve"),
         "greedy_blind": Recipe(
             greedy, "largest nominal gain without the terms for shared failures", "greedy_blind", risk_weight=0.0
         ),
@@ -277,24 +238,67 @@ class Heuristic:
         if self.task == "routing":
             actions = self._knobs(rows, rng)
         else:
-            actions = self._place(batch, masks[None] if single and masks is not None else masks, rng)
+            masks = masks[None] if single and masks is not None else masks
+            choose = self._place if RECIPES[self.name].rule is not None else self._operate
+            actions = choose(batch, masks, rng)
             if self.task == "joint":
-                parts = parts_in(masks, 1 + batch["proposals"].shape[1])
+                parts = parts_in(masks, self._choices(batch))
                 actions = np.concatenate([actions[:, None], self._levels(rows, parts, rng)], axis=1)
         return (actions[0] if single else actions), state
 
+    def attach(self, env: Any) -> None:
+        """Let a rule over operations see this environment, single or vector; the others need nothing but observations."""
+        object.__setattr__(self, "_simulator", env.simulator)
+
+    def _choices(self, batch: Mapping[str, Floats]) -> int:
+        """Number of choices that place: offers, or all operations."""
+        if "proposals" in batch:
+            return 1 + batch["proposals"].shape[1]
+        return count_operations(batch["sites"].shape[1], batch["models"].shape[1])
+
     def _place(self, batch: Mapping[str, Floats], masks: Any, rng: np.random.Generator | None) -> npt.NDArray[np.int64]:
-        if "proposals" not in batch:
+        """An offer for each environment."""
+        rule = RECIPES[self.name].rule
+        if rule is nothing:
+            return np.zeros(len(batch["globals"]), np.int64)
+        if rule is None or "proposals" not in batch:
             raise ValueError(f'{self.name} chooses among offers: make the environment with interface="proposals"')
         sight = Sight(batch)
         valid = sight.offers("valid") > 0
         if masks is not None:
             valid = np.asarray(masks, np.bool_)[:, 1 : 1 + valid.shape[1]]
-        if rng is not None:
-            open_ = np.concatenate([np.ones((len(valid), 1), np.bool_), valid], axis=1)
-            return np.where(open_, rng.random(open_.shape), -1).argmax(axis=1)
-        scores = np.where(valid, RECIPES[self.name].rule(sight, self.constants), NEVER)
+        scores = np.where(valid, rule(sight, self.constants), NEVER)
         return np.where(scores.max(axis=1) > 0, scores.argmax(axis=1) + 1, 0)
+
+    def _operate(
+        self, batch: Mapping[str, Floats], masks: Any, rng: np.random.Generator | None
+    ) -> npt.NDArray[np.int64]:
+        """An operation for each environment."""
+        rows, choices = len(batch["globals"]), self._choices(batch)
+        if "proposals" in batch or masks is None or np.shape(masks)[1] < choices:
+            raise ValueError(
+                f"{self.name} chooses among all operations: make the environment with "
+                'interface="operations", and hand in its action masks'
+            )
+        possible = np.asarray(masks, np.bool_)[:, :choices]
+        if rng is not None:
+            chosen = np.where(possible, rng.random(possible.shape), -1).argmax(axis=1)
+            return np.where(rng.random(rows) < RANDOM_RATE, chosen, 0)
+        simulator: Simulator | None = getattr(self, "_simulator", None)
+        if simulator is None or simulator.batch != rows:
+            raise ValueError(f"{self.name} measures the environment that it plays in: attach(env) first")
+        return np.array(
+            [
+                place_rules.operation(
+                    self.name,
+                    place_rules.Scene(simulator, b),
+                    place_rules.possible_of(possible[b], batch["models"].shape[1], batch["sites"].shape[1]),
+                    self.constants,
+                )
+                for b in range(rows)
+            ],
+            np.int64,
+        )
 
     def _levels(self, rows: int, parts: int, rng: np.random.Generator | None) -> npt.NDArray[np.int64]:
         middle = np.full((rows, parts), MIDDLE_LEVEL, np.int64)
