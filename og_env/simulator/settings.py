@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypedDict, get_args
 
+import numpy as np
+
 Task = Literal["placement", "routing", "joint"]
 Interface = Literal["proposals", "operations", "knobs", "sites"]
 Steering = Literal["knobs", "sites", "domains"]
@@ -12,6 +14,8 @@ Knobs = Literal["box", "levels"]
 Reward = Literal["scalar", "vector"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
+MOST_WEIGHT = 1e6
+"""largest weight of shared failures"""
 LEVELS = 5
 """settings of a router's knob with knobs="levels", and of a site or provider that Joint steers to or away from.
 
@@ -89,10 +93,10 @@ def checked(settings: Settings) -> Settings:
         value = getattr(settings, name)
         if value not in get_args(kind) and not (name == "interface" and value is None):
             raise ValueError(f"{name} is {value!r}; valid are {', '.join(get_args(kind))}")
-    if not 2 <= settings.proposals <= 256:
-        raise ValueError(f"proposals is {settings.proposals}; valid are 2 to 256")
-    if not settings.risk_weight >= 0:
-        raise ValueError(f"risk_weight is {settings.risk_weight}; it must be 0 or more")
+    if not isinstance(settings.proposals, int | np.integer) or not 2 <= settings.proposals <= 256:
+        raise ValueError(f"proposals is {settings.proposals!r}; valid are 2 to 256, whole numbers")
+    if not isinstance(settings.risk_weight, float | int | np.number) or not 0 <= settings.risk_weight <= MOST_WEIGHT:
+        raise ValueError(f"risk_weight is {settings.risk_weight!r}; valid are 0 to {MOST_WEIGHT:g}")
     if settings.steering != "knobs" and settings.task != "joint":
         instead = 'take interface="sites"' if settings.task == "routing" else "the router is fixed"
         raise ValueError(f"steering is {settings.steering!r}, an argument of joint; in {settings.task} {instead}")

@@ -100,9 +100,10 @@ def scenario_kind(kind: FailureKind | None, failures: FailureSpec, domains: int)
     """
     if kind is None or failures.process == "none":
         return None
-    rate = kind.rate_per_year * failures.intensity
+    rate = kind.rate_per_year
     if failures.shocks_per_day is not None:
         rate = failures.shocks_per_day * DAYS_PER_YEAR * failures.kind_shares.get(kind.kind, 0.0) / domains
+    rate *= failures.intensity
     effects = dict(kind.effects)
     if failures.frozen_share is not None and kind.kind in CONTROL_PLANES:
         others = 1 - effects.pop("FROZEN", 0.0)

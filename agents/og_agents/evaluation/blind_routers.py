@@ -99,6 +99,8 @@ def adaptive_routers(spec: ScenarioSpec, knobs: FixedKnobs, *, blind: bool = Fal
     """The routers that there are by name, each on the scenario's knobs and on the best fixed ones."""
     routers: dict[str, Policy] = {}
     for name in planners.ROUTERS:
+        if name in planners.ORACLES:
+            continue
         for label, settings in ((name, {}), (f"{name} on the best knobs", knobs.settings(spec))):
             routers[label] = AdaptiveRouter(planners.make(name, spec, "routing"), label, settings, blind)
     return routers

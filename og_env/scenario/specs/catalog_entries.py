@@ -28,8 +28,10 @@ Kind = Literal[
 ]
 SloClock = Literal["first_token", "answer"]
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+LARGEST = 1e9
+"""largest number that a setting takes: squares and products of some of them stay finite in 32 bits"""
+Positive = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
@@ -111,7 +113,7 @@ class ModelSpec(Spec):
     """mean answer length"""
     engine_start_s: NonNegative = 15.0
     verification: Verification = "tee"
-    proof_multiplier: Annotated[float, Field(ge=1)] = 1.0
+    proof_multiplier: Annotated[float, Field(ge=1, le=LARGEST)] = 1.0
     """time with proof over time without, for zkml"""
     slo_s: Positive = 1.0
     """objective of the time of a request, by the clock of `slo_clock`"""

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from og_env.scenario.distance_model import CONTINENTS, SHIPPED, DistanceModel
 from og_env.scenario.specs.catalog_entries import (
+    LARGEST,
     Count,
     Effect,
     GpuSpec,
@@ -86,8 +87,12 @@ class ModelEntry(Spec):
     engine_start_s: NonNegative | None = None
     slo_s: Positive | None = None
     slo_clock: SloClock | None = None
+    streamed: bool | None = None
     streams: Annotated[int, Field(ge=1, le=4096)] | None = None
-    proof_multiplier: Annotated[float, Field(ge=1)] | None = None
+    parallel_prefills: Annotated[int, Field(ge=1, le=4096)] | None = None
+    tokens_per_s: dict[str, Positive] | None = None
+    prefill_tokens_per_s: dict[str, Positive] | None = None
+    proof_multiplier: Annotated[float, Field(ge=1, le=LARGEST)] | None = None
 
 
 class DomainSpec(Spec):
@@ -106,13 +111,13 @@ class DemandSpec(Spec):
     diurnal_amplitude: Share = 0.6
     """rate = mean x (1 + amplitude x cos(local hour - peak_hour))"""
     peak_hour: Annotated[float, Field(ge=0, lt=24)] = 15.0
-    burst_sd: NonNegative = 0.2
+    burst_sd: Annotated[float, Field(ge=0, le=3)] = 0.2
     """stationary standard deviation of the log of the regional and model factors"""
     burst_memory_h: Positive = 2.0
     """time constant of the AR(1) process of the regional and model factors"""
-    flashes_per_day: NonNegative = 0.0
+    flashes_per_day: Annotated[float, Field(ge=0, le=1000)] = 0.0
     """sudden crowds; each lifts one region and one model"""
-    flash_factor: Annotated[float, Field(ge=1)] = 3.0
+    flash_factor: Annotated[float, Field(ge=1, le=1000)] = 3.0
     flash_h: Positive = 1.0
     """mean length of a sudden crowd, exponential"""
     arrival_cv: Positive = 1.1
@@ -152,7 +157,7 @@ class FailureSpec(Spec):
     process: Literal["correlated", "independent", "none"] = "correlated"
     """independent: every site keeps its own failure marginals, nothing coincides"""
     intensity: NonNegative = 1.0
-    """multiplies every rate of the catalogue"""
+    """multiplies every rate, of the catalogue or of shocks_per_day"""
     shocks_per_day: NonNegative | None = None
     """where given, all domains together have this many shocks a day, divided by kind_shares"""
     kind_shares: dict[Kind, Share] = {}
@@ -198,7 +203,7 @@ class RewardWeights(Spec):
     churn: NonNegative = 0.01
     unserved_convexity: NonNegative = 5.0
     """k in u (1 + k u) / (1 + k)"""
-    budget_usd_per_hour: Positive | None = None
+    budget_usd_per_hour: Annotated[float, Field(ge=1e-3, le=LARGEST)] | None = None
     """spending that counts as 1 in the cost term; None: the rent of every GPU of the fleet at its
     on-demand price, whatever `[prices]` makes of it"""
     weights: Literal["fixed", "random"] = "fixed"
@@ -243,7 +248,7 @@ class DistanceSpec(Spec):
 class NetworkSpec(Spec):
     """Distances, serving and finality."""
 
-    utilisation_limit: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    utilisation_limit: Annotated[float, Field(gt=0, le=0.999)] = 0.9
     patience_s: NonNegative = 60.0
     """a replica that is warm within this time already gets requests"""
     timeout_s: NonNegative = 2.0

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_env.kernel.arrays import ABSENT, CODES_PER_UNIT, FETCHING, KNOBS, LOADING, SIGNAL_LOW, STAGING
+from og_env.kernel.arrays import ABSENT, CODES_PER_UNIT, FETCHING, KNOBS, LOADING, SIGNAL_LOW, STAGING, WARM
 from og_env.scenario import loading
 from og_env.simulator.live_state.json_format import BITS, MEASURED, PHASES, ROLE_NAMES, LiveState, last_hour
 from og_env.simulator.simulator import Simulator
@@ -75,6 +75,7 @@ def _replicas(simulator: Simulator, b: int, sites: list[str]) -> list[dict[str, 
     state, names = simulator.state, {number: name for name, number in PHASES.items()}
     found = []
     models = simulator.world_of(b).resolved.models
+    silent = state.step[b] > 0 and not state.load_rps[b].any()  # says so, since loads that no replica has are unknown
     for m, s in np.argwhere(state.phase[b, : len(models), : len(sites)] != ABSENT).tolist():
         phase = int(state.phase[b, m, s])
         replica: dict[str, Any] = {"model": models[m].name, "site": sites[s], "phase": names[phase]}
@@ -82,7 +83,7 @@ def _replicas(simulator: Simulator, b: int, sites: list[str]) -> list[dict[str, 
             replica["left_gb"] = state.fetch_left_mb[b, m, s] / 1000
         if phase == LOADING:
             replica["left_s"] = state.load_left_ms[b, m, s] / 1000
-        if state.load_rps[b, m, s] > 0:
+        if state.load_rps[b, m, s] > 0 or (silent and phase == WARM):
             replica["load_rps"] = float(state.load_rps[b, m, s])
         if state.in_flight[b, m, s] > 0:
             replica["in_flight"] = float(state.in_flight[b, m, s])
