@@ -96,7 +96,7 @@ def checked(settings: Settings) -> Settings:
     if not isinstance(settings.proposals, int | np.integer) or not 2 <= settings.proposals <= 256:
         raise ValueError(f"proposals is {settings.proposals!r}; valid are 2 to 256, whole numbers")
     if not isinstance(settings.risk_weight, float | int | np.number) or not 0 <= settings.risk_weight <= MOST_WEIGHT:
-        raise ValueError(f"risk_weight is {settings.risk_weight!r}; valid are 0 to {MOST_WEIGHT:g}")
+        raise ValueError(f"risk_weight is {settings.risk_weight!r}; valid are 0 to {MOST_WEIGHT:,.0f}")
     if settings.steering != "knobs" and settings.task != "joint":
         instead = 'take interface="sites"' if settings.task == "routing" else "the router is fixed"
         raise ValueError(f"steering is {settings.steering!r}, an argument of joint; in {settings.task} {instead}")

@@ -47,7 +47,7 @@ def test_the_interface_is_the_tasks_own_where_none_is_given() -> None:
             {"task": "routing", "steering": "domains"},
             "steering is 'domains', an argument of joint; in routing take interface=.sites.",
         ),
-        ({"risk_weight": float("nan")}, "risk_weight is nan; it must be 0 or more"),
+        ({"risk_weight": float("nan")}, "risk_weight is nan; valid are 0 to 1,000,000"),
     ],
 )
 def test_a_wrong_argument_names_the_valid_ones(environment: Any, argument: dict[str, Any], line: str) -> None:

@@ -85,7 +85,7 @@ def _replicas(simulator: Simulator, b: int, sites: list[str]) -> list[dict[str, 
             replica["left_s"] = state.load_left_ms[b, m, s] / 1000
         if state.load_rps[b, m, s] > 0 or (silent and phase == WARM):
             replica["load_rps"] = float(state.load_rps[b, m, s])
-        if state.in_flight[b, m, s] > 0:
+        if state.in_flight[b, m, s] > 0 or (silent and phase == WARM):
             replica["in_flight"] = float(state.in_flight[b, m, s])
         found.append(replica)
     return found
