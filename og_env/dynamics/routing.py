@@ -26,7 +26,7 @@ PASSES = 2
 
 @kernel
 def route(env: Environment, model: int, count: int) -> tuple[float, float]:
-    """Divide a model's demand over its `count` listed replicas, first tries first, then the tries of who was refused.
+    """Divide a model's demand over its `count` listed replicas in rounds: first tries, then those of who was refused.
 
     Writes replica_rps, room_rps [L], the moments of the paths of first tries (path_rps_ms, path_rps_ms2 [L]) and of later
     ones (retried_* [L]). Returns requests/s served, and first tries refused.

@@ -11,6 +11,7 @@ from og_agents.learning.planner_return import Continuation
 from og_agents.learning.shaped_reward import TrainingReward
 from og_agents.policy import Policy, parts_of
 from og_agents.sb3_adapter import SB3VecEnv
+from og_env.simulator import Arguments, Task
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.short_training import short_world
 
@@ -55,12 +56,13 @@ def test_training_begins_its_episodes_with_the_router_left_alone(interface, stee
 
 
 def test_the_number_of_levels_is_read_from_the_space():
-    for task, arguments, parts in (
+    cases: list[tuple[Task, Arguments, int]] = [
         ("placement", {}, 0),
         ("joint", {}, 5),
         ("joint", {"steering": "sites"}, 3),
         ("routing", {"interface": "sites"}, 0),
-    ):
+    ]
+    for task, arguments, parts in cases:
         env = NetworkVectorEnv(1, task, WORLD, **arguments)
         assert parts_of(env.single_action_space) == parts
         env.close()

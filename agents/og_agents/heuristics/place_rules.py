@@ -191,7 +191,7 @@ def _idle(scene: Scene, *_: Any) -> Floats:
 
 def _apart(scene: Scene, model: int, _: float = 0.0) -> Floats:
     """Minus the fault domains that a site is seen to share with the model's replicas, then with those of all models."""
-    return -scene.shared_domains(scene.held[model]) - SMALL * scene.shared_domains(scene.held.any(axis=0))
+    return -scene.shared_domains(scene.held[model]) - SMALL * scene.shared_domains(np.asarray(scene.held.any(axis=0)))
 
 
 def _apart_role(scene: Scene, role: int) -> Floats:

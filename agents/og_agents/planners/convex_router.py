@@ -74,14 +74,18 @@ class Flow(NamedTuple):
     """[B, 2] weights of a late and of a refused request"""
 
 
-def convex(simulator: Simulator, constants: Constants, before: Floats, fresh: Floats) -> tuple[Floats, Floats]:
+def convex(
+    simulator: Simulator, constants: Constants, before: Floats, fresh: npt.NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
     """Levels [B, N] by what was measured, twice; `before` are the last ones."""
     slowness = np.exp2(constants["faith"] * simulator.state.shown_slowness_log2)
     levels = solve(flow_of(simulator, slowness, constants["refused"]), before, constants["rate"])
     return levels, levels
 
 
-def convex_true(simulator: Simulator, constants: Constants, before: Floats, fresh: Floats) -> tuple[Floats, Floats]:
+def convex_true(
+    simulator: Simulator, constants: Constants, before: Floats, fresh: npt.NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
     """The same with the speed of the coming step from the tape: no policy may see it, so this is a reference."""
     state, tape = simulator.state, simulator.tape
     row = np.minimum(state.step + 1, tape.condition.shape[1] - 1)

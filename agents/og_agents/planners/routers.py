@@ -22,7 +22,8 @@ from og_env.errors import nearest_valid
 from og_env.simulator import DOWN, GATEWAY, KNOBS, STEER_RANGE, WARM, Simulator
 
 Floats = npt.NDArray[np.floating]
-SiteRule = Callable[[Simulator, Constants, Floats, Floats], tuple[Floats, Floats]]
+Bools = npt.NDArray[np.bool_]
+SiteRule = Callable[[Simulator, Constants, Floats, Bools], tuple[Floats, Floats]]
 """levels [B, N] and the memory [B, N] for the next step, from the last memory and flags [B, 1] of who begins with 0"""
 
 NO_PENALTIES: Mapping[str, float] = MappingProxyType(
@@ -41,13 +42,13 @@ def hosting(simulator: Simulator) -> npt.NDArray[np.bool_]:
     return (state.phase == WARM).any(axis=1) & ((state.status & DOWN) == 0)
 
 
-def least_loaded(simulator: Simulator, constants: Constants, before: Floats, fresh: Floats) -> tuple[Floats, Floats]:
+def least_loaded(simulator: Simulator, constants: Constants, before: Floats, fresh: Bools) -> tuple[Floats, Floats]:
     """Level 1 at a measured load of 0, -1 at full load."""
     load, _ = loads(simulator, 0.0)
     return np.clip(1 - 2 * load, -1, 1), before
 
 
-def power_of_two(simulator: Simulator, constants: Constants, before: Floats, fresh: Floats) -> tuple[Floats, Floats]:
+def power_of_two(simulator: Simulator, constants: Constants, before: Floats, fresh: Bools) -> tuple[Floats, Floats]:
     """The less loaded of two sites that are drawn at random (Mitzenmacher 2001), as weights of sites.
 
     The site of rank r of n by measured load is the less loaded one of 2 (n - r) + 1 of n^2 pairs. Ranks are of sites, so
@@ -78,7 +79,7 @@ def first_token_s(simulator: Simulator, distance: float) -> Floats:
     return state.shown_wait_s + np.exp2(state.shown_slowness_log2) * prefill + distance * way_s
 
 
-def ewma_latency(simulator: Simulator, constants: Constants, before: Floats, fresh: Floats) -> tuple[Floats, Floats]:
+def ewma_latency(simulator: Simulator, constants: Constants, before: Floats, fresh: Bools) -> tuple[Floats, Floats]:
     """Levels by the exponentially weighted mean of the measured time to the first token, in units of `scale_s`.
 
     `rate` is the weight of the last step, `distance` that of the way, which the knobs' softmax sees as well.

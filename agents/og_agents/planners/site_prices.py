@@ -32,7 +32,9 @@ def loads(simulator: Simulator, refusal: float) -> tuple[Floats, Floats]:
     return load, mean
 
 
-def site_prices(simulator: Simulator, constants: Constants, before: Floats, fresh: Floats) -> tuple[Floats, Floats]:
+def site_prices(
+    simulator: Simulator, constants: Constants, before: Floats, fresh: npt.NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
     """Levels [B, N], which are the negatives of prices in [0, 1], and the prices; `before` are those of the last step.
 
     `target` is the load of a site at which its price stays, `rate` the change of the price per unit of load above it and

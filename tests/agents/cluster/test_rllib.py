@@ -112,7 +112,7 @@ def test_every_task_trains_and_can_be_benchmarked(task, changes, alone, tmp_path
 @pytest.mark.slow
 def test_several_decisions_in_a_step_are_discounted_by_the_clock(alone, tmp_path, monkeypatch):
     module = rllib()
-    from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
+    from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets  # pyright: ignore[reportMissingImports]
 
     from og_agents.cluster import rllib_advantages
 

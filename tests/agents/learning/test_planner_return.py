@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from gymnasium.spaces import MultiDiscrete
 
 from og_agents.learning.counterfactual_branches import Ahead
 from og_agents.learning.planner_return import Continuation
@@ -41,6 +42,7 @@ def test_paths_extended_are_paths_begun_anew(task, threads, steering, world):
         strays += int((chosen != planned).sum())
         actions = chosen
         if task == "joint":
+            assert isinstance(env.single_action_space, MultiDiscrete)
             parts = (BATCH, len(env.single_action_space.nvec) - 1)
             levels = np.where(rng.random((BATCH, 1)) < 0.1, rng.integers(5, size=parts), 2)
             actions = np.concatenate([chosen[:, None], levels], axis=1)
