@@ -166,7 +166,13 @@ def test_all_routers_are_the_baselines_of_routing() -> None:
     assert len({round(value, 9) for value in returns.values()}) >= len(policies) - 1, "tuned_knobs may be static"
 
 
-@pytest.mark.parametrize("scenario", loading.names())
+LONG = ("global-512",)
+"""scenarios that take most of a minute"""
+
+
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in loading.names()]
+)
 def test_routers_play_every_scenario(scenario: str) -> None:
     spec = loading.override(loading.load(scenario), {"episode.steps": 5})
     for name in planners.ROUTERS:
