@@ -103,16 +103,22 @@ def append_expected(env: Environment, model: int, site: int, position: int) -> N
 @kernel
 def complete_replica(env: Environment, model: int, position: int) -> None:
     """Write the figures of a listed replica that only the planner needs: its limit, and pull and path by gateway."""
-    site, width = env.scratch.replicas[position], env.scratch.factor.shape[0]
-    capacity = env.scratch.cap_rps[position]
+    site, capacity = env.scratch.replicas[position], env.scratch.cap_rps[position]
     env.scratch.present[position] = 1
     env.scratch.limit_rps[position] = env.world.utilisation_limit * capacity
     env.scratch.per_capacity[position] = 1 / capacity if capacity > 0 else 0.0
     env.scratch.answer_price[position] = env.world.answer_usd[model, site]
-    weight = env.scratch.weight[position]
     for slot in range(env.memo.slots):
-        env.scratch.slot_pull[slot * width + position] = env.scratch.attraction[site * width + slot] * weight
-        env.scratch.slot_net_ms[slot * width + position] = env.scratch.net_ms[site * width + slot]
+        list_slot(env, position, slot)
+
+
+@inlined
+def list_slot(env: Environment, position: int, slot: int) -> None:
+    """Write pull and path of a listed replica for a slot."""
+    width = env.scratch.factor.shape[0]
+    at, looked_up = slot * width + position, env.scratch.replicas[position] * width + slot
+    env.scratch.slot_pull[at] = env.scratch.attraction[looked_up] * env.scratch.weight[position]
+    env.scratch.slot_net_ms[at] = env.scratch.net_ms[looked_up]
 
 
 @kernel

@@ -12,7 +12,7 @@ from og_env.dynamics.gateways import gather_model
 from og_env.dynamics.replicas import look_up_slot
 from og_env.kernel.arrays import Environment
 from og_env.kernel.compile import kernel
-from og_env.planner.expected_flow import enter_demand, expected_flow
+from og_env.planner.expected_flow import enter_demand, expected_flow, list_slot
 from og_env.planner.expected_gain import price_service, price_unserved, rent_gain, verified_of
 
 GATEWAY_TRIALS = 3
@@ -61,6 +61,7 @@ def try_gateways(env: Environment, model: int, replicas: int, trials: int) -> No
             env.memo.gateways[slots] = env.scratch.trial_gateway[trial]
             env.memo.slots = slots + 1
             for position in range(replicas):
+                look_up_slot(env, env.scratch.replicas[position], slots)
                 list_slot(env, position, slots)
         for region in range(env.world.near_user.shape[0]):
             env.scratch.entry_slot_of[region] = env.scratch.trial_slot_of[trial, region]
@@ -75,17 +76,6 @@ def try_gateways(env: Environment, model: int, replicas: int, trials: int) -> No
         env.scratch.trial_price[trial] += more + rent_gain(env, usd_per_s * S_PER_HOUR)
         env.scratch.trial_served_rps[trial] += flow.served_rps
     gather_model(env, model, env.scratch.demand, env.memo.gateway_of, env.memo.gateway_ms)
-
-
-@kernel
-def list_slot(env: Environment, position: int, slot: int) -> None:
-    """Write pull and path of a listed replica for one more slot."""
-    site, width = env.scratch.replicas[position], env.scratch.factor.shape[0]
-    look_up_slot(env, site, slot)
-    env.scratch.slot_pull[slot * width + position] = (
-        env.scratch.attraction[site * width + slot] * env.scratch.weight[position]
-    )
-    env.scratch.slot_net_ms[slot * width + position] = env.scratch.net_ms[site * width + slot]
 
 
 @kernel

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from og_env.dynamics.limits import role_within
 from og_env.dynamics.loading import MS_PER_S, source_of
 from og_env.dynamics.operations import role_operation
@@ -11,7 +9,7 @@ from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import DOWN, FETCHING, GATEWAY, LOADING, STORE, TERM, VERIFIER, WARM, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.planner.expected_gain import LEAST_DEMAND_RPS, horizon_ms, rent_gain, role_trial
-from og_env.planner.gateway_trial import GATEWAY_TRIALS, begin_gateway_trial, gateway_gain
+from og_env.planner.gateway_trial import GATEWAY_TRIALS, begin_gateway_trial, gateway_gain, next_slot
 from og_env.planner.offer_list import insert_offer, next_site
 
 SHORTLIST = 2
@@ -125,13 +123,11 @@ def exit_gain(env: Environment, site: int) -> float:
         slot = env.memo.gateway_of[region]
         if slot < 0 or env.memo.gateways[slot] != site:
             continue
-        next_ms, target = math.inf, site
-        for other in range(env.memo.slots):
-            gateway = env.memo.gateways[other]
-            if other != slot and env.world.rtt_user_ms[region, gateway] < next_ms:
-                next_ms, target = env.world.rtt_user_ms[region, gateway], gateway
-        if target != site:
-            gain += moving_gain(env, region, site, target, next_ms - env.world.rtt_user_ms[region, site])
+        other = next_slot(env, region, slot)
+        if other >= 0:
+            target = env.memo.gateways[other]
+            more_ms = env.world.rtt_user_ms[region, target] - env.world.rtt_user_ms[region, site]
+            gain += moving_gain(env, region, site, target, more_ms)
     return gain
 
 
