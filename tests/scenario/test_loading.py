@@ -11,16 +11,19 @@ from og_env.scenario.specs import ScenarioSpec
 from tests.cases.scenario_tables import SITE, complaint, with_
 
 SHIPPED = (
+    "far-and-full",
     "flash-crowd",
     "global-16",
     "global-24",
     "global-512",
     "global-64",
+    "grey-failures",
     "grid-blackout",
     "hidden-facility",
     "near-but-cold",
     "one-cloud",
     "opengradient",
+    "price-of-distance",
     "provider-blackout",
     "random-24",
     "store-loss",
