@@ -25,6 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from og_agents.evaluation import blindness_table
 from og_agents.evaluation.leaderboard import read_summary
 from og_agents.evaluation.results_table import markdown_table as table
 from og_agents.pretrained.learning_gains import RECORD, filled, read, rows_of
@@ -91,6 +92,7 @@ def rewritten(text: str, summary: Mapping[str, Any] | None = None, fleets: Path 
         "versions": versions,
         "audit": audit,
         "learning_gains": learning_gains,
+        "dimensions": dimensions,
     }
     if fleets is not None:
         blocks["fleets"] = lambda: fleet_table(fleets)
@@ -227,6 +229,23 @@ def _benchmark(summary: Mapping[str, Any]) -> str:
 def learning_gains() -> str:
     """Differences that training seeds measured, from the record."""
     return table(*filled(rows_of(read(RECORD))))
+
+
+def dimensions() -> str:
+    """A row for every measured scenario: cost of blindness, and gains of routers, with half the width of the interval."""
+
+    def shown(entry: Mapping[str, float], key: str) -> str:
+        text = f"{entry[key]:z.1f} ± {(entry['ci_high'] - entry['ci_low']) / 2:.1f}"
+        return f"**{text}**" if entry["ci_low"] > 0 else text
+
+    record, rows = blindness_table.read_record(), []
+    names = [name for name in loading.names() if name in record]
+    for name in names:
+        costs = [shown(entry, "cost_pct") for entry in record[name]["dimensions"].values()]
+        gains = [shown(entry, "gain_pct") for entry in record[name]["routers"].values()]
+        rows.append((f"`{name}`", *costs, *gains))
+    header = ("scenario", *record[names[0]]["dimensions"], "integral over knobs", "true speed over integral")
+    return table(header, rows)
 
 
 def run_audit(*arguments: str) -> str:

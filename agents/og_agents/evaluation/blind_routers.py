@@ -106,11 +106,15 @@ def adaptive_routers(spec: ScenarioSpec, knobs: FixedKnobs, *, blind: bool = Fal
     return routers
 
 
-def best_router(spec: ScenarioSpec, knobs: FixedKnobs, seed: int = 0) -> str:
-    """Name of the adaptive router of the highest mean return on training episodes."""
+def training_returns(spec: ScenarioSpec, knobs: FixedKnobs, seed: int = 0) -> dict[str, float]:
+    """Mean return of every adaptive router on training episodes, by name."""
 
     def earns(router: Policy) -> float:
         return float(playing.run(router, spec, "routing", TRAINING_EPISODES, seed, split="train").returns.mean())
 
-    found = {name: earns(router) for name, router in adaptive_routers(spec, knobs).items()}
-    return max(found, key=lambda name: found[name])
+    return {name: earns(router) for name, router in adaptive_routers(spec, knobs).items()}
+
+
+def best_of(returns: Mapping[str, float], kind: str = "") -> str:
+    """Name of the router of the highest return, of all or of one kind, on whichever knobs."""
+    return max((name for name in returns if name.startswith(kind)), key=returns.__getitem__)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from og_agents import heuristics, planners, tuned_constants
 from og_agents.evaluation import playing, statistics
 from og_agents.evaluation.beliefs import BELIEFS, Belief
-from og_agents.evaluation.blind_routers import adaptive_routers, best_knobs, best_router
+from og_agents.evaluation.blind_routers import adaptive_routers, best_knobs, best_of, training_returns
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.policy import Asked, Policy, as_predict
 from og_env.fields import column
@@ -32,6 +32,8 @@ Played = Callable[[str], None]
 VALID = column("proposals", "valid")
 PLANNERS = ("greedy", "greedy_tuned")
 """planners that can be made blind"""
+INTEGRAL, TRUE_SPEED = "site_prices", "convex_true"
+"""the integral controller, and the optimiser that is told the true speed of the coming step"""
 DIMENSIONS = (*BELIEFS, "condition", "routing")
 """what one can be blind to, in the order of the table"""
 
@@ -93,10 +95,11 @@ def blindness(
     split: str = "validation",
     played: Played = lambda name: None,
 ) -> Json:
-    """The table of a scenario: the planner's return, the cost of blindness by dimension, and the span over `policies`.
+    """The table of a scenario: the planner's return, the cost of blindness by dimension, what routers gain, and spans.
 
-    All play the same episodes. Costs are in percent of the |return| of who sees, with 95 % intervals of a paired
-    bootstrap; above 0 where the blind one does worse.
+    Spans are those over `policies`. All play the same episodes. Costs are in percent of the |return| of who sees, above
+    0 where the blind one does worse; gains are in percent of the |return| of the one that is surpassed; both with 95 %
+    intervals of a paired bootstrap.
     """
 
     def play(policy: Policy, task: str, name: str) -> Episodes:
@@ -110,11 +113,16 @@ def blindness(
         for name, belief in BELIEFS.items()
     }
     knobs = best_knobs(spec, seed)
-    router = best_router(spec, knobs, seed)
-    adapts = play(adaptive_routers(spec, knobs)[router], "routing", router)
+    trained = training_returns(spec, knobs, seed)
+    router, controller = best_of(trained), best_of(trained, INTEGRAL)
+    adaptive = adaptive_routers(spec, knobs)
+    adapts = play(adaptive[router], "routing", router)
     nominal = adaptive_routers(spec, knobs, blind=True)[router]
     costs["condition"] = cost(play(nominal, "routing", "blind to condition"), adapts)
-    costs["routing"] = cost(play(knobs, "routing", "blind to routing"), adapts)
+    fixed = play(knobs, "routing", "blind to routing")
+    costs["routing"] = cost(fixed, adapts)
+    integral = adapts if controller == router else play(adaptive[controller], "routing", controller)
+    truth = play(planners.make(TRUE_SPEED, spec, "routing"), "routing", TRUE_SPEED)
     runs = [sees if policy is planner else play(policy, "placement", name) for name, policy in policies.items()]
     return {
         "scenario": spec.name,
@@ -126,7 +134,9 @@ def blindness(
         "return": float(sees.returns.mean()),
         "return_routing": float(adapts.returns.mean()),
         "dimensions": costs,
+        "routers": {"integral_over_knobs": gain(integral, fixed), "true_speed_over_integral": gain(truth, integral)},
         "policies": [run.policy for run in runs],
+        "returns": {run.policy: float(run.returns.mean()) for run in runs},
         "span": span(runs),
     }
 
@@ -135,6 +145,12 @@ def cost(blind: Episodes, sees: Episodes) -> Json:
     """Loss of the blind one in percent of the |return| of who sees, with its interval."""
     change = statistics.relative_change_percent(blind.returns, sees.returns)
     return {"cost_pct": 0.0 - change.value, "ci_low": 0.0 - change.high, "ci_high": 0.0 - change.low}
+
+
+def gain(better: Episodes, base: Episodes) -> Json:
+    """Gain of one run on another in percent of the other's |return|, with its interval."""
+    change = statistics.relative_change_percent(better.returns, base.returns)
+    return {"gain_pct": change.value, "ci_low": change.low, "ci_high": change.high}
 
 
 def span(runs: Sequence[Episodes]) -> Json:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from og_agents.evaluation.beliefs import BELIEFS
-from og_agents.evaluation.blindness import Json
+from og_agents.evaluation.blindness import DIMENSIONS, Json
+from og_env.scenario import loading
+from og_env.scenario.json_file import read_json
+
+RECORD = loading.scenarios_folder().parent / "benchmarks" / "dimensions.json"
+"""tables of the shipped scenarios by name, as measured last"""
+KEYS = ("split", "episodes", "seed", "planner", "router", "return", "return_routing", "dimensions", "routers", "span")
+"""what every table in a record has"""
 
 BELIEVES = {name: belief.doc for name, belief in BELIEFS.items()} | {
     "condition": "router: all sites work at their nominal speed",
     "routing": "router: fixed knobs, the best on training episodes",
 }
 """belief of who is blind to a dimension"""
+GAINS = {
+    "integral_over_knobs": "integral controller over the best fixed knobs",
+    "true_speed_over_integral": "optimiser told the true speed over that one",
+}
+"""label of each gain of a router"""
 SPANS = {
     "exposure": ("exposure", ".2f"),
     "n_eff": ("effective nodes", ".2f"),
@@ -20,7 +35,7 @@ SPANS = {
 
 
 def text(table: Json) -> str:
-    """Two tables: cost of blindness by dimension, lowest and highest figure over policies; and how they were measured."""
+    """Three tables: cost of blindness, gains of routers, lowest and highest figure over policies; and how it was measured."""
     lines = [
         f"{table['scenario']}: {table['episodes']} {table['split']} episodes from seed {table['seed']}, "
         f"return of {table['planner']} {table['return']:.2f}",
@@ -30,6 +45,10 @@ def text(table: Json) -> str:
     for name, cost in table["dimensions"].items():
         interval = f"[{cost['ci_low']:z.1f}, {cost['ci_high']:z.1f}]"
         lines.append(f"{name:<14}{cost['cost_pct']:>z8.1f}  {interval:<18}{BELIEVES[name]}")
+    lines += ["", f"{'routers':<48}{'gain %':>8}  95 % interval"]
+    for name, gain in table["routers"].items():
+        interval = f"[{gain['ci_low']:z.1f}, {gain['ci_high']:z.1f}]"
+        lines.append(f"{GAINS[name]:<48}{gain['gain_pct']:>z8.1f}  {interval}")
     lines += ["", f"{'over policies':<42}{'lowest':>10}{'highest':>10}"]
     for name, (label, form) in SPANS.items():
         low, high = table["span"][name]
@@ -45,3 +64,33 @@ def text(table: Json) -> str:
             f"Policies: {', '.join(table['policies'])}.",
         ]
     )
+
+
+def read_record(path: Path = RECORD) -> dict[str, Json]:
+    """Tables by scenario; ValueError in one line where the file holds something else."""
+    record = read_json(path)
+    for name, table in record.items():
+        if (
+            not isinstance(table, dict)
+            or not set(KEYS) <= set(table)
+            or not set(DIMENSIONS) <= set(table["dimensions"])
+        ):
+            raise ValueError(f"{path}: no record of scripts/dimensions.py: {name} is not complete")
+    return record
+
+
+def keep(table: Json, path: Path = RECORD) -> None:
+    """Write a table to a record, in place of the one that the scenario had there."""
+    record = {**(read_record(path) if path.is_file() else {}), table["scenario"]: table}
+    ordered = {name: _rounded(record[name]) for name in sorted(record)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(ordered, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _rounded(value: Json | list[object] | object) -> object:
+    """The same with numbers to four digits behind the point, which is more than the intervals are narrow."""
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return round(value, 4) if isinstance(value, float) else value
