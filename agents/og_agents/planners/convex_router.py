@@ -192,6 +192,7 @@ def solve(flow: Flow, levels: Floats, rate: float) -> Floats:
     least = costs(flow, shares(flow, best))[0]
     scale = np.maximum(flow.weights.max(axis=1), SMALL)[:, None]
     hosts = flow.serves.any(axis=(1, 2))
+    counted = hosts | ~hosts.any(axis=1, keepdims=True)  # all sites where none hosts, so that the middle is a number
     for _ in range(STEPS):
         share = shares(flow, levels)
         cost, marginal, flows = costs(flow, share)
@@ -200,8 +201,7 @@ def solve(flow: Flow, levels: Floats, rate: float) -> Floats:
         excess = marginal - (share * marginal).sum(axis=3, keepdims=True)
         worse = (flows * excess).sum(axis=(1, 2)) / np.maximum(flows.sum(axis=(1, 2)), 1e-4)
         moved = levels - rate * worse / scale
-        high = np.where(hosts, moved, -np.inf).max(axis=1, keepdims=True)
-        low = np.where(hosts, moved, np.inf).min(axis=1, keepdims=True)
-        middle = np.where(np.isfinite(high), (high + low) / 2, 0.0)
-        levels = np.where(hosts, np.clip(moved - middle, -1, 1), 0.0)
+        high = np.where(counted, moved, -np.inf).max(axis=1, keepdims=True)
+        low = np.where(counted, moved, np.inf).min(axis=1, keepdims=True)
+        levels = np.where(hosts, np.clip(moved - (high + low) / 2, -1, 1), 0.0)
     return best

@@ -138,6 +138,13 @@ def test_the_descent_finds_the_best_levels_of_a_grid() -> None:
     assert least <= best + 0.05 * (start - best)
 
 
+@pytest.mark.filterwarnings("error")
+def test_where_no_site_hosts_all_levels_are_0_without_a_warning() -> None:
+    flow = small_flow()
+    found = convex_router.solve(flow._replace(serves=np.zeros_like(flow.serves)), np.full((1, 3), 0.5), 0.3)
+    assert not found.any()
+
+
 def test_convex_serves_what_the_nearest_site_would_refuse() -> None:
     env, convex = played("convex", toy(rps=14.0))
     _, nearest = played("nearest", toy(rps=14.0))
