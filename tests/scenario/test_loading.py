@@ -110,9 +110,14 @@ def test_the_outages_strike_what_the_scenarios_say() -> None:
     dark = [site for site in loading.resolve(loading.load("grid-blackout")).sites if struck["grid-blackout"](site)]
     assert (len({site.provider for site in dark}), len({site.country for site in dark})) == (8, 5)
     assert "none" not in {site.tee_vendor for site in loading.resolve(loading.load("tee-break")).sites}
-    network = loading.resolve(loading.load("opengradient")).sites
-    assert {site.tee_vendor for site in network} == {"nitro"}
-    assert {site.facilitator for site in network} == {"registry"}
+    whole = loading.resolve(loading.load("opengradient"))
+    serving = {name for names in whole.spec.start.replica_sites.values() for name in names}
+    today, candidates = whole.sites[:14], whole.sites[14:]
+    assert {site.name for site in today} == serving
+    assert {site.tee_vendor for site in today} == {"nitro"}
+    assert {site.facilitator for site in today} == {"registry"}
+    assert len(candidates) == 10 and "nitro" not in {site.tee_vendor for site in candidates}
+    assert "registry" not in {site.facilitator for site in candidates}
 
 
 def test_a_scenario_is_given_as_name_path_tables_or_spec(tmp_path: Path) -> None:

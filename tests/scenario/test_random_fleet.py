@@ -26,10 +26,10 @@ def test_a_seed_draws_the_same_fleet_and_another_seed_another_one() -> None:
 def test_the_standard_fleet_stays_as_its_file_describes_it() -> None:
     sites = loading.resolve(loading.load("global-24")).sites
     providers = Counter(site.provider for site in sites)
-    assert len(providers) == 4
-    assert providers.most_common(2) == [("ovh", 12), ("oci", 8)]
-    cheapest = sorted(sites, key=lambda site: site.usd_per_gpu_hour / catalog.gpus()[site.gpu].bandwidth_gb_per_s)[:12]
-    assert sum(site.provider == "ovh" for site in cheapest) >= 10
+    assert len(providers) == 10
+    assert providers.most_common(2) == [("equinix", 10), ("ovh", 2)]
+    cheapest = sorted(sites, key=lambda site: site.usd_per_gpu_hour / catalog.gpus()[site.gpu].bandwidth_gb_per_s)[:14]
+    assert sum(site.provider == "equinix" for site in cheapest) == 10
 
 
 @given(
