@@ -230,8 +230,11 @@ def test_scripted_outage_of_a_hidden_domain_acts_and_shows_nothing():
 
 def test_scripted_outages_come_on_top_of_drawn_ones():
     world = compiled("global-24")
-    plain, extra = drawn(world), drawn(world, outages=(OutageSpec(domain="provider:oci", start_h=2.0, duration_h=3.0),))
-    members = next(d.members for d in world.all_domains if (d.kind, d.name) == ("provider", "oci"))
+    plain, extra = (
+        drawn(world),
+        drawn(world, outages=(OutageSpec(domain="provider:equinix", start_h=2.0, duration_h=3.0),)),
+    )
+    members = next(d.members for d in world.all_domains if (d.kind, d.name) == ("provider", "equinix"))
     added = np.zeros_like(plain.status)
     added[0, 24:60, members] = DOWN
     assert np.array_equal(extra.status, plain.status | added)

@@ -261,18 +261,18 @@ def test_the_fragile_rate_of_a_world_is_about_the_drawn_one():
     assert world.arrays.fragile_rate[0, one.shared] == pytest.approx(drawn, rel=0.2)
 
 
-@pytest.mark.parametrize("scenario", ["global-24", "opengradient"])
-def test_expected_down_time_is_that_of_the_drawn_episodes(scenario):
+@pytest.mark.parametrize(("scenario", "count"), [("global-24", 1_500), ("opengradient", 3_200)])
+def test_expected_down_time_is_that_of_the_drawn_episodes(scenario, count):
     """Shocks older than the warm-up are never drawn, and a registry's clients are down once their entries lapse."""
     plain = compiled(scenario, failures__fragile_factor=1.0, failures__aftershock=0.0)
-    shares = sites_down(plain, 1_500).mean(axis=1)
+    shares = sites_down(plain, count).mean(axis=1)
     errors = shares.std(axis=0, ddof=1) / math.sqrt(len(shares))
     expected = plain.arrays.site_hazard[0]
     assert (np.abs(shares.mean(axis=0) - expected) < SIGMAS * errors).all()
     assert (errors < 0.1 * expected).all()
     clustered = compiled(scenario)
     assert np.allclose(clustered.arrays.site_hazard, expected)
-    assert (sites_down(clustered, 1_500).mean(axis=(0, 1)) < 1.1 * expected).all()
+    assert (sites_down(clustered, count).mean(axis=(0, 1)) < 1.1 * expected).all()
 
 
 def test_the_independent_twin_keeps_every_sites_marginals_and_loses_the_coincidences():
@@ -294,7 +294,7 @@ def test_the_independent_twin_keeps_every_sites_marginals_and_loses_the_coincide
         / np.mean([down[:, row, a].mean() * down[:, row, b].mean() for a, b in pair])
         for down in (together, apart)
     ]
-    assert excess[0] > 4
+    assert excess[0] > 2.5
     n_both = np.mean([apart[:, row, a] & apart[:, row, b] for a, b in pair], axis=0)
     product = np.mean([apart[:, row, a].mean() * apart[:, row, b].mean() for a, b in pair])
     assert off_by(n_both.astype(np.float64), float(product)) < SIGMAS
