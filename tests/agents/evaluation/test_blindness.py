@@ -143,6 +143,16 @@ def test_the_table_has_all_dimensions_and_the_span_of_policies(monkeypatch: pyte
     assert max(map(len, lines)) <= 120
 
 
+def test_only_the_dimensions_that_are_asked_for_are_played() -> None:
+    spec, told = short("global-24"), []
+    policies: dict[str, Policy] = {"static": heuristics.make("static")}
+    table = blindness(spec, planner_of(spec), policies, episodes=2, dimensions=("price", "stores"), played=told.append)
+    assert tuple(table["dimensions"]) == ("price", "stores") and table["routers"] == {} and len(told) == 4
+    assert "routers" not in text(table) and "Policies: static." in text(table)
+    with pytest.raises(ValueError, match=r"no dimension 'prize' \(nearest valid: price\)"):
+        blindness(spec, planner_of(spec), policies, episodes=2, dimensions=("prize",))
+
+
 def test_gains_are_in_percent_of_who_is_surpassed() -> None:
     spec = short("global-24")
     nothing, planned = (playing.run(heuristics.make(name), spec, episodes=3) for name in ("static", "greedy"))
@@ -154,8 +164,8 @@ def test_gains_are_in_percent_of_who_is_surpassed() -> None:
 def test_a_record_keeps_the_last_table_of_every_scenario(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     entry = {"cost_pct": 1.23456, "ci_low": 0.0, "ci_high": 2.0}
-    table = dict.fromkeys(("split", "episodes", "seed", "planner", "router", "return", "return_routing"), 0)
-    table |= {"scenario": "b", "dimensions": dict.fromkeys(DIMENSIONS, entry), "routers": {}, "span": {}}
+    table = dict.fromkeys(("split", "episodes", "seed", "planner", "router", "return", "routers", "returns", "span"), 0)
+    table |= {"scenario": "b", "dimensions": dict.fromkeys(DIMENSIONS, entry)}
     keep(table, path)
     keep({**table, "scenario": "a", "seed": 1}, path)
     keep({**table, "seed": 2}, path)
