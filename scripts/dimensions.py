@@ -43,6 +43,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--planner", choices=blindness.PLANNERS, help=text)
     text = f"whose span is shown, as in scripts/benchmark.py (default: {POLICIES})"
     parser.add_argument("--policies", default=POLICIES, metavar="A,B", help=text)
+    text = f"only these, of {', '.join(blindness.DIMENSIONS)} (default: all); the last two are slow, as routers play"
+    parser.add_argument("--dimensions", default=",".join(blindness.DIMENSIONS), metavar="A,B", help=text)
     parser.add_argument("--episodes", type=int, default=48, metavar="N", help="of each policy (default: 48)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
     parser.add_argument("--split", default="validation", choices=SPLITS[1:], help="default: validation")
@@ -73,6 +75,7 @@ def _run(options: argparse.Namespace) -> None:
         episodes=options.episodes,
         seed=options.seed,
         split=options.split,
+        dimensions=options.dimensions.split(","),
         played=tell,
     )
     if options.record:

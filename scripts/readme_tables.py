@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from og_agents.evaluation import blindness_table
+from og_agents.evaluation import blindness, blindness_table
 from og_agents.evaluation.leaderboard import read_summary
 from og_agents.evaluation.results_table import markdown_table as table
 from og_agents.pretrained.learning_gains import RECORD, filled, read, rows_of
@@ -234,18 +234,18 @@ def learning_gains() -> str:
 def dimensions() -> str:
     """A row for every measured scenario: cost of blindness, and gains of routers, with half the width of the interval."""
 
-    def shown(entry: Mapping[str, float], key: str) -> str:
-        text = f"{entry[key]:z.1f} ± {(entry['ci_high'] - entry['ci_low']) / 2:.1f}"
+    def shown(entry: Mapping[str, float] | None, key: str) -> str:
+        if entry is None:
+            return "-"
+        text = f"{entry[key]:z.1f} +- {(entry['ci_high'] - entry['ci_low']) / 2:.1f}"
         return f"**{text}**" if entry["ci_low"] > 0 else text
 
     record, rows = blindness_table.read_record(), []
-    names = [name for name in loading.names() if name in record]
-    for name in names:
-        costs = [shown(entry, "cost_pct") for entry in record[name]["dimensions"].values()]
-        gains = [shown(entry, "gain_pct") for entry in record[name]["routers"].values()]
+    for name in filter(record.__contains__, loading.names()):
+        costs = [shown(record[name]["dimensions"].get(dimension), "cost_pct") for dimension in blindness.DIMENSIONS]
+        gains = [shown(record[name]["routers"].get(gain), "gain_pct") for gain in blindness_table.GAINS]
         rows.append((f"`{name}`", *costs, *gains))
-    header = ("scenario", *record[names[0]]["dimensions"], "integral over knobs", "true speed over integral")
-    return table(header, rows)
+    return table(("scenario", *blindness.DIMENSIONS, "integral over knobs", "true speed over integral"), rows)
 
 
 def run_audit(*arguments: str) -> str:

@@ -21,6 +21,7 @@ from og_agents.evaluation.beliefs import BELIEFS, Belief
 from og_agents.evaluation.blind_routers import adaptive_routers, best_knobs, best_of, training_returns
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.policy import Asked, Policy, as_predict
+from og_env.errors import nearest_valid
 from og_env.fields import column
 from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator import TERM, BelievedOffers
@@ -93,14 +94,19 @@ def blindness(
     episodes: int,
     seed: int = 0,
     split: str = "validation",
+    dimensions: Sequence[str] = DIMENSIONS,
     played: Played = lambda name: None,
 ) -> Json:
     """The table of a scenario: the planner's return, the cost of blindness by dimension, what routers gain, and spans.
 
     Spans are those over `policies`. All play the same episodes. Costs are in percent of the |return| of who sees, above
     0 where the blind one does worse; gains are in percent of the |return| of the one that is surpassed; both with 95 %
-    intervals of a paired bootstrap.
+    intervals of a paired bootstrap. Without condition and routing among the `dimensions` no router plays. Raises
+    ValueError for an unknown dimension.
     """
+    for name in dimensions:
+        if name not in DIMENSIONS:
+            raise ValueError(f"no dimension {name!r}{nearest_valid(name, DIMENSIONS)}")
 
     def play(policy: Policy, task: str, name: str) -> Episodes:
         run = playing.run(policy, spec, task, episodes, seed, split=split, name=name)
@@ -111,18 +117,12 @@ def blindness(
     costs = {
         name: cost(play(BlindPlanner(planner, belief), "placement", f"blind to {name}"), sees)
         for name, belief in BELIEFS.items()
+        if name in dimensions
     }
-    knobs = best_knobs(spec, seed)
-    trained = training_returns(spec, knobs, seed)
-    router, controller = best_of(trained), best_of(trained, INTEGRAL)
-    adaptive = adaptive_routers(spec, knobs)
-    adapts = play(adaptive[router], "routing", router)
-    nominal = adaptive_routers(spec, knobs, blind=True)[router]
-    costs["condition"] = cost(play(nominal, "routing", "blind to condition"), adapts)
-    fixed = play(knobs, "routing", "blind to routing")
-    costs["routing"] = cost(fixed, adapts)
-    integral = adapts if controller == router else play(adaptive[controller], "routing", controller)
-    truth = play(planners.make(TRUE_SPEED, spec, "routing"), "routing", TRUE_SPEED)
+    routed: Json = {"router": None, "return_routing": None, "routers": {}}
+    if {"condition", "routing"} & set(dimensions):
+        routed, blind = _routing(spec, play, seed)
+        costs |= {name: entry for name, entry in blind.items() if name in dimensions}
     runs = [sees if policy is planner else play(policy, "placement", name) for name, policy in policies.items()]
     return {
         "scenario": spec.name,
@@ -130,15 +130,28 @@ def blindness(
         "episodes": episodes,
         "seed": seed,
         "planner": sees.policy,
-        "router": router,
         "return": float(sees.returns.mean()),
-        "return_routing": float(adapts.returns.mean()),
+        **routed,
         "dimensions": costs,
-        "routers": {"integral_over_knobs": gain(integral, fixed), "true_speed_over_integral": gain(truth, integral)},
-        "policies": [run.policy for run in runs],
         "returns": {run.policy: float(run.returns.mean()) for run in runs},
         "span": span(runs),
     }
+
+
+def _routing(spec: ScenarioSpec, play: Callable[[Policy, str, str], Episodes], seed: int) -> tuple[Json, Json]:
+    """The routers that play and their gains, and the cost of blindness to condition and to routing."""
+    knobs = best_knobs(spec, seed)
+    trained = training_returns(spec, knobs, seed)
+    router, controller = best_of(trained), best_of(trained, INTEGRAL)
+    adaptive = adaptive_routers(spec, knobs)
+    adapts = play(adaptive[router], "routing", router)
+    nominal = play(adaptive_routers(spec, knobs, blind=True)[router], "routing", "blind to condition")
+    fixed = play(knobs, "routing", "blind to routing")
+    integral = adapts if controller == router else play(adaptive[controller], "routing", controller)
+    truth = play(planners.make(TRUE_SPEED, spec, "routing"), "routing", TRUE_SPEED)
+    gains = {"integral_over_knobs": gain(integral, fixed), "true_speed_over_integral": gain(truth, integral)}
+    told = {"router": router, "return_routing": float(adapts.returns.mean()), "routers": gains}
+    return told, {"condition": cost(nominal, adapts), "routing": cost(fixed, adapts)}
 
 
 def cost(blind: Episodes, sees: Episodes) -> Json:

@@ -12,7 +12,7 @@ from og_env.scenario.json_file import read_json
 
 RECORD = loading.scenarios_folder().parent / "benchmarks" / "dimensions.json"
 """tables of the shipped scenarios by name, as measured last"""
-KEYS = ("split", "episodes", "seed", "planner", "router", "return", "return_routing", "dimensions", "routers", "span")
+KEYS = ("split", "episodes", "seed", "planner", "router", "return", "dimensions", "routers", "returns", "span")
 """what every table in a record has"""
 
 BELIEVES = {name: belief.doc for name, belief in BELIEFS.items()} | {
@@ -45,7 +45,8 @@ def text(table: Json) -> str:
     for name, cost in table["dimensions"].items():
         interval = f"[{cost['ci_low']:z.1f}, {cost['ci_high']:z.1f}]"
         lines.append(f"{name:<14}{cost['cost_pct']:>z8.1f}  {interval:<18}{BELIEVES[name]}")
-    lines += ["", f"{'routers':<48}{'gain %':>8}  95 % interval"]
+    if table["routers"]:
+        lines += ["", f"{'routers':<48}{'gain %':>8}  95 % interval"]
     for name, gain in table["routers"].items():
         interval = f"[{gain['ci_low']:z.1f}, {gain['ci_high']:z.1f}]"
         lines.append(f"{GAINS[name]:<48}{gain['gain_pct']:>z8.1f}  {interval}")
@@ -53,17 +54,18 @@ def text(table: Json) -> str:
     for name, (label, form) in SPANS.items():
         low, high = table["span"][name]
         lines.append(f"{label:<42}{low:>10{form}}{high:>10{form}}")
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "Cost of blindness in % of the |return| of who sees, on the same tapes, with paired bootstrap intervals: offers",
-            "are priced in the believed world and carried out in the true one. Planners take all sites to work at nominal",
-            f"speed, so condition and routing are the router's, beside {table['router']}",
-            f"(return {table['return_routing']:.2f}) on the placement of the built-in planner.",
-            f"Policies: {', '.join(table['policies'])}.",
+    lines += [
+        "",
+        "Cost of blindness in % of the |return| of who sees, on the same tapes, with paired bootstrap intervals: offers",
+        "are priced in the believed world and carried out in the true one.",
+    ]
+    if table["router"]:
+        lines += [
+            "Planners take all sites to work at nominal speed, so condition and routing are the router's, beside",
+            f"{table['router']} (return {table['return_routing']:.2f}) on the placement of the built-in planner. Gains are in",
+            "% of the |return| of the one that is surpassed.",
         ]
-    )
+    return "\n".join([*lines, f"Policies: {', '.join(table['returns'])}."])
 
 
 def read_record(path: Path = RECORD) -> dict[str, Json]:
