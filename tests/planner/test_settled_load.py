@@ -14,7 +14,11 @@ STEPS, OFFERS = 36, 10
 
 def flat(requests_per_s: float, episode: int) -> Simulator:
     """A network whose expected demand is the same at all times, at the start of an episode."""
-    changes = {"demand.requests_per_s": requests_per_s, "demand.diurnal_amplitude": 0.0}
+    changes = {
+        "demand.requests_per_s": requests_per_s,
+        "demand.diurnal_amplitude": 0.0,
+        "episode.operations_per_step": 1,
+    }
     spec = loading.override(loading.load("global-24"), changes)
     simulator = Simulator(spec, 1, Settings("placement", "proposals", True, OFFERS, "test", 1.0))
     simulator.load_episode(0, episode)
