@@ -23,14 +23,14 @@ def test_constants_are_within_their_bounds():
     ("old", "new", "message"),
     [
         (
-            "rent = 0.996",
-            "rennt = 0.996",
+            "rent = 1.08",
+            "rennt = 1.08",
             r"greedy_tuned.toml: tuned.flash-crowd.rennt: unknown key .nearest valid: rent",
         ),
-        ("rent = 0.996", "", "greedy_tuned.toml: tuned.flash-crowd.rent: is missing"),
-        ("rent = 0.996", 'rent = "much"', "tuned.flash-crowd.rent: must be a finite number, not 'much'"),
-        ("rent = 0.996", "rent = true", "tuned.flash-crowd.rent: must be a finite number, not True"),
-        ("rent = 0.996", "rent = inf", "tuned.flash-crowd.rent: must be a finite number, not inf"),
+        ("rent = 1.08", "", "greedy_tuned.toml: tuned.flash-crowd.rent: is missing"),
+        ("rent = 1.08", 'rent = "much"', "tuned.flash-crowd.rent: must be a finite number, not 'much'"),
+        ("rent = 1.08", "rent = true", "tuned.flash-crowd.rent: must be a finite number, not True"),
+        ("rent = 1.08", "rent = inf", "tuned.flash-crowd.rent: must be a finite number, not inf"),
         (
             "[tuned.flash-crowd]",
             "[tuned.flash-crowt]",

@@ -94,12 +94,12 @@ def test_numbers_of_the_toy_world() -> None:
     assert world_text.peak_factor(whole) == 1.0
 
 
-def test_standard_world_is_two_fifths_full_on_average_and_half_full_at_the_daily_peak() -> None:
+def test_standard_world_is_a_fifth_full_on_average_and_a_quarter_full_at_the_daily_peak() -> None:
     """Crowds and bursts come on top of that."""
     whole = loading.resolve(loading.load("global-24"))
     gpu_count = sum(site.gpu_count for site in whole.sites)
-    assert 0.35 <= world_text.gpus_for_load(whole) / gpu_count <= 0.45
-    assert 0.4 <= world_text.gpus_for_load(whole, world_text.peak_factor(whole)) / gpu_count <= 0.6
+    assert 0.15 <= world_text.gpus_for_load(whole) / gpu_count <= 0.22
+    assert 0.22 <= world_text.gpus_for_load(whole, world_text.peak_factor(whole)) / gpu_count <= 0.3
 
 
 def test_schema_is_json_and_knows_every_field(capsys: pytest.CaptureFixture[str]) -> None:

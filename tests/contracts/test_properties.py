@@ -17,7 +17,7 @@ ENVS = {
     name: NetworkVectorEnv(
         6,
         "joint",
-        loading.override(loading.load(name), {"failures.intensity": 20.0}),
+        loading.override(loading.load(name), {"failures.intensity": 20.0, "episode.operations_per_step": 1}),
         interface="operations",
         threads=1,
     )

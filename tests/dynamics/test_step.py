@@ -12,6 +12,7 @@ from og_env.dynamics.operations import count
 from og_env.dynamics.reference import possible, step
 from og_env.kernel.arrays import KNOBS, METRICS, TERMS, Output, State
 from og_env.kernel.memory import bind
+from og_env.scenario import loading
 from og_env.simulator import Settings, Simulator
 from og_env.simulator.compiled_step import MOVING, OPERATIONS, by_operations
 from tests.cases.paper_world import Paper, Play
@@ -68,7 +69,8 @@ def test_kernel_equals_oracle_on_random_worlds(seed: int) -> None:
 def test_kernel_equals_oracle_on_shipped_scenarios(scenario: str) -> None:
     """An hour of four episodes with random operations and knobs; the mask says what the oracle says."""
     batch = 4
-    simulator = Simulator(scenario, batch, Settings("joint", "operations", False, 10, "test", 1.0))
+    spec = loading.override(loading.load(scenario), {"episode.operations_per_step": 1})
+    simulator = Simulator(spec, batch, Settings("joint", "operations", False, 10, "test", 1.0))
     rng = np.random.default_rng(7)
     for b in range(batch):
         simulator.load_episode(b, simulator.tape_seed(rng))

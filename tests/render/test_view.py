@@ -40,7 +40,8 @@ def test_regions_use_their_nearest_live_gateway() -> None:
 
 
 def test_a_running_environment_is_drawn_from_its_arrays() -> None:
-    env = NetworkEnv(scenario="provider-blackout", render_mode="ansi")
+    spec = loading.override(loading.load("provider-blackout"), {"episode.operations_per_step": 1})
+    env = NetworkEnv(scenario=spec, render_mode="ansi")
     env.reset(seed=0)
     before = env.render()
     for _ in range(100):

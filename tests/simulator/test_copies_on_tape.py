@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from og_env.scenario import loading
 from og_env.simulator import Copies, CopiesOnTape
 from og_env.vector_env import NetworkVectorEnv
 
@@ -11,7 +12,8 @@ AHEAD, MORE = 4, 3
 
 
 def test_copies_go_on_where_the_environments_will_be() -> None:
-    env = NetworkVectorEnv(3, "placement", "global-24", split="validation", threads=1)
+    spec = loading.override(loading.load("global-24"), {"episode.operations_per_step": 1})
+    env = NetworkVectorEnv(3, "placement", spec, split="validation", threads=1)
     env.reset(seed=4)
     env.step(np.ones(3, np.int64))
     rows = np.array([1, 2])

@@ -6,13 +6,15 @@ import pytest
 from og_env.env import NetworkEnv
 from og_env.kernel.arrays import BLIND, CALM_SPEED, GAIN
 from og_env.kernel.random_streams import later_noise
+from og_env.scenario import loading
 from og_env.simulator import Copies, idle
 from og_env.vector_env import NetworkVectorEnv
 
 
 @pytest.fixture
 def env():
-    made = NetworkVectorEnv(3, "placement", "global-24", split="validation", threads=1)
+    spec = loading.override(loading.load("global-24"), {"episode.operations_per_step": 1})
+    made = NetworkVectorEnv(3, "placement", spec, split="validation", threads=1)
     made.reset(seed=4)
     for _ in range(5):
         made.step(np.ones(3, np.int64))

@@ -20,7 +20,8 @@ STEPS = 40
 
 def played(scenario: Any, outages: list[dict], interface: Interface = "proposals") -> tuple[list[Any], list[dict]]:
     """Observations with masks [STEPS + 1], and infos, of a run whose actions follow from the masks alone."""
-    env = NetworkEnv("placement", scenario, interface=interface, flatten=True)
+    spec = loading.override(loading.load(scenario), {"episode.operations_per_step": 1})
+    env = NetworkEnv("placement", spec, interface=interface, flatten=True)
     seen, infos = [], []
     observation, info = env.reset(seed=3, options={"outages": outages, "background": False})
     for step in range(STEPS + 1):

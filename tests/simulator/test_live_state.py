@@ -13,7 +13,7 @@ from og_env.scenario import loading
 from og_env.simulator.live_state import LiveState, describe, place
 from og_env.vector_env import NetworkVectorEnv
 
-STORMY = {"failures.intensity": 30.0, "episode.steps": 60}
+STORMY = {"failures.intensity": 30.0, "episode.steps": 60, "episode.operations_per_step": 1}
 
 
 def world(name: str = "global-24"):

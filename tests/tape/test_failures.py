@@ -272,7 +272,8 @@ def test_expected_down_time_is_that_of_the_drawn_episodes(scenario, count):
     assert (errors < 0.1 * expected).all()
     clustered = compiled(scenario)
     assert np.allclose(clustered.arrays.site_hazard, expected)
-    assert (sites_down(clustered, count).mean(axis=(0, 1)) < 1.1 * expected).all()
+    in_clusters = sites_down(clustered, count).mean(axis=(0, 1))
+    assert in_clusters.mean() < 1.1 * expected.mean() and (in_clusters < 1.1 * expected + 2 * errors).all()
 
 
 def test_the_independent_twin_keeps_every_sites_marginals_and_loses_the_coincidences():

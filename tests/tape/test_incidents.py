@@ -173,5 +173,5 @@ def test_random_fleets_tell_which_of_them_it_hits():
         assert list(facts["sites"]) == hit
         assert (batch.simulator.tape.status[b] == FROZEN).any() == bool(hit)
     assert {bool(facts["sites"]) for facts in infos["incident"]} == {True, False}
-    with pytest.raises(ValueError, match="pangyo-2022-10-15 touches no site of random-24"):
-        batch.reset(seed=5, options={"incident": "pangyo-2022-10-15"})
+    with pytest.raises(ValueError, match="nirs-2025-09-26 touches no site of random-24"):
+        batch.reset(seed=5, options={"incident": "nirs-2025-09-26"})

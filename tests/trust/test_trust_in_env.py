@@ -58,7 +58,7 @@ def saturated(name: str):
     ]
     count = len(loading.sites_of(spec))
     changes = {"models": models, "demand.requests_per_s": 1e5, "start.gateways": count, "start.stores": count}
-    return loading.override(spec, changes | {"start.verifiers": 0})
+    return loading.override(spec, changes | {"start.verifiers": 0, "episode.operations_per_step": 1})
 
 
 @pytest.mark.parametrize("name", ["global-16", "one-cloud", "global-24"])

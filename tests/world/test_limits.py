@@ -44,7 +44,7 @@ def test_a_forbidden_site_counts_in_the_fleets_that_have_it() -> None:
     name = "aws/us-east-1"
     spec = loading.override(loading.load("random-24"), {"limits.forbidden_sites": (name,)})
     had = set()
-    for seed in range(12):
+    for seed in range(40):
         world = compile_world(loading.resolve(spec, seed))
         here = np.array([site.name == name for site in world.resolved.sites])
         assert (world.arrays.forbidden[0, : len(here)] == here).all()

@@ -41,7 +41,7 @@ def test_round_trips_of_open_and_new_connections() -> None:
 
 
 def test_usual_requests() -> None:
-    arrays = compiled("global-24").arrays
+    arrays = compiled("one-cloud").arrays
     usual = (arrays.round_trips[0], arrays.round_trips2[0], arrays.tries[0], arrays.loses_answers[0])
     assert np.allclose(usual, [0.8 + 0.2 * 3, 0.8 + 0.2 * 9, 2, 1])
     assert not arrays.payment_ms.any()

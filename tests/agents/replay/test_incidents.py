@@ -72,7 +72,7 @@ def test_the_table_of_one_incident(capsys):
     out = printed(capsys, "--incident", INCIDENT, "--scenario", "near-but-cold", "--policy", "static")
     lines = out.splitlines()
     assert lines[0].startswith(f"{INCIDENT}: SMW4, IMEWE, FALCON, Red Sea / Jeddah; 2025-09-06, 5:45 UTC, 240 h, SLOW")
-    assert lines[2].startswith("hits ") and "of 16 sites of near-but-cold: " in lines[2]
+    assert lines[2].startswith("hits ") and "of 20 sites of near-but-cold: " in lines[2]
     assert "come after the episode's end" in lines[3]
     assert lines[5].split()[:2] == ["policy", "unserved"] and lines[6].split()[0] == "static"
     assert "Means of 2 demand seeds" in lines[7]
@@ -116,7 +116,7 @@ def test_all_incidents_with_wins_and_those_that_touch_nothing(capsys):
 def test_an_outage_of_ones_own(capsys):
     outage = "facilitator:registry@6+4"
     out = printed(capsys, "--outage", outage, "--scenario", "opengradient", "--policy", "opengradient")
-    assert out.startswith(f"{outage}: hits 14 of 14 sites of opengradient; nothing else breaks\n")
+    assert out.startswith(f"{outage}: hits 14 of 24 sites of opengradient; nothing else breaks\n")
     row = out.splitlines()[3].split()
     assert row[0] == "opengradient" and row[-3:] == ["100%", row[-2], "100%"] and float(row[-2]) < 2
 

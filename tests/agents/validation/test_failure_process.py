@@ -38,7 +38,7 @@ def test_excess_of_durations_is_that_of_drawn_ones() -> None:
 
 def test_drawn_tapes_agree_with_the_closed_forms() -> None:
     check = failure_process.check_failures()
-    assert check.site_hours >= 1_000_000 and check.largest_joint_ratio > 3
+    assert check.site_hours >= 1_000_000 and check.largest_joint_ratio > 2
     scores = (check.down_max_z, check.onset_max_z, check.duration_max_z, check.joint_max_z)
     assert max(scores) < check.limit_z < 5, check
 
