@@ -16,7 +16,7 @@ from og_env.scenario import loading
 from og_env.simulator import Task
 from og_env.vector_env import NetworkVectorEnv
 
-GOLDEN = {"placement": "3fbb53d076dfb160", "routing": "6c03cd868021f3e8", "joint": "44543cc708b2c276"}
+GOLDEN = {"placement": "4bc8d45204794d2d", "routing": "17683853af7cd422", "joint": "629ac799f8a50999"}
 
 
 def rollout_hash(task: Task) -> str:
