@@ -255,6 +255,7 @@ def _up_probability(types: Types, shocks: Shocks, domain: Ints, count: Ints) -> 
 
 
 def _outage(mean: float, variance: float, without: Floats, method: Method, truncation: float) -> Outage:
-    """The probabilities of no quorum as hours a year."""
+    """The probabilities of no quorum as hours a year; a sampled mean may exceed 1 where the quorum is gone all the time."""
     hours = HOURS_PER_YEAR
-    return Outage(hours * mean, hours * float(np.sqrt(variance)), hours * without, method, truncation)
+    most = np.minimum(without, 1.0)
+    return Outage(hours * min(mean, 1.0), hours * float(np.sqrt(variance)), hours * most, method, truncation)
