@@ -75,7 +75,7 @@ def read_record(path: Path = RECORD) -> dict[str, Json]:
         if (
             not isinstance(table, dict)
             or not set(KEYS) <= set(table)
-            or not set(DIMENSIONS) <= set(table["dimensions"])
+            or not set(table["dimensions"]) <= set(DIMENSIONS)
         ):
             raise ValueError(f"{path}: no record of scripts/dimensions.py: {name} is not complete")
     return record

@@ -192,7 +192,9 @@ def solve(flow: Flow, levels: Floats, rate: float) -> Floats:
     least = costs(flow, shares(flow, best))[0]
     scale = np.maximum(flow.weights.max(axis=1), SMALL)[:, None]
     hosts = flow.serves.any(axis=(1, 2))
-    counted = hosts | ~np.any(hosts, axis=1, keepdims=True)  # all sites where none hosts, so that the middle is a number
+    counted = hosts | ~np.any(
+        hosts, axis=1, keepdims=True
+    )  # all sites where none hosts, so that the middle is a number
     for _ in range(STEPS):
         share = shares(flow, levels)
         cost, marginal, flows = costs(flow, share)

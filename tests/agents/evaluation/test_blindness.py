@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -167,11 +168,12 @@ def test_a_record_keeps_the_last_table_of_every_scenario(tmp_path: Path) -> None
     table = dict.fromkeys(("split", "episodes", "seed", "planner", "router", "return", "routers", "returns", "span"), 0)
     table |= {"scenario": "b", "dimensions": dict.fromkeys(DIMENSIONS, entry)}
     keep(table, path)
-    keep({**table, "scenario": "a", "seed": 1}, path)
+    keep({**table, "scenario": "a", "seed": 1, "dimensions": {"price": entry}}, path)
     keep({**table, "seed": 2}, path)
     record = read_record(path)
     assert list(record) == ["a", "b"] and record["b"]["seed"] == 2
     assert record["a"]["dimensions"]["price"]["cost_pct"] == 1.2346
-    path.write_text('{"a": {"seed": 1}}', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"no record of scripts/dimensions\.py: a is not complete"):
-        read_record(path)
+    for wrong in ({"seed": 1}, {**table, "dimensions": {"prize": entry}}):
+        path.write_text(json.dumps({"a": wrong}), encoding="utf-8")
+        with pytest.raises(ValueError, match=r"no record of scripts/dimensions\.py: a is not complete"):
+            read_record(path)
