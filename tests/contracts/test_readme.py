@@ -50,7 +50,7 @@ def test_without_the_fleets_their_table_stays_and_it_is_said(
 
 
 def test_the_audit_block_is_what_the_command_prints() -> None:
-    changed = TEXT.replace("behaves like      11.", "behaves like      12.")
+    changed = TEXT.replace("behaves like      13.", "behaves like      12.")
     assert changed != TEXT and tables["rewritten"](changed) == TEXT
 
 

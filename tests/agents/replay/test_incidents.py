@@ -118,7 +118,9 @@ def test_an_outage_of_ones_own(capsys):
     out = printed(capsys, "--outage", outage, "--scenario", "opengradient", "--policy", "opengradient")
     assert out.startswith(f"{outage}: hits 14 of 24 sites of opengradient; nothing else breaks\n")
     row = out.splitlines()[3].split()
-    assert row[0] == "opengradient" and row[-3:] == ["100%", row[-2], "100%"] and float(row[-2]) < 2
+    exposure, n_eff, on_hit_sites = row[-3:]
+    assert row[0] == "opengradient" and on_hit_sites == "100%"
+    assert float(exposure.rstrip("%")) > 85 and float(n_eff) < 2
 
 
 def test_a_plain_day_breaks_what_its_seed_breaks(capsys, tmp_path):
