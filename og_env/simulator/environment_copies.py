@@ -183,19 +183,22 @@ class Copies:
     ) -> npt.NDArray[np.float64]:
         """Rewards [batch, H] of taking offers `first` [batch] (0 nothing), then what `follow` chooses.
 
-        The first offer moves the clock, and so does the last one of `follow`, which chooses in every `every`-th step
-        until it does nothing or the step has no room left. Steps beyond the end of the episode count 0. levels: float32
-        [batch, 5] of the knobs, and site_levels: float32 [batch, N] of the sites, from the first step on. offers_after:
-        find the offers after the last step as well. after_step: is called with the number of every step, once `output`
-        holds what it brought.
+        An offer leaves the clock where it stands as long as the step has room for another decision, as in the
+        environment; `follow` makes it, in the first and in every `every`-th step. Steps beyond the end of the episode
+        count 0. levels: float32 [batch, 5] of the knobs, and site_levels: float32 [batch, N] of the sites, from the
+        first step on. offers_after: find the offers after the last step as well. after_step: is called with the number
+        of every step, once `output` holds what it brought.
         """
         rewards, count = np.zeros((self.batch, self.horizon)), self.batch
         chosen = first.astype(np.int64)
         steps = min(self.horizon, int(self._left.max()))
         for i in range(steps):
+            acts = follow is not idle and i % every == 0
             if i > 0:
-                acts = follow is not idle and i % every == 0
-                chosen = self._decide(follow, i) if acts else np.zeros_like(chosen)
+                offer, gain = self.output.offer[:count], self.output.offer_gain[:count]
+                chosen = follow(offer, gain) if acts else np.zeros_like(chosen)
+            if acts:
+                chosen = self._last_of_step(chosen, follow, i)
             use = tuple(NO_LEVELS if each is None or i > 0 else each for each in (levels, site_levels))
             acts_next = follow is not idle and (i + 1) % every == 0 and i + 1 < steps
             seen = self.observation if acts_next else NO_LEVELS
@@ -207,16 +210,19 @@ class Copies:
                 after_step(i)
         return np.where(np.arange(self.horizon) < self._left[:, None], rewards, 0.0)
 
-    def _decide(self, follow: Choice, step: int) -> Indices:
-        """The last choices [batch] of `follow` in a step of the clock, after all others have been carried out."""
+    def _last_of_step(self, chosen: Indices, follow: Choice, step: int) -> Indices:
+        """The last choices [batch] of a step of the clock that `chosen` goes on, after all before have been carried out."""
         offer, gain = self.output.offer[: self.batch], self.output.offer_gain[: self.batch]
-        chosen = follow(offer, gain)
-        for _ in range(self.decisions - 1):
-            if not chosen.any():
-                break
-            self._step(chosen, (NO_LEVELS, NO_LEVELS), self.observation, proposes=True, clock=compiled_step.STANDING)
+        decisions = self.state.decisions[: self.batch]
+        room = (chosen > 0) & (decisions + 1 < self.decisions)
+        while room.any():
+            carried_out = np.where(room, chosen, 0)
+            self._step(
+                carried_out, (NO_LEVELS, NO_LEVELS), self.observation, proposes=True, clock=compiled_step.STANDING
+            )
             self._write_left(step)
-            chosen = np.where(chosen > 0, follow(offer, gain), 0)
+            chosen = np.where(room, follow(offer, gain), chosen)
+            room &= (chosen > 0) & (decisions + 1 < self.decisions)
         return chosen
 
     def _write_left(self, step: int) -> None:

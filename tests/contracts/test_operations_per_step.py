@@ -145,6 +145,12 @@ def test_copies_go_on_from_the_middle_of_a_step() -> None:
     assert np.array(seen).tolist() == [[1, 1], [3, 0], [3, 0]]
     assert copies.state.step.tolist() == [3, 3]
 
+    copies.load(np.array([0]), truth=True)
+    seen.clear()
+    first = np.array([eager(copies.output.offer, copies.output.offer_gain)[0], 0])
+    copies.run(first, eager, after_step=lambda _: seen.append(copies.output.terms[:, -1].copy()))
+    assert np.array(seen).tolist() == [[3, 1], [3, 0], [3, 0]], "the step under way has room for two more"
+
 
 def test_copies_play_what_the_environment_then_plays() -> None:
     env = NetworkVectorEnv(1, scenario=several(3, "global-24"), threads=1)
