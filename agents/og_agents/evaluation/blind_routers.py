@@ -96,18 +96,16 @@ class AdaptiveRouter:
 
 
 def adaptive_routers(spec: ScenarioSpec, knobs: FixedKnobs, *, blind: bool = False) -> dict[str, Policy]:
-    """The routers that there are by name, each on the scenario's knobs and on the best fixed ones."""
+    """The routers that there are by name, oracles too, each on the scenario's knobs and on the best fixed ones."""
     routers: dict[str, Policy] = {}
     for name in planners.ROUTERS:
-        if name in planners.ORACLES:
-            continue
         for label, settings in ((name, {}), (f"{name} on the best knobs", knobs.settings(spec))):
             routers[label] = AdaptiveRouter(planners.make(name, spec, "routing"), label, settings, blind)
     return routers
 
 
 def training_returns(spec: ScenarioSpec, knobs: FixedKnobs, seed: int = 0) -> dict[str, float]:
-    """Mean return of every adaptive router on training episodes, by name."""
+    """Mean return of every router of `adaptive_routers` on training episodes, by name."""
 
     def earns(router: Policy) -> float:
         return float(playing.run(router, spec, "routing", TRAINING_EPISODES, seed, split="train").returns.mean())
@@ -115,6 +113,11 @@ def training_returns(spec: ScenarioSpec, knobs: FixedKnobs, seed: int = 0) -> di
     return {name: earns(router) for name, router in adaptive_routers(spec, knobs).items()}
 
 
-def best_of(returns: Mapping[str, float], kind: str = "") -> str:
-    """Name of the router of the highest return, of all or of one kind, on whichever knobs."""
-    return max((name for name in returns if name.startswith(kind)), key=returns.__getitem__)
+def best_of(returns: Mapping[str, float], kind: str | None = None) -> str:
+    """Name of the router of the highest return, on whichever knobs: of one kind, or of all that no oracle tells."""
+
+    def counts(name: str) -> bool:
+        router = name.split(" ", maxsplit=1)[0]
+        return router not in planners.ORACLES if kind is None else router == kind
+
+    return max(filter(counts, returns), key=returns.__getitem__)

@@ -148,10 +148,11 @@ def _routing(spec: ScenarioSpec, play: Callable[[Policy, str, str], Episodes], s
     nominal = play(adaptive_routers(spec, knobs, blind=True)[router], "routing", "blind to condition")
     fixed = play(knobs, "routing", "blind to routing")
     integral = adapts if controller == router else play(adaptive[controller], "routing", controller)
-    truth = play(planners.make(TRUE_SPEED, spec, "routing"), "routing", TRUE_SPEED)
+    told = best_of(trained, TRUE_SPEED)
+    truth = play(adaptive[told], "routing", told)
     gains = {"integral_over_knobs": gain(integral, fixed), "true_speed_over_integral": gain(truth, integral)}
-    told = {"router": router, "return_routing": float(adapts.returns.mean()), "routers": gains}
-    return told, {"condition": cost(nominal, adapts), "routing": cost(fixed, adapts)}
+    routed = {"router": router, "return_routing": float(adapts.returns.mean()), "routers": gains}
+    return routed, {"condition": cost(nominal, adapts), "routing": cost(fixed, adapts)}
 
 
 def cost(blind: Episodes, sees: Episodes) -> Json:

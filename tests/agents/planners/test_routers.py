@@ -10,7 +10,7 @@ import pytest
 from og_agents import planners
 from og_agents.evaluation import playing
 from og_agents.load_policies import load_policies
-from og_agents.planners import convex_router, routers
+from og_agents.planners import convex_descent, convex_router, routers
 from og_env.env import NetworkEnv
 from og_env.scenario import loading
 from og_env.simulator import CALM_SPEED, KNOBS, SPEEDS_PER_OCTAVE, STEER_RANGE
@@ -109,31 +109,43 @@ def test_fixed_knobs_are_the_constants() -> None:
     assert action == pytest.approx(np.tile(np.arange(5) * 0.1, (2, 1)))
 
 
-def small_flow() -> convex_router.Flow:
+def small_flow() -> convex_descent.Flow:
     """Flow of the toy with three sites."""
     env = at_rest()
     return convex_router.flow_of(env.simulator, np.array([[1.0, 1.3, 0.9]]), 1.0)
 
 
+def cost_of(flow: convex_descent.Flow, share: np.ndarray) -> tuple[float, np.ndarray]:
+    """Cost of a division [U, M, N] in the first environment, and the marginal costs."""
+    marginal = np.zeros(share.shape)
+    return convex_descent.charge(flow, 0, share, marginal), marginal
+
+
+def cost_at(flow: convex_descent.Flow, levels: np.ndarray) -> float:
+    """Cost of the division that levels [N] bring in the first environment."""
+    share = np.zeros((*flow.demand.shape[1:], len(levels)))
+    convex_descent.divide(flow, 0, levels, share)
+    assert share.sum(axis=2) == pytest.approx(1)
+    return cost_of(flow, share)[0]
+
+
 def test_the_marginal_cost_is_the_slope_of_the_cost() -> None:
     flow = small_flow()
-    share = np.array([0.5, 0.3, 0.2]).reshape(1, 1, 1, 3)
-    cost, marginal, _ = convex_router.costs(flow, share)
+    share = np.array([0.5, 0.3, 0.2]).reshape(1, 1, 3)
+    cost, marginal = cost_of(flow, share)
     assert cost > 0
     for site in range(3):
         more = share.copy()
         more[..., site] += 1e-5
-        slope = (convex_router.costs(flow, more)[0] - cost) / 1e-5
-        assert marginal[..., site].item() == pytest.approx(slope.item(), rel=0.05, abs=1e-3)
+        slope = (cost_of(flow, more)[0] - cost) / 1e-5
+        assert marginal[..., site].item() == pytest.approx(slope, rel=0.05, abs=1e-3)
 
 
 def test_the_descent_finds_the_best_levels_of_a_grid() -> None:
     flow = small_flow()
-    found = convex_router.solve(flow, np.zeros((1, 3)), 0.3)
-    least = convex_router.costs(flow, convex_router.shares(flow, found))[0][0]
+    least = cost_at(flow, convex_descent.solve(flow, np.zeros((1, 3)), 0.3)[0])
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 11)] * 3), axis=-1).reshape(-1, 3)
-    best = min(convex_router.costs(flow, convex_router.shares(flow, point[None]))[0][0] for point in grid)
-    start = convex_router.costs(flow, convex_router.shares(flow, np.zeros((1, 3))))[0][0]
+    best, start = min(cost_at(flow, point) for point in grid), cost_at(flow, np.zeros(3))
     assert start - best > 1e-3, "there is something to win"
     assert least <= best + 0.05 * (start - best)
 
@@ -141,7 +153,7 @@ def test_the_descent_finds_the_best_levels_of_a_grid() -> None:
 @pytest.mark.filterwarnings("error")
 def test_where_no_site_hosts_all_levels_are_0_without_a_warning() -> None:
     flow = small_flow()
-    found = convex_router.solve(flow._replace(serves=np.zeros_like(flow.serves)), np.full((1, 3), 0.5), 0.3)
+    found = convex_descent.solve(flow._replace(serves=np.zeros_like(flow.serves)), np.full((1, 3), 0.5), 0.3)
     assert not found.any()
 
 
