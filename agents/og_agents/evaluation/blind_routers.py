@@ -16,7 +16,7 @@ from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator import KNOB_RANGE, KNOBS
 from og_env.vector_env import NetworkVectorEnv
 
-CANDIDATES, TRAINING_EPISODES = 32, 8
+CANDIDATES, TRAINING_EPISODES = 32, 16
 """settings of the knobs that are tried, the scenario's own first, and training episodes of each choice among routers"""
 
 
