@@ -99,7 +99,8 @@ def _action(env: Any, generator: np.random.Generator) -> Any:
         return generator.integers(space.n, size=batch or None)
     if isinstance(space, gym.spaces.MultiDiscrete):
         return generator.integers(space.nvec, size=(*batch, *space.shape))
-    return generator.uniform(-1, 1, (*batch, *space.shape)).astype(np.float32)
+    shape: Any = space.shape
+    return generator.uniform(-1, 1, (*batch, *shape)).astype(np.float32)
 
 
 def _add(total: Any, value: Any) -> None:

@@ -40,7 +40,6 @@ HOW: dict[str, Callable[[Any], Any]] = {
     "pickle 2": lambda env: pickle.loads(pickle.dumps(env, protocol=2)),
     "cloudpickle": cloudpickled,
 }
-KINDS = [kind for kind in MAKE if kind != "sb3"]
 
 
 def copied(how: str, env: Any) -> Any:
@@ -119,8 +118,8 @@ def test_what_runs_ahead_can_be_copied(how: str) -> None:
     assert np.array_equal(copies.run(first, idle), twins[0].run(first, idle))
     assert np.array_equal(believed.look()["proposals"], twins[1].look()["proposals"])
     assert np.array_equal(believed.offer, twins[1].offer) and not np.shares_memory(believed.offer, twins[1].offer)
-    rewards = [each.step(slice(0, 2), first).copy() for each in (ahead, twins[2])]
-    assert np.array_equal(*rewards) and all(twin.simulator is not env.simulator for twin in twins)
+    ours, theirs = (each.step(slice(0, 2), first).copy() for each in (ahead, twins[2]))
+    assert np.array_equal(ours, theirs) and all(twin.simulator is not env.simulator for twin in twins)
 
 
 @pytest.mark.parametrize(

@@ -70,11 +70,11 @@ def test_what_is_seen_comes_back() -> None:
 def test_a_state_is_not_changed_by_playing_on() -> None:
     env = begun("placement")
     state = env.get_state()
-    first = [play(env, AFTER, 1) for _ in range(1)]
+    first = play(env, AFTER, 1)
     env.set_state(state)
     second = play(env, AFTER, 1)
     env.set_state(state)
-    assert first == [second] == [play(env, AFTER, 1)]
+    assert first == second == play(env, AFTER, 1)
 
 
 def test_before_the_first_reset_and_after_an_end() -> None:
@@ -135,7 +135,9 @@ def test_states_of_other_environments_are_refused() -> None:
 
 
 def test_a_number_of_numpy_is_a_number() -> None:
-    state = NetworkEnv(scenario="toy-3", proposals=np.int64(4), risk_weight=np.float32(1)).get_state()
+    four: Any = np.int64(4)
+    one: Any = np.float32(1)
+    state = NetworkEnv(scenario="toy-3", proposals=four, risk_weight=one).get_state()
     NetworkEnv(scenario="toy-3", proposals=4, risk_weight=1).set_state(state)
 
 
