@@ -89,6 +89,10 @@ class WholeFiles(IndexDataCacheFile):
         return data[:-DIGEST]
 
 
+_failed: list[str] = []
+"""lines about compiled code that could not be kept; the first one was told"""
+
+
 class EntryCache(FunctionCache):
     """The cache of an entry: its files carry a stamp, and trouble with them never ends the program."""
 
@@ -106,12 +110,15 @@ class EntryCache(FunctionCache):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep compiled code, or say why it cannot be kept."""
+        """Keep compiled code, or say why it cannot be kept, once in a process."""
         try:
             self._save_overload(sig, data)
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            tell(f"compiled kernels cannot be kept in {self._cache_path} ({reason}): the next process compiles anew")
+            line = f"compiled kernels cannot be kept in {self._cache_path} ({reason}): the next process compiles anew"
+            if not _failed:
+                tell(line)
+            _failed.append(line)
 
     def holds_all(self) -> bool:
         """Whether something is kept, and all of it is whole."""

@@ -23,6 +23,7 @@ from og_env.kernel.compile import entry
 def result(x):
     return 2 * x
 """
+TWO = ENTRY + ENTRY.split("entry\n", 1)[1].replace("result", "other")
 CALL = """
 from og_env.call import result
 from og_env.kernel.compile import announce
@@ -139,7 +140,8 @@ def test_processes_that_write_at_once_keep_their_code_apart(tmp_path: Path) -> N
 
 
 def test_a_full_disk_costs_a_line(folder: Path) -> None:
-    out, errors = run(folder, FULL + CALL)
+    (folder / "og_env" / "call.py").write_text(TWO)
+    out, errors = run(folder, FULL + CALL + "from og_env.call import other; other(1)")
     assert out == "42 0" and errors[0] == COMPILING and len(errors) == 2
     assert errors[1].startswith("og_env: compiled kernels cannot be kept in ")
     assert errors[1].endswith(" (No space left on device): the next process compiles anew")
