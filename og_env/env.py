@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 import gymnasium as gym
@@ -10,7 +11,9 @@ import numpy.typing as npt
 
 from og_env.dynamics import operations
 from og_env.kernel.arrays import METRICS, TERMS
+from og_env.kernel.memory import CopiedWhole
 from og_env.observation.buffers import Buffer
+from og_env.simulator import saved_state
 from og_env.simulator.candidate_outlooks import Follow, Outlook, simulate
 from og_env.simulator.hidden_truth import truth_of
 from og_env.simulator.reset_options import incident_facts, scripted_of
@@ -31,7 +34,7 @@ INFO_NAMES = (*METRICS, *(f"term_{name}" for name in TERMS))
 INTEGERS = (int, np.integer)
 
 
-class NetworkEnv(gym.Env[Any, Any]):
+class NetworkEnv(CopiedWhole, gym.Env[Any, Any]):
     """A decentralised AI-inference network, one placement operation or routing decision a call.
 
     ## Description
@@ -106,7 +109,7 @@ class NetworkEnv(gym.Env[Any, Any]):
         self._levels = levels_of(self.action_space)
         self._choices = int(limits_of(self.action_space)) if isinstance(self.action_space, gym.spaces.Discrete) else 0
         output = self.simulator.output
-        self._metrics, self._terms = output.metrics[0], output.terms[0]
+        self._metrics, self._terms = output.metrics, output.terms  # whole arrays, no views: so copies have their own
         self._reward, self._truncated = output.reward, output.truncated
         self._decisions = self.simulator.state.decisions
         self._flatten, self._hides = settings.flatten, bool(self.simulator.spec.failures.hidden)
@@ -145,14 +148,14 @@ class NetworkEnv(gym.Env[Any, Any]):
         simulator.advance(chosen, levels, site_levels)
         truncated = self._truncated.item(0) == 1
         self._started = not truncated
-        reward = -self._terms if self._vector else self._reward.item(0)
+        reward = -self._terms[0] if self._vector else self._reward.item(0)
         return self._observation(buffer), reward, False, truncated, self._info(buffer)
 
     def _observation(self, buffer: Buffer) -> Any:
         return buffer.flat if self._flatten else dict(buffer.tables)
 
     def _info(self, buffer: Buffer) -> dict[str, Any]:
-        info: dict[str, Any] = dict(zip(INFO_NAMES, self._metrics.tolist() + self._terms.tolist(), strict=True))
+        info: dict[str, Any] = dict(zip(INFO_NAMES, self._metrics.tolist()[0] + self._terms.tolist()[0], strict=True))
         if len(buffer.possible):
             info["action_mask"] = full_mask(buffer.possible, self._levels)
         info["moved"] = self._decisions.item(0) == 0
@@ -180,6 +183,26 @@ class NetworkEnv(gym.Env[Any, Any]):
         batch = np.asarray(actions)
         parts = split_actions(batch, self.simulator, self.action_space, np.zeros(len(batch), np.int64))
         return simulate(self.simulator, 0, *parts, horizon, follow)
+
+    def get_state(self) -> dict[str, Any]:
+        """The episode as it stands and the generator of the next ones: arrays, numbers and texts, see `saved_state`.
+
+        `numpy.savez(file, **state)` holds it, and so does JSON with arrays as lists. The spaces' generators are not in it.
+        """
+        generators = [] if self._np_random is None else [self._np_random]
+        return saved_state.save(self.simulator, generators, started=self._started)
+
+    def set_state(self, state: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Go on where `get_state` was called, here or in another process: observation and info of that moment.
+
+        ValueError in one line for a state of another scenario, setting or version, and for one that was altered.
+        """
+        restored = saved_state.restore(self.simulator, state)
+        if restored.generators:
+            self.np_random = restored.generators[0]
+        self._started = restored.started
+        buffer = self.simulator.buffers.current
+        return self._observation(buffer), self._info(buffer)
 
     def describe(self, operation: int) -> str:
         """The words of an operation; the operations of the offers now are `simulator.output.offer[0]`, int32 [P]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 import numpy as np
@@ -13,6 +14,8 @@ from gymnasium.vector.utils import batch_space
 
 from og_env.env import INFO_NAMES
 from og_env.kernel.arrays import METRICS
+from og_env.kernel.memory import CopiedWhole
+from og_env.simulator import saved_state
 from og_env.simulator.hidden_truth import truth_of
 from og_env.simulator.reset_options import incident_facts, scripted_of
 from og_env.simulator.settings import Arguments, Task, settings_of
@@ -23,7 +26,7 @@ from og_env.tape.draw import NOTHING, Scripted
 Seeds = int | list[int | None] | None
 
 
-class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
+class NetworkVectorEnv(CopiedWhole, VectorEnv[Any, Any, Any]):
     """n environments with the arguments of `NetworkEnv`; the same numbers as n single ones, bit for bit.
 
     An environment whose episode ends begins the next one in the same step: `final_obs` and `final_info` hold what the
@@ -170,6 +173,15 @@ class NetworkVectorEnv(VectorEnv[Any, Any, Any]):
         if not self.simulator.mask.shape[1]:
             raise ValueError("routing has no mask: every level is always possible")
         return full_mask(self.simulator.mask.astype(bool), self._levels)
+
+    def get_state(self) -> dict[str, Any]:
+        """The episodes as they stand and the generators of the next ones, as `NetworkEnv.get_state` has them."""
+        return saved_state.save(self.simulator, self._generators, started=bool(self._generators))
+
+    def set_state(self, state: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Go on where `get_state` was called: observations and infos of that moment; see `NetworkEnv.set_state`."""
+        self._generators = saved_state.restore(self.simulator, state).generators
+        return self._observations(), self._infos(self._all)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the simulator's threads."""

@@ -18,13 +18,13 @@ except ModuleNotFoundError as error:
 
 from og_env.env import INFO_NAMES
 from og_env.errors import nearest_valid
-from og_env.simulator import BY_SCENARIO, MOVING
+from og_env.simulator import BY_SCENARIO, MOVING, CopiedWhole
 from og_env.vector_env import NetworkVectorEnv
 
 Infos = Literal["episode", "step"]
 
 
-class SB3VecEnv(VecEnv):
+class SB3VecEnv(CopiedWhole, VecEnv):
     """A NetworkVectorEnv for Stable-Baselines3 and sb3-contrib.
 
     Where an episode ends, its info has `terminal_observation`, `TimeLimit.truncated`, `episode` (return r, length l,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
+
+from og_env.kernel.disk_cache import EntryCache, alone, tell
 
 njit: Any = numba.njit
 intrinsic: Any = numba.extending.intrinsic
@@ -146,19 +147,18 @@ def _collector_off() -> Iterator[None]:
 
 
 def entry(function: Callable[..., Any]) -> Any:
-    """A compiled function that Python calls, cached on disk.
+    """A compiled function that Python calls, cached on disk where a folder can be written, else compiled in every process.
 
     Numba's cache knows only the file that a function stands in. An entry also depends on the kernels that it calls and
     on the constants that they read, so its cache carries the stamp of the whole package.
     """
-    compiled = njit(**OPTIONS, cache=True)(function)
-    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if cache_file is not None:
-        cache_file._source_stamp = _STAMP
+    compiled = njit(**OPTIONS)(function)
+    with contextlib.suppress(OSError, RuntimeError):
+        compiled._cache = EntryCache(function, _STAMP)
     compile_one = compiled.compile
 
     def compile_for(signature: Any) -> Any:
-        with _collector_off():
+        with _collector_off(), contextlib.nullcontext() if _is_cached(compiled) else alone(compiled._cache):
             return compile_one(signature)
 
     compiled.compile = compile_for
@@ -169,7 +169,10 @@ _told: set[Any] = set()
 
 
 def announce(*entries: Any) -> list[Any]:
-    """Entries that are neither loaded nor cached; tell on standard error, once, that they will be compiled now."""
+    """Entries that are neither loaded nor cached; tell on standard error, once, that they will be compiled now.
+
+    The line says as well where they cannot be kept.
+    """
     if _told.issuperset(entries):
         return []
     if not _told:
@@ -178,12 +181,24 @@ def announce(*entries: Any) -> list[Any]:
     cold = [entry for entry in entries if entry not in _told and not entry.signatures and not _is_cached(entry)]
     _told.update(entries)
     if cold:
-        print(
-            "og_env: compiling its kernels, once on this machine, takes about 15 to 60 s", file=sys.stderr, flush=True
-        )
+        if all(isinstance(entry._cache, EntryCache) for entry in cold):
+            tell("compiling its kernels, once on this machine, takes about 15 to 60 s")
+        else:
+            tell(
+                "compiling its kernels, in every process, takes about 15 to 60 s: no folder to keep them in can be "
+                "written; set NUMBA_CACHE_DIR to one"
+            )
     return cold
 
 
+def compile_all(cold: Sequence[Any], arguments: Any) -> None:
+    """Compile entries for the same arguments, one process of this machine at a time where they are cached."""
+    if cold:
+        with alone(cold[0]._cache):
+            for each in cold:
+                each.compile(arguments)
+
+
 def _is_cached(compiled: Any) -> bool:
-    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    return cache_file is not None and bool(cache_file._load_index())
+    cache = compiled._cache
+    return isinstance(cache, EntryCache) and cache.holds_all()

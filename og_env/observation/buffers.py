@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from sys import getrefcount
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 KEPT = 3
 """most buffers that a pool keeps; a loop that looks at one observation while the next is made needs two"""
@@ -53,9 +55,29 @@ class BufferPool:
     def __init__(
         self, batch: int, width: int, choices: int, shapes: dict[str, tuple[int, ...]], *, single: bool
     ) -> None:
-        self._make = lambda: Buffer(batch, width, choices, shapes, single=single)
+        self._form, self._single = (batch, width, choices, shapes), single
         self._kept = [self._make()]
         self.current = self._kept[0]
+
+    def _make(self) -> Buffer:
+        return Buffer(*self._form, single=self._single)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The form of the buffers and the values of the current one; views and counts of references are not copied."""
+        values = (self.current.observation, self.current.mask)
+        return {"_form": self._form, "_single": self._single, "values": values}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        observation, mask = state.pop("values")
+        self.__dict__.update(state)
+        self._kept = [self._make()]
+        self.current = self._kept[0]
+        self.write(observation, mask)
+
+    def write(self, observation: npt.NDArray[np.float32], mask: npt.NDArray[np.int8]) -> None:
+        """Write values to the current buffer."""
+        self.current.observation[:] = observation
+        self.current.mask[:] = mask
 
     def renew(self, *, keep: bool = False) -> Buffer:
         """Make another buffer the current one, which nobody else holds; `keep` copies the values of the last one."""
@@ -68,8 +90,7 @@ class BufferPool:
             self._kept.append(buffer)
             if len(self._kept) > KEPT:
                 del self._kept[0]
-        if keep:
-            buffer.observation[:] = before.observation
-            buffer.mask[:] = before.mask
         self.current = buffer
+        if keep:
+            self.write(before.observation, before.mask)
         return buffer

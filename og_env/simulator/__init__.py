@@ -25,7 +25,8 @@ are its arguments (`Task`, `Interface`, `SPLITS`, `FLAT_TABLES`), and `Simulator
 `AUTOSCALED`. `Simulator.clock` says which decisions move the clock: `BY_SCENARIO`, where a step has as many operations
 as the scenario says, `STANDING` or `MOVING`; `Simulator.moved` says where it moved. `checked` fills in the task's
 interface. `split_actions` turns actions into operations or offers, knob levels and site levels; `choices_of` counts the
-choices in each part of an action space.
+choices in each part of an action space. What owns arrays or a simulator is `CopiedWhole`: `copy.copy`, `copy.deepcopy`
+and `pickle` give it arrays of its own.
 
 Running ahead. `Copies` clones environments: `load` puts them in with the forecast or the true tape ahead,
 `add_drawn_outages` replaces the forecast by drawn futures, and `run` gives rewards [copies, H] of a first action and
@@ -75,6 +76,7 @@ from og_env.kernel.arrays import (
     Tape,
     World,
 )
+from og_env.kernel.memory import CopiedWhole
 from og_env.planner import offer_list
 from og_env.simulator.believed_offers import BelievedOffers
 from og_env.simulator.candidate_outlooks import Follow, Outlook, outlook, simulate

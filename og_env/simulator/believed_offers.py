@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.kernel.arrays import Memo, Output, Scratch, State, World
-from og_env.kernel.memory import allocate, bind
+from og_env.kernel.memory import CopiedWhole, Table, allocate
 from og_env.observation.fields import TABLES, slices
 from og_env.simulator import compiled_step
 from og_env.simulator.simulator import Simulator
@@ -23,7 +23,7 @@ OFFERS = ("offer", "offer_gain", "offer_ready_s")
 """fields of Output that a look finds, and does not take over"""
 
 
-class BelievedOffers:
+class BelievedOffers(CopiedWhole):
     """The offers for all environments of a simulator as its planner finds them in `world`, which the caller may change.
 
     `world` is made equal to the simulator's by `take_worlds`, and by nothing else. After `look`, `offer` int32 [B, P] has
@@ -37,9 +37,9 @@ class BelievedOffers:
         self.world: World = allocate(World, sizes)
         self._state: State = allocate(State, sizes)
         self._output: Output = allocate(Output, sizes)
-        self._scratch: Scratch = allocate(Scratch, sizes)
+        scratch: Scratch = allocate(Scratch, sizes)
         self._memo: Memo = allocate(Memo, sizes)
-        self._table = bind(sizes, self.world, simulator.tape, self._state, self._output, self._scratch, self._memo)
+        self._table = Table(sizes, self.world, simulator.tape, self._state, self._output, scratch, self._memo)
         self._places = slices(sizes, tuple(TABLES))
         self._observation = np.zeros((simulator.batch, self._places.width), np.float32)
         self._looks = np.full(simulator.batch, compiled_step.LOOK, np.int64)
@@ -69,7 +69,7 @@ class BelievedOffers:
         compiled_step.prepare(compiled_step.PROPOSALS)
         mode, none = compiled_step.PROPOSALS, self.simulator.no_levels
         compiled_step.ENTRIES[mode](
-            self._table,
+            self._table.words,
             0,
             self.simulator.batch,
             0,

@@ -14,7 +14,7 @@ from og_env.dynamics.replicas import list_placed
 from og_env.dynamics.step import stand, step
 from og_env.dynamics.step_report import report_replicas, tally
 from og_env.kernel.arrays import KNOB, STEER_RANGE, Environment, environment
-from og_env.kernel.compile import announce, entry, kernel
+from og_env.kernel.compile import announce, compile_all, entry, kernel
 from og_env.kernel.views import opened, prefetch
 from og_env.observation.encode import observe
 from og_env.planner.offer_list import autoscale
@@ -207,6 +207,4 @@ def prepare(mode: int, *others: Any) -> None:
     prepared when something asks for offers. `others` are entries that the caller compiles by calling them next.
     """
     entries = (by_operations,) if mode == OPERATIONS else (by_offers, by_operations)
-    for cold in announce(*entries, *others):
-        if cold in entries:
-            cold.compile(ARGUMENTS)
+    compile_all([cold for cold in announce(*entries, *others) if cold in entries], ARGUMENTS)

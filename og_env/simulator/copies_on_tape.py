@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.kernel.arrays import Memo, Output, Scratch, State
-from og_env.kernel.memory import allocate, bind
+from og_env.kernel.memory import CopiedWhole, Table, allocate
 from og_env.simulator.compiled_step import MOVING, PROPOSALS, by_offers
 from og_env.simulator.environment_copies import NO_LEVELS, NO_MASK, OFFSETS, Copies
 from og_env.simulator.simulator import Simulator
 
 
-class CopiesOnTape:
+class CopiesOnTape(CopiedWhole):
     """One copy of every environment of a simulator, each at a step of its own on the environment's own tape.
 
     `state` and `output` are the copies', [B, ...]. `continue_from` puts in where copies have come to on the true tape,
@@ -26,10 +26,10 @@ class CopiesOnTape:
         self.state: State = allocate(State, sizes)
         self.output: Output = allocate(Output, sizes)
         self._memo: Memo = allocate(Memo, sizes)
-        self._scratches: list[Scratch] = [allocate(Scratch, sizes) for _ in range(threads)]
+        scratches: list[Scratch] = [allocate(Scratch, sizes) for _ in range(threads)]
         self._tables = [
-            bind(sizes, simulator.world, simulator.tape, self.state, self.output, scratch, self._memo)
-            for scratch in self._scratches
+            Table(sizes, simulator.world, simulator.tape, self.state, self.output, scratch, self._memo)
+            for scratch in scratches
         ]
 
     def continue_from(self, copies: Copies, rows: npt.NDArray[np.integer]) -> None:
@@ -53,7 +53,7 @@ class CopiesOnTape:
         """
         actions = np.zeros(self.simulator.batch, np.int64)
         actions[rows] = chosen
-        table = self._tables[thread]
+        table = self._tables[thread].words
         unused = (NO_LEVELS, NO_LEVELS, NO_LEVELS, OFFSETS, NO_MASK)
         by_offers(table, rows.start, rows.stop, 0, PROPOSALS, MOVING, actions, *unused)
         self._stay_within(rows)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.kernel.arrays import CALM_SPEED, GAIN, PLANNER, Memo, Output, Scratch, State, Tape
-from og_env.kernel.memory import allocate, bind
+from og_env.kernel.memory import CopiedWhole, Table, allocate
 from og_env.kernel.random_streams import later_noise
 from og_env.observation.fields import column
 from og_env.simulator import compiled_step
@@ -49,7 +49,7 @@ def operations_of(offer: Offers, chosen: Indices) -> Indices:
     return np.where(chosen > 0, taken, 0).astype(np.int64)
 
 
-class Copies:
+class Copies(CopiedWhole):
     """K copies each of up to E environments of a simulator, with room for H steps.
 
     `load` puts environments in, `run` steps them all. `batch` copies are loaded, the first ones in the arrays `tape`,
@@ -68,9 +68,9 @@ class Copies:
         self.tape: Tape = allocate(Tape, sizes)
         self.state: State = allocate(State, sizes)
         self.output: Output = allocate(Output, sizes)
-        self._scratch: Scratch = allocate(Scratch, sizes)
+        scratch: Scratch = allocate(Scratch, sizes)
         self._memo: Memo = allocate(Memo, sizes)
-        self._table = bind(sizes, simulator.world, self.tape, self.state, self.output, self._scratch, self._memo)
+        self._table = Table(sizes, simulator.world, self.tape, self.state, self.output, scratch, self._memo)
         self._offsets = simulator.slices.offsets if observed else OFFSETS
         self.observation = np.zeros((most, simulator.slices.width if observed else 0), np.float32)
         self.batch = most
@@ -250,7 +250,7 @@ class Copies:
         actions = chosen if proposes else operations_of(self.output.offer[: self.batch], chosen)
         compiled_step.prepare(mode)
         entry = compiled_step.ENTRIES[mode]
-        entry(self._table, 0, self.batch, 0, mode, clock, actions, *levels, seen, self._offsets, NO_MASK)
+        entry(self._table.words, 0, self.batch, 0, mode, clock, actions, *levels, seen, self._offsets, NO_MASK)
 
     def try_operations(self, operations: Indices) -> Indices:
         """Put operations [batch] in the place of the first offers; returns the actions [batch] that take them."""

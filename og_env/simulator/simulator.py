@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from og_env.dynamics import operations
 from og_env.kernel.arrays import GROUPS, METRICS, Memo, Output, Scratch, State, Tape, World
-from og_env.kernel.memory import allocate, bind
+from og_env.kernel.memory import CopiedWhole, Table, allocate
 from og_env.observation.buffers import Buffer, BufferPool
 from og_env.observation.fields import Slices, slices
 from og_env.scenario import loading
@@ -26,6 +27,8 @@ from og_env.world import CompiledWorld, compile_world, sizes_of
 
 SPLIT_SHIFT = 60
 """a tape's seed carries its split above this bit, so that splits share no tape"""
+NO_SEED = 2**64 - 1
+"""in place of a seed: no episode was drawn"""
 
 DRAWN_BY_ONE = 8
 """episodes so few that one thread draws them"""
@@ -40,7 +43,7 @@ Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 
-class Simulator:
+class Simulator(CopiedWhole):
     """B environments of one scenario, and the arrays of their worlds, tapes, states and outputs.
 
     `world`, `tape`, `state` and `output` are the arrays of `og_env.kernel.arrays`, allocated once and changed in place:
@@ -48,7 +51,8 @@ class Simulator:
     `compiled` and `world_of` the scenarios behind the arrays. `observation` float32 [B, O] and `mask` int8 [B, V] (or
     [B, 1 + P]) are those of the last step. `providers` float32 [W, K, N] has 1 where a provider that Joint steers with
     steering="domains" has a site. `clock` says which decisions
-    move the clock: BY_SCENARIO, where the scenario's number of operations a step says it, STANDING or MOVING.
+    move the clock: BY_SCENARIO, where the scenario's number of operations a step says it, STANDING or MOVING. `seeds`
+    uint64 [B] are the tape seeds of the episodes. Copies and pickles have arrays of their own, and threads.
     """
 
     def __init__(
@@ -83,7 +87,6 @@ class Simulator:
             "C": 1,
             "V": operations.count(compiled.sizes["N"], compiled.sizes["M"]),
         }
-        self.entry = compiled_step.ENTRIES[self.mode]
         self.slices = self._slices()
         self.cuts = self._cuts()
         self._allocate(single)
@@ -92,7 +95,24 @@ class Simulator:
                 self._place_world(index, compiled)
         self.threaded_cells = THREADED_CELLS
         self.cells = batch * self.sizes["N"] * self.sizes["M"]
+        self.seeds = np.full(batch, NO_SEED, np.uint64)
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the threads, which a copy starts anew; where they are stopped, they stay so."""
+        return self.__dict__ | {"pool": self.pool is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.pool = ThreadPoolExecutor(self.threads) if state["pool"] else None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Simulator:
+        """A simulator with arrays of its own; compiled scenarios, which nobody changes, are shared."""
+        for part in (self.spec, *self.compiled, *self.tape_worlds):
+            memo[id(part)] = part
+        result = memo[id(self)] = type(self).__new__(type(self))
+        result.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return result
 
     def _mode(self) -> int:
         if self.settings.task == "routing":
@@ -124,13 +144,11 @@ class Simulator:
         self.state: State = groups[2]
         self.output: Output = groups[3]
         self.memo: Memo = groups[5]
-        self._scratches: list[Scratch] = [allocate(Scratch, self.sizes) for _ in range(self.threads)]
-        self.thread_tables = [bind(self.sizes, *groups[:4], scratch, self.memo) for scratch in self._scratches]
-        self.table = self.thread_tables[0]
+        scratches: list[Scratch] = [allocate(Scratch, self.sizes) for _ in range(self.threads)]
+        self.thread_tables = [Table(self.sizes, *groups[:4], scratch, self.memo) for scratch in scratches]
         masked = {compiled_step.OPERATIONS: self.sizes["V"], compiled_step.PROPOSALS: 1 + self.settings.proposals}
         choices = masked.get(self.mode, 0)
         self.buffers = BufferPool(self.batch, self.slices.width, choices, self.slices.shapes, single=single)
-        self.observation, self.mask = self.buffers.current.observation, self.buffers.current.mask
         self.no_levels = np.zeros((self.batch, 0), np.float32)
         if self.own_worlds:
             self.state.world[:] = np.arange(self.batch)
@@ -143,12 +161,33 @@ class Simulator:
         """Draw the tape seed of a next episode, in the settings' split."""
         return int(generator.integers(1 << SPLIT_SHIFT)) | (SPLITS.index(self.settings.split) << SPLIT_SHIFT)
 
+    @property
+    def table(self) -> Indices:
+        """The table of the first thread."""
+        return self.thread_tables[0].words
+
+    @property
+    def observation(self) -> Floats:
+        """The flat observations [B, O] of the last step."""
+        return self.buffers.current.observation
+
+    @property
+    def mask(self) -> npt.NDArray[np.int8]:
+        """The masks int8 [B, V] or [B, 1 + P] of the last step."""
+        return self.buffers.current.mask
+
     def load_episode(self, b: int, seed: int, scripted: Scripted = NOTHING) -> None:
         """Draw the episode of a tape seed into environment b.
 
         A new fleet and new weights of the reward are drawn where the scenario asks for them.
         """
         compiled_step.prepare(self.mode, draw_row)
+        self.load_world(b, seed)
+        draw(self.tape, b, seed, self.tape_worlds[self.state.world[b]], scripted)
+
+    def load_world(self, b: int, seed: int) -> None:
+        """Make the world of environment b that of a tape seed, where the scenario draws fleets or weights."""
+        self.seeds[b] = seed
         if self.random_fleet:
             resolved = loading.resolve(self.spec, fleet_seed=seed)
             compiled = compile_world(resolved, risk_weight=self.settings.risk_weight, sizes=self.compiled[b].sizes)
@@ -158,7 +197,6 @@ class Simulator:
             self.providers[b] = provider_sites(compiled, self.providers.shape[1])
         if self.random_weights:
             self.world.weights[b] = drawn_weights(self.spec.reward, seed)
-        draw(self.tape, b, seed, self.tape_worlds[self.state.world[b]], scripted)
 
     def load_episodes(self, rows: Indices, seeds: Sequence[int], scripted: Scripted = NOTHING) -> None:
         """Draw the episodes of tape seeds into environments `rows`, on all threads where fleets are fixed."""
@@ -177,9 +215,7 @@ class Simulator:
 
     def renew(self, *, keep: bool = False) -> Buffer:
         """Take other arrays for observations and masks, which nobody else holds; keep: with the last values."""
-        buffer = self.buffers.renew(keep=keep)
-        self.observation, self.mask = buffer.observation, buffer.mask
-        return buffer
+        return self.buffers.renew(keep=keep)
 
     def start(self, rows: Indices) -> None:
         """Begin the loaded episodes of environments `rows`."""
@@ -224,8 +260,9 @@ class Simulator:
         self, first: int, stop: int, thread: int, actions: Indices, levels: Floats, site_levels: Floats | None = None
     ) -> None:
         """Step environments first to stop - 1 alone, with the scratch memory of a thread; see `advance`."""
-        self.entry(
-            self.thread_tables[thread],
+        buffer = self.buffers.current
+        compiled_step.ENTRIES[self.mode](
+            self.thread_tables[thread].words,
             first,
             stop,
             0,
@@ -234,9 +271,9 @@ class Simulator:
             actions,
             levels,
             self.no_levels if site_levels is None else site_levels,
-            self.observation,
+            buffer.observation,
             self.slices.offsets,
-            self.mask,
+            buffer.mask,
         )
 
     @property

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 import numpy as np
 import pytest
 
-from og_env.kernel.memory import CACHE_LINE, DIMENSIONS, HEADER, LANES, Array, Field, allocate, bind, columns, fields
+from og_env.kernel.memory import (
+    CACHE_LINE,
+    DIMENSIONS,
+    HEADER,
+    LANES,
+    Array,
+    CopiedWhole,
+    Field,
+    Table,
+    allocate,
+    bind,
+    columns,
+    fields,
+)
 
 
 class Layout(NamedTuple):
@@ -57,3 +73,27 @@ def test_the_table_holds_sizes_and_addresses() -> None:
 def test_an_array_of_another_form_is_refused(wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"phase is .*, not contiguous int8 \(3, 2, 9\)"):
         bind(SIZES, allocate(Layout, SIZES)._replace(phase=wrong))
+
+
+class Owner(CopiedWhole):
+    """Holds arrays by name, one of them twice, and their table."""
+
+    def __init__(self) -> None:
+        self.arrays = allocate(Layout, SIZES)
+        self.step = self.arrays.step
+        self.table = Table(SIZES, self.arrays)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda owner: pickle.loads(pickle.dumps(owner))])
+def test_the_table_of_a_copy_leads_to_the_arrays_of_the_copy(copied: Callable[[Owner], Owner]) -> None:
+    owner = Owner()
+    owner.step[:] = 7
+    twin = copied(owner)
+    assert twin.table.words[HEADER:].tolist() == [array.ctypes.data for array in twin.arrays]
+    assert twin.table.words[:HEADER].tolist() == owner.table.words[:HEADER].tolist()
+    assert twin.step is twin.arrays.step and (twin.step == 7).all() and not np.shares_memory(twin.step, owner.step)
+
+
+def test_a_shallow_copy_of_a_table_leads_to_the_same_arrays() -> None:
+    table = Table(SIZES, allocate(Layout, SIZES))
+    assert copy.copy(table).words.tolist() == table.words.tolist()

@@ -15,6 +15,8 @@ from og_env.tape.draw import draw_row
 class Cold:
     """An entry that was never compiled."""
 
+    _cache = None
+
     def __init__(self) -> None:
         self.compiled: list[Any] = []
 

@@ -1,11 +1,14 @@
 """Trained policies in folders: weights as safetensors, all else as JSON; nothing pickled is loaded unless asked for.
 
 A folder with a trained policy holds policy.safetensors and policy.json, which describes the policy and its task. A run
-that can go on also has resume.safetensors: weights, optimizer and progress in one file, which is replaced in one move.
+that can go on also has resume.safetensors: weights, optimizer and progress in one file, which is replaced in one move. Weights
+and description change together: both lie beside their places first, and a description that was not moved any more is
+known by the hash of its weights.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -28,6 +31,8 @@ from og_env.scenario.json_file import read_json
 
 FORMAT = 1
 KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}
+HASH = "weights_sha256"
+"""key of policy.json: of the weights that it describes"""
 WEIGHTS, CARD, RESUME = "policy.safetensors", "policy.json", "resume.safetensors"
 
 
@@ -87,10 +92,40 @@ class Progress(NamedTuple):
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file beside the target and move it into its place, so that no half-written file is ever seen."""
-    part = path.with_name(path.name + ".part")
+    """Write a file beside the target and move it into its place, so that no half-written file is ever seen.
+
+    Its mode is the one that the umask gives, whatever the writer would give it; it is on the disk before it is moved.
+    """
+    _write_part(path, write)
+    _move(path)
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _write_part(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write all of a file beside its place."""
+    part = _part_of(path)
+    part.unlink(missing_ok=True)
+    part.touch()
+    mode = part.stat().st_mode & 0o777
     write(part)
-    os.replace(part, path)
+    part.chmod(mode)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _move(*paths: Path) -> None:
+    """Move what lies beside its place into it, one after the other."""
+    for path in paths:
+        os.replace(_part_of(path), path)
+    if hasattr(os, "O_DIRECTORY"):
+        folder = os.open(paths[0].parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -109,9 +144,29 @@ def save(model: Any, folder: str | Path, meta: Mapping[str, Any], **facts: Any) 
     path, policy = Path(folder), getattr(model, "policy", model)
     spaces = {name: describe_space(getattr(policy, name)) for name in ("observation_space", "action_space")}
     path.mkdir(parents=True, exist_ok=True)
-    write_atomically(path / WEIGHTS, lambda part: save_file(_plain(policy.state_dict()), str(part)))
-    write_json(path / CARD, {"format": FORMAT, **meta, **spaces, **facts})
+    if _unmoved_card(path) is not None:
+        _move(path / CARD)
+    _write_part(path / WEIGHTS, lambda part: save_file(_plain(policy.state_dict()), str(part)))
+    card = {"format": FORMAT, **meta, **spaces, **facts, HASH: _hash_of(_part_of(path / WEIGHTS))}
+    _write_part(path / CARD, lambda part: part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8"))
+    _move(path / WEIGHTS, path / CARD)
     return path
+
+
+def _hash_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _unmoved_card(folder: Path) -> dict[str, Any] | None:
+    """The description of the weights in their place, where writing ended before it was moved into its own."""
+    part = _part_of(folder / CARD)
+    if not part.is_file() or not (folder / WEIGHTS).is_file():
+        return None
+    try:
+        card = read_json(part)
+        return card if card.get(HASH) == _hash_of(folder / WEIGHTS) else None
+    except (OSError, ValueError):
+        return None
 
 
 def save_resume(model: Any, folder: Path, progress: Progress) -> None:
@@ -132,11 +187,12 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
     path = folder / CARD
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder of a trained policy")
-    if not path.is_file():
+    unmoved = _unmoved_card(folder)
+    if unmoved is None and not path.is_file():
         pickled = next(iter(sorted(folder.glob("*.zip"))), None)
         hint = f"; {pickled.name} is pickled: name it with allow_pickle=True if you trust it" if pickled else ""
         raise ValueError(f"{folder}: not a trained policy: {CARD} is missing{hint}")
-    meta = read_json(path)
+    meta = read_json(path) if unmoved is None else unmoved
     if meta.get("format") != FORMAT:
         raise ValueError(f"{path}: format {meta.get('format')!r}, and this version reads {FORMAT}")
     if missing := KEYS - set(meta):
@@ -153,6 +209,10 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors and header of a safetensors file; ValueError in one line where it is missing or damaged."""
     if not path.is_file():
         raise ValueError(f"{path}: missing")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         with safe_open(str(path), "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -121,6 +122,67 @@ def test_files_are_replaced_in_one_move(saved, tmp_path, monkeypatch):
         checkpoint.save(model, tmp_path, meta, timesteps=2)
     assert {name: (folder / name).read_bytes() for name in before} == before
     assert checkpoint.load(folder).meta["timesteps"] == 1
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2])
+@pytest.mark.parametrize("first", [True, False])
+def test_weights_and_card_change_together_or_not_at_all(first, moves, tmp_path, monkeypatch):
+    model, meta = made()
+    if not first:
+        checkpoint.save(model, tmp_path, meta, timesteps=0)
+        before = checkpoint.load(tmp_path).network.state_dict()
+    with torch.no_grad():
+        next(iter(model.policy.parameters())).add_(1)
+    done, replace = [], checkpoint.os.replace
+
+    def killed(source, target):
+        if len(done) == moves:
+            raise KeyboardInterrupt
+        done.append(target)
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.os, "replace", killed)
+        if moves == 2:
+            checkpoint.save(model, tmp_path, meta, timesteps=1)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                checkpoint.save(model, tmp_path, meta, timesteps=1)
+    if first and moves == 0:
+        with pytest.raises(ValueError, match=r"policy\.json is missing"):
+            checkpoint.load(tmp_path)
+        return
+    policy, after = checkpoint.load(tmp_path), model.policy.state_dict()
+    assert policy.meta["timesteps"] == (1 if moves else 0)
+    expected = after if moves else before
+    assert all(torch.equal(value, expected[name]) for name, value in policy.network.state_dict().items())
+    checkpoint.save(model, tmp_path, meta, timesteps=2)
+    assert {path.name for path in tmp_path.iterdir()} == {checkpoint.WEIGHTS, checkpoint.CARD}
+    assert checkpoint.load(tmp_path).meta["timesteps"] == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_have_the_mode_that_the_umask_says(umask, mode, tmp_path):
+    model, meta = made()
+    before = os.umask(umask)
+    try:
+        checkpoint.save(model, tmp_path, meta)
+        checkpoint.save_resume(model, tmp_path, Progress(0, 0.0, 0.0, 0.0, meta))
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
+
+
+def test_weights_that_cannot_be_opened_are_not_called_damaged(saved, tmp_path, monkeypatch):
+    folder = edited(saved, tmp_path)
+
+    def denied(path, *others):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(ValueError, match=r"policy\.safetensors: cannot be read: Permission denied"):
+        checkpoint.read_tensors(folder / checkpoint.WEIGHTS)
 
 
 def test_optimizer_and_progress_come_back(tmp_path):
