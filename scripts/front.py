@@ -26,6 +26,7 @@ from og_env import task_of
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
+from og_env.scenario.text_files import write_text
 
 MOST = 8
 """steps of a grid: 217 preferences"""
@@ -121,7 +122,7 @@ def _write(out: Path, summary: robustness.Json, table: str, picture: bytes) -> N
 
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "summary.json", summary)
-    write_atomically(out / "front.csv", lambda part: part.write_text(table, encoding="utf-8"))
+    write_text(out / "front.csv", table)
     write_atomically(out / "front.png", lambda part: part.write_bytes(picture))
 
 

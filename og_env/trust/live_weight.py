@@ -133,11 +133,13 @@ def _growing_sums(weight: Floats) -> tuple[Floats, ...]:
 
 
 def _grow(mass: Floats, old: Floats, new: Floats, weight: float, up: Floats) -> Floats:
-    """Distribution [S, new sums] of the live weight with one more node, from `mass` [S, old sums] without it."""
-    grain = new[-1] * 1e-10
+    """Distribution [S, new sums] of the live weight with one more node, from `mass` [S, old sums] without it.
+
+    A sum that `_growing_sums` has left out counts as the next one below it. With weights far apart many do.
+    """
     grown = np.zeros((len(mass), len(new)))
-    grown[:, np.searchsorted(new, old - grain)] += mass * (1 - up)[:, None]
-    grown[:, np.searchsorted(new, old + weight - grain)] += mass * up[:, None]
+    for sums, share in ((old, 1 - up), (old + weight, up)):
+        np.add.at(grown, (slice(None), np.searchsorted(new, sums, side="right") - 1), mass * share[:, None])
     return grown
 
 

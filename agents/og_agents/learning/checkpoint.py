@@ -7,8 +7,7 @@ that can go on also has resume.safetensors: weights, optimizer and progress in o
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from og_agents.learning.policy_compatibility import DAMAGED, describe_space, fit
 from og_agents.policy import Asked, as_predict
 from og_env.scenario import loading
 from og_env.scenario.json_file import read_json
+from og_env.scenario.text_files import write_atomically, write_text
 
 FORMAT = 1
 KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}
@@ -86,17 +86,9 @@ class Progress(NamedTuple):
     """description of the policy, as in policy.json"""
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file beside the target and move it into its place, so that no half-written file is ever seen."""
-    part = path.with_name(path.name + ".part")
-    write(part)
-    os.replace(part, path)
-
-
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, in one move."""
-    text = json.dumps(value, indent=1) + "\n"
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def _plain(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
