@@ -65,7 +65,7 @@ def test_what_is_no_table_is_one_line(tmp_path: Path, content: bytes, message: s
 def test_a_file_that_is_too_large_or_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"none\.csv: no such file"):
         read_csv(tmp_path / "none.csv")
-    with pytest.raises(ValueError, match="cannot be read: Is a directory"):
+    with pytest.raises(ValueError, match="is a directory, not a CSV file"):
         read_csv(tmp_path)
     monkeypatch.setattr(csv_file, "MAX_FILE_BYTES", 8)
     with pytest.raises(ValueError, match=r"table\.csv: longer than 8 bytes"):

@@ -67,7 +67,7 @@ Multiple = Annotated[float, Field(ge=0, le=1e4)]
 """a factor that may be 0"""
 Variation = Annotated[float, Field(ge=0, le=100)]
 """a coefficient of variation, or a standard deviation of what is around 1"""
-Penalty = Annotated[float, Field(ge=0, le=1e4)]
+Penalty = Annotated[float, Field(ge=0, le=1e6)]
 """a penalty of the router"""
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 """a weight of the reward"""

@@ -11,7 +11,7 @@ from og_env.dynamics.alarm_signals import hour_begins
 from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, LOADING, ON_DISK, SLOW, STAGING, STEER_RANGE, UNTRUSTED, WARM
 from og_env.scenario.json_file import read_json
 from og_env.scenario.parsing import parse_part
-from og_env.scenario.specs import ClockSeconds, Effect, NonNegative, RequestSeconds, Role, RouterSpec, Share, Spec
+from og_env.scenario.specs import ClockSeconds, Effect, NonNegative, Positive, RequestSeconds, Role, RouterSpec, Share, Spec
 
 Phase = Literal["staging", "on_disk", "fetching", "loading", "warm"]
 PHASES: dict[Phase, int] = {
@@ -58,7 +58,7 @@ class LiveRole(Spec):
 class LiveMeasures(Spec):
     """Telemetry of a site. What is left out is worked out, for a site that nothing but its status slows down."""
 
-    slowness: Annotated[float, Field(ge=1e-3, le=1e3)] | None = None
+    slowness: Annotated[Positive, Field(le=1000)] | None = None
     """time of service over the nominal one"""
     wait_s: RequestSeconds | None = None
     """mean time that requests waited for the first token"""
