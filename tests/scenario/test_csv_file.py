@@ -68,7 +68,7 @@ def test_a_file_that_is_too_large_or_not_there_is_one_line(tmp_path: Path, monke
     with pytest.raises(ValueError, match="is a directory, not a CSV file"):
         read_csv(tmp_path)
     monkeypatch.setattr(csv_file, "MAX_FILE_BYTES", 8)
-    with pytest.raises(ValueError, match=r"table\.csv: longer than 8 bytes"):
+    with pytest.raises(ValueError, match=r"table\.csv: 12 bytes are too many for a CSV file \(at most 8\)"):
         list(read_csv(written(tmp_path, b"a,b\n1,2\n3,4\n")).rows)
 
 

@@ -20,7 +20,7 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
 from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits, policy_class
-from og_agents.learning.policy_compatibility import DAMAGED, describe_space, fitted, space_of, spaces_of
+from og_agents.learning.policy_compatibility import DAMAGED, check_sizes, describe_space, fitted, space_of, spaces_of
 from og_agents.policy import Asked, as_predict
 from og_env.scenario import loading
 from og_env.scenario.json_file import read_json
@@ -156,11 +156,13 @@ def put_weights(policy: Any, weights: dict[str, torch.Tensor], where: Path) -> N
     """Load weights into a policy; ValueError in one line for another shape or weights that are not finite."""
     try:
         policy.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(f"{where}: weights of another network: {str(error).splitlines()[-1].strip()}") from None
-    broken = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
+    put = policy.state_dict()
+    broken = next((name for name, value in put.items() if not torch.isfinite(value).all()), None)
     if broken:
-        raise ValueError(f"{where}: {broken} is not finite")
+        beyond = torch.isfinite(weights[broken]).all()
+        raise ValueError(f"{where}: {broken} {'does not fit into 32 bits' if beyond else 'is not finite'}")
 
 
 def read_resume(folder: Path) -> tuple[dict[str, torch.Tensor], Progress]:
@@ -222,6 +224,7 @@ def _network(meta: dict[str, Any], path: Path) -> Any:
     """The network that policy.json describes, with its weights; ValueError in one line where something is damaged."""
     try:
         spaces = (space_of(meta["observation_space"]), space_of(meta["action_space"]))
+        check_sizes(meta["policy_kwargs"])
         kind = policy_class(meta["policy"], masked=meta["task"] != "routing")
         network = kind(*spaces, lambda _: 0.0, **meta["policy_kwargs"])
     except DAMAGED as error:

@@ -63,8 +63,6 @@ PerDay = Annotated[float, Field(ge=0, le=10_000)]
 """random events a day"""
 Factor = Annotated[float, Field(gt=0, le=1e4), AfterValidator(_not_tiny)]
 """what a quantity of the facts is multiplied by"""
-Multiple = Annotated[float, Field(ge=0, le=1e4)]
-"""a factor that may be 0"""
 Variation = Annotated[float, Field(ge=0, le=100)]
 """a coefficient of variation, or a standard deviation of what is around 1"""
 Penalty = Annotated[float, Field(ge=0, le=1e6)]

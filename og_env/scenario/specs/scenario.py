@@ -33,7 +33,6 @@ from og_env.scenario.specs.quantities import (
     Gbps,
     Hours,
     Milliseconds,
-    Multiple,
     NonNegative,
     Number,
     Penalty,
@@ -147,7 +146,7 @@ class DemandSpec(Spec):
     flashes_per_day: Annotated[float, Field(ge=0, le=1000)] = 0.0
     """sudden crowds; each lifts one region and one model"""
     flash_factor: Annotated[float, Field(ge=1, le=1000)] = 3.0
-    flash_h: Annotated[Hours, Field(le=168)] = 1.0
+    flash_h: Annotated[float, Field(ge=1e-3, le=168)] = 1.0
     """mean length of a sudden crowd, exponential; a week at most"""
     arrival_cv: Annotated[Variation, Field(gt=0)] = 1.1
     """coefficient of variation of inter-arrival times within a step; where arrivals come in clusters, the root of the
@@ -185,7 +184,7 @@ class FailureSpec(Spec):
 
     process: Literal["correlated", "independent", "none"] = "correlated"
     """independent: every site keeps its own failure marginals, nothing coincides"""
-    intensity: Multiple = 1.0
+    intensity: Annotated[float, Field(ge=0, le=1000)] = 1.0
     """multiplies every rate, of the catalogue or of shocks_per_day"""
     shocks_per_day: PerDay | None = None
     """where given, all domains together have this many shocks a day, divided by kind_shares"""
@@ -384,7 +383,7 @@ class ScenarioSpec(Spec):
         sites = self.sites.count if isinstance(self.sites, SampledSites) else len(self.sites)
         flashes = self.demand.flashes_per_day * (days + 10 * self.demand.flash_h / 24)
         of_sites = sites * (self.condition.grey_per_day + self.condition.blind_per_day) * days
-        events = flashes + of_sites + (self.failures.shocks_per_day or 0.0) * days
+        events = flashes + of_sites + (self.failures.shocks_per_day or 0.0) * self.failures.intensity * days
         if events > MOST_EVENTS:
             raise ValueError(
                 f"an episode has {events:.3g} random events on average (crowds, shocks, failures of sites); at most "

@@ -11,7 +11,17 @@ from og_env.dynamics.alarm_signals import hour_begins
 from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, LOADING, ON_DISK, SLOW, STAGING, STEER_RANGE, UNTRUSTED, WARM
 from og_env.scenario.json_file import read_json
 from og_env.scenario.parsing import parse_part
-from og_env.scenario.specs import ClockSeconds, Effect, NonNegative, Positive, RequestSeconds, Role, RouterSpec, Share, Spec
+from og_env.scenario.specs import (
+    ClockSeconds,
+    Effect,
+    NonNegative,
+    Positive,
+    RequestSeconds,
+    Role,
+    RouterSpec,
+    Share,
+    Spec,
+)
 
 Phase = Literal["staging", "on_disk", "fetching", "loading", "warm"]
 PHASES: dict[Phase, int] = {

@@ -67,7 +67,7 @@ def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> str:
 
 
 def problem_of(case: Case, seed: int) -> str | None:
-    """What is wrong with a case; None where it passes, or is refused in one line."""
+    """The mistake that a case makes; None where it passes, or is refused in one line."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
