@@ -91,7 +91,7 @@ def number_in(
         return value
     wanted = "a finite number"
     if math.isfinite(above):
-        wanted = f"above {above:g}"
+        wanted = f"above {above:g}" + (f" and at most {high:g}" if value > high else "")
     elif math.isfinite(low):
         wanted = f"in {low:g}..{high:g}" if math.isfinite(high) else f"at least {low:g}"
     raise_csv_error(source, f"{column} {text[:40]} must be {wanted}", line)

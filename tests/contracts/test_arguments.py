@@ -25,7 +25,9 @@ def test_another_number_of_environments_is_refused(num_envs: Any) -> None:
 
 def test_a_batch_beyond_the_memory_is_refused_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "free_bytes", lambda: 10_000_000)
-    with pytest.raises(ValueError, match=r"num_envs is 100,000: that takes .* GB, and 0\.0 GB are free; take \d.* fewer"):
+    with pytest.raises(
+        ValueError, match=r"num_envs is 100,000: that takes .* GB, and 0\.0 GB are free; take \d.* fewer"
+    ):
         NetworkVectorEnv(100_000, scenario="toy-3")
     NetworkVectorEnv(np.int64(2), scenario="toy-3").close()
 

@@ -24,7 +24,11 @@ def written(folder: Path, raw: bytes) -> Path:
 @pytest.mark.parametrize("read", [lambda path: read_text(path, 99), read_toml, read_json, read_csv])
 def test_pipes_devices_and_folders_are_refused_at_once(tmp_path: Path, read) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path, kind in ((tmp_path / "pipe", "is a pipe"), (Path("/dev/zero"), "is a device"), (tmp_path, "is a directory")):
+    for path, kind in (
+        (tmp_path / "pipe", "is a pipe"),
+        (Path("/dev/zero"), "is a device"),
+        (tmp_path, "is a directory"),
+    ):
         with pytest.raises(ValueError, match=kind):
             read(path)
 

@@ -34,6 +34,8 @@ def check_sizes(value: Any) -> None:
             raise ValueError(f"a list of {len(value)} entries (at most {MOST_LAYERS})")
         for part in value.values() if isinstance(value, Mapping) else value:
             check_sizes(part)
+            if not isinstance(value, Mapping) and isinstance(part, int) and part < 1:
+                raise ValueError(f"a layer of {part} units")
     elif isinstance(value, int | float) and not abs(value) <= MOST_UNITS:
         raise ValueError(f"a size of {value!r} (at most {MOST_UNITS})")
 

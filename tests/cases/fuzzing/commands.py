@@ -109,7 +109,7 @@ def case(seed: int) -> None:
         main, words = COMMANDS[name]
         pool = (*words, *words, *VALUES, *ODD_WORDS)
         drawn = [pool[rng.integers(len(pool))] for _ in range(rng.integers(0, 6))]
-        arguments = (USUAL[name] if rng.random() < 0.6 else []) + drawn
+        arguments = (USUAL[name] if rng.random() < 0.6 or name == "replay" else []) + drawn
         for place, path in places.items():
             arguments = [word.replace(f"{{{place}}}", str(folder / path)) for word in arguments]
         os.chdir(folder)

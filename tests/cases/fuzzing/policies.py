@@ -74,7 +74,8 @@ def _damage_weights(rng: np.random.Generator, path: Path, bad: float) -> None:
         weights = load_file(path)
         name = list(weights)[rng.integers(len(weights))]
         wide = weights[name].to(torch.float64 if rng.random() < 0.7 else torch.float32)
-        wide.flatten()[0] = NUMBERS[rng.integers(len(NUMBERS))]
+        number = NUMBERS[rng.integers(len(NUMBERS))]
+        wide.flatten()[0] = number if wide.dtype is torch.float64 else float(np.clip(number, -3e38, 3e38))
         save_file(weights | {name: wide}, path)
     elif draw < 0.7:
         path.write_bytes(damaged(rng, path.read_bytes(), bad))
