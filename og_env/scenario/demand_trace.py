@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.scenario.csv_file import number_in, read_csv
+from og_env.scenario.csv_file import number_in, raise_csv_error, read_csv
 
 Floats = NDArray[np.float64]
 
@@ -83,7 +83,9 @@ def _load(name: str, changed_ns: int) -> Trace:
     for line, row in table.rows:
         cells = [row[i] for i in at]
         model = names.setdefault(cells[1], len(names))
-        time_s = number_in(name, line, COLUMNS[0], cells[0], low=-MOST_STAMP_S, high=MOST_STAMP_S)
+        time_s = number_in(name, line, COLUMNS[0], cells[0])
+        if abs(time_s) > MOST_STAMP_S:
+            raise_csv_error(name, f"timestamp_s {cells[0][:40]} is no time in seconds", line)
         tokens_in, tokens_out = (number_in(name, line, COLUMNS[i], cells[i], low=0.0, high=MOST_TOKENS) for i in (2, 3))
         numbers.append((time_s, model, tokens_in, tokens_out))
     if len(numbers) < 2:

@@ -45,7 +45,7 @@ def test_a_trace_is_read_in_the_order_of_time_from_zero_on(tmp_path: Path) -> No
         ),
         (HEADER + "1,a,1,1\nsoon,a,1,1\n", "line 3: timestamp_s 'soon' is not a number"),
         (HEADER + "nan,a,1,1\n", "line 2: timestamp_s nan must be a finite number"),
-        (HEADER + "1,a,-1,1\n", "line 2: input_tokens -1 must be at least 0"),
+        (HEADER + "1,a,-1,1\n", "line 2: input_tokens -1 must be in 0..1e+08"),
         (HEADER + "1,a,1\n", "line 2: 3 values, but the header has 4 columns"),
         (HEADER + "1,a,1,1\n", "has 1 requests; a trace needs at least 2"),
     ],
