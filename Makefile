@@ -44,7 +44,7 @@ bench: $(STAMP)
 	$(RUN) scripts/bench_speed.py $(if $(RECORD),--record $(RECORD)) $(if $(AGAINST),--against $(AGAINST))
 
 test: lint
-	$(RUN) -m pytest -q -n $(WORKERS) -m 'not slow and not long'
+	$(RUN) -m pytest -q -n $(WORKERS) -m 'not slow'
 
 test-slow: lint
 	$(RUN) -m pytest -q -n $(WORKERS) -m 'not long'
