@@ -28,6 +28,8 @@ from og_env.scenario.text_files import write_atomically, write_text
 
 FORMAT = 1
 KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}
+LEAST_WIDEST = 64
+"""number up to which a description is believed, whatever the weights are"""
 WEIGHTS, CARD, RESUME = "policy.safetensors", "policy.json", "resume.safetensors"
 
 
@@ -222,14 +224,16 @@ def load(
 
 def _network(meta: dict[str, Any], path: Path) -> Any:
     """The network that policy.json describes, with its weights; ValueError in one line where something is damaged."""
+    weights = read_tensors(path / WEIGHTS)[0]
+    widest = max((side for value in weights.values() for side in value.shape), default=0)
     try:
         spaces = (space_of(meta["observation_space"]), space_of(meta["action_space"]))
-        check_sizes(meta["policy_kwargs"])
+        check_sizes(meta["policy_kwargs"], max(widest, LEAST_WIDEST))
         kind = policy_class(meta["policy"], masked=meta["task"] != "routing")
         network = kind(*spaces, lambda _: 0.0, **meta["policy_kwargs"])
     except DAMAGED as error:
         raise ValueError(f"{path / CARD}: damaged: {error}") from None
-    put_weights(network, read_tensors(path / WEIGHTS)[0], path / WEIGHTS)
+    put_weights(network, weights, path / WEIGHTS)
     network.set_training_mode(False)
     return network
 

@@ -27,17 +27,20 @@ MOST_UNITS, MOST_LAYERS = 4096, 64
 """widest layer of a network, and most entries of a list in its description"""
 
 
-def check_sizes(value: Any) -> None:
-    """ValueError for a description of a network that is larger than any that is trained here."""
+def check_sizes(value: Any, most: int = MOST_UNITS) -> None:
+    """ValueError for a description of a network with a number above `most`, or that is larger than any trained here.
+
+    Making such a network takes minutes and gigabytes, before its weights are found to be of another one.
+    """
     if isinstance(value, Mapping | list | tuple):
         if len(value) > MOST_LAYERS:
             raise ValueError(f"a list of {len(value)} entries (at most {MOST_LAYERS})")
         for part in value.values() if isinstance(value, Mapping) else value:
-            check_sizes(part)
+            check_sizes(part, most)
             if not isinstance(value, Mapping) and isinstance(part, int) and part < 1:
                 raise ValueError(f"a layer of {part} units")
-    elif isinstance(value, int | float) and not abs(value) <= MOST_UNITS:
-        raise ValueError(f"a size of {value!r} (at most {MOST_UNITS})")
+    elif isinstance(value, int | float) and not abs(value) <= most:
+        raise ValueError(f"a size of {value!r} (at most {most})")
 
 
 def _width(values: Any) -> tuple[int, ...]:

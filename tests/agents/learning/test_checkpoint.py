@@ -233,7 +233,7 @@ def test_missing_and_damaged_files(saved, tmp_path):
         ("{", "policy.json: not JSON"),
         ("[]", "policy.json: must be a table"),
         ('{"format": 9}', "format 9"),
-        ("\xff", "policy.json: not JSON"),
+        ("\xff", "policy.json: is not UTF-8 text"),
     ):
         (folder / checkpoint.CARD).write_text(damaged, encoding="latin-1")
         assert message in complaint(folder)
