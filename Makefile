@@ -2,7 +2,8 @@
 # make pretrained  train the policies that come with the package, and put the best seed of each into agents/og_agents/pretrained
 # make bench   the speed of the environment; RECORD=FILE keeps the figures, AGAINST=FOLDER compares another checkout with this one
 # make test    lint and the tests that are quick
-# make test-slow    lint and all tests
+# make test-slow    lint and all tests but the long ones
+# make test-long    the long tests alone: fuzzed input in full counts, for hours
 # make test-compat  the tests of the interfaces with the oldest and with the newest Gymnasium, in venvs of their own
 # make test-ray     the tests on a Ray cluster, in a venv of its own
 SHELL := /bin/sh
@@ -21,7 +22,7 @@ COMPAT = 1.2.2 newest
 COMPAT_TESTS = tests/contracts/test_env.py tests/simulator/test_reset_options.py tests/contracts/test_golden.py tests/contracts/test_vector_reward.py \
 	tests/agents/test_sb3_adapter.py tests/agents/learning/test_checkpoint.py tests/scripts/test_examples.py
 
-.PHONY: venv demo pretrained bench test test-slow test-compat test-ray lint format clean
+.PHONY: venv demo pretrained bench test test-slow test-long test-compat test-ray lint format clean
 
 venv: $(STAMP)
 
@@ -46,7 +47,10 @@ test: lint
 	$(RUN) -m pytest -q -n $(WORKERS) -m 'not slow'
 
 test-slow: lint
-	$(RUN) -m pytest -q -n $(WORKERS)
+	$(RUN) -m pytest -q -n $(WORKERS) -m 'not long'
+
+test-long: lint
+	$(RUN) -m pytest -q -n $(WORKERS) -m long
 
 test-compat: $(COMPAT:%=.venv-compat/%/.installed)
 	@for version in $(COMPAT); do \

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 from gymnasium.spaces import Space
 
-from og_env.errors import Parser, report_error
+from og_env.errors import Parser, report_error, shielded
 from og_env.render import world_text
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("schema", help="print the JSON schema of a scenario file")
     commands.add_parser("incidents", help="list the recorded outages that can be replayed")
     chosen = parser.parse_args(arguments)
+    shielded()
     try:
         print(_output(chosen))
         sys.stdout.flush()

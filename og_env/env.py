@@ -15,9 +15,10 @@ from og_env.kernel.memory import CopiedWhole
 from og_env.observation.buffers import Buffer
 from og_env.simulator import saved_state
 from og_env.simulator.candidate_outlooks import Follow, Outlook, simulate
+from og_env.simulator.env_spec import plain_spec
 from og_env.simulator.hidden_truth import truth_of
-from og_env.simulator.reset_options import incident_facts, scripted_of
-from og_env.simulator.settings import Arguments, Task, settings_of
+from og_env.simulator.reset_options import checked_seed, incident_facts, scripted_of
+from og_env.simulator.settings import Arguments, Task, settings_of, whole_number
 from og_env.simulator.simulator import Simulator
 from og_env.simulator.spaces import (
     action_space,
@@ -32,6 +33,8 @@ from og_env.simulator.spaces import (
 INFO_NAMES = (*METRICS, *(f"term_{name}" for name in TERMS))
 """metrics and unweighted reward terms, which every info has"""
 INTEGERS = (int, np.integer)
+MOST_HORIZON = 100_000
+"""longest outlook, in steps"""
 
 
 class NetworkEnv(CopiedWhole, gym.Env[Any, Any]):
@@ -92,7 +95,7 @@ class NetworkEnv(CopiedWhole, gym.Env[Any, Any]):
         **arguments: Unpack[Arguments],
     ) -> None:
         """Make the environment; ValueError in one line for a wrong argument, TypeError for an unknown one."""
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+        if render_mode is not None and str(render_mode) not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode is {render_mode!r}; valid are {', '.join(self.metadata['render_modes'])}")
         settings = settings_of("NetworkEnv", task, arguments)
         self.simulator = Simulator(scenario, 1, settings, single=True)
@@ -121,7 +124,7 @@ class NetworkEnv(CopiedWhole, gym.Env[Any, Any]):
         options: {"incident": ID, "outages": [{"domain", "start_h", "duration_h", "effect"}, ...], "background": bool,
         "start_hour_utc": float}, see `og_env.simulator.reset_options.scripted_of`. ValueError for what is wrong in them.
         """
-        super().reset(seed=seed)
+        super().reset(seed=checked_seed(seed))
         scripted = scripted_of(options, self.simulator)
         self.simulator.load_episode(0, self.simulator.tape_seed(self.np_random), scripted)
         facts = incident_facts(scripted, self.simulator, self._rows)
@@ -150,6 +153,10 @@ class NetworkEnv(CopiedWhole, gym.Env[Any, Any]):
         self._started = not truncated
         reward = -self._terms[0] if self._vector else self._reward.item(0)
         return self._observation(buffer), reward, False, truncated, self._info(buffer)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep the specification of `gymnasium.make` with a scenario that JSON can hold."""
+        super().__setattr__(name, plain_spec(value) if name == "spec" else value)
 
     def _observation(self, buffer: Buffer) -> Any:
         return buffer.flat if self._flatten else dict(buffer.tables)
@@ -180,7 +187,10 @@ class NetworkEnv(CopiedWhole, gym.Env[Any, Any]):
         """
         if not self._started:
             raise ValueError("simulate before reset: call reset() first")
+        horizon = whole_number("horizon", horizon, 1, MOST_HORIZON)
         batch = np.asarray(actions)
+        if batch.ndim == 0:
+            raise ValueError(f"actions is {actions!r}; valid is a batch of actions [A, ...]")
         parts = split_actions(batch, self.simulator, self.action_space, np.zeros(len(batch), np.int64))
         return simulate(self.simulator, 0, *parts, horizon, follow)
 

@@ -7,6 +7,7 @@ import difflib
 import importlib
 import importlib.metadata
 import importlib.util
+import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -101,9 +102,22 @@ def _neighbours_swapped(one: str, other: str) -> bool:
     return one[first] == other[second] and one[second] == other[first]
 
 
+def printable(text: str) -> str:
+    """The text in one line that a terminal can show: a blank in place of each control character and lone surrogate."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def shielded() -> None:
+    """Let the standard streams replace what their encoding lacks, in place of an error in the middle of a table."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def report_error(message: str) -> int:
     """Print `error: MESSAGE` to the standard error and return the exit code of a mistake of the user, 2."""
-    print(f"error: {message}", file=sys.stderr)
+    shielded()
+    print(f"error: {printable(message)}", file=sys.stderr)
     return 2
 
 
@@ -123,8 +137,11 @@ def guarded(run: Callable[[], int | None]) -> int:
 
     A closed pipe is no error, and a stop from the keyboard ends with code 130.
     """
+    shielded()
     try:
         return run() or 0
+    except MemoryError:
+        return report_error("out of memory")
     except ValueError as error:
         return report_error(str(error))
     except ModuleNotFoundError as error:
@@ -135,7 +152,7 @@ def guarded(run: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
-        return report_error(f"{error.filename}: {error.strerror}")
+        return report_error(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
     except KeyboardInterrupt:
         print("stopped: nothing was written", file=sys.stderr)
         return 130

@@ -16,13 +16,17 @@ from og_env.env import INFO_NAMES
 from og_env.kernel.arrays import METRICS
 from og_env.kernel.memory import CopiedWhole
 from og_env.simulator import saved_state
+from og_env.simulator.env_spec import plain_spec
 from og_env.simulator.hidden_truth import truth_of
-from og_env.simulator.reset_options import incident_facts, scripted_of
-from og_env.simulator.settings import Arguments, Task, settings_of
+from og_env.simulator.reset_options import checked_options, checked_seed, incident_facts, scripted_of
+from og_env.simulator.room import MOST_ENVS
+from og_env.simulator.settings import Arguments, Task, settings_of, whole_number
 from og_env.simulator.simulator import Simulator
 from og_env.simulator.spaces import action_space, full_mask, levels_of, observation_space, reward_space, split_actions
 from og_env.tape.draw import NOTHING, Scripted
 
+MOST_THREADS = 1024
+"""most threads that an environment may have"""
 Seeds = int | list[int | None] | None
 
 
@@ -47,13 +51,11 @@ class NetworkVectorEnv(CopiedWhole, VectorEnv[Any, Any, Any]):
         **arguments: Unpack[Arguments],
     ) -> None:
         """Make n environments; ValueError in one line for a wrong argument, TypeError for an unknown one."""
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}; it must be 1 or more")
+        num_envs = whole_number("num_envs", num_envs, 1, MOST_ENVS)
         if render_mode is not None:
             raise ValueError(f"render_mode is {render_mode!r}, but the vector environment draws nothing; use gym.make")
         threads = min(2, os.cpu_count() or 1) if threads is None else threads
-        if threads < 1:
-            raise ValueError(f"threads is {threads}; it must be 1 or more")
+        threads = whole_number("threads", threads, 1, MOST_THREADS)
         settings = settings_of("NetworkVectorEnv", task, arguments)
         self.simulator = Simulator(scenario, num_envs, settings, min(threads, num_envs))
         self.task, self.num_envs, self.render_mode = task, num_envs, render_mode
@@ -78,7 +80,7 @@ class NetworkVectorEnv(CopiedWhole, VectorEnv[Any, Any, Any]):
         environments that begin; they hold for these episodes, not for those that follow by themselves. ValueError for
         wrong options, another number of seeds, and a partial mask before the first reset.
         """
-        options = dict(options or {})
+        options = checked_options(options)
         chosen = np.asarray(options.pop("reset_mask", self._all), np.bool_)
         if chosen.shape != (self.num_envs,) or not chosen.any():
             raise ValueError(f"reset_mask is {chosen.shape}, not ({self.num_envs},) with at least one environment")
@@ -98,10 +100,19 @@ class NetworkVectorEnv(CopiedWhole, VectorEnv[Any, Any, Any]):
             infos |= {"incident": self._objects(rows, facts), "_incident": chosen}
         return self._observations(), infos
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep the specification of `gymnasium.make_vec` with a scenario that JSON can hold."""
+        super().__setattr__(name, plain_spec(value) if name == "spec" else value)
+
     def _seeds(self, seed: Seeds) -> list[int | None]:
         if isinstance(seed, int | np.integer):
-            return [int(seed) + i for i in range(self.num_envs)]
-        seeds: list[int | None] = [None] * self.num_envs if seed is None else list(seed)
+            first = checked_seed(seed)
+            return [(first or 0) + i for i in range(self.num_envs)]
+        if seed is not None and not isinstance(seed, list | tuple | np.ndarray):
+            raise ValueError(
+                f"seed is {seed!r}; valid are None, a whole number, and a list with one for each environment"
+            )
+        seeds = [None] * self.num_envs if seed is None else [checked_seed(one) for one in seed]
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
         return seeds

@@ -27,6 +27,7 @@ from og_agents.studies.ablations import VARIANTS, Study, chosen, states_for
 from og_env import errors
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
+from og_env.scenario.text_files import write_text
 
 TRAIN = Path(__file__).resolve().parent / "train.py"
 STOPPED = 130
@@ -85,14 +86,14 @@ def _run(options: argparse.Namespace) -> int:
 
 def report(study: Study, episodes: int) -> None:
     """Play everything, write the files, print the table."""
-    from og_agents.learning.checkpoint import write_atomically, write_json
+    from og_agents.learning.checkpoint import write_json
     from og_agents.studies import ablation_table
 
     summary = ablation_table.measure(study, episodes, tell)
     study.out.mkdir(parents=True, exist_ok=True)
     write_json(study.out / "summary.json", summary)
     table = ablation_table.table_csv(summary)
-    write_atomically(study.out / "table.csv", lambda part: part.write_text(table, encoding="utf-8", newline=""))
+    write_text(study.out / "table.csv", table)
     print(ablation_table.text(summary))
     print(f"study: {study.out / 'summary.json'}, {study.out / 'table.csv'}")
 

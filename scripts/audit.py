@@ -26,6 +26,7 @@ from og_agents.evaluation.results_table import csv_text
 from og_env.scenario import catalog, loading
 from og_env.scenario.node_csv import NodeTable, read_header, read_node_table
 from og_env.scenario.specs import FailureKind, FailureSpec
+from og_env.scenario.text_files import write_text
 from og_env.trust import Fleet, additions_json, audit, best_additions, build_fleet, fleet_of_scenario
 from og_env.trust.audit_text import kind_rows, node_rows, text
 from og_env.trust.growth import MAX_STEPS
@@ -200,12 +201,12 @@ def _fleet_of_table(table: NodeTable, weight: Any = None) -> Fleet:
 def _write(folder: Path, result: dict[str, Any], fleet: Fleet, title: str, lat_deg: Any, lon_deg: Any) -> None:
     from og_env.trust.audit_picture import draw
 
-    (folder / "audit.json").write_text(json.dumps(result, allow_nan=False, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / "audit.json", json.dumps(result, allow_nan=False, indent=1) + "\n")
     tables = {"nodes": node_rows(result, fleet), "kinds": kind_rows(result)}
     if result.get("candidates"):
         tables["candidates"] = result["candidates"]
     for name, rows in tables.items():
-        (folder / f"{name}.csv").write_text(csv_text(rows), encoding="utf-8", newline="")
+        write_text(folder / f"{name}.csv", csv_text(rows))
     draw(result, folder / "audit.png", title=title, lat_deg=lat_deg, lon_deg=lon_deg)
 
 

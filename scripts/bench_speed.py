@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from og_agents.learning import run_record
 from og_agents.validation import speed, speed_comparison
 from og_env.errors import Parser, guarded
+from og_env.scenario.text_files import write_text
 
 SITES = (64, 128, 256, 512, 1024)
 PROPOSAL_SITES = (64, 128, 256, 512)
@@ -82,7 +83,7 @@ def write_record(path: Path, figures: Mapping[str, Any], against: Path | None = 
         "versions": run_record.versions(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(facts | {"figures": figures}, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(facts | {"figures": figures}, indent=2) + "\n")
 
 
 def measure(repetitions: int, shrink: int = 1) -> dict[str, float]:

@@ -33,6 +33,7 @@ from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
 from og_env.scenario.specs import ScenarioSpec
+from og_env.scenario.text_files import write_text
 from og_env.simulator import SPLITS
 
 TWIN_POLICY = "greedy_blind"
@@ -200,8 +201,8 @@ def _text(summary: Json, out: Path) -> str:
 
 def _write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec, command: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    replace(out / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
-    replace(out / "results.csv", results_table.csv_text(list(results_table.result_rows(runs))))
+    write_text(out / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    write_text(out / "results.csv", results_table.csv_text(list(results_table.result_rows(runs))))
     last = summary["seed"] + summary["episodes"] - 1
     facts = {
         "scenario": f"{spec.name}: {spec.description}",
@@ -209,14 +210,7 @@ def _write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpe
         "command": command,
         "versions": ", ".join(f"{name} {_version(name)}" for name in ("og_env", "numpy", "numba", "gymnasium")),
     }
-    replace(out / "report.html", html_report.page(summary, runs, spec.reward, spec.episode.step_s / 3600, facts))
-
-
-def replace(path: Path, content: str) -> None:
-    """Write a file so that it is never seen half done."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(content, encoding="utf-8", newline="")
-    temporary.replace(path)
+    write_text(out / "report.html", html_report.page(summary, runs, spec.reward, spec.episode.step_s / 3600, facts))
 
 
 def _version(package: str) -> str:

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from og_agents.validation import demand_fit, distance_model_fit
 from og_env.errors import Parser, guarded
 from og_env.scenario.distance_model import SHIPPED
+from og_env.scenario.text_files import write_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     result, lines = rtt(options.file) if options.what == "rtt" else demand(options.file, options.workload)
     text = "\n".join(lines) + "\n"
     if options.out is not None:
-        Path(options.out).write_text(text, encoding="utf-8")
+        write_text(options.out, text)
     print(json.dumps(result, allow_nan=False) if options.json else text, end="\n" if options.json else "")
 
 

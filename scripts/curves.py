@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_env.errors import Parser, guarded
+from og_env.scenario.text_files import write_atomically, write_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,15 +36,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from og_agents.learning.checkpoint import write_atomically
     from og_agents.studies import learning_curves
 
     found = learning_curves.read(options.runs, [name for name in options.baselines.split(",") if name])
     options.out.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out / "curves.png", lambda part: part.write_bytes(learning_curves.picture(found)))
-    write_atomically(
-        options.out / "curves.csv", lambda part: part.write_text(learning_curves.table(found), encoding="utf-8")
-    )
+    write_text(options.out / "curves.csv", learning_curves.table(found))
     for curve in found.runs:
         best = max(row["validation/return"] for row in curve.rows)
         print(f"{curve.name}: {curve.rows[0]['validation/return']:.2f} at the start, best {best:.2f}")

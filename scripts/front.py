@@ -26,6 +26,7 @@ from og_env import task_of
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
+from og_env.scenario.text_files import write_atomically, write_text
 
 MOST = 8
 """steps of a grid: 217 preferences"""
@@ -117,11 +118,11 @@ def _text(summary: robustness.Json, rows: Sequence[robustness.Json], out: Path) 
 
 
 def _write(out: Path, summary: robustness.Json, table: str, picture: bytes) -> None:
-    from og_agents.learning.checkpoint import write_atomically, write_json
+    from og_agents.learning.checkpoint import write_json
 
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "summary.json", summary)
-    write_atomically(out / "front.csv", lambda part: part.write_text(table, encoding="utf-8"))
+    write_text(out / "front.csv", table)
     write_atomically(out / "front.png", lambda part: part.write_bytes(picture))
 
 

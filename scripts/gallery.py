@@ -25,6 +25,7 @@ from og_agents.replay.gif import moment_of, swatches
 from og_agents.replay.page import Film, film
 from og_env.render import MapView, frame
 from og_env.scenario import loading
+from og_env.scenario.text_files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 GALLERY = ROOT / ".github" / "gallery"
@@ -91,7 +92,7 @@ def _run(options: argparse.Namespace) -> None:
         captions[spec.name] = caption(shown.views[row], row * shown.recording.step_h)
         print(f"{path}: {captions[spec.name]}")
     if not options.scenarios:
-        (options.out / PAGE).write_text(page(captions), encoding="utf-8")
+        write_text(options.out / PAGE, page(captions))
 
 
 def telling(shown: Film) -> int:

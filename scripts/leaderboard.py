@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.evaluation import leaderboard
 from og_env.errors import Parser, guarded
+from og_env.scenario.text_files import write_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _run(options: argparse.Namespace, command: str) -> None:
     entries = leaderboard.read_entries(options.paths)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(leaderboard.page(entries, command), encoding="utf-8")
+    write_text(options.out, leaderboard.page(entries, command))
     print(f"{options.out}: {len(entries)} benchmarks of {len({entry.title for entry in entries})} scenarios")
     for entry in entries:
         print("  " + "  ".join(filter(None, leaderboard.overview(entry))).replace("*", ""))

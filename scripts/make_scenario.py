@@ -31,6 +31,7 @@ from og_env.scenario.domain_kinds import domain_of
 from og_env.scenario.loading import DEFAULT_GPU_COUNT, ResolvedScenario
 from og_env.scenario.parsing import MAX_ENTRIES
 from og_env.scenario.sites_from_csv import ROLES, SiteTable, Table, read_sites
+from og_env.scenario.text_files import write_text
 
 MODELS = {"llama-3.1-8b-bf16": 0.5, "llama-3.1-70b-int4": 0.2, "tinyllama-1.1b-fp16": 0.25, "sdxl-fp16": 0.05}
 """usual models and their shares; those that fit nowhere are left out"""
@@ -97,7 +98,7 @@ def run(options: argparse.Namespace, command: str) -> None:
     if tomllib.loads(text) != tables:
         raise ValueError(f"{options.nodes}: a name has characters that TOML cannot hold")
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
+    write_text(out, text)
     print(report(whole, table, out))
 
 

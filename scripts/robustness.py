@@ -27,6 +27,7 @@ from og_env import task_of
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
+from og_env.scenario.text_files import write_text
 from og_env.simulator import incident_of
 
 
@@ -102,11 +103,11 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _write(out: Path, summary: robustness.Json, table: str) -> None:
-    from og_agents.learning.checkpoint import write_atomically, write_json
+    from og_agents.learning.checkpoint import write_json
 
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "summary.json", summary)
-    write_atomically(out / "table.csv", lambda part: part.write_text(table, encoding="utf-8"))
+    write_text(out / "table.csv", table)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,11 @@ class Decision(NamedTuple):
     steer: dict[str, float] = {}
     """logarithm of what the policy lets the router multiply the weight of a site by, where that is not 0"""
 
+    def numbers(self) -> list[float]:
+        """All numbers of the decision."""
+        tables = (self.knobs, self.planned, self.by_term, self.steer)
+        return [value for table in tables for value in table.values()] + [gain for _, gain in self.others]
+
     def text(self) -> str:
         """The decision in a few lines."""
         lines = [f"the autoscaler will {self.operation}" if self.autoscaled else self.operation]
@@ -127,7 +132,10 @@ class Adviser:
         )
         space = self.env.single_action_space
         parts = split_actions(np.asarray(action), simulator, space, np.zeros(1, np.int64))
-        return self._explain(int(parts.chosen[0]), parts.levels, parts.site_levels)
+        decision = self._explain(int(parts.chosen[0]), parts.levels, parts.site_levels)
+        if not all(map(math.isfinite, decision.numbers())):
+            raise ValueError(f"{where}: its numbers are so far apart that no gain can be worked out")
+        return decision
 
     def _explain(self, chosen: int, levels: np.ndarray | None, site_levels: np.ndarray | None) -> Decision:
         simulator, copies = self.simulator, self.copies

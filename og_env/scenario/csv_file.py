@@ -8,6 +8,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, NoReturn
 
+from og_env.errors import printable
+from og_env.scenario.text_files import encoding_problem, open_regular
+
 MAX_FILE_BYTES = 2_000_000_000
 MAX_LINE_BYTES = 1_000_000
 
@@ -65,7 +68,8 @@ def separator_hint(header: Collection[str]) -> str:
 
 def raise_csv_error(source: str, problem: str, line: int | None = None) -> NoReturn:
     """Raise ValueError `SOURCE: line N: PROBLEM`, or without the line where it is None."""
-    raise ValueError(f"{source}: {problem}" if line is None else f"{source}: line {line}: {problem}") from None
+    message = f"{source}: {problem}" if line is None else f"{source}: line {line}: {problem}"
+    raise ValueError(printable(message)) from None
 
 
 def number_in(
@@ -87,7 +91,7 @@ def number_in(
         return value
     wanted = "a finite number"
     if math.isfinite(above):
-        wanted = f"above {above:g}"
+        wanted = f"above {above:g}" + (f" and at most {high:g}" if value > high else "")
     elif math.isfinite(low):
         wanted = f"in {low:g}..{high:g}" if math.isfinite(high) else f"at least {low:g}"
     raise_csv_error(source, f"{column} {text[:40]} must be {wanted}", line)
@@ -105,11 +109,11 @@ def _rows(path: Path, source: str) -> Iterator[tuple[int, list[str]]]:
     """(line, cells without the blanks around them) of every row that is not blank, the header first."""
     line = 0
     try:
-        with path.open("rb") as file:
+        with open_regular(path, MAX_FILE_BYTES, "a CSV file") as file:
             reader = csv.reader(_lines(file, source), strict=True, skipinitialspace=True)
             for row in reader:
                 line = reader.line_num
-                cells = [cell.strip() for cell in row]
+                cells = [printable(cell.strip()) for cell in row]
                 if any(cells):
                     yield line, cells
     except OSError as error:
@@ -127,6 +131,8 @@ def _lines(file: BinaryIO, source: str) -> Iterator[str]:
             raise_csv_error(source, f"longer than {MAX_FILE_BYTES:,} bytes")
         if len(block) > MAX_LINE_BYTES:
             raise_csv_error(source, f"longer than {MAX_LINE_BYTES:,} bytes", number + 1)
+        if number == 0 and (problem := encoding_problem(block)):
+            raise_csv_error(source, problem)
         for line in block.splitlines(keepends=True):
             number += 1
             if b"\0" in line:

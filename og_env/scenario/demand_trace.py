@@ -10,13 +10,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.scenario.csv_file import number_in, read_csv
+from og_env.scenario.csv_file import number_in, raise_csv_error, read_csv
 
 Floats = NDArray[np.float64]
 
 COLUMNS = ("timestamp_s", "model", "input_tokens", "output_tokens")
 MODEL_COLUMNS = ("model", "model_or_app")
 """names of the model column, either of which is understood"""
+MOST_SPAN_S = 3660 * 86_400.0
+"""longest trace, ten years"""
+MOST_CELLS = 20_000_000
+"""most steps times models of a trace"""
+MOST_TOKENS, MOST_STAMP_S = 1e8, 1e15
 
 
 class Trace(NamedTuple):
@@ -53,6 +58,9 @@ def step_factors(trace: Trace, step_s: float, models: Sequence[str]) -> Floats:
     a step.
     """
     span_s = float(trace.time_s[-1])
+    if span_s > MOST_SPAN_S or span_s / step_s * len(models) > MOST_CELLS:
+        unit = "; are its times in seconds?" if span_s > MOST_SPAN_S else ""
+        raise ValueError(f"spans {span_s / 86_400:,.0f} days, too long for steps of {step_s:g} s{unit}")
     steps = int(span_s / step_s)
     if steps < 1:
         raise ValueError(f"spans {span_s:g} s, less than a step of {step_s:g} s")
@@ -76,7 +84,9 @@ def _load(name: str, changed_ns: int) -> Trace:
         cells = [row[i] for i in at]
         model = names.setdefault(cells[1], len(names))
         time_s = number_in(name, line, COLUMNS[0], cells[0])
-        tokens_in, tokens_out = (number_in(name, line, COLUMNS[i], cells[i], low=0.0) for i in (2, 3))
+        if abs(time_s) > MOST_STAMP_S:
+            raise_csv_error(name, f"timestamp_s {cells[0][:40]} is no time in seconds", line)
+        tokens_in, tokens_out = (number_in(name, line, COLUMNS[i], cells[i], low=0.0, high=MOST_TOKENS) for i in (2, 3))
         numbers.append((time_s, model, tokens_in, tokens_out))
     if len(numbers) < 2:
         raise ValueError(f"{name}: has {len(numbers)} requests; a trace needs at least 2")

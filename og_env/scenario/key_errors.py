@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 
-from og_env.errors import nearest_valid
+from og_env.errors import nearest_valid, printable
 
 KeyPath = tuple[str | int, ...]
 """place of a value in a scenario's tables, such as ("sites", 0, "gpu")"""
@@ -37,7 +37,7 @@ def raise_at_key(where: str, path: KeyPath | str, problem: str, wrong: str = "",
 
 def _printable(text: str, longest: int) -> str:
     """The text in one line of at most `longest` characters."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    line = printable(text)
     return line if len(line) <= longest else line[: longest - 3] + "..."
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from og_env.scenario.csv_file import number_in, raise_csv_error, read_records
 
+MOST_MS = 1e6
+"""longest round trip"""
+
 
 def load_rtt_csv(path: str | Path) -> dict[tuple[str, str], float]:
     """Measured round trips by (src, dst) from a CSV with columns src, dst, rtt_ms.
@@ -23,5 +26,5 @@ def load_rtt_csv(path: str | Path) -> dict[tuple[str, str], float]:
             src, dst = f"{provider}/{src}", f"{provider}/{dst}"
         if (src, dst) in measured:
             raise_csv_error(source, f"{src} -> {dst} is given twice", line)
-        measured[src, dst] = number_in(source, line, "rtt_ms", row["rtt_ms"], above=0.0)
+        measured[src, dst] = number_in(source, line, "rtt_ms", row["rtt_ms"], above=0.0, high=MOST_MS)
     return measured

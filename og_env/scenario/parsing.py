@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from og_env.scenario.key_errors import KeyPath, raise_at_key, raise_first_complaint, shown
@@ -96,17 +97,31 @@ def _frozen(value: Any, where: str, path: KeyPath) -> Any:
     """The value with tuples in place of lists, all the way down; ValueError for a value that no field can hold."""
     if len(path) > MAX_DEPTH:
         raise_at_key(where, path[:4], "is nested too deeply")
+    if isinstance(value, BaseModel):
+        value = value.model_dump(warnings=False)
     if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                raise_at_key(where, path, f"has the key {shown(key)}, which is not a string")
+        _check_words(value, where, path)
         return {key: _frozen(part, where, (*path, key)) for key, part in value.items()}
     if isinstance(value, list | tuple):
         if len(value) > MAX_ENTRIES:
             raise_at_key(where, path, f"has {len(value):,} entries (at most {MAX_ENTRIES:,})")
         return tuple(_frozen(part, where, (*path, index)) for index, part in enumerate(value))
-    if isinstance(value, BaseModel):
-        return _frozen(value.model_dump(warnings=False), where, path)
+    return _one(value.item() if isinstance(value, np.generic) else value, where, path)
+
+
+def _check_words(table: Mapping[Any, Any], where: str, path: KeyPath) -> None:
+    """The keys of a table are words that can be shown."""
+    for key in table:
+        if not isinstance(key, str):
+            raise_at_key(where, path, f"has the key {shown(key)}, which is not a string")
+        if not key.isprintable():
+            raise_at_key(where, path, f"has the key {shown(key)}, which holds a control character")
+
+
+def _one(value: Any, where: str, path: KeyPath) -> Any:
+    """A value that holds no others; ValueError where no field can hold it."""
+    if isinstance(value, str) and not "".join(value.split()).isprintable():
+        raise_at_key(where, path, f"{shown(value)} holds a control character")
     if isinstance(value, float) and not math.isfinite(value):
         raise_at_key(where, path, f"must be a finite number, not {value}")
     if isinstance(value, int) and abs(value) >= 2**63:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from og_env.errors import nearest_valid
 from og_env.scenario import catalog, loading
 from og_env.scenario.checks import check_outages
+from og_env.scenario.key_errors import shown
 from og_env.scenario.parsing import parse_part
 from og_env.scenario.specs import IncidentSpec, OutageSpec
 from og_env.simulator.simulator import Simulator
@@ -22,6 +25,22 @@ class UntouchedError(ValueError):
 KNOWN = ("incident", "outages", "background", "start_hour_utc")
 
 
+def checked_seed(seed: Any) -> int | None:
+    """A seed of `reset` as Gymnasium takes it, None or 0 and more; ValueError in one line for anything else."""
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed is {shown(seed)}; valid are None and whole numbers from 0 on")
+    return int(seed)
+
+
+def checked_options(options: Any) -> dict[str, Any]:
+    """The options of `reset` as a table; ValueError in one line for anything else."""
+    if not isinstance(options, Mapping | None):
+        raise ValueError(f"options is {shown(options)}; valid are None and a table with {', '.join(KNOWN)}")
+    return dict(options or {})
+
+
 def scripted_of(options: dict[str, Any] | None, simulator: Simulator) -> Scripted:
     """The script of an episode, from the options of its reset; `og_env.tape.draw.Scripted` says what each of them does.
 
@@ -30,22 +49,25 @@ def scripted_of(options: dict[str, Any] | None, simulator: Simulator) -> Scripte
     replayed, so that the incident is what is measured, and on otherwise. ValueError in one line for anything that is not
     understood, and for an incident that touches no site.
     """
-    options = options or {}
+    options = checked_options(options)
     for key in options:
         if key not in KNOWN:
             raise ValueError(f"reset option {key!r} is unknown{nearest_valid(str(key), KNOWN)}")
     incident = None if options.get("incident") is None else incident_of(options["incident"])
     background = options.get("background", incident is None)
-    if not isinstance(background, bool):
+    if not isinstance(background, bool | np.bool_):
         raise ValueError(f"options.background: must be True or False, not {background!r}")
     hour = options.get("start_hour_utc")
-    if hour is not None and (isinstance(hour, bool) or not isinstance(hour, int | float) or not 0 <= hour < 24):
+    if hour is not None and (
+        isinstance(hour, bool) or not isinstance(hour, int | float | np.number) or not 0 <= hour < 24
+    ):
         raise ValueError(f"options.start_hour_utc: must be a number from 0 to less than 24, not {hour!r}")
     if hour is not None and incident is not None and incident.start_utc_h is not None:
         raise ValueError(f"options.start_hour_utc: {incident.id} has its own hour; leave one of them out")
     if incident is not None and not simulator.random_fleet:
         check_touched([replay_of(incident, simulator.compiled[0])], simulator)
-    return Scripted(outages_of(options.get("outages", ()), simulator), incident, background, hour)
+    hour = None if hour is None else float(hour)
+    return Scripted(outages_of(options.get("outages", ()), simulator), incident, bool(background), hour)
 
 
 def incident_of(name: Any, where: str = "options.incident") -> IncidentSpec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypedDict, get_args
+from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
 import numpy as np
 
@@ -76,6 +76,13 @@ def settings_of(environment: str, task: Task, arguments: Arguments) -> Settings:
     return Settings(task, **arguments)
 
 
+def whole_number(name: str, value: Any, least: int, most: int) -> int:
+    """A number from `least` to `most`, of Python or NumPy; ValueError in one line for anything else."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise ValueError(f"{name} is {value!r}; valid are {least:,} to {most:,}, whole numbers")
+    return int(value)
+
+
 def checked(settings: Settings) -> Settings:
     """The settings with the task's default interface where they name none.
 
@@ -91,10 +98,13 @@ def checked(settings: Settings) -> Settings:
         ("reward", Reward),
     ):
         value = getattr(settings, name)
+        if not isinstance(value, str | None):
+            raise ValueError(f"{name} is {value!r}; valid are {', '.join(get_args(kind))}")
         if value not in get_args(kind) and not (name == "interface" and value is None):
             raise ValueError(f"{name} is {value!r}; valid are {', '.join(get_args(kind))}")
-    if not isinstance(settings.proposals, int | np.integer) or not 2 <= settings.proposals <= 256:
-        raise ValueError(f"proposals is {settings.proposals!r}; valid are 2 to 256, whole numbers")
+    if not isinstance(settings.flatten, bool | np.bool_):
+        raise ValueError(f"flatten is {settings.flatten!r}; valid are True and False")
+    whole_number("proposals", settings.proposals, 2, 256)
     if not isinstance(settings.risk_weight, float | int | np.number) or not 0 <= settings.risk_weight <= MOST_WEIGHT:
         raise ValueError(f"risk_weight is {settings.risk_weight!r}; valid are 0 to {MOST_WEIGHT:,.0f}")
     if settings.steering != "knobs" and settings.task != "joint":

@@ -19,6 +19,7 @@ from og_env.observation.fields import Slices, slices
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator import compiled_step
+from og_env.simulator.room import check_room
 from og_env.simulator.settings import FLAT_TABLES, SPLITS, Settings, checked
 from og_env.simulator.steered_providers import most_steered, provider_sites
 from og_env.tape.draw import NOTHING, Scripted, draw, draw_row, tape_world
@@ -71,6 +72,7 @@ class Simulator(CopiedWhole):
         compiled = compile_world(
             loading.resolve(self.spec), risk_weight=settings.risk_weight, sizes=sizes_of(self.spec)
         )
+        check_room(compiled.sizes, batch, own_worlds=self.own_worlds, threads=threads)
         self.compiled: list[CompiledWorld] = [compiled] * (batch if self.own_worlds else 1)
         self.tape_worlds = [tape_world(compiled)] * len(self.compiled)
         places = most_steered(self.spec, compiled) if settings.steering == "domains" else 0

@@ -12,6 +12,8 @@ from og_env.kernel.random_streams import exponential, normal, uniform
 
 FLASHES_BEFORE = 10.0
 """mean lengths before the episode from which flash crowds are drawn: one in 22,000 outlasts them"""
+MOST_FACTOR = 1e5
+"""largest factor on the demand of a region or for a model, so that what follows from it stays finite"""
 
 
 class DemandProcess(NamedTuple):
@@ -46,7 +48,7 @@ def draw_bursts(factor: np.ndarray, random_state: np.ndarray, process: DemandPro
         level[column] = sd * normal(random_state)
     for row in range(factor.shape[0]):
         for column in range(len(level)):
-            factor[row, column] *= math.exp(level[column] - sd * sd / 2)
+            factor[row, column] = min(factor[row, column] * math.exp(level[column] - sd * sd / 2), MOST_FACTOR)
             level[column] = keep * level[column] + fresh * normal(random_state)
 
 
@@ -66,8 +68,8 @@ def draw_flashes(regional: np.ndarray, by_model: np.ndarray, random_state: np.nd
         model = int(uniform(random_state) * by_model.shape[1])
         stop = start + exponential(random_state) * process.flash_length_steps
         for row in range(int(max(start, 0.0)), int(math.ceil(min(max(stop, 0.0), rows)))):
-            regional[row, region] *= root
-            by_model[row, model] *= root
+            regional[row, region] = min(regional[row, region] * root, MOST_FACTOR)
+            by_model[row, model] = min(by_model[row, model] * root, MOST_FACTOR)
         start += exponential(random_state) / process.flashes_per_step
 
 

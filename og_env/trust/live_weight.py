@@ -84,7 +84,8 @@ def lost(voters: Voters, up: Floats, importance: Floats, votes: int, rng: np.ran
     probability = np.where(margin < 0, 1.0, 0.0)
     found = Lost(probability, np.zeros(len(up)), np.repeat(probability[:, None], len(each), axis=1))
     open_states = np.flatnonzero(np.exp(-2 * slack**2 / float(each**2 @ size)) >= NEGLIGIBLE)
-    tilts = [_tilt(voters, up[state]) for state in open_states]
+    losses = np.expm1(-np.outer(TILTS / each.max(), each))
+    tilts = [_tilt(voters, up[state], losses) for state in open_states]
     negligible = np.array([bound + tilt * each.max() / 3 < np.log(NEGLIGIBLE) for tilt, bound in tilts], bool)
     found.probability[open_states[negligible]], found.without[open_states[negligible]] = 0.0, 0.0
     if voters.sums is None:
@@ -133,11 +134,13 @@ def _growing_sums(weight: Floats) -> tuple[Floats, ...]:
 
 
 def _grow(mass: Floats, old: Floats, new: Floats, weight: float, up: Floats) -> Floats:
-    """Distribution [S, new sums] of the live weight with one more node, from `mass` [S, old sums] without it."""
-    grain = new[-1] * 1e-10
+    """Distribution [S, new sums] of the live weight with one more node, from `mass` [S, old sums] without it.
+
+    A sum that `_growing_sums` has left out counts as the next one below it. With weights far apart many do.
+    """
     grown = np.zeros((len(mass), len(new)))
-    grown[:, np.searchsorted(new, old - grain)] += mass * (1 - up)[:, None]
-    grown[:, np.searchsorted(new, old + weight - grain)] += mass * up[:, None]
+    for sums, share in ((old, 1 - up), (old + weight, up)):
+        np.add.at(grown, (slice(None), np.searchsorted(new, sums, side="right") - 1), mass * share[:, None])
     return grown
 
 
@@ -173,11 +176,14 @@ def _joint_tail(before: Floats, before_sums: Floats, after: Floats, after_sums: 
     return np.einsum("sx,sx->s", before[:, able], below[:, reach[able]])
 
 
-def _tilt(voters: Voters, up: Floats) -> tuple[float, float]:
-    """The tilt with the smallest Chernoff bound on the probability of no quorum, and the logarithm of that bound."""
+def _tilt(voters: Voters, up: Floats, losses: Floats) -> tuple[float, float]:
+    """The tilt with the smallest Chernoff bound on the probability of no quorum, and the logarithm of that bound.
+
+    losses [tilts, V]: exp(-tilt x weight) - 1, which all states have in common.
+    """
     limit = float(_limit(float(voters.weight @ voters.size)))
     tilts = TILTS / voters.weight.max()
-    moment = np.log1p(up * np.expm1(-np.outer(tilts, voters.weight))) @ voters.size
+    moment = np.log1p(up * losses) @ voters.size
     bounds = moment + tilts * limit
     best = int(bounds.argmin())
     return float(tilts[best]), float(bounds[best])

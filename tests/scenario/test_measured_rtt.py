@@ -44,5 +44,5 @@ def test_bad_measured_matrix_is_one_line_with_the_line(tmp_path: Path, content: 
 
 
 def test_missing_measured_matrix_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"nowhere\.csv: cannot be read: No such file"):
+    with pytest.raises(ValueError, match=r"nowhere\.csv: no such file"):
         load_rtt_csv(tmp_path / "nowhere.csv")

@@ -31,4 +31,4 @@ def test_files_that_cannot_be_scenarios(tmp_path: Path) -> None:
         assert expected in message
     assert complaint(tmp_path) == f"{tmp_path}: is a directory, not a scenario file"
     assert complaint(tmp_path / "none.toml") == f"{tmp_path / 'none.toml'}: no such file"
-    assert "too long for a scenario" in complaint("/dev/zero")
+    assert "is a device, not a scenario file" in complaint("/dev/zero")

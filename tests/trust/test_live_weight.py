@@ -18,3 +18,13 @@ def test_drawing_votes_agrees_with_the_distribution_of_sums(monkeypatch):
     # Five standard errors: one run in 2 million misses by chance.
     assert abs(drawn.hours_per_year - exact.hours_per_year) < 5 * drawn.standard_error
     np.testing.assert_allclose(drawn.hours_without, exact.hours_without, rtol=0.25)
+
+
+def test_weights_far_apart_leave_the_distribution_whole():
+    fleet = large_fleet(n=40, scale=0.05)
+    heavy = np.full(40, 32e18)
+    heavy[0] = 1.0
+    found = quorum_outage(fleet._replace(weight=heavy), method="enumeration")
+    none = quorum_outage(fleet._replace(weight=np.where(heavy > 1, heavy, 0.0)), method="enumeration")
+    assert np.isfinite(found.hours_without).all()
+    assert found.hours_per_year == none.hours_per_year > 0

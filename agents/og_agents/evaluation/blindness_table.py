@@ -9,6 +9,7 @@ from og_agents.evaluation.beliefs import BELIEFS
 from og_agents.evaluation.blindness import DIMENSIONS, Json
 from og_env.scenario import loading
 from og_env.scenario.json_file import read_json
+from og_env.scenario.text_files import write_text
 
 RECORD = loading.scenarios_folder().parent / "benchmarks" / "dimensions.json"
 """tables of the shipped scenarios by name, as measured last"""
@@ -86,7 +87,7 @@ def keep(table: Json, path: Path = RECORD) -> None:
     record = {**(read_record(path) if path.is_file() else {}), table["scenario"]: table}
     ordered = {name: _rounded(record[name]) for name in sorted(record)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(ordered, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(ordered, indent=1, allow_nan=False) + "\n")
 
 
 def _rounded(value: Json | list[object] | object) -> object:

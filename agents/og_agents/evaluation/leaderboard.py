@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from og_agents.evaluation.results_table import (
     verdict_line,
     verdict_of,
 )
+from og_env.errors import printable
 from og_env.scenario.json_file import read_json
 
 Json = dict[str, Any]
@@ -96,7 +99,8 @@ def check_agreement(entries: Sequence[Entry]) -> None:
 
 
 def page(entries: Sequence[Entry], command: str) -> str:
-    """The leaderboard in Markdown."""
+    """The leaderboard in Markdown; names stand in it as they are, whatever Markdown or HTML would make of them."""
+    entries, command = [entry._replace(summary=escaped(entry.summary)) for entry in entries], printable(command)
     parts = [
         "# Leaderboard",
         f"Made by `{command}`. Returns are minus costs: higher is better. *Best baseline*: the heuristic or quick planner "
@@ -108,6 +112,17 @@ def page(entries: Sequence[Entry], command: str) -> str:
         *(section(entry) for entry in entries),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def escaped(value: Any) -> Any:
+    """The value with all its words, keys included, written so that Markdown shows them as they are, in one cell."""
+    if isinstance(value, dict):
+        return {escaped(key): escaped(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [escaped(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    return re.sub(r"[\\`*\[\]|~]", r"\\\g<0>", html.escape(printable(value), quote=False))
 
 
 STANDING_HEADER = ("policy", "benchmarks", "above, level, below the best baseline", "mean difference, % of its return")
@@ -169,7 +184,7 @@ def section(entry: Entry) -> str:
     """One benchmark: its table and its verdict."""
     summary = entry.summary
     last = summary["seed"] + summary["episodes"] - 1
-    rows = [(marked(row[0]).replace(" *", " \\*"), *row[1:]) for row in table_rows(summary)]
+    rows = [(marked(re.sub(r" \*$", r" \\*", row[0])), *row[1:]) for row in table_rows(summary)]
     lines = [
         f"## {entry.title}",
         f"{summary['episodes']} episodes of the {summary['split']} split, seeds {summary['seed']} to {last}.",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,15 +23,18 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
 from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits, policy_class
-from og_agents.learning.policy_compatibility import DAMAGED, describe_space, fitted, space_of, spaces_of
+from og_agents.learning.policy_compatibility import DAMAGED, check_sizes, describe_space, fitted, space_of, spaces_of
 from og_agents.policy import Asked, as_predict
 from og_env.scenario import loading
 from og_env.scenario.json_file import read_json
+from og_env.scenario.text_files import move_into_place, write_atomically, write_part, write_text
 
 FORMAT = 1
 KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}
 HASH = "weights_sha256"
 """key of policy.json: of the weights that it describes"""
+LEAST_WIDEST = 64
+"""number up to which a description is believed, whatever the weights are"""
 WEIGHTS, CARD, RESUME = "policy.safetensors", "policy.json", "resume.safetensors"
 
 
@@ -91,47 +93,24 @@ class Progress(NamedTuple):
     """description of the policy, as in policy.json"""
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file beside the target and move it into its place, so that no half-written file is ever seen.
-
-    Its mode is the one that the umask gives, whatever the writer would give it; it is on the disk before it is moved.
-    """
-    _write_part(path, write)
-    _move(path)
-
-
 def _part_of(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
 def _write_part(path: Path, write: Callable[[Path], Any]) -> None:
     """Write all of a file beside its place."""
-    part = _part_of(path)
-    part.unlink(missing_ok=True)
-    part.touch()
-    mode = part.stat().st_mode & 0o777
-    write(part)
-    part.chmod(mode)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    write_part(_part_of(path), write)
 
 
 def _move(*paths: Path) -> None:
     """Move what lies beside its place into it, one after the other."""
     for path in paths:
-        os.replace(_part_of(path), path)
-    if hasattr(os, "O_DIRECTORY"):
-        folder = os.open(paths[0].parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        move_into_place(_part_of(path), path)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, in one move."""
-    text = json.dumps(value, indent=1) + "\n"
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def _plain(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
@@ -224,11 +203,13 @@ def put_weights(policy: Any, weights: dict[str, torch.Tensor], where: Path) -> N
     """Load weights into a policy; ValueError in one line for another shape or weights that are not finite."""
     try:
         policy.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(f"{where}: weights of another network: {str(error).splitlines()[-1].strip()}") from None
-    broken = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
+    put = policy.state_dict()
+    broken = next((name for name, value in put.items() if not torch.isfinite(value).all()), None)
     if broken:
-        raise ValueError(f"{where}: {broken} is not finite")
+        beyond = torch.isfinite(weights[broken]).all()
+        raise ValueError(f"{where}: {broken} {'does not fit into 32 bits' if beyond else 'is not finite'}")
 
 
 def read_resume(folder: Path) -> tuple[dict[str, torch.Tensor], Progress]:
@@ -288,13 +269,16 @@ def load(
 
 def _network(meta: dict[str, Any], path: Path) -> Any:
     """The network that policy.json describes, with its weights; ValueError in one line where something is damaged."""
+    weights = read_tensors(path / WEIGHTS)[0]
+    widest = max((side for value in weights.values() for side in value.shape), default=0)
     try:
         spaces = (space_of(meta["observation_space"]), space_of(meta["action_space"]))
+        check_sizes(meta["policy_kwargs"], max(widest, LEAST_WIDEST))
         kind = policy_class(meta["policy"], masked=meta["task"] != "routing")
         network = kind(*spaces, lambda _: 0.0, **meta["policy_kwargs"])
     except DAMAGED as error:
         raise ValueError(f"{path / CARD}: damaged: {error}") from None
-    put_weights(network, read_tensors(path / WEIGHTS)[0], path / WEIGHTS)
+    put_weights(network, weights, path / WEIGHTS)
     network.set_training_mode(False)
     return network
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,41 @@ from og_env.scenario.specs import ScenarioSpec
 MEANING = ("sites", "models", "regions", "domains")
 """parts of a scenario that give the numbers of an observation and an action their meaning; all others, such as demand,
 failures and the reward's weights, may differ between training and use"""
-DAMAGED = (KeyError, TypeError, ValueError, AttributeError, AssertionError, IndexError)
+DAMAGED = (KeyError, TypeError, ValueError, AttributeError, AssertionError, IndexError, RuntimeError, OverflowError)
 """exceptions that a wrong value in a description raises"""
+
+
+MOST_WIDTH = 1_000_000
+"""most numbers of an observation, and most choices of an action"""
+MOST_UNITS, MOST_LAYERS = 4096, 64
+"""widest layer of a network, and most entries of a list in its description"""
+
+
+def check_sizes(value: Any, most: int = MOST_UNITS) -> None:
+    """ValueError for a description of a network with a number above `most`, or that is larger than any trained here.
+
+    Making such a network takes minutes and gigabytes, before its weights are found to be of another one.
+    """
+    if isinstance(value, Mapping | list | tuple):
+        if len(value) > MOST_LAYERS:
+            raise ValueError(f"a list of {len(value)} entries (at most {MOST_LAYERS})")
+        for part in value.values() if isinstance(value, Mapping) else value:
+            check_sizes(part, most)
+            if not isinstance(value, Mapping) and isinstance(part, int) and part < 1:
+                raise ValueError(f"a layer of {part} units")
+    elif isinstance(value, int | float) and not abs(value) <= most:
+        raise ValueError(f"a size of {value!r} (at most {most})")
+
+
+def _width(values: Any) -> tuple[int, ...]:
+    """Whole numbers above 0 whose product is a width that a network may have; ValueError otherwise."""
+    numbers = tuple(values)
+    for value in numbers:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MOST_WIDTH:
+            raise ValueError(f"a space of {value!r}")
+    if math.prod(numbers) > MOST_WIDTH:
+        raise ValueError(f"a space of {math.prod(numbers):,} numbers (at most {MOST_WIDTH:,})")
+    return numbers
 
 
 def describe_space(space: gym.Space[Any]) -> dict[str, Any]:
@@ -39,11 +73,11 @@ def space_of(described: Mapping[str, Any]) -> gym.Space[Any]:
     if kind == "tables":
         return gym.spaces.Dict({name: space_of(table) for name, table in value.items()})
     if kind == "box":
-        return gym.spaces.Box(-1, 1, tuple(value), np.float32)
+        return gym.spaces.Box(-1, 1, _width(value), np.float32)
     if kind == "discrete":
-        return gym.spaces.Discrete(value)
+        return gym.spaces.Discrete(*_width([value]))
     if kind == "multidiscrete":
-        return gym.spaces.MultiDiscrete(value)
+        return gym.spaces.MultiDiscrete([_width([count])[0] for count in value])
     raise ValueError(f"unknown space {kind!r}")
 
 

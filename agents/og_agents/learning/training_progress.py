@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint
-from og_agents.learning.checkpoint import LearnedPolicy, Progress, write_atomically
+from og_agents.learning.checkpoint import LearnedPolicy, Progress
 from og_agents.learning.train_settings import TrainSettings
 from og_env.scenario.csv_file import read_records
 from og_env.scenario.specs import ScenarioSpec
+from og_env.scenario.text_files import write_atomically
 from og_env.simulator import TERMS
 
 METRICS = (

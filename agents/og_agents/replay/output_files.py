@@ -11,6 +11,7 @@ from typing import Any
 from og_agents.evaluation.results_table import csv_text
 from og_agents.replay.incidents import Cases, Played, plain
 from og_agents.replay.page import Camera, Film, page, payload
+from og_env.scenario.text_files import write_text
 from og_env.simulator import METRICS, TERMS
 
 Json = dict[str, Any]
@@ -21,9 +22,9 @@ Many = Mapping[str, Mapping[str, Played]]
 def write_folder(out: Path, result: Json, played: Many) -> None:
     """replay.json; results.csv with a row for every replay, policy and episode; steps.csv with those of the first."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "replay.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(out / "replay.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
     for name, rows in (("results.csv", result_rows(played)), ("steps.csv", step_rows(played))):
-        (out / name).write_text(csv_text(list(rows)), encoding="utf-8", newline="")
+        write_text(out / name, csv_text(list(rows)))
 
 
 def result_rows(played: Many) -> Iterator[Json]:
@@ -63,7 +64,7 @@ def write_page(
     scope = "Whole episode" if plain(options) else "From the outage to the end"
     data = payload(f"{result['scenario']}: {case}", lines, films, totals, likely, scope)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(data), encoding="utf-8", newline="\n")
+    write_text(path, page(data))
 
 
 def films_of(cameras: Mapping[str, Camera], by_policy: Mapping[str, Played]) -> dict[str, Film]:

@@ -15,6 +15,7 @@ from og_env import IDS
 from og_env.scenario import loading
 from og_env.scenario.csv_file import read_records
 from og_env.scenario.json_file import read_json
+from og_env.scenario.text_files import write_text
 from og_env.scenario.toml_file import read_toml
 
 OF_RPI = ("branch_states", "branch_truth", "branch_spacing", "branch_bend")
@@ -67,7 +68,7 @@ def _settings_path(study: Study, name: str | None) -> Path | None:
 
 def _put(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text(path, text)
     return path
 
 

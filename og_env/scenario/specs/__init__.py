@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from og_env.scenario.specs.catalog_entries import (
-    Count,
     Effect,
     FailureKind,
     GpuSpec,
@@ -11,11 +10,8 @@ from og_env.scenario.specs.catalog_entries import (
     IncidentSpec,
     Kind,
     ModelSpec,
-    NonNegative,
-    Positive,
     RegionSpec,
     Role,
-    Share,
     SiteSpec,
     SloClock,
     Spec,
@@ -24,6 +20,18 @@ from og_env.scenario.specs.catalog_entries import (
 )
 from og_env.scenario.specs.condition import ConditionSpec
 from og_env.scenario.specs.limits import LimitsSpec
+from og_env.scenario.specs.quantities import (
+    ClockSeconds,
+    Count,
+    Gigabytes,
+    Milliseconds,
+    NonNegative,
+    Penalty,
+    Positive,
+    RequestSeconds,
+    RequestsPerS,
+    Share,
+)
 from og_env.scenario.specs.scenario import (
     DemandSpec,
     DistanceSpec,

@@ -6,6 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from og_env.scenario.specs.quantities import (
+    Gbps,
+    Gigabytes,
+    NonNegative,
+    Positive,
+    RequestSeconds,
+    Share,
+    Tokens,
+    TokensPerS,
+    Usd,
+)
+
 HostClass = Literal["hyperscale", "gpu_cloud", "bare_metal", "home"]
 TeeVendor = Literal["nitro", "sev-snp", "tdx", "sgx", "none"]
 Verification = Literal["none", "tee", "zkml"]
@@ -27,12 +39,6 @@ Kind = Literal[
     "upstream",
 ]
 SloClock = Literal["first_token", "answer"]
-Share = Annotated[float, Field(ge=0, le=1)]
-LARGEST = 1e9
-"""largest number that a setting takes: squares and products of some of them stay finite in 32 bits"""
-Positive = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class Spec(BaseModel):
@@ -52,7 +58,7 @@ class GpuSpec(Spec):
     """peak of dense matrices in 16 bits, without sparsity; prefill speed follows from it; None: 0.2 x bandwidth"""
     prefill_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """share of the peak that prefill reaches"""
-    usd_per_hour: dict[HostClass, Positive]
+    usd_per_hour: dict[HostClass, Usd]
     """rent of one GPU by host class"""
 
 
@@ -77,15 +83,15 @@ class SiteSpec(Spec):
     gpu: str
     """GPU kind, a name of the GPU table"""
     gpu_count: Annotated[int, Field(ge=0, le=64)]
-    usd_per_gpu_hour: NonNegative
+    usd_per_gpu_hour: Usd
     """on-demand price; `[prices]` of the scenario says what is paid of it, for holding a GPU and for using it"""
-    use_usd_per_gpu_hour: NonNegative | None = None
+    use_usd_per_gpu_hour: Usd | None = None
     """price of use of a GPU for an hour, beside the rent; None: `prices.use_share` of the on-demand price"""
-    usd_per_vm_hour: NonNegative = 0.2
+    usd_per_vm_hour: Usd = 0.2
     """a machine without GPU, for a verifier, a store or a gateway"""
-    link_gbps: Positive = 10.0
-    disk_gb_per_s: Positive = 5.0
-    egress_usd_per_gb: NonNegative = 0.05
+    link_gbps: Gbps = 10.0
+    disk_gb_per_s: Gbps = 5.0
+    egress_usd_per_gb: Usd = 0.05
     facility: str = ""
     """building; empty means not shared with anyone"""
     image: str = "default"
@@ -100,22 +106,22 @@ class ModelSpec(Spec):
     """One model that users ask for."""
 
     name: str
-    weights_gb: Positive
-    active_weights_gb: Positive | None = None
+    weights_gb: Gigabytes
+    active_weights_gb: Gigabytes | None = None
     """weights read per token: below weights_gb for mixture-of-experts; None means all"""
-    active_parameters_b: Positive | None = None
+    active_parameters_b: Gigabytes | None = None
     """billions of parameters that a token goes through; None: half of the active weights in GB, as of 16 bits each"""
-    memory_gb: Positive
+    memory_gb: Gigabytes
     """GPU memory with an 8k context"""
-    input_tokens: NonNegative = 1020.0
+    input_tokens: Tokens = 1020.0
     """mean length of what is read before the first token; the default is the median of Azure's chat trace"""
-    output_tokens: Positive = 129.0
+    output_tokens: Annotated[Tokens, Field(gt=0)] = 129.0
     """mean answer length"""
-    engine_start_s: NonNegative = 15.0
+    engine_start_s: RequestSeconds = 15.0
     verification: Verification = "tee"
-    proof_multiplier: Annotated[float, Field(ge=1, le=LARGEST)] = 1.0
+    proof_multiplier: Annotated[float, Field(ge=1, le=1e6)] = 1.0
     """time with proof over time without, for zkml"""
-    slo_s: Positive = 1.0
+    slo_s: Annotated[RequestSeconds, Field(gt=0)] = 1.0
     """objective of the time of a request, by the clock of `slo_clock`"""
     slo_clock: SloClock = "first_token"
     """the event that the objective is about"""
@@ -125,9 +131,9 @@ class ModelSpec(Spec):
     """requests that one replica answers at once (continuous batching)"""
     parallel_prefills: Annotated[int, Field(ge=1, le=4096)] = 1
     """inputs that one replica reads at a time at full speed: 1 where it computes, more where others do"""
-    tokens_per_s: dict[str, Positive] = {}
+    tokens_per_s: dict[str, TokensPerS] = {}
     """decode speed of one stream by GPU kind; a missing kind is derived as 0.77 x bandwidth / active weights"""
-    prefill_tokens_per_s: dict[str, Positive] = {}
+    prefill_tokens_per_s: dict[str, TokensPerS] = {}
     """speed of reading the input by GPU kind, for a whole replica; a missing kind is derived as
     GPUs x prefill_share x tflops / (2 x active parameters)"""
     request_gb: NonNegative = 1e-5

@@ -9,7 +9,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from og_env.scenario.specs.catalog_entries import Positive, Share, Spec
+from og_env.scenario.specs.catalog_entries import Spec
+from og_env.scenario.specs.quantities import YEAR_H, Positive, Share
 
 Slowed = Annotated[float, Field(gt=0, le=1)]
 """a speed that is nominal at most"""
@@ -31,13 +32,13 @@ class ConditionSpec(Spec):
     """stationary standard deviation of the log of a site's speed, whose median is 1; 0 is off. Assumed (0.1-0.4): equal
     GPUs differ by 8 % on average and 22 % at most (arXiv 2208.11035), and the 95th percentile of probed times to first
     token is 1.5 to 4.2 times the median"""
-    drift_memory_h: Positive = 2.0
+    drift_memory_h: Annotated[Positive, Field(le=YEAR_H)] = 2.0
     """time constant of the AR(1) process of that log. Assumed (0.5-6)"""
     grey_per_day: Times = 0.3
     """grey failures of a site a day: it answers, but slowly; 0 is off. Assumed (0.05-1)"""
     grey_speed: Slowed = 0.75
     """factor of the speed in a grey failure (1.34 times longer: Greyhound, ATC 2025). Assumed for other jobs (0.5-0.9)"""
-    grey_median_min: Positive = 15.0
+    grey_median_min: Annotated[Positive, Field(le=2880)] = 15.0
     """median length of a grey failure, lognormal. Assumed; means of 10 and 24 min are reported on Greyhound"""
     grey_sigma: Annotated[float, Field(ge=0, le=5)] = 1.2
     """standard deviation of the log of that length. Assumed; Greyhound saw less than a minute to 10 hours"""

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from og_env.scenario.specs.catalog_entries import NonNegative, Role, Spec
-
-Number = Annotated[int, Field(ge=0, le=100_000)]
+from og_env.scenario.specs.catalog_entries import Role, Spec
+from og_env.scenario.specs.quantities import NonNegative, Number
 
 
 class LimitsSpec(Spec):

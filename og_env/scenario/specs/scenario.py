@@ -8,17 +8,12 @@ from pydantic import Field, model_validator
 
 from og_env.scenario.distance_model import CONTINENTS, SHIPPED, DistanceModel
 from og_env.scenario.specs.catalog_entries import (
-    LARGEST,
-    Count,
     Effect,
     GpuSpec,
     HostClass,
     Kind,
     ModelSpec,
-    NonNegative,
-    Positive,
     RegionSpec,
-    Share,
     SiteSpec,
     SloClock,
     Spec,
@@ -27,7 +22,40 @@ from og_env.scenario.specs.catalog_entries import (
 )
 from og_env.scenario.specs.condition import ConditionSpec
 from og_env.scenario.specs.limits import LimitsSpec
+from og_env.scenario.specs.quantities import (
+    LARGEST,
+    YEAR_H,
+    ClockSeconds,
+    Count,
+    Dwell,
+    Factor,
+    FileName,
+    Gbps,
+    Hours,
+    Milliseconds,
+    NonNegative,
+    Number,
+    Penalty,
+    PerDay,
+    Positive,
+    RequestSeconds,
+    RequestsPerS,
+    Seed,
+    Share,
+    Tokens,
+    TokensPerS,
+    Usd,
+    Variation,
+    Weight,
+)
 from og_env.scenario.specs.serving import PaymentSpec, PricesSpec
+
+MOST_DAYS = 3660
+"""longest episode"""
+
+
+MOST_EVENTS = 1_000_000
+"""most random events of an episode"""
 
 
 class SampledSites(Spec):
@@ -35,7 +63,7 @@ class SampledSites(Spec):
 
     count: Annotated[int, Field(ge=1, le=4096)]
     providers: Count = 6
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     host_classes: tuple[HostClass, ...] = ("hyperscale", "gpu_cloud", "bare_metal", "home")
     gpus: tuple[str, ...] = ()
     """GPU kinds allowed; empty means all that are offered"""
@@ -43,7 +71,7 @@ class SampledSites(Spec):
     """fewest and most GPUs at a site"""
     dominant_share: Share = 0.0
     """share of the sites that one provider owns"""
-    dominant_price_factor: Positive = 1.0
+    dominant_price_factor: Factor = 1.0
     """factor of the prices of the provider that owns dominant_share"""
     continents: tuple[str, ...] = ()
     """continents allowed, of AF AS EU ME NA OC SA; empty means all"""
@@ -61,12 +89,12 @@ class SiteEntry(Spec):
     name: str
     gpu: str | None = None
     gpu_count: Annotated[int, Field(ge=0, le=64)] | None = None
-    usd_per_gpu_hour: NonNegative | None = None
-    use_usd_per_gpu_hour: NonNegative | None = None
-    usd_per_vm_hour: NonNegative | None = None
-    link_gbps: Positive | None = None
-    disk_gb_per_s: Positive | None = None
-    egress_usd_per_gb: NonNegative | None = None
+    usd_per_gpu_hour: Usd | None = None
+    use_usd_per_gpu_hour: Usd | None = None
+    usd_per_vm_hour: Usd | None = None
+    link_gbps: Gbps | None = None
+    disk_gb_per_s: Gbps | None = None
+    egress_usd_per_gb: Usd | None = None
     tee_vendor: TeeVendor | None = None
     facility: str | None = None
     transit: str | None = None
@@ -82,17 +110,17 @@ class ModelEntry(Spec):
     name: str
     share: NonNegative | None = None
     verification: Verification | None = None
-    input_tokens: NonNegative | None = None
-    output_tokens: Positive | None = None
-    engine_start_s: NonNegative | None = None
-    slo_s: Positive | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Annotated[Tokens, Field(gt=0)] | None = None
+    engine_start_s: RequestSeconds | None = None
+    slo_s: Annotated[RequestSeconds, Field(gt=0)] | None = None
     slo_clock: SloClock | None = None
     streamed: bool | None = None
     streams: Annotated[int, Field(ge=1, le=4096)] | None = None
     parallel_prefills: Annotated[int, Field(ge=1, le=4096)] | None = None
-    tokens_per_s: dict[str, Positive] | None = None
-    prefill_tokens_per_s: dict[str, Positive] | None = None
-    proof_multiplier: Annotated[float, Field(ge=1, le=LARGEST)] | None = None
+    tokens_per_s: dict[str, TokensPerS] | None = None
+    prefill_tokens_per_s: dict[str, TokensPerS] | None = None
+    proof_multiplier: Annotated[float, Field(ge=1, le=1e6)] | None = None
 
 
 class DomainSpec(Spec):
@@ -106,24 +134,24 @@ class DomainSpec(Spec):
 class DemandSpec(Spec):
     """Requests of the users over time."""
 
-    requests_per_s: Positive = 100.0
+    requests_per_s: RequestsPerS = 100.0
     """mean rate over the day, all regions and models together"""
     diurnal_amplitude: Share = 0.6
     """rate = mean x (1 + amplitude x cos(local hour - peak_hour))"""
     peak_hour: Annotated[float, Field(ge=0, lt=24)] = 15.0
     burst_sd: Annotated[float, Field(ge=0, le=3)] = 0.2
     """stationary standard deviation of the log of the regional and model factors"""
-    burst_memory_h: Positive = 2.0
+    burst_memory_h: Hours = 2.0
     """time constant of the AR(1) process of the regional and model factors"""
     flashes_per_day: Annotated[float, Field(ge=0, le=1000)] = 0.0
     """sudden crowds; each lifts one region and one model"""
     flash_factor: Annotated[float, Field(ge=1, le=1000)] = 3.0
-    flash_h: Positive = 1.0
-    """mean length of a sudden crowd, exponential"""
-    arrival_cv: Positive = 1.1
+    flash_h: Annotated[float, Field(ge=1e-3, le=168)] = 1.0
+    """mean length of a sudden crowd, exponential; a week at most"""
+    arrival_cv: Annotated[Variation, Field(gt=0)] = 1.1
     """coefficient of variation of inter-arrival times within a step; where arrivals come in clusters, the root of the
     variance over the mean of their number in a window, as `scripts/calibrate.py demand` measures it"""
-    service_cv: NonNegative = 0.8
+    service_cv: Variation = 0.8
     """coefficient of variation of service times (answer lengths)"""
     trace_csv: str | None = None
     """recorded requests timestamp_s,model,input_tokens,output_tokens: their rate, scaled to a mean of requests_per_s and
@@ -144,11 +172,11 @@ class OutageSpec(Spec):
 class OpponentSpec(Spec):
     """Breaks the domain that carries most served traffic."""
 
-    attacks_per_day: NonNegative = 0.0
+    attacks_per_day: PerDay = 0.0
     """chances to strike; 0 is off"""
-    budget: Annotated[int, Field(ge=0)] = 3
-    cooldown_h: NonNegative = 4.0
-    duration_h: Positive = 2.0
+    budget: Number = 3
+    cooldown_h: Annotated[float, Field(ge=0, le=YEAR_H)] = 4.0
+    duration_h: Hours = 2.0
 
 
 class FailureSpec(Spec):
@@ -156,27 +184,27 @@ class FailureSpec(Spec):
 
     process: Literal["correlated", "independent", "none"] = "correlated"
     """independent: every site keeps its own failure marginals, nothing coincides"""
-    intensity: NonNegative = 1.0
+    intensity: Annotated[float, Field(ge=0, le=1000)] = 1.0
     """multiplies every rate, of the catalogue or of shocks_per_day"""
-    shocks_per_day: NonNegative | None = None
+    shocks_per_day: PerDay | None = None
     """where given, all domains together have this many shocks a day, divided by kind_shares"""
     kind_shares: dict[Kind, Share] = {}
     """share of the shocks by kind; they sum to 1, and within a kind every domain has the same share"""
-    duration_scale: Positive = 1.0
+    duration_scale: Factor = 1.0
     frozen_share: Share | None = None
     """where given, the share of FROZEN among effects of control planes (region, provider)"""
-    fragile_factor: Annotated[float, Field(ge=1)] = 30.0
+    fragile_factor: Annotated[float, Field(ge=1, le=1e4)] = 30.0
     """shock rate in the fragile regime over the calm one's; the average rate is unchanged"""
     fragile_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """stationary share of time in the fragile regime"""
-    fragile_dwell_h: Positive = 4.0
+    fragile_dwell_h: Dwell = 4.0
     aftershock: Share = 0.4
     """probability that a repaired domain stays fragile for another dwell"""
-    signal_noise: NonNegative = 0.15
+    signal_noise: Variation = 0.15
     """standard deviation of the error-rate signal around 0 (calm) and 1 (fragile)"""
     hidden: tuple[Kind, ...] = ()
     """kinds that act, but whose members the agent is not told"""
-    detect_s: NonNegative = 60.0
+    detect_s: ClockSeconds = 60.0
     """how long the router goes on using a dead site"""
     lose_answers: bool = True
     """answers in progress at a site that goes down are asked again; false: they are finished as if nothing happened"""
@@ -195,13 +223,13 @@ class FailureSpec(Spec):
 class RewardWeights(Spec):
     """Reward = minus the weighted sum of the terms; in every term 1 is as bad as serving nothing."""
 
-    latency: NonNegative = 0.3
-    cost: NonNegative = 0.25
-    unserved: NonNegative = 1.0
-    unverified: NonNegative = 0.25
-    exposure: NonNegative = 0.2
-    churn: NonNegative = 0.01
-    unserved_convexity: NonNegative = 5.0
+    latency: Weight = 0.3
+    cost: Weight = 0.25
+    unserved: Weight = 1.0
+    unverified: Weight = 0.25
+    exposure: Weight = 0.2
+    churn: Weight = 0.01
+    unserved_convexity: Weight = 5.0
     """k in u (1 + k u) / (1 + k)"""
     budget_usd_per_hour: Annotated[float, Field(ge=1e-3, le=LARGEST)] | None = None
     """spending that counts as 1 in the cost term; None: the rent of every GPU of the fleet at its
@@ -216,15 +244,15 @@ class RewardWeights(Spec):
 class DistanceSpec(Spec):
     """Round trips by distance, where none is measured; `scripts/calibrate.py rtt` fits and writes these."""
 
-    near_ms: NonNegative = SHIPPED.near_ms
+    near_ms: Milliseconds = SHIPPED.near_ms
     """round trip at distance 0"""
-    near_ms_per_km: NonNegative = SHIPPED.near_ms_per_km
+    near_ms_per_km: Annotated[float, Field(ge=0, le=100)] = SHIPPED.near_ms_per_km
     """slope up to 500 km"""
-    far_ms: NonNegative = SHIPPED.far_ms
+    far_ms: Milliseconds = SHIPPED.far_ms
     """round trip at distance 0 of the line for far places"""
-    far_ms_per_km: NonNegative = SHIPPED.far_ms_per_km
+    far_ms_per_km: Annotated[float, Field(ge=0, le=100)] = SHIPPED.far_ms_per_km
     """slope from 700 km on"""
-    pair_factors: dict[str, Positive] = {"-".join(pair): factor for pair, factor in SHIPPED.pair_factors.items()}
+    pair_factors: dict[str, Factor] = {"-".join(pair): factor for pair, factor in SHIPPED.pair_factors.items()}
     """factor of the round trip by pair of continents such as EU-NA; 1 for pairs that are not given"""
 
     @model_validator(mode="after")
@@ -249,9 +277,9 @@ class NetworkSpec(Spec):
     """Distances, serving and finality."""
 
     utilisation_limit: Annotated[float, Field(gt=0, le=0.999)] = 0.9
-    patience_s: NonNegative = 60.0
+    patience_s: ClockSeconds = 60.0
     """a replica that is warm within this time already gets requests"""
-    timeout_s: NonNegative = 2.0
+    timeout_s: RequestSeconds = 2.0
     """what a request to a dead, undetected site costs before its retry"""
     retries: Annotated[int, Field(ge=0, le=10)] = 1
     """other replicas that a refused request tries; the default is Envoy's"""
@@ -259,16 +287,16 @@ class NetworkSpec(Spec):
     """share of the requests on a connection that is open already (assumed, 0.5 to 0.95)"""
     new_connection_round_trips: Annotated[float, Field(ge=0, le=10)] = 2.0
     """round trips that open another one: TCP and TLS 1.3; 3 with TLS 1.2, 1 with QUIC"""
-    block_s: NonNegative = 10.0
-    settle_s: NonNegative = 0.0
+    block_s: RequestSeconds = 10.0
+    settle_s: RequestSeconds = 0.0
     """mean wait for a settlement batch"""
-    store_streams: Annotated[int, Field(ge=1)] = 2
+    store_streams: Count = 2
     """fetches that a store feeds at full link speed; more share it"""
-    store_gbps: Positive = 10.0
+    store_gbps: Gbps = 10.0
     """link speed of a store"""
-    provision_s: NonNegative = 600.0
+    provision_s: ClockSeconds = 600.0
     """start of a verifier, a store or a gateway"""
-    storage_usd_per_gb_month: NonNegative = 0.023
+    storage_usd_per_gb_month: Usd = 0.023
     distance: DistanceSpec = DistanceSpec()
     rtt_csv: str | None = None
     """measured matrix src,dst,rtt_ms by names of sites and user regions, or provider,src,dst,rtt_ms by names within a
@@ -278,12 +306,12 @@ class NetworkSpec(Spec):
 class RouterSpec(Spec):
     """Routing knobs, in Placement fixed at these values."""
 
-    latency_temperature_ms: Positive = 40.0
-    cold_penalty: NonNegative = 0.1
+    latency_temperature_ms: Annotated[Positive, Field(le=1e6)] = 40.0
+    cold_penalty: Penalty = 0.1
     """penalty of a second of expected cold wait"""
-    load_penalty: NonNegative = 2.0
+    load_penalty: Penalty = 2.0
     """penalty of a unit of utilisation, which is the load of the last step over capacity"""
-    risk_aversion: NonNegative = 0.5
+    risk_aversion: Penalty = 0.5
     """penalty of a unit of dependency risk"""
     spread: Share = 0.1
     """share of the traffic divided evenly over all replicas; 1 is uniform random routing"""
@@ -292,10 +320,10 @@ class RouterSpec(Spec):
 class StartSpec(Spec):
     """The fleet at the first step."""
 
-    replicas_per_model: Annotated[int, Field(ge=0)] = 3
-    verifiers: Annotated[int, Field(ge=0)] = 5
-    stores: Annotated[int, Field(ge=0)] = 3
-    gateways: Annotated[int, Field(ge=0)] = 4
+    replicas_per_model: Number = 3
+    verifiers: Number = 5
+    stores: Number = 3
+    gateways: Number = 4
     placement: Literal["cheapest", "spread", "named"] = "spread"
     """how the starting sites are chosen"""
     replica_sites: dict[str, tuple[str, ...]] = {}
@@ -315,13 +343,21 @@ class EpisodeSpec(Spec):
     start_hour_utc: Annotated[float, Field(ge=0, lt=24)] | None = None
     """None: each episode starts at an hour of its own"""
 
+    @model_validator(mode="after")
+    def _ends_in_this_life(self) -> EpisodeSpec:
+        days = self.steps * self.step_s / 86_400
+        if days > MOST_DAYS:
+            raise ValueError(f"{self.steps} steps of {self.step_s} s are {days:,.0f} days; at most {MOST_DAYS:,}")
+        return self
+
 
 class ScenarioSpec(Spec):
     """A whole scenario, as a TOML file describes it."""
 
     version: Literal[1] = 1
-    name: str
-    description: str
+    name: FileName
+    """names folders and files of results as well"""
+    description: Annotated[str, Field(max_length=10_000)]
     fleet: Literal["fixed", "random"] = "fixed"
     sites: SampledSites | tuple[str | SiteEntry | SiteSpec, ...]
     models: tuple[str | ModelEntry | ModelSpec, ...]
@@ -340,3 +376,17 @@ class ScenarioSpec(Spec):
     start: StartSpec = StartSpec()
     limits: LimitsSpec = LimitsSpec()
     episode: EpisodeSpec = EpisodeSpec()
+
+    @model_validator(mode="after")
+    def _events_can_be_drawn(self) -> ScenarioSpec:
+        days = 2 + self.episode.steps * self.episode.step_s / 86_400
+        sites = self.sites.count if isinstance(self.sites, SampledSites) else len(self.sites)
+        flashes = self.demand.flashes_per_day * (days + 10 * self.demand.flash_h / 24)
+        of_sites = sites * (self.condition.grey_per_day + self.condition.blind_per_day) * days
+        events = flashes + of_sites + (self.failures.shocks_per_day or 0.0) * self.failures.intensity * days
+        if events > MOST_EVENTS:
+            raise ValueError(
+                f"an episode has {events:.3g} random events on average (crowds, shocks, failures of sites); at most "
+                f"{MOST_EVENTS:,}"
+            )
+        return self

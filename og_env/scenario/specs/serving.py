@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from og_env.scenario.specs.catalog_entries import NonNegative, Spec
+from og_env.scenario.specs.catalog_entries import Spec
+from og_env.scenario.specs.quantities import RequestSeconds
 
 
 class PaymentSpec(Spec):
@@ -19,7 +20,7 @@ class PaymentSpec(Spec):
     facilitator_lon_deg: Annotated[float, Field(ge=-180, le=180)] = -77.49
     facilitator_country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "US"
     """ISO 3166-1 alpha-2; round trips to the facilitator follow the distance model"""
-    verify_s: NonNegative = 0.35
+    verify_s: RequestSeconds = 0.35
     """time of the check at the facilitator: 0.2 to 0.5 s by a forum of blockeden (weak)"""
 
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
 from og_env.dynamics.alarm_signals import hour_begins
 from og_env.kernel.arrays import DOWN, FETCHING, FROZEN, LOADING, ON_DISK, SLOW, STAGING, STEER_RANGE, UNTRUSTED, WARM
 from og_env.scenario.json_file import read_json
 from og_env.scenario.parsing import parse_part
-from og_env.scenario.specs import Effect, NonNegative, Positive, Role, Share, Spec
+from og_env.scenario.specs import (
+    ClockSeconds,
+    Effect,
+    NonNegative,
+    Positive,
+    RequestSeconds,
+    Role,
+    RouterSpec,
+    Share,
+    Spec,
+)
 
 Phase = Literal["staging", "on_disk", "fetching", "loading", "warm"]
 PHASES: dict[Phase, int] = {
@@ -37,9 +47,9 @@ class LiveReplica(Spec):
     model: str
     site: str
     phase: Phase
-    left_gb: NonNegative | None = None
+    left_gb: Annotated[float, Field(ge=0, le=1e6)] | None = None
     """weights that are still to be fetched, while staging or fetching"""
-    left_s: NonNegative | None = None
+    left_s: ClockSeconds | None = None
     """time until it is warm, while loading"""
     load_rps: NonNegative | None = None
     """requests that it served in the last step; worked out where no replica has it"""
@@ -52,15 +62,15 @@ class LiveRole(Spec):
 
     role: Role
     site: str
-    ready_in_s: NonNegative = 0.0
+    ready_in_s: ClockSeconds = 0.0
 
 
 class LiveMeasures(Spec):
     """Telemetry of a site. What is left out is worked out, for a site that nothing but its status slows down."""
 
-    slowness: Positive | None = None
+    slowness: Annotated[Positive, Field(le=1000)] | None = None
     """time of service over the nominal one"""
-    wait_s: NonNegative | None = None
+    wait_s: RequestSeconds | None = None
     """mean time that requests waited for the first token"""
     refused_share: Share | None = None
     """share of what was sent to the site that it refused"""
@@ -85,7 +95,7 @@ class LiveState(Spec):
     replicas: tuple[LiveReplica, ...]
     roles: tuple[LiveRole, ...]
     status: dict[str, tuple[Effect, ...]] = {}
-    undetected_s: dict[str, NonNegative] = {}
+    undetected_s: dict[str, ClockSeconds] = {}
     measured: dict[str, LiveMeasures] = {}
     alarms: dict[str, Share] = {}
     alarms_hour: dict[str, Share] | None = None
@@ -97,6 +107,16 @@ class LiveState(Spec):
     """operations decided on since the last step, where a step has several"""
     changes: Annotated[int, Field(ge=0)] = 0
     """those among them that were carried out"""
+
+    @model_validator(mode="after")
+    def _knobs_are_those_of_a_scenario(self) -> LiveState:
+        for name, value in self.knobs.items():
+            if name in RouterSpec.model_fields:
+                try:
+                    RouterSpec.model_validate({name: value})
+                except ValidationError as error:
+                    raise ValueError(f"knobs.{name}: {error.errors()[0]['msg']}, not {value:g}") from None
+        return self
 
     @classmethod
     def parse(cls, value: Any, where: str = "state") -> LiveState:

@@ -41,6 +41,8 @@ CALM = 31
 """code of a signal below 0"""
 SETTLE = 3
 """steps until the loads of a fleet whose loads are not known agree with themselves"""
+MOST_OVERLOAD = 100.0
+"""times its capacity that a replica may be said to have served"""
 LONG = 2**30
 """MB or ms that are left of a fetch or a load that must not end"""
 
@@ -246,6 +248,11 @@ def _write_replica(
         arrays.load_left_ms[b, m, s] = left_ms
     if phase == WARM and arrays.status[b, s] & DOWN:
         raise_at_key(where, path, f"cannot be warm where the site is DOWN: {replica.site}")
+    most_rps = MOST_OVERLOAD * float(world.capacity_rps[k, m, s])
+    if (replica.load_rps or 0.0) > most_rps:
+        raise_at_key(
+            where, (*path, "load_rps"), f"is {replica.load_rps:g}, and it serves {most_rps:g} at the very most"
+        )
     arrays.phase[b, m, s] = phase
     arrays.load_rps[b, m, s] = replica.load_rps or 0.0
     if phase >= FETCHING:

@@ -120,3 +120,17 @@ def test_an_empty_folder_and_a_missing_file_are_one_line(tmp_path: Path, capsys:
         assert script.main([str(path), "--out", str(tmp_path / "board.md")]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    odd = "<b>|a`b*[x](y)\x1b"
+    names = {"mine": odd, "greedy": "greedy", "static": "static"}
+    policies = {names[name]: figures for name, figures in summary()["policies"].items() if name in names}
+    paired = {names[name]: pair for name, pair in summary()["paired"].items() if name in names}
+    changes = {"scenario": "<i>", "learned": odd, "policies": policies, "paired": paired}
+    write(tmp_path, "a", summary(**changes))
+    page = leaderboard.page(leaderboard.read_entries([tmp_path]), "python x\x1b")
+    assert "<b>" not in page and "<i>" not in page and "\x1b" not in page
+    assert r"&lt;b&gt;\|a\`b\*\[x\](y) " in page
+    assert "&lt;i&gt;, og_env/Placement-v1" in page
+    assert r"greedy \*" in page

@@ -133,7 +133,7 @@ def test_weights_and_card_change_together_or_not_at_all(first, moves, tmp_path, 
         before = checkpoint.load(tmp_path).network.state_dict()
     with torch.no_grad():
         next(iter(model.policy.parameters())).add_(1)
-    done, replace = [], checkpoint.os.replace
+    done, replace = [], os.replace
 
     def killed(source, target):
         if len(done) == moves:
@@ -142,7 +142,7 @@ def test_weights_and_card_change_together_or_not_at_all(first, moves, tmp_path, 
         replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.os, "replace", killed)
+        patch.setattr(os, "replace", killed)
         if moves == 2:
             checkpoint.save(model, tmp_path, meta, timesteps=1)
         else:
@@ -295,7 +295,7 @@ def test_missing_and_damaged_files(saved, tmp_path):
         ("{", "policy.json: not JSON"),
         ("[]", "policy.json: must be a table"),
         ('{"format": 9}', "format 9"),
-        ("\xff", "policy.json: not JSON"),
+        ("\xff", "policy.json: is not UTF-8 text"),
     ):
         (folder / checkpoint.CARD).write_text(damaged, encoding="latin-1")
         assert message in complaint(folder)
