@@ -26,13 +26,15 @@ highlight_language = "text"
 nitpicky = False
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
+autodoc_typehints = "signature"
+maximum_signature_line_length = 100
 autodoc_preserve_defaults = True
 autodoc_mock_imports = ["matplotlib", "sb3_contrib", "stable_baselines3", "torch", "tqdm"]  # slow, and of an extra
 
 html_theme = "furo"
 html_title = f"{project} {release}"
+html_static_path = ["style"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
