@@ -6,6 +6,7 @@
 # make test-long    the long tests alone: fuzzed input in full counts, for hours
 # make test-compat  the tests of the interfaces with the oldest and with the newest Gymnasium, in venvs of their own
 # make test-ray     the tests on a Ray cluster, in a venv of its own
+# make docs    the documentation as HTML in build/docs
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 export OMP_NUM_THREADS ?= 1
@@ -22,7 +23,7 @@ COMPAT = 1.2.2 newest
 COMPAT_TESTS = tests/contracts/test_env.py tests/simulator/test_reset_options.py tests/contracts/test_golden.py tests/contracts/test_vector_reward.py \
 	tests/agents/test_sb3_adapter.py tests/agents/learning/test_checkpoint.py tests/scripts/test_examples.py
 
-.PHONY: venv demo pretrained bench test test-slow test-long test-compat test-ray lint format clean
+.PHONY: venv demo pretrained bench test test-slow test-long test-compat test-ray docs lint format clean
 
 venv: $(STAMP)
 
@@ -72,6 +73,10 @@ test-ray: .venv-compat/ray/.installed
 .venv-compat/newest/.installed: COMPAT_PACKAGES = -e '.[train,dev,mo,optuna,torchrl]' 'gymnasium<2'
 .venv-compat/1.2.2/.installed: COMPAT_PACKAGES = -e '.[train,dev,mo,optuna,torchrl]' 'gymnasium==1.2.2'
 .venv-compat/ray/.installed: COMPAT_PACKAGES = -e '.[train,dev,opt,rllib]'
+
+docs: $(STAMP)
+	@$(RUN) -c 'import furo, myst_parser, sphinx' 2>/dev/null || $(RUN) -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(RUN) -m sphinx -W --keep-going -q -b html .github/docs build/docs
 
 lint: $(STAMP)
 	$(RUN) -m ruff check

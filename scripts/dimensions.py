@@ -49,9 +49,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
     parser.add_argument("--split", default="validation", choices=SPLITS[1:], help="default: validation")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
-    text = (
-        "also keep the table in this file, beside those of other scenarios; README's table is made from the shipped one"
-    )
+    text = "also keep the table in this file, beside those of other scenarios; the docs have the shipped one's"
     parser.add_argument("--record", type=Path, metavar="FILE", help=text)
     return parser.parse_args(arguments)
 

@@ -29,7 +29,7 @@ from og_env.scenario.text_files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 GALLERY = ROOT / ".github" / "gallery"
-PAGE = "README.md"
+PAGE = ROOT / ".github" / "docs" / "gallery.md"
 SIZE_PX = (960, 570)
 COLORS = 128
 LESSONS = {
@@ -92,7 +92,8 @@ def _run(options: argparse.Namespace) -> None:
         captions[spec.name] = caption(shown.views[row], row * shown.recording.step_h)
         print(f"{path}: {captions[spec.name]}")
     if not options.scenarios:
-        write_text(options.out / PAGE, page(captions))
+        ours = options.out.resolve() == GALLERY
+        write_text(PAGE if ours else options.out / PAGE.name, page(captions, "../gallery/" if ours else ""))
 
 
 def telling(shown: Film) -> int:
@@ -124,14 +125,14 @@ def caption(view: MapView, hour: float) -> str:
     )
 
 
-def page(captions: dict[str, str]) -> str:
-    """The gallery in Markdown."""
+def page(captions: dict[str, str], folder: str) -> str:
+    """The gallery in Markdown; `folder` is where its pictures lie, as the page sees it."""
     lines = [
-        "# Scenarios",
+        "# Gallery",
         "",
         "One day of each, played by the greedy planner, when most sites are struck (or demand is highest).",
     ]
-    lines += ["Drawn by `python scripts/gallery.py`; a table of them is in the [README](../../README.md#scenarios)."]
+    lines += ["Drawn by `python scripts/gallery.py`; a table of them is in [Scenarios](scenarios.md)."]
     for name, lesson in LESSONS.items():
         lines += [
             "",
@@ -139,7 +140,7 @@ def page(captions: dict[str, str]) -> str:
             "",
             lesson,
             "",
-            f"![{name}: {captions[name]}]({name}.png)",
+            f"![{name}: {captions[name]}]({folder}{name}.png)",
             "",
             f"*{captions[name]}*",
         ]

@@ -1,7 +1,7 @@
 """Compare trained policies with every baseline on held-out episodes: two benchmarks of each scenario.
 
 python scripts/learning_gains.py --runs runs/pretrained --out runs/learning_gains
-python scripts/readme_tables.py
+python scripts/doc_tables.py
 
 The first benchmark has every training seed of every recipe, the shipped policies and every policy that decides fast. The
 second has fewer episodes, with the shipped policy that is best on validation and the planners that look ahead: a hundred

@@ -1,4 +1,4 @@
-"""The glossary: a sentence for every term, metric, knob, operation and key of info, from which README's tables come."""
+"""The glossary: a sentence for every term, metric, knob, operation and key of info; the documentation's tables come from it."""
 
 from __future__ import annotations
 

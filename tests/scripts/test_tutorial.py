@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the train extra: pip install '.[train]'")
 ROOT = Path(__file__).parents[2]
-TUTORIAL = ROOT / "scripts" / "TUTORIAL.md"
+TUTORIAL = ROOT / ".github" / "docs" / "tutorial.md"
 SHARED_OPTIONS = (ROOT / "agents" / "og_agents" / "evaluation" / "command_options.py").read_text(encoding="utf-8")
 TEXT = TUTORIAL.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(<!-- not run by the test -->\n)?```(sh|python)\n(.*?)```", TEXT, re.DOTALL)

@@ -1,8 +1,8 @@
-"""Rewrite the generated tables of README.md from the code and its records, and the benchmark table from a summary.
+"""Rewrite the generated tables of the documentation from the code and its records, and the benchmark table from a summary.
 
-python scripts/readme_tables.py
-python scripts/readme_tables.py --benchmark runs/demo/benchmark/summary.json
-python scripts/readme_tables.py --picture
+python scripts/doc_tables.py
+python scripts/doc_tables.py --benchmark runs/demo/benchmark/summary.json
+python scripts/doc_tables.py --picture
 
 The table of real fleets needs their files (see FLEETS); where they are absent it stays as it is.
 """
@@ -38,7 +38,18 @@ from og_env.scenario import loading
 from og_env.simulator import KNOB_RANGE
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
+DOCS = ROOT / ".github" / "docs"
+PAGES = {
+    "environments.md": ("actions",),
+    "scenarios.md": ("scenarios",),
+    "fields.md": ("observation", "reward", "info", "metrics", "operations", "knobs"),
+    "howto/audit.md": ("fleets", "audit"),
+    "results/benchmark.md": ("benchmark",),
+    "results/blindness.md": ("dimensions",),
+    "results/learned.md": ("learning_gains",),
+    "changelog.md": ("versions",),
+}
+"""generated blocks of each page, from the top down"""
 FLEETS = ROOT.parent / "shared" / "data" / "fleets"
 """measured fleets, not part of the project"""
 FLEET_FILES = {
@@ -68,42 +79,35 @@ def _run(options: argparse.Namespace) -> int:
         print(f"the table and the picture of real fleets stay as they are: {options.fleets} has not got them")
     if options.picture and has_fleets:
         draw_fleet_picture(options.fleets)
-    old = README.read_text(encoding="utf-8")
     summary = read_summary(options.benchmark) if options.benchmark else None
-    new = rewritten(old, summary, options.fleets if has_fleets else None)
+    stale = []
+    for page in PAGES:
+        old = (DOCS / page).read_text(encoding="utf-8")
+        new = rewritten(page, old, summary, options.fleets if has_fleets else None)
+        if old != new:
+            stale.append(page)
+            if not options.check:
+                (DOCS / page).write_text(new, encoding="utf-8")
     if options.check:
-        print("current" if old == new else "not current: run python scripts/readme_tables.py")
-        return int(old != new)
-    README.write_text(new, encoding="utf-8")
+        print(f"not current: {', '.join(stale)}: run python scripts/doc_tables.py" if stale else "current")
+        return int(bool(stale))
     return 0
 
 
-def rewritten(text: str, summary: Mapping[str, Any] | None = None, fleets: Path | None = None) -> str:
-    """The text with every generated block made anew; benchmark and fleets stay without their files."""
-    blocks: dict[str, Callable[[], str]] = {
-        "scenarios": _scenarios,
-        "actions": _actions,
-        "operations": _operations,
-        "knobs": _knobs,
-        "observation": _observation,
-        "reward": _reward,
-        "metrics": _metrics,
-        "info": _info,
-        "versions": versions,
-        "audit": audit,
-        "learning_gains": learning_gains,
-        "dimensions": dimensions,
-    }
+def rewritten(page: str, text: str, summary: Mapping[str, Any] | None = None, fleets: Path | None = None) -> str:
+    """The page's text with every generated block made anew; benchmark and fleets stay without their files."""
+    blocks = dict(BLOCKS)
     if fleets is not None:
         blocks["fleets"] = lambda: fleet_table(fleets)
     if summary is not None:
         blocks["benchmark"] = lambda: _benchmark(summary)
-    for name, make in blocks.items():
+    for name in PAGES[page]:
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if len(pattern.findall(text)) != 1:
-            raise ValueError(f"README.md: must have exactly one block <!-- {name} --> ... <!-- /{name} -->")
-        body = make()
-        text = pattern.sub(lambda found, body=body: f"{found[1]}{body}\n{found[2]}", text)
+            raise ValueError(f"{page}: must have exactly one block <!-- {name} --> ... <!-- /{name} -->")
+        if name in blocks:
+            body = blocks[name]()
+            text = pattern.sub(lambda found, body=body: f"{found[1]}{body}\n{found[2]}", text)
     return text
 
 
@@ -302,6 +306,23 @@ def draw_fleet_picture(folder: Path) -> None:
         run_audit(str(folder / next(iter(FLEET_FILES))), "--out", out)
         with Image.open(Path(out) / "audit.png") as picture:
             picture.convert("RGB").quantize(128).save(FLEET_PICTURE, optimize=True)
+
+
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "scenarios": _scenarios,
+    "actions": _actions,
+    "operations": _operations,
+    "knobs": _knobs,
+    "observation": _observation,
+    "reward": _reward,
+    "metrics": _metrics,
+    "info": _info,
+    "versions": versions,
+    "audit": audit,
+    "learning_gains": learning_gains,
+    "dimensions": dimensions,
+}
+"""blocks that need no other files"""
 
 
 if __name__ == "__main__":
