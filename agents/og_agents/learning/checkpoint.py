@@ -1,19 +1,21 @@
 """Trained policies in folders: weights as safetensors, all else as JSON; nothing pickled is loaded unless asked for.
 
-A folder with a trained policy holds policy.safetensors and policy.json, which describes the policy and its task. A run
-that can go on also has resume.safetensors: weights, optimizer and progress in one file, which is replaced in one move. Weights
+A folder with a trained policy holds policy.safetensors and policy.json, which describes the policy and its task. Weights
 and description change together: both lie beside their places first, and a description that was not moved any more is
-known by the hash of its weights.
+known by the hash of its weights. A run that can go on also has resume.safetensors (`resume_file`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -33,7 +35,7 @@ FORMAT = 1
 KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}
 HASH = "weights_sha256"
 """key of policy.json: of the weights that it describes"""
-WEIGHTS, CARD, RESUME = "policy.safetensors", "policy.json", "resume.safetensors"
+WEIGHTS, CARD = "policy.safetensors", "policy.json"
 
 
 class LearnedPolicy:
@@ -77,20 +79,6 @@ class LearnedPolicy:
         return actions.reshape(observation.shape[:-1])
 
 
-class Progress(NamedTuple):
-    """The progress of a run that can go on."""
-
-    timesteps: int
-    """environment steps so far"""
-    elapsed_s: float
-    best: float
-    """mean validation return of the checkpoint that is kept"""
-    offset: float
-    """number that training subtracts from every reward"""
-    meta: dict[str, Any]
-    """description of the policy, as in policy.json"""
-
-
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file beside the target and move it into its place, so that no half-written file is ever seen.
 
@@ -107,13 +95,27 @@ def _part_of(path: Path) -> Path:
 def _write_part(path: Path, write: Callable[[Path], Any]) -> None:
     """Write all of a file beside its place."""
     part = _part_of(path)
-    part.unlink(missing_ok=True)
-    part.touch()
-    mode = part.stat().st_mode & 0o777
-    write(part)
-    part.chmod(mode)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    try:
+        part.unlink(missing_ok=True)
+        part.touch()
+        mode = part.stat().st_mode & 0o777
+        write(part)
+        part.chmod(mode)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):  # half a file takes room on a disk that may be full
+            part.unlink(missing_ok=True)
+        raise _not_written(path, error) from None
+
+
+def _not_written(path: Path, error: Exception) -> OSError:
+    """The error of a file that cannot be written, with its number and name; safetensors says the number in words alone."""
+    number = error.errno if isinstance(error, OSError) else None
+    found = re.search(r"os error (\d+)", str(error))
+    number = int(found[1]) if number is None and found else number
+    reason = str(error) if number is None else os.strerror(number)
+    return OSError(number or errno.EIO, f"cannot be written: {reason}", str(path))
 
 
 def _move(*paths: Path) -> None:
@@ -134,7 +136,7 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def _plain(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
+def plain_tensors(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
     """Contiguous copies of tensors, as safetensors needs them, under names with a prefix."""
     return {prefix + name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
@@ -146,7 +148,7 @@ def save(model: Any, folder: str | Path, meta: Mapping[str, Any], **facts: Any) 
     path.mkdir(parents=True, exist_ok=True)
     if _unmoved_card(path) is not None:
         _move(path / CARD)
-    _write_part(path / WEIGHTS, lambda part: save_file(_plain(policy.state_dict()), str(part)))
+    _write_part(path / WEIGHTS, lambda part: save_file(plain_tensors(policy.state_dict()), str(part)))
     card = {"format": FORMAT, **meta, **spaces, **facts, HASH: _hash_of(_part_of(path / WEIGHTS))}
     _write_part(path / CARD, lambda part: part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8"))
     _move(path / WEIGHTS, path / CARD)
@@ -167,18 +169,6 @@ def _unmoved_card(folder: Path) -> dict[str, Any] | None:
         return card if card.get(HASH) == _hash_of(folder / WEIGHTS) else None
     except (OSError, ValueError):
         return None
-
-
-def save_resume(model: Any, folder: Path, progress: Progress) -> None:
-    """Write resume.safetensors, with which a run can go on."""
-    optimizer = model.policy.optimizer.state_dict()["state"]
-    slots = {
-        f"{index}.{name}": torch.as_tensor(value) for index, row in optimizer.items() for name, value in row.items()
-    }
-    tensors = _plain(model.policy.state_dict(), "policy.") | _plain(slots, "optimizer.")
-    header = {"progress": json.dumps(progress._asdict())}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / RESUME, lambda part: save_file(tensors, str(part), header))
 
 
 def read_meta(folder: str | Path) -> dict[str, Any]:
@@ -229,34 +219,6 @@ def put_weights(policy: Any, weights: dict[str, torch.Tensor], where: Path) -> N
     broken = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
     if broken:
         raise ValueError(f"{where}: {broken} is not finite")
-
-
-def read_resume(folder: Path) -> tuple[dict[str, torch.Tensor], Progress]:
-    """Tensors and progress that `save_resume` wrote; ValueError in one line where they are missing or damaged."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such run folder")
-    tensors, header = read_tensors(folder / RESUME)
-    try:
-        return tensors, Progress(**json.loads(header["progress"]))
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{folder / RESUME}: damaged: no progress in its header") from None
-
-
-def put_resume(model: Any, tensors: dict[str, torch.Tensor], where: Path) -> None:
-    """Load weights and optimizer of a stopped run into a model of the same settings."""
-    prefix = "policy."
-    put_weights(
-        model.policy,
-        {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)},
-        where,
-    )
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, slot = name.split(".", 2)
-            state.setdefault(int(index), {})[slot] = value
-    groups = model.policy.optimizer.state_dict()["param_groups"]
-    model.policy.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def load(
