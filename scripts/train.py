@@ -200,10 +200,20 @@ def start(run: Run, options: argparse.Namespace) -> int:
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return stopped.code
+    except OSError as error:
+        raise ValueError(f"{error.filename or run.out}: {error.strerror or error}{what_is_left(run.out)}") from None
     name, env_id = options.scenario or run.scenario.name, IDS[run.task]  # type: ignore[index]
     print(f"trained: {out}")
     print(f"compare: python scripts/benchmark.py --scenario {name} --env {env_id} --policies all,{out}")
     return 0
+
+
+def what_is_left(out: Path) -> str:
+    """End of the message of a run that could not write: how to go on with what was saved before."""
+    from og_agents.learning import resume_file
+    from og_agents.learning.run_folder import HOW_TO_GO_ON
+
+    return f"; what was saved before is whole: {HOW_TO_GO_ON} {out}" if (out / resume_file.RESUME).is_file() else ""
 
 
 def on_cluster(run: Run, options: argparse.Namespace, common: dict[str, Any]) -> Path:

@@ -26,12 +26,22 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
 from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits, policy_class
-from og_agents.learning.policy_compatibility import DAMAGED, describe_space, fitted, space_of, spaces_of
+from og_agents.learning.policy_compatibility import (
+    DAMAGED,
+    columns_here,
+    describe_space,
+    fitted,
+    refuse_other_width,
+    space_of,
+    spaces_of,
+)
+from og_agents.learning.run_record import versions
 from og_agents.policy import Asked, as_predict
 from og_env.scenario import loading
 from og_env.scenario.json_file import read_json
 
 FORMAT = 1
+"""counts up when a card of an earlier version would be misread; a new key that may be missing changes nothing"""
 KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}
 HASH = "weights_sha256"
 """key of policy.json: of the weights that it describes"""
@@ -149,7 +159,8 @@ def save(model: Any, folder: str | Path, meta: Mapping[str, Any], **facts: Any) 
     if _unmoved_card(path) is not None:
         _move(path / CARD)
     _write_part(path / WEIGHTS, lambda part: save_file(plain_tensors(policy.state_dict()), str(part)))
-    card = {"format": FORMAT, **meta, **spaces, **facts, HASH: _hash_of(_part_of(path / WEIGHTS))}
+    product = {"version": versions().get("og-env"), "columns": columns_here()}
+    card = {"format": FORMAT, **product, **meta, **spaces, **facts, HASH: _hash_of(_part_of(path / WEIGHTS))}
     _write_part(path / CARD, lambda part: part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8"))
     _move(path / WEIGHTS, path / CARD)
     return path
@@ -184,7 +195,8 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
         raise ValueError(f"{folder}: not a trained policy: {CARD} is missing{hint}")
     meta = read_json(path) if unmoved is None else unmoved
     if meta.get("format") != FORMAT:
-        raise ValueError(f"{path}: format {meta.get('format')!r}, and this version reads {FORMAT}")
+        maker = f", written by og-env {meta['version']}" if meta.get("version") else ""
+        raise ValueError(f"{path}: format {meta.get('format')!r}{maker}, and this version reads {FORMAT}")
     if missing := KEYS - set(meta):
         raise ValueError(f"{path}: damaged: {', '.join(sorted(missing))} missing")
     return meta
@@ -235,17 +247,29 @@ def load(
         policy = _load_pickled(path, allow_pickle)
     else:
         meta = read_meta(path)
-        policy = LearnedPolicy(_network(meta, path), meta, path.resolve().name)
         if scenario is not None:
-            fit = fitted(meta, loading.load(scenario), path, transfer=transfer)
-            policy = policy if fit == meta else LearnedPolicy(_network(fit, path), fit, policy.name)
+            meta = _fitted(meta, scenario, path, transfer)
+        policy = LearnedPolicy(_network(meta, path), meta, path.resolve().name)
     if env is not None:
         network = policy.network
         made, asked = ({"o": space} for space in ((network.observation_space, network.action_space), spaces_of(env)))
         if made != asked:
+            if hasattr(policy, "meta") and "scenario" in policy.meta:
+                refuse_other_width(policy.meta, path)
             words = (" and ".join(map(str, pair["o"])) for pair in (made, asked))
             raise ValueError("{}: made for {}, but the environment has {}".format(path, *words))
     return policy
+
+
+def _fitted(meta: dict[str, Any], scenario: Any, path: Path, transfer: bool) -> dict[str, Any]:
+    """The description of a policy for a scenario, as `fitted` gives it; ValueError in one line where it is damaged."""
+    asked = loading.load(scenario)
+    try:
+        return fitted(meta, asked, path, transfer=transfer)
+    except ValueError:
+        raise
+    except DAMAGED as error:
+        raise ValueError(f"{path / CARD}: damaged: {error}") from None
 
 
 def _network(meta: dict[str, Any], path: Path) -> Any:

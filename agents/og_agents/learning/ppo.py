@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import PPO
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.learning import checkpoint, resume_file
@@ -22,7 +22,7 @@ from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import TrainingReward
 from og_agents.learning.time_discount import discount_by_time
 from og_agents.learning.train_settings import TrainSettings
-from og_agents.learning.training_progress import Clock, MetricsFile, Watch, put_state
+from og_agents.learning.training_progress import Clock, Curves, MetricsFile, Watch, put_state
 from og_agents.sb3_adapter import SB3VecEnv
 from og_agents.tuned_constants import constants_of
 from og_env.scenario import loading
@@ -145,7 +145,7 @@ def train(
         record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
         checkpoint.write_json(out / "config.json", record)
         file = MetricsFile(out / "metrics.csv", 0 if done is None else done.rows)
-        model.set_logger(Logger(None, [TensorBoardOutputFormat(str(out / "tb")), file]))
+        model.set_logger(Logger(None, [file, Curves(out / "tb")]))
         clock.start(0.0 if done is None else done.elapsed_s)
         watch = Watch(out, meta, spec, settings, clock, file, stop, done, quiet)
         try:

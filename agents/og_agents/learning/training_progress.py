@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import math
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
+from stable_baselines3.common.logger import KVWriter, TensorBoardOutputFormat, filter_excluded_keys
 from tqdm import tqdm
 
 from og_agents.evaluation import playing
@@ -110,6 +112,48 @@ class MetricsFile(KVWriter):
 
     def close(self) -> None:
         """Do nothing, because no file is held open."""
+
+
+class Curves(KVWriter):
+    """tb/ for TensorBoard, which a run can do without: where it cannot be written, the run says so once and goes on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._writer: TensorBoardOutputFormat | None = None
+        self._hook, threading.excepthook = threading.excepthook, self._ended
+        self._try(self._open)
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        """Add values by name at a step of the run."""
+        if self._writer is not None:
+            self._try(partial(self._writer.write, key_values, key_excluded, step))
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer is not None:
+            self._try(self._writer.close)
+        threading.excepthook = self._hook
+
+    def _open(self) -> None:
+        self._writer = TensorBoardOutputFormat(str(self.folder))
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (OSError, ValueError) as error:
+            self._give_up(error)
+
+    def _ended(self, given: threading.ExceptHookArgs) -> None:
+        """Give up where the thread that writes has ended, without the traceback that a thread leaves."""
+        if isinstance(given.exc_value, OSError):
+            self._give_up(given.exc_value)
+        else:
+            self._hook(given)
+
+    def _give_up(self, error: BaseException) -> None:
+        if self._writer is not None:
+            print(f"{self.folder}: cannot be written: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+        self._writer = None
 
 
 def next_due(done: Progress, meta: Mapping[str, Any], clock: Clock) -> float:
