@@ -21,7 +21,9 @@ from og_agents.learning import checkpoint, ppo, resume_file, rollout_policy_iter
 from tests.cases.short_training import short_world, small_settings
 
 WORLD = short_world()
-RUNS = ("ppo", "lstm", "rpi")
+SEVERAL = short_world(**{"episode.operations_per_step": 2})
+FLEETS = short_world("random-24")
+KINDS = ("ppo", "lstm", "routing", "joint", "several", "fleets", "rpi")
 """kinds of runs"""
 TIMED = ("ended",)
 """parts of a state with seconds in them"""
@@ -48,8 +50,10 @@ def train(kind: str, out: Path, *, evaluations: int = 3) -> None:
         settings = small_settings(**shared, branch_states=16, branch_horizon=3, branch_spacing=3)
         rollout_policy_iteration.train(WORLD, settings, **common)
         return
+    task: Any = kind if kind in ("routing", "joint") else "placement"
+    world = {"several": SEVERAL, "fleets": FLEETS}.get(kind, WORLD)
     settings = small_settings(**shared, timesteps=96, policy="lstm" if kind == "lstm" else "auto")
-    ppo.train(WORLD, "placement", settings, **common)
+    ppo.train(world, task, settings, **common)
 
 
 def is_complete(out: Path) -> bool:
@@ -136,7 +140,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Kill training runs at random moments and go on with them.")
     parser.add_argument("--kills", type=int, default=10, help="of each kind (default: 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
-    parser.add_argument("--kinds", default=",".join(RUNS), help=f"of {', '.join(RUNS)} (default: all)")
+    parser.add_argument("--kinds", default=",".join(KINDS), help=f"of {', '.join(KINDS)} (default: all)")
     options = parser.parse_args()
     failures = 0
     with tempfile.TemporaryDirectory() as folder:

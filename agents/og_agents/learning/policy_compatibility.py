@@ -76,7 +76,7 @@ def columns_here() -> dict[str, list[str]]:
 def refuse_other_width(meta: Mapping[str, Any], path: Path) -> None:
     """ValueError in one line for a policy whose own scenario has observations of another width in this version."""
     env = NetworkEnv(meta["task"], loading.load(meta["scenario"]), **meta["env_kwargs"])
-    here, made = describe_space(env.observation_space), meta["observation_space"]
+    here, made = describe_space(env.observation_space), describe_space(space_of(meta["observation_space"]))
     env.close()
     if made != here and set(made) == set(here) == {"box"}:
         wide, now = (" x ".join(map(str, space["box"])) for space in (made, here))
