@@ -96,11 +96,15 @@ def child(work: Callable[[], None], after_s: float | None) -> tuple[bool, float]
             os._exit(code)
     if after_s is not None:
         while time.monotonic() < began_s + after_s:
-            if os.waitpid(process, os.WNOHANG)[0]:
-                return True, time.monotonic() - began_s
             time.sleep(0.001)
-        os.kill(process, signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                break
+        else:
+            os.kill(process, signal.SIGKILL)
+            _, status = os.waitpid(process, 0)
+    else:
+        _, status = os.waitpid(process, 0)
     code = os.waitstatus_to_exitcode(status)
     if code not in (0, -signal.SIGKILL):
         raise RuntimeError(f"a run ended with code {code}")

@@ -6,7 +6,7 @@ Reading the tape ahead is for training alone.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -97,12 +97,12 @@ def branches(
     horizon: int,
     truth: bool = True,
     follow: Act | None = None,
-    state: Mapping[str, Any] | None = None,
+    stands: tuple[Any, dict[str, Any]] | None = None,
 ) -> Generator[Branches, None, None]:
     """Play episodes of a batch by `act` without end, and yield the branches of every `spacing`-th step.
 
-    After the action that is tried, `follow` acts in the copies, or the tuned greedy planner where there is none. `state`
-    is that of the environments after branches were yielded: those that come next are yielded, instead of the first ones.
+    After the action that is tried, `follow` acts in the copies, or the tuned greedy planner where there is none. `stands`
+    are observations and infos of environments whose branches were yielded already: the next ones come first then.
     Raises ValueError for another task than placement among offers.
     """
     if env.simulator.settings.task != "placement":
@@ -111,11 +111,11 @@ def branches(
     ahead = Ahead(env, actions, horizon=horizon, truth=truth, act=follow)
     first = np.tile(np.arange(actions), (env.num_envs, 1))
     try:
-        observation, info = env.reset(seed=seed) if state is None else env.set_state(state)
+        observation, info = env.reset(seed=seed) if stands is None else stands
         masks = info["action_mask"].astype(np.bool_)
         step = 0
         while True:
-            if step % spacing == 0 and (step > 0 or state is None):
+            if step % spacing == 0 and (step > 0 or stands is None):
                 seen = np.array(observation, np.float32)
                 yield Branches(seen, masks, ahead.rewards(first).sum(axis=2).astype(np.float32))
             observation, _, _, _, info = env.step(act(observation, masks))

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from og_env.env import NetworkEnv
-from og_env.observation.fields import TABLES
+from og_env.fields import TABLES
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 

@@ -270,10 +270,12 @@ def train(
         torch.manual_seed(seed)
         env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
         learner = Learner(untrained(env, settings, spec, begin), settings, seed)
+        stands = None
         if done is None:
             clear(out)
         else:
             learner.set_state(state, out / resume_file.RESUME)
+            stands = env.set_state(resume_file.part_of(state, ENVIRONMENTS))
         record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
         checkpoint.write_json(out / "config.json", record)
         states = branches(
@@ -284,7 +286,7 @@ def train(
             horizon=settings.branch_horizon,
             truth=settings.branch_truth,
             follow=learner.follow,
-            state=None if done is None else resume_file.part_of(state, ENVIRONMENTS),
+            stands=stands,
         )
         try:
             _learn(run, learner, env, states, done, stop, quiet)

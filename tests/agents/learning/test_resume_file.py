@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 
 from og_agents.learning import checkpoint, ppo, resume_file, rollout_policy_iteration, training_progress
 from og_agents.learning.resume_file import Progress
+from og_agents.learning.run_folder import Interrupted
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases import killed_training
 from tests.cases.short_training import short_world, small_settings
@@ -49,12 +51,6 @@ def killed_at(tick: int, patch: pytest.MonkeyPatch) -> None:
 step, adam = NetworkVectorEnv.step, torch.optim.Adam.step
 
 
-@pytest.fixture(scope="module")
-def digests(tmp_path_factory) -> dict[str, str]:
-    """Of the runs of each kind that were left alone."""
-    return {}
-
-
 @pytest.mark.parametrize("kind", killed_training.KINDS)
 def test_a_run_that_is_stopped_anywhere_ends_as_if_it_was_not(kind, tmp_path, monkeypatch):
     for module in (training_progress, rollout_policy_iteration):
@@ -74,6 +70,25 @@ def test_a_run_that_is_stopped_anywhere_ends_as_if_it_was_not(kind, tmp_path, mo
     same = [json.loads((tmp_path / name / checkpoint.CARD).read_text()) for name in ("alone", "stopped")]
     assert same[0] == same[1]
     assert [path.read_text().count("\n") for path in tmp_path.glob("*/metrics.csv")] in ([5, 5], [6, 6])
+
+
+@pytest.mark.parametrize("kind", ["ppo", "rpi"])
+def test_a_run_may_be_stopped_as_soon_as_it_goes_on(kind, tmp_path, monkeypatch):
+    killed_training.train(kind, tmp_path / "alone")
+    module, out = {"ppo": ppo, "rpi": rollout_policy_iteration}[kind], tmp_path / "stopped"
+    original, stops = module.describe_run, []
+
+    def stopped(*given, **named):
+        if len(stops) < 3:
+            stops.append(signal.raise_signal(signal.SIGTERM))
+        return original(*given, **named)
+
+    monkeypatch.setattr(module, "describe_run", stopped)
+    for _ in range(3):
+        with pytest.raises(Interrupted, match="and saved"):
+            killed_training.train(kind, out)
+    killed_training.train(kind, out)
+    assert killed_training.digest(out) == killed_training.digest(tmp_path / "alone")
 
 
 @pytest.mark.slow
