@@ -133,6 +133,22 @@ def test_a_longer_run_validates_evenly_over_what_is_left(tmp_path):
     assert [row["timesteps"] for row in rows if row["validation/return"]] == ["0", "32", "64", "96", "128"]
 
 
+@pytest.mark.parametrize("kind", ["ppo", "rpi"])
+def test_a_run_that_goes_on_keeps_its_best_policy(kind, tmp_path, monkeypatch):
+    module = {"ppo": training_progress, "rpi": rollout_policy_iteration}[kind]
+    values = iter(range(0, -20, -1))
+    monkeypatch.setattr(module, "validation", lambda *given: {"validation/return": float(next(values))})
+    monkeypatch.setattr(module, "SAVE_EVERY_S", 0.0)
+    with monkeypatch.context() as patch:
+        killed_at({"ppo": 45, "rpi": 60}[kind], patch)
+        with pytest.raises(Killed):
+            killed_training.train(kind, tmp_path)
+    assert resume_file.read(tmp_path)[1].best == 0.0
+    killed_training.train(kind, tmp_path)
+    assert next(values) <= -4, "it validated after it went on"
+    assert resume_file.read(tmp_path)[1].best == checkpoint.read_meta(tmp_path)["validation_return"] == 0.0
+
+
 def test_a_state_comes_back(tmp_path):
     progress = Progress(64, 1.5, -3.0, 0.4, 7, {"task": "placement"})
     state = {
