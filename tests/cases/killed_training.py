@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from og_agents.learning import checkpoint, ppo, resume_file, rollout_policy_iteration, run_folder
+from og_env.scenario import loading
 from tests.cases.short_training import short_world, small_settings
 
 WORLD = short_world()
-SEVERAL = short_world(**{"episode.operations_per_step": 2})
+SEVERAL = loading.override(WORLD, {"episode.operations_per_step": 2})
 FLEETS = short_world("random-24")
 KINDS = ("ppo", "lstm", "routing", "joint", "several", "fleets", "rpi")
 """kinds of runs"""

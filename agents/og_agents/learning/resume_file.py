@@ -103,13 +103,14 @@ def read(folder: Path) -> tuple[State, Progress]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such run folder")
     path = folder / RESUME
-    state, header = read_tensors(path)
+    tensors, header = read_tensors(path)
+    state: State = dict(tensors)
     if header.get("format", "1") != str(FORMAT):
         raise ValueError(
             f"{path}: format {header.get('format', '1')}, and this version reads {FORMAT}: begin anew from its policy "
             f"with --start {folder}"
         )
-    if header.get("checksum") != _checksum({name: header[name] for name in header if name != "checksum"}, state):
+    if header.get("checksum") != _checksum({name: header[name] for name in header if name != "checksum"}, tensors):
         raise ValueError(f"{path}: damaged: its checksum is another one")
     try:
         for name, (kind, shape) in json.loads(header["arrays"]).items():
