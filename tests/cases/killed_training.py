@@ -12,10 +12,13 @@ import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tqdm import tqdm
 
 from og_agents.learning import checkpoint, ppo, resume_file, rollout_policy_iteration, run_folder
 from og_env.scenario import loading
@@ -117,6 +120,9 @@ def kill_runs(kind: str, kills: int, seed: int, folder: Path) -> Outcome:
 
     Call it in a process that has no other threads.
     """
+    # a lock that processes share stays locked when one of them is killed, and a thread does not survive a fork
+    tqdm.set_lock(threading.RLock())
+    tqdm.monitor_interval = 0
     run_folder.SAVE_EVERY_S = 0.0
     for module in ("training_progress", "rollout_policy_iteration"):
         sys.modules[f"og_agents.learning.{module}"].SAVE_EVERY_S = 0.0  # type: ignore[attr-defined]
