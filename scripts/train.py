@@ -166,42 +166,54 @@ def resumed(options: argparse.Namespace) -> Run:
     ):
         if getattr(options, name) not in (None, []):
             raise ValueError(f"--{name.replace('_', '-')} cannot change in a run that goes on: {options.resume}")
-    from og_agents.learning import checkpoint
+    from og_agents.learning import resume_file
 
-    path = options.resume / checkpoint.RESUME
-    _, progress = checkpoint.read_resume(options.resume)
+    path = options.resume / resume_file.RESUME
+    _, progress = resume_file.read(options.resume)
     meta = progress.meta
     try:
-        values = dict(meta["settings"])
+        values, algorithm = dict(meta["settings"]), "rpi" if meta["algorithm"] == "rpi" else "ppo"
         if options.timesteps is not None:
-            values["timesteps"] = options.timesteps
+            values[LENGTH[algorithm]] = options.timesteps
         settings = train_settings.check(values, str(path))
         minutes = meta.get("minutes") if options.minutes is None else options.minutes
-        return Run(loading.load(meta["scenario"]), meta["task"], settings, meta["seed"], options.resume, minutes)
+        spec = loading.load(meta["scenario"])
+        return Run(spec, meta["task"], settings, meta["seed"], options.resume, minutes, algorithm)
     except (KeyError, TypeError):
         raise ValueError(f"{path}: damaged: its header does not say what the run was") from None
 
 
 def start(run: Run, options: argparse.Namespace) -> int:
-    """Train; returns the exit code, which is 130 after Ctrl-C."""
+    """Train; returns the exit code, which is 130 after Ctrl-C and 143 after SIGTERM."""
     from og_agents.learning import ppo, rollout_policy_iteration
+    from og_agents.learning.run_folder import Interrupted
 
     common: dict[str, Any] = {"seed": run.seed, "out": run.out, "minutes": run.minutes, "quiet": options.quiet}
+    resume = options.resume is not None
     try:
         if options.engine == "rllib":
             out = on_cluster(run, options, common)
         elif run.algorithm == "rpi":
-            out = rollout_policy_iteration.train(run.scenario, run.settings, begin=run.start, **common)
+            out = rollout_policy_iteration.train(run.scenario, run.settings, begin=run.start, resume=resume, **common)
         else:
-            resume = options.resume is not None
-            out = ppo.train(run.scenario, run.task, run.settings, resume=resume, begin=run.start, **common)
-    except ppo.Interrupted as stopped:
+            out = ppo.train(run.scenario, run.task, run.settings, begin=run.start, resume=resume, **common)
+    except Interrupted as stopped:
         print(stopped, file=sys.stderr)
-        return 130
+        return stopped.code
+    except OSError as error:
+        raise ValueError(f"{error.filename or run.out}: {error.strerror or error}{what_is_left(run.out)}") from None
     name, env_id = options.scenario or run.scenario.name, IDS[run.task]  # type: ignore[index]
     print(f"trained: {out}")
     print(f"compare: python scripts/benchmark.py --scenario {name} --env {env_id} --policies all,{out}")
     return 0
+
+
+def what_is_left(out: Path) -> str:
+    """End of the message of a run that could not write: how to go on with what was saved before."""
+    from og_agents.learning import resume_file
+    from og_agents.learning.run_folder import HOW_TO_GO_ON
+
+    return f"; what was saved before is whole: {HOW_TO_GO_ON} {out}" if (out / resume_file.RESUME).is_file() else ""
 
 
 def on_cluster(run: Run, options: argparse.Namespace, common: dict[str, Any]) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,8 @@ from og_env.simulator import BY_SCENARIO, MOVING, CopiedWhole
 from og_env.vector_env import NetworkVectorEnv
 
 Infos = Literal["episode", "step"]
+EPISODES = "episodes."
+"""beginning of the names of what the batch itself has in a state"""
 
 
 class SB3VecEnv(CopiedWhole, VecEnv):
@@ -117,6 +119,18 @@ class SB3VecEnv(CopiedWhole, VecEnv):
         self._returns[i] = 0
         self._lengths[i] = 0
         return record
+
+    def get_state(self) -> dict[str, Any]:
+        """The batch as it stands, as its own `get_state` has it, with the sums of the episodes."""
+        state = {EPISODES + name: value for name, value in self.env.get_state().items()}
+        return state | {"returns": self._returns.copy(), "lengths": self._lengths.copy()}
+
+    def set_state(self, state: Mapping[str, Any]) -> Any:
+        """Go on where `get_state` was called, and return the observations of that moment; ValueError for another batch."""
+        inner = {n.removeprefix(EPISODES): value for n, value in state.items() if n.startswith(EPISODES)}
+        observation, _ = self.env.set_state(inner)
+        self._returns, self._lengths = state["returns"].copy(), state["lengths"].copy()
+        return observation
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
         """`action_masks`, which MaskablePPO asks for; a batch has no other method for a single environment."""

@@ -32,6 +32,13 @@ class CopiesOnTape(CopiedWhole):
             for scratch in scratches
         ]
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that says where the copies stand, by name; whoever writes into it puts them elsewhere."""
+        groups = {"state": self.state, "output": self.output, "memo": self._memo}
+        return {
+            f"{group}.{name}": array for group, layout in groups.items() for name, array in layout._asdict().items()
+        }
+
     def continue_from(self, copies: Copies, rows: npt.NDArray[np.integer]) -> None:
         """Put in where loaded copies, one of each of the environments `rows`, have come to."""
         state, output, count = self.state, self.output, copies.batch

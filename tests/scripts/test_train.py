@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from og_agents.evaluation import playing
-from og_agents.learning import checkpoint, ppo, train_settings, training_progress
+from og_agents.learning import checkpoint, ppo, resume_file, run_folder, train_settings, training_progress
 from og_agents.learning.training_progress import Clock
 from og_env import IDS
 from og_env.kernel.arrays import TERMS
@@ -52,7 +54,7 @@ def arguments(files: tuple[str, str], out: Path, *more: str) -> list[str]:
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     """Of the last state."""
-    tensors, _ = checkpoint.read_resume(folder)
+    tensors, _ = resume_file.read(folder)
     return {name: value for name, value in tensors.items() if name.startswith("policy.")}
 
 
@@ -68,7 +70,7 @@ def run(files, tmp_path_factory) -> Path:
 
 
 def test_a_run_folder_has_what_a_run_was(run):
-    assert {path.name for path in run.iterdir()} == {*ppo.RUN_FILES, "tb"}
+    assert {path.name for path in run.iterdir()} == {*run_folder.RUN_FILES, "tb"}
     record = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert record["settings"]["n_envs"] == 4 and record["settings"]["learning_rate"] == 1e-3
     assert (record["seed"], record["task"], record["algorithm"]) == (3, "placement", "MaskablePPO")
@@ -126,55 +128,126 @@ def test_every_environment_and_policy_trains(env_id, more, policy, files, tmp_pa
     assert np.isfinite(playing.run(learned, files[0], learned.meta["task"], episodes=2).returns).all()
 
 
-def test_ctrl_c_saves_and_resume_goes_on(files, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_resume_goes_on(number, code, files, tmp_path, capsys, monkeypatch):
     calls = []
 
     def interrupt(self):
         calls.append(self.num_timesteps)
         if len(calls) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
         return original(self)
 
     original = training_progress.Watch._on_rollout_end
     monkeypatch.setattr(training_progress.Watch, "_on_rollout_end", interrupt)
-    assert train.main(arguments(files, tmp_path)) == 130
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    assert train.main(arguments(files, tmp_path)) == code
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     message = capsys.readouterr().err
-    assert "stopped after 64 steps and saved" in message
+    assert "stopped after 64 steps and saved" in message and message.count("\n") == 1
     assert f"--resume {tmp_path}" in message
     monkeypatch.undo()
-    before, progress = checkpoint.read_resume(tmp_path)
+    before, progress = resume_file.read(tmp_path)
     assert progress.timesteps == 64 and checkpoint.load(tmp_path).meta["task"] == "placement"
     rows = len((tmp_path / "metrics.csv").read_text().splitlines())
 
     assert train.main(["--resume", str(tmp_path), "--quiet"]) == 0
-    after, progress = checkpoint.read_resume(tmp_path)
+    after, progress = resume_file.read(tmp_path)
     assert progress.timesteps == 128
     assert not equal(weights(tmp_path), {name: value for name, value in before.items() if name in after})
-    steps = [float(value) for name, value in after.items() if name.endswith(".step")]
+    steps = [
+        float(value)
+        for name, value in resume_file.part_of(after, resume_file.OPTIMIZER).items()
+        if name.endswith(".step")
+    ]
     updates = 2 * SMALL["n_epochs"]
-    assert set(steps) == {float(2 * updates + updates)}, "one update before the stop, two after it, none of them lost"
+    assert set(steps) == {float(4 * updates)}, "two updates before the stop, two after it, none of them lost"
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) > rows
     assert json.loads((tmp_path / "config.json").read_text())["resumed_at"] == 64
 
     assert train.main(["--resume", str(tmp_path), "--quiet"]) == 2
     assert "the run is complete (128 steps" in capsys.readouterr().err
     assert train.main(["--resume", str(tmp_path), "--quiet", "--timesteps", "160"]) == 0
-    assert checkpoint.read_resume(tmp_path)[1].timesteps == 160
+    assert resume_file.read(tmp_path)[1].timesteps == 160
 
 
-def test_a_resumed_run_meets_new_episodes(monkeypatch, tmp_path):
-    seeds = []
-    original = ppo.TrainingReward.seed
-    monkeypatch.setattr(
-        ppo.TrainingReward, "seed", lambda self, seed=None: (seeds.append(seed), original(self, seed))[1]
-    )
-    for timesteps in (32, 64):
-        settings = small_settings(timesteps=timesteps)
-        ppo.train(WORLD, "placement", settings, seed=0, out=tmp_path, resume=timesteps > 32, quiet=True)
-    ppo.train(WORLD, "placement", small_settings(timesteps=32), seed=1, out=tmp_path, quiet=True)
-    used = seeds[1::2]
-    assert len(used) == 3
-    assert min(abs(a - b) for i, a in enumerate(used) for b in used[:i]) > 1000, "no environment repeats a seed"
+def test_a_second_signal_stops_at_once(files, tmp_path, capsys, monkeypatch):
+    calls = []
+
+    def interrupt(self):
+        calls.append(self.num_timesteps)
+        if len(calls) == 12:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+        return original(self)
+
+    original = training_progress.Watch._on_step
+    monkeypatch.setattr(training_progress.Watch, "_on_step", interrupt)
+    assert train.main(arguments(files, tmp_path)) == 143
+    assert capsys.readouterr().err == f"stopped at once; {run_folder.HOW_TO_GO_ON} {tmp_path}\n"
+    assert resume_file.read(tmp_path)[1].timesteps == 0 and checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "rpi"])
+def test_two_runs_in_a_folder_are_refused(algorithm, files, tmp_path, capsys):
+    assert train.main(arguments(files, tmp_path, "--algorithm", algorithm)) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    capsys.readouterr()
+    with run_folder.held(tmp_path):
+        assert train.main(arguments(files, tmp_path, "--algorithm", algorithm)) == 2
+        first = capsys.readouterr().err
+        assert train.main(["--resume", str(tmp_path), "--quiet", "--timesteps", "256"]) == 2
+        for error in (first, capsys.readouterr().err):
+            assert error == f"error: {tmp_path}: another run writes there: wait until it ends, or take another folder\n"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    assert train.main(["--resume", str(tmp_path), "--quiet", "--timesteps", "256"]) == 0
+
+
+def test_a_full_disk_ends_a_run_in_one_line_and_what_was_saved_goes_on(files, tmp_path, capsys, monkeypatch):
+    assert train.main(arguments(files, tmp_path / "whole")) == 0
+    calls, save_file = [], checkpoint.save_file
+
+    def full(tensors, path, *others):
+        calls.append(path)
+        if len(calls) > 3:
+            Path(path).write_bytes(b"half")
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        save_file(tensors, path, *others)
+
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        for module in (checkpoint, resume_file):
+            patch.setattr(module, "save_file", full)
+        assert train.main(arguments(files, tmp_path / "full")) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and "No space left on device" in error
+    assert f"--resume {tmp_path / 'full'}" in error
+    assert not list((tmp_path / "full").glob("*.part")) and checkpoint.load(tmp_path / "full")
+    assert train.main(["--resume", str(tmp_path / "full"), "--quiet"]) == 0
+    assert equal(weights(tmp_path / "full"), weights(tmp_path / "whole"))
+
+
+def test_a_folder_that_is_gone_ends_a_run_in_one_line(files, tmp_path, capsys, monkeypatch):
+    original = training_progress.Watch._on_rollout_end
+
+    def remove(self):
+        shutil.rmtree(self.folder)
+        return original(self)
+
+    monkeypatch.setattr(training_progress.Watch, "_on_rollout_end", remove)
+    assert train.main(arguments(files, tmp_path / "gone")) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / 'gone'}") and "No such file or directory\n" in error
+    assert error.count("\n") == 1 and not (tmp_path / "gone").exists()
+
+
+def test_a_run_goes_on_without_curves_where_they_cannot_be_written(files, tmp_path, capsys, monkeypatch):
+    def full(self, *given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training_progress.TensorBoardOutputFormat, "write", full)
+    assert train.main(arguments(files, tmp_path)) == 0
+    assert capsys.readouterr().err == f"{tmp_path / 'tb'}: cannot be written: No space left on device\n"
 
 
 def test_the_learning_rate_falls_with_steps_or_with_the_clock(monkeypatch):
@@ -198,7 +271,7 @@ def test_the_learning_rate_falls_with_steps_or_with_the_clock(monkeypatch):
 def test_minutes_end_a_run(files, tmp_path):
     given = [part for part in arguments(files, tmp_path) if part not in ("--timesteps", "128")]
     assert train.main([*given, "--minutes", "0.02"]) == 0
-    assert checkpoint.read_resume(tmp_path)[1].elapsed_s > 1.2
+    assert resume_file.read(tmp_path)[1].elapsed_s > 1.2
     assert train.main(["--resume", str(tmp_path), "--quiet"]) == 2, "its time is up"
 
 
@@ -288,7 +361,7 @@ def test_bad_settings_are_one_line(text, message, tmp_path, capsys):
 def test_a_resumed_run_keeps_what_it_was(run, tmp_path, capsys):
     assert train.main(["--resume", str(run), "--seed", "4"]) == 2
     assert "--seed cannot change" in capsys.readouterr().err
-    (tmp_path / checkpoint.RESUME).write_bytes((run / checkpoint.RESUME).read_bytes()[:500])
+    (tmp_path / resume_file.RESUME).write_bytes((run / resume_file.RESUME).read_bytes()[:500])
     assert train.main(["--resume", str(tmp_path)]) == 2
     assert "resume.safetensors: damaged" in capsys.readouterr().err
 
@@ -300,7 +373,8 @@ def test_wrong_input_is_found_before_torch_is_loaded():
     assert done.stdout.split() == ["2", "False", "False"]
 
 
-def test_a_signal_to_the_program_saves(files, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_program_saves(number, code, files, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments(files, out, "--timesteps", "100000000")]
     process = subprocess.Popen(
@@ -313,13 +387,13 @@ def test_a_signal_to_the_program_saves(files, tmp_path):
     )
     try:
         deadline = time.monotonic() + 240  # the first start on a machine compiles the kernels
-        while not (out / checkpoint.RESUME).is_file() and time.monotonic() < deadline:
+        while not (out / resume_file.RESUME).is_file() and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, error = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "go on with: python scripts/train.py --resume" in error and "Traceback" not in error
-    assert checkpoint.read_resume(out)[1].timesteps > 0
+    assert resume_file.read(out)[1].timesteps > 0

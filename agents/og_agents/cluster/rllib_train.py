@@ -14,6 +14,7 @@ from og_agents.cluster.rllib_algorithm import FragmentPPO, algorithm
 from og_agents.cluster.rllib_module import make_policy
 from og_agents.cluster.rllib_runner import WATCHED
 from og_agents.learning import checkpoint, ppo
+from og_agents.learning.run_folder import Interrupted, clear, held
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.train_settings import TrainSettings
 from og_agents.learning.training_progress import MOST_OFTEN, Clock, MetricsFile, validation
@@ -72,7 +73,7 @@ def train(
     The folder holds the policy that was best on the validation split, as `ppo.train` writes it, config.json and
     metrics.csv. The same seed and number of runners give the same weights unless `minutes` decides the end, whether
     workers die or not; with 0 runners all is done in this process. `target_kl` is not asked: RLlib's learner plays all
-    epochs. Raises ppo.Interrupted after Ctrl-C; ValueError for more runners than environments, or where runners stay
+    epochs. Raises Interrupted after Ctrl-C; ValueError for more runners than environments, or where runners stay
     away.
     """
     if not 0 <= runners <= settings.n_envs:
@@ -83,9 +84,10 @@ def train(
     clock = Clock(settings.timesteps, minutes)
     algo = algorithm(meta, settings, seed, runners)
     try:
-        ppo.clear(out)
-        checkpoint.write_json(out / "config.json", describe_run(meta, engine="rllib", runners=runners))
-        _learn(algo, Run(algo, meta, spec, settings, out), clock, quiet)
+        with held(out):
+            clear(out)
+            checkpoint.write_json(out / "config.json", describe_run(meta, engine="rllib", runners=runners))
+            _learn(algo, Run(algo, meta, spec, settings, out), clock, quiet)
     finally:
         algo.stop()
         shutil.rmtree(algo.logdir, ignore_errors=True)  # empty: the files of the run are in `out`
@@ -116,6 +118,4 @@ def _learn(algo: FragmentPPO, run: Run, clock: Clock, quiet: bool) -> None:
                 print(f"  {run.timesteps:>9,} steps in {clock.elapsed_s:4.0f} s: {words}", file=sys.stderr)
         run.validate(clock.elapsed_s)
     except KeyboardInterrupt:
-        raise ppo.Interrupted(
-            f"stopped after {run.timesteps:,} steps; {run.out} holds the best policy so far"
-        ) from None
+        raise Interrupted(f"stopped after {run.timesteps:,} steps; {run.out} holds the best policy so far") from None

@@ -1,18 +1,21 @@
 """Trained policies in folders: weights as safetensors, all else as JSON; nothing pickled is loaded unless asked for.
 
-A folder with a trained policy holds policy.safetensors and policy.json, which describes the policy and its task. A run
-that can go on also has resume.safetensors: weights, optimizer and progress in one file, which is replaced in one move. Weights
+A folder with a trained policy holds policy.safetensors and policy.json, which describes the policy and its task. Weights
 and description change together: both lie beside their places first, and a description that was not moved any more is
-known by the hash of its weights.
+known by the hash of its weights. A run that can go on also has resume.safetensors (`resume_file`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
+import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -23,19 +26,30 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
 from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits, policy_class
-from og_agents.learning.policy_compatibility import DAMAGED, check_sizes, describe_space, fitted, space_of, spaces_of
+from og_agents.learning.policy_compatibility import (
+    DAMAGED,
+    check_sizes,
+    columns_here,
+    describe_space,
+    fitted,
+    refuse_other_width,
+    space_of,
+    spaces_of,
+)
+from og_agents.learning.run_record import versions
 from og_agents.policy import Asked, as_predict
 from og_env.scenario import loading
 from og_env.scenario.json_file import read_json
-from og_env.scenario.text_files import move_into_place, write_atomically, write_part, write_text
+from og_env.scenario.text_files import move_into_place, write_part, write_text
 
 FORMAT = 1
+"""counts up when a card of an earlier version would be misread; a new key that may be missing changes nothing"""
 KEYS = {"task", "scenario", "env_kwargs", "policy", "policy_kwargs", "observation_space", "action_space"}
 HASH = "weights_sha256"
 """key of policy.json: of the weights that it describes"""
 LEAST_WIDEST = 64
 """number up to which a description is believed, whatever the weights are"""
-WEIGHTS, CARD, RESUME = "policy.safetensors", "policy.json", "resume.safetensors"
+WEIGHTS, CARD = "policy.safetensors", "policy.json"
 
 
 class LearnedPolicy:
@@ -79,18 +93,10 @@ class LearnedPolicy:
         return actions.reshape(observation.shape[:-1])
 
 
-class Progress(NamedTuple):
-    """The progress of a run that can go on."""
-
-    timesteps: int
-    """environment steps so far"""
-    elapsed_s: float
-    best: float
-    """mean validation return of the checkpoint that is kept"""
-    offset: float
-    """number that training subtracts from every reward"""
-    meta: dict[str, Any]
-    """description of the policy, as in policy.json"""
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file beside the target and move it into its place; OSError with its name where that cannot be."""
+    _write_part(path, write)
+    _move(path)
 
 
 def _part_of(path: Path) -> Path:
@@ -99,7 +105,22 @@ def _part_of(path: Path) -> Path:
 
 def _write_part(path: Path, write: Callable[[Path], Any]) -> None:
     """Write all of a file beside its place."""
-    write_part(_part_of(path), write)
+    part = _part_of(path)
+    try:
+        write_part(part, write)
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):  # half a file takes room on a disk that may be full
+            part.unlink(missing_ok=True)
+        raise _not_written(path, error) from None
+
+
+def _not_written(path: Path, error: Exception) -> OSError:
+    """The error of a file that cannot be written, with its number and name; safetensors says the number in words alone."""
+    number = error.errno if isinstance(error, OSError) else None
+    found = re.search(r"os error (\d+)", str(error))
+    number = int(found[1]) if number is None and found else number
+    reason = str(error) if number is None else os.strerror(number)
+    return OSError(number or errno.EIO, f"cannot be written: {reason}", str(path))
 
 
 def _move(*paths: Path) -> None:
@@ -113,7 +134,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
-def _plain(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
+def plain_tensors(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
     """Contiguous copies of tensors, as safetensors needs them, under names with a prefix."""
     return {prefix + name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
@@ -125,8 +146,9 @@ def save(model: Any, folder: str | Path, meta: Mapping[str, Any], **facts: Any) 
     path.mkdir(parents=True, exist_ok=True)
     if _unmoved_card(path) is not None:
         _move(path / CARD)
-    _write_part(path / WEIGHTS, lambda part: save_file(_plain(policy.state_dict()), str(part)))
-    card = {"format": FORMAT, **meta, **spaces, **facts, HASH: _hash_of(_part_of(path / WEIGHTS))}
+    _write_part(path / WEIGHTS, lambda part: save_file(plain_tensors(policy.state_dict()), str(part)))
+    product = {"version": versions().get("og-env"), "columns": columns_here()}
+    card = {"format": FORMAT, **product, **meta, **spaces, **facts, HASH: _hash_of(_part_of(path / WEIGHTS))}
     _write_part(path / CARD, lambda part: part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8"))
     _move(path / WEIGHTS, path / CARD)
     return path
@@ -148,18 +170,6 @@ def _unmoved_card(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def save_resume(model: Any, folder: Path, progress: Progress) -> None:
-    """Write resume.safetensors, with which a run can go on."""
-    optimizer = model.policy.optimizer.state_dict()["state"]
-    slots = {
-        f"{index}.{name}": torch.as_tensor(value) for index, row in optimizer.items() for name, value in row.items()
-    }
-    tensors = _plain(model.policy.state_dict(), "policy.") | _plain(slots, "optimizer.")
-    header = {"progress": json.dumps(progress._asdict())}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / RESUME, lambda part: save_file(tensors, str(part), header))
-
-
 def read_meta(folder: str | Path) -> dict[str, Any]:
     """policy.json of a folder; ValueError in one line where there is none or it is damaged."""
     folder = Path(folder)
@@ -173,7 +183,8 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
         raise ValueError(f"{folder}: not a trained policy: {CARD} is missing{hint}")
     meta = read_json(path) if unmoved is None else unmoved
     if meta.get("format") != FORMAT:
-        raise ValueError(f"{path}: format {meta.get('format')!r}, and this version reads {FORMAT}")
+        maker = f", written by og-env {meta['version']}" if meta.get("version") else ""
+        raise ValueError(f"{path}: format {meta.get('format')!r}{maker}, and this version reads {FORMAT}")
     if missing := KEYS - set(meta):
         raise ValueError(f"{path}: damaged: {', '.join(sorted(missing))} missing")
     return meta
@@ -212,34 +223,6 @@ def put_weights(policy: Any, weights: dict[str, torch.Tensor], where: Path) -> N
         raise ValueError(f"{where}: {broken} {'does not fit into 32 bits' if beyond else 'is not finite'}")
 
 
-def read_resume(folder: Path) -> tuple[dict[str, torch.Tensor], Progress]:
-    """Tensors and progress that `save_resume` wrote; ValueError in one line where they are missing or damaged."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such run folder")
-    tensors, header = read_tensors(folder / RESUME)
-    try:
-        return tensors, Progress(**json.loads(header["progress"]))
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{folder / RESUME}: damaged: no progress in its header") from None
-
-
-def put_resume(model: Any, tensors: dict[str, torch.Tensor], where: Path) -> None:
-    """Load weights and optimizer of a stopped run into a model of the same settings."""
-    prefix = "policy."
-    put_weights(
-        model.policy,
-        {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)},
-        where,
-    )
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, slot = name.split(".", 2)
-            state.setdefault(int(index), {})[slot] = value
-    groups = model.policy.optimizer.state_dict()["param_groups"]
-    model.policy.optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
 def load(
     folder: str | Path, env: Any = None, scenario: Any = None, *, transfer: bool = False, allow_pickle: bool = False
 ) -> LearnedPolicy:
@@ -254,17 +237,29 @@ def load(
         policy = _load_pickled(path, allow_pickle)
     else:
         meta = read_meta(path)
-        policy = LearnedPolicy(_network(meta, path), meta, path.resolve().name)
         if scenario is not None:
-            fit = fitted(meta, loading.load(scenario), path, transfer=transfer)
-            policy = policy if fit == meta else LearnedPolicy(_network(fit, path), fit, policy.name)
+            meta = _fitted(meta, scenario, path, transfer)
+        policy = LearnedPolicy(_network(meta, path), meta, path.resolve().name)
     if env is not None:
         network = policy.network
         made, asked = ({"o": space} for space in ((network.observation_space, network.action_space), spaces_of(env)))
         if made != asked:
+            if hasattr(policy, "meta") and "scenario" in policy.meta:
+                refuse_other_width(policy.meta, path)
             words = (" and ".join(map(str, pair["o"])) for pair in (made, asked))
             raise ValueError("{}: made for {}, but the environment has {}".format(path, *words))
     return policy
+
+
+def _fitted(meta: dict[str, Any], scenario: Any, path: Path, transfer: bool) -> dict[str, Any]:
+    """The description of a policy for a scenario, as `fitted` gives it; ValueError in one line where it is damaged."""
+    asked = loading.load(scenario)
+    try:
+        return fitted(meta, asked, path, transfer=transfer)
+    except ValueError:
+        raise
+    except DAMAGED as error:
+        raise ValueError(f"{path / CARD}: damaged: {error}") from None
 
 
 def _network(meta: dict[str, Any], path: Path) -> Any:

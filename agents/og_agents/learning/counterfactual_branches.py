@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -97,11 +97,12 @@ def branches(
     horizon: int,
     truth: bool = True,
     follow: Act | None = None,
+    stands: tuple[Any, dict[str, Any]] | None = None,
 ) -> Generator[Branches, None, None]:
     """Play episodes of a batch by `act` without end, and yield the branches of every `spacing`-th step.
 
-    After the action that is tried, `follow` acts in the copies, or the tuned greedy planner where there is none.
-
+    After the action that is tried, `follow` acts in the copies, or the tuned greedy planner where there is none. `stands`
+    are observations and infos of environments whose branches were yielded already: the next ones come first then.
     Raises ValueError for another task than placement among offers.
     """
     if env.simulator.settings.task != "placement":
@@ -110,14 +111,15 @@ def branches(
     ahead = Ahead(env, actions, horizon=horizon, truth=truth, act=follow)
     first = np.tile(np.arange(actions), (env.num_envs, 1))
     try:
-        observation, info = env.reset(seed=seed)
+        observation, info = env.reset(seed=seed) if stands is None else stands
+        masks = info["action_mask"].astype(np.bool_)
         step = 0
         while True:
-            masks = info["action_mask"].astype(np.bool_)
-            if step % spacing == 0:
+            if step % spacing == 0 and (step > 0 or stands is None):
                 seen = np.array(observation, np.float32)
                 yield Branches(seen, masks, ahead.rewards(first).sum(axis=2).astype(np.float32))
             observation, _, _, _, info = env.step(act(observation, masks))
+            masks = info["action_mask"].astype(np.bool_)
             step += 1
     finally:
         ahead.close()

@@ -7,7 +7,7 @@ tape ahead is for training alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -33,8 +33,8 @@ class Continuation:
             raise ValueError('the planner of a continuation chooses among offers: take interface="proposals"')
         threads = min(threads, env.num_envs) if env.simulator.cells >= env.simulator.threaded_cells else 1
         parts = np.array_split(np.arange(env.num_envs), threads)
-        ends = CopiesOnTape(env.simulator, threads)
-        self._paths = [_Paths(env, rows, horizon, ends, thread) for thread, rows in enumerate(parts)]
+        self._ends = CopiesOnTape(env.simulator, threads)
+        self._paths = [_Paths(env, rows, horizon, self._ends, thread) for thread, rows in enumerate(parts)]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def begin(self) -> Floats:
@@ -53,6 +53,25 @@ class Continuation:
     def planned(self) -> npt.NDArray[np.int64]:
         """The planner's choices now: actions [B], 0 for nothing and i for offer i - 1."""
         return np.concatenate([paths.planned() for paths in self._paths])
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Copies of the arrays that say where all paths stand."""
+        return {name: array.copy() for name, array in self._arrays().items()}
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where `get_state` was called, with environments that stand as they did; ValueError for other arrays."""
+        arrays = self._arrays()
+        for name, array in arrays.items():
+            if name not in state or state[name].shape != array.shape or state[name].dtype != array.dtype:
+                raise ValueError(f"state of the planner's paths: {name} is missing or of another size")
+        for name, array in arrays.items():
+            array[:] = state[name]
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = {f"ends.{name}": array for name, array in self._ends.arrays().items()}
+        for paths in self._paths:
+            arrays |= {f"{paths.rows[0]}.{name}": array for name, array in paths.arrays().items()}
+        return arrays
 
     def close(self) -> None:
         """Stop the threads."""
@@ -84,6 +103,9 @@ class _Paths:
         self._several = simulator.spec.episode.operations_per_step > 1  # a path is not known by one operation then
         self._planned = np.zeros(len(rows), np.int64)
         self._router = self._told()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"rewards": self._rewards, "planned": self._planned, "router": self._router}
 
     def planned(self) -> npt.NDArray[np.int64]:
         output = self.simulator.output

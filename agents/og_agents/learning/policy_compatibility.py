@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from og_env.env import NetworkEnv
+from og_env.fields import TABLES
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 
@@ -100,6 +102,40 @@ def differences(trained: ScenarioSpec, asked: ScenarioSpec, *, any_models: bool 
     return parts if asked.fleet == "fixed" else ["fleet", *parts]
 
 
+def columns_here() -> dict[str, list[str]]:
+    """Names of the columns of every table of an observation, for policy.json."""
+    return {table: [field.name for field in fields] for table, fields in TABLES.items()}
+
+
+def refuse_other_width(meta: Mapping[str, Any], path: Path) -> None:
+    """ValueError in one line for a policy whose own scenario has observations of another width in this version."""
+    env = NetworkEnv(meta["task"], loading.load(meta["scenario"]), **meta["env_kwargs"])
+    here, made = describe_space(env.observation_space), describe_space(space_of(meta["observation_space"]))
+    env.close()
+    if made != here and set(made) == set(here) == {"box"}:
+        wide, now = (" x ".join(map(str, space["box"])) for space in (made, here))
+        raise ValueError(f"{path}: {_other_version(meta)}: trained with {wide} columns, here {now}; train it anew")
+
+
+def refuse_other_columns(meta: Mapping[str, Any], path: Path, tables: tuple[str, ...]) -> None:
+    """ValueError in one line for a policy whose `tables` have other columns in this version, though maybe as many."""
+    if "columns" not in meta:  # written before columns were
+        return
+    here, made = columns_here(), meta["columns"]
+    for table in tables:
+        if made.get(table) != here[table]:
+            pairs = zip_longest(made.get(table, ()), here[table])
+            was, now = next(pair for pair in pairs if pair[0] != pair[1])
+            said = f"column {was!r} of {table!r} " + (f"is {now!r} here" if now else "is gone")
+            said = f"{now!r} of {table!r} is new" if was is None else said
+            raise ValueError(f"{path}: {_other_version(meta)}: {said}; train it anew")
+
+
+def _other_version(meta: Mapping[str, Any]) -> str:
+    version = meta.get("version")
+    return "of another version of the observation" + (f" (og-env {version})" if version else "")
+
+
 def fitted(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer: bool) -> dict[str, Any]:
     """The description of a policy with the spaces of the scenario `asked`, since a shared scorer reads any number of models.
 
@@ -110,7 +146,11 @@ def fitted(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer
     made = {name: meta[name] for name in ("observation_space", "action_space")}
     env = NetworkEnv(meta["task"], asked, **meta["env_kwargs"])
     has = {"observation_space": describe_space(env.observation_space), "action_space": describe_space(env.action_space)}
+    tables = tuple(env.simulator.slices.shapes)
     env.close()
+    refuse_other_columns(meta, path, tables)
+    if made != has:
+        refuse_other_width(meta, path)
     if not parts and (made == has or (shared and made["action_space"] == has["action_space"])):
         return {**meta, **has}
     reason = f"other {' and '.join(parts)}" if parts else f"made for {_words(made)}, there it is {_words(has)}"

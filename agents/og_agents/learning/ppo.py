@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +10,24 @@ import numpy as np
 import torch
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import PPO
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
-from og_agents.learning import checkpoint
+from og_agents.learning import checkpoint, resume_file
 from og_agents.learning.networks import ScorerSettings, policy_class
 from og_agents.learning.planner_return import Continuation
+from og_agents.learning.resume_file import Progress
+from og_agents.learning.run_folder import clear, held, stopped_at_once, stopped_by_signals
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import TrainingReward
 from og_agents.learning.time_discount import discount_by_time
 from og_agents.learning.train_settings import TrainSettings
-from og_agents.learning.training_progress import Clock, MetricsFile, Watch
+from og_agents.learning.training_progress import Clock, Curves, MetricsFile, Watch, put_state
 from og_agents.sb3_adapter import SB3VecEnv
 from og_agents.tuned_constants import constants_of
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
-
-LOG_EVERY = 4
-"""updates between two rows of metrics.csv"""
-RUN_FILES = (checkpoint.WEIGHTS, checkpoint.CARD, checkpoint.RESUME, "config.json", "metrics.csv")
-"""files of a run folder, beside tb/"""
-
-
-class Interrupted(Exception):  # noqa: N818 - not an error: the user stopped the run
-    """The user pressed Ctrl-C, and the run was saved; the message says how to go on."""
 
 
 def make_meta(
@@ -124,45 +116,52 @@ def train(
     """Train until `settings.timesteps` or, with `minutes`, until the clock says so, and return the run folder `out`.
 
     The folder holds the checkpoint that was best on the validation split (policy.safetensors, policy.json), the last
-    state (resume.safetensors), config.json, metrics.csv and tb/. `resume` goes on with the run that `out` holds: steps
-    and minutes are those of the whole run. `begin` is the folder of a policy whose weights a new run starts with. The
-    same seed gives the same weights unless `minutes` decides the end.
-    Raises Interrupted after Ctrl-C, when all is saved; ValueError for a run that is damaged or already complete.
+    state (resume.safetensors), config.json, metrics.csv and tb/. `resume` goes on with the run that `out` holds, bit for
+    bit as if it had not stopped: steps and minutes are those of the whole run. `begin` is the folder of a policy whose
+    weights a new run starts with. The same seed gives the same weights unless `minutes` decides the end.
+    Raises Interrupted after Ctrl-C or SIGTERM, when all is saved; ValueError for a run that is damaged or already
+    complete, and for a folder where another run writes.
     """
     torch.set_num_threads(1)
     spec = loading.load(scenario)
     meta = make_meta(settings, task, spec, seed, minutes)
-    tensors, done = checkpoint.read_resume(out) if resume else ({}, None)
-    meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
-    clock = Clock(settings.timesteps, minutes)
-    if done is not None and (done.timesteps >= settings.timesteps or done.elapsed_s >= clock.limit_s):
+    with held(out, make=not resume), stopped_by_signals() as stop:
+        state, done = resume_file.read(out) if resume else ({}, None)
+        meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
+        clock = Clock(settings.timesteps, minutes)
+        if done is not None:
+            refuse_complete(out, done, clock)
+        env = training_env(spec, meta, settings)
+        _compile(spec, meta)
+        model = build(env, meta, settings, clock, seed)
+        env.seed(mixed(seed, 0))
+        if done is not None:
+            put_state(model, state, out / resume_file.RESUME)
+            model.num_timesteps = done.timesteps
+        else:
+            if begin is not None:
+                checkpoint.put_weights(model.policy, checkpoint.read_tensors(begin / checkpoint.WEIGHTS)[0], begin)
+            clear(out)
+        record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
+        checkpoint.write_json(out / "config.json", record)
+        file = MetricsFile(out / "metrics.csv", 0 if done is None else done.rows)
+        model.set_logger(Logger(None, [file, Curves(out / "tb")]))
+        clock.start(0.0 if done is None else done.elapsed_s)
+        watch = Watch(out, meta, spec, settings, clock, file, stop, done, quiet)
+        try:
+            _learn(model, watch, settings, done is None)
+        finally:
+            watch.close()
+            model.logger.close()
+            env.close()
+    return out
+
+
+def refuse_complete(out: Path, done: Progress, clock: Clock) -> None:
+    """ValueError in one line for a run that has come to its end."""
+    if done.timesteps >= (clock.timesteps or math.inf) or done.elapsed_s >= clock.limit_s:
         so_far = f"{done.timesteps:,} steps in {done.elapsed_s / 60:.1f} minutes"
         raise ValueError(f"{out}: the run is complete ({so_far}): ask for more timesteps or minutes in all")
-    env = training_env(spec, meta, settings)
-    _compile(spec, meta)
-    # a run that goes on meets episodes that it has not played yet
-    start_seed = seed if done is None else mixed(seed, done.timesteps)
-    model = build(env, meta, settings, clock, start_seed)
-    env.seed(mixed(start_seed, 0))
-    if done is not None:
-        checkpoint.put_resume(model, tensors, out / checkpoint.RESUME)
-        model.num_timesteps, env.offset = done.timesteps, done.offset
-    else:
-        if begin is not None:
-            checkpoint.put_weights(model.policy, checkpoint.read_tensors(begin / checkpoint.WEIGHTS)[0], begin)
-        clear(out)
-    record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
-    checkpoint.write_json(out / "config.json", record)
-    model.set_logger(Logger(None, [TensorBoardOutputFormat(str(out / "tb")), MetricsFile(out / "metrics.csv")]))
-    watch = Watch(out, meta, spec, settings, clock, -math.inf if done is None else done.best, quiet)
-    clock.start(0.0 if done is None else done.elapsed_s)
-    try:
-        _learn(model, watch, settings, done is None)
-    finally:
-        watch.close()
-        model.logger.close()
-        env.close()
-    return out
 
 
 def _compile(spec: ScenarioSpec, meta: dict[str, Any]) -> None:
@@ -174,30 +173,16 @@ def _compile(spec: ScenarioSpec, meta: dict[str, Any]) -> None:
 
 
 def _learn(model: Any, watch: Watch, settings: TrainSettings, fresh: bool) -> None:
-    """Learn to the end of the run and validate once more; save on Ctrl-C, and raise Interrupted."""
+    """Learn to the end of the run, validate once more and save."""
     try:
         left = settings.timesteps - (0 if fresh else model.num_timesteps)
-        model.learn(left, callback=watch, reset_num_timesteps=fresh, log_interval=LOG_EVERY)
+        model.learn(left, callback=watch, reset_num_timesteps=fresh, log_interval=None)  # the watch logs
         watch.validate()
+        watch.save()
     except KeyboardInterrupt:
-        watch.close()
-        if not (watch.folder / checkpoint.CARD).is_file():
-            checkpoint.save(model, watch.folder, watch.meta, timesteps=model.num_timesteps)
-        checkpoint.save_resume(model, watch.folder, watch.progress())
-        raise Interrupted(
-            f"stopped after {model.num_timesteps:,} steps and saved; "
-            f"go on with: python scripts/train.py --resume {watch.folder}"
-        ) from None
+        raise stopped_at_once(watch.folder, watch.stop) from None
 
 
 def mixed(*numbers: int) -> int:
     """A seed for a tuple of numbers, different for every tuple, so that neighbouring seeds do not share episodes."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def clear(out: Path) -> None:
-    """Make the run folder, and remove the files of an earlier run from it, and only these."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name in RUN_FILES:
-        (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / "tb", ignore_errors=True)

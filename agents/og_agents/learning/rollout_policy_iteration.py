@@ -11,8 +11,8 @@ policy that is kept has an average of the weights along the way. It reads observ
 from __future__ import annotations
 
 import copy
-import itertools
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,25 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from og_agents.learning import checkpoint
+from og_agents.learning import checkpoint, resume_file
 from og_agents.learning.counterfactual_branches import Branches, branches
 from og_agents.learning.networks import masked_logits, policy_class
-from og_agents.learning.ppo import clear, make_meta
+from og_agents.learning.ppo import make_meta, refuse_complete
+from og_agents.learning.resume_file import Progress, State
+from og_agents.learning.run_folder import (
+    HOW_TO_GO_ON,
+    SAVE_EVERY_S,
+    Interrupted,
+    Stop,
+    clear,
+    held,
+    stopped_at_once,
+    stopped_by_signals,
+)
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import bent
 from og_agents.learning.train_settings import TrainSettings
-from og_agents.learning.training_progress import Clock, MetricsFile, validation
+from og_agents.learning.training_progress import ENVIRONMENTS, Clock, MetricsFile, next_due, validation
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
@@ -43,6 +54,11 @@ UPDATES = 16
 """minibatches after every batch of branches; with four much less is learned (configs/training/RESULTS.md)"""
 AVERAGE = 0.98
 """share of the averaged weights that is left after an update"""
+
+SHOWN = 20
+"""updates whose mean loss metrics.csv shows"""
+AVERAGED, STORED = "average.", ("stored.observations", "stored.masks", "stored.targets")
+"""names in a state: the beginning of those of the averaged weights, and those of the branches so far"""
 
 
 class Learner:
@@ -113,6 +129,32 @@ class Learner:
             for mean, value in zip(self.average.parameters(), self.policy.parameters(), strict=True):
                 mean.lerp_(value, 1 - AVERAGE)
 
+    def get_state(self) -> State:
+        """All that the next update depends on, beside the environments."""
+        stored = [torch.cat(rows) for rows in (self.observations, self.masks, self.targets)]
+        return {
+            **resume_file.learned(self.policy, self.optimizer),
+            **resume_file.generators(),
+            **checkpoint.plain_tensors(self.average.state_dict(), AVERAGED),
+            **dict(zip(STORED, stored, strict=True)),
+            "rng": self.rng.bit_generator.state,
+            "generator": self.generator.get_state(),
+            "losses": self.losses[-SHOWN:],
+        }
+
+    def set_state(self, state: State, where: Path) -> None:
+        """Go on where `get_state` was called; ValueError in one line for the state of another run."""
+        resume_file.put_learned(self.policy, self.optimizer, state, where)
+        checkpoint.put_weights(self.average, resume_file.part_of(state, AVERAGED), where)
+        try:
+            self.observations, self.masks, self.targets = ([state[name]] for name in STORED)
+            self.rng.bit_generator.state = state["rng"]
+            self.generator.set_state(state["generator"])
+            self.losses = state["losses"]
+            resume_file.put_generators(state)
+        except KeyError:
+            raise ValueError(f"{where}: damaged: a part of the state is missing") from None
+
     def policy_so_far(self) -> Any:
         """The averaged policy, with the logits with which it is played."""
         policy = copy.deepcopy(self.average)
@@ -153,6 +195,52 @@ def untrained(env: NetworkVectorEnv, settings: TrainSettings, spec: ScenarioSpec
     return policy
 
 
+class Run:
+    """A run while it goes on: its clock, its validations, its files."""
+
+    def __init__(self, out: Path, meta: dict[str, Any], spec: ScenarioSpec, settings: TrainSettings) -> None:
+        self.out, self.meta, self.spec, self.settings = out, meta, spec, settings
+        self.clock = Clock(settings.branch_states, meta["minutes"])
+        self.best, self.due, self.saved_s = -math.inf, 0.0, 0.0
+        self.file = MetricsFile(out / "metrics.csv", 0)
+
+    def start(self, done: Progress | None) -> None:
+        """Start the clock, where `done` says how far the run was."""
+        if done is None:
+            self.clock.start()
+            return
+        self.clock.start(done.elapsed_s)
+        self.file = MetricsFile(self.out / "metrics.csv", done.rows)
+        self.best, self.due, self.saved_s = done.best, next_due(done, self.meta, self.clock), done.elapsed_s
+
+    def validate(self, learner: Learner, share: float, quiet: bool) -> None:
+        """Validate the policy so far, and save it where it is the best."""
+        mean, row = _validated(learner, self.meta, self.spec, self.settings, self.clock)
+        self.file.write(row, dict.fromkeys(row, ()), learner.states)
+        if mean > self.best:
+            self.best = mean
+            facts = {"branch_states": learner.states, "validation_return": mean}
+            checkpoint.save(learner.policy_so_far(), self.out, self.meta, **facts)
+        if not quiet:
+            counted = f"  {share:4.0%} {learner.states:>7,} states"
+            print(f"{counted}: validation {mean:.2f}, best {self.best:.2f}", flush=True)
+        self.due = share + 1 / self.settings.evaluations
+        self.saved_s = -math.inf
+
+    def save(self, learner: Learner, env: NetworkVectorEnv, stop: Stop) -> None:
+        """Save all of the run after a validation, where the last time is long ago, or where it ends; Interrupted then."""
+        if stop.signal is None and self.clock.elapsed_s < self.saved_s + SAVE_EVERY_S:
+            return
+        self.saved_s = self.clock.elapsed_s
+        progress = Progress(learner.states, self.saved_s, self.best, self.due, len(self.file.rows), self.meta)
+        state = learner.get_state() | {ENVIRONMENTS + name: value for name, value in env.get_state().items()}
+        resume_file.save(self.out, progress, state)
+        if stop.signal is not None:
+            raise Interrupted(
+                f"stopped after {learner.states:,} states and saved; {HOW_TO_GO_ON} {self.out}", stop.code
+            )
+
+
 def train(
     scenario: Any,
     settings: TrainSettings,
@@ -160,59 +248,79 @@ def train(
     seed: int,
     out: Path,
     minutes: float | None = None,
+    resume: bool = False,
     quiet: bool = False,
     begin: Path | None = None,
 ) -> Path:
     """Learn until `branch_states` states were branched or the time is up, and return the run folder `out`.
 
-    The folder holds the files of ppo.train but for resume.safetensors and tb/. `begin` is a policy's folder to start from.
-    The same seed gives the same weights unless `minutes` decides the end.
+    The folder holds the files of ppo.train but for tb/. `resume` goes on with the run that `out` holds, bit for bit as if
+    it had not stopped. `begin` is a policy's folder to start from. The same seed gives the same weights unless `minutes`
+    decides the end. Raises as ppo.train does.
     """
     spec = loading.load(scenario)
     meta = described(settings, spec, seed, minutes)
-    meta["begun_from"] = checkpoint.algorithm_of(begin)
     torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
-    policy = untrained(env, settings, spec, begin)
-    learner = Learner(policy, settings, seed)
-    clear(out)
-    checkpoint.write_json(out / "config.json", describe_run(meta))
-    metrics, best = MetricsFile(out / "metrics.csv"), -math.inf
-    clock, due = Clock(settings.branch_states, minutes), 0.0
-    states = branches(
-        env,
-        learner.act,
-        seed,
-        spacing=settings.branch_spacing,
-        horizon=settings.branch_horizon,
-        truth=settings.branch_truth,
-        follow=learner.follow,
-    )
-    try:
-        first = next(states)  # compiles the kernels, once on a machine, which is no training time
-        clock.start()
-        for tried in itertools.chain([first], states):
-            share = clock.share(learner.states)
-            if share >= due or share >= 1:
-                mean, row = _validated(learner, meta, spec, settings, clock)
-                metrics.write(row, dict.fromkeys(row, ()), learner.states)
-                if mean > best:
-                    best = mean
-                    kept, facts = learner.policy_so_far(), {"branch_states": learner.states, "validation_return": mean}
-                    checkpoint.save(kept, out, meta, **facts)
-                if not quiet:
-                    counted = f"  {share:4.0%} {learner.states:>7,} states"
-                    print(f"{counted}: validation {mean:.2f}, best {best:.2f}", flush=True)
-                due = share + 1 / settings.evaluations
-            if share >= 1:
-                break
-            learner.add(tried)
-            learner.update(1 - share)
-    finally:
-        states.close()
-        env.close()
+    with held(out, make=not resume), stopped_by_signals() as stop:
+        state, done = resume_file.read(out) if resume else ({}, None)
+        meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
+        run = Run(out, meta, spec, settings)
+        if done is not None:
+            refuse_complete(out, done, run.clock)
+        torch.manual_seed(seed)
+        env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
+        learner = Learner(untrained(env, settings, spec, begin), settings, seed)
+        stands = None
+        if done is None:
+            clear(out)
+        else:
+            learner.set_state(state, out / resume_file.RESUME)
+            stands = env.set_state(resume_file.part_of(state, ENVIRONMENTS))
+        record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
+        checkpoint.write_json(out / "config.json", record)
+        states = branches(
+            env,
+            learner.act,
+            seed,
+            spacing=settings.branch_spacing,
+            horizon=settings.branch_horizon,
+            truth=settings.branch_truth,
+            follow=learner.follow,
+            stands=stands,
+        )
+        try:
+            _learn(run, learner, env, states, done, stop, quiet)
+        except KeyboardInterrupt:
+            raise stopped_at_once(out, stop) from None
+        finally:
+            states.close()
+            env.close()
     return out
+
+
+def _learn(
+    run: Run,
+    learner: Learner,
+    env: NetworkVectorEnv,
+    states: Iterator[Branches],
+    done: Progress | None,
+    stop: Stop,
+    quiet: bool,
+) -> None:
+    """Branch, learn and validate in turn until the end."""
+    first = next(states) if done is None else None  # compiles the kernels, once on a machine, which is no training time
+    run.start(done)
+    while True:
+        share = run.clock.share(learner.states)
+        if share >= run.due or share >= 1:
+            run.validate(learner, share, quiet)
+        if first is None:  # else the environments stand at branches that were not learned from yet
+            run.save(learner, env, stop)
+        if share >= 1:
+            return
+        learner.add(next(states) if first is None else first)
+        first = None
+        learner.update(1 - share)
 
 
 def _validated(
@@ -222,5 +330,5 @@ def _validated(
     row = validation(learner.policy_so_far(), meta, spec, settings)
     mean = row["validation/return"]
     row["time/elapsed_s"] = round(clock.elapsed_s, 2)
-    row["train/loss"] = float(np.mean(learner.losses[-20:])) if learner.losses else math.nan
+    row["train/loss"] = float(np.mean(learner.losses[-SHOWN:])) if learner.losses else math.nan
     return mean, row

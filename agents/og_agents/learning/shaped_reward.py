@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -11,6 +12,9 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 from og_agents.learning.planner_return import Continuation
 from og_agents.policy import parts_of, with_usual_levels
 from og_agents.sb3_adapter import SB3VecEnv
+
+AHEAD = "ahead."
+"""beginning of the names of what the planner's paths have in a state"""
 
 
 class TrainingReward(VecEnvWrapper):
@@ -73,6 +77,20 @@ class TrainingReward(VecEnvWrapper):
         shaped = rewards + np.where(dones, 0.0, ahead) - self._phi
         self._phi = coming.sum(axis=1)
         return observation, bent(shaped * self.scale, self.bend).astype(np.float32), dones, infos
+
+    def get_state(self) -> dict[str, Any]:
+        """All that the next step depends on: arrays, numbers and texts by name."""
+        state = self.venv.get_state() | {"offset": float(self.offset), "phi": self._phi.copy()}
+        ahead = {} if self.ahead is None else self.ahead.get_state()
+        return state | {AHEAD + name: array for name, array in ahead.items()}
+
+    def set_state(self, state: Mapping[str, Any]) -> Any:
+        """Go on where `get_state` was called, and return the observations [B, O] of then; ValueError for another state."""
+        observation = self.venv.set_state(state)
+        self.offset, self._phi = state["offset"], state["phi"].copy()
+        if self.ahead is not None:
+            self.ahead.set_state({n.removeprefix(AHEAD): array for n, array in state.items() if n.startswith(AHEAD)})
+        return observation
 
     def close(self) -> None:
         """Close the environments and the planner's copies."""

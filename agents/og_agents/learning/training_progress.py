@@ -5,18 +5,24 @@ from __future__ import annotations
 import csv
 import math
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
+from stable_baselines3.common.logger import KVWriter, TensorBoardOutputFormat, filter_excluded_keys
 from tqdm import tqdm
 
 from og_agents.evaluation import playing
-from og_agents.learning import checkpoint
-from og_agents.learning.checkpoint import LearnedPolicy, Progress
+from og_agents.learning import checkpoint, resume_file
+from og_agents.learning.checkpoint import LearnedPolicy
+from og_agents.learning.resume_file import Progress, State
+from og_agents.learning.run_folder import HOW_TO_GO_ON, SAVE_EVERY_S, Interrupted, Stop
 from og_agents.learning.train_settings import TrainSettings
 from og_env.scenario.csv_file import read_records
 from og_env.scenario.specs import ScenarioSpec
@@ -39,6 +45,10 @@ METRICS = (
 )
 """metrics of the network that are logged beside the reward's terms"""
 
+ENVIRONMENTS, MEMORY = "environments.", "memory."
+"""beginnings of the names in a state: of the environments', and of what a network with a memory has seen"""
+LOG_EVERY = 4
+"""updates between two rows of metrics.csv"""
 MOST_OFTEN = 6.0
 """least ratio of training time to validation time in a run against the clock"""
 
@@ -81,11 +91,13 @@ def validation(network: Any, meta: Mapping[str, Any], spec: ScenarioSpec, settin
 class MetricsFile(KVWriter):
     """metrics.csv: one row for each time the logger writes, replaced in one move; a resumed run adds to it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rows: int | None = None) -> None:
+        """Go on after the first `rows` rows that the file has: what came after them was not saved, and is done again."""
         self.path = path
         self.rows: list[dict[str, Any]] = []
-        if path.is_file():
+        if path.is_file() and rows != 0:
             self.rows.extend(row for _, row in read_records(path))
+            del self.rows[rows:]
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         """Add a row of values by name, without those that are excluded from the format "csv", at a step of the run."""
@@ -103,10 +115,90 @@ class MetricsFile(KVWriter):
         """Do nothing, because no file is held open."""
 
 
+class Curves(KVWriter):
+    """tb/ for TensorBoard, which a run can do without: where it cannot be written, the run says so once and goes on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._writer: TensorBoardOutputFormat | None = None
+        self._hook, threading.excepthook = threading.excepthook, self._ended
+        self._try(self._open)
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        """Add values by name at a step of the run."""
+        if self._writer is not None:
+            self._try(partial(self._writer.write, key_values, key_excluded, step))
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer is not None:
+            self._try(self._writer.close)
+        threading.excepthook = self._hook
+
+    def _open(self) -> None:
+        self._writer = TensorBoardOutputFormat(str(self.folder))
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (OSError, ValueError) as error:
+            self._give_up(error)
+
+    def _ended(self, given: threading.ExceptHookArgs) -> None:
+        """Give up where the thread that writes has ended, without the traceback that a thread leaves."""
+        if isinstance(given.exc_value, OSError):
+            self._give_up(given.exc_value)
+        else:
+            self._hook(given)
+
+    def _give_up(self, error: BaseException) -> None:
+        if self._writer is not None:
+            print(f"{self.folder}: cannot be written: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+        self._writer = None
+
+
+def next_due(done: Progress, meta: Mapping[str, Any], clock: Clock) -> float:
+    """The share of a run that goes on from which the next validation is due: as it was, unless the run is longer now."""
+    lengths = [(m["settings"]["timesteps"], m["settings"]["branch_states"], m["minutes"]) for m in (done.meta, meta)]
+    if lengths[0] == lengths[1]:
+        return done.due
+    return clock.share(done.timesteps) + 1 / meta["settings"]["evaluations"]
+
+
+def state_of(model: Any) -> State:
+    """All that the next update of an algorithm of SB3 depends on."""
+    state = resume_file.learned(model.policy, model.policy.optimizer) | resume_file.generators()
+    state |= {ENVIRONMENTS + name: value for name, value in model.env.get_state().items()}
+    state |= {"starts": model._last_episode_starts, "updates": model._n_updates, "ended": list(model.ep_info_buffer)}
+    memory = getattr(model, "_last_lstm_states", None)
+    parts = () if memory is None else (*memory.pi, *memory.vf)
+    return state | {f"{MEMORY}{i}": part.contiguous().clone() for i, part in enumerate(parts)}
+
+
+def put_state(model: Any, state: State, where: Path) -> None:
+    """Put the state of a run into a model of the same settings; ValueError in one line where it is of another one."""
+    resume_file.put_learned(model.policy, model.policy.optimizer, state, where)
+    try:
+        model._last_obs = model.env.set_state(resume_file.part_of(state, ENVIRONMENTS))
+        model._last_episode_starts, model._n_updates = state["starts"], state["updates"]
+        model.ep_info_buffer, model.ep_success_buffer = (deque(maxlen=model._stats_window_size) for _ in range(2))
+        model.ep_info_buffer.extend(state["ended"])
+        memory = resume_file.part_of(state, MEMORY)
+        if memory:
+            parts = [memory[str(i)] for i in range(len(memory))]
+            model._last_lstm_states = RNNStates((parts[0], parts[1]), (parts[2], parts[3]))
+        resume_file.put_generators(state)
+    except (KeyError, IndexError):
+        raise ValueError(f"{where}: damaged: a part of the state is missing") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
 class Watch(BaseCallback):
     """A callback that logs and validates a run, keeps its best checkpoint, and stops it when time is up.
 
-    It also saves resume.safetensors at every validation, and shows the time that is left.
+    Between two updates it saves all of the run, at every validation and where that was long ago, and there the run ends
+    when a signal has asked for it. It also shows the time that is left.
     """
 
     def __init__(
@@ -116,22 +208,24 @@ class Watch(BaseCallback):
         spec: ScenarioSpec,
         settings: TrainSettings,
         clock: Clock,
-        best: float = -math.inf,
+        file: MetricsFile,
+        stop: Stop,
+        done: Progress | None = None,
         quiet: bool = False,
     ) -> None:
         super().__init__()
         self.folder, self.meta, self.spec, self.settings, self.clock = folder, dict(meta), spec, settings, clock
-        self.best, self.quiet = best, quiet
+        self.file, self.stop, self.quiet = file, stop, quiet
+        self.best, self._due = (-math.inf, 0.0) if done is None else (done.best, next_due(done, meta, clock))
         self._sums: dict[str, float] = {}
         self._steps = 0.0
-        self._due = 0.0
+        self._saved_s = clock.elapsed_s
         self._bar: Any = None
 
     def _on_training_start(self) -> None:
         form = "{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
         self._bar = tqdm(total=100.0, disable=self.quiet or not sys.stderr.isatty(), bar_format=form, mininterval=0.5)
-        done = self.clock.share(self.num_timesteps)
-        self._due = 0.0 if self.num_timesteps == 0 else done + 1 / self.settings.evaluations
+        self._saved_s = self.clock.elapsed_s
         self._advance()
 
     def _on_step(self) -> bool:
@@ -142,11 +236,27 @@ class Watch(BaseCallback):
             for name in (*(f"term_{term}" for term in TERMS), *METRICS):
                 self._sums[name] = self._sums.get(name, 0.0) + float(happened[name][moved].mean()) * share
             self._steps += share
-        return not self.clock.is_up()
+        if not self.clock.is_up():
+            return True
+        # a run by the clock ends between two updates: where it goes on later, it begins with these
+        self.model._last_episode_starts = self.locals["dones"]  # type: ignore[attr-defined]
+        if "lstm_states" in self.locals:
+            self.model._last_lstm_states = self.locals["lstm_states"]  # type: ignore[attr-defined]
+        return False
 
     def _on_rollout_start(self) -> None:
-        if self.clock.share(self.num_timesteps) < self._due:
-            return
+        due = self.clock.share(self.num_timesteps) >= self._due
+        if due:
+            self._validate_in_time()
+        if due or self.stop.signal is not None or self.clock.elapsed_s >= self._saved_s + SAVE_EVERY_S:
+            self.save()
+        if self.stop.signal is not None:
+            raise Interrupted(
+                f"stopped after {self.num_timesteps:,} steps and saved; {HOW_TO_GO_ON} {self.folder}", self.stop.code
+            )
+
+    def _validate_in_time(self) -> None:
+        """Validate, and find out when to do so again."""
         began_s = self.clock.elapsed_s
         mean = self.validate()
         if self.num_timesteps == 0:
@@ -160,6 +270,9 @@ class Watch(BaseCallback):
             self.logger.record(f"{group}/{name.removeprefix('term_')}", total / self._steps)
         self.logger.record("time/elapsed_s", round(self.clock.elapsed_s, 2))
         self._sums, self._steps = {}, 0.0
+        updates = self.num_timesteps // (self.settings.n_envs * self.settings.n_steps)
+        if updates % LOG_EVERY == 0:  # counted over the whole run, also where it was stopped
+            self.model.dump_logs(updates)  # type: ignore[attr-defined]
         self._advance()
 
     def _advance(self, words: str = "") -> None:
@@ -167,13 +280,15 @@ class Watch(BaseCallback):
         if words:
             self._bar.set_postfix_str(words)
 
-    def progress(self) -> Progress:
-        """The progress of the run so far, for resume.safetensors."""
-        offset = self.training_env.offset  # type: ignore[attr-defined]
-        return Progress(self.model.num_timesteps, self.clock.elapsed_s, self.best, offset, self.meta)
+    def save(self) -> None:
+        """Write resume.safetensors, between two updates."""
+        steps, elapsed_s = self.model.num_timesteps, self.clock.elapsed_s
+        progress = Progress(steps, elapsed_s, self.best, self._due, len(self.file.rows), self.meta)
+        resume_file.save(self.folder, progress, state_of(self.model))
+        self._saved_s = self.clock.elapsed_s
 
     def validate(self) -> float:
-        """Mean return on the validation episodes; the best model so far and the state of the run are saved."""
+        """Mean return on the validation episodes; the best model so far is saved."""
         facts = validation(self.model.policy, self.meta, self.spec, self.settings)
         mean = facts["validation/return"]
         for name, value in facts.items():
@@ -184,7 +299,6 @@ class Watch(BaseCallback):
             checkpoint.save(
                 self.model, self.folder, self.meta, timesteps=self.model.num_timesteps, validation_return=mean
             )
-        checkpoint.save_resume(self.model, self.folder, self.progress())
         self._advance(f", validation {mean:.2f}, best {self.best:.2f}")
         if self._bar.disable and not self.quiet:
             share = self.clock.share(self.model.num_timesteps)

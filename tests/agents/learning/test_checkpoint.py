@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 
 from og_agents.evaluation import playing
 from og_agents.export import onnx_export
-from og_agents.learning import checkpoint, ppo
-from og_agents.learning.checkpoint import LearnedPolicy, Progress
+from og_agents.learning import checkpoint, ppo, resume_file
+from og_agents.learning.checkpoint import LearnedPolicy
+from og_agents.learning.resume_file import Progress
 from og_agents.learning.training_progress import Clock
 from og_agents.policy import Policy
 from og_agents.sb3_adapter import make_sb3
@@ -44,7 +47,7 @@ def saved(tmp_path_factory) -> Path:
 def edited(saved: Path, tmp_path: Path, **changes) -> Path:
     """A copy of a checkpoint with another description."""
     folder = tmp_path / "edited"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / checkpoint.WEIGHTS).write_bytes((saved / checkpoint.WEIGHTS).read_bytes())
     meta = json.loads((saved / checkpoint.CARD).read_text()) | changes
     (folder / checkpoint.CARD).write_text(json.dumps(meta))
@@ -168,7 +171,7 @@ def test_files_have_the_mode_that_the_umask_says(umask, mode, tmp_path):
     before = os.umask(umask)
     try:
         checkpoint.save(model, tmp_path, meta)
-        checkpoint.save_resume(model, tmp_path, Progress(0, 0.0, 0.0, 0.0, meta))
+        resume_file.save(tmp_path, Progress(0, 0.0, 0.0, 0.0, 0, meta), {"a": np.zeros(2)})
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
@@ -185,23 +188,6 @@ def test_weights_that_cannot_be_opened_are_not_called_damaged(saved, tmp_path, m
         checkpoint.read_tensors(folder / checkpoint.WEIGHTS)
 
 
-def test_optimizer_and_progress_come_back(tmp_path):
-    model, meta = made()
-    model.learn(64)
-    progress = Progress(64, 1.5, -3.0, -0.4, meta)
-    checkpoint.save_resume(model, tmp_path, progress)
-    other, _ = made()
-    tensors, found = checkpoint.read_resume(tmp_path)
-    checkpoint.put_resume(other, tensors, tmp_path)
-    assert found == progress
-    left, right = (each.policy.optimizer.state_dict()["state"] for each in (model, other))
-    assert left.keys() == right.keys() and len(left) > 10
-    for index, slots in left.items():
-        assert all(torch.equal(slots[name], right[index][name]) for name in ("step", "exp_avg", "exp_avg_sq"))
-    weights = other.policy.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in model.policy.state_dict().items())
-
-
 def test_another_world_is_refused_with_both_names(saved, tmp_path):
     other = short_world("global-16")
     with pytest.raises(ValueError, match="trained on scenario 'toy-3', not on 'global-16': other sites and models"):
@@ -210,6 +196,55 @@ def test_another_world_is_refused_with_both_names(saved, tmp_path):
     checkpoint.save(model, tmp_path, meta)
     with pytest.raises(ValueError, match=r"'toy-3', not on 'global-16'.*box.*box"):
         checkpoint.load(tmp_path, scenario=other, transfer=True)
+
+
+@pytest.mark.parametrize("policy", ["mlp", "shared"])
+def test_a_policy_of_another_version_of_the_observation_says_so(policy, tmp_path):
+    model, meta = made(policy=policy)
+    saved = checkpoint.save(model, tmp_path / "saved", meta)
+    card = checkpoint.read_meta(saved)
+    assert card["version"] == importlib.metadata.version("og-env")
+    width = card["observation_space"]["box"][0]
+    folder = edited(saved, tmp_path, observation_space={"box": [width - 10]}, version="0.1")
+    words = (
+        rf"version of the observation \(og-env 0\.1\): trained with {width - 10} columns, here {width}; train it anew"
+    )
+    with pytest.raises(ValueError, match=words):
+        checkpoint.load(folder, scenario=WORLD)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda names: names[:-1], "'operations_left' of 'globals' is new"),
+        (lambda names: [*names, "wind"], "column 'wind' of 'globals' is gone"),
+        (lambda names: ["wind", *names[1:]], "column 'wind' of 'globals' is 'day_sin' here"),
+    ],
+)
+def test_other_columns_at_the_same_places_are_named(saved, tmp_path, change, message):
+    columns = checkpoint.read_meta(saved)["columns"]
+    folder = edited(saved, tmp_path, columns=columns | {"globals": change(columns["globals"])})
+    with pytest.raises(ValueError, match=message) as error:
+        checkpoint.load(folder, scenario=WORLD)
+    assert "\n" not in str(error.value)
+    unread = edited(saved, tmp_path / "unread", columns=columns | {"domains": []})
+    assert checkpoint.load(unread, scenario=WORLD), "tables that the policy does not read may differ"
+
+
+def test_a_full_disk_is_an_error_with_the_name_of_the_file(saved, tmp_path, monkeypatch):
+    model, meta = made()
+    folder = checkpoint.save(model, tmp_path, meta, timesteps=1)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(tensors, path, *_):
+        Path(path).write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError, match="cannot be written: No space left") as error:
+        checkpoint.save(model, tmp_path, meta, timesteps=2)
+    assert error.value.filename == str(tmp_path / checkpoint.WEIGHTS) and error.value.errno == 28
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_the_shared_scorer_reads_any_number_of_models(saved):
@@ -300,9 +335,9 @@ def test_missing_and_damaged_files(saved, tmp_path):
         (folder / checkpoint.CARD).write_text(damaged, encoding="latin-1")
         assert message in complaint(folder)
     with pytest.raises(ValueError, match="no such run folder"):
-        checkpoint.read_resume(tmp_path / "nowhere")
+        resume_file.read(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"resume\.safetensors: missing"):
-        checkpoint.read_resume(folder)
+        resume_file.read(folder)
 
 
 @pytest.mark.parametrize(
@@ -318,8 +353,12 @@ def test_missing_and_damaged_files(saved, tmp_path):
     ],
 )
 def test_wrong_descriptions(saved, tmp_path, changes, message):
+    folder = edited(saved, tmp_path, **changes)
     with pytest.raises(ValueError, match=message) as error:
-        checkpoint.load(edited(saved, tmp_path, **changes))
+        checkpoint.load(folder)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=r"policy\.json|weights|version|needs 10|trained on|unknown space") as error:
+        checkpoint.load(folder, scenario=WORLD)
     assert "\n" not in str(error.value)
 
 

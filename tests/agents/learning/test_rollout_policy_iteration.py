@@ -8,7 +8,7 @@ import torch
 
 from og_agents import planners
 from og_agents.evaluation import playing
-from og_agents.learning import checkpoint, ppo, rollout_policy_iteration
+from og_agents.learning import checkpoint, ppo, resume_file, rollout_policy_iteration
 from og_agents.learning.counterfactual_branches import Ahead, branches
 from og_agents.planners.tuned_greedy import TunedGreedy
 from og_agents.pretrained.recipes import recipe_of
@@ -179,4 +179,4 @@ def test_ppo_goes_on_gently_from_it_and_says_so(tmp_path):
     assert recipe_of(checkpoint.read_meta(out)) == "ppo_from_rpi"
     more = settings.model_copy(update={"timesteps": 64})
     ppo.train(WORLD, "placement", more, seed=0, out=out, quiet=True, resume=True)
-    assert checkpoint.read_resume(out)[1].meta["begun_from"] == "rpi"
+    assert resume_file.read(out)[1].meta["begun_from"] == "rpi"
