@@ -112,7 +112,7 @@ class NetworkVectorEnv(CopiedWhole, VectorEnv[Any, Any, Any]):
             raise ValueError(
                 f"seed is {seed!r}; valid are None, a whole number, and a list with one for each environment"
             )
-        seeds = [None] * self.num_envs if seed is None else [checked_seed(one) for one in seed]
+        seeds: list[int | None] = [None] * self.num_envs if seed is None else [checked_seed(one) for one in seed]
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
         return seeds

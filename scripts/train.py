@@ -83,6 +83,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with other settings than configs/training")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a run, with its own settings")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument(
+        "--compare",
+        type=int,
+        default=32,
+        metavar="N",
+        help="at the end play the best baseline on N validation episodes, and say who is better (default: 32; 0: do not)",
+    )
     parser.add_argument("--engine", default="sb3", choices=("sb3", "rllib"), help="the learner (default: sb3)")
     parser.add_argument("--num-env-runners", type=int, metavar="N", help="workers of rllib (default: 2)")
     parser.add_argument(
@@ -90,6 +97,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     check_engine(parser, options)
+    if options.compare < 0 or options.compare == 1:
+        parser.error(f"--compare is {options.compare}; it must be 0, or 2 or more")
     if options.minutes is not None and not 0 < options.minutes < 1e6:
         parser.error(f"--minutes is {options.minutes:g}; it must be above 0")
     if options.seed is not None and not 0 <= options.seed < 2**32:
@@ -204,6 +213,12 @@ def start(run: Run, options: argparse.Namespace) -> int:
         raise ValueError(f"{error.filename or run.out}: {error.strerror or error}{what_is_left(run.out)}") from None
     name, env_id = options.scenario or run.scenario.name, IDS[run.task]  # type: ignore[index]
     print(f"trained: {out}")
+    if options.compare:
+        from og_agents.learning import against_baselines
+
+        told = (lambda line: None) if options.quiet else print
+        standing = against_baselines.stand(out, run.scenario, run.task, episodes=options.compare, played=told)
+        print(f"verdict: {standing.verdict}")
     print(f"compare: python scripts/benchmark.py --scenario {name} --env {env_id} --policies all,{out}")
     return 0
 

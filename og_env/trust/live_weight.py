@@ -140,7 +140,8 @@ def _grow(mass: Floats, old: Floats, new: Floats, weight: float, up: Floats) -> 
     """
     grown = np.zeros((len(mass), len(new)))
     for sums, share in ((old, 1 - up), (old + weight, up)):
-        np.add.at(grown, (slice(None), np.searchsorted(new, sums, side="right") - 1), mass * share[:, None])
+        places = np.searchsorted(new, sums, side="right") - 1
+        np.add.at(grown.T, places, (mass * share[:, None]).T)
     return grown
 
 

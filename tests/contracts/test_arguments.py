@@ -29,7 +29,8 @@ def test_a_batch_beyond_the_memory_is_refused_before_it_is_asked_for(monkeypatch
         ValueError, match=r"num_envs is 100,000: that takes .* GB, and 0\.0 GB are free; take \d.* fewer"
     ):
         NetworkVectorEnv(100_000, scenario="toy-3")
-    NetworkVectorEnv(np.int64(2), scenario="toy-3").close()
+    two: Any = np.int64(2)
+    NetworkVectorEnv(two, scenario="toy-3").close()
 
 
 @pytest.mark.parametrize(
@@ -52,10 +53,16 @@ def test_a_wrong_kind_is_told_what_is_valid(name: str, value: Any, valid: str) -
 
 @pytest.mark.parametrize("seed", [-1, 2.5, "a", True, [1]])
 def test_a_wrong_seed_is_one_line(seed: Any) -> None:
-    for env in (NetworkEnv(scenario="toy-3"), NetworkVectorEnv(1, scenario="toy-3")):
-        with pytest.raises(ValueError, match=r"seed is .*; valid are None and whole numbers from 0 on"):
-            env.reset(seed=[seed] if isinstance(env, NetworkVectorEnv) else seed)
-    assert NetworkEnv(scenario="toy-3").reset(seed=np.int64(3))
+    with pytest.raises(ValueError, match=r"seed is .*; valid are None and whole numbers from 0 on"):
+        NetworkEnv(scenario="toy-3").reset(seed=seed)
+    with pytest.raises(ValueError, match=r"seed is .*; valid are None and whole numbers from 0 on"):
+        NetworkVectorEnv(1, scenario="toy-3").reset(seed=[seed])
+
+
+def test_a_numpy_number_is_a_seed() -> None:
+    three: Any = np.int64(3)
+    seen, same = (NetworkEnv(scenario="toy-3", flatten=True).reset(seed=seed)[0] for seed in (three, 3))
+    assert np.array_equal(seen, same)
 
 
 def test_options_and_horizons_of_a_wrong_kind_are_one_line() -> None:

@@ -77,7 +77,7 @@ def space_of(described: Mapping[str, Any]) -> gym.Space[Any]:
     if kind == "box":
         return gym.spaces.Box(-1, 1, _width(value), np.float32)
     if kind == "discrete":
-        return gym.spaces.Discrete(*_width([value]))
+        return gym.spaces.Discrete(_width([value])[0])
     if kind == "multidiscrete":
         return gym.spaces.MultiDiscrete([_width([count])[0] for count in value])
     raise ValueError(f"unknown space {kind!r}")

@@ -162,7 +162,9 @@ def _softplus(value: float) -> float:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _move(flow: Flow, b: int, hosts: Floats, share: Floats, marginal: Floats, rate: float, levels: Floats) -> None:
+def _move(
+    flow: Flow, b: int, hosts: npt.NDArray[np.bool_], share: Floats, marginal: Floats, rate: float, levels: Floats
+) -> None:
     """Move the levels [N] of environment b against their excess cost, with the middle of the hosts' levels at 0."""
     regions, models, sites = share.shape
     worse, through = np.zeros(sites), np.zeros(sites)

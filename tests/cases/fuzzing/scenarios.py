@@ -13,6 +13,7 @@ import tomli_w
 from og_env.env import NetworkEnv
 from og_env.scenario import catalog, loading
 from og_env.scenario.specs import ModelEntry, ModelSpec, ScenarioSpec, SiteEntry, SiteSpec
+from og_env.simulator import Interface, Task
 from tests.cases.fuzzing.values import table_of
 
 SECTIONS = tuple(name for name, field in ScenarioSpec.model_fields.items() if hasattr(field.annotation, "model_fields"))
@@ -182,7 +183,12 @@ def check(env: NetworkEnv, observation: Any, reward: Any, info: dict[str, Any]) 
 
 def warm() -> None:
     """Compile what the cases call, so that their time is their own."""
-    for task, interface in (("placement", "proposals"), ("placement", "operations"), ("routing", "knobs")):
+    combinations: tuple[tuple[Task, Interface], ...] = (
+        ("placement", "proposals"),
+        ("placement", "operations"),
+        ("routing", "knobs"),
+    )
+    for task, interface in combinations:
         for scenario in ("toy-3", "random-24"):
             env = NetworkEnv(task, scenario, interface=interface)
             env.reset(seed=0)

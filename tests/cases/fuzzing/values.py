@@ -7,7 +7,6 @@ import types
 import typing
 from typing import Any
 
-import annotated_types
 import numpy as np
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -56,17 +55,14 @@ def _of(rng: np.random.Generator, kind: Any, bounds: list[Any], bad: float) -> A
 
 
 def _number(rng: np.random.Generator, kind: type, bounds: list[Any]) -> float | int:
-    low, high = (1 if kind is int else 1e-9), (10**6 if kind is int else 1e9)
+    low: Any = 1 if kind is int else 1e-9
+    high: Any = 10**6 if kind is int else 1e9
     for bound in _flat(bounds):
-        match bound:
-            case annotated_types.Ge(ge=value):
-                low = value
-            case annotated_types.Gt(gt=value):
-                low = value + (1 if kind is int else 1e-9)
-            case annotated_types.Le(le=value):
-                high = value
-            case annotated_types.Lt(lt=value):
-                high = value - (1 if kind is int else 1e-6)
+        given: dict[str, Any] = {name: getattr(bound, name, None) for name in ("ge", "gt", "le", "lt")}
+        low = given["ge"] if given["ge"] is not None else low
+        low = given["gt"] + (1 if kind is int else 1e-9) if given["gt"] is not None else low
+        high = given["le"] if given["le"] is not None else high
+        high = given["lt"] - (1 if kind is int else 1e-6) if given["lt"] is not None else high
     draw = rng.random()
     if draw < 0.12:
         value = low
