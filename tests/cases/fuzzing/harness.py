@@ -24,6 +24,8 @@ FIRST_S = 120.0
 Case = Callable[[int], None]
 """a case by its seed; it raises AssertionError where something is wrong, and ValueError where bad input was refused"""
 
+HUNGRY = b"took more than 2 GB of memory"
+
 
 class Failure(NamedTuple):
     """A case that failed."""
@@ -118,6 +120,8 @@ def _in_a_process(case: Case, seeds: list[int], limit_s: float) -> tuple[int, li
                 found.append(Failure(seeds[done], line.decode(errors="replace")))
             done += 1
             begin, allowed_s = time.monotonic(), limit_s
+        if HUNGRY in lines:
+            break  # the process ends, and the cases that are left get another one
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(read_end)
@@ -135,7 +139,7 @@ def _work(case: Case, seeds: list[int], write_end: int) -> None:
             for seed in seeds:
                 problem = problem_of(case, seed) or ""
                 if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > MOST_BYTES and not problem:
-                    os.write(write_end, b"took more than 2 GB of memory\n")
+                    os.write(write_end, HUNGRY + b"\n")
                     break
                 os.write(write_end, problem.replace("\n", " ").encode(errors="replace") + b"\n")
             else:
