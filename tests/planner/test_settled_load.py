@@ -82,16 +82,25 @@ def test_a_store_is_worth_nothing_to_weights_that_nobody_waits_for() -> None:
 
 
 def test_who_retires_a_replica_under_way_loses_what_it_does_once_it_is_warm() -> None:
-    simulator = flat(20.0, 0)
+    simulator = flat(12.0, 0)
     models, sites = simulator.sizes["M"], simulator.sizes["N"]
     before = look(simulator)
-    op = next(op for op in before if models * sites < op <= 2 * models * sites and abs(before[op][GAIN.service]) > 1e-6)
-    row, site = (op - 1) // sites, (op - 1) % sites
-    assert simulator.state.phase[0, row - models, site] == WARM
     horizon_ms = int(simulator.world.planner[0, PLANNER.horizon_steps] * simulator.world.step_ms[0])
-    simulator.state.phase[0, row - models, site] = LOADING
-    simulator.state.load_left_ms[0, row - models, site] = horizon_ms // 4
-    simulator.memo.known[:] = 0
-    after = look(simulator)
+
+    def under_way(op: int) -> dict[int, np.ndarray]:
+        """The gains while the replica that an operation retires is still loading."""
+        model, site = (op - 1) // sites - models, (op - 1) % sites
+        assert simulator.state.phase[0, model, site] == WARM
+        simulator.state.phase[0, model, site] = LOADING
+        simulator.state.load_left_ms[0, model, site] = horizon_ms // 4
+        simulator.memo.known[:] = 0
+        gains = look(simulator)
+        simulator.state.phase[0, model, site] = WARM
+        return gains
+
+    retired = [
+        op for op in before if models * sites < op <= 2 * models * sites and abs(before[op][GAIN.service]) > 1e-6
+    ]
+    op, after = next((op, gains) for op in retired if op in (gains := under_way(op)))
     assert after[op][GAIN.service] == pytest.approx(0.75 * before[op][GAIN.service], rel=1e-3)
     assert after[op][GAIN.resilience] == pytest.approx(0.75 * before[op][GAIN.resilience], rel=1e-3, abs=1e-7)

@@ -176,7 +176,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "misspelt limit": (with_(limits={"rent_usd_per_hr": 1.0}), "(nearest valid: rent_usd_per_hour)"),
     "nested too deeply": (with_(demand={"a": [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]}), "is nested too deeply"),
     "line feed in a name": (with_(sites=["a\nb"]), "sites[0]: unknown site 'a\\nb'"),
-    "line feed in a key": (with_(**{"a\nb": 1}), "a b: unknown key"),
+    "line feed in a key": (with_(**{"a\nb": 1}), "has the key 'a\\nb', which holds a control character"),
     "endless key": (with_(**{"x" * 9999: 1}), "xxx...: unknown key"),
     "line feed in an own name": (
         with_(sites=[{**SITE, "name": "a\nb"}], start={"placement": "named", "store_sites": ["a"]}),

@@ -258,7 +258,7 @@ def test_bad_tables_are_one_line(error_of, tmp_path, text, words):
 def test_bad_flags_are_one_line(error_of, small, tmp_path):
     assert "no such file" in error_of(tmp_path / "none.csv")
     assert "no such file" in error_of(small, "--candidates", tmp_path / "none.csv")
-    assert "cannot be read: Is a directory" in error_of(tmp_path)
+    assert "is a directory, not a CSV file" in error_of(tmp_path)
     assert "no column 'stak'" in error_of(small, "--weight", "stak")
     assert "unknown kind 'provder' (nearest valid: provider)" in error_of(small, "--kinds", "provder")
     assert "no column 'grid'" in error_of(small, "--kinds", "grid")

@@ -45,8 +45,8 @@ def test_demand_writes_a_fragment_that_a_scenario_takes(tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["rtt", "nowhere.csv"], "nowhere.csv: cannot be read"),
-        (["demand", "nowhere.csv"], "nowhere.csv: cannot be read"),
+        (["rtt", "nowhere.csv"], "nowhere.csv: no such file"),
+        (["demand", "nowhere.csv"], "nowhere.csv: no such file"),
         (["rtt", "x.csv", "--workload", "w"], "--workload goes with demand"),
     ],
 )

@@ -55,7 +55,7 @@ def test_where_no_site_is_steered_nothing_changes() -> None:
 
 
 def test_traffic_leaves_a_site_that_is_steered_away_from() -> None:
-    spec = short("global-24")
+    spec = loading.override(short("global-24"), {"demand.requests_per_s": 12.0})  # room at every site
     shares = []
     for level in (-1.0, 0.0, 1.0):
         env = NetworkEnv("routing", spec, interface="sites")

@@ -93,6 +93,7 @@ def pack(run: Path, command: str, to: Path | None = None) -> Path:
     folder = (to or FOLDER) / recipe_of(meta) / meta["scenario"]["name"]
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run / checkpoint.WEIGHTS, folder / checkpoint.WEIGHTS)
-    facts = {name: record[name] for name in RECORDED} | {"command": command, "learning_curve": learning_curve(run)}
+    curve = [{name: None if math.isnan(value) else value for name, value in row.items()} for row in learning_curve(run)]
+    facts = {name: record[name] for name in RECORDED} | {"command": command, "learning_curve": curve}
     checkpoint.write_json(folder / checkpoint.CARD, meta | facts)
     return folder
