@@ -129,8 +129,10 @@ def test_every_environment_and_policy_trains(env_id, more, policy, files, tmp_pa
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_resume_goes_on(number, code, files, tmp_path, capsys, monkeypatch):
+def test_a_signal_saves_and_resume_goes_on(number, code, files, tmp_path, capsys, monkeypatch, request):
     calls = []
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, inherited))
 
     def interrupt(self):
         calls.append(self.num_timesteps)
