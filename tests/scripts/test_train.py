@@ -131,7 +131,7 @@ def test_every_environment_and_policy_trains(env_id, more, policy, files, tmp_pa
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_resume_goes_on(number, code, files, tmp_path, capsys, monkeypatch, request):
     calls = []
-    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores Ctrl-C
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, inherited))
 
     def interrupt(self):
@@ -146,13 +146,12 @@ def test_a_signal_saves_and_resume_goes_on(number, code, files, tmp_path, capsys
     assert train.main(arguments(files, tmp_path)) == code
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     message = capsys.readouterr().err
-    assert "stopped after 64 steps and saved" in message and message.count("\n") == 1
-    assert f"--resume {tmp_path}" in message
+    assert "stopped after 64 steps and saved" in message and f"--resume {tmp_path}" in message
+    assert message.count("\n") == 1
     monkeypatch.undo()
     before, progress = resume_file.read(tmp_path)
     assert progress.timesteps == 64 and checkpoint.load(tmp_path).meta["task"] == "placement"
     rows = len((tmp_path / "metrics.csv").read_text().splitlines())
-
     assert train.main(["--resume", str(tmp_path), "--quiet"]) == 0
     after, progress = resume_file.read(tmp_path)
     assert progress.timesteps == 128
