@@ -15,9 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from og_agents.learning import run_record
 from og_agents.validation import speed, speed_comparison
 from og_env.errors import Parser, guarded

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_env.errors import Parser, guarded
 from og_env.scenario.text_files import write_atomically, write_text

@@ -1,56 +1,8 @@
-"""Export a trained policy to ONNX, and check that onnxruntime gives what torch gives.
+"""Export a trained policy to ONNX, and check that onnxruntime gives what torch gives."""
 
-python scripts/export.py --policy runs/ppo
-python scripts/export.py --policy runs/ppo --out policy.onnx --check 1000
-"""
-
-from __future__ import annotations
-
-import argparse
-import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-from og_env.errors import Parser, guarded
-
-TOLERANCE = 1e-5
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = Parser(__doc__)
-    parser.add_argument("--policy", type=Path, required=True, metavar="DIR", help="folder of a trained policy")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="(default: policy.onnx in that folder)")
-    parser.add_argument(
-        "--check", type=int, default=1000, metavar="N", help="observations to compare on (default: 1000; 0: none)"
-    )
-    options = parser.parse_args(arguments)
-    if options.check < 0:
-        parser.error(f"--check is {options.check}; it must be 0 or more")
-    return guarded(lambda: _run(options))
-
-
-def _run(options: argparse.Namespace) -> None:
-    from og_agents.export import onnx_check, onnx_export
-    from og_agents.learning import checkpoint
-
-    learned = checkpoint.load(options.policy)
-    path = onnx_export.export(learned, options.out or options.policy / "policy.onnx")
-    print(f"exported: {path} ({path.stat().st_size / 1024:.0f} KiB)")
-    if options.check:
-        agreement = onnx_check.compare(learned, path, options.check)
-        print(
-            f"onnxruntime and torch on {agreement.observations} observations: largest difference {agreement.largest:.1e}, "
-            f"actions equal in {agreement.equal}, and as `predict` chooses in {agreement.as_predicted}"
-        )
-        if agreement.largest > TOLERANCE:
-            raise ValueError(f"{path}: differs from torch by {agreement.largest:.1e}, more than {TOLERANCE:g}")
-
+from og_agents.commands.export import main
 
 if __name__ == "__main__":
     sys.exit(main())

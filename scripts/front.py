@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.evaluation.command_options import add_episode_options
 from og_agents.load_policies import load_policies

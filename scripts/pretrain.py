@@ -19,8 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from og_agents.pretrained.recipes import RECIPES, command, folder_of
 from og_env.errors import Parser, guarded, nearest_valid

@@ -1,83 +1,8 @@
-"""Tune the constants of baselines on training episodes, and print tables for the files in configs/planners.
+"""Tune the constants of baselines on training episodes, and print tables for the files in configs/planners."""
 
-python scripts/tune.py --scenario global-24 --policies nearest,cheapest --episodes 64
-python scripts/tune.py --scenario one-cloud --policies planners --episodes 12
-python scripts/tune.py --scenario one-cloud --policies tuned_knobs,site_prices --episodes 12
-python scripts/tune.py --scenario grid-blackout --policies greedy_tuned --begin backlog=1 --begin arriving=0.8
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))  # needs no installation
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from og_agents import heuristics
-from og_agents.studies import tuning
-from og_agents.tuned_constants import PLANNERS
-from og_env.errors import Parser, guarded, nearest_valid
-from og_env.scenario import loading
-from og_env.scenario.overrides import changes_of
-
-WHICH = f"heuristics (default: all with constants), planners and routers: {', '.join(PLANNERS)}"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    options = parse(arguments)
-    return guarded(lambda: run(options))
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options of the command line, checked."""
-    parser = Parser(__doc__)
-    parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
-    parser.add_argument("--policies", default="all", metavar="all|planners|a,b", help=WHICH)
-    parser.add_argument("--constants", metavar="a,b", help="tune only these (default: all)")
-    parser.add_argument("--episodes", type=int, default=64, metavar="N", help="episodes for each trial (default: 64)")
-    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
-    parser.add_argument(
-        "--population", type=int, default=12, metavar="N", help="trials of a planner's round (default: 12)"
-    )
-    parser.add_argument("--rounds", type=int, default=6, metavar="N", help="of a planner's search (default: 6)")
-    parser.add_argument(
-        "--begin",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a planner's search begins with this constant instead of the present one",
-    )
-    return parser.parse_args(arguments)
-
-
-def run(options: argparse.Namespace) -> None:
-    """Search each policy's constants, and print its table."""
-    groups = {"all": list(heuristics.TUNABLE), "planners": list(PLANNERS)}
-    names = groups.get(options.policies) or options.policies.split(",")
-    keys = options.constants.split(",") if options.constants else None
-    search = {"population": options.population, "rounds": options.rounds, "begin": changes_of(options.begin)}
-    for name in names:
-        if name not in PLANNERS and name not in heuristics.TUNABLE:
-            hint = nearest_valid(name, (*groups, *heuristics.TUNABLE, *PLANNERS))
-            raise ValueError(f"--policies: {name!r} is neither a heuristic nor a planner with constants{hint}")
-        if name in PLANNERS:
-            found = tuning.tune_planner(name, options.scenario, episodes=options.episodes, seed=options.seed, **search)
-            file, table = f"{name}.toml", f"tuned.{loading.load(options.scenario).name}"
-        else:
-            found = tuning.tune(name, options.scenario, keys=keys, episodes=options.episodes, seed=options.seed)
-            file, table = "heuristics.toml", heuristics.RECIPES[name].constants
-        gain = found.validation.difference
-        print(
-            f"# {file}, {name}: {found.trials} trials; validation {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] "
-            "to the constants it started from"
-        )
-        print(f"[{table}]")
-        print("".join(f"{key} = {float(f'{value:g}')!r}\n" for key, value in found.constants.items()), flush=True)
-
+from og_agents.commands.tune import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -202,7 +202,7 @@ def test_training_examples_run(code: str, capsys: pytest.CaptureFixture[str]) ->
     run_example(code, capsys)
 
 
-PROGRAM = re.compile(r"python (scripts/\w+\.py|-m og_agents\.\w+)")
+PROGRAM = re.compile(r"python (scripts/\w+\.py|-m og_agents\.[\w.]+)")
 
 
 @functools.cache
@@ -332,7 +332,7 @@ def test_the_pages_are_built_without_warnings(tmp_path: Path) -> None:
     fields = (tmp_path / "html" / "fields.html").read_text(encoding="utf-8")
     assert "site_hazard" in fields and fields.count("<table") > 10
     api = (tmp_path / "html" / "api.html").read_text(encoding="utf-8")
-    assert 'id="og_env.env.NetworkEnv.reset"' in api and 'id="og_agents.decide.Adviser.decide"' in api
+    assert 'id="og_env.env.NetworkEnv.reset"' in api and 'id="og_agents.advice.decide.Adviser.decide"' in api
 
 
 def test_commands_were_found() -> None:

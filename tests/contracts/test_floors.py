@@ -32,7 +32,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("learning", "replay"),
         ("pretrained", "export", "cluster"),
         ("load_policies",),
-        ("decide", "studies"),
+        ("advice", "studies"),
+        ("commands",),
     ),
 }
 """modules and folders of each package, the lowest floor first"""

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from og_agents import heuristics, planners
+from og_agents.commands import benchmark
 from og_agents.evaluation import comparison, playing
 from og_env.scenario import loading
-from scripts import benchmark
 
 ROOT = Path(__file__).parents[2]
 

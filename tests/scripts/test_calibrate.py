@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from og_agents.commands import calibrate
 from og_env.scenario import loading
-from scripts import calibrate
 from tests.agents.validation.test_distance_model_fit import matrix
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from og_agents import heuristics
+from og_agents.commands import gallery
 from og_agents.replay.page import film
 from og_env.scenario import loading
-from scripts import gallery
 
 Image = pytest.importorskip("PIL.Image", reason="needs the train extra: pip install '.[train]'")
 ROOT = Path(__file__).parents[2]

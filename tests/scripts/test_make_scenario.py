@@ -9,9 +9,9 @@ import pytest
 import tomli_w
 
 import og_env  # noqa: F401 (registers the ids)
+from og_agents.commands import make_scenario as script
 from og_env.render.world_text import gpus_for_load
 from og_env.scenario import loading
-from scripts import make_scenario as script
 
 ROOT = Path(__file__).parents[2]
 FLEET = ROOT / "scripts" / "examples" / "fleet.csv"

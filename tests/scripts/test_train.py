@@ -18,13 +18,13 @@ import torch
 from safetensors import SafetensorError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from og_agents.commands import train
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, ppo, resume_file, run_folder, train_settings, training_progress
 from og_agents.learning.training_progress import Clock
 from og_env import IDS
 from og_env.kernel.arrays import TERMS
 from og_env.scenario import loading
-from scripts import train
 from tests.cases.short_training import SMALL, STEPS, short_world, small_settings
 
 ROOT = Path(__file__).parents[2]
@@ -368,7 +368,7 @@ def test_a_resumed_run_keeps_what_it_was(run, tmp_path, capsys):
 
 
 def test_wrong_input_is_found_before_torch_is_loaded():
-    code = "import sys\nfrom scripts import train\ncode = train.main(['--scenario', 'nowhere'])\n"
+    code = "import sys\nfrom og_agents.commands import train\ncode = train.main(['--scenario', 'nowhere'])\n"
     code += "print(code, 'torch' in sys.modules, 'stable_baselines3' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2", "False", "False"]

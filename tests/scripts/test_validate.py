@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import validate
+from og_agents.commands import validate
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

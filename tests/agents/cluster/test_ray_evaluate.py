@@ -13,10 +13,10 @@ import pytest
 
 from og_agents import heuristics
 from og_agents.cluster import ray_cluster, ray_evaluate
+from og_agents.commands import benchmark
 from og_agents.evaluation import playing
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.learning import ppo
-from scripts import benchmark
 from tests.cases.ray_nodes import marked, nodes_used, two_nodes
 from tests.cases.short_training import short_world, small_settings
 

@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from og_agents.cluster import ray_cluster
+from og_agents.commands import benchmark
+from og_agents.commands import train as script
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, ppo
 from og_agents.learning.time_discount import targets_of
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
-from scripts import benchmark
-from scripts import train as script
 from tests.cases.ray_nodes import two_nodes
 from tests.cases.short_training import SMALL, short_world, small_settings
 

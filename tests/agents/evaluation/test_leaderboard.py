@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from og_agents.commands import leaderboard as script
 from og_agents.evaluation import leaderboard
-from scripts import leaderboard as script
 
 
 def summary(**changes: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from og_agents import heuristics
-from og_agents.decide import example
+from og_agents.advice.decide import example
 from og_agents.evaluation import comparison, playing, results_table
 from og_agents.evaluation.recording import events, record
 from og_agents.export import recorded_episodes

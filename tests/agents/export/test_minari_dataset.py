@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from og_agents import heuristics
+from og_agents.commands import make_dataset as script
 from og_agents.evaluation import playing
 from og_agents.export import recorded_episodes
 from og_agents.learning import checkpoint, ppo
 from og_env.kernel.arrays import TERMS
 from og_env.vector_env import NetworkVectorEnv
-from scripts import make_dataset as script
 from tests.cases.short_training import short_world, small_settings
 
 WORLD = short_world()

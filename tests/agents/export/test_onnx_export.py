@@ -10,13 +10,13 @@ import pytest
 import torch
 from sb3_contrib import MaskablePPO
 
+from og_agents.commands import export as script
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, ppo
 from og_agents.learning.networks import SharedScorerPolicy
 from og_agents.sb3_adapter import make_sb3
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
-from scripts import export as script
 from tests.cases.short_training import small_settings
 
 KINDS = {

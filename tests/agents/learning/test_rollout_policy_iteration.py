@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from og_agents import planners
+from og_agents.commands import train as train_script
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, ppo, resume_file, rollout_policy_iteration
 from og_agents.learning.counterfactual_branches import Ahead, branches
@@ -15,7 +16,6 @@ from og_agents.pretrained.recipes import recipe_of
 from og_agents.tuned_constants import constants_of
 from og_env.observation.fields import column
 from og_env.vector_env import NetworkVectorEnv
-from scripts import train as train_script
 from tests.cases.short_training import STEPS, short_world, small_settings
 
 WORLD = short_world()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from og_agents import heuristics
+from og_agents.commands import replay as script
 from og_agents.replay.gif import MOST_FRAMES, WIDTH_PX, moment_of, shown, write_gif
 from og_agents.replay.page import film
 from og_env.render.map import LOOKS
 from og_env.scenario import loading
-from scripts import replay as script
 
 ROOT = Path(__file__).parents[3]
 Image = pytest.importorskip("PIL.Image", reason="needs the train extra: pip install 'og_env[train]'")

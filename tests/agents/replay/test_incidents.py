@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from og_agents import heuristics, planners
+from og_agents.commands import replay as script
 from og_agents.evaluation import playing
 from og_agents.replay import incidents
 from og_agents.replay.page import film
 from og_env.kernel.arrays import TERMS
 from og_env.scenario import catalog, loading
 from og_env.simulator.reset_options import touches
-from scripts import replay as script
 from tests.cases.as_stated import AS_STATED
 
 INCIDENT = "redsea-2025-09-06"

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from og_agents import heuristics
+from og_agents.commands import replay as script
 from og_agents.replay.page import film, page, payload
 from og_env.scenario import loading
-from scripts import replay as script
 from tests.cases.toy_film import steered_toy, toy
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

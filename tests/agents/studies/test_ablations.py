@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from og_agents.commands import train
 from og_agents.evaluation import comparison, playing
 from og_agents.learning import checkpoint, train_settings
 from og_agents.studies import ablation_runs, ablations
@@ -20,7 +21,6 @@ from og_agents.studies.ablations import AS_IS, FULL, VARIANTS, WORLDS, Study, ch
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 from scripts import ablations as script
-from scripts import train
 from tests.cases.short_training import SMALL, STEPS
 
 ROOT = Path(__file__).parents[3]

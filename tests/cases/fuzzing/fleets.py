@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts import audit, make_scenario
+from og_agents.commands import audit, make_scenario
 from tests.cases.fuzzing.harness import run_command
 from tests.cases.fuzzing.text import damaged, odd
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from og_agents import decide, heuristics
+from og_agents import heuristics
+from og_agents.advice import decide
 from og_env.scenario import loading
 from og_env.simulator.live_state import LiveState
 from tests.cases.fuzzing.fleets import finite

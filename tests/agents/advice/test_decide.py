@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from og_agents import decide, heuristics
-from og_agents.decide import Adviser
+from og_agents import heuristics
+from og_agents.advice import decide
+from og_agents.advice.decide import Adviser
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, ppo
 from og_env.kernel.arrays import KNOBS, TERMS
@@ -179,7 +180,7 @@ def test_files_that_are_no_state_are_refused_in_a_line(content, tmp_path, capsys
 def test_the_command_has_torch_on_one_thread():
     code = (
         "import os, runpy, sys; sys.argv = ['decide', '--policy', 'greedy', '--state', 'none.json']\n"
-        "try: runpy.run_module('og_agents.decide', run_name='__main__')\n"
+        "try: runpy.run_module('og_agents.advice.decide', run_name='__main__')\n"
         "except SystemExit: print(os.environ['OMP_NUM_THREADS'], 'torch' in sys.modules)"
     )
     unset = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}

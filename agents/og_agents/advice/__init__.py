@@ -1,0 +1,1 @@
+"""Answers for people who plan a network: advice for the next operation."""

@@ -1,0 +1,1 @@
+"""The commands of `og-env`, a module each."""

@@ -1,0 +1,222 @@
+"""Compare policies on the same held-out episodes: table, verdict, results.csv, summary.json and report.html.
+
+python scripts/benchmark.py --scenario global-24 --policies all,runs/ppo --episodes 200
+python scripts/benchmark.py --scenario one-cloud --policies static,greedy --episodes 50 --twin
+python scripts/benchmark.py --scenario store-loss --policies all,planners --episodes 20 --headroom
+python scripts/benchmark.py --policies all,runs/ppo --episodes 2000 --engine ray --ray-address 10.0.0.5:6379
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from og_agents import heuristics, planners
+from og_agents.evaluation import comparison, html_report, playing, results_table, statistics
+from og_agents.evaluation.command_options import add_episode_options
+from og_agents.evaluation.episode_results import Episodes
+from og_agents.load_policies import load_policies, make_planner, seeds_of_one_training
+from og_agents.policy import Policy
+from og_env import task_of
+from og_env.errors import Parser, guarded
+from og_env.scenario import loading
+from og_env.scenario.overrides import changes_of
+from og_env.scenario.specs import ScenarioSpec
+from og_env.scenario.text_files import write_text
+from og_env.simulator import SPLITS
+
+TWIN_POLICY = "greedy_blind"
+Json = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parse(arguments)
+    return guarded(lambda: start(options, shlex.join(["python", "scripts/benchmark.py", *arguments])))
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    add_episode_options(parser, 100, "held-out episodes", changes=True)
+    parser.add_argument(
+        "--policies",
+        default="all",
+        metavar="all|planners|a,b,DIR",
+        help=f"folders of trained models, heuristics (all): {', '.join(heuristics.NAMES)}, and planners (planners: those "
+        f"that need no look-ahead): {', '.join(planners.NAMES)} (default: all)",
+    )
+    parser.add_argument("--out", metavar="DIR", help="where the files go (default: runs/benchmark/SCENARIO)")
+    parser.add_argument("--twin", action="store_true", help="also measure what the correlation of failures costs")
+    parser.add_argument("--headroom", action="store_true", help="also measure the gap to a planner that reads the tape")
+    parser.add_argument("--split", default="test", choices=SPLITS, help="of the episodes (default: test)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of the table")
+    parser.add_argument("--engine", default="local", choices=("local", "ray"), help="where to play (default: local)")
+    parser.add_argument(
+        "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
+    )
+    options = parser.parse_args(arguments)
+    if options.ray_address is not None and options.engine != "ray":
+        parser.error("--ray-address needs --engine ray")
+    return options
+
+
+def start(options: argparse.Namespace, command: str) -> None:
+    """Run the command, with a Ray cluster at hand where one is asked for."""
+    if options.engine == "local":
+        return _run(options, command)
+    from og_agents.cluster import ray_cluster
+
+    with ray_cluster.connected(options.ray_address):
+        _run(options, command)
+
+
+def _run(options: argparse.Namespace, command: str) -> None:
+    task = task_of(options.env)
+    spec = loading.override(loading.load(options.scenario), changes_of(options.set))
+    if options.twin and spec.failures.process != "correlated":
+        raise ValueError(f"--twin: failures of {spec.name} are not correlated but {spec.failures.process!r}")
+    policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)
+    runs = play_all(policies, spec, task, options)
+    summary = {
+        "scenario": spec.name,
+        "env": options.env,
+        "split": options.split,
+        "episodes": options.episodes,
+        "seed": options.seed,
+        **comparison.compare(
+            runs, learned, seed=options.seed, references=planners.REFERENCES, trainings=seeds_of_one_training(policies)
+        ),
+    }
+    if options.headroom:
+        summary["headroom"] = headroom(summary, runs, spec, task, options)
+    if options.twin:
+        summary["twin"] = cost_of_correlation(spec, task, options)
+    out = Path(options.out) if options.out else Path("runs") / "benchmark" / spec.name
+    _write(out, summary, runs, spec, command)
+    print(json.dumps(summary, indent=1, allow_nan=False) if options.json else _text(summary, out))
+
+
+def play_all(
+    policies: Mapping[str, Policy], spec: ScenarioSpec, task: str, options: argparse.Namespace
+) -> list[Episodes]:
+    """All episodes of every policy."""
+    if options.engine == "ray":
+        from og_agents.cluster import ray_evaluate
+
+        return ray_evaluate.run_all(policies, spec, task, options.episodes, options.seed, split=options.split)
+    return [play_here(policy, name, spec, task, options) for name, policy in policies.items()]
+
+
+def play(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes:
+    """All episodes of one policy."""
+    return play_all({name: policy}, spec, task, options)[0]
+
+
+def play_here(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes:
+    """All episodes of one policy on this machine, with a line on how it went."""
+    begin = time.perf_counter()
+    result = playing.run(policy, spec, task, options.episodes, options.seed, split=options.split, name=name)
+    if sys.stderr.isatty():
+        mean, seconds = result.returns.mean(), time.perf_counter() - begin
+        print(f"  {name}: {mean:.2f} over {options.episodes} episodes in {seconds:.1f} s", file=sys.stderr)
+    return result
+
+
+def headroom(
+    summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec, task: str, options: argparse.Namespace
+) -> Json | None:
+    """Gain of the clairvoyant planner on the best baseline, in percent of that one's return; None without a baseline.
+
+    `closed` has the share of the gap that every other policy closes.
+    """
+    best = summary["best_baseline"]
+    if best is None:
+        return None
+    by_name = {run.policy: run for run in runs}
+    name = planners.ORACLES[0]
+    oracle = by_name.get(name) or play(make_planner(name, spec, task, seed=options.seed), name, spec, task, options)
+    return {
+        "reference": name,
+        "reference_mean": float(oracle.returns.mean()),
+        "best_baseline": best,
+        **comparison.headroom(oracle, by_name[best], runs, seed=options.seed),
+    }
+
+
+def cost_of_correlation(spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Json:
+    """Loss of a planner blind to shared failures because they are shared, in percent of its return."""
+    twin = loading.override(spec, {"failures.process": "independent"})
+    policy = heuristics.make(TWIN_POLICY, task=task, seed=options.seed)
+    correlated, independent = (play(policy, TWIN_POLICY, world, task, options).returns for world in (spec, twin))
+    cost = statistics.relative_change_percent(independent, correlated, seed=options.seed)
+    return {
+        "policy": TWIN_POLICY,
+        "correlated_mean": float(correlated.mean()),
+        "independent_mean": float(independent.mean()),
+        "cost_percent": cost.value,
+        "ci_low": cost.low,
+        "ci_high": cost.high,
+    }
+
+
+def _text(summary: Json, out: Path) -> str:
+    lines = [results_table.aligned(results_table.TABLE_HEADER, results_table.table_rows(summary))]
+    kind = "held-out" if summary["split"] == "test" else summary["split"]
+    lines.append(f"* best baseline. {summary['episodes']} {kind} episodes, the same for all; 95 % bootstrap intervals.")
+    if "twin" in summary:
+        twin = summary["twin"]
+        lines.append(
+            f"cost of correlation: {twin['cost_percent']:.1f} % {results_table.interval_text(twin, '.1f')} of the "
+            f"return of {twin['policy']} ({twin['correlated_mean']:.2f} against {twin['independent_mean']:.2f} with "
+            "independent failures)"
+        )
+    if summary.get("headroom"):
+        room = summary["headroom"]
+        lines.append(
+            f"headroom: {room['percent']:.1f} % {results_table.interval_text(room, '.1f')} of the return of "
+            f"{room['best_baseline']}, to {room['reference']} at {room['reference_mean']:.2f}, a planner that reads the "
+            "tape (the optimum is at least as high)"
+        )
+    for group in summary["seeds"]:
+        lines.append(
+            f"{len(group['policies'])} training seeds ({', '.join(group['policies'])}): median {group['median_diff']:+.2f}, "
+            f"from {min(group['mean_diffs']):+.2f} to {max(group['mean_diffs']):+.2f}; mean {group['mean_diff']:+.2f} "
+            f"{results_table.interval_text(group)} over seeds and episodes"
+        )
+    lines.append(f"report: {out / 'report.html'}")
+    return "\n".join([*lines, results_table.verdict_line(summary)])
+
+
+def _write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec, command: str) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    write_text(out / "results.csv", results_table.csv_text(list(results_table.result_rows(runs))))
+    last = summary["seed"] + summary["episodes"] - 1
+    facts = {
+        "scenario": f"{spec.name}: {spec.description}",
+        "environment": f"{summary['env']}, {summary['split']} split, seeds {summary['seed']} to {last}",
+        "command": command,
+        "versions": ", ".join(f"{name} {_version(name)}" for name in ("og_env", "numpy", "numba", "gymnasium")),
+    }
+    write_text(out / "report.html", html_report.page(summary, runs, spec.reward, spec.episode.step_s / 3600, facts))
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""Put benchmarks on one page: their summary.json files as leaderboard.md.
+
+python scripts/leaderboard.py runs/leaderboard --out runs/leaderboard.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from og_agents.evaluation import leaderboard
+from og_env.errors import Parser, guarded
+from og_env.scenario.text_files import write_text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parse(arguments)
+    return guarded(lambda: _run(options, shlex.join(["python", "scripts/leaderboard.py", *arguments])))
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument(
+        "paths", nargs="+", metavar="SUMMARY.json|DIR", help="of scripts/benchmark.py; folders are searched"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("leaderboard.md"), metavar="FILE", help="default: leaderboard.md"
+    )
+    return parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace, command: str) -> None:
+    entries = leaderboard.read_entries(options.paths)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(options.out, leaderboard.page(entries, command))
+    print(f"{options.out}: {len(entries)} benchmarks of {len({entry.title for entry in entries})} scenarios")
+    for entry in entries:
+        print("  " + "  ".join(filter(None, leaderboard.overview(entry))).replace("*", ""))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

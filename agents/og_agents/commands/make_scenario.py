@@ -1,0 +1,270 @@
+"""Write a scenario from a CSV with a row for each node, and say what the table left open and where it was taken from.
+
+python scripts/make_scenario.py fleet.csv --out fleet.toml
+python scripts/make_scenario.py nodes.csv --map dc_owner=provider --sample 64 --shocks-per-day 8 --out nodes-64.toml
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shlex
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from og_env.errors import Parser, guarded, nearest_valid
+
+# isort: split
+import tomli_w
+
+from og_env.render.world_text import gpus_for_load, replica_rps
+from og_env.scenario import catalog, loading
+from og_env.scenario.domain_kinds import domain_of
+from og_env.scenario.loading import DEFAULT_GPU_COUNT, ResolvedScenario
+from og_env.scenario.parsing import MAX_ENTRIES
+from og_env.scenario.sites_from_csv import ROLES, SiteTable, Table, read_sites
+from og_env.scenario.text_files import write_text
+
+MODELS = {"llama-3.1-8b-bf16": 0.5, "llama-3.1-70b-int4": 0.2, "tinyllama-1.1b-fp16": 0.25, "sdxl-fp16": 0.05}
+"""usual models and their shares; those that fit nowhere are left out"""
+LOAD = 0.5
+"""share of the GPUs that the mean demand needs at most, and of what a model serves with a replica at every node"""
+STANDARD = "global-24"
+"""the scenario whose weights are taken"""
+STRUCK = ("facility", "region", "provider", "grid", "transit", "image", "facilitator", "upstream")
+"""kinds whose outages last hours, so that a day of many can be made of them"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parse(arguments)
+    return guarded(lambda: run(options, shlex.join(["python", "scripts/make_scenario.py", *arguments])))
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument(
+        "nodes", metavar="NODES.csv", help="columns node, provider, country, city, lat, lon, gpu, gpus..."
+    )
+    parser.add_argument("--out", metavar="FILE.toml", required=True, help="where the scenario goes")
+    parser.add_argument("--name", help="of the scenario (default: the file's)")
+    parser.add_argument(
+        "--map", nargs="+", action="extend", default=[], metavar="COLUMN=KIND", help="what a column means"
+    )
+    parser.add_argument("--sample", type=int, metavar="N", help="take N of the nodes at random")
+    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the sample (default: 0)")
+    parser.add_argument("--models", metavar="A,B", help="of the catalogue (default: those of four usual ones that fit)")
+    parser.add_argument("--regions", default="8", metavar="N|A,B", help="user regions: how many, or which (default: 8)")
+    parser.add_argument("--gpu", default="A100-80GB", metavar="KIND", help="where the table has none")
+    parser.add_argument("--gpus", type=int, default=DEFAULT_GPU_COUNT, metavar="N", help="a node, where it has none")
+    parser.add_argument(
+        "--requests-per-s", type=float, metavar="X", help="mean demand (default: what half of the fleet can serve)"
+    )
+    parser.add_argument(
+        "--shocks-per-day", type=float, metavar="X", help="a day of so many outages of what nodes share, for training"
+    )
+    parser.add_argument("--force", action="store_true", help="replace the file where there is one")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace, command: str) -> None:
+    """Write the scenario file and print what it holds; ValueError in one line for bad input."""
+    out = Path(options.out)
+    check(options, out)
+    table = read_sites(
+        options.nodes,
+        mapped=mapping(options.map),
+        sample=options.sample,
+        seed=options.seed,
+        gpu=options.gpu,
+        gpu_count=options.gpus,
+    )
+    if len(table.sites) > MAX_ENTRIES:
+        raise ValueError(
+            f"{options.nodes}: {len(table.sites):,} nodes; a scenario has at most {MAX_ENTRIES:,}: take some by --sample N"
+        )
+    tables, whole = scenario(options, options.name or out.stem, table)
+    text = f"{heading(options, command, table)}\n\n{tomli_w.dumps(tables)}"
+    if tomllib.loads(text) != tables:
+        raise ValueError(f"{options.nodes}: a name has characters that TOML cannot hold")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, text)
+    print(report(whole, table, out))
+
+
+def check(options: argparse.Namespace, out: Path) -> None:
+    """ValueError in one line for an option that is out of range, or a file that is there already."""
+    if out.suffix != ".toml":
+        raise ValueError(f"--out {out}: the name of a scenario file ends in .toml")
+    if out.exists() and not options.force:
+        raise ValueError(f"{out}: is there already; --force replaces it")
+    for name, least in (("sample", 1), ("seed", 0), ("gpus", 1), ("requests_per_s", 0), ("shocks_per_day", 0)):
+        value = getattr(options, name)
+        if value is not None and not (math.isfinite(value) and value >= least):
+            raise ValueError(f"--{name.replace('_', '-')} is {value:g}; it must be at least {least}")
+
+
+def mapping(items: Sequence[str]) -> dict[str, str]:
+    """Meaning by column from words COLUMN=KIND."""
+    mapped: dict[str, str] = {}
+    for item in items:
+        column, _, meaning = item.partition("=")
+        if not (column and meaning):
+            raise ValueError(f"--map {item}: write COLUMN=KIND, e.g. dc_owner=provider")
+        mapped[column] = meaning
+    return mapped
+
+
+def scenario(options: argparse.Namespace, name: str, table: SiteTable) -> tuple[Table, ResolvedScenario]:
+    """The tables of the file, checked, and the scenario with everything concrete."""
+    shown = sum(site["gpu_count"] for site in table.sites)
+    tables: Table = {
+        "version": 1,
+        "name": name,
+        "description": f"{len(table.sites)} nodes with {shown} GPUs from {Path(options.nodes).name}",
+        "models": models(options.models, table),
+        "regions": regions(options.regions),
+        "demand": {"requests_per_s": options.requests_per_s or 100.0},
+        "reward": loading.load(STANDARD).reward.model_dump(exclude_none=True),
+        "sites": list(table.sites),
+    }
+    whole = loading.resolve(loading.load(tables))
+    if not options.requests_per_s:
+        tables["demand"]["requests_per_s"] = usual_load_rps(whole)
+    tables["start"] = start(table, whole, tables["demand"]["requests_per_s"])
+    if options.shocks_per_day:
+        tables["failures"] = {
+            "shocks_per_day": options.shocks_per_day,
+            "kind_shares": kind_shares(whole, options.nodes),
+        }
+    tables["sites"] = tables.pop("sites")  # the longest part comes last
+    return tables, loading.resolve(loading.load(tables))
+
+
+def models(words: str | None, table: SiteTable) -> list[Table]:
+    """The models asked for, those that run now, or the usual ones that fit somewhere.
+
+    They are served without proofs where less than half of the nodes can attest.
+    """
+    known = catalog.models()
+    if words:
+        names = [word.strip() for word in words.split(",") if word.strip()]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"--models: unknown model {name!r}{nearest_valid(name, known)}")
+        chosen = dict.fromkeys(names, 1.0)
+    elif running := [name for name in table.runs if name in known]:
+        chosen = {name: MODELS.get(name, 1.0) for name in running}
+    else:
+        room_gb = max(catalog.gpus()[site["gpu"]].memory_gb * site["gpu_count"] for site in table.sites)
+        chosen = {name: share for name, share in MODELS.items() if known[name].memory_gb <= room_gb}
+        if not chosen:
+            raise ValueError(f"no node has room for a model: the largest has {room_gb:g} GB of GPU memory; name some")
+    attesting = sum(site["tee_vendor"] != "none" for site in table.sites)
+    unproved = {"verification": "none"} if 2 * attesting < len(table.sites) else {}
+    return [{"name": name, "share": share, **unproved} for name, share in chosen.items()]
+
+
+def regions(word: str) -> Any:
+    """The value of `regions` in the file: a table with their number, or their names."""
+    if word.isdigit():
+        return {"count": int(word)}
+    names = [name.strip() for name in word.split(",") if name.strip()]
+    for name in names:
+        if name not in catalog.regions():
+            raise ValueError(f"--regions: unknown region {name!r}{nearest_valid(name, catalog.regions())}")
+    return names
+
+
+def kind_shares(whole: ResolvedScenario, source: str) -> dict[str, float]:
+    """Share of the outages by kind: rates of the catalogue times the domains that two nodes or more share."""
+    rates: dict[str, float] = {}
+    for kind in STRUCK:
+        members = Counter(name for site in whole.sites if (name := domain_of(site, kind)))
+        rates[kind] = sum(catalog.rate_per_year(kind, name) for name, count in members.items() if count > 1)
+    total = sum(rates.values())
+    if total == 0:
+        raise ValueError(f"--shocks-per-day: the nodes of {source} share nothing that breaks for hours")
+    shares = {kind: round(rate / total, 3) for kind, rate in rates.items() if rate / total >= 0.0005}
+    largest = max(shares, key=lambda kind: shares[kind])
+    shares[largest] = round(1 - sum(share for kind, share in shares.items() if kind != largest), 3)
+    return shares
+
+
+def usual_load_rps(whole: ResolvedScenario) -> float:
+    """Mean demand that LOAD allows, in two digits."""
+    asked_rps = whole.spec.demand.requests_per_s
+    by_gpus = LOAD * sum(site.gpu_count for site in whole.sites) / gpus_for_load(whole)
+    by_model = LOAD / max(need / hosts for need, hosts in replicas_needed(whole))
+    return float(f"{asked_rps * min(by_gpus, by_model):.2g}")
+
+
+def start(table: SiteTable, whole: ResolvedScenario, requests_per_s: float) -> Table:
+    """The table `start` of the file: what runs at the first step, as the table of nodes says, or spread."""
+    if not table.runs:
+        return {"replicas_per_model": starting_replicas(whole, requests_per_s)}
+    names = [model.name for model in whole.models]
+    roles = {f"{role}_sites": list(table.runs[role]) for role in ROLES if role in table.runs}
+    return {
+        "placement": "named",
+        **roles,
+        "replica_sites": {name: list(table.runs[name]) for name in names if name in table.runs},
+    }
+
+
+def starting_replicas(whole: ResolvedScenario, requests_per_s: float) -> int:
+    """Number of replicas of each model with which the one that needs most carries its mean demand."""
+    factor = requests_per_s / whole.spec.demand.requests_per_s
+    return max(1, math.ceil(max(min(factor * need, hosts) for need, hosts in replicas_needed(whole))))
+
+
+def replicas_needed(whole: ResolvedScenario) -> list[tuple[float, int]]:
+    """(replicas that a model's mean demand needs, nodes that can have one) by model."""
+    result = []
+    share = sum(model.share for model in whole.models)
+    for model in whole.models:
+        rates = [rps for site in whole.sites if (rps := replica_rps(model, site, whole.gpus[site.gpu])) > 0]
+        rps = whole.spec.demand.requests_per_s * model.share / share
+        mean_rps = sum(rates) / len(rates)
+        result.append((rps / (whole.spec.network.utilisation_limit * mean_rps), len(rates)))
+    return result
+
+
+def heading(options: argparse.Namespace, command: str, table: SiteTable) -> str:
+    """Comment at the head of the file: the command that wrote it, and what the table left out."""
+    words = [f"{len(table.sites)} nodes of {Path(options.nodes).name}. Written by", command]
+    if table.filled:
+        words += ["", "Not in the table:"] + [f"- {what}: {count} nodes" for what, count in table.filled.items()]
+    plain = ["".join(letter if letter.isprintable() else " " for letter in line) for line in words]
+    return "\n".join(f"# {line}".rstrip() for line in plain)
+
+
+def report(whole: ResolvedScenario, table: SiteTable, out: Path) -> str:
+    """The lines that the command prints: size and load of the scenario, and what the table left out."""
+    sites = whole.sites
+    need = gpus_for_load(whole) / sum(site.gpu_count for site in sites)
+    words = [
+        f"{out}: {len(sites)} nodes of {len({site.provider for site in sites})} providers in "
+        f"{len({site.country for site in sites})} countries; {whole.spec.demand.requests_per_s:g} requests/s of "
+        f"{len(whole.models)} models need {need:.0%} of the GPUs"
+    ]
+    if table.filled:
+        gaps = ", ".join(f"{what} ({count})" for what, count in table.filled.items())
+        words.append(f"not in the table, so (nodes): {gaps}")
+    if all(model.verification == "none" for model in whole.models):
+        words.append("less than half of the nodes can attest: models are served without proof (column tee_vendor)")
+    if table.unused:
+        words.append(f"columns not used: {', '.join(table.unused)}; --map COLUMN=KIND names one")
+    return "\n".join([*words, f"look at it: python -m og_env show {shlex.quote(str(out))}"])
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

@@ -1,0 +1,244 @@
+"""Train a policy by PPO, or by rollout policy iteration, with its run folder: checkpoint, metrics, logs, config.
+
+python scripts/train.py --scenario global-24 --env og_env/Placement-v1 --timesteps 250000 --seed 0 --out runs/ppo
+python scripts/train.py --scenario global-24 --algorithm rpi --minutes 5 --out runs/rpi
+python scripts/train.py --scenario global-24 --start runs/rpi --minutes 5 --out runs/ppo-from-rpi
+python scripts/train.py --scenario one-cloud --env og_env/Joint-v1 --minutes 10
+python scripts/train.py --scenario one-cloud --env og_env/Joint-v1 --steering domains --minutes 10
+python scripts/train.py --scenario one-cloud --env og_env/Routing-v1 --interface sites --minutes 10
+python scripts/train.py --resume runs/ppo
+python scripts/train.py --engine rllib --num-env-runners 8 --ray-address 10.0.0.5:6379
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from og_agents.learning import train_settings
+from og_agents.learning.train_settings import TrainSettings
+from og_env import IDS, TASKS, task_of
+from og_env.errors import Parser, guarded
+from og_env.scenario import loading
+from og_env.scenario.overrides import changes_of
+
+INTERFACES, STEERINGS = ("proposals", "operations", "knobs", "sites"), ("knobs", "sites", "domains")
+NO_LIMIT = 10**12
+"""timesteps of a run that ends by the clock"""
+CHANGES = ("policy", "interface", "steering", "n_envs", "timesteps")
+"""options of the command that are settings of the training"""
+LENGTH = {"ppo": "timesteps", "rpi": "branch_states"}
+"""the setting that ends a run, by algorithm"""
+
+
+class Run(NamedTuple):
+    """A training run, as the options ask for it."""
+
+    scenario: Any
+    task: str
+    settings: TrainSettings
+    seed: int
+    out: Path
+    minutes: float | None
+    algorithm: str = "ppo"
+    start: Path | None = None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    return guarded(lambda: start(resumed(options) if options.resume else fresh(options), options))
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the command line, checked."""
+    parser = Parser(__doc__)
+    parser.add_argument("--scenario", metavar="S", help="name or file (default: global-24)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the scenario, such as reward.exposure=0"
+    )
+    parser.add_argument("--env", metavar="ID", help=f"one of {', '.join(TASKS)} (default: {next(iter(TASKS))})")
+    parser.add_argument(
+        "--timesteps", type=int, metavar="N", help="environment steps, of rpi states, in all (default: the settings')"
+    )
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="stop after so long in all; the learning rate follows"
+    )
+    parser.add_argument("--seed", type=int, metavar="K", help="the same seed gives the same weights (default: 0)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/SCENARIO-TASK-SEED)")
+    parser.add_argument("--algorithm", choices=("ppo", "rpi"), help="rpi: rollout policy iteration (default: ppo)")
+    parser.add_argument("--start", type=Path, metavar="DIR", help="begin with a trained policy's weights")
+    parser.add_argument("--policy", choices=("shared", "mlp", "lstm"), help="network (default: shared where it fits)")
+    parser.add_argument("--interface", choices=INTERFACES, help="actions (default: proposals, of Routing knobs)")
+    parser.add_argument("--steering", choices=STEERINGS, help="of Joint: what is set beside placement (default: knobs)")
+    parser.add_argument("--n-envs", type=int, metavar="B", help="environments side by side")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with other settings than configs/training")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a run, with its own settings")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument(
+        "--compare",
+        type=int,
+        default=32,
+        metavar="N",
+        help="at the end play the best baseline on N validation episodes, and say who is better (default: 32; 0: do not)",
+    )
+    parser.add_argument("--engine", default="sb3", choices=("sb3", "rllib"), help="the learner (default: sb3)")
+    parser.add_argument("--num-env-runners", type=int, metavar="N", help="workers of rllib (default: 2)")
+    parser.add_argument(
+        "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
+    )
+    options = parser.parse_args(arguments)
+    check_engine(parser, options)
+    if options.compare < 0 or options.compare == 1:
+        parser.error(f"--compare is {options.compare}; it must be 0, or 2 or more")
+    if options.minutes is not None and not 0 < options.minutes < 1e6:
+        parser.error(f"--minutes is {options.minutes:g}; it must be above 0")
+    if options.seed is not None and not 0 <= options.seed < 2**32:
+        parser.error(f"--seed is {options.seed}; it must be from 0 to 2^32 - 1")
+    return options
+
+
+def check_engine(parser: Parser, options: argparse.Namespace) -> None:
+    """End with an error for an option that the chosen engine does not have."""
+    if options.engine == "sb3":
+        for name in ("num_env_runners", "ray_address"):
+            if getattr(options, name) is not None:
+                parser.error(f"--{name.replace('_', '-')} needs --engine rllib")
+        return
+    if options.resume is not None:
+        parser.error("--resume goes on with runs of the engine sb3 alone")
+    if options.start is not None or options.algorithm == "rpi":
+        parser.error("--start and --algorithm rpi need the engine sb3")
+    options.num_env_runners = 2 if options.num_env_runners is None else options.num_env_runners
+
+
+def fresh(options: argparse.Namespace) -> Run:
+    """The new run that the options ask for; everything is checked before anything heavy is loaded."""
+    env_id = options.env or next(iter(TASKS))
+    task = task_of(env_id)
+    scenario = options.scenario or "global-24"
+    spec = loading.override(loading.load(scenario), changes_of(options.set))
+    changes = {name: getattr(options, name) for name in CHANGES if getattr(options, name) is not None}
+    algorithm = options.algorithm or "ppo"
+    length = LENGTH[algorithm]
+    if "timesteps" in changes:
+        changes[length] = changes.pop("timesteps")
+    if options.minutes is not None:
+        changes.setdefault(length, NO_LIMIT)
+    settings, seed = train_settings.load(settings_file(options, algorithm), changes), options.seed or 0
+    settings.env_kwargs(task)  # what the task does not have is refused here
+    if settings.policy_kind(task) == "lstm" and (algorithm == "rpi" or options.engine == "rllib"):
+        raise ValueError("--policy lstm is trained by PPO with the engine sb3: take shared or mlp")
+    if algorithm == "rpi" and (task != "placement" or settings.interface != "proposals"):
+        raise ValueError("--algorithm rpi tries offers alone: take --env og_env/Placement-v1 --interface proposals")
+    out = options.out or Path("runs") / f"{spec.name}-{task}-{seed}"
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: is a file, not a run folder")
+    return Run(spec, task, settings, seed, out, options.minutes, algorithm, options.start)
+
+
+def settings_file(options: argparse.Namespace, algorithm: str) -> Path | None:
+    """The file of --config; without it, for PPO that goes on from rpi, the shipped settings for that."""
+    if options.start is None:
+        return options.config
+    from og_agents.learning import checkpoint
+
+    begun_from = checkpoint.algorithm_of(options.start)
+    if options.config is None and (algorithm, begun_from) == ("ppo", "rpi"):
+        return train_settings.shipped_file("from-rpi")
+    return options.config
+
+
+def resumed(options: argparse.Namespace) -> Run:
+    """The run that --resume goes on with; only its length may change."""
+    for name in (
+        "scenario",
+        "env",
+        "seed",
+        "out",
+        "policy",
+        "interface",
+        "steering",
+        "n_envs",
+        "config",
+        "algorithm",
+        "start",
+        "set",
+    ):
+        if getattr(options, name) not in (None, []):
+            raise ValueError(f"--{name.replace('_', '-')} cannot change in a run that goes on: {options.resume}")
+    from og_agents.learning import resume_file
+
+    path = options.resume / resume_file.RESUME
+    _, progress = resume_file.read(options.resume)
+    meta = progress.meta
+    try:
+        values, algorithm = dict(meta["settings"]), "rpi" if meta["algorithm"] == "rpi" else "ppo"
+        if options.timesteps is not None:
+            values[LENGTH[algorithm]] = options.timesteps
+        settings = train_settings.check(values, str(path))
+        minutes = meta.get("minutes") if options.minutes is None else options.minutes
+        spec = loading.load(meta["scenario"])
+        return Run(spec, meta["task"], settings, meta["seed"], options.resume, minutes, algorithm)
+    except (KeyError, TypeError):
+        raise ValueError(f"{path}: damaged: its header does not say what the run was") from None
+
+
+def start(run: Run, options: argparse.Namespace) -> int:
+    """Train; returns the exit code, which is 130 after Ctrl-C and 143 after SIGTERM."""
+    from og_agents.learning import ppo, rollout_policy_iteration
+    from og_agents.learning.run_folder import Interrupted
+
+    common: dict[str, Any] = {"seed": run.seed, "out": run.out, "minutes": run.minutes, "quiet": options.quiet}
+    resume = options.resume is not None
+    try:
+        if options.engine == "rllib":
+            out = on_cluster(run, options, common)
+        elif run.algorithm == "rpi":
+            out = rollout_policy_iteration.train(run.scenario, run.settings, begin=run.start, resume=resume, **common)
+        else:
+            out = ppo.train(run.scenario, run.task, run.settings, begin=run.start, resume=resume, **common)
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.code
+    except OSError as error:
+        raise ValueError(f"{error.filename or run.out}: {error.strerror or error}{what_is_left(run.out)}") from None
+    name, env_id = options.scenario or run.scenario.name, IDS[run.task]  # type: ignore[index]
+    print(f"trained: {out}")
+    if options.compare:
+        from og_agents.learning import against_baselines
+
+        told = (lambda line: None) if options.quiet else print
+        standing = against_baselines.stand(out, run.scenario, run.task, episodes=options.compare, played=told)
+        print(f"verdict: {standing.verdict}")
+    print(f"compare: python scripts/benchmark.py --scenario {name} --env {env_id} --policies all,{out}")
+    return 0
+
+
+def what_is_left(out: Path) -> str:
+    """End of the message of a run that could not write: how to go on with what was saved before."""
+    from og_agents.learning import resume_file
+    from og_agents.learning.run_folder import HOW_TO_GO_ON
+
+    return f"; what was saved before is whole: {HOW_TO_GO_ON} {out}" if (out / resume_file.RESUME).is_file() else ""
+
+
+def on_cluster(run: Run, options: argparse.Namespace, common: dict[str, Any]) -> Path:
+    """Train by RLlib; returns the run folder."""
+    from og_agents.cluster import ray_cluster
+
+    with ray_cluster.connected(options.ray_address, options.num_env_runners):
+        from og_agents.cluster import rllib_train
+
+        runners = options.num_env_runners
+        return rllib_train.train(run.scenario, run.task, run.settings, runners=runners, **common)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
