@@ -25,7 +25,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("vector_env",),
     ),
     "agents/og_agents": (
-        ("__init__", "policy", "tuned_constants"),
+        ("__init__", "policy"),
         ("heuristics", "sb3_adapter"),
         ("planners", "validation"),
         ("evaluation",),

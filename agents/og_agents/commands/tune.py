@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 
 from og_agents import heuristics
+from og_agents.heuristics.tuned_constants import PLANNERS
 from og_agents.studies import tuning
-from og_agents.tuned_constants import PLANNERS
 from og_env.errors import Parser, guarded, nearest_valid
 from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents import heuristics, planners, tuned_constants
+from og_agents import heuristics, planners
 from og_agents.evaluation import playing, statistics
 from og_agents.evaluation.beliefs import BELIEFS, Belief
 from og_agents.evaluation.blind_routers import adaptive_routers, best_knobs, best_of, training_returns
 from og_agents.evaluation.episode_results import Episodes
+from og_agents.heuristics import tuned_constants
 from og_agents.policy import Asked, Policy, as_predict
 from og_env.errors import nearest_valid
 from og_env.fields import column

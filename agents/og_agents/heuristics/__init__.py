@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents import tuned_constants
-from og_agents.heuristics import place_rules
+from og_agents.heuristics import place_rules, tuned_constants
+from og_agents.heuristics.tuned_constants import Constants
 from og_agents.policy import LEVELS, MIDDLE_LEVEL, Asked, as_batch, as_predict, parts_in
-from og_agents.tuned_constants import Constants
 from og_env.errors import nearest_valid
 from og_env.fields import column
 from og_env.simulator import KNOBS, Simulator, count_operations

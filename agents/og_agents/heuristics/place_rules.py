@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.tuned_constants import Constants
+from og_agents.heuristics.tuned_constants import Constants
 from og_env.simulator import (
     ABSENT,
     DOWN,

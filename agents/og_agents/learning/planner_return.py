@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.planners.tuned_greedy import TunedGreedy
-from og_agents.tuned_constants import constants_of
 from og_env.simulator import Copies, CopiesOnTape, State, Tape, operations_of
 from og_env.vector_env import NetworkVectorEnv
 

@@ -13,6 +13,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
+from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.learning import checkpoint, resume_file
 from og_agents.learning.networks import ScorerSettings, policy_class
 from og_agents.learning.planner_return import Continuation
@@ -24,7 +25,6 @@ from og_agents.learning.time_discount import discount_by_time
 from og_agents.learning.train_settings import TrainSettings
 from og_agents.learning.training_progress import Clock, Curves, MetricsFile, Watch, put_state
 from og_agents.sb3_adapter import SB3VecEnv
-from og_agents.tuned_constants import constants_of
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv

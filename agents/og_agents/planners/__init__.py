@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from og_agents import tuned_constants
+from og_agents.heuristics import tuned_constants
 from og_agents.planners import local_search, offer_rules, p_median, routers
 from og_agents.planners.clairvoyant import clairvoyant
 from og_agents.planners.offer_rules import OfferPolicy

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from og_agents.heuristics.tuned_constants import Constants
 from og_agents.planners.rollout import Rollout
 from og_agents.policy import Policy
-from og_agents.tuned_constants import Constants
 
 HORIZON = 72
 """steps ahead, twice as far as `rollout`: with 36, all else the same, it gains less (configs/planners/RESULTS.md)"""

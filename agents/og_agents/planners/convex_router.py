@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from og_agents.heuristics.tuned_constants import Constants
 from og_agents.planners.convex_descent import Flow, solve
-from og_agents.tuned_constants import Constants
 from og_env.simulator import CALM_SPEED, DOWN, GATEWAY, SLOW, SPEEDS_PER_OCTAVE, TERM, UNTRUSTED, WARM, Simulator
 
 Floats = npt.NDArray[np.floating]

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.heuristics import NEVER, ROLE_SCORE, Floats, Sight, is_role, pressure
+from og_agents.heuristics.tuned_constants import Constants
 from og_agents.planners.offer_value import observed, tuned_value
 from og_agents.policy import Asked, as_batch, as_predict, parts_in, with_usual_levels
-from og_agents.tuned_constants import Constants
 
 Rule = Callable[[Sight, Constants], Floats]
 """scores [B, P] of offers; the highest above 0 is taken"""

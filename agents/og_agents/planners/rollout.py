@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from og_agents import tuned_constants
+from og_agents.heuristics import tuned_constants
+from og_agents.heuristics.tuned_constants import Constants
 from og_agents.planners.tuned_greedy import TunedGreedy, acting, masks_of
 from og_agents.policy import Asked, Policy, as_predict, parts_of, wishes, with_usual_levels
-from og_agents.tuned_constants import Constants
 from og_env.simulator import Copies, Simulator
 
 Floats = npt.NDArray[np.floating]

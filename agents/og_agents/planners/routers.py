@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from og_agents.heuristics.tuned_constants import PLANNERS, Constants
 from og_agents.planners.convex_router import convex, convex_true
 from og_agents.planners.site_prices import loads, site_prices
 from og_agents.policy import Asked, as_predict
-from og_agents.tuned_constants import PLANNERS, Constants
 from og_env.errors import nearest_valid
 from og_env.simulator import DOWN, GATEWAY, KNOBS, STEER_RANGE, WARM, Simulator
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from og_agents.tuned_constants import Constants
+from og_agents.heuristics.tuned_constants import Constants
 from og_env.simulator import WARM, Simulator
 
 Floats = npt.NDArray[np.floating]

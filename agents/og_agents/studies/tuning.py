@@ -13,7 +13,7 @@ import numpy as np
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing, statistics
 from og_agents.evaluation.statistics import Floats
-from og_agents.tuned_constants import PLANNERS, Constants, PlannerConstants, constants_of, of_planner
+from og_agents.heuristics.tuned_constants import PLANNERS, Constants, PlannerConstants, constants_of, of_planner
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from og_agents import planners
+from og_agents.heuristics.tuned_constants import PLANNERS
 from og_agents.learning.networks import VALID
 from og_agents.learning.planner_prior import PlannerPrior
-from og_agents.tuned_constants import PLANNERS
 from og_env.vector_env import NetworkVectorEnv
 
 

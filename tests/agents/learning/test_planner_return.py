@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from gymnasium.spaces import MultiDiscrete
 
+from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.learning.counterfactual_branches import Ahead
 from og_agents.learning.planner_return import Continuation
 from og_agents.planners.tuned_greedy import TunedGreedy
-from og_agents.tuned_constants import constants_of
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.short_training import STEPS, short_world

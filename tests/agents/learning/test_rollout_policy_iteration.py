@@ -9,11 +9,11 @@ import torch
 from og_agents import planners
 from og_agents.commands import train as train_script
 from og_agents.evaluation import playing
+from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.learning import checkpoint, ppo, resume_file, rollout_policy_iteration
 from og_agents.learning.counterfactual_branches import Ahead, branches
 from og_agents.planners.tuned_greedy import TunedGreedy
 from og_agents.pretrained.recipes import recipe_of
-from og_agents.tuned_constants import constants_of
 from og_env.observation.fields import column
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.short_training import STEPS, short_world, small_settings

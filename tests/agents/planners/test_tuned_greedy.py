@@ -5,8 +5,8 @@ import pytest
 
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing
+from og_agents.heuristics.tuned_constants import of_planner
 from og_agents.planners.tuned_greedy import TunedGreedy
-from og_agents.tuned_constants import of_planner
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.planner_worlds import short

@@ -5,8 +5,8 @@ import tomllib
 import pytest
 
 from og_agents.commands import tune
+from og_agents.heuristics.tuned_constants import PLANNERS, of_planner
 from og_agents.studies import tuning
-from og_agents.tuned_constants import PLANNERS, of_planner
 
 
 def test_cross_entropy_climbs_to_the_summit_and_keeps_its_bounds():

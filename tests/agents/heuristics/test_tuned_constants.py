@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from og_agents.tuned_constants import PLANNERS, constants_of, folder, of_heuristics, of_planner
+from og_agents.heuristics.tuned_constants import PLANNERS, constants_of, folder, of_heuristics, of_planner
 from og_env.scenario import loading
 
 
