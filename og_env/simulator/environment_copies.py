@@ -112,6 +112,46 @@ class Copies(CopiedWhole):
         day = source.world.diurnal.shape[1]
         self.tape.start_step[:count] = (source.tape.start_step[index] + passed) % day
 
+    def load_copies(self, source: Copies, rows: slice) -> None:
+        """Put the loaded copies `rows` of `source` in, K copies of each side by side, as they stand, without offers.
+
+        Raises ValueError for more than E of them, or other room for steps.
+        """
+        number = rows.stop - rows.start
+        if number > self.environments or source.horizon != self.horizon:
+            raise ValueError(f"{number} copies of {source.horizon} steps for {self.environments} of {self.horizon}")
+        count = number * self.copies
+        for target, values in zip((*self.state, *self.tape), (*source.state, *source.tape), strict=True):
+            target[:count] = np.repeat(values[rows], self.copies, axis=0)
+        self._memo.known[:count] = 0
+        self._memo.dying[:count] = 0
+        self.batch, self._rows = count, source._rows[rows]
+        self.passed = np.repeat(source.passed[rows], self.copies)
+        self._left = np.repeat(source._left[rows], self.copies)
+
+    def run_plan(self, first: Indices, plan: Indices) -> npt.NDArray[np.float64]:
+        """Rewards [batch, H] of operations `first` [batch] and then of a plan [E, H, D], the same for all copies of each.
+
+        The plan has D operations for every step of the clock, 0 for none; `first` stands before those of the first step.
+        Nobody decides anything on the way, and no offers are found. Steps beyond the end of the episode count 0.
+        """
+        rewards, unused = np.zeros((self.batch, self.horizon)), (NO_LEVELS, NO_LEVELS, NO_LEVELS, OFFSETS, NO_MASK)
+        compiled_step.prepare(compiled_step.OPERATIONS)
+
+        def carry_out(operations: Indices, clock: int) -> None:
+            words, mode = self._table.words, compiled_step.OPERATIONS
+            compiled_step.by_operations(words, 0, self.batch, 0, mode, clock, operations, *unused)
+
+        nothing = np.zeros(self.batch, np.int64)
+        for i in range(min(self.horizon, int(self._left.max()))):
+            decisions = [np.repeat(plan[:, i, place], self.copies) for place in range(plan.shape[2])]
+            for operations in ([first.astype(np.int64)] if i == 0 else []) + decisions:
+                if operations.any():
+                    carry_out(operations, compiled_step.STANDING)
+            carry_out(nothing, compiled_step.MOVING)
+            rewards[:, i] = self.output.reward[: self.batch]
+        return np.where(np.arange(self.horizon) < self._left[:, None], rewards, 0.0)
+
     def _true(self, rows: npt.NDArray[np.integer], ahead: npt.NDArray[np.integer]) -> None:
         """Write the simulator's tape rows [E, H + 1], the last one again beyond the end of the episode."""
         source = self.simulator.tape

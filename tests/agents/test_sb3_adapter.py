@@ -15,7 +15,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
 from og_agents.heuristics.tuned_constants import constants_of
-from og_agents.learning.counterfactual_branches import Ahead
+from tests.cases.ahead import Ahead
 from og_agents.learning.planner_return import Continuation
 from og_agents.learning.shaped_reward import TrainingReward
 from og_agents.planners.tuned_greedy import TunedGreedy

@@ -24,17 +24,21 @@ Floats = npt.NDArray[np.float64]
 class Continuation:
     """Rewards [B, H] of the tuned greedy planner from the environments as they are; steps beyond an episode's end count 0.
 
+    The planner has the constants of the scenario where none are given.
     Raises ValueError for an environment without offers.
     """
 
-    def __init__(self, env: NetworkVectorEnv, *, horizon: int, threads: int = 2) -> None:
+    def __init__(
+        self, env: NetworkVectorEnv, *, horizon: int, threads: int = 2, constants: Mapping[str, float] | None = None
+    ) -> None:
         settings = env.simulator.settings
         if settings.task == "routing" or settings.interface != "proposals":
             raise ValueError('the planner of a continuation chooses among offers: take interface="proposals"')
         threads = min(threads, env.num_envs) if env.simulator.cells >= env.simulator.threaded_cells else 1
         parts = np.array_split(np.arange(env.num_envs), threads)
         self._ends = CopiesOnTape(env.simulator, threads)
-        self._paths = [_Paths(env, rows, horizon, self._ends, thread) for thread, rows in enumerate(parts)]
+        constants = constants_of(env.simulator.spec.name, "greedy_tuned") if constants is None else constants
+        self._paths = [_Paths(env, rows, horizon, self._ends, thread, constants) for thread, rows in enumerate(parts)]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def begin(self) -> Floats:
@@ -83,13 +87,19 @@ class _Paths:
     """The paths of environments `rows`, which lie side by side, with their ends among copies of the whole batch."""
 
     def __init__(
-        self, env: NetworkVectorEnv, rows: npt.NDArray[np.integer], horizon: int, ends: CopiesOnTape, thread: int
+        self,
+        env: NetworkVectorEnv,
+        rows: npt.NDArray[np.integer],
+        horizon: int,
+        ends: CopiesOnTape,
+        thread: int,
+        constants: Mapping[str, float],
     ) -> None:
         simulator = env.simulator
         self.rows, self.horizon, self.simulator = rows, horizon, simulator
         self._ends, self._thread = ends, thread
         self._anew = Copies(simulator, len(rows), 1, horizon)
-        constants, size = constants_of(simulator.spec.name, "greedy_tuned"), simulator.settings.proposals
+        size = simulator.settings.proposals
         self._mine = slice(int(rows[0]), int(rows[-1]) + 1)
         tape = Tape(*(values[self._mine] for values in simulator.tape))
 

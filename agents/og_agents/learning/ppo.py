@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +17,15 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.heuristics.tuned_constants import constants_of
-from og_agents.learning import checkpoint, resume_file
+from og_agents.learning import checkpoint, resume_file, starting_planner
+from og_agents.learning.branch_ppo import DRAWS, BranchPPO
 from og_agents.learning.networks import ScorerSettings, policy_class
 from og_agents.learning.planner_return import Continuation
 from og_agents.learning.resume_file import Progress
 from og_agents.learning.run_folder import clear, held, stopped_at_once, stopped_by_signals
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import TrainingReward
+from og_agents.learning.starting_planner import PLANNER
 from og_agents.learning.time_discount import discount_by_time
 from og_agents.learning.train_settings import TrainSettings
 from og_agents.learning.training_progress import Clock, Curves, MetricsFile, Watch, put_state
@@ -31,17 +36,26 @@ from og_env.vector_env import NetworkVectorEnv
 
 
 def make_meta(
-    settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, minutes: float | None = None
+    settings: TrainSettings,
+    task: str,
+    spec: ScenarioSpec,
+    seed: int,
+    minutes: float | None = None,
+    start: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The description that a checkpoint needs to rebuild its policy and to go on; ValueError for a policy that does not fit."""
+    """The description that a checkpoint needs to rebuild its policy and to go on; ValueError for a policy that does not fit.
+
+    `start` is the planner that the policy begins as, as `starting_planner.described` has it; without it, unless settings
+    ask for the nominal gain, it is the tuned greedy planner with the constants of the scenario.
+    """
     kind = settings.policy_kind(task)
     kwargs: dict[str, Any] = {"net_arch": [64, 64]}
     if kind == "lstm":
         kwargs = {"net_arch": [64], "lstm_hidden_size": 64}
     if kind == "shared":
         kwargs = {name: getattr(settings, name) for name in ScorerSettings._fields if name != "prior"}
-        if settings.prior == "tuned":
-            kwargs["prior"] = constants_of(spec.name, "greedy_tuned")
+        if settings.prior != "gain":
+            kwargs["prior"] = dict(start["constants"]) if start else constants_of(spec.name, PLANNER)
     if task == "routing":
         kwargs["log_std_init"] = -1.0
     return {
@@ -54,7 +68,38 @@ def make_meta(
         "minutes": minutes,
         "settings": settings.model_dump(mode="json"),
         "scenario": spec.model_dump(mode="json", exclude_unset=True),
+        **({} if start is None else {"start": dict(start)}),
     }
+
+
+def begun(
+    settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, minutes: float | None, begin: Path | None
+) -> tuple[dict[str, Any], float]:
+    """The description of a new run, and the seconds that it took to find the planner that it begins as.
+
+    A run that begins with the weights of a policy keeps that policy's planner.
+    """
+    meta = make_meta(settings, task, spec, seed, minutes)
+    if begin is not None:
+        prior = checkpoint.read_meta(begin).get("policy_kwargs", {}).get("prior")
+        if prior is not None and meta["policy"] == "shared":
+            meta["policy_kwargs"]["prior"] = prior
+        return meta, 0.0
+    if settings.prior != "best" or meta["policy"] != "shared":
+        return meta, 0.0
+    began = time.monotonic()
+    budget_s = None if minutes is None else 60 * minutes * starting_planner.SHARE
+    start = starting_planner.find(spec, seed, budget_s, lambda line: print(line, file=sys.stderr))
+    return make_meta(settings, task, spec, seed, minutes, starting_planner.described(start)), time.monotonic() - began
+
+
+def gone_on(settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, minutes: float | None, done: Progress) -> Any:
+    """The description of a run that goes on: it keeps the planner that it began as."""
+    meta = make_meta(settings, task, spec, seed, minutes, done.meta.get("start"))
+    prior = done.meta.get("policy_kwargs", {}).get("prior")
+    if prior is not None:
+        meta["policy_kwargs"]["prior"] = prior
+    return meta
 
 
 def training_env(
@@ -62,8 +107,10 @@ def training_env(
 ) -> TrainingReward:
     """The environments of training, on the training split; `together` lets their episodes begin and end together."""
     env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
-    shaped = settings.shaped and meta["task"] != "routing" and settings.interface == "proposals"
-    ahead = Continuation(env, horizon=settings.branch_horizon) if shaped else None
+    kept = settings.branched(meta["task"]) and not together  # a learner on a cluster has no branches
+    shaped = settings.credit != "reward" and not kept and meta["task"] != "routing" and settings.interface == "proposals"
+    prior = meta["policy_kwargs"].get("prior")
+    ahead = Continuation(env, horizon=settings.branch_horizon, constants=prior) if shaped else None
     return TrainingReward(SB3VecEnv(env), settings.reward_scale, ahead, settings.shaped_bend, together)
 
 
@@ -78,12 +125,18 @@ def build(
         return settings.learning_rate * (last + (1 - last) * max(left, 0.0))
 
     algorithm: Any = {"MaskablePPO": MaskablePPO, "RecurrentPPO": RecurrentPPO, "PPO": PPO}[meta["algorithm"]]
+    length: dict[str, Any] = {"n_steps": settings.n_steps, "batch_size": settings.minibatch}
+    branched = settings.branched(meta["task"])
+    if branched:
+        spacing, moments, bend = settings.branch_spacing, settings.branch_moments, settings.branch_bend
+        algorithm = BranchPPO
+        length = {"spacing": spacing, "horizon": settings.branch_horizon, "moments": moments, "bend": bend}
+        length["batch_size"] = settings.minibatch_of(DRAWS * moments)
     model = algorithm(
-        policy_class(meta["policy"], masked=algorithm is MaskablePPO),
+        policy_class(meta["policy"], masked=issubclass(algorithm, MaskablePPO)),
         env,
+        **length,
         learning_rate=learning_rate,
-        n_steps=settings.n_steps,
-        batch_size=settings.minibatch,
         n_epochs=settings.n_epochs,
         gamma=settings.gamma,
         gae_lambda=settings.gae_lambda,
@@ -96,7 +149,7 @@ def build(
         seed=seed,
         device="cpu",
     )
-    if loading.load(meta["scenario"]).episode.operations_per_step > 1:
+    if loading.load(meta["scenario"]).episode.operations_per_step > 1 and not branched:
         discount_by_time(model, env)
     return model
 
@@ -124,9 +177,13 @@ def train(
     """
     torch.set_num_threads(1)
     spec = loading.load(scenario)
-    meta = make_meta(settings, task, spec, seed, minutes)
     with held(out, make=not resume), stopped_by_signals() as stop:
         state, done = resume_file.read(out) if resume else ({}, None)
+        spent_s = 0.0
+        if done is None:
+            meta, spent_s = begun(settings, task, spec, seed, minutes, begin)
+        else:
+            meta = gone_on(settings, task, spec, seed, minutes, done)
         meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
         clock = Clock(settings.timesteps, minutes)
         if done is not None:
@@ -146,7 +203,7 @@ def train(
         checkpoint.write_json(out / "config.json", record)
         file = MetricsFile(out / "metrics.csv", 0 if done is None else done.rows)
         model.set_logger(Logger(None, [file, Curves(out / "tb")]))
-        clock.start(0.0 if done is None else done.elapsed_s)
+        clock.start(spent_s if done is None else done.elapsed_s)
         watch = Watch(out, meta, spec, settings, clock, file, stop, done, quiet)
         try:
             _learn(model, watch, settings, done is None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import torch
 from og_agents.learning import checkpoint, resume_file
 from og_agents.learning.counterfactual_branches import Branches, branches
 from og_agents.learning.networks import masked_logits, policy_class
-from og_agents.learning.ppo import make_meta, refuse_complete
+from og_agents.learning.ppo import begun, gone_on, make_meta, refuse_complete
 from og_agents.learning.resume_file import Progress, State
 from og_agents.learning.run_folder import (
     HOW_TO_GO_ON,
@@ -43,15 +43,15 @@ from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
 
-SCALE = 25.0
+SCALE = 3.5
 """fitted logit per unit of an action's return over the horizon"""
 SHARPNESS = 200.0
 """logit of the policy per fitted logit: small numbers are fitted faster, and large ones are played nearly greedily. The
 prior's logits are 800 per unit of a step's gain, and a gain acts for some of the horizon's steps, so both agree in size"""
-RANDOM = 0.05
+RANDOM = 0.02
 """share of actions that are played at random, so that unlikely states are seen too"""
-UPDATES = 16
-"""minibatches after every batch of branches; with four much less is learned (configs/training/RESULTS.md)"""
+STATES_PER_UPDATE = 32
+"""branched states for each minibatch"""
 AVERAGE = 0.98
 """share of the averaged weights that is left after an update"""
 
@@ -90,12 +90,6 @@ class Learner:
         logits = np.where(masks & wild[:, None], 0.0, logits)
         return (logits + self.rng.gumbel(size=logits.shape)).argmax(axis=1)
 
-    def follow(self, observations: npt.NDArray[np.float32], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
-        """The likeliest actions [B] of the averaged policy."""
-        with torch.inference_mode():
-            logits = masked_logits(self.average, torch.as_tensor(observations), torch.as_tensor(masks))
-        return logits.argmax(dim=1).numpy()
-
     def add(self, tried: Branches) -> None:
         """Keep branches as centred targets of the fit."""
         masks, returns = torch.as_tensor(tried.masks), torch.as_tensor(tried.returns)
@@ -107,12 +101,12 @@ class Learner:
 
     def update(self, left: float) -> None:
         """Take a few steps of gradient descent; the share `left` of the run scales the learning rate."""
-        last = self.settings.final_learning_rate_share
+        fresh, last = len(self.observations[-1]), self.settings.final_learning_rate_share
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * (last + (1 - last) * left)
         stored = [torch.cat(rows) for rows in (self.observations, self.masks, self.targets)]
         self.observations, self.masks, self.targets = ([rows] for rows in stored)
-        for _ in range(UPDATES):
+        for _ in range(max(1, fresh // STATES_PER_UPDATE)):
             index = torch.randint(len(stored[0]), (self.settings.batch_size,), generator=self.generator)
             observations, masks, targets = (rows[index] for rows in stored)
             error = _centred(masked_logits(self.policy, observations, masks), masks) - targets
@@ -180,14 +174,17 @@ def _centred(values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 
 
 def described(settings: TrainSettings, spec: ScenarioSpec, seed: int, minutes: float | None) -> dict[str, Any]:
-    """The description that a checkpoint needs to rebuild its policy; it never explores, since every action is tried."""
-    settings = settings.model_copy(update={"exploration": 0.0})
-    return make_meta(settings, "placement", spec, seed, minutes) | {"algorithm": "rpi"}
+    """The description that a checkpoint needs to rebuild the policy that the settings ask for, without a search."""
+    return make_meta(never_exploring(settings), "placement", spec, seed, minutes) | {"algorithm": "rpi"}
 
 
-def untrained(env: NetworkVectorEnv, settings: TrainSettings, spec: ScenarioSpec, begin: Path | None = None) -> Any:
-    """The masked policy of the settings before training, with the weights of the policy folder `begin` if there is one."""
-    meta = described(settings, spec, 0, None)
+def never_exploring(settings: TrainSettings) -> TrainSettings:
+    """The settings without exploration, since every action is tried."""
+    return settings.model_copy(update={"exploration": 0.0})
+
+
+def untrained(env: NetworkVectorEnv, meta: Mapping[str, Any], begin: Path | None = None) -> Any:
+    """The masked policy of a description before training, with the weights of the policy folder `begin` if there is one."""
     kind = policy_class(meta["policy"], masked=True)
     policy = kind(env.single_observation_space, env.single_action_space, lambda _: 0.0, **meta["policy_kwargs"])
     if begin is not None:
@@ -198,7 +195,10 @@ def untrained(env: NetworkVectorEnv, settings: TrainSettings, spec: ScenarioSpec
 class Run:
     """A run while it goes on: its clock, its validations, its files."""
 
-    def __init__(self, out: Path, meta: dict[str, Any], spec: ScenarioSpec, settings: TrainSettings) -> None:
+    def __init__(
+        self, out: Path, meta: dict[str, Any], spec: ScenarioSpec, settings: TrainSettings, spent_s: float
+    ) -> None:
+        self.spent_s = spent_s
         self.out, self.meta, self.spec, self.settings = out, meta, spec, settings
         self.clock = Clock(settings.branch_states, meta["minutes"])
         self.best, self.due, self.saved_s = -math.inf, 0.0, 0.0
@@ -207,7 +207,7 @@ class Run:
     def start(self, done: Progress | None) -> None:
         """Start the clock, where `done` says how far the run was."""
         if done is None:
-            self.clock.start()
+            self.clock.start(self.spent_s)
             return
         self.clock.start(done.elapsed_s)
         self.file = MetricsFile(self.out / "metrics.csv", done.rows)
@@ -259,17 +259,22 @@ def train(
     decides the end. Raises as ppo.train does.
     """
     spec = loading.load(scenario)
-    meta = described(settings, spec, seed, minutes)
     torch.set_num_threads(1)
     with held(out, make=not resume), stopped_by_signals() as stop:
         state, done = resume_file.read(out) if resume else ({}, None)
+        spent_s, plain = 0.0, never_exploring(settings)
+        if done is None:
+            meta, spent_s = begun(plain, "placement", spec, seed, minutes, begin)
+        else:
+            meta = gone_on(plain, "placement", spec, seed, minutes, done)
+        meta["algorithm"] = "rpi"
         meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
-        run = Run(out, meta, spec, settings)
+        run = Run(out, meta, spec, settings, spent_s)
         if done is not None:
             refuse_complete(out, done, run.clock)
         torch.manual_seed(seed)
         env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
-        learner = Learner(untrained(env, settings, spec, begin), settings, seed)
+        learner = Learner(untrained(env, meta, begin), settings, seed)
         stands = None
         if done is None:
             clear(out)
@@ -284,8 +289,7 @@ def train(
             seed,
             spacing=settings.branch_spacing,
             horizon=settings.branch_horizon,
-            truth=settings.branch_truth,
-            follow=learner.follow,
+            moments=settings.branch_moments,
             stands=stands,
         )
         try:

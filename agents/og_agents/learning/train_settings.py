@@ -38,8 +38,9 @@ class TrainSettings(Spec):
     """share of the shared scorer's actions that are drawn from flat logits, in training; the likeliest action is the same"""
     exploration_sharpness: Positive
     """factor of those flat logits, in place of `sharpness`"""
-    prior: Literal["tuned", "gain"]
-    """the planner whose value of an offer the shared scorer starts from: the tuned greedy one, or the nominal gain"""
+    prior: Literal["best", "tuned", "gain"]
+    """the planner whose value of an offer the shared scorer starts from: the tuned greedy one, the nominal gain, or the
+    best of them on validation after a short search (starting_planner)"""
     timesteps: Annotated[int, Field(ge=1)]
     """environment steps, all environments together"""
     n_envs: Annotated[int, Field(ge=1, le=4096)]
@@ -61,8 +62,10 @@ class TrainSettings(Spec):
     """an update stops where the policy has moved further than 1.5 times this"""
     reward_scale: Positive
     """factor of rewards, in training only"""
-    shaped: bool
-    """whether rewards are relative to the tuned planner's on the same tape (shaped_reward), in training only; slow"""
+    credit: Literal["branches", "planner", "reward"]
+    """what PPO pays for an action, in training only. branches: what it brings against the other actions of its state
+    (branch_ppo), where placement chooses among offers; elsewhere as planner. planner: its gain over the tuned planner's
+    return on the same tape (shaped_reward), where there are offers. reward: the plain reward"""
     shaped_bend: Positive
     """size of a shaped reward, after scaling, beyond which about its logarithm is paid (shaped_reward.bent)"""
     evaluations: Annotated[int, Field(ge=1, le=10_000)]
@@ -73,18 +76,27 @@ class TrainSettings(Spec):
     """states that rollout policy iteration branches from, where no time limit ends it before"""
     branch_horizon: Annotated[int, Field(ge=1, le=2016)]
     """steps of a branch, and of the planner's continuation that shaped rewards are relative to"""
-    branch_truth: bool
-    """whether branches run on the tape, or else on the forecast"""
     branch_spacing: Annotated[int, Field(ge=1, le=2016)]
-    """steps of an episode between two branched states"""
+    """decisions between two branched states of an environment"""
+    branch_moments: Annotated[int, Field(ge=1, le=1024)]
+    """branched states of each environment in a round of training"""
     branch_bend: Positive
     """difference of an action's return from the median one beyond which about its logarithm is learned"""
 
     @property
     def minibatch(self) -> int:
-        """Samples in a minibatch: all minibatches of an update are equally large."""
-        total = self.n_envs * self.n_steps
+        """Samples in a minibatch of `n_steps` steps: all minibatches of an update are equally large."""
+        return self.minibatch_of(self.n_steps)
+
+    def minibatch_of(self, steps: int) -> int:
+        """Samples in a minibatch where an update has `steps` samples of every environment."""
+        total = self.n_envs * steps
         return max(size for size in range(1, min(self.batch_size, total) + 1) if total % size == 0)
+
+    def branched(self, task: str) -> bool:
+        """Whether PPO learns from branches in a task."""
+        chooses = task == "placement" and self.interface == "proposals"
+        return self.credit == "branches" and chooses and self.policy != "lstm"
 
     def env_kwargs(self, task: str) -> dict[str, Any]:
         """Arguments of the environment of a task; ValueError in one line for an interface or a steering of another task."""

@@ -270,7 +270,7 @@ class Watch(BaseCallback):
             self.logger.record(f"{group}/{name.removeprefix('term_')}", total / self._steps)
         self.logger.record("time/elapsed_s", round(self.clock.elapsed_s, 2))
         self._sums, self._steps = {}, 0.0
-        updates = self.num_timesteps // (self.settings.n_envs * self.settings.n_steps)
+        updates = 1 + self.model._n_updates // self.settings.n_epochs  # type: ignore[attr-defined]
         if updates % LOG_EVERY == 0:  # counted over the whole run, also where it was stopped
             self.model.dump_logs(updates)  # type: ignore[attr-defined]
         self._advance()

@@ -13,7 +13,8 @@ import numpy as np
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing, statistics
 from og_agents.evaluation.statistics import Floats
-from og_agents.heuristics.tuned_constants import PLANNERS, Constants, PlannerConstants, constants_of, of_planner
+from og_agents.heuristics.cross_entropy import cross_entropy
+from og_agents.heuristics.tuned_constants import PLANNERS, Constants, constants_of, of_planner
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
@@ -136,37 +137,13 @@ def tune_planner(
         found, trials = descend(score, {"rank": range(RANKS)}, start, rounds=1)
     else:
         first = {**start, **(begin or {})}
-        found, trials = cross_entropy(score, first, of_planner(name), population=population, rounds=rounds, seed=seed)
+        found, trials = cross_entropy(
+            lambda points: [score(point) for point in points],
+            first,
+            of_planner(name),
+            population=population,
+            rounds=rounds,
+            seed=seed,
+        )
     validation = statistics.paired(returns(found, "validation"), returns(start, "validation"))
     return Tuned(found if validation.difference.value > 0 else start, trials, validation)
-
-
-def cross_entropy(
-    score: Callable[[Constants], float],
-    start: Constants,
-    space: PlannerConstants,
-    *,
-    population: int = 12,
-    rounds: int = 6,
-    seed: int = 0,
-) -> tuple[dict[str, float], int]:
-    """Cross-entropy search for the highest score (Rubinstein 1999).
-
-    Populations come from a normal distribution that moves to the mean and the spread of its best third; the
-    distribution's mean takes part in every round. `space` has the first spread and the bounds.
-    Returns the best constants and how many were scored.
-    """
-    rng, names = np.random.default_rng(seed), list(start)
-    low, high, spread, mean = (
-        np.array([values[name] for name in names]) for values in (space.low, space.high, space.spread, start)
-    )
-    best, best_score = mean, -np.inf
-    for _ in range(rounds):
-        drawn = rng.normal(mean, spread, (population - 1, len(names)))
-        points = np.clip(np.vstack([mean, drawn]), low, high)
-        scores = np.array([score(dict(zip(names, point.tolist(), strict=True))) for point in points])
-        order = np.argsort(-scores, kind="stable")[: population // 3]
-        mean, spread = points[order].mean(axis=0), points[order].std(axis=0) + 0.1 * spread
-        if scores[order[0]] > best_score:
-            best, best_score = points[order[0]], scores[order[0]]
-    return {name: float(f"{value:.3g}") for name, value in zip(names, best, strict=True)}, rounds * population

@@ -123,7 +123,7 @@ def test_several_decisions_in_a_step_are_discounted_by_the_clock(alone, tmp_path
         return targets_of(*columns, **named)
 
     monkeypatch.setattr(rllib_advantages, "targets_of", watched)
-    settings = small_settings(timesteps=TIMESTEPS, shaped=False)
+    settings = small_settings(timesteps=TIMESTEPS, credit="reward")
     several = loading.override(WORLD, {"episode.operations_per_step": 3})
     module.train(several, "placement", settings, seed=3, out=tmp_path / "several", runners=0, quiet=True)
     assert len(seen) == TIMESTEPS // (SMALL["n_envs"] * SMALL["n_steps"])

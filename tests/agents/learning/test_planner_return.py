@@ -7,7 +7,7 @@ import pytest
 from gymnasium.spaces import MultiDiscrete
 
 from og_agents.heuristics.tuned_constants import constants_of
-from og_agents.learning.counterfactual_branches import Ahead
+from tests.cases.ahead import Ahead
 from og_agents.learning.planner_return import Continuation
 from og_agents.planners.tuned_greedy import TunedGreedy
 from og_env.scenario import loading

@@ -9,12 +9,9 @@ import torch
 from og_agents import planners
 from og_agents.commands import train as train_script
 from og_agents.evaluation import playing
-from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.learning import checkpoint, ppo, resume_file, rollout_policy_iteration
-from og_agents.learning.counterfactual_branches import Ahead, branches
-from og_agents.planners.tuned_greedy import TunedGreedy
+from og_agents.learning.counterfactual_branches import Round, Trials, branches
 from og_agents.pretrained.recipes import recipe_of
-from og_env.observation.fields import column
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.short_training import STEPS, short_world, small_settings
 
@@ -26,77 +23,71 @@ def made(batch: int = 3, **kwargs) -> NetworkVectorEnv:
     return NetworkVectorEnv(batch, "placement", WORLD, split="train", flatten=True, **kwargs)
 
 
-def test_what_is_seen_ahead_is_what_the_planner_then_earns():
-    env = made()
-    env.reset(seed=4)
-    ahead = Ahead(env, 1, horizon=6, threads=2)
+def sampled(rng: np.random.Generator):
+    """A policy that takes a possible action at random."""
+
+    def act(observations, masks):
+        return np.where(masks, rng.random(masks.shape), -1.0).argmax(axis=1)
+
+    return act
+
+
+@pytest.mark.parametrize("operations", [1, 3])
+def test_the_branch_of_the_action_that_was_taken_is_what_was_earned(operations):
+    horizon, batch = 5, 6
+    world = short_world(**{"episode.operations_per_step": operations})
+    env = NetworkVectorEnv(batch, "placement", world, split="train", flatten=True)
+    observation, info = env.reset(seed=3)
+    played = Round(env, spacing=4, horizon=horizon, moments=2)
+    act, taken, rewards, moved = sampled(np.random.default_rng(0)), [], [], []
+    while not played.complete:
+        masks = info["action_mask"].astype(np.bool_)
+        actions = act(observation, masks)
+        played.before(observation, masks, actions)
+        observation, reward, _, truncated, info = env.step(actions)
+        played.after(info["moved"])
+        taken.append(actions)
+        rewards.append(np.where(info["moved"], reward, 0.0))
+        moved.append(info["moved"])
     simulator = env.simulator
     before = [values.copy() for values in (*simulator.state, *simulator.output)]
-    seen = ahead.rewards()[:, 0]
-    blind = Ahead(env, 1, horizon=6, truth=False).rewards()[:, 0]
-    assert not np.allclose(blind, seen), "the forecast is not the tape"
+    trials = Trials(env, horizon)
+    tried = played.branches(trials)
     after = (*simulator.state, *simulator.output)
-    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
-    planner = TunedGreedy(
-        constants_of(WORLD.name, "greedy_tuned"), simulator.world, simulator.tape, simulator.state, 10
-    )
-    earned = []
-    for _ in range(6):
-        _, reward, *_ = env.step(planner.choose(simulator.output.offer, simulator.output.offer_gain))
-        earned.append(reward)
-    assert np.allclose(seen, np.stack(earned, axis=1), atol=1e-5)
-    env.step(np.zeros(3, np.int64))
-    left = STEPS - 7
-    assert (ahead.rewards()[:, 0, left:] == 0).all() and (ahead.rewards()[:, 0, :left] != 0).all()
-    ahead.close()
+    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True)), "the episode is left alone"
+    assert tried.returns.shape == (2 * batch, 11) and np.ptp(tried.returns, axis=1).max() > 1e-3
+    for number, begin in enumerate((0, 4)):
+        steps = np.cumsum(moved[begin:], axis=0) - moved[begin:]
+        ends = 12 - np.cumsum(moved[:begin], axis=0)[-1] if begin else np.full(batch, 12)
+        inside = (steps < horizon) & (steps < ends)
+        earned = (np.array(rewards[begin:]) * inside).sum(axis=0)
+        rows = slice(number * batch, (number + 1) * batch)
+        assert np.allclose(tried.returns[rows][np.arange(batch), taken[begin]], earned, atol=1e-5)
+    trials.close()
 
 
-def test_branches_try_every_action_and_leave_the_episode_alone():
+def test_rounds_follow_one_another_and_only_offers_are_branched():
     env, other = made(), made()
 
     def nothing(observations, masks):
         return np.zeros(len(observations), np.int64)
 
-    tried = branches(env, nothing, 7, spacing=2, horizon=4)
-    first, second = next(tried), next(tried)
+    tried = branches(env, nothing, 7, spacing=2, horizon=4, moments=2)
+    first = next(tried)
     observation, info = other.reset(seed=7)
-    assert (first.observations == observation).all() and (first.masks == info["action_mask"]).all()
+    assert (first.observations[:3] == observation).all() and (first.masks[:3] == info["action_mask"]).all()
     for _ in range(2):
         observation, *_ = other.step(np.zeros(3, np.int64))
-    assert (second.observations == observation).all()
-    possible = np.where(first.masks, first.returns, np.nan)
-    assert (np.nanmax(possible, axis=1) > np.nanmin(possible, axis=1)).all()
-    assert (
-        first.returns[~first.masks] == np.broadcast_to(first.returns[:, :1], first.returns.shape)[~first.masks]
-    ).all()
+    assert (first.observations[3:] == observation).all()
+    for _ in range(4):
+        observation, *_ = other.step(np.zeros(3, np.int64))
+    assert (next(tried).observations[:3] == observation).all(), "the next round begins where this one ended"
+    nothing_done = np.broadcast_to(first.returns[:, :1], first.returns.shape)
+    assert (first.returns[~first.masks] == nothing_done[~first.masks]).all()
     tried.close()
-    with pytest.raises(ValueError, match="placement"):
-        next(branches(NetworkVectorEnv(2, "joint", WORLD), nothing, 0, spacing=1, horizon=2))
-    with pytest.raises(ValueError, match="proposals"):
-        Ahead(NetworkVectorEnv(2, "placement", WORLD, interface="operations"), 1, horizon=2)
-
-
-def test_a_policy_acts_in_the_copies_as_it_would_in_the_environment():
-    env = made()
-    observation, info = env.reset(seed=4)
-
-    def last(observations, masks):
-        """The last offer, where the episode is more than half to come."""
-        index = masks.shape[1] - 1 - np.argmax(masks[:, ::-1], axis=1)
-        return np.where(observations[:, column("globals", "episode_left")] > 0.5, index, 0)
-
-    ahead = Ahead(env, 1, horizon=STEPS, threads=2, act=last)
-    first = last(observation, info["action_mask"].astype(np.bool_))
-    seen, planner = ahead.rewards(first[:, None])[:, 0], Ahead(env, 1, horizon=STEPS).rewards(first[:, None])[:, 0]
-    earned, acted = [], 0
-    for _ in range(STEPS):
-        chosen = last(observation, info["action_mask"].astype(np.bool_))
-        acted += (chosen > 0).sum()
-        observation, reward, *_, info = env.step(chosen)
-        earned.append(reward)
-    assert acted > 3 and np.allclose(seen, np.stack(earned, axis=1), atol=1e-5)
-    assert not np.allclose(planner, seen), "the planner does the same"
-    ahead.close()
+    for task, interface in (("joint", "proposals"), ("placement", "operations")):
+        with pytest.raises(ValueError, match="placement"):
+            next(branches(NetworkVectorEnv(2, task, WORLD, interface=interface), nothing, 0, spacing=1, horizon=2))
 
 
 def test_the_learner_finds_the_action_that_brings_most():
@@ -104,7 +95,8 @@ def test_the_learner_finds_the_action_that_brings_most():
     env = made(8)
     observation, info = env.reset(seed=0)
     masks = info["action_mask"].astype(np.bool_)
-    policy = rollout_policy_iteration.untrained(env, settings.model_copy(update={"beta": 0.0}), WORLD)
+    meta = rollout_policy_iteration.described(settings.model_copy(update={"beta": 0.0}), WORLD, 0, None)
+    policy = rollout_policy_iteration.untrained(env, meta)
     learner = rollout_policy_iteration.Learner(policy, settings, 0)
     last = masks.shape[1] - 1 - np.argmax(masks[:, ::-1], axis=1)
     returns = np.where(np.arange(masks.shape[1]) == last[:, None], 1.0, 0.0).astype(np.float32)
@@ -121,7 +113,7 @@ def test_large_losses_stay_larger_than_small_ones():
     settings = small_settings()
     env = made(1)
     observation, _ = env.reset(seed=0)
-    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(env, settings, WORLD), settings, 0)
+    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(env, rollout_policy_iteration.described(settings, WORLD, 0, None)), settings, 0)
     masks = np.ones((1, 11), np.bool_)
     returns = np.array([[0.0] * 8 + [-1.0, -10.0, -20.0]], np.float32)
     learner.add(rollout_policy_iteration.Branches(np.array(observation), masks, returns))
@@ -132,8 +124,8 @@ def test_large_losses_stay_larger_than_small_ones():
 def test_the_prior_alone_is_the_tuned_planner():
     settings = small_settings()
     env = NetworkVectorEnv(4, "placement", WORLD, flatten=True)
-    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(env, settings, WORLD), settings, 0)
     meta = rollout_policy_iteration.described(settings, WORLD, 0, None)
+    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(env, meta), settings, 0)
     ours = playing.run(checkpoint.LearnedPolicy(learner.policy_so_far(), meta, "rpi"), WORLD, episodes=4).returns
     theirs = playing.run(planners.make("greedy_tuned", WORLD), WORLD, episodes=4).returns
     assert np.allclose(ours, theirs, atol=0.05)
@@ -144,7 +136,7 @@ def test_branches_go_on_with_the_policy_so_far():
     env = made(8)
     observation, info = env.reset(seed=0)
     masks = info["action_mask"].astype(np.bool_)
-    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(env, settings, WORLD), settings, 0)
+    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(env, rollout_policy_iteration.described(settings, WORLD, 0, None)), settings, 0)
     played = learner.policy_so_far().predict(observation, deterministic=True, action_masks=masks)[0]
     assert (learner.follow(np.array(observation), masks) == played).all()
     with torch.no_grad():

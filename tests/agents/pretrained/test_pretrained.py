@@ -25,7 +25,7 @@ WORLD = short_world()
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("runs")
-    settings = small_settings(shaped=False)
+    settings = small_settings(credit="reward")
     return [
         ppo.train(WORLD, "placement", settings, seed=seed, out=folder / f"toy-{seed}", quiet=True) for seed in (0, 1)
     ]
@@ -132,7 +132,7 @@ def test_the_clairvoyant_planner_goes_on_with_the_best_that_comes_along(shipped)
 
 def test_seeds_of_one_training_are_told_from_other_trainings(runs, tmp_path):
     other = ppo.train(
-        WORLD, "placement", small_settings(shaped=False, gamma=0.9), seed=2, out=tmp_path / "x", quiet=True
+        WORLD, "placement", small_settings(credit="reward", gamma=0.9), seed=2, out=tmp_path / "x", quiet=True
     )
     names = [*map(str, runs), str(other), "greedy"]
     policies, _ = load_policies.load_policies(names, WORLD, "placement")

@@ -286,8 +286,8 @@ def test_settings_files_change_what_they_are_named_for():
         "mlp": {"policy": "mlp"},
         "lstm": {"policy": "lstm"},
         "no-exploration": {"exploration": 0.0},
-        "unshaped": {"shaped": False},
-        "unshaped-long": {"shaped": False, "timesteps": 5_000_000, "evaluations": 25},
+        "unshaped": {"credit": "reward"},
+        "unshaped-long": {"credit": "reward", "timesteps": 5_000_000, "evaluations": 25},
         "from-rpi": {"learning_rate": 1e-4, "sharpness": 2.0, "exploration_sharpness": 0.03, "timesteps": 100_000},
     }
 

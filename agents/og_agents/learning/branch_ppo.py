@@ -1,0 +1,109 @@
+"""PPO whose advantages are counterfactual: what an action brings against the others of its state, on the same tape.
+
+Returns of whole days differ by hundreds of times what one operation brings, so advantages from rewards along the way
+teach little. Here a rollout is a round of `counterfactual_branches`: the policy plays, and at some moments every action
+is tried. The advantage of an action is its branch's return minus the mean over the policy's own probabilities, which is
+an exact baseline (Foerster et al. 2018, "Counterfactual multi-agent policy gradients"). Stable-Baselines3's clipped
+update does the rest. No value network takes part.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sb3_contrib import MaskablePPO
+from sb3_contrib.common.maskable.buffers import MaskableRolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+from og_agents.learning.counterfactual_branches import Branches, Round, Trials
+from og_agents.learning.networks import masked_logits
+from og_agents.learning.shaped_reward import bent
+
+DRAWS = 4
+"""actions drawn from the policy at every branched state"""
+RANDOM = 0.02
+"""share of actions that are played at random, so that unlikely states are seen too"""
+
+
+class BranchPPO(MaskablePPO):
+    """MaskablePPO on flat observations of Placement among offers, with the advantages of branches.
+
+    `n_steps` is DRAWS times `moments`. The environments are those of `shaped_reward.TrainingReward`.
+    """
+
+    def __init__(self, *arguments: Any, spacing: int, horizon: int, moments: int, bend: float, **named: Any) -> None:
+        super().__init__(*arguments, n_steps=DRAWS * moments, **named)
+        self.round = {"spacing": spacing, "horizon": horizon, "moments": moments}
+        self.bend = bend
+        self._trials: Trials | None = None
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        rollout_buffer: Any,
+        n_rollout_steps: int,
+        use_masking: bool = True,
+    ) -> bool:
+        """Play a round and fill the buffer; returns False where the callback has ended the training before."""
+        self.policy.set_training_mode(False)
+        callback.on_rollout_start()
+        batch = env.venv.env  # type: ignore[attr-defined]
+        played = Round(batch, **self.round)
+        while not played.complete:
+            masks = batch.action_masks().astype(np.bool_)
+            actions = self._play(self._last_obs, masks)
+            played.before(self._last_obs, masks, actions)
+            new_obs, _, dones, infos = env.step(actions)
+            played.after(env.venv.moved)  # type: ignore[attr-defined]
+            self.num_timesteps += env.num_envs
+            self._update_info_buffer(infos, dones)
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return False
+            self._last_obs, self._last_episode_starts = new_obs, dones
+        if self._trials is None:
+            self._trials = Trials(batch, self.round["horizon"])
+        self._fill(rollout_buffer, played.branches(self._trials))
+        callback.update_locals(locals())
+        callback.on_rollout_end()
+        return True
+
+    def _logits(self, observations: Any, masks: np.ndarray) -> torch.Tensor:
+        with torch.no_grad():
+            return masked_logits(self.policy, torch.as_tensor(observations), torch.as_tensor(masks))
+
+    def _play(self, observations: Any, masks: np.ndarray) -> np.ndarray:
+        """The likeliest actions [B], some of them at random."""
+        logits = self._logits(observations, masks).numpy()
+        wild = np.random.random(len(masks)) < RANDOM
+        noise = np.where(masks, np.random.random(masks.shape), -1.0)
+        return np.where(wild[:, None], noise, logits).argmax(axis=1)
+
+    def _fill(self, buffer: MaskableRolloutBuffer, tried: Branches) -> None:
+        """Draw actions from the policy at every state, with their advantages, into an empty buffer."""
+        logits = self._logits(tried.observations, tried.masks)
+        logs = torch.log_softmax(logits, dim=1)
+        drawn = torch.distributions.Categorical(logits=logs).sample((DRAWS,))  # type: ignore[no-untyped-call]
+        middle = np.nanmedian(np.where(tried.masks, tried.returns, np.nan), axis=1, keepdims=True)
+        worth = np.where(tried.masks, bent(tried.returns - middle, self.bend), 0.0)
+        worth = worth - (logs.exp().numpy() * worth).sum(axis=1, keepdims=True)
+        buffer.reset()
+        none, starts = torch.zeros(self.n_envs), np.zeros(self.n_envs, np.bool_)
+        for moment in np.split(np.arange(len(worth)), len(worth) // self.n_envs):
+            for actions in drawn[:, moment].numpy():
+                log_probabilities = logs[moment, actions]
+                buffer.add(
+                    tried.observations[moment],
+                    actions[:, None],
+                    worth[moment, actions],
+                    starts,
+                    none,
+                    log_probabilities,
+                    action_masks=tried.masks[moment],
+                )
+        buffer.advantages[:] = buffer.rewards
+        buffer.returns[:] = 0.0

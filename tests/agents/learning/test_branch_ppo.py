@@ -1,0 +1,63 @@
+"""PPO on branches: advantages are of the actions drawn, centred on the policy, and the likeliest action improves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from og_agents.learning import branch_ppo, ppo
+from og_agents.learning.branch_ppo import BranchPPO
+from og_agents.learning.counterfactual_branches import Branches
+from og_agents.learning.training_progress import Clock
+from tests.cases.short_training import short_world, small_settings
+
+WORLD = short_world()
+SETTINGS = small_settings(branch_horizon=4, branch_spacing=2, branch_moments=2, prior="gain", beta=0.0)
+
+
+def learner(seed: int = 0) -> BranchPPO:
+    meta = ppo.make_meta(SETTINGS, "placement", WORLD, seed)
+    env = ppo.training_env(WORLD, meta, SETTINGS)
+    env.seed(seed)
+    model = ppo.build(env, meta, SETTINGS, Clock(None, None), seed)
+    assert isinstance(model, BranchPPO)
+    return model
+
+
+def test_advantages_are_what_branches_bring_over_the_policys_mean(monkeypatch):
+    monkeypatch.setattr(branch_ppo, "DRAWS", 4)
+    model = learner()
+    observation = model.env.reset()
+    masks = model.env.venv.env.action_masks().astype(np.bool_)
+    best = masks.shape[1] - 1 - np.argmax(masks[:, ::-1], axis=1)
+    returns = np.where(np.arange(masks.shape[1]) == best[:, None], 0.1, 0.0).astype(np.float32)
+    tried = Branches(np.tile(observation, (2, 1)), np.tile(masks, (2, 1)), np.tile(returns, (2, 1)))
+    model._fill(model.rollout_buffer, tried)
+    buffer = model.rollout_buffer
+    taken = buffer.actions[..., 0].astype(int)
+    hit = taken == best
+    assert hit.any() and not hit.all()
+    assert (buffer.advantages[hit] > 0).all() and (buffer.advantages[~hit] < 0).all()
+    every = buffer.action_masks.reshape(*taken.shape, -1)
+    assert np.take_along_axis(every, taken[..., None], 2).all(), "only what is possible is drawn"
+
+
+def test_a_training_is_repeatable_and_finds_the_action_that_pays(monkeypatch):
+    def favour(self, trials):
+        masks = np.concatenate([moment.masks for moment in self.moments])
+        best = masks.shape[1] - 1 - np.argmax(masks[:, ::-1], axis=1)
+        returns = (np.arange(masks.shape[1]) == best[:, None]).astype(np.float32)
+        return Branches(np.concatenate([moment.observations for moment in self.moments]), masks, returns)
+
+    monkeypatch.setattr(branch_ppo.Round, "branches", favour)
+
+    def weights() -> tuple[np.ndarray, float]:
+        model = learner(3)
+        model.learn(1500)
+        masks = model.env.venv.env.action_masks().astype(np.bool_)
+        found = model.policy.predict(model._last_obs, deterministic=True, action_masks=masks)[0]
+        best = masks.shape[1] - 1 - np.argmax(masks[:, ::-1], axis=1)
+        parameters = np.concatenate([values.detach().numpy().ravel() for values in model.policy.parameters()])
+        return parameters, float((found == best).mean())
+
+    (first, share), (second, _) = weights(), weights()
+    assert np.array_equal(first, second) and share > 0.7
