@@ -250,12 +250,12 @@ def dimensions() -> str:
 
 
 def run_audit(*arguments: str) -> str:
-    """Output of scripts/audit.py."""
-    command = [sys.executable, "scripts/audit.py", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    """Output of og-env audit."""
+    command = [sys.executable, "-m", "og_agents.commands.main", "audit", *arguments]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'agents'}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ValueError(f"scripts/audit.py {' '.join(arguments)}: {done.stderr.strip()}")
+        raise ValueError(f"og-env audit {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -264,7 +264,7 @@ def audit() -> str:
     """The first table of a shipped fleet's audit and the nodes that only add to the count."""
     tables = run_audit(*AUDITED).strip().split("\n\n")
     shown = [tables[0], *(part for part in tables if part.startswith("adds to the count"))]
-    command = f"```sh\npython scripts/audit.py {' '.join(AUDITED)}\n```"
+    command = f"```sh\nog-env audit {' '.join(AUDITED)}\n```"
     return "\n\n".join([command, "```text\n" + "\n\n".join(shown) + "\n```"])
 
 
@@ -296,7 +296,7 @@ def fleet_table(folder: Path) -> str:
 
 
 def draw_fleet_picture(folder: Path) -> None:
-    """The picture that scripts/audit.py makes of the first fleet, in 128 colours."""
+    """The picture that `og-env audit` makes of the first fleet, in 128 colours."""
     from PIL import Image
 
     with tempfile.TemporaryDirectory() as out:

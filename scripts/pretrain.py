@@ -24,7 +24,7 @@ from og_agents.pretrained.recipes import RECIPES, command, folder_of
 from og_env.errors import Parser, guarded, nearest_valid
 from og_env.scenario import loading
 
-ROOT = Path(__file__).resolve().parents[1]
+TRAIN = Path(__file__).with_name("train.py")
 SCENARIOS = (
     "global-24",
     "near-but-cold",
@@ -104,9 +104,9 @@ def train_all(recipes: Sequence[str], scenario: str, seed: str, options: argpars
 
 def train(scenario: str, recipe: str, seed: str, options: argparse.Namespace) -> int:
     """Train one run in a process of its own; returns its exit code."""
-    words = command(options.out, scenario, recipe, seed, options.minutes)[1:]
+    words = command(options.out, scenario, recipe, seed, options.minutes)[2:]
     out = folder_of(options.out, scenario, recipe, seed)
-    return subprocess.run([sys.executable, str(ROOT / words[0]), *words[1:], "--out", str(out)], check=False).returncode
+    return subprocess.run([sys.executable, str(TRAIN), *words, "--out", str(out)], check=False).returncode
 
 
 if __name__ == "__main__":

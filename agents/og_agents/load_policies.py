@@ -1,4 +1,4 @@
-"""The policies that take part: heuristics and planners by name, trained ones by folder."""
+"""The policies that take part: heuristics and planners by name, trained ones by folder, rules of one's own by class."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ import os
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from og_agents import heuristics, planners
+from og_agents.heuristics import own_rule
 from og_agents.learning.run_record import training_of
 from og_agents.policy import Policy
 from og_agents.pretrained.recipes import RECIPES
-from og_env import IDS
+from og_env import IDS, task_of
 from og_env.errors import nearest_valid
+from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 
 
 def load_policies(
     words: Iterable[str], spec: ScenarioSpec, task: str, *, seed: int = 0, option: str = "--policies"
 ) -> tuple[dict[str, Policy], list[str]]:
-    """Policies by name, in the order given, and the names of the trained ones (their folders' names).
+    """Policies by name, in the order given, and the names of those that are judged: trained ones and rules of one's own.
 
-    A word is a heuristic, a planner, a folder, a recipe of training for the policy that comes with the scenario, `all`
-    for every heuristic (in Routing every router) and every policy that comes with the scenario as it is, or `planners`
+    A word is a heuristic, a planner, a folder, a class of one's own as `module:Class`, a recipe of training for the policy
+    that comes with the scenario, `all` for every heuristic (in Routing every router) and every policy that comes with the scenario as it is, or `planners`
     for the quick planners; `option` is what messages call the list. Of the policies that come along the best
     on validation is first.
     Raises ValueError for an unknown word, a policy trained for another task, or no word.
@@ -42,6 +45,11 @@ def load_policies(
             policies |= {name: make_planner(name, spec, task, seed=seed) for name in planners.QUICK}
         elif word in (*heuristics.NAMES, *planners.NAMES):
             policies[word] = _baseline(word, spec, task, seed)
+        elif own_rule.is_own(word) and not Path(word).exists():
+            label = word.partition(":")[2]
+            label = word if label in policies or label in (*heuristics.NAMES, *planners.NAMES, *RECIPES) else label
+            policies[label] = own_rule.make(word, option)
+            learned.append(label)
         elif os.sep in word or Path(word).exists():
             label = Path(word).resolve().name
             label = word if label in policies or label in (*heuristics.NAMES, *planners.NAMES) else label
@@ -49,7 +57,7 @@ def load_policies(
             learned.append(label)
         else:
             hint = nearest_valid(word, ("all", "planners", *RECIPES, *heuristics.NAMES, *planners.NAMES))
-            raise ValueError(f"{option}: {word!r} is neither a heuristic, a planner nor a folder{hint}")
+            raise ValueError(f"{option}: {word!r} is neither a heuristic, a planner, a folder nor module:Class{hint}")
     for recipe, folder in shipped.items():
         name = f"shipped {recipe}" if recipe in policies else recipe
         policies[name] = _trained(str(folder), spec, task)
@@ -57,6 +65,19 @@ def load_policies(
     if not policies:
         raise ValueError(f"{option} names no policy")
     return policies, learned
+
+
+def load_policy(word: str, scenario: Any = "global-24", task: str = "placement", *, seed: int = 0) -> Policy:
+    """One policy by name, folder, recipe or `module:Class`: `load_policy("ppo", "one-cloud").predict(observation)`.
+
+    scenario: name, file, tables or spec; task: placement, routing or joint, or an environment's id. ValueError as of
+    `load_policies`, and for a word that stands for several.
+    """
+    if word.strip() in ("all", "planners") or "," in word:
+        raise ValueError(f"load_policy: {word!r} stands for several policies; name one")
+    chosen = task if task in IDS else task_of(task)
+    policies, _ = load_policies([word], loading.load(scenario), chosen, seed=seed, option="load_policy")
+    return next(iter(policies.values()))
 
 
 def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed: int = 0) -> Policy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -158,11 +159,47 @@ def entry(function: Callable[..., Any]) -> Any:
     compile_one = compiled.compile
 
     def compile_for(signature: Any) -> Any:
-        with _collector_off(), contextlib.nullcontext() if _is_cached(compiled) else alone(compiled._cache):
-            return compile_one(signature)
+        kept = _is_cached(compiled)
+        begin = time.perf_counter()
+        with _collector_off(), contextlib.nullcontext() if kept else alone(compiled._cache):
+            result = compile_one(signature)
+        if not kept:
+            for told in _watchers:
+                told(function.__name__, time.perf_counter() - begin)
+        return result
 
     compiled.compile = compile_for
     return compiled
+
+
+_watchers: list[Callable[[str, float], None]] = []
+
+
+@contextlib.contextmanager
+def watched(told: Callable[[str, float], None]) -> Iterator[None]:
+    """Have `told` called with the name of each entry that is compiled meanwhile, and the seconds that it took."""
+    _watchers.append(told)
+    try:
+        yield
+    finally:
+        _watchers.remove(told)
+
+
+LOOPS = 1_000_000
+COMPILING_LOOPS = 1_300
+"""all kernels take as long as this many times LOOPS additions in Python, measured with one kernel after the other"""
+
+
+def about_s() -> float:
+    """Roughly how long all kernels take to compile on this machine, as busy as it is now, in seconds."""
+    begin = time.perf_counter()
+    sum(range(LOOPS))
+    return max(5.0, 5 * round(COMPILING_LOOPS * (time.perf_counter() - begin) / 5))
+
+
+def can_keep(*entries: Any) -> bool:
+    """Whether there is a folder to keep all of these in once they are compiled."""
+    return all(isinstance(entry._cache, EntryCache) for entry in entries)
 
 
 _told: set[Any] = set()
@@ -181,12 +218,12 @@ def announce(*entries: Any) -> list[Any]:
     cold = [entry for entry in entries if entry not in _told and not entry.signatures and not _is_cached(entry)]
     _told.update(entries)
     if cold:
-        if all(isinstance(entry._cache, EntryCache) for entry in cold):
-            tell("compiling its kernels, once on this machine, takes about 15 to 60 s")
+        if can_keep(*cold):
+            tell(f"compiling once for this installation (about {about_s():.0f} s)")
         else:
             tell(
-                "compiling its kernels, in every process, takes about 15 to 60 s: no folder to keep them in can be "
-                "written; set NUMBA_CACHE_DIR to one"
+                f"compiling in every process (about {about_s():.0f} s): no folder to keep the kernels in can be written; "
+                "set NUMBA_CACHE_DIR to one"
             )
     return cold
 

@@ -73,7 +73,7 @@ def test_a_command_without_its_extra_says_which(capsys: pytest.CaptureFixture[st
 
     assert guarded(lambda: needs("torch.nn")) == 2
     error = capsys.readouterr().err
-    assert error == "error: torch is not installed: run `pip install '.[train]'` in the project's folder\n"
+    assert error == "error: torch is not installed: run `pip install 'og_env[train]'`\n"
     with pytest.raises(ModuleNotFoundError):
         guarded(lambda: needs("og_env.nowhere"))
 
@@ -81,7 +81,7 @@ def test_a_command_without_its_extra_says_which(capsys: pytest.CaptureFixture[st
 def test_the_adapter_without_its_extra_says_which() -> None:
     code = "import sys; sys.modules['stable_baselines3'] = None\nimport og_agents.sb3_adapter"
     last = fresh("-c", code, cwd=ROOT).stderr.splitlines()[-1]
-    assert "stable_baselines3 is not installed: run `pip install '.[train]'`" in last
+    assert "stable_baselines3 is not installed: run `pip install 'og_env[train]'`" in last
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
-"""scripts/calibrate.py: fragments that a scenario takes, and bad input in one line."""
+"""og-env calibrate: fragments that a scenario takes, and bad input in one line."""
 
 from __future__ import annotations
 

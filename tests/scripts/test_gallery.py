@@ -24,7 +24,7 @@ def test_every_scenario_has_a_lesson_and_a_picture() -> None:
     assert re.findall(r"\]\(\.\./gallery/(.*)\.png\)", text) == list(gallery.LESSONS)
     assert sorted(path.stem for path in gallery.GALLERY.glob("*.png")) == loading.names()
     for name, lesson in gallery.LESSONS.items():
-        assert f"## {name}\n\n{lesson}\n" in text, "run python scripts/gallery.py"
+        assert f"## {name}\n\n{lesson}\n" in text, "run og-env gallery"
         with Image.open(gallery.GALLERY / f"{name}.png") as picture:
             assert picture.size == gallery.SIZE_PX
 

@@ -27,7 +27,7 @@ def test_the_example_fleet_becomes_a_world(tmp_path: Path, capsys: pytest.Captur
     path = tmp_path / "new" / "fleet.toml"
     code, out, error = run(capsys, str(FLEET), "--out", str(path), "--shocks-per-day", "6")
     assert (code, error) == (0, "")
-    assert "14 nodes of 9 providers in 13 countries" in out and f"python -m og_env show {path}" in out
+    assert "14 nodes of 9 providers in 13 countries" in out and f"og-env show {path}" in out
     spec = loading.load(path)
     assert spec.name == "fleet" and spec.failures.shocks_per_day == 6
     assert set(spec.failures.kind_shares) == {"provider", "grid", "transit"}

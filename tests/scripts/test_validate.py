@@ -1,4 +1,4 @@
-"""scripts/validate.py, in its quick form: what it prints, and that the claims hold."""
+"""og-env validate, in its quick form: what it prints, and that the claims hold."""
 
 from __future__ import annotations
 

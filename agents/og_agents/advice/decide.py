@@ -1,8 +1,8 @@
 """The decision of a policy for a live fleet, with its reasons.
 
-python -m og_agents.advice.decide --policy runs/ppo --state fleet.json
-python -m og_agents.advice.decide --policy greedy --state fleet.json another.json --json
-python -m og_agents.advice.decide --example global-24 > fleet.json
+og-env decide --policy runs/ppo --state fleet.json
+og-env decide --policy greedy --state fleet.json another.json --json
+og-env decide --example global-24 > fleet.json
 
 The state is the JSON of `og_env.simulator.live_state`, whose documentation names every field. In Python a policy is loaded
 once and decides often:
@@ -201,7 +201,7 @@ def example(scenario: Any, seed: int = 0, steps: int = EXAMPLE_STEPS) -> dict[st
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = Parser(__doc__)
-    parser.prog = "python -m og_agents.advice.decide"
+    parser.prog = "og-env decide"
     parser.add_argument("--policy", metavar="DIR", help="a trained policy, or the name of a heuristic or a planner")
     parser.add_argument("--state", type=Path, nargs="+", metavar="FILE", help="JSON of live fleets of one scenario")
     parser.add_argument("--env", metavar="ID", help="what a heuristic decides (default: og_env/Placement-v1)")

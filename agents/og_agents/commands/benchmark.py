@@ -1,9 +1,9 @@
 """Compare policies on the same held-out episodes: table, verdict, results.csv, summary.json and report.html.
 
-python scripts/benchmark.py --scenario global-24 --policies all,runs/ppo --episodes 200
-python scripts/benchmark.py --scenario one-cloud --policies static,greedy --episodes 50 --twin
-python scripts/benchmark.py --scenario store-loss --policies all,planners --episodes 20 --headroom
-python scripts/benchmark.py --policies all,runs/ppo --episodes 2000 --engine ray --ray-address 10.0.0.5:6379
+og-env benchmark --scenario global-24 --policies all,runs/ppo --episodes 200
+og-env benchmark --scenario one-cloud --policies static,greedy --episodes 50 --twin
+og-env benchmark --scenario store-loss --policies all,planners --episodes 20 --headroom
+og-env benchmark --policies all,runs/ppo --episodes 2000 --engine ray --ray-address 10.0.0.5:6379
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parse(arguments)
-    return guarded(lambda: start(options, shlex.join(["python", "scripts/benchmark.py", *arguments])))
+    return guarded(lambda: start(options, shlex.join(["og-env", "benchmark", *arguments])))
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env benchmark")
     add_episode_options(parser, 100, "held-out episodes", changes=True)
     parser.add_argument(
         "--policies",
         default="all",
-        metavar="all|planners|a,b,DIR",
-        help=f"folders of trained models, heuristics (all): {', '.join(heuristics.NAMES)}, and planners (planners: those "
+        metavar="all|planners|a,b,DIR,module:Class",
+        help=f"folders of trained models, classes of your own, heuristics (all): {', '.join(heuristics.NAMES)}, and planners (planners: those "
         f"that need no look-ahead): {', '.join(planners.NAMES)} (default: all)",
     )
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: runs/benchmark/SCENARIO)")
@@ -193,7 +193,7 @@ def _text(summary: Json, out: Path) -> str:
             f"{results_table.interval_text(group)} over seeds and episodes"
         )
     lines.append(f"report: {out / 'report.html'}")
-    return "\n".join([*lines, results_table.verdict_line(summary)])
+    return "\n".join([*lines, *results_table.verdict_lines(summary)])
 
 
 def _write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec, command: str) -> None:

@@ -1,7 +1,7 @@
 """Fit the network or the demand of a scenario to measurements, and write them as a fragment of a scenario file.
 
-python scripts/calibrate.py rtt MATRIX.csv --out network.toml
-python scripts/calibrate.py demand TRACE.csv --out demand.toml
+og-env calibrate rtt MATRIX.csv --out network.toml
+og-env calibrate demand TRACE.csv --out demand.toml
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options of the command line."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env calibrate")
     parser.add_argument("what", choices=("rtt", "demand"), help="the distance model, or the demand model")
     parser.add_argument(
         "file",

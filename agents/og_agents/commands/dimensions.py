@@ -1,8 +1,8 @@
 """Which dimensions of a scenario decide: what a planner loses that is blind to each of them, and how far policies differ.
 
-python scripts/dimensions.py --scenario global-24
-python scripts/dimensions.py --scenario one-cloud --episodes 100 --split test --json
-python scripts/dimensions.py --scenario one-cloud --episodes 100 --split test --record configs/benchmarks/dimensions.json
+og-env dimensions --scenario global-24
+og-env dimensions --scenario one-cloud --episodes 100 --split test --json
+og-env dimensions --scenario one-cloud --episodes 100 --split test --record configs/benchmarks/dimensions.json
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env dimensions")
     parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
     text = "change the scenario, such as failures.intensity=2"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
     text = "the one that is made blind (default: greedy_tuned where the scenario has constants for it, else greedy)"
     parser.add_argument("--planner", choices=blindness.PLANNERS, help=text)
-    text = f"whose span is shown, as in scripts/benchmark.py (default: {POLICIES})"
+    text = f"whose span is shown, as in og-env benchmark (default: {POLICIES})"
     parser.add_argument("--policies", default=POLICIES, metavar="A,B", help=text)
     text = f"only these, of {', '.join(blindness.DIMENSIONS)} (default: all); the last two are slow, as routers play"
     parser.add_argument("--dimensions", default=",".join(blindness.DIMENSIONS), metavar="A,B", help=text)

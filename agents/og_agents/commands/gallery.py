@@ -1,7 +1,7 @@
 """Draw scenarios at the moment when most of their sites are struck, and the page that shows all shipped ones.
 
-python scripts/gallery.py
-python scripts/gallery.py one-cloud fleet.toml --out runs/pictures
+og-env gallery
+og-env gallery one-cloud fleet.toml --out runs/pictures
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env gallery")
     parser.add_argument(
         "scenarios", nargs="*", metavar="SCENARIO", help="names or files (default: all shipped, and the page)"
     )
@@ -129,7 +129,7 @@ def page(captions: dict[str, str], folder: str) -> str:
         "",
         "One day of each, played by the greedy planner, when most sites are struck (or demand is highest).",
     ]
-    lines += ["Drawn by `python scripts/gallery.py`; a table of them is in [Scenarios](scenarios.md)."]
+    lines += ["Drawn by `og-env gallery`; a table of them is in [Scenarios](scenarios.md)."]
     for name, lesson in LESSONS.items():
         lines += [
             "",

@@ -1,7 +1,7 @@
 """Write a scenario from a CSV with a row for each node, and say what the table left open and where it was taken from.
 
-python scripts/make_scenario.py fleet.csv --out fleet.toml
-python scripts/make_scenario.py nodes.csv --map dc_owner=provider --sample 64 --shocks-per-day 8 --out nodes-64.toml
+og-env make-scenario fleet.csv --out fleet.toml
+og-env make-scenario nodes.csv --map dc_owner=provider --sample 64 --shocks-per-day 8 --out nodes-64.toml
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
-    return guarded(lambda: run(options, shlex.join(["python", "scripts/make_scenario.py", *arguments])))
+    return guarded(lambda: run(options, shlex.join(["og-env", "make-scenario", *arguments])))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options of the command line."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env make-scenario")
     parser.add_argument(
         "nodes", metavar="NODES.csv", help="columns node, provider, country, city, lat, lon, gpu, gpus..."
     )
@@ -262,7 +262,7 @@ def report(whole: ResolvedScenario, table: SiteTable, out: Path) -> str:
         words.append("less than half of the nodes can attest: models are served without proof (column tee_vendor)")
     if table.unused:
         words.append(f"columns not used: {', '.join(table.unused)}; --map COLUMN=KIND names one")
-    return "\n".join([*words, f"look at it: python -m og_env show {shlex.quote(str(out))}"])
+    return "\n".join([*words, f"look at it: og-env show {shlex.quote(str(out))}"])
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Train a policy by PPO, or by rollout policy iteration, with its run folder: checkpoint, metrics, logs, config.
 
-python scripts/train.py --scenario global-24 --env og_env/Placement-v1 --timesteps 250000 --seed 0 --out runs/ppo
-python scripts/train.py --scenario global-24 --algorithm rpi --minutes 5 --out runs/rpi
-python scripts/train.py --scenario global-24 --start runs/rpi --minutes 5 --out runs/ppo-from-rpi
-python scripts/train.py --scenario one-cloud --env og_env/Joint-v1 --minutes 10
-python scripts/train.py --scenario one-cloud --env og_env/Joint-v1 --steering domains --minutes 10
-python scripts/train.py --scenario one-cloud --env og_env/Routing-v1 --interface sites --minutes 10
-python scripts/train.py --resume runs/ppo
-python scripts/train.py --engine rllib --num-env-runners 8 --ray-address 10.0.0.5:6379
+og-env train --scenario global-24 --env og_env/Placement-v1 --timesteps 250000 --seed 0 --out runs/ppo
+og-env train --scenario global-24 --algorithm rpi --minutes 5 --out runs/rpi
+og-env train --scenario global-24 --start runs/rpi --minutes 5 --out runs/ppo-from-rpi
+og-env train --scenario one-cloud --env og_env/Joint-v1 --minutes 10
+og-env train --scenario one-cloud --env og_env/Joint-v1 --steering domains --minutes 10
+og-env train --scenario one-cloud --env og_env/Routing-v1 --interface sites --minutes 10
+og-env train --resume runs/ppo
+og-env train --engine rllib --num-env-runners 8 --ray-address 10.0.0.5:6379
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options of the command line, checked."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env train")
     parser.add_argument("--scenario", metavar="S", help="name or file (default: global-24)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change the scenario, such as reward.exposure=0"
@@ -217,7 +217,7 @@ def start(run: Run, options: argparse.Namespace) -> int:
         told = (lambda line: None) if options.quiet else print
         standing = against_baselines.stand(out, run.scenario, run.task, episodes=options.compare, played=told)
         print(f"verdict: {standing.verdict}")
-    print(f"compare: python scripts/benchmark.py --scenario {name} --env {env_id} --policies all,{out}")
+    print(f"compare: og-env benchmark --scenario {name} --env {env_id} --policies all,{out}")
     return 0
 
 

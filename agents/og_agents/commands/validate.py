@@ -1,7 +1,7 @@
 """How wrong is it: the simulator against request-level simulation, measured round trips and closed forms.
 
-python scripts/validate.py
-python scripts/validate.py --json
+og-env validate
+og-env validate --json
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STORES_GBPS = (1.0, 10.0)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env validate")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: seconds instead of minutes")
     parser.add_argument("--data", metavar="DIR", help="recorded data (default: shared/data beside the project)")

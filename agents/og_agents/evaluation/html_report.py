@@ -9,7 +9,7 @@ from typing import Any
 
 from og_agents.evaluation import comparison_pictures
 from og_agents.evaluation.episode_results import Episodes
-from og_agents.evaluation.results_table import TABLE_HEADER, ranked, table_rows, verdict_line
+from og_agents.evaluation.results_table import TABLE_HEADER, ranked, table_rows, verdict_lines
 from og_agents.evaluation.statistics import RESAMPLES
 from og_env.scenario.specs import RewardWeights
 from og_env.simulator import METRICS
@@ -48,10 +48,13 @@ def page(
     images = pictures(summary, runs, weights, step_h)
     episode = comparison_pictures.eventful(runs[0])
     title = f"Benchmark: {facts.get('scenario', '')}"
-    verdict = verdict_line(summary)
+    kinds = [summary["verdict"], *(summary["verdicts"][name] for name in summary["verdicts"] if name != summary["learned"])]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="verdict {summary["verdict"] or ""}">{escape(verdict)}.</p>',
+        *(
+            f'<p class="verdict {kind or ""}">{escape(line)}.</p>'
+            for kind, line in zip(kinds, verdict_lines(summary), strict=True)
+        ),
         _facts(facts),
         "<h2>Returns</h2>",
         _table(TABLE_HEADER, table_rows(summary), summary),

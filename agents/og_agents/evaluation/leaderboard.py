@@ -73,7 +73,7 @@ def read_entries(paths: Iterable[str | Path]) -> list[Entry]:
     for path in map(Path, paths):
         found = sorted(path.rglob(SUMMARY)) if path.is_dir() else [path]
         if not found:
-            raise ValueError(f"{path}: no {SUMMARY} in it: run scripts/benchmark.py with --out {path / 'NAME'}")
+            raise ValueError(f"{path}: no {SUMMARY} in it: run og-env benchmark with --out {path / 'NAME'}")
         files |= dict.fromkeys(file.resolve() for file in found)
     entries = [Entry(str(file), read_summary(file)) for file in files]
     for path, summary in entries:

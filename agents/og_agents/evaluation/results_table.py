@@ -43,6 +43,15 @@ def verdict_line(summary: Json) -> str:
     )
 
 
+def verdict_lines(summary: Json) -> list[str]:
+    """The outcome in one line, and a line for every other learned policy."""
+    others = {name: verdict for name, verdict in summary.get("verdicts", {}).items() if name != summary["learned"]}
+    return [
+        verdict_line(summary),
+        *(verdict_line(summary | {"learned": name, "verdict": verdict}) for name, verdict in others.items()),
+    ]
+
+
 def ranked(summary: Json) -> list[str]:
     """Names of the policies, best mean return first."""
     return sorted(summary["policies"], key=lambda name: -summary["policies"][name]["return_mean"])

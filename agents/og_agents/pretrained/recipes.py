@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 
 class Recipe(NamedTuple):
-    """A way to train a policy by scripts/train.py."""
+    """A way to train a policy by og-env train."""
 
     doc: str
     words: tuple[str, ...] = ()
-    """options of scripts/train.py beside the scenario and the seed"""
+    """options of og-env train beside the scenario and the seed"""
     begins_with: str | None = None
     """the recipe whose policy of the same seed it goes on from"""
 
@@ -34,7 +34,7 @@ def folder_of(runs: Path, scenario: str, recipe: str, seed: str) -> Path:
 def command(runs: Path, scenario: str, recipe: str, seed: str, minutes: float | None = None) -> list[str]:
     """The command that trains the policy, without --out."""
     what = RECIPES[recipe]
-    words = ["python", "scripts/train.py", "--scenario", scenario, *what.words]
+    words = ["og-env", "train", "--scenario", scenario, *what.words]
     if what.begins_with is not None:
         words += ["--start", str(folder_of(runs, scenario, what.begins_with, seed))]
     words += ["--seed", seed]

@@ -150,7 +150,7 @@ class DemandSpec(Spec):
     """mean length of a sudden crowd, exponential; a week at most"""
     arrival_cv: Annotated[Variation, Field(gt=0)] = 1.1
     """coefficient of variation of inter-arrival times within a step; where arrivals come in clusters, the root of the
-    variance over the mean of their number in a window, as `scripts/calibrate.py demand` measures it"""
+    variance over the mean of their number in a window, as `og-env calibrate demand` measures it"""
     service_cv: Variation = 0.8
     """coefficient of variation of service times (answer lengths)"""
     trace_csv: str | None = None
@@ -242,7 +242,7 @@ class RewardWeights(Spec):
 
 
 class DistanceSpec(Spec):
-    """Round trips by distance, where none is measured; `scripts/calibrate.py rtt` fits and writes these."""
+    """Round trips by distance, where none is measured; `og-env calibrate rtt` fits and writes these."""
 
     near_ms: Milliseconds = SHIPPED.near_ms
     """round trip at distance 0"""

@@ -125,7 +125,7 @@ def test_page_is_whole_and_fetches_nothing(summary, runs):
         "ci_low": 6.0,
         "ci_high": 10.1,
     }
-    facts = {"scenario": "<odd> & name", "command": "python scripts/benchmark.py"}
+    facts = {"scenario": "<odd> & name", "command": "og-env benchmark"}
     text = html_report.page(summary | {"twin": twin}, runs, RewardWeights(), 5 / 60, facts)
     page = _Page()
     page.feed(text)
