@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Policy", "__version__", "load_policy", "make_sb3"]
 __version__ = og_env.__version__
 
-_HOMES = {
-    "Policy": "og_agents.policy",
-    "load_policy": "og_agents.load_policies",
-    "make_sb3": "og_agents.sb3_adapter",
-}
+_HOMES = {"Policy": "og_agents.policy", "load_policy": "og_agents.load_policies", "make_sb3": "og_agents.sb3_adapter"}
 """module of each name that is offered here"""
 
 

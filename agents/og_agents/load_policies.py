@@ -25,9 +25,9 @@ def load_policies(
     """Policies by name, in the order given, and the names of those that are judged: trained ones and rules of one's own.
 
     A word is a heuristic, a planner, a folder, a class of one's own as `module:Class`, a recipe of training for the policy
-    that comes with the scenario, `all` for every heuristic (in Routing every router) and every policy that comes with the scenario as it is, or `planners`
-    for the quick planners; `option` is what messages call the list. Of the policies that come along the best
-    on validation is first.
+    that comes with the scenario, `all` for every heuristic (in Routing every router) and every policy that comes with the
+    scenario as it is, or `planners` for the quick planners; `option` is what messages call the list. Of the policies that
+    come along the best on validation is first.
     Raises ValueError for an unknown word, a policy trained for another task, or no word.
     """
     policies: dict[str, Policy] = {}
@@ -108,6 +108,11 @@ def _rules(task: str) -> tuple[str, ...]:
 def _routers(task: str) -> tuple[str, ...]:
     """The routers that are baselines of a task."""
     return tuple(name for name in planners.ROUTERS if name not in planners.REFERENCES) if task == "routing" else ()
+
+
+def shipped_recipes(spec: ScenarioSpec, task: str) -> tuple[str, ...]:
+    """Recipes of the policies that come with the scenario as it is, the best on validation first."""
+    return tuple(_shipped(spec, task))
 
 
 def _shipped(spec: ScenarioSpec, task: str) -> dict[str, Path]:

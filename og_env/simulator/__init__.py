@@ -34,6 +34,9 @@ what a `Choice` such as `idle` does afterwards. `outlook` gives all that a run m
 of candidate actions in one environment. `CopiesOnTape` keeps copies ahead of their environments and extends their
 paths step by step. `BelievedOffers` finds the offers that the planner would make if it took the worlds for others.
 
+Compiling. `warm_up` makes all compiled code ready, once for an installation, and `cold_parts` says what is not ready;
+`Compiled` is a part that was. `compile_also` adds compiled code of another package to it.
+
 Incidents. `incident_of` finds a recorded incident by its id, and `touches` says whether it hits a scenario;
 `UntouchedError` is raised where it does not. The JSON of a live fleet has a package of its own,
 `og_env.simulator.live_state`.
@@ -78,6 +81,7 @@ from og_env.kernel.arrays import (
 )
 from og_env.kernel.memory import CopiedWhole
 from og_env.planner import offer_list
+from og_env.simulator.all_kernels import Compiled, cold_parts, compile_also, warm_up
 from og_env.simulator.believed_offers import BelievedOffers
 from og_env.simulator.candidate_outlooks import Follow, Outlook, outlook, simulate
 from og_env.simulator.compiled_step import AUTOSCALED, BY_SCENARIO, KNOB_RANGE, MOVING, OPERATIONS, PROPOSALS, STANDING

@@ -208,4 +208,4 @@ def prepare(mode: int, *others: Any) -> None:
     """
     every = (by_offers, by_operations)
     entries = (by_operations,) if mode == OPERATIONS and not can_keep(*every) else every
-    compile_all([cold for cold in announce(*entries, *others) if cold in entries], ARGUMENTS)
+    compile_all([cold for cold in announce(*entries, *others) if cold not in others], ARGUMENTS)

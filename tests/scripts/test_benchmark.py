@@ -176,7 +176,10 @@ def test_what_looks_ahead_is_a_reference_and_no_baseline(scenario, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--policies", "greedi"], "'greedi' is neither a heuristic, a planner, a folder nor module:Class (nearest valid: greedy)"),
+        (
+            ["--policies", "greedi"],
+            "'greedi' is neither a heuristic, a planner, a folder nor module:Class (nearest valid: greedy)",
+        ),
         (["--policies", ","], "--policies names no policy"),
         (["--policies", "runs/none/here"], "runs/none/here"),
         (["--scenario", "global-42"], "nearest valid: global-24"),

@@ -23,7 +23,7 @@ SHORTER = {
     "--minutes 2": "--timesteps 4096 --n-envs 16",
 }
 LEFT_BEHIND = (
-    *("fleet.toml", "fleet.png", "heuristics/report.html", "ppo/benchmark/summary.json", "leaderboard.md"),
+    *("fleet.csv", "fleet.toml", "fleet.png", "heuristics/report.html", "ppo/benchmark/summary.json", "leaderboard.md"),
     *("outage.html", "audit/audit.png"),
 )
 
@@ -37,12 +37,11 @@ def shorter(code: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A place with the project's scripts, where `python` is this one."""
-    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
-    python = tmp_path / "bin" / "python"
-    python.parent.mkdir()
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
-    python.chmod(0o755)
+    """An empty place, where `og-env` is that of this source tree."""
+    command = tmp_path / "bin" / "og-env"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m og_agents.commands.main "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
     return tmp_path
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import importlib.util
 import json
 import os
 import shlex
@@ -26,7 +27,7 @@ from og_agents.evaluation.episode_results import Episodes
 from og_agents.load_policies import load_policies, make_planner, seeds_of_one_training
 from og_agents.policy import Policy
 from og_env import task_of
-from og_env.errors import Parser, guarded
+from og_env.errors import Parser, guarded, missing_extra
 from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
 from og_env.scenario.specs import ScenarioSpec
@@ -51,8 +52,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--policies",
         default="all",
         metavar="all|planners|a,b,DIR,module:Class",
-        help=f"folders of trained models, classes of your own, heuristics (all): {', '.join(heuristics.NAMES)}, and planners (planners: those "
-        f"that need no look-ahead): {', '.join(planners.NAMES)} (default: all)",
+        help=f"folders of trained models, classes of your own, heuristics (all): {', '.join(heuristics.NAMES)}, and "
+        f"planners (planners: those that need no look-ahead): {', '.join(planners.NAMES)} (default: all)",
     )
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: runs/benchmark/SCENARIO)")
     parser.add_argument("--twin", action="store_true", help="also measure what the correlation of failures costs")
@@ -192,7 +193,8 @@ def _text(summary: Json, out: Path) -> str:
             f"from {min(group['mean_diffs']):+.2f} to {max(group['mean_diffs']):+.2f}; mean {group['mean_diff']:+.2f} "
             f"{results_table.interval_text(group)} over seeds and episodes"
         )
-    lines.append(f"report: {out / 'report.html'}")
+    if (out / "report.html").is_file():
+        lines.append(f"report: {out / 'report.html'}")
     return "\n".join([*lines, *results_table.verdict_lines(summary)])
 
 
@@ -207,6 +209,9 @@ def _write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpe
         "command": command,
         "versions": ", ".join(f"{name} {_version(name)}" for name in ("og_env", "numpy", "numba", "gymnasium")),
     }
+    if importlib.util.find_spec("matplotlib") is None:
+        print(f"report.html is left out: {missing_extra(ModuleNotFoundError(name='matplotlib'))}", file=sys.stderr)
+        return
     write_text(out / "report.html", html_report.page(summary, runs, spec.reward, spec.episode.step_s / 3600, facts))
 
 

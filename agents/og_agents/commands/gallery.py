@@ -26,7 +26,10 @@ from og_env.scenario.text_files import write_text
 
 ROOT = Path(__file__).resolve().parents[3]
 GALLERY = ROOT / ".github" / "gallery"
+"""of a checkout"""
 PAGE = ROOT / ".github" / "docs" / "gallery.md"
+HERE = Path("gallery")
+"""in the working folder, where the package does not run from a checkout"""
 SIZE_PX = (960, 570)
 COLORS = 128
 LESSONS = {
@@ -63,9 +66,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "scenarios", nargs="*", metavar="SCENARIO", help="names or files (default: all shipped, and the page)"
     )
-    parser.add_argument(
-        "--out", type=Path, default=GALLERY, metavar="DIR", help="where they go (default: the project's)"
-    )
+    out = GALLERY if GALLERY.is_dir() else HERE
+    text = "where they go (default: gallery; in a checkout its own)"
+    parser.add_argument("--out", type=Path, default=out, metavar="DIR", help=text)
     parser.add_argument("--policy", default="greedy", metavar="NAME", help="heuristic that plays (default: greedy)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the episode (default: 0)")
     return parser.parse_args(arguments)

@@ -8,7 +8,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: threads cost more than they bring here
 
@@ -41,7 +41,7 @@ COMMANDS: Mapping[str, Command] = {
     "audit": Command("audit a fleet: how many independent nodes, and what each adds", f"{HERE}.audit"),
     "ask": Command("answer a question about a fleet in sentences", f"{HERE}.ask"),
     "decide": Command("advise a live fleet: what to do next, and why", "og_agents.advice.decide"),
-    "benchmark": Command("compare policies on held-out episodes", f"{HERE}.benchmark", ("matplotlib",)),
+    "benchmark": Command("compare policies on held-out episodes", f"{HERE}.benchmark"),
     "replay": Command("replay an incident, outages of your own or a plain day", f"{HERE}.replay"),
     "leaderboard": Command("put benchmarks on one page", f"{HERE}.leaderboard"),
     "dimensions": Command("which dimensions of a scenario decide", f"{HERE}.dimensions"),
@@ -79,7 +79,17 @@ def run(command: Command, arguments: Sequence[str]) -> int:
         for module in command.needs:
             if importlib.util.find_spec(module) is None:
                 raise ValueError(missing_extra(ModuleNotFoundError(name=module)))
-    return importlib.import_module(command.module).main([*command.words, *arguments])
+    module = importlib.import_module(command.module)
+    if simulator := sys.modules.get("og_env.simulator"):  # nothing is compiled by a command that plays nothing
+        simulator.compile_also(
+            "the router that optimises", lambda: _descent().is_ready(), lambda: _descent().compile_descent()
+        )
+    return module.main([*command.words, *arguments])
+
+
+def _descent() -> Any:
+    """The one module of this package with compiled code, which Routing meets."""
+    return importlib.import_module("og_agents.planners.convex_descent")
 
 
 def help_text() -> str:

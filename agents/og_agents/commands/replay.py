@@ -68,7 +68,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--policy",
         action="append",
         metavar="NAME",
-        help=f"a folder of a trained model, module:Class of your own, all, or one of {', '.join(heuristics.NAMES)}; repeatable (default: all)",
+        help="a folder of a trained model, module:Class of your own, all, or one of "
+        f"{', '.join(heuristics.NAMES)}; repeatable (default: all)",
     )
     add_episode_options(parser, 8, "demand seeds an incident", scenario="one-cloud")
     parser.add_argument(

@@ -27,8 +27,6 @@ from og_env.render.world_text import table
 from og_env.scenario.demand_trace import Trace, load_trace_csv
 from og_env.scenario.distance_model import SHIPPED
 
-DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
-"""recorded data beside the project; a check whose data is absent is left out and says so"""
 STORES_GBPS = (1.0, 10.0)
 """speeds of the stores in the shipped worlds"""
 
@@ -38,20 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(__doc__, prog="og-env validate")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: seconds instead of minutes")
-    parser.add_argument("--data", metavar="DIR", help="recorded data (default: shared/data beside the project)")
+    parser.add_argument("--data", metavar="DIR", help="recorded data; a check whose file is not there is left out")
     options = parser.parse_args(arguments)
     return guarded(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> None:
-    data = DATA if options.data is None else Path(options.data)
-    if options.data is not None and not data.is_dir():
+    data = None if options.data is None else Path(options.data)
+    if data is not None and not data.is_dir():
         raise ValueError(f"{data}: no such folder")
     result = validate(data, options.quick)
     print(json.dumps(result, allow_nan=False) if options.json else text(result))
 
 
-def validate(data: Path, quick: bool) -> dict[str, Any]:
+def validate(data: Path | None, quick: bool) -> dict[str, Any]:
     """All checks as one JSON object; errors are shares, so 0.1 is 10 %."""
     skipped: dict[str, str] = {}
     rtt = round_trips(existing(data, "rtt/cloud_interregion_rtt.csv", skipped))
@@ -96,15 +94,15 @@ def validate(data: Path, quick: bool) -> dict[str, Any]:
     }
 
 
-def existing(data: Path, name: str, skipped: dict[str, str]) -> Path | None:
+def existing(data: Path | None, name: str, skipped: dict[str, str]) -> Path | None:
     """The file, or None and a reason."""
-    if (data / name).is_file():
+    if data is not None and (data / name).is_file():
         return data / name
-    skipped[name] = f"no file {data / name}"
+    skipped[name] = f"needs {name} in the folder of --data" if data is None else f"no file {data / name}"
     return None
 
 
-def _conversation(data: Path, skipped: dict[str, str]) -> Trace | None:
+def _conversation(data: Path | None, skipped: dict[str, str]) -> Trace | None:
     path = existing(data, "traces/azure2023_conv.csv", skipped)
     return None if path is None else load_trace_csv(path)
 

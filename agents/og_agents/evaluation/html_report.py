@@ -48,7 +48,10 @@ def page(
     images = pictures(summary, runs, weights, step_h)
     episode = comparison_pictures.eventful(runs[0])
     title = f"Benchmark: {facts.get('scenario', '')}"
-    kinds = [summary["verdict"], *(summary["verdicts"][name] for name in summary["verdicts"] if name != summary["learned"])]
+    kinds = [
+        summary["verdict"],
+        *(summary["verdicts"][name] for name in summary["verdicts"] if name != summary["learned"]),
+    ]
     parts = [
         f"<h1>{escape(title)}</h1>",
         *(

@@ -59,8 +59,12 @@ def _module(name: str, option: str) -> ModuleType:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             hint = nearest_valid(name, sorted(path.stem for path in Path().glob("*.py")))
-            raise ValueError(f"{option}: there is no module {name!r} in {here} or among what is installed{hint}") from None
-        raise ValueError(f"{option}: {name} cannot be imported: {type(error).__name__}: {_first_line(error)}") from error
+            raise ValueError(
+                f"{option}: there is no module {name!r} in {here} or among what is installed{hint}"
+            ) from None
+        raise ValueError(
+            f"{option}: {name} cannot be imported: {type(error).__name__}: {_first_line(error)}"
+        ) from error
 
 
 def _offered(module: ModuleType) -> list[str]:

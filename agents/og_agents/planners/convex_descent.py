@@ -66,6 +66,22 @@ def solve(flow: Flow, levels: Floats, rate: float) -> Floats:
     return best
 
 
+def is_ready() -> bool:
+    """Whether the descent is loaded or kept on disk."""
+    return bool(_descend.signatures or _descend._cache._cache_file._load_index())
+
+
+def compile_descent() -> None:
+    """Compile the descent, or load it, before it is called."""
+    floats = {ndim: numba.types.Array(numba.float64, ndim, "C") for ndim in (1, 2, 3, 4)}
+    kinds = {"limit": 1, "exponent": 2, "bend": 2, "weights": 2, "late": 4, "spare_s": 4}
+    flow = [
+        numba.types.Array(numba.boolean, 3, "C") if name == "serves" else floats[kinds.get(name, 3)]
+        for name in Flow._fields
+    ]
+    _descend.compile((numba.types.NamedTuple(flow, Flow), floats[2], numba.float64, floats[2]))
+
+
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _descend(flow: Flow, levels: Floats, rate: float, best: Floats) -> None:
     """Descend from `levels` [B, N], which it changes, and write the cheapest to `best` [B, N]."""

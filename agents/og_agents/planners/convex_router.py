@@ -84,7 +84,7 @@ def flow_of(simulator: Simulator, slowness: Floats, refused: float) -> Flow:
         limit=world.utilisation_limit[index].astype(np.float64),
         late=1 / (1 + np.exp(np.clip(spare * slope, -50, 50))),
         spare_s=np.maximum(spare, 0),
-        queue_s=np.maximum(world.queue_s[index] * slowness[:, None], SMALL),
+        queue_s=np.maximum(world.queue_s[index] * slowness[:, None], SMALL).astype(np.float64),
         exponent=world.queue_exponent[index].astype(np.float64),
         bend=QUEUE_BEND * (world.streams[index] - 1).astype(np.float64),
         price=price + weights[:, TERM.unverified, None, None] * unproved,
