@@ -77,7 +77,7 @@ def test_a_rule_of_ones_own_is_judged_under_its_name() -> None:
     ],
 )
 def test_what_is_wrong_with_it_is_one_line(word: str, message: str) -> None:
-    with pytest.raises(ValueError, match="^--policy: ") as raised:
+    with pytest.raises(ValueError, match=r"^--policy: ") as raised:
         load_policies([word], TOY, "placement", option="--policy")
     text = str(raised.value)
     begin, _, end = message.partition(".*")

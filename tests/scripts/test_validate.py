@@ -51,3 +51,15 @@ def test_recorded_data_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_folder_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert validate.main(["--data", "nowhere"]) == 2
     assert capsys.readouterr().err == "error: nowhere: no such folder\n"
+
+
+def test_it_looks_nowhere_unless_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(validate, "validate", lambda data, quick: asked.append(data) or {})
+    assert validate.main(["--quick", "--json"]) == 0 and asked == [None]
+    skipped: dict[str, str] = {}
+    assert validate.existing(None, "rtt/pairs.csv", skipped) is None
+    assert skipped == {"rtt/pairs.csv": "needs rtt/pairs.csv in the folder of --data"}
+    capsys.readouterr()

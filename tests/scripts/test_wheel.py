@@ -24,13 +24,13 @@ QUICK = {
     "dimensions": "--episodes 2",
     "export": "--check 2",
     "replay": "--episodes 1",
-    "train": "--timesteps 600 --n-envs 2 --compare 0 --quiet",
+    "train": "--timesteps 32 --compare 0 --quiet --config quick.toml",
     "tune": "--episodes 1 --population 2 --rounds 1",
     "validate": "--quick",
 }
 """options at the end of a command that make it short: the last one counts"""
 INSTEAD = {
-    "--resume runs/ppo": "--resume runs/ppo --timesteps 800",
+    "--resume runs/ppo": "--resume runs/ppo --timesteps 48",
     "--scenario S ": "--scenario toy-3 ",
     "--data DIR": "--data .",
 }
@@ -39,6 +39,15 @@ LEFT_OUT = ("HOST:6379", "--record configs")
 """words of commands that need a cluster, or a checkout"""
 FRAGMENTS = ("og-env train", "og-env gallery", "og-env dimensions", "og-env benchmark")
 """commands that a sentence names, without what they need or in their long form: only their help is asked for"""
+SETTINGS = """
+n_envs = 2
+n_steps = 8
+batch_size = 8
+n_epochs = 1
+evaluations = 1
+evaluation_episodes = 2
+branch_horizon = 2
+"""
 NEEDS = {"export": ("onnx", "onnxruntime"), "dataset": ("minari",)}
 """modules of extras, without which a command has to say so"""
 RULE = """
@@ -134,6 +143,7 @@ def test_every_command_of_the_pages_runs_from_the_wheel(installed: Path, tmp_pat
     where = run(installed, "python -c 'import og_env, og_agents; print(og_env.__file__, og_agents.__file__)'", tmp_path)
     assert all(str(installed) in path for path in where.stdout.split()), where
     (tmp_path / "mine.py").write_text(RULE, encoding="utf-8")
+    (tmp_path / "quick.toml").write_text(SETTINGS, encoding="utf-8")
     (tmp_path / "matrix.csv").write_text("src,dst,rtt_ms\nlondon,paris,9\nlondon,tokyo,210\nparis,tokyo,220\n")
     (tmp_path / "trace.csv").write_text(
         "timestamp_s,requests_per_s\n" + "".join(f"{hour * 3600},{10 + hour % 24}\n" for hour in range(72))
@@ -151,7 +161,7 @@ def test_commands_are_found_and_shortened() -> None:
     lines = commands()
     assert len(lines) >= 40 and any(line.startswith("og-env decide --example") for line in lines)
     assert (
-        quick("og-env train --resume runs/ppo") == "og-env train --resume runs/ppo --timesteps 800 --compare 0 --quiet"
+        quick("og-env train --resume runs/ppo") == "og-env train --resume runs/ppo --timesteps 48 --compare 0 --quiet"
     )
     assert quick("og-env decide --example toy-3 > a.json") == "og-env decide --example toy-3 > a.json"
     assert quick("og-env benchmark --episodes 200") == "og-env benchmark --episodes 200 --episodes 1"
