@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,11 @@ def test_a_policy_that_comes_along_plays(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [struck[at + 1] for at, word in enumerate(struck) if word == "--policy"] == ["static", "rpi"]
 
 
-def test_a_recorded_outage_that_hits_is_shown() -> None:
-    assert demo.strike(loading.load("one-cloud")) == ["--incident", "aws-2025-10-20"]
-    assert demo.strike(loading.load("toy-3")) == []
+def test_the_largest_provider_is_struck() -> None:
+    assert demo.strike(loading.load("toy-3"))[1].startswith("provider:P@")
+    option, outage = demo.strike(loading.load("one-cloud"))
+    assert option == "--outage" and re.fullmatch(r"provider:\w+@6\.00\+4\.00", outage)
+    assert demo.strike(loading.load("random-24")) == []
 
 
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import re
 import shutil
@@ -13,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from og_env.scenario import catalog
 
 pytest.importorskip("torch", reason="needs the train extra: pip install 'og_env[train]'")
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,7 +73,7 @@ def commands() -> list[str]:
         found |= dict.fromkeys(
             line.split(" #")[0].strip() for line in lines if not any(word in line for word in LEFT_OUT)
         )
-    first = ("--example", "make-scenario", "train")
+    first = ("make-scenario --example", "make-scenario", "train")
     return sorted(found, key=lambda line: next((at for at, word in enumerate(first) if word in line), len(first)))
 
 
@@ -84,6 +87,15 @@ def quick(line: str) -> str:
     name = command.split()[1]
     own = "--compare 0 --quiet" if "--resume" in command else QUICK.get(name, "")
     return f"{command} {own}".rstrip() + redirect + target
+
+
+def round_trips() -> list[str]:
+    """Rows of a matrix between ten metros, a little slower than light in glass."""
+    metros = list(catalog.regions().values())[:10]
+    return [
+        f"{one.name},{other.name},{5 + (abs(one.lat_deg - other.lat_deg) + abs(one.lon_deg - other.lon_deg)):.1f}\n"
+        for one, other in itertools.combinations(metros, 2)
+    ]
 
 
 def python(*words: str, **settings: object) -> None:
@@ -144,14 +156,15 @@ def test_every_command_of_the_pages_runs_from_the_wheel(installed: Path, tmp_pat
     assert all(str(installed) in path for path in where.stdout.split()), where
     (tmp_path / "mine.py").write_text(RULE, encoding="utf-8")
     (tmp_path / "quick.toml").write_text(SETTINGS, encoding="utf-8")
-    (tmp_path / "matrix.csv").write_text("src,dst,rtt_ms\nlondon,paris,9\nlondon,tokyo,210\nparis,tokyo,220\n")
+    (tmp_path / "matrix.csv").write_text("src,dst,rtt_ms\n" + "".join(round_trips()))
     (tmp_path / "trace.csv").write_text(
         "timestamp_s,requests_per_s\n" + "".join(f"{hour * 3600},{10 + hour % 24}\n" for hour in range(72))
     )
     for name in ("nodes.csv", "ethereum_cl_2025-11.csv"):
         assert run(installed, f"og-env make-scenario --example {name}", tmp_path).returncode == 0
     (tmp_path / "runs" / "tutorial").mkdir(parents=True)
-    candidates = "node,provider,country,city,lat,lon\nnew-1,ines,PT,Lisbon,38.7,-9.1\n"
+    header = (tmp_path / "nodes.csv").read_text(encoding="utf-8").splitlines()[0]
+    candidates = f"{header}\nnew-1,ines,,PT,Lisbon,38.7,-9.1,altice,tdx,A100-80GB,4,1.10,\n"
     (tmp_path / "runs" / "tutorial" / "candidates.csv").write_text(candidates)
     assert failures(installed, [quick(line) for line in commands()], tmp_path) == []
     assert (tmp_path / "demo" / "report.html").is_file() and (tmp_path / "demo" / "outage.html").is_file()

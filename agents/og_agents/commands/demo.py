@@ -10,21 +10,20 @@ import argparse
 import sys
 import time
 import webbrowser
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from og_agents.commands import benchmark, replay
 from og_agents.load_policies import shipped_recipes
 from og_env.errors import Parser, guarded
-from og_env.scenario import catalog, loading
+from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator import touches
 
 RULES = ("static", "nearest", "n1_reserve")
 """that the policy plays against"""
 PLANNER = "greedy_tuned"
 """in the place of a trained policy where none comes with the scenario"""
-INCIDENT = "aws-2025-10-20"
 PAGE = "outage.html"
 
 
@@ -51,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         return code
     pages = [options.out / "report.html", options.out / PAGE]
     words = [*scenario, *strike(spec), "--policy", RULES[0], "--policy", policy, "--episodes", "1"]
-    print(f"\nThe same against {RULES[0]}, in one outage:\n")
+    print(f"\n{policy} and {RULES[0]} while the largest provider is down:\n")
     if (code := replay.main([*words, "--out", str(pages[1])])) != 0:
         return code
     written = [path for path in pages if path.is_file()]
@@ -64,10 +63,15 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def strike(spec: ScenarioSpec) -> list[str]:
-    """Words for `og-env replay`: a recorded outage that hits the scenario; a plain day where none does."""
-    known = catalog.incidents()
-    hit = next((name for name in (INCIDENT, *known) if touches(known[name], spec)), None)
-    return [] if hit is None else ["--incident", hit]
+    """Words for `og-env replay`: the provider with the most sites is down for a sixth of the episode.
+
+    It is a plain day where every episode has another fleet.
+    """
+    if spec.fleet == "random":
+        return []
+    [(provider, _)] = Counter(site.provider for site in loading.resolve(spec).sites).most_common(1)
+    episode_h = spec.episode.steps * spec.episode.step_s / 3600
+    return ["--outage", f"provider:{provider}@{episode_h / 4:.2f}+{episode_h / 6:.2f}"]
 
 
 if __name__ == "__main__":
