@@ -29,7 +29,8 @@ def test_nothing_is_left_to_compile_for_any_id() -> None:
     assert all_kernels.cold_parts() == [] and all_kernels.warm_up() == 0.0
     for env_id in og_env.IDS.values():
         for scenario in ("toy-3", "random-24", "grey-failures"):
-            for interface in ({}, {"interface": "operations"} if "Routing" not in env_id else {"interface": "sites"}):
+            other: dict[str, Any] = {"interface": "sites" if "Routing" in env_id else "operations"}
+            for interface in ({}, other):
                 env: Any = gym.make_vec(env_id, num_envs=2, scenario=scenario, **interface)
                 env.reset(seed=0)
                 env.step(env.action_space.sample())

@@ -8,7 +8,7 @@ cheapest levels that are met are kept. Compiled, for it is solved in every step 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -68,7 +68,8 @@ def solve(flow: Flow, levels: Floats, rate: float) -> Floats:
 
 def is_ready() -> bool:
     """Whether the descent is loaded or kept on disk."""
-    return bool(_descend.signatures or _descend._cache._cache_file._load_index())
+    compiled: Any = _descend
+    return bool(compiled.signatures or compiled._cache._cache_file._load_index())
 
 
 def compile_descent() -> None:
