@@ -134,7 +134,8 @@ def clear_change(
     amount = form.format(abs(found.mean))
     if found.clear:
         return f"{amount} {more if found.mean > 0 else less} {what}"
-    return f"no clear change in {what} (95 % interval {unsigned_zero(form.format(found.low))} to {unsigned_zero(form.format(found.high))})"
+    low, high = (unsigned_zero(form.format(value)) for value in (found.low, found.high))
+    return f"no clear change in {what} (95 % interval {low} to {high})"
 
 
 def time_change(found: Difference, who: str = "") -> str:
