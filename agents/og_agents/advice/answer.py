@@ -139,7 +139,7 @@ def clear_change(
 
 
 def time_change(found: Difference, who: str = "") -> str:
-    """What becomes of the time to the first token, in words."""
+    """Say what becomes of the time to the first token, in words."""
     if found.low == found.high == 0:
         return f"no change in the time to the first token{who}"
     if found.clear:

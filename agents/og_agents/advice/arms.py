@@ -11,7 +11,7 @@ from og_agents.advice.paired_days import Days
 
 
 class Change(NamedTuple):
-    """What the second way changes, as means a day; above 0 is more."""
+    """Changes by the second way, as means a day; above 0 is more."""
 
     wait_ms: Difference
     """time to the first token of all users"""
@@ -37,7 +37,7 @@ class Change(NamedTuple):
 
 
 def change(new: Days, old: Days, seed: int = 0) -> Change:
-    """What `new` changes against `old`, which has the same episodes."""
+    """Changes by `new` against `old`, which has the same episodes."""
     steps = old.recording.rewards.shape[1]
     days = steps * old.step_h / HOURS_PER_DAY
     exposure = new.recording.metric("exposure") - old.recording.metric("exposure")

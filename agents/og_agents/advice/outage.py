@@ -1,4 +1,4 @@
-"""What an outage of something that nodes share would do: the same days with it and without."""
+"""The effects of an outage of something that nodes share: the same days with it and without."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def region_rows(played: Played, regions: Sequence[str], seed: int) -> list[dict[
 
 
 def due(played: Played, seed: int) -> dict[str, Difference]:
-    """What the outage changes from its start to the end of the episode: unserved, unverified, dollars."""
+    """Changes by the outage from its start to the end of the episode: unserved, unverified, dollars."""
     window = slice(played.window.start, None)
     with_it, without = played.with_it, played.without
     money = with_it.recording.metric("usd_per_hour") - without.recording.metric("usd_per_hour")

@@ -75,7 +75,7 @@ def place_of(word: str, option: str, own: Sequence[RegionSpec] = ()) -> Place:
 
 
 class Dependency(NamedTuple):
-    """What the sites that an outage hits have in common."""
+    """Something that the sites hit by an outage have in common."""
 
     kind: str
     name: str

@@ -1,4 +1,4 @@
-"""What the users of each region get in a step: how much is served, and how long they wait for the first token.
+"""The service that users of each region get in a step: how much is served, and how long they wait for the first token.
 
 The simulator keeps sums by replica, not by user region. Who answers whom is fitted to them: from the gateway that a
 region used, traffic is divided as the router weighs distance, and then scaled until replicas and regions have the totals
