@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from og_env.errors import nearest_valid
 from og_env.scenario.catalog import SiteOffer, continent_of, regions
-from og_env.scenario.catalog.countries import country_names
+from og_env.scenario.catalog.table_schemas import data_file
+from og_env.scenario.csv_file import read_records
 from og_env.scenario.distance_model import great_circle_km
 from og_env.scenario.domain_kinds import KINDS, domain_of
-from og_env.scenario.node_csv import COUNTRY_ALIASES
 from og_env.scenario.specs import DomainSpec, RegionSpec, SiteSpec
 
 CONTINENTS = {
@@ -29,7 +30,16 @@ NEAR_KM = 1500.0
 FIRST = ("provider", "country", "grid", "transit", "tee_vendor", "region", "metro")
 """kinds in which a name is looked up first; then come the others"""
 
+OTHER_CODES = {"UK": "GB", "EL": "GR", "USA": "US"}
+"""ISO 3166 code of country codes that are in use beside it"""
+
 Somewhere = SiteSpec | SiteOffer | RegionSpec
+
+
+@functools.cache
+def country_names() -> dict[str, str]:
+    """English name of each country by its code."""
+    return {row["country"]: row["name"] for _, row in read_records(data_file("countries.csv"))}
 
 
 class Place(NamedTuple):
@@ -140,7 +150,7 @@ def _shown_names(one: Dependency) -> list[str]:
 def _country_code(word: str) -> str:
     """Code of a country by its code or English name; empty for anything else."""
     plain = word.strip()
-    code = COUNTRY_ALIASES.get(plain.upper(), plain.upper())
+    code = OTHER_CODES.get(plain.upper(), plain.upper())
     if code in country_names():
         return code
     return next((code for code, name in country_names().items() if _plain(name) == _plain(plain)), "")

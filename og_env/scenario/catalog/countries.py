@@ -22,10 +22,3 @@ def countries() -> dict[str, str]:
     """Continent by country; GeoNames' continents, with the Middle East as one of its own."""
     path = Path(str(resources.files("og_env.scenario.catalog").joinpath("data/countries.csv")))
     return {row["country"]: row["continent"] for _, row in read_records(path)}
-
-
-@functools.cache
-def country_names() -> dict[str, str]:
-    """English name of each country."""
-    path = Path(str(resources.files("og_env.scenario.catalog").joinpath("data/countries.csv")))
-    return {row["country"]: row["name"] for _, row in read_records(path)}
