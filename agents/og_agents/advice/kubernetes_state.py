@@ -63,7 +63,7 @@ def state_of(value: Any, names: Names, where: str) -> dict[str, Any]:
 
 
 def _pod(item: Mapping[str, Any], names: Names) -> Pod | None:
-    """The part that a pod plays; None for one that holds nothing, is of no known model, site or role, or is a role that is not ready."""
+    """The part that a pod plays; None for one that holds nothing or is unknown, and for a role that is not ready."""
     meta, spec, status = (_table(item.get(key)) for key in ("metadata", "spec", "status"))
     labels, node, phase = _table(meta.get("labels")), spec.get("nodeName"), status.get("phase")
     if not node or phase in OVER or meta.get("deletionTimestamp"):

@@ -108,7 +108,7 @@ def test_what_a_place_holds() -> None:
     sites = {site.name: site for site in loading.sites_of(loading.load("toy-3"))}
     assert place_of("Africa", "--in").holds(sites["a"]) and not place_of("asia", "--in").holds(sites["a"])
     assert place_of("Kenya", "--in").holds(sites["c"]) and not place_of("KE", "--in").holds(sites["b"])
-    own = loading.load("toy-3").regions
+    own = loading.resolve(loading.load("toy-3")).regions
     assert place_of("users", "--in", own).holds(sites["b"])  # 1,001 km
     assert not place_of("users", "--in", own).holds(sites["c"])  # 3,002 km
     with pytest.raises(ValueError, match=r"--in: unknown place 'eurpe' \(nearest valid: europe\)"):

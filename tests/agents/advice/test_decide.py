@@ -199,6 +199,7 @@ class Remover:
         self.names = [site.name for site in env.simulator.world_of(0).resolved.sites]
 
     def predict(self, observation, state=None, episode_start=None, deterministic=True, action_masks=None):
+        assert action_masks is not None
         words = [describe_operation(number, self.names, ["unit"]) for number in range(action_masks.shape[1])]
         return np.array([words.index("remove gateway at a")]), state
 
