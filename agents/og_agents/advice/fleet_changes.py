@@ -128,5 +128,5 @@ def _with(
         tables["start"] |= start
     if budget is not None:
         tables["reward"]["budget_usd_per_hour"] = budget
-    tables["limits"]["forbidden_sites"] = [*tables["limits"]["forbidden_sites"], *closed]
+    tables["limits"]["forbidden_sites"] = list(dict.fromkeys([*tables["limits"]["forbidden_sites"], *closed]))
     return loading.load(tables)

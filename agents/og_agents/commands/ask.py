@@ -37,7 +37,7 @@ from og_env.scenario.specs import Effect
 POLICY = "greedy_tuned"
 """the planner that runs the fleet unless said"""
 MOST_EPISODES = 1000
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".json")
 CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))?(?::\d{2})?")
 LENGTH = re.compile(r"(\d+\.?\d*)\s*(h|min|m|d)?")
 HOURS = {"h": 1.0, "min": 1 / 60, "m": 1 / 60, "d": 24.0}
