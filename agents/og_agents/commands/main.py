@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, Command] = {
     "make-scenario": Command("write a scenario from a CSV of nodes", f"{HERE}.make_scenario"),
     "audit": Command("audit a fleet: how many independent nodes, and what each adds", f"{HERE}.audit"),
     "ask": Command("answer a question about a fleet in sentences", f"{HERE}.ask"),
-    "decide": Command("advise a live fleet: what to do next, and why", "og_agents.advice.decide"),
+    "decide": Command("advise a live fleet: what to do next, and why", f"{HERE}.decide"),
     "benchmark": Command("compare policies on held-out episodes", f"{HERE}.benchmark"),
     "replay": Command("replay an incident, outages of your own or a plain day", f"{HERE}.replay"),
     "leaderboard": Command("put benchmarks on one page", f"{HERE}.leaderboard"),
