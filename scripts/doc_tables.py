@@ -220,9 +220,9 @@ def versions() -> str:
 
 
 def _benchmark(summary: Mapping[str, Any]) -> str:
-    from og_agents.evaluation.results_table import TABLE_HEADER, table_rows, verdict_line
+    from og_agents.evaluation.results_table import TABLE_HEADER, episodes_text, table_rows, verdict_line
 
-    head = f"{summary['episodes']} held-out episodes of {summary['scenario']}."
+    head = f"{episodes_text(dict(summary))} of {summary['scenario']}."
     rows = table(TABLE_HEADER, table_rows(dict(summary)))
     return f"{head}\n\n{rows}\n\n{verdict_line(dict(summary))}."
 

@@ -173,6 +173,19 @@ def test_what_looks_ahead_is_a_reference_and_no_baseline(scenario, tmp_path):
     assert against["spread"]["mean_diff"] == pytest.approx((runs[1].returns - runs[2].returns).mean())
 
 
+def test_sealed_episodes_are_played_where_the_command_says_so(scenario, tmp_path, capsys):
+    arguments = ["--scenario", str(scenario), "--policies", "static,greedy", "--episodes", "3", "--out", str(tmp_path)]
+    assert benchmark.main([*arguments, "--sealed"]) == 0
+    assert "3 sealed episodes, the same for all" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    returns = {
+        split: playing.run(heuristics.make("greedy"), str(scenario), episodes=3, split=split).returns.mean()
+        for split in ("test", "sealed")
+    }
+    assert summary["split"] == "sealed" and returns["sealed"] != returns["test"]
+    assert summary["policies"]["greedy"]["return_mean"] == returns["sealed"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -185,6 +198,8 @@ def test_what_looks_ahead_is_a_reference_and_no_baseline(scenario, tmp_path):
         (["--seed", "-1"], "seed must be at least 0"),
         (["--env", "og_env/Placement-v2"], "nearest valid: og_env/Placement-v1"),
         (["--split", "tests"], "invalid choice: 'tests'"),
+        (["--split", "sealed"], "these episodes are kept for published tables: say --sealed, or take --split test"),
+        (["--split", "test", "--sealed"], "--sealed plays the split sealed, not test: leave one of them out"),
         (["--policies", "p_median", "--scenario", "random-24"], "a static placement needs a fixed fleet"),
         (["--episode", "3"], "unrecognized arguments"),
     ],

@@ -21,7 +21,7 @@ from typing import Any
 
 from og_agents import heuristics, planners
 from og_agents.evaluation import comparison, html_report, playing, results_table, statistics
-from og_agents.evaluation.command_options import add_episode_options
+from og_agents.evaluation.command_options import add_episode_options, add_split_option, settle_split
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.load_policies import load_policies, make_planner, seeds_of_one_training
 from og_agents.policy import Policy
@@ -31,7 +31,6 @@ from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
 from og_env.scenario.specs import ScenarioSpec
 from og_env.scenario.text_files import write_text
-from og_env.simulator import SPLITS
 
 TWIN_POLICY = "greedy_blind"
 Json = dict[str, Any]
@@ -57,13 +56,14 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: runs/benchmark/SCENARIO)")
     parser.add_argument("--twin", action="store_true", help="also measure what the correlation of failures costs")
     parser.add_argument("--headroom", action="store_true", help="also measure the gap to a planner that reads the tape")
-    parser.add_argument("--split", default="test", choices=SPLITS, help="of the episodes (default: test)")
+    add_split_option(parser, "test")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of the table")
     parser.add_argument("--engine", default="local", choices=("local", "ray"), help="where to play (default: local)")
     parser.add_argument(
         "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
     )
     options = parser.parse_args(arguments)
+    settle_split(parser, options)
     if options.ray_address is not None and options.engine != "ray":
         parser.error("--ray-address needs --engine ray")
     return options
@@ -170,8 +170,8 @@ def cost_of_correlation(spec: ScenarioSpec, task: str, options: argparse.Namespa
 
 def _text(summary: Json, out: Path) -> str:
     lines = [results_table.aligned(results_table.TABLE_HEADER, results_table.table_rows(summary))]
-    kind = "held-out" if summary["split"] == "test" else summary["split"]
-    lines.append(f"* best baseline. {summary['episodes']} {kind} episodes, the same for all; 95 % bootstrap intervals.")
+    played = results_table.episodes_text(summary)
+    lines.append(f"* best baseline. {played}, the same for all; 95 % bootstrap intervals.")
     if "twin" in summary:
         twin = summary["twin"]
         lines.append(
