@@ -273,7 +273,9 @@ def test_splits_share_no_tape():
         seeds[split] = {env.simulator.tape_seed(np.random.default_rng(i)) for i in range(100)}
     assert len(set.union(*seeds.values())) == 400
     # the parts that splits had before there were sealed episodes
-    assert {min(found) >> 60 for found in seeds.values()} == {max(found) >> 60 for found in seeds.values()} == {0, 1, 2, 3}
+    assert (
+        {min(found) >> 60 for found in seeds.values()} == {max(found) >> 60 for found in seeds.values()} == {0, 1, 2, 3}
+    )
     assert [min(seeds[split]) >> 60 for split in ("train", "validation", "test")] == [0, 1, 2]
 
 

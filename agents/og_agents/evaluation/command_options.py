@@ -44,5 +44,7 @@ def settle_split(parser: argparse.ArgumentParser, options: argparse.Namespace) -
             parser.error(f"--sealed plays the split {SEALED}, not {options.split}: leave one of them out")
         options.split = SEALED
     if options.split == SEALED and not options.sealed:
-        parser.error(f"--split {SEALED}: these episodes are kept for published tables: say --sealed, or take --split test")
+        parser.error(
+            f"--split {SEALED}: these episodes are kept for published tables: say --sealed, or take --split test"
+        )
     options.split = options.split or options.usual_split

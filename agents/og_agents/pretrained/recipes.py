@@ -23,7 +23,9 @@ RECIPES: Mapping[str, Recipe] = {
     "rpi": Recipe("rollout policy iteration", ("--algorithm", "rpi")),
     "ppo_from_rpi": Recipe("PPO that goes on from rpi", begins_with="rpi"),
 }
-RUN = re.compile(rf"(?P<scenario>.+)-(?P<recipe>{'|'.join(RECIPES)})-(?P<seed>\d+)")
+BLIND = "_blind_"
+"""between a recipe and the dimension of the world that it was trained without"""
+RUN = re.compile(rf"(?P<scenario>.+)-(?P<recipe>(?:{'|'.join(RECIPES)})(?:{BLIND}[a-z]+)?)-(?P<seed>\d+)")
 
 
 def folder_of(runs: Path, scenario: str, recipe: str, seed: str) -> Path:
