@@ -23,12 +23,11 @@ KEY = f"{WORLD.name}, placement"
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    """Two seeds of a recipe, and one that was trained on another price, under the name of a blind one."""
+    """Two seeds of a recipe, and one that was trained blind to prices."""
     folder = tmp_path_factory.mktemp("runs")
     for name, seed in (("ppo-0", 0), ("ppo-1", 1), ("ppo_blind_price-1", 5)):
-        ppo.train(
-            WORLD, "placement", small_settings(policy="mlp"), seed=seed, out=folder / f"{WORLD.name}-{name}", quiet=True
-        )
+        settings = small_settings(policy="mlp", blind="price" if "blind" in name else "none")
+        ppo.train(WORLD, "placement", settings, seed=seed, out=folder / f"{WORLD.name}-{name}", quiet=True)
     (folder / "notes").mkdir()
     return folder
 
@@ -131,6 +130,7 @@ def test_policies_play_elsewhere_as_they_are(runs, tmp_path):
             ("--sealed", "--baselines", "greddy"),
             "'greddy' is no baseline of placement in toy-3 (nearest valid: greedy)",
         ),
+        (("--sealed", "--transfer", "toy-3:toy-3"), "toy-3, placement is asked for twice"),
         (("--sealed", "--clairvoyant", "5"), "--clairvoyant from 0 to --episodes"),
     ],
 )
