@@ -106,6 +106,9 @@ def measure(groups: Sequence[Group], asked: Asked, path: Path, told: Told = prin
     record = read(path) if path.exists() else {part: {} for part in PARTS}
     if others := sorted({made["asked"]["split"] for made in record["entries"].values()} - {asked.split}):
         raise ValueError(f"{path}: holds {others[0]} episodes, not {asked.split}: choose another --record")
+    keys = [group.key for group in groups]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise ValueError(f"{twice} is asked for twice: scenarios of the same name need names of their own")
     for group in groups:
         described = description(group, asked)
         before = record["entries"].get(group.key)
