@@ -324,8 +324,6 @@ def test_settings_files_change_the_shipped_settings(files):
         (["--start", "nowhere"], "nowhere: no such folder"),
         (["--algorithm", "rpi", "--env", "og_env/Joint-v1"], "tries offers alone"),
         (["--algorithm", "rpi", "--engine", "rllib"], "need the engine sb3"),
-        (["--blind", "price", "--engine", "rllib"], "--blind needs the engine sb3"),
-        (["--blind", "prices"], "invalid choice: 'prices'"),
         (["--policy", "lstm", "--engine", "rllib"], "trained by PPO with the engine sb3"),
         (["--resume", "nowhere", "--set", "demand.burst_sd=0"], "--set cannot change"),
     ],

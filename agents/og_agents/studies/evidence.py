@@ -204,7 +204,7 @@ def recipe_entry(
 
 
 def blindness(learned: Mapping[str, Mapping[int, Episodes]], seed: int) -> Json:
-    """What training blind to a dimension costs in the true world, by recipe and dimension, over the seeds that both have.
+    """The cost in the true world of training blind to a dimension, by recipe and dimension, over the seeds that both have.
 
     Above 0 the policy that was trained on the whole world earns more.
     """

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from og_agents.commands import train
 from og_agents.evaluation import playing
 from og_agents.evaluation.beliefs import BELIEFS
 from og_agents.learning import checkpoint, ppo, rollout_policy_iteration
@@ -87,3 +88,22 @@ def test_a_blind_policy_is_validated_in_the_true_world(learner, tmp_path):
     assert meta["settings"]["blind"] == "geography" and loading.load(meta["scenario"]) == world
     result = playing.run(checkpoint.load(tmp_path / "run", scenario=world), world, episodes=2, split="validation")
     assert meta["validation_return"] == pytest.approx(float(result.returns.mean()))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--blind", "price", "--engine", "rllib"], "--blind needs the engine sb3"),
+        (["--blind", "prices"], "invalid choice: 'prices'"),
+    ],
+)
+def test_bad_dimensions_are_one_line(words, message, capsys):
+    with pytest.raises(SystemExit):
+        train.parse(words)
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_the_command_makes_settings_that_are_blind():
+    run = train.fresh(train.parse(["--scenario", "toy-3", "--blind", "stores"]))
+    assert run.settings.blind == "stores"
