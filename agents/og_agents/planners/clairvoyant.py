@@ -13,7 +13,7 @@ CANDIDATES = 11
 
 
 QUICK_HORIZON, QUICK_CANDIDATES, QUICK_EVERY = 36, 6, 3
-"""of the quick one, which looks ahead in every third step alone (configs/planners/RESULTS.md has the difference)"""
+"""of the quick one, which looks ahead in every third step alone (figures: configs/planners/RESULTS.md)"""
 
 
 def clairvoyant(
@@ -21,7 +21,7 @@ def clairvoyant(
 ) -> Rollout:
     """The planner; `follow` acts after a candidate in every step, or the tuned greedy planner of the constants `base`.
 
-    quick: take about a fifteenth of the time, for a little less return.
+    quick: take about a tenth of the time or less, for less return.
     """
     return Rollout(
         "clairvoyant_quick" if quick else "clairvoyant",
