@@ -26,6 +26,7 @@ from og_agents.evaluation import blindness, blindness_table
 from og_agents.evaluation.leaderboard import read_summary
 from og_agents.evaluation.results_table import markdown_table as table
 from og_agents.pretrained.learning_gains import RECORD, filled, read, rows_of
+from og_agents.studies import evidence, evidence_tables
 from og_env import IDS
 from og_env.env import NetworkEnv
 from og_env.errors import Parser, guarded
@@ -43,7 +44,7 @@ PAGES = {
     "howto/audit.md": ("fleets", "audit"),
     "results/benchmark.md": ("benchmark",),
     "results/blindness.md": ("dimensions",),
-    "results/learned.md": ("learning_gains",),
+    "results/learned.md": ("learning_gains", "evidence", "learned_terms"),
     "changelog.md": ("versions",),
 }
 """generated blocks of each page, from the top down"""
@@ -220,9 +221,9 @@ def versions() -> str:
 
 
 def _benchmark(summary: Mapping[str, Any]) -> str:
-    from og_agents.evaluation.results_table import TABLE_HEADER, table_rows, verdict_line
+    from og_agents.evaluation.results_table import TABLE_HEADER, episodes_text, table_rows, verdict_line
 
-    head = f"{summary['episodes']} held-out episodes of {summary['scenario']}."
+    head = f"{episodes_text(dict(summary))} of {summary['scenario']}."
     rows = table(TABLE_HEADER, table_rows(dict(summary)))
     return f"{head}\n\n{rows}\n\n{verdict_line(dict(summary))}."
 
@@ -230,6 +231,11 @@ def _benchmark(summary: Mapping[str, Any]) -> str:
 def learning_gains() -> str:
     """Differences that training seeds measured, from the record."""
     return table(*filled(rows_of(read(RECORD))))
+
+
+def sealed_evidence() -> Mapping[str, Any]:
+    """The record of the sealed episodes; one without entries where none were played."""
+    return evidence.read(evidence.RECORD) if evidence.RECORD.exists() else {part: {} for part in evidence.PARTS}
 
 
 def dimensions() -> str:
@@ -317,6 +323,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "versions": versions,
     "audit": audit,
     "learning_gains": learning_gains,
+    "evidence": lambda: evidence_tables.markdown(dict(sealed_evidence())),
+    "learned_terms": lambda: evidence_tables.learned(dict(sealed_evidence())),
     "dimensions": dimensions,
 }
 """blocks that need no other files"""

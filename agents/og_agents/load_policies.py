@@ -80,11 +80,20 @@ def load_policy(word: str, scenario: Any = "global-24", task: str = "placement",
     return next(iter(policies.values()))
 
 
+def baseline_names(spec: ScenarioSpec, task: str) -> tuple[str, ...]:
+    """Every heuristic, planner and router of a task that neither reads the tape nor looks ahead."""
+    if task == "routing":
+        return (*_rules(task), *_routers(task))
+    fixed = task == "placement" and spec.fleet != "random"
+    quick = (name for name in planners.QUICK if fixed or name not in planners.PLACEMENTS)
+    return tuple(dict.fromkeys((*_rules(task), *quick)))
+
+
 def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed: int = 0) -> Policy:
     """A planner by name; ValueError as of `planners.make`.
 
-    `clairvoyant` goes on with the policy that comes with the scenario and was best on validation, where there is one and
-    torch is installed.
+    A clairvoyant planner goes on with the policy that comes with the scenario and was best on validation, where there is
+    one and torch is installed.
     """
     follow = None
     if name in planners.ORACLES and name not in planners.ROUTERS:

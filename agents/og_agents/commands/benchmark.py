@@ -3,6 +3,7 @@
 og-env benchmark --scenario global-24 --policies all,runs/ppo --episodes 200
 og-env benchmark --scenario one-cloud --policies static,greedy --episodes 50 --twin
 og-env benchmark --scenario store-loss --policies all,planners --episodes 20 --headroom
+og-env benchmark --policies all,runs/ppo --episodes 100 --clairvoyant 8
 og-env benchmark --policies all,runs/ppo --episodes 2000 --engine ray --ray-address 10.0.0.5:6379
 """
 
@@ -21,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from og_agents import heuristics, planners
-from og_agents.evaluation import comparison, html_report, playing, results_table, statistics
-from og_agents.evaluation.command_options import add_episode_options
+from og_agents.evaluation import comparison, html_report, playing, results_table, scores, statistics, term_gains
+from og_agents.evaluation.command_options import add_episode_options, add_split_option, settle_split
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.load_policies import load_policies, make_planner, seeds_of_one_training
 from og_agents.policy import Policy
@@ -32,7 +33,6 @@ from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
 from og_env.scenario.specs import ScenarioSpec
 from og_env.scenario.text_files import write_text
-from og_env.simulator import SPLITS
 
 TWIN_POLICY = "greedy_blind"
 Json = dict[str, Any]
@@ -58,13 +58,23 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: runs/benchmark/SCENARIO)")
     parser.add_argument("--twin", action="store_true", help="also measure what the correlation of failures costs")
     parser.add_argument("--headroom", action="store_true", help="also measure the gap to a planner that reads the tape")
-    parser.add_argument("--split", default="test", choices=SPLITS, help="of the episodes (default: test)")
+    parser.add_argument(
+        "--clairvoyant",
+        type=int,
+        default=0,
+        metavar="N",
+        help="score all policies between the best baseline and a planner that reads the tape, on the first N episodes",
+    )
+    add_split_option(parser, "test")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of the table")
     parser.add_argument("--engine", default="local", choices=("local", "ray"), help="where to play (default: local)")
     parser.add_argument(
         "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
     )
     options = parser.parse_args(arguments)
+    settle_split(parser, options)
+    if not 0 <= options.clairvoyant <= options.episodes:
+        parser.error(f"--clairvoyant is {options.clairvoyant}; it must be from 0 to --episodes, {options.episodes}")
     if options.ray_address is not None and options.engine != "ray":
         parser.error("--ray-address needs --engine ray")
     return options
@@ -86,19 +96,22 @@ def _run(options: argparse.Namespace, command: str) -> None:
     if options.twin and spec.failures.process != "correlated":
         raise ValueError(f"--twin: failures of {spec.name} are not correlated but {spec.failures.process!r}")
     policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)
-    runs = play_all(policies, spec, task, options)
+    runs, trainings = play_all(policies, spec, task, options), seeds_of_one_training(policies)
     summary = {
         "scenario": spec.name,
         "env": options.env,
         "split": options.split,
         "episodes": options.episodes,
         "seed": options.seed,
-        **comparison.compare(
-            runs, learned, seed=options.seed, references=planners.REFERENCES, trainings=seeds_of_one_training(policies)
-        ),
+        **comparison.compare(runs, learned, seed=options.seed, references=planners.REFERENCES, trainings=trainings),
     }
     if options.headroom:
         summary["headroom"] = headroom(summary, runs, spec, task, options)
+    best = next((run for run in runs if run.policy == summary["best_baseline"]), None)
+    oracle = None if best is None else scored_by(runs, spec, task, options)
+    scored = None if best is None or oracle is None else (best, oracle)
+    summary["score"] = None if scored is None else scores.summary_of(runs, *scored, trainings, seed=options.seed)
+    summary["terms"] = {} if best is None else term_gains.by_policy(runs, best, learned, trainings, spec.reward)
     if options.twin:
         summary["twin"] = cost_of_correlation(spec, task, options)
     out = Path(options.out) if options.out else Path("runs") / "benchmark" / spec.name
@@ -130,6 +143,21 @@ def play_here(policy: Policy, name: str, spec: ScenarioSpec, task: str, options:
         mean, seconds = result.returns.mean(), time.perf_counter() - begin
         print(f"  {name}: {mean:.2f} over {options.episodes} episodes in {seconds:.1f} s", file=sys.stderr)
     return result
+
+
+def scored_by(runs: Sequence[Episodes], spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes | None:
+    """Episodes of the planner that scores are relative to: the strongest that took part, or the quick one.
+
+    None where none took part and --clairvoyant asks for none.
+    """
+    names, by_name = planners.SCORED_BY[task], {run.policy: run for run in runs}
+    for name in names:
+        if name in by_name:
+            return by_name[name]
+    if not options.clairvoyant:
+        return None
+    few = argparse.Namespace(**{**vars(options), "episodes": options.clairvoyant})
+    return play(make_planner(names[-1], spec, task, seed=options.seed), names[-1], spec, task, few)
 
 
 def headroom(
@@ -171,8 +199,8 @@ def cost_of_correlation(spec: ScenarioSpec, task: str, options: argparse.Namespa
 
 def _text(summary: Json, out: Path) -> str:
     lines = [results_table.aligned(results_table.TABLE_HEADER, results_table.table_rows(summary))]
-    kind = "held-out" if summary["split"] == "test" else summary["split"]
-    lines.append(f"* best baseline. {summary['episodes']} {kind} episodes, the same for all; 95 % bootstrap intervals.")
+    played = results_table.episodes_text(summary)
+    lines.append(f"* best baseline. {played}, the same for all; 95 % bootstrap intervals.")
     if "twin" in summary:
         twin = summary["twin"]
         lines.append(
@@ -187,6 +215,8 @@ def _text(summary: Json, out: Path) -> str:
             f"{room['best_baseline']}, to {room['reference']} at {room['reference_mean']:.2f}, a planner that reads the "
             "tape (the optimum is at least as high)"
         )
+    if summary["score"]:
+        lines.append(scores.text(summary["score"]))
     for group in summary["seeds"]:
         lines.append(
             f"{len(group['policies'])} training seeds ({', '.join(group['policies'])}): median {group['median_diff']:+.2f}, "

@@ -17,6 +17,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from og_agents.evaluation import blindness, blindness_table
+from og_agents.evaluation.command_options import add_split_option, settle_split
 from og_agents.load_policies import load_policies
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
@@ -45,11 +46,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dimensions", default=",".join(blindness.DIMENSIONS), metavar="A,B", help=text)
     parser.add_argument("--episodes", type=int, default=48, metavar="N", help="of each policy (default: 48)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
-    parser.add_argument("--split", default="validation", choices=SPLITS[1:], help="default: validation")
+    add_split_option(parser, "validation", SPLITS[1:])
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
     text = "also keep the table in this file, beside those of other scenarios; the docs have the shipped one's"
     parser.add_argument("--record", type=Path, metavar="FILE", help=text)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    settle_split(parser, options)
+    return options
 
 
 def _run(options: argparse.Namespace) -> None:

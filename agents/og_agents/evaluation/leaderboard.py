@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from og_agents import heuristics, planners
+from og_agents.evaluation.command_options import SEALED
 from og_agents.evaluation.results_table import (
     TABLE_HEADER,
+    episodes_text,
     interval_text,
     markdown_table,
     table_rows,
@@ -171,7 +173,8 @@ def overview(entry: Entry) -> tuple[str, ...]:
     """Cells of one benchmark under OVERVIEW_HEADER."""
     summary = entry.summary
     few = " (few)" if summary["episodes"] < FEW else ""
-    split = "" if summary["split"] == "test" else f" of the {summary['split']} split"
+    kept = {"test": "", SEALED: f" {SEALED}"}
+    split = kept.get(summary["split"], f" of the {summary['split']} split")
     first = (entry.title, f"{summary['episodes']}{few}{split}", summary["best_baseline"], f"{entry.best_mean:.2f}")
     if summary["learned"] is None:
         return (*first, "", "", "", "")
@@ -187,7 +190,7 @@ def section(entry: Entry) -> str:
     rows = [(marked(re.sub(r" \*$", r" \\*", row[0])), *row[1:]) for row in table_rows(summary)]
     lines = [
         f"## {entry.title}",
-        f"{summary['episodes']} episodes of the {summary['split']} split, seeds {summary['seed']} to {last}.",
+        f"{episodes_text(summary)}, seeds {summary['seed']} to {last}.",
         markdown_table(TABLE_HEADER, rows),
     ]
     if room := summary.get("headroom"):

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.learning import checkpoint, resume_file
+from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.networks import ScorerSettings, policy_class
 from og_agents.learning.planner_return import Continuation
 from og_agents.learning.resume_file import Progress
@@ -60,8 +61,8 @@ def make_meta(
 def training_env(
     spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettings, *, together: bool = False
 ) -> TrainingReward:
-    """The environments of training, on the training split; `together` lets their episodes begin and end together."""
-    env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
+    """The environments of training, as `training_worlds` makes them; `together` lets their episodes begin and end together."""
+    env = training_worlds(spec, meta, settings)
     shaped = settings.shaped and meta["task"] != "routing" and settings.interface == "proposals"
     ahead = Continuation(env, horizon=settings.branch_horizon) if shaped else None
     return TrainingReward(SB3VecEnv(env), settings.reward_scale, ahead, settings.shaped_bend, together)

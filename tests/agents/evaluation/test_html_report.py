@@ -126,7 +126,10 @@ def test_page_is_whole_and_fetches_nothing(summary, runs):
         "ci_high": 10.1,
     }
     facts = {"scenario": "<odd> & name", "command": "og-env benchmark"}
-    text = html_report.page(summary | {"twin": twin}, runs, RewardWeights(), 5 / 60, facts)
+    text = html_report.page(
+        summary | {"twin": twin, "split": "sealed", "episodes": 20}, runs, RewardWeights(), 5 / 60, facts
+    )
+    assert "20 sealed episodes, the same for every policy" in text
     page = _Page()
     page.feed(text)
     assert page.open == []

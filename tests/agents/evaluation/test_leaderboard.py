@@ -79,6 +79,9 @@ def test_the_same_file_counts_once(tmp_path: Path) -> None:
 def test_a_split_that_is_not_held_out_is_said(tmp_path: Path) -> None:
     [entry] = leaderboard.read_entries([write(tmp_path, "a", summary(split="validation"))])
     assert leaderboard.overview(entry)[1] == "100 of the validation split"
+    [entry] = leaderboard.read_entries([write(tmp_path, "b", summary(split="sealed"))])
+    assert leaderboard.overview(entry)[1] == "100 sealed"
+    assert "100 sealed episodes, seeds 0 to 99." in leaderboard.page([entry], "x")
 
 
 def test_other_numbers_for_the_same_episodes_are_an_error(tmp_path: Path) -> None:
