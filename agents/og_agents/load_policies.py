@@ -62,8 +62,8 @@ def load_policies(
 def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed: int = 0) -> Policy:
     """A planner by name; ValueError as of `planners.make`.
 
-    `search` and `clairvoyant` go on with the policy that comes with the scenario and was best on validation, where there is one and
-    torch is installed.
+    `search` and `clairvoyant` go on with the policy that comes with the scenario and was best on validation, where there
+    is one and torch is installed.
     """
     follow = None
     if name in planners.FOLLOWING:

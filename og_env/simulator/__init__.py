@@ -29,10 +29,11 @@ choices in each part of an action space. What owns arrays or a simulator is `Cop
 and `pickle` give it arrays of its own.
 
 Running ahead. `Copies` clones environments: `load` puts them in with the forecast or the true tape ahead,
-`add_drawn_outages` draws futures from the present alarms (`fragile_chances`), and `run` gives rewards [copies, H] of a first action and
-what a `Choice` such as `idle` does afterwards. `outlook` gives all that a run meets, an `Outlook`, and `simulate` that
-of candidate actions in one environment. `CopiesOnTape` keeps copies ahead of their environments and extends their
-paths step by step. `BelievedOffers` finds the offers that the planner would make if it took the worlds for others.
+`add_drawn_outages` draws futures from the present alarms (`fragile_chances`), and `run` gives rewards [copies, H] of a
+first action and what a `Choice` such as `idle` does afterwards. `outlook` gives all that a run meets, an `Outlook`, and
+`simulate` that of candidate actions in one environment. `CopiesOnTape` keeps copies ahead of their environments and
+extends their paths step by step. `BelievedOffers` finds the offers that the planner would make if it took the worlds
+for others.
 
 Incidents. `incident_of` finds a recorded incident by its id, and `touches` says whether it hits a scenario;
 `UntouchedError` is raised where it does not. The JSON of a live fleet has a package of its own,

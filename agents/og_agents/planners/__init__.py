@@ -49,7 +49,7 @@ PLACEMENTS: Mapping[str, tuple[Callable[[ScenarioSpec], Target], str]] = {
     "robust_p_median": (functools.partial(_p_median, robust=True), "the same under the worst loss of one dependency"),
 }
 ROLLING: Mapping[str, str] = {
-    "mip": "rolling-horizon mixed-integer programme: replicas for some hours, under outages weighted by alarms",
+    "mip": "rolling-horizon mixed-integer programme: replicas for some hours, under outages weighted by alarms"
 }
 LOOKING_AHEAD: Mapping[str, str] = {
     "rollout": "looks 36 steps ahead on the forecast: strong and slow",
@@ -110,14 +110,19 @@ def make(
         return OfferPolicy(name, task, {**tuned_constants.constants_of(spec.name, name), **(constants or {})})
     if name in PLACEMENTS:
         return StaticPlacement(name, PLACEMENTS[name][0](spec))
+    return _ahead(name, spec, task, seed, constants or {}, follow)
+
+
+def _ahead(
+    name: str, spec: ScenarioSpec, task: str, seed: int, constants: Mapping[str, float], follow: Policy | None
+) -> Policy:
+    """A planner that looks further ahead than the offers do."""
     base = tuned_constants.constants_of(spec.name, "greedy_tuned")
-    if name == "mip":
-        return RollingMip(name, task, {**tuned_constants.constants_of(spec.name, name), **(constants or {})}, base)
-    if name == "search":
-        return search(task, seed=seed, base=base, follow=follow)
-    if name == "clairvoyant":
-        return clairvoyant(task, seed=seed, base=base, follow=follow)
-    return Rollout(name, task, seed=seed, base=base)
+    if name in ROLLING:
+        return RollingMip(name, task, {**tuned_constants.constants_of(spec.name, name), **constants}, base)
+    if name == "rollout":
+        return Rollout(name, task, seed=seed, base=base)
+    return (search if name == "search" else clairvoyant)(task, seed=seed, base=base, follow=follow)
 
 
 def _router(name: str, spec: ScenarioSpec, constants: Mapping[str, float]) -> RouterPolicy:

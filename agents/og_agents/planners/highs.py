@@ -69,13 +69,11 @@ class Rows:
 
     def programme(self, cost: Floats, upper: Floats, whole: int, least: Floats | None = None) -> Programme:
         """The programme of these constraints."""
-        row, column, value = (np.concatenate(parts) for parts in (self._row, self._column, self._value))
+        row, column, value = np.concatenate(self._row), np.concatenate(self._column), np.concatenate(self._value)
         order = np.argsort(row, kind="stable")
         start = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=self.count))]).astype(np.int32)
         low, high = np.concatenate(self._low), np.concatenate(self._high)
-        return Programme(
-            cost, upper, whole, start, column[order].astype(np.int32), value[order], low, high, least
-        )
+        return Programme(cost, upper, whole, start, column[order].astype(np.int32), value[order], low, high, least)
 
 
 def solve(programme: Programme, limits: Mapping[str, float | int]) -> Floats | None:

@@ -87,7 +87,7 @@ class RollingMip:
         return (actions[0] if len(shape) == 1 else actions), memory
 
     def worth(self, offer: npt.NDArray[np.int32], wanted: Bools) -> npt.NDArray[np.float64]:
-        """What the plans [B, M, N] add to the values of offers [B, P]."""
+        """Values that the plans [B, M, N] add to the values of offers [B, P]."""
         models, sites = wanted.shape[1:]
         verb, place = np.divmod(offer - 1, models * sites)
         changes = (offer > 0) & ((verb == LAUNCH) | (verb == RETIRE))

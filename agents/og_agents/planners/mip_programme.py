@@ -109,7 +109,9 @@ class _Layout:
         shapes = (*shapes, *[(1, p)] * (t - 1))
         sizes = [int(np.prod(shape)) for shape in shapes]
         ends = np.cumsum(sizes)
-        blocks = [np.arange(end - size, end).reshape(shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
+        blocks = [
+            np.arange(end - size, end).reshape(shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)
+        ]
         self.x, self.launch, self.unserved, self.crowded, self.lost, self.lost_share, self.worst, *self.y = blocks
         self.size = int(ends[-1])
         self.held = facts.held[at.model, at.site]
@@ -169,7 +171,7 @@ def _change(rows: Rows, layout: _Layout) -> None:
 
 
 def _crowd(rows: Rows, layout: _Layout, target: float) -> None:
-    """What a model's replicas serve above `target` times their limit is crowded."""
+    """Requests that a model's replicas serve above `target` times their limit are crowded."""
     for t in range(layout.periods):
         crowded = rows.block(layout.models, -np.inf, 0.0)
         rows.enter(crowded, layout.crowded[t], -1.0)

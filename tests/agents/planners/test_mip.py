@@ -163,7 +163,9 @@ def test_the_planner_beats_doing_nothing_repeats_itself_and_solves_again_when_a_
     busy = loading.override(TOY, {"demand.requests_per_s": 20.0})
     policy: Any = planners.make("mip", busy)
     returns = playing.run(policy, busy, episodes=3, split="validation").returns
-    assert np.array_equal(returns, playing.run(planners.make("mip", busy), busy, episodes=3, split="validation").returns)
+    assert np.array_equal(
+        returns, playing.run(planners.make("mip", busy), busy, episodes=3, split="validation").returns
+    )
     static = playing.run(heuristics.make("static"), busy, episodes=3, split="validation").returns
     assert returns.mean() > static.mean() + 1.0
     env = begun()
@@ -191,7 +193,9 @@ def test_joint_leaves_the_router_alone_and_misuse_is_one_line(monkeypatch: pytes
     with pytest.raises(ValueError, match='interface="proposals"'):
         policy.attach(NetworkEnv("placement", TOY, interface="operations"))
     monkeypatch.setitem(__import__("sys").modules, "highspy", None)
-    with pytest.raises(ValueError, match=r"^highspy is not installed: run `pip install '\.\[opt\]'` in the project's folder$"):
+    with pytest.raises(
+        ValueError, match=r"^highspy is not installed: run `pip install '\.\[opt\]'` in the project's folder$"
+    ):
         planners.make("mip", TOY)
 
 
