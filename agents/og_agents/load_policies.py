@@ -92,11 +92,11 @@ def baseline_names(spec: ScenarioSpec, task: str) -> tuple[str, ...]:
 def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed: int = 0) -> Policy:
     """A planner by name; ValueError as of `planners.make`.
 
-    A clairvoyant planner goes on with the policy that comes with the scenario and was best on validation, where there is
-    one and torch is installed.
+    `search` and the clairvoyant planners go on with the policy that comes with the scenario and was best on validation,
+    where there is one and torch is installed.
     """
     follow = None
-    if name in planners.ORACLES and name not in planners.ROUTERS:
+    if name in planners.FOLLOWING:
         folder = next(iter(_shipped(spec, task).values()), None)
         follow = None if folder is None else _trained(str(folder), spec, task)
     return planners.make(name, spec, task, seed=seed, follow=follow)

@@ -53,7 +53,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         default="all",
         metavar="all|planners|a,b,DIR,module:Class",
         help=f"folders of trained models, classes of your own, heuristics (all): {', '.join(heuristics.NAMES)}, and "
-        f"planners (planners: those that need no look-ahead): {', '.join(planners.NAMES)} (default: all)",
+        f"planners (planners: those that decide fast): {', '.join(planners.NAMES)} (default: all)",
     )
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: runs/benchmark/SCENARIO)")
     parser.add_argument("--twin", action="store_true", help="also measure what the correlation of failures costs")

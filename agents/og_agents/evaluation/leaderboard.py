@@ -127,7 +127,14 @@ def escaped(value: Any) -> Any:
     return re.sub(r"[\\`*\[\]|~]", r"\\\g<0>", html.escape(printable(value), quote=False))
 
 
-STANDING_HEADER = ("policy", "benchmarks", "above, level, below the best baseline", "mean difference, % of its return")
+STANDING_HEADER = (
+    "policy",
+    "benchmarks",
+    "above, level, below the best baseline",
+    "mean difference, % of its return",
+    "operations a day",
+)
+"""operations a day are a mean over the benchmarks that counted them, and empty where none did"""
 
 
 def standings(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
@@ -137,8 +144,10 @@ def standings(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
     """
     verdicts: dict[str, dict[str, int]] = {}
     differences: dict[str, list[float]] = {}
+    daily: dict[str, list[float]] = {}
     for entry in entries:
-        for name in entry.summary["policies"]:
+        for name, figures in entry.summary["policies"].items():
+            daily.setdefault(name, []).extend(figures[key] for key in ("operations_per_day",) if key in figures)
             pair = entry.summary["paired"].get(name)
             counts = verdicts.setdefault(name, dict.fromkeys(VERDICTS, 0))
             counts[verdict_of(pair)] += 1
@@ -152,6 +161,7 @@ def standings(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
             str(len(differences[name])),
             ", ".join(str(verdicts[name][verdict]) for verdict in VERDICTS),
             f"{mean[name]:+.1f}",
+            f"{sum(daily[name]) / len(daily[name]):,.1f}" if daily[name] else "",
         )
         for name in sorted(mean, key=lambda name: (-len(differences[name]), -mean[name]))
     ]

@@ -1,9 +1,9 @@
 """The rollout planner: it tries every candidate in copies of the environment, followed by a base policy for H steps.
 
-`rollout` sees what a policy may see: the nominal forecast, or futures drawn from the scenario's failure process. It goes
-on with the tuned greedy planner. `clairvoyant` reads the tape, and goes on with a trained policy where one comes with the
-scenario. It is a planner and no optimum: the best policy that knows the future earns at least as much. So the gap to it
-is a lower bound on the headroom.
+`rollout` sees what a policy may see: the nominal forecast. It goes on with the tuned greedy planner. `search` sees futures
+drawn from the scenario's failure process as the alarms have it. `clairvoyant` reads the tape. Both go on with a trained
+policy where one comes with the scenario. `clairvoyant` is a planner and no optimum: the best policy that knows the future
+earns at least as much. So the gap to it is a lower bound on the headroom.
 """
 
 from __future__ import annotations
