@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from og_agents.heuristics.tuned_constants import Constants
 from og_agents.planners.convex_descent import Flow, solve
+from og_env.dynamics.latency import LEAST_QUEUE_STREAMS
 from og_env.simulator import CALM_SPEED, DOWN, GATEWAY, SLOW, SPEEDS_PER_OCTAVE, TERM, UNTRUSTED, WARM, Simulator
 
 Floats = npt.NDArray[np.floating]
@@ -75,6 +76,7 @@ def flow_of(simulator: Simulator, slowness: Floats, refused: float) -> Flow:
         state.model_served_rps.sum(axis=1) / np.maximum(state.model_demand_rps.sum(axis=1), SMALL), 0, 1
     )
     convexity = world.convexity[index]
+    seen = np.maximum(world.streams[index] / np.maximum(world.batch_requests[index], 1)[:, None], LEAST_QUEUE_STREAMS)
     lost = refused * weights[:, TERM.unserved] * (1 + 2 * convexity * unserved) / (1 + convexity)
     return Flow(
         demand=rps / whole[:, None, None],
@@ -86,7 +88,7 @@ def flow_of(simulator: Simulator, slowness: Floats, refused: float) -> Flow:
         spare_s=np.maximum(spare, 0),
         queue_s=np.maximum(world.queue_s[index] * slowness[:, None], SMALL),
         exponent=world.queue_exponent[index].astype(np.float64),
-        bend=QUEUE_BEND * (world.streams[index] - 1).astype(np.float64),
+        bend=QUEUE_BEND * (seen - 1).astype(np.float64),
         price=price + weights[:, TERM.unverified, None, None] * unproved,
         weights=np.stack([weights[:, TERM.latency], lost], axis=1),
     )
