@@ -104,7 +104,9 @@ def _load(name: str, changed_ns: int, mapped: tuple[tuple[str, str], ...] = ()) 
     for line, row in table.rows:
         model = names.setdefault(row[at[1]] if at[1] >= 0 else ONE_MODEL, len(names))
         stamps.append((line, *parse_stamp(name, line, COLUMNS[0], row[at[0]])))
-        tokens_in, tokens_out = (number_in(name, line, COLUMNS[i], row[at[i]], low=0.0, high=MOST_TOKENS) for i in (2, 3))
+        tokens_in, tokens_out = (
+            number_in(name, line, COLUMNS[i], row[at[i]], low=0.0, high=MOST_TOKENS) for i in (2, 3)
+        )
         numbers.append((model, tokens_in, tokens_out))
     if len(numbers) < 2:
         raise ValueError(f"{name}: has {len(numbers)} requests; a trace needs at least 2")

@@ -53,9 +53,7 @@ def load_rtt_csv(path: str | Path, mapped: Mapping[str, str] | None = None) -> d
     return measured
 
 
-def located(
-    measured: Mapping[tuple[str, str], float], places: Collection[str]
-) -> dict[tuple[str, str], float]:
+def located(measured: Mapping[tuple[str, str], float], places: Collection[str]) -> dict[tuple[str, str], float]:
     """The round trips with names of regions replaced by PROVIDER/REGION where the provider can be told.
 
     Names in `places` stay. Of the others, those of the cloud that has the most of them get its name; "West Europe" is

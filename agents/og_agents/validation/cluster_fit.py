@@ -117,7 +117,8 @@ def fit(gap: Floats, service: Floats) -> Clusters:
     if np.allclose(found[2], 1, atol=0.5):
         found[2] = 1.0
     off = errors(found[None], waits, service_cv)[0]
-    return Clusters(*(float(value) for value in found), float(off.mean()), float(off.max()))
+    cv, batch, requests, rate = found.tolist()
+    return Clusters(cv, batch, requests, rate, float(off.mean()), float(off.max()))
 
 
 def without(gap: Floats, service: Floats, arrival_cv: float) -> tuple[float, float]:

@@ -27,7 +27,7 @@ from og_env.scenario.distance_model import (
     factor_table,
     great_circle_km,
 )
-from og_env.scenario.measured_rtt import located, load_rtt_csv
+from og_env.scenario.measured_rtt import load_rtt_csv, located
 
 Floats = NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def load_pairs(path: str | Path, mapped: Mapping[str, str] | None = None) -> Pai
         hint = f", e.g. not {unknown[0]!r}" if unknown else ""
         raise ValueError(
             f"{path}: {len(known)} pairs of places that the catalogue knows (names PROVIDER/REGION or a metro{hint}); "
-            f"a fit needs {LEAST_PAIRS}"
+            f"a fit needs {LEAST_PAIRS}; to use them as they are, set network.rtt_csv"
         )
     a, b = (np.array([places[pair[end]][:2] for pair in known]) for end in (0, 1))
     ends = np.array([[CONTINENTS.index(places[name][2]) for name in pair] for pair in known])
