@@ -157,7 +157,9 @@ def test_a_trace_in_utf_16(tmp_path: Path) -> None:
 def test_columns_are_named_by_a_map(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     path.write_text("when,asked,said\n0,1,2\n1.5,3,4\n")
-    assert load_trace_csv(path, {"when": "timestamp_s", "asked": "input_tokens", "said": "output_tokens"}).time_s[1] == 1.5
+    assert (
+        load_trace_csv(path, {"when": "timestamp_s", "asked": "input_tokens", "said": "output_tokens"}).time_s[1] == 1.5
+    )
     with pytest.raises(ValueError, match=r"no column 'whem' \(nearest valid: when\)"):
         load_trace_csv(path, {"whem": "timestamp_s"})
 

@@ -18,14 +18,14 @@ from og_env.world.site_arrays import WAIT_SLOPE
 
 Floats = NDArray[np.float64]
 
-STREAMS = (1, 2, 4, 8, 16)
+STREAMS = (1, 4, 16)
 UTILISATIONS = (0.3, 0.5, 0.7, 0.8, 0.85)
 """queues in which the settings are fitted"""
 FLOOR = 0.01
 """waits below this part of an answer count as that: nobody notices them"""
-REQUESTS = 30_000
+REQUESTS = 120_000
 """requests that are played at least, the recording several times if need be"""
-MOST_REQUESTS = 60_000
+MOST_REQUESTS = 120_000
 """of a longer recording, its beginning"""
 ROUNDS, DRAWS = 14, 3_000
 """of the search: each round draws around the best so far, half as wide"""
