@@ -12,14 +12,13 @@ import numpy.typing as npt
 
 from og_agents.heuristics.tuned_constants import Constants
 from og_agents.planners.convex_descent import Flow, solve
-from og_env.dynamics.latency import LEAST_QUEUE_STREAMS
 from og_env.simulator import CALM_SPEED, DOWN, GATEWAY, SLOW, SPEEDS_PER_OCTAVE, TERM, UNTRUSTED, WARM, Simulator
 
 Floats = npt.NDArray[np.floating]
 
 TEE = 1
 """code of World.verification for a model whose answers must be attested"""
-QUEUE_BEND, LOGISTIC = 0.276, 1.8137994
+QUEUE_BEND, LEAST_QUEUE_STREAMS, LOGISTIC = 0.276, 0.125, 1.8137994
 """of the waiting probability and of the logistic distribution, as the simulator has them"""
 SPEED_CODES, HOUR_S, MS, SMALL = 127, 3600.0, 1000.0, 1e-9
 

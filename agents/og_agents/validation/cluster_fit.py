@@ -13,17 +13,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.dynamics.latency import CLUSTER_IDLE, LEAST_QUEUE_STREAMS, QUEUE_BEND
-from og_env.world.site_arrays import WAIT_SLOPE
-
 Floats = NDArray[np.float64]
 
-STREAMS = (1, 4, 16)
+WAIT_SLOPE, QUEUE_BEND, LEAST_QUEUE_STREAMS, CLUSTER_IDLE = 1.17, 0.276, 0.125, 3.0
+"""of the waiting probability and of clusters, as the simulator has them"""
+STREAMS = (1, 2, 4, 8, 16)
 UTILISATIONS = (0.3, 0.5, 0.7, 0.8, 0.85)
 """queues in which the settings are fitted"""
 FLOOR = 0.01
 """waits below this part of an answer count as that: nobody notices them"""
-REQUESTS = 120_000
+REQUESTS = 80_000
 """requests that are played at least, the recording several times if need be"""
 MOST_REQUESTS = 120_000
 """of a longer recording, its beginning"""

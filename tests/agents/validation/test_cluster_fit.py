@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from og_agents.validation import cluster_fit, queue_against_simulation
-from og_env.dynamics.latency import EVEN_SQUARE
+from og_env.dynamics import latency
+from og_env.world import site_arrays
 
 
 def test_waits_of_a_few_requests_are_those_on_paper() -> None:
@@ -23,11 +24,13 @@ def test_its_formula_is_that_of_the_environment() -> None:
         waits = cluster_fit.Waits(np.full(2, streams), np.array([0.3, 0.85]), np.ones(2))
         found = cluster_fit.model_wait(np.array([list(settings.values())]), waits, 0.6)[0]
         assert side.wait_s / side.service_s == pytest.approx(found, rel=1e-3)
-    assert EVEN_SQUARE == 4 / 3
+    for name in ("QUEUE_BEND", "LEAST_QUEUE_STREAMS", "CLUSTER_IDLE"):
+        assert getattr(cluster_fit, name) == getattr(latency, name)
+    assert cluster_fit.WAIT_SLOPE == site_arrays.WAIT_SLOPE
 
 
 @pytest.mark.parametrize(
-    ("kind", "mean", "largest"), [("poisson", 0.05, 0.15), ("random", 0.05, 0.20), ("regular", 0.20, 0.35)]
+    ("kind", "mean", "largest"), [("poisson", 0.05, 0.15), ("random", 0.10, 0.25), ("regular", 0.20, 0.35)]
 )
 def test_batches_are_described(kind: str, mean: float, largest: float) -> None:
     rng = np.random.default_rng(1)
