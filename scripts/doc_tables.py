@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from og_agents.commands import validate
 from og_agents.evaluation import blindness, blindness_table
 from og_agents.evaluation.leaderboard import read_summary
 from og_agents.evaluation.results_table import markdown_table as table
@@ -45,11 +46,14 @@ PAGES = {
     "results/benchmark.md": ("benchmark",),
     "results/blindness.md": ("dimensions",),
     "results/learned.md": ("learning_gains", "evidence", "learned_terms"),
+    "results/validation.md": ("round_trips",),
     "changelog.md": ("versions",),
 }
 """generated blocks of each page, from the top down"""
 FLEETS = ROOT.parent / "shared" / "data" / "fleets"
 """measured fleets, not part of the project"""
+ROUND_TRIPS = ROOT.parent / "shared" / "data" / "rtt" / "cloud_interregion_rtt.csv"
+"""measured round trips, not part of the project; without them their table stays as it is"""
 FLEET_FILES = {
     "ethereum_cl_2025-11.csv": ("Ethereum, consensus layer, November 2025", ()),
     "internet_computer_nodes_2025-10.csv": ("Internet Computer, October 2025", ("--map", "dc_owner=provider")),
@@ -95,6 +99,8 @@ def _run(options: argparse.Namespace) -> int:
 def rewritten(page: str, text: str, summary: Mapping[str, Any] | None = None, fleets: Path | None = None) -> str:
     """The page's text with every generated block made anew; benchmark and fleets stay without their files."""
     blocks = dict(BLOCKS)
+    if ROUND_TRIPS.is_file():
+        blocks["round_trips"] = _round_trips
     if fleets is not None:
         blocks["fleets"] = lambda: fleet_table(fleets)
     if summary is not None:
@@ -107,6 +113,11 @@ def rewritten(page: str, text: str, summary: Mapping[str, Any] | None = None, fl
             body = blocks[name]()
             text = pattern.sub(lambda found, body=body: f"{found[1]}{body}\n{found[2]}", text)
     return text
+
+
+def _round_trips() -> str:
+    found = validate.round_trips(ROUND_TRIPS)
+    return "" if found is None else table(*validate.rtt_rows(found))
 
 
 def _scenarios() -> str:
