@@ -1,10 +1,10 @@
-# make demo    install, train on global-24 for 3 minutes, benchmark against every heuristic and quick planner
+# make demo    install what it needs, play `og-env demo`, train on global-24 for 3 minutes, benchmark the result
 # make pretrained  train the policies that come with the package, and put the best seed of each into agents/og_agents/pretrained
 # make bench   the speed of the environment; RECORD=FILE keeps the figures, AGAINST=FOLDER compares another checkout with this one
 # make test    lint and the tests that are quick
 # make test-slow    lint and all tests but the long ones
 # make test-long    the long tests alone: fuzzed input in full counts, for hours
-# make test-compat  the tests of the interfaces with the oldest and with the newest Gymnasium, in venvs of their own
+# make test-compat  the tests of the interfaces with the newest Gymnasium on each Python, and with the oldest on one
 # make test-ray     the tests on a Ray cluster, in a venv of its own
 # make docs    the documentation as HTML in build/docs
 SHELL := /bin/sh
@@ -19,7 +19,10 @@ EPISODES ?= 100
 MINUTES ?= 2
 RUN = .venv/bin/python
 STAMP = .venv/.installed
-COMPAT = 1.2.2 newest
+TRAIN_STAMP = .venv/.train
+PYTHONS = 3.11 3.12 3.13
+FOUND = $(shell for version in $(PYTHONS); do if python$$version -c "" 2>/dev/null; then echo $$version; fi; done)
+COMPAT = $(FOUND:%=%-newest) $(firstword $(FOUND))-1.2.2
 COMPAT_TESTS = tests/contracts/test_env.py tests/simulator/test_reset_options.py tests/contracts/test_golden.py tests/contracts/test_vector_reward.py \
 	tests/agents/test_sb3_adapter.py tests/agents/learning/test_checkpoint.py tests/scripts/test_examples.py
 
@@ -27,16 +30,22 @@ COMPAT_TESTS = tests/contracts/test_env.py tests/simulator/test_reset_options.py
 
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(RUN):
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(RUN) -m pip install --quiet -c constraints.txt -e '.[train,dev,opt]'
-	@touch $(STAMP)
 
-demo: $(STAMP)
-	$(RUN) scripts/train.py --scenario global-24 --algorithm rpi --minutes $(MINUTES) --seed 0 --out runs/demo-rpi
-	$(RUN) scripts/train.py --scenario global-24 --start runs/demo-rpi --minutes 1 --seed 0 --out runs/demo
-	$(RUN) scripts/benchmark.py --scenario global-24 --policies all,planners,runs/demo --episodes $(EPISODES) --out runs/demo/benchmark
+# one venv: training alone for `make demo`, the tools of development on top for the rest
+$(STAMP): EXTRAS = train,dev,opt
+$(TRAIN_STAMP): EXTRAS = train
+$(STAMP) $(TRAIN_STAMP): pyproject.toml constraints.txt | $(RUN)
+	$(RUN) -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $(TRAIN_STAMP) $@
+
+demo: $(TRAIN_STAMP)
+	.venv/bin/og-env demo --out runs/demo/first
+	.venv/bin/og-env train --scenario global-24 --algorithm rpi --minutes $(MINUTES) --seed 0 --out runs/demo-rpi
+	.venv/bin/og-env train --scenario global-24 --start runs/demo-rpi --minutes 1 --seed 0 --out runs/demo
+	.venv/bin/og-env benchmark --scenario global-24 --policies all,planners,runs/demo --episodes $(EPISODES) --out runs/demo/benchmark
 
 pretrained: $(STAMP)
 	$(RUN) scripts/pretrain.py
@@ -53,25 +62,30 @@ test-slow: lint
 test-long: lint
 	$(RUN) -m pytest -q -n $(WORKERS) -m long
 
-test-compat: $(COMPAT:%=.venv-compat/%/.installed)
+test-compat:
+	@$(foreach version,$(filter-out $(FOUND),$(PYTHONS)),echo "python$(version) is not on this machine: not tested";)
+	@test -n "$(FOUND)"
+	@$(MAKE) --no-print-directory $(COMPAT:%=.venv-compat/%/.installed)
 	@for version in $(COMPAT); do \
 		python=.venv-compat/$$version/bin/python; \
-		$$python -c 'import gymnasium; print("gymnasium", gymnasium.__version__)' || exit 1; \
+		$$python -c 'import sys, gymnasium; print("Python", sys.version.split()[0], "gymnasium", gymnasium.__version__)' || exit 1; \
 		$$python -m pytest -q -m 'not slow' -rs $(COMPAT_TESTS) || exit 1; \
 	done
 
 test-ray: .venv-compat/ray/.installed
 	.venv-compat/ray/bin/python -m pytest -q tests/agents/cluster/test_ray_evaluate.py tests/agents/cluster/test_rllib.py tests/scripts/test_examples.py
 
-# the other packages are those of constraints.txt
+# PYTHON-GYMNASIUM; the other packages are those of constraints.txt
+COMPAT_PYTHON = python$(word 1,$(subst -, ,$*))
+COMPAT_PACKAGES = -e '.[train,dev,mo,optuna,torchrl]' 'gymnasium$(if $(findstring newest,$*),<2,==$(word 2,$(subst -, ,$*)))'
+
 .venv-compat/%/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv-compat/$*
+	$(COMPAT_PYTHON) -m venv .venv-compat/$*
 	grep -v '^gymnasium==' constraints.txt > .venv-compat/$*/constraints.txt
 	.venv-compat/$*/bin/python -m pip install --quiet -c .venv-compat/$*/constraints.txt $(COMPAT_PACKAGES)
 	@touch $@
 
-.venv-compat/newest/.installed: COMPAT_PACKAGES = -e '.[train,dev,mo,optuna,torchrl]' 'gymnasium<2'
-.venv-compat/1.2.2/.installed: COMPAT_PACKAGES = -e '.[train,dev,mo,optuna,torchrl]' 'gymnasium==1.2.2'
+.venv-compat/ray/.installed: COMPAT_PYTHON = $(PYTHON)
 .venv-compat/ray/.installed: COMPAT_PACKAGES = -e '.[train,dev,opt,rllib]'
 
 docs: $(STAMP)

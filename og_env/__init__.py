@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+
 from og_env.errors import check_requirements, nearest_valid
 
 check_requirements()
 
 from gymnasium.envs.registration import register, registry  # noqa: E402 (what is missing is said first)
+
+__all__ = ["IDS", "TASKS", "__version__", "task_of"]
+
+try:
+    __version__ = importlib.metadata.version("og_env")
+except importlib.metadata.PackageNotFoundError:
+    __version__ = "0+unknown"  # a source tree that was never installed
+"""version of the installed package"""
 
 IDS = {"placement": "og_env/Placement-v1", "routing": "og_env/Routing-v1", "joint": "og_env/Joint-v1"}
 """environment id by task"""

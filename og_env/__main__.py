@@ -1,4 +1,4 @@
-"""Command line: `python -m og_env scenarios | show NAME | schema | incidents`."""
+"""The commands `og-env scenarios | show NAME | schema | incidents`, also as `python -m og_env`, which needs no og_agents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from og_env.scenario.specs import ScenarioSpec
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit code: 0, or 2 after a one-line error."""
-    parser = Parser("Scenarios of the environment.", prog="python -m og_env")
+    parser = Parser("Scenarios of the environment.", prog="og-env")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("scenarios", help="list the shipped scenarios")
     show_parser = commands.add_parser("show", help="print the world of a scenario")

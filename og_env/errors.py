@@ -48,8 +48,8 @@ def check_requirements() -> None:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
-            f"og_env needs {', '.join(missing)}: run `pip install .` in the project's folder, or activate the environment "
-            "where it is installed (`. .venv/bin/activate`)"
+            f"og_env needs {', '.join(missing)}: run `pip install og_env` (in a checkout `pip install .`), or activate the "
+            "environment where it is installed (`. .venv/bin/activate`)"
         )
     version = importlib.metadata.version("gymnasium")
     if numbers(version) < LEAST_GYMNASIUM:
@@ -79,7 +79,7 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
     module = (error.name or "").split(".")[0]
     if module not in EXTRAS:
         return None
-    return f"{module} is not installed: run `pip install '.[{EXTRAS[module]}]'` in the project's folder"
+    return f"{module} is not installed: run `pip install 'og_env[{EXTRAS[module]}]'`"
 
 
 def nearest_valid(wrong: str, valid: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ python scripts/ablations.py --scenario one-cloud --variants all --seeds 0,1 --ti
 python scripts/ablations.py --scenario one-cloud --variants no-prior,twin --out runs/ablations
 python scripts/ablations.py --scenario one-cloud --only-report
 
-Every training is scripts/train.py in a process of its own. A run that is complete with the same settings is not trained
+Every training is og-env train in a process of its own. A run that is complete with the same settings is not trained
 again, so a study that was stopped goes on with the same command.
 """
 
@@ -139,7 +139,7 @@ def train_all(study: Study, variants: Sequence[str], side_by_side: int) -> None:
         raise KeyboardInterrupt
     if any(codes):
         name, words = jobs[next(index for index, code in enumerate(codes) if code)]
-        raise ValueError(f"{name}: python scripts/train.py {' '.join(words)} did not end well: see its message above")
+        raise ValueError(f"{name}: og-env train {' '.join(words)} did not end well: see its message above")
 
 
 def train(name: str, words: Sequence[str]) -> int:

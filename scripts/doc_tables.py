@@ -22,10 +22,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from og_agents.commands import validate
 from og_agents.evaluation import blindness, blindness_table
 from og_agents.evaluation.leaderboard import read_summary
 from og_agents.evaluation.results_table import markdown_table as table
 from og_agents.pretrained.learning_gains import RECORD, filled, read, rows_of
+from og_agents.studies import evidence, evidence_tables
 from og_env import IDS
 from og_env.env import NetworkEnv
 from og_env.errors import Parser, guarded
@@ -43,12 +45,15 @@ PAGES = {
     "howto/audit.md": ("fleets", "audit"),
     "results/benchmark.md": ("benchmark",),
     "results/blindness.md": ("dimensions",),
-    "results/learned.md": ("learning_gains",),
+    "results/learned.md": ("learning_gains", "evidence", "learned_terms"),
+    "results/validation.md": ("round_trips",),
     "changelog.md": ("versions",),
 }
 """generated blocks of each page, from the top down"""
 FLEETS = ROOT.parent / "shared" / "data" / "fleets"
 """measured fleets, not part of the project"""
+ROUND_TRIPS = ROOT.parent / "shared" / "data" / "rtt" / "cloud_interregion_rtt.csv"
+"""measured round trips, not part of the project; without them their table stays as it is"""
 FLEET_FILES = {
     "ethereum_cl_2025-11.csv": ("Ethereum, consensus layer, November 2025", ()),
     "internet_computer_nodes_2025-10.csv": ("Internet Computer, October 2025", ("--map", "dc_owner=provider")),
@@ -94,6 +99,8 @@ def _run(options: argparse.Namespace) -> int:
 def rewritten(page: str, text: str, summary: Mapping[str, Any] | None = None, fleets: Path | None = None) -> str:
     """The page's text with every generated block made anew; benchmark and fleets stay without their files."""
     blocks = dict(BLOCKS)
+    if ROUND_TRIPS.is_file():
+        blocks["round_trips"] = _round_trips
     if fleets is not None:
         blocks["fleets"] = lambda: fleet_table(fleets)
     if summary is not None:
@@ -106,6 +113,11 @@ def rewritten(page: str, text: str, summary: Mapping[str, Any] | None = None, fl
             body = blocks[name]()
             text = pattern.sub(lambda found, body=body: f"{found[1]}{body}\n{found[2]}", text)
     return text
+
+
+def _round_trips() -> str:
+    found = validate.round_trips(ROUND_TRIPS)
+    return "" if found is None else table(*validate.rtt_rows(found))
 
 
 def _scenarios() -> str:
@@ -220,9 +232,9 @@ def versions() -> str:
 
 
 def _benchmark(summary: Mapping[str, Any]) -> str:
-    from og_agents.evaluation.results_table import TABLE_HEADER, table_rows, verdict_line
+    from og_agents.evaluation.results_table import TABLE_HEADER, episodes_text, table_rows, verdict_line
 
-    head = f"{summary['episodes']} held-out episodes of {summary['scenario']}."
+    head = f"{episodes_text(dict(summary))} of {summary['scenario']}."
     rows = table(TABLE_HEADER, table_rows(dict(summary)))
     return f"{head}\n\n{rows}\n\n{verdict_line(dict(summary))}."
 
@@ -230,6 +242,11 @@ def _benchmark(summary: Mapping[str, Any]) -> str:
 def learning_gains() -> str:
     """Differences that training seeds measured, from the record."""
     return table(*filled(rows_of(read(RECORD))))
+
+
+def sealed_evidence() -> Mapping[str, Any]:
+    """The record of the sealed episodes; one without entries where none were played."""
+    return evidence.read(evidence.RECORD) if evidence.RECORD.exists() else {part: {} for part in evidence.PARTS}
 
 
 def dimensions() -> str:
@@ -250,12 +267,12 @@ def dimensions() -> str:
 
 
 def run_audit(*arguments: str) -> str:
-    """Output of scripts/audit.py."""
-    command = [sys.executable, "scripts/audit.py", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    """Output of og-env audit."""
+    command = [sys.executable, "-m", "og_agents.commands.main", "audit", *arguments]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'agents'}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ValueError(f"scripts/audit.py {' '.join(arguments)}: {done.stderr.strip()}")
+        raise ValueError(f"og-env audit {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -264,7 +281,7 @@ def audit() -> str:
     """The first table of a shipped fleet's audit and the nodes that only add to the count."""
     tables = run_audit(*AUDITED).strip().split("\n\n")
     shown = [tables[0], *(part for part in tables if part.startswith("adds to the count"))]
-    command = f"```sh\npython scripts/audit.py {' '.join(AUDITED)}\n```"
+    command = f"```sh\nog-env audit {' '.join(AUDITED)}\n```"
     return "\n\n".join([command, "```text\n" + "\n\n".join(shown) + "\n```"])
 
 
@@ -296,7 +313,7 @@ def fleet_table(folder: Path) -> str:
 
 
 def draw_fleet_picture(folder: Path) -> None:
-    """The picture that scripts/audit.py makes of the first fleet, in 128 colours."""
+    """The picture that `og-env audit` makes of the first fleet, in 128 colours."""
     from PIL import Image
 
     with tempfile.TemporaryDirectory() as out:
@@ -317,6 +334,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "versions": versions,
     "audit": audit,
     "learning_gains": learning_gains,
+    "evidence": lambda: evidence_tables.markdown(dict(sealed_evidence())),
+    "learned_terms": lambda: evidence_tables.learned(dict(sealed_evidence())),
     "dimensions": dimensions,
 }
 """blocks that need no other files"""

@@ -3,7 +3,7 @@
 python scripts/front.py --scenario global-24 --policies runs/any-weights,greedy_tuned,spot_hedge,greedy
 python scripts/front.py --scenario one-cloud --policies greedy,greedy_tuned,offer_autoscaler --grid 3 --episodes 50
 
-Train a policy that follows any preference by: python scripts/train.py --set reward.weights=random
+Train a policy that follows any preference by: og-env train --set reward.weights=random
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--policies",
         default="greedy_tuned,spot_hedge,greedy,offer_autoscaler",
         metavar="DIR,A,B",
-        help="as in scripts/benchmark.py (default: greedy_tuned,spot_hedge,greedy,offer_autoscaler)",
+        help="as in og-env benchmark (default: greedy_tuned,spot_hedge,greedy,offer_autoscaler)",
     )
     parser.add_argument(
         "--grid",

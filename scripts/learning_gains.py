@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
         codes = list(pool.map(benchmark, jobs))
     if any(codes):
         words = " ".join(jobs[next(index for index, code in enumerate(codes) if code)])
-        raise ValueError(f"scripts/benchmark.py {words} did not end well: see its message above")
+        raise ValueError(f"og-env benchmark {words} did not end well: see its message above")
     new = {name: made for name, made in learning_gains.measured(options.out).items() if name in runs}
     record = learning_gains.merged(record, new)
     write_json(options.record, record)

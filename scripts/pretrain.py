@@ -4,7 +4,8 @@ python scripts/pretrain.py
 python scripts/pretrain.py --scenarios one-cloud,store-loss --recipes rpi --minutes 5 --seeds 0,1 --out runs/pretrained
 
 Without --minutes a run has the steps of its settings in configs/training, and the same seed gives the same weights. A
-packed policy of the same training stays where no new seed is better on validation.
+packed policy of the same training stays where no new seed is better on validation. Policies that were trained without a
+dimension of the world are for scripts/evidence.py, and are not packed.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from og_agents.pretrained.recipes import RECIPES, command, folder_of
+from og_agents.pretrained.recipes import BLIND, RECIPES, command, folder_of
 from og_env.errors import Parser, guarded, nearest_valid
 from og_env.scenario import loading
 
-ROOT = Path(__file__).resolve().parents[1]
+TRAIN = Path(__file__).with_name("train.py")
 SCENARIOS = (
     "global-24",
     "near-but-cold",
@@ -52,6 +53,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, metavar="M", help="stop each run after so long")
     parser.add_argument("--side-by-side", type=int, default=2, metavar="N", help="runs at a time (default: 2)")
     parser.add_argument("--out", type=Path, default=Path("runs/pretrained"), metavar="DIR", help="run folders")
+    parser.add_argument(
+        "--blind", default="", metavar="A,B", help="train each recipe without these dimensions of the world as well"
+    )
     parser.add_argument("--only-pack", action="store_true", help="train nothing: pack the runs that DIR holds")
     options = parser.parse_args(arguments)
     if options.minutes is not None and not 0 < options.minutes < 1e6:
@@ -63,6 +67,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for recipe in options.recipes.split(","):
         if recipe not in RECIPES:
             parser.error(f"--recipes: unknown recipe {recipe!r}{nearest_valid(recipe, RECIPES)}")
+    from og_agents.commands.train import BLIND as DIMENSIONS
+
+    for dimension in filter(None, options.blind.split(",")):
+        if dimension not in DIMENSIONS:
+            parser.error(f"--blind: unknown dimension {dimension!r}{nearest_valid(dimension, DIMENSIONS)}")
     return options
 
 
@@ -75,9 +84,10 @@ def run(options: argparse.Namespace) -> None:
     for scenario in scenarios:
         loading.load(scenario)
     if not options.only_pack:
+        blind = [f"{recipe}{BLIND}{name}" for name in filter(None, options.blind.split(",")) for recipe in recipes]
         pairs = [(scenario, seed) for seed in seeds for scenario in scenarios]
         with ThreadPoolExecutor(options.side_by_side) as pool:
-            failed = list(pool.map(lambda pair: train_all(recipes, pair[0], pair[1], options), pairs))
+            failed = list(pool.map(lambda pair: train_all([*recipes, *blind], pair[0], pair[1], options), pairs))
         if any(failed):
             raise ValueError(f"{next(filter(None, failed))} did not end well: see its message above")
     for scenario in scenarios:
@@ -104,9 +114,9 @@ def train_all(recipes: Sequence[str], scenario: str, seed: str, options: argpars
 
 def train(scenario: str, recipe: str, seed: str, options: argparse.Namespace) -> int:
     """Train one run in a process of its own; returns its exit code."""
-    words = command(options.out, scenario, recipe, seed, options.minutes)[1:]
+    words = command(options.out, scenario, recipe, seed, options.minutes)[2:]
     out = folder_of(options.out, scenario, recipe, seed)
-    return subprocess.run([sys.executable, str(ROOT / words[0]), *words[1:], "--out", str(out)], check=False).returncode
+    return subprocess.run([sys.executable, str(TRAIN), *words, "--out", str(out)], check=False).returncode
 
 
 if __name__ == "__main__":

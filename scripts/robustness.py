@@ -42,7 +42,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--policies",
         default="all,greedy_tuned,spot_hedge",
         metavar="A,B,DIR",
-        help="as in scripts/benchmark.py, with a trained one and a baseline (default: all,greedy_tuned,spot_hedge)",
+        help="as in og-env benchmark, with a trained one and a baseline (default: all,greedy_tuned,spot_hedge)",
     )
     parser.add_argument("--incident", metavar="ID", help="default: the recorded one that hits most sites")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/robustness/SCENARIO")

@@ -1,4 +1,4 @@
-"""The policies that take part: heuristics and planners by name, trained ones by folder."""
+"""The policies that take part: heuristics and planners by name, trained ones by folder, rules of one's own by class."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import os
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from og_agents import heuristics, planners
+from og_agents.heuristics import own_rule
 from og_agents.learning.run_record import training_of
 from og_agents.policy import Policy
 from og_agents.pretrained.recipes import RECIPES
-from og_env import IDS
+from og_env import IDS, task_of
 from og_env.errors import nearest_valid
+from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 
 
 def load_policies(
     words: Iterable[str], spec: ScenarioSpec, task: str, *, seed: int = 0, option: str = "--policies"
 ) -> tuple[dict[str, Policy], list[str]]:
-    """Policies by name, in the order given, and the names of the trained ones (their folders' names).
+    """Policies by name, in the order given, and the names of those that are judged: trained ones and rules of one's own.
 
-    A word is a heuristic, a planner, a folder, a recipe of training for the policy that comes with the scenario, `all`
-    for every heuristic (in Routing every router) and every policy that comes with the scenario as it is, or `planners`
-    for the quick planners; `option` is what messages call the list. Of the policies that come along the best
-    on validation is first.
+    A word is a heuristic, a planner, a folder, a class of one's own as `module:Class`, a recipe of training for the policy
+    that comes with the scenario, `all` for every heuristic (in Routing every router) and every policy that comes with the
+    scenario as it is, or `planners` for the quick planners; `option` is what messages call the list. Of the policies that
+    come along the best on validation is first.
     Raises ValueError for an unknown word, a policy trained for another task, or no word.
     """
     policies: dict[str, Policy] = {}
@@ -42,6 +45,11 @@ def load_policies(
             policies |= {name: make_planner(name, spec, task, seed=seed) for name in planners.QUICK}
         elif word in (*heuristics.NAMES, *planners.NAMES):
             policies[word] = _baseline(word, spec, task, seed)
+        elif own_rule.is_own(word) and not Path(word).exists():
+            label = word.partition(":")[2]
+            label = word if label in policies or label in (*heuristics.NAMES, *planners.NAMES, *RECIPES) else label
+            policies[label] = own_rule.make(word, option)
+            learned.append(label)
         elif os.sep in word or Path(word).exists():
             label = Path(word).resolve().name
             label = word if label in policies or label in (*heuristics.NAMES, *planners.NAMES) else label
@@ -49,7 +57,7 @@ def load_policies(
             learned.append(label)
         else:
             hint = nearest_valid(word, ("all", "planners", *RECIPES, *heuristics.NAMES, *planners.NAMES))
-            raise ValueError(f"{option}: {word!r} is neither a heuristic, a planner nor a folder{hint}")
+            raise ValueError(f"{option}: {word!r} is neither a heuristic, a planner, a folder nor module:Class{hint}")
     for recipe, folder in shipped.items():
         name = f"shipped {recipe}" if recipe in policies else recipe
         policies[name] = _trained(str(folder), spec, task)
@@ -59,14 +67,36 @@ def load_policies(
     return policies, learned
 
 
+def load_policy(word: str, scenario: Any = "global-24", task: str = "placement", *, seed: int = 0) -> Policy:
+    """One policy by name, folder, recipe or `module:Class`: `load_policy("ppo", "one-cloud").predict(observation)`.
+
+    scenario: name, file, tables or spec; task: placement, routing or joint, or an environment's id. ValueError as of
+    `load_policies`, and for a word that stands for several.
+    """
+    if word.strip() in ("all", "planners") or "," in word:
+        raise ValueError(f"load_policy: {word!r} stands for several policies; name one")
+    chosen = task if task in IDS else task_of(task)
+    policies, _ = load_policies([word], loading.load(scenario), chosen, seed=seed, option="load_policy")
+    return next(iter(policies.values()))
+
+
+def baseline_names(spec: ScenarioSpec, task: str) -> tuple[str, ...]:
+    """Every heuristic, planner and router of a task that neither reads the tape nor looks ahead."""
+    if task == "routing":
+        return (*_rules(task), *_routers(task))
+    fixed = task == "placement" and spec.fleet != "random"
+    quick = (name for name in planners.QUICK if fixed or name not in planners.PLACEMENTS)
+    return tuple(dict.fromkeys((*_rules(task), *quick)))
+
+
 def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed: int = 0) -> Policy:
     """A planner by name; ValueError as of `planners.make`.
 
-    `clairvoyant` goes on with the policy that comes with the scenario and was best on validation, where there is one and
-    torch is installed.
+    `search` and the clairvoyant planners go on with the policy that comes with the scenario and was best on validation,
+    where there is one and torch is installed.
     """
     follow = None
-    if name in planners.ORACLES and name not in planners.ROUTERS:
+    if name in planners.FOLLOWING:
         folder = next(iter(_shipped(spec, task).values()), None)
         follow = None if folder is None else _trained(str(folder), spec, task)
     return planners.make(name, spec, task, seed=seed, follow=follow)
@@ -87,6 +117,11 @@ def _rules(task: str) -> tuple[str, ...]:
 def _routers(task: str) -> tuple[str, ...]:
     """The routers that are baselines of a task."""
     return tuple(name for name in planners.ROUTERS if name not in planners.REFERENCES) if task == "routing" else ()
+
+
+def shipped_recipes(spec: ScenarioSpec, task: str) -> tuple[str, ...]:
+    """Recipes of the policies that come with the scenario as it is, the best on validation first."""
+    return tuple(_shipped(spec, task))
 
 
 def _shipped(spec: ScenarioSpec, task: str) -> dict[str, Path]:

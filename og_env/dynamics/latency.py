@@ -2,7 +2,8 @@
 
 A request waits for a stream with some probability, exponentially long; all else it takes (round trips, prefill, decoding,
 a replica that is not warm yet) has the moments of a mixture over gateways and replicas. Queueing is Allen-Cunneen for
-G/G/c: the wait of M/M/c times (ca^2 + cs^2) / 2.
+G/G/c: the wait of M/M/c times (ca^2 + cs^2) / 2. Requests that come in batches or clusters wait longer, see `batched` and
+`cluster_wait`; without them these change nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ FEWER_WAIT = 0.2
 """exponent of what a limit leaves of waits, for the share of those who wait; the rest is for the length of a wait"""
 NEWTON_STEPS = 2
 """of a percentile"""
+LEAST_QUEUE_STREAMS = 0.125
+"""fewest streams that a queue of batches sees: with fewer, the exponent of the waiting probability would be negative"""
+CLUSTER_IDLE = 3.0
+"""exponent of the streams that are idle when a cluster begins, times the cluster's rate"""
+EVEN_SQUARE = 4.0 / 3.0
+"""mean square over squared mean of what is uniform from 0 on"""
 S_PER_MS = 0.001
 
 
@@ -60,6 +67,33 @@ def smoothed(accepted: Any, arrivals_part: Any) -> tuple[Any, Any]:
 
 
 @inlined
+def batched(streams: Any, batch_requests: float) -> float:
+    """Streams as a queue of batches sees them (Hayward): so many requests that come at once take one stream for them all."""
+    return max(streams / max(batch_requests, 1.0), LEAST_QUEUE_STREAMS)
+
+
+@inlined
+def cluster_wait(rho: Any, idle: Any, per_capacity: Any, streams: Any, requests: Any, per_rate: Any) -> Any:
+    """Mean time that requests wait because they come in clusters, in lanes; uniform from 0 to twice that.
+
+    A cluster of `requests` comes at a rate that is 1 / `per_rate` times the mean one, so that a part of it, the excess, is
+    more than the replica serves meanwhile. It fills the streams that are idle first; of the rest, half waits for the other
+    half. per_capacity: one over the requests/s that the replica serves at most. The exponent of the idle streams is chosen
+    for the recorded traces of `scripts/validate.py`.
+    """
+    one, nothing, least = splat(1.0), splat(0.0), splat(LEAST_LOAD)
+    excess = (requests - one) * (one - per_rate / max(rho, least))
+    over = excess - streams * exp(splat(CLUSTER_IDLE) * per_rate * log(max(idle, least)))
+    return where(over, over * over / (max(excess, least) + max(excess, least)) * per_capacity, nothing)
+
+
+@inlined
+def held_up(sum_s: Any, sum_s2: Any, rps: Any, wait_s: Any) -> tuple[Any, Any]:
+    """Sums of requests/s x time and x its square, after all `rps` waited for a time uniform from 0 to twice wait_s; lanes."""
+    return sum_s + rps * wait_s, sum_s2 + wait_s * (sum_s + sum_s + rps * wait_s * splat(EVEN_SQUARE))
+
+
+@inlined
 def late_lanes(objective: Any, mean: Any, variance: Any, waits: Any, per_queue: Any) -> Any:
     """Share of requests later than an objective, in lanes.
 
@@ -74,14 +108,51 @@ def late_lanes(objective: Any, mean: Any, variance: Any, waits: Any, per_queue: 
     return late + (one - late) * delayed
 
 
+@inlined
+def queue_bend(env: Environment, model: int) -> float:
+    """How the exponent of a model's waiting probability grows with the idle share."""
+    return QUEUE_BEND * (batched(env.world.streams[model], env.world.batch_requests) - 1)
+
+
+@inlined
+def cluster_lanes(env: Environment, rho: Any, idle: Any, per_capacity: Any, streams: Any) -> Any:
+    """The wait in clusters as the world has them, in lanes."""
+    requests, per_rate = splat(env.world.cluster_requests), splat(1.0 / env.world.cluster_rate)
+    return cluster_wait(rho, idle, per_capacity, streams, requests, per_rate)
+
+
+@inlined
+def once_on_the_way(env: Environment, first: int, rps: Any, wait_s: Any) -> tuple[Any, Any]:
+    """Sums over first tries of requests/s x seconds on the way and in clusters, and x the square, in lanes."""
+    milli = splat(S_PER_MS)
+    sum_s = load(env.scratch.path_rps_ms, first) * milli
+    sum_s2 = load(env.scratch.path_rps_ms2, first) * milli * milli
+    if env.world.cluster_requests > 1:
+        store(env.scratch.cluster_s, first, wait_s)
+        sum_s, sum_s2 = held_up(sum_s, sum_s2, rps, wait_s)
+    return sum_s, sum_s2
+
+
+@inlined
+def again_on_the_way(env: Environment, first: int, rps: Any, wait_s: Any) -> tuple[Any, Any]:
+    """The same sums over retried requests, in lanes."""
+    milli = splat(S_PER_MS)
+    sum_s = load(env.scratch.retried_rps_ms, first) * milli
+    sum_s2 = load(env.scratch.retried_rps_ms2, first) * milli * milli
+    if env.world.cluster_requests > 1:
+        sum_s, sum_s2 = held_up(sum_s, sum_s2, rps, wait_s)
+    return sum_s, sum_s2
+
+
 @kernel
 def time_answers(env: Environment, model: int, count: int) -> None:
     """Book how long the answers of a model's `count` listed replicas take, and which of them are late, by model.
 
-    Writes replica_wait_mean_s, late_share and late_again_share [L].
+    Writes replica_wait_mean_s, late_share and late_again_share [L], and cluster_s [L] where requests come in clusters.
     """
-    nothing, one, least, milli = splat(0.0), splat(1.0), splat(LEAST_LOAD), splat(S_PER_MS)
-    exponent, bend = splat(env.world.queue_exponent[model]), splat(QUEUE_BEND * (env.world.streams[model] - 1))
+    clustered, streams = env.world.cluster_requests > 1, splat(env.world.streams[model])
+    nothing, one, least = splat(0.0), splat(1.0), splat(LEAST_LOAD)
+    exponent, bend = splat(env.world.queue_exponent[model]), splat(queue_bend(env, model))
     variation, objective = splat(env.world.service_cv * env.world.service_cv), splat(env.world.slo_s[model])
     waiting_rps, waiting_rps_s, two, arrivals_part = nothing, nothing, splat(2.0), splat(env.world.arrivals_part)
     first_s, first_s2, answer_s, answer_s2 = nothing, nothing, nothing, nothing
@@ -91,18 +162,20 @@ def time_answers(env: Environment, model: int, count: int) -> None:
         idle = one - rho
         waits = where(rho, wait_probability(max(rho, least), idle, exponent, bend), nothing)
         queue = load(env.scratch.queue_s, first) / idle
+        held = nothing
+        if clustered:
+            held = cluster_lanes(env, rho, idle, where(capacity, one / capacity, nothing), streams)
         tries = load(env.scratch.tries_rps, first)
         if total(tries - rps) > 0:
             fewer, shorter = smoothed(where(tries, rps / tries, one), arrivals_part)
-            waits, queue = waits * fewer, queue * shorter
+            waits, queue, held = waits * fewer, queue * shorter, held * fewer * shorter
         per_queue = one / max(queue, splat(LEAST_QUEUE_S))
-        store(env.scratch.replica_wait_mean_s, first, waits * queue)
+        store(env.scratch.replica_wait_mean_s, first, waits * queue + held)
         waiting_rps += rps * waits
         waiting_rps_s += rps * waits * queue
         again = load(env.scratch.retried_rps, first)
         tried = rps - again
-        path = load(env.scratch.path_rps_ms, first) * milli
-        path2 = load(env.scratch.path_rps_ms2, first) * milli * milli
+        path, path2 = once_on_the_way(env, first, tried, held)
         timed = load(env.scratch.timed_s, first)
         spread = variation * timed * timed
         per_rps = where(tried, one / tried, nothing)
@@ -110,8 +183,7 @@ def time_answers(env: Environment, model: int, count: int) -> None:
         variance = path2 * per_rps - mean * mean + spread
         store(env.scratch.late_share, first, late_lanes(objective, mean + timed, variance, waits, per_queue))
         if total(again) > 0:
-            more = load(env.scratch.retried_rps_ms, first) * milli
-            more2 = load(env.scratch.retried_rps_ms2, first) * milli * milli
+            more, more2 = again_on_the_way(env, first, again, held)
             per_rps = where(again, one / again, nothing)
             mean = more * per_rps
             variance = more2 * per_rps - mean * mean + spread
@@ -148,6 +220,9 @@ def add_cold_waits(env: Environment, model: int, count: int) -> None:
         cold_s2 = wait_s * wait_s * wait_s / (3 * step_s)
         path_ms = env.scratch.path_rps_ms[position]
         again_rps, again_ms = env.scratch.retried_rps[position], env.scratch.retried_rps_ms[position]
+        if env.world.cluster_requests > 1:
+            held_ms = env.scratch.cluster_s[position] / S_PER_MS
+            path_ms, again_ms = path_ms + (rps - again_rps) * held_ms, again_ms + again_rps * held_ms
         late = late_when_cold(env, model, position, path_ms, rps - again_rps)
         env.scratch.late_share[position] += (1 - env.scratch.late_share[position]) * late
         late = late_when_cold(env, model, position, again_ms, again_rps)

@@ -163,6 +163,9 @@ class World(NamedTuple):
     storage_usd_per_gb_hour: Annotated[Array, "f4", "W"]  # price of weights on a disk
     arrivals_part: Annotated[Array, "f4", "W"]  # ca^2 / (ca^2 + cs^2): the part of a wait that uneven arrivals make
     service_cv: Annotated[Array, "f4", "W"]  # coefficient of variation of the time of an answer
+    batch_requests: Annotated[Array, "f4", "W"]  # requests that come to a replica at once; 1 or less for none
+    cluster_requests: Annotated[Array, "f4", "W"]  # requests in a cluster; 1 or less for none
+    cluster_rate: Annotated[Array, "f4", "W"]  # requests/s in a cluster over the mean
     weights: Annotated[Array, "f4", "W 6"]  # weights of the reward, in the order of TERMS
     convexity: Annotated[Array, "f4", "W"]  # of the price of the unserved share
     budget_usd_per_hour: Annotated[Array, "f4", "W"]  # spending that the cost term counts as 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numba.extending
@@ -158,45 +159,109 @@ def entry(function: Callable[..., Any]) -> Any:
     compile_one = compiled.compile
 
     def compile_for(signature: Any) -> Any:
-        with _collector_off(), contextlib.nullcontext() if _is_cached(compiled) else alone(compiled._cache):
-            return compile_one(signature)
+        kept = _is_cached(compiled)
+        begin = time.perf_counter()
+        with _collector_off(), contextlib.nullcontext() if kept else alone(compiled._cache):
+            result = compile_one(signature)
+        if not kept:
+            _tell_watchers(function.__name__, begin)
+        return result
 
     compiled.compile = compile_for
     return compiled
 
 
+_watchers: list[Callable[[str, float], None]] = []
+
+
+@contextlib.contextmanager
+def watched(told: Callable[[str, float], None]) -> Iterator[None]:
+    """Have `told` called with the name of each entry that is compiled meanwhile, and the seconds that it took."""
+    _watchers.append(told)
+    try:
+        yield
+    finally:
+        _watchers.remove(told)
+
+
+def _tell_watchers(name: str, begin: float) -> None:
+    for told in _watchers:
+        told(name, time.perf_counter() - begin)
+
+
+LOOPS = 1_000_000
+COMPILING_LOOPS = 1_300
+"""all kernels take as long as this many times LOOPS additions in Python, measured with one kernel after the other"""
+
+
+def about_s(share: float = 1.0) -> float:
+    """Roughly how long a share of all kernels takes to compile on this machine, as busy as it is now, in seconds."""
+    begin = time.perf_counter()
+    sum(range(LOOPS))
+    return max(5.0, 5 * round(share * COMPILING_LOOPS * (time.perf_counter() - begin) / 5))
+
+
+def can_keep(*entries: Any) -> bool:
+    """Whether there is a folder to keep all of these in once they are compiled."""
+    return all(isinstance(entry._cache, EntryCache) for entry in entries)
+
+
+def is_ready(entry: Any) -> bool:
+    """Whether an entry is loaded or kept on disk."""
+    return bool(entry.signatures) or _is_cached(entry)
+
+
+class Also(NamedTuple):
+    """Compiled code of another package, which is made ready together with that of this one."""
+
+    meaning: str
+    is_ready: Callable[[], bool]
+    """whether it is loaded or kept on disk"""
+    compile: Callable[[], None]
+
+
+ALSO: list[Also] = []
+"""of packages that build on this one; a user waits once for all of it"""
 _told: set[Any] = set()
 
 
 def announce(*entries: Any) -> list[Any]:
-    """Entries that are neither loaded nor cached; tell on standard error, once, that they will be compiled now.
+    """Entries, and what ALSO holds, that are neither loaded nor kept; tell once that they will be compiled now.
 
-    The line says as well where they cannot be kept.
+    The line on standard error says as well where they cannot be kept.
     """
-    if _told.issuperset(entries):
+    if _told.issuperset((*entries, *ALSO)):
         return []
     if not _told:
         with global_compiler_lock, _collector_off():
             entries[0].targetctx.refresh()  # what Numba needs before its first kernel
-    cold = [entry for entry in entries if entry not in _told and not entry.signatures and not _is_cached(entry)]
-    _told.update(entries)
-    if cold:
-        if all(isinstance(entry._cache, EntryCache) for entry in cold):
-            tell("compiling its kernels, once on this machine, takes about 15 to 60 s")
+    cold = [entry for entry in entries if entry not in _told and not is_ready(entry)]
+    also = [each for each in ALSO if each not in _told and not each.is_ready()]
+    _told.update(entries, ALSO)
+    if cold or also:
+        about = f"about {about_s((len(cold) + len(also)) / (len(entries) + len(ALSO))):.0f} s"
+        if can_keep(*cold):
+            tell(f"compiling once for this installation ({about})")
         else:
             tell(
-                "compiling its kernels, in every process, takes about 15 to 60 s: no folder to keep them in can be "
-                "written; set NUMBA_CACHE_DIR to one"
+                f"compiling in every process ({about}): no folder to keep the kernels in can be written; "
+                "set NUMBA_CACHE_DIR to one"
             )
-    return cold
+    return cold + also
 
 
 def compile_all(cold: Sequence[Any], arguments: Any) -> None:
-    """Compile entries for the same arguments, one process of this machine at a time where they are cached."""
-    if cold:
-        with alone(cold[0]._cache):
-            for each in cold:
+    """Compile entries for the same arguments, one process of this machine at a time where they are kept; and other code."""
+    entries = [each for each in cold if not isinstance(each, Also)]
+    if entries:
+        with alone(entries[0]._cache):
+            for each in entries:
                 each.compile(arguments)
+    for each in cold:
+        if isinstance(each, Also):
+            begin = time.perf_counter()
+            each.compile()
+            _tell_watchers(each.meaning, begin)
 
 
 def _is_cached(compiled: Any) -> bool:

@@ -120,6 +120,7 @@ class Scratch(NamedTuple):
     late_share: Annotated[Array, "f8", "C L"]  # list: share of what it serves on a first try that misses the objective
     late_again_share: Annotated[Array, "f8", "C L"]  # list: share of retried_rps that does
     queue_s: Annotated[Array, "f8", "C L"]  # list: mean wait of those who wait, without load
+    cluster_s: Annotated[Array, "f8", "C L"]  # list: mean wait of all because they come in clusters
     served_rps: Annotated[Array, "f8", "C M"]  # by model
     refused_rps: Annotated[Array, "f8", "C M"]  # by model: first tries that were refused
     patient_rps: Annotated[Array, "f8", "C M"]  # by model: served after more than one try

@@ -16,11 +16,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from og_env.dynamics.latency import (
+    EVEN_SQUARE,
     LEAST_LOAD,
     LEAST_QUEUE_S,
-    QUEUE_BEND,
     S_PER_MS,
+    cluster_lanes,
     late_lanes,
+    queue_bend,
     smoothed,
     wait_probability,
 )
@@ -262,7 +264,8 @@ def serve_demand(env: Environment, model: int, replicas: int, crowded: bool, obj
     queue_s = splat(LEAST_QUEUE_S)
     tiny, milli, objective = splat(LEAST_RPS), splat(S_PER_MS), splat(objective_s)
     trips, trips2 = splat(env.world.round_trips), splat(env.world.round_trips2)
-    exponent, bend = splat(env.world.queue_exponent[model]), splat(QUEUE_BEND * (env.world.streams[model] - 1))
+    exponent, bend = splat(env.world.queue_exponent[model]), splat(queue_bend(env, model))
+    third, streams = splat(EVEN_SQUARE - 1), splat(env.world.streams[model])
     variation, arrivals_part = splat(env.world.service_cv * env.world.service_cv), splat(env.world.arrivals_part)
     served, attested, held, held_attested, late, usd = nothing, nothing, nothing, nothing, nothing, nothing
     for first in range(0, replicas, LANES):
@@ -286,12 +289,16 @@ def serve_demand(env: Environment, model: int, replicas: int, crowded: bool, obj
         idle = one - rho
         waits = where(rho, wait_probability(max(rho, least), idle, exponent, bend), nothing)
         queue, timed = load(env.scratch.queue_s, first), load(env.scratch.timed_s, first)
+        clump = nothing
+        if env.world.cluster_requests > 1:
+            clump = cluster_lanes(env, rho, idle, load(env.scratch.per_capacity, first), streams)
         if crowded:
             tries = offered + wanted
             fewer, shorter = smoothed(where(tries, load_rps / tries, one), arrivals_part)
-            waits, queue = waits * fewer, queue * shorter
+            waits, queue, clump = waits * fewer, queue * shorter, clump * fewer * shorter
         per_queue = idle / max(queue, queue_s)
-        spread, payment = variation * timed * timed, load(env.scratch.payment_ms, first)
+        spread, payment = variation * timed * timed + clump * clump * third, load(env.scratch.payment_ms, first)
+        timed = timed + clump
         per_rps = one / max(offered, tiny)
         once, once2 = load(env.scratch.path_first, first) * per_rps, load(env.scratch.path_first2, first) * per_rps
         path = trips * once + payment

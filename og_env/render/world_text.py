@@ -1,4 +1,4 @@
-"""The world of a scenario as text of at most 120 columns, printed by `python -m og_env show NAME`."""
+"""The world of a scenario as text of at most 120 columns, printed by `og-env show NAME`."""
 
 from __future__ import annotations
 

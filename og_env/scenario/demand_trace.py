@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.scenario.csv_file import number_in, raise_csv_error, read_csv
+from og_env.scenario.csv_file import check_columns, number_in
+from og_env.scenario.measurement_file import read_rows, renamed
+from og_env.scenario.time_stamps import MOST_SPAN_S, in_seconds, parse_stamp
 
 Floats = NDArray[np.float64]
 
 COLUMNS = ("timestamp_s", "model", "input_tokens", "output_tokens")
-MODEL_COLUMNS = ("model", "model_or_app")
-"""names of the model column, either of which is understood"""
-MOST_SPAN_S = 3660 * 86_400.0
-"""longest trace, ten years"""
+ALIASES = {
+    "timestamp_s": ("timestamp", "timestamp_ms", "time", "time_s", "time_ms", "arrived_at", "arrival_time", "arrival"),
+    "model": ("model_or_app", "model_name", "app"),
+    "input_tokens": (
+        *("context_tokens", "request_tokens", "input_length", "prompt_tokens", "prompt_len", "num_prefill_tokens"),
+        *("input_len", "prompt_length"),
+    ),
+    "output_tokens": (
+        *("generated_tokens", "response_tokens", "output_length", "completion_tokens", "num_decode_tokens"),
+        *("output_len", "completion_length"),
+    ),
+}
+"""other names of the columns: Azure's, BurstGPT's, Mooncake's and those of serving logs"""
+NEEDED = ("timestamp_s", "input_tokens", "output_tokens")
+MILLISECONDS_WITH = "hash_ids"
+"""a column that only Mooncake's traces have, whose times are milliseconds from their beginning"""
+ONE_MODEL = "all"
+"""name of the model where the file has no column for it"""
 MOST_CELLS = 20_000_000
 """most steps times models of a trace"""
-MOST_TOKENS, MOST_STAMP_S = 1e8, 1e15
+MOST_TOKENS = 1e8
 
 
 class Trace(NamedTuple):
@@ -39,16 +55,19 @@ class Trace(NamedTuple):
     """[R] length of each answer"""
     models: tuple[str, ...]
     """names of the models, in the order of the file"""
+    notes: tuple[str, ...] = ()
+    """how the file was understood, where that is not plain"""
 
 
-def load_trace_csv(path: str | Path) -> Trace:
-    """The requests of a CSV with columns timestamp_s, model (or model_or_app), input_tokens, output_tokens.
+def load_trace_csv(path: str | Path, mapped: Mapping[str, str] | None = None) -> Trace:
+    """The requests of a file with columns timestamp_s, input_tokens, output_tokens and, as a rule, model; or their ALIASES.
 
-    Rows need no order; other columns are ignored. ValueError in one line, with the errors of `csv_file.read_csv`, for a cell
-    that is no number, negative tokens and fewer than two requests.
+    Rows need no order; other columns are ignored. Times are seconds, or a finer unit or dates, which `notes` says;
+    `mapped` has the meaning of columns by name. ValueError in one line, with the errors of `measurement_file.read_rows`,
+    for a cell that is no number, negative tokens, fewer than two requests, and a stamp that is years from the others.
     """
     path = Path(path)
-    return _load(str(path), path.stat().st_mtime_ns if path.is_file() else 0)
+    return _load(str(path), path.stat().st_mtime_ns if path.is_file() else 0, tuple((mapped or {}).items()))
 
 
 def step_factors(trace: Trace, step_s: float, models: Sequence[str]) -> Floats:
@@ -59,8 +78,7 @@ def step_factors(trace: Trace, step_s: float, models: Sequence[str]) -> Floats:
     """
     span_s = float(trace.time_s[-1])
     if span_s > MOST_SPAN_S or span_s / step_s * len(models) > MOST_CELLS:
-        unit = "; are its times in seconds?" if span_s > MOST_SPAN_S else ""
-        raise ValueError(f"spans {span_s / 86_400:,.0f} days, too long for steps of {step_s:g} s{unit}")
+        raise ValueError(f"spans {span_s / 86_400:,.0f} days, too long for steps of {step_s:g} s")
     steps = int(span_s / step_s)
     if steps < 1:
         raise ValueError(f"spans {span_s:g} s, less than a step of {step_s:g} s")
@@ -73,30 +91,37 @@ def step_factors(trace: Trace, step_s: float, models: Sequence[str]) -> Floats:
 
 
 @functools.lru_cache(maxsize=8)
-def _load(name: str, changed_ns: int) -> Trace:
-    model_column = next((column for column in MODEL_COLUMNS if column in read_csv(name).columns), "model")
-    wanted = [model_column if column == "model" else column for column in COLUMNS]
-    table = read_csv(name, wanted)
-    at = [table.columns.index(column) for column in wanted]
+def _load(name: str, changed_ns: int, mapped: tuple[tuple[str, str], ...] = ()) -> Trace:
+    table = read_rows(name)
+    columns, told = renamed(table, ALIASES, dict(mapped))
+    if "model" in columns or "output_tokens" not in columns:
+        check_columns(name, columns, COLUMNS)
+    check_columns(name, columns, NEEDED)
+    at = [columns.index(column) if column in columns else -1 for column in COLUMNS]
     names: dict[str, int] = {}
-    numbers: list[tuple[float, int, float, float]] = []
+    stamps: list[tuple[int, float, bool]] = []
+    numbers: list[tuple[int, float, float]] = []
     for line, row in table.rows:
-        cells = [row[i] for i in at]
-        model = names.setdefault(cells[1], len(names))
-        time_s = number_in(name, line, COLUMNS[0], cells[0])
-        if abs(time_s) > MOST_STAMP_S:
-            raise_csv_error(name, f"timestamp_s {cells[0][:40]} is no time in seconds", line)
-        tokens_in, tokens_out = (number_in(name, line, COLUMNS[i], cells[i], low=0.0, high=MOST_TOKENS) for i in (2, 3))
-        numbers.append((time_s, model, tokens_in, tokens_out))
+        model = names.setdefault(row[at[1]] if at[1] >= 0 else ONE_MODEL, len(names))
+        stamps.append((line, *parse_stamp(name, line, COLUMNS[0], row[at[0]])))
+        tokens_in, tokens_out = (
+            number_in(name, line, COLUMNS[i], row[at[i]], low=0.0, high=MOST_TOKENS) for i in (2, 3)
+        )
+        numbers.append((model, tokens_in, tokens_out))
     if len(numbers) < 2:
         raise ValueError(f"{name}: has {len(numbers)} requests; a trace needs at least 2")
-    numbers.sort(key=lambda request: request[0])
-    requests = np.array(numbers, np.float64)
+    unit = "ms" if MILLISECONDS_WITH in columns else None
+    times, notes = in_seconds(name, told.get("timestamp_s", "timestamp_s"), stamps, unit)
+    if told:
+        notes.insert(0, "columns: " + ", ".join(f"{column} is {meaning}" for meaning, column in told.items()))
+    order = np.argsort(times, kind="stable")
+    times, requests = times[order], np.array(numbers, np.float64)[order]
     return Trace(
-        start_s=float(requests[0, 0]),
-        time_s=requests[:, 0] - requests[0, 0],
-        model=requests[:, 1].astype(np.int64),
-        input_tokens=requests[:, 2],
-        output_tokens=requests[:, 3],
+        start_s=float(times[0]),
+        time_s=times - times[0],
+        model=requests[:, 0].astype(np.int64),
+        input_tokens=requests[:, 1],
+        output_tokens=requests[:, 2],
         models=tuple(names),
+        notes=tuple(([f"read as {table.shape}"] if table.shape else []) + notes),
     )

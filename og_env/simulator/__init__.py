@@ -29,10 +29,14 @@ choices in each part of an action space. What owns arrays or a simulator is `Cop
 and `pickle` give it arrays of its own.
 
 Running ahead. `Copies` clones environments: `load` puts them in with the forecast or the true tape ahead,
-`add_drawn_outages` replaces the forecast by drawn futures, and `run` gives rewards [copies, H] of a first action and
-what a `Choice` such as `idle` does afterwards. `outlook` gives all that a run meets, an `Outlook`, and `simulate` that
-of candidate actions in one environment. `CopiesOnTape` keeps copies ahead of their environments and extends their
-paths step by step. `BelievedOffers` finds the offers that the planner would make if it took the worlds for others.
+`add_drawn_outages` draws futures from the present alarms (`fragile_chances`), and `run` gives rewards [copies, H] of a
+first action and what a `Choice` such as `idle` does afterwards. `outlook` gives all that a run meets, an `Outlook`, and
+`simulate` that of candidate actions in one environment. `CopiesOnTape` keeps copies ahead of their environments and
+extends their paths step by step. `BelievedOffers` finds the offers that the planner would make if it took the worlds
+for others.
+
+Compiling. `warm_up` makes all compiled code ready, once for an installation, and `cold_parts` says what is not ready;
+`Compiled` is a part that was. `compile_also` adds compiled code of another package to it.
 
 Incidents. `incident_of` finds a recorded incident by its id, and `touches` says whether it hits a scenario;
 `UntouchedError` is raised where it does not. The JSON of a live fleet has a package of its own,
@@ -78,6 +82,7 @@ from og_env.kernel.arrays import (
 )
 from og_env.kernel.memory import CopiedWhole
 from og_env.planner import offer_list
+from og_env.simulator.all_kernels import Compiled, cold_parts, compile_also, warm_up
 from og_env.simulator.believed_offers import BelievedOffers
 from og_env.simulator.candidate_outlooks import Follow, Outlook, outlook, simulate
 from og_env.simulator.compiled_step import AUTOSCALED, BY_SCENARIO, KNOB_RANGE, MOVING, OPERATIONS, PROPOSALS, STANDING
@@ -87,6 +92,7 @@ from og_env.simulator.reset_options import UntouchedError, incident_of, touches
 from og_env.simulator.settings import FLAT_TABLES, SPLITS, Arguments, Interface, Settings, Split, Task, checked
 from og_env.simulator.simulator import Simulator
 from og_env.simulator.spaces import ActionParts, choices_of, split_actions
+from og_env.tape.outages_ahead import fragile_chances
 
 additions_of: Callable[[int], int] = offer_list.additions_of.py_func
 quorum_of: Callable[[Any], Any] = verification.quorum_of.py_func

@@ -14,7 +14,7 @@ from og_env.dynamics.replicas import list_placed
 from og_env.dynamics.step import stand, step
 from og_env.dynamics.step_report import report_replicas, tally
 from og_env.kernel.arrays import KNOB, STEER_RANGE, Environment, environment
-from og_env.kernel.compile import announce, compile_all, entry, kernel
+from og_env.kernel.compile import announce, can_keep, compile_all, entry, kernel
 from og_env.kernel.views import opened, prefetch
 from og_env.observation.encode import observe
 from og_env.planner.offer_list import autoscale
@@ -200,11 +200,12 @@ ENTRIES = {OPERATIONS: by_operations, PROPOSALS: by_offers, AUTOSCALED: by_offer
 
 
 def prepare(mode: int, *others: Any) -> None:
-    """Compile what a user of this mode meets, in one go, where anything of it is neither loaded nor cached.
+    """Compile both entries where one of them is neither loaded nor cached, in one go: a user waits once.
 
-    Who acts by offers meets both entries, since `simulate` looks ahead without offers; together they cost little more
-    than one, because kernels are typed once. Who acts by operations waits a third less without `by_offers`, which is
-    prepared when something asks for offers. `others` are entries that the caller compiles by calling them next.
+    Together they cost little more than one, because kernels are typed once. Where compiled code cannot be kept, who acts
+    by operations does not wait for `by_offers`, which is prepared when something asks for offers. `others` are entries
+    that the caller compiles by calling them next.
     """
-    entries = (by_operations,) if mode == OPERATIONS else (by_offers, by_operations)
-    compile_all([cold for cold in announce(*entries, *others) if cold in entries], ARGUMENTS)
+    every = (by_offers, by_operations)
+    entries = (by_operations,) if mode == OPERATIONS and not can_keep(*every) else every
+    compile_all([cold for cold in announce(*entries, *others) if cold not in others], ARGUMENTS)

@@ -17,8 +17,8 @@ from og_env.kernel.memory import CopiedWhole, Table, allocate
 from og_env.kernel.random_streams import later_noise
 from og_env.observation.fields import column
 from og_env.simulator import compiled_step
-from og_env.simulator.simulator import SPLIT_SHIFT, Simulator
-from og_env.tape.draw import drawn_tapes, write_script
+from og_env.simulator.simulator import Simulator
+from og_env.tape.outages_ahead import drawn_status
 
 Indices = npt.NDArray[np.int64]
 Offers = npt.NDArray[np.int32]
@@ -184,25 +184,19 @@ class Copies(CopiedWhole):
         self.tape.attack[:count] = 0
 
     def add_drawn_outages(self, futures: int, generator: np.random.Generator) -> None:
-        """Add outages of drawn episodes to the loaded forecasts: copy i of an environment sees future i modulo `futures`.
+        """Put drawn outages into the loaded forecasts: copy i of an environment sees future i modulo `futures`.
 
-        K is a multiple of `futures`. Scripted outages are left out, as no policy knows of them, and so is what is down
-        in a drawn episode at the present step.
+        K is a multiple of `futures`. A future is drawn from the scenario's failure process, given the present alarms
+        and what is broken now, so it tells nothing of the tape. Scripted outages are in none.
         """
         source, rows = self.simulator, self.horizon + 1
-        last, sites = source.tape.attack.shape[1] - 1, source.sizes["N"]
-        drawn = np.zeros((len(self._rows), 1, futures, rows, sites), np.uint8)
+        drawn = np.zeros((len(self._rows), 1, futures, rows, source.sizes["N"]), np.uint8)
         for place, b in enumerate(self._rows):
-            world = source.tape_worlds[source.state.world[b]]
-            unscripted = world._replace(scripts=write_script((), world.compiled))
-            window = np.minimum(int(source.state.step[b]) + np.arange(rows), last)
-            seeds = [int(generator.integers(1 << SPLIT_SHIFT)) for _ in range(futures)]
-            for future, tape in enumerate(drawn_tapes(unscripted, seeds)):
-                drawn[place, 0, future] = tape.status[0, window]
-        drawn &= ~drawn[..., :1, :]  # what is broken already does not begin
-        status = self.tape.status[: self.batch]
-        both = status.reshape(len(self._rows), -1, *drawn.shape[2:]) | drawn
-        self.tape.write_status(both.reshape(status.shape), slice(self.batch))
+            world, step = source.tape_worlds[source.state.world[b]], source.state.step[b]
+            seeds = generator.integers(1 << 63, size=futures, dtype=np.uint64)
+            drawn[place, 0] = drawn_status(world, source.tape.signal[b, step], source.state.status[b], rows, seeds)
+        shape = (len(self._rows), self.copies // futures, *drawn.shape[2:])
+        self.tape.write_status(np.broadcast_to(drawn, shape).reshape(self.batch, rows, -1), slice(self.batch))
 
     def greedy(self, offer: Offers, gain: Gains) -> Indices:
         """Choose as the built-in autoscaler does: the largest gain, where it is above the scenario's threshold."""

@@ -9,7 +9,7 @@ import numpy as np
 Task = Literal["placement", "routing", "joint"]
 Interface = Literal["proposals", "operations", "knobs", "sites"]
 Steering = Literal["knobs", "sites", "domains"]
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "sealed"]
 Knobs = Literal["box", "levels"]
 Reward = Literal["scalar", "vector"]
 
@@ -44,7 +44,7 @@ class Settings(NamedTuple):
     proposals: int = 10
     """P, the number of the planner's offers, 2 to 256"""
     split: Split = "train"
-    """episodes to draw from; splits share no episode"""
+    """episodes to draw from; splits share no episode and no drawn fleet, and "sealed" is for published tables alone"""
     risk_weight: float = 1.0
     """weight of the shared-failure part in the offers' gains, 0 or more"""
     knobs: Knobs = "box"

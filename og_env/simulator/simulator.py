@@ -53,7 +53,9 @@ class Simulator(CopiedWhole):
     [B, 1 + P]) are those of the last step. `providers` float32 [W, K, N] has 1 where a provider that Joint steers with
     steering="domains" has a site. `clock` says which decisions
     move the clock: BY_SCENARIO, where the scenario's number of operations a step says it, STANDING or MOVING. `seeds`
-    uint64 [B] are the tape seeds of the episodes. Copies and pickles have arrays of their own, and threads.
+    uint64 [B] are the tape seeds of the episodes. `after_load` is called with the simulator and every environment whose
+    episode has been drawn, and may change its world and tape; None leaves them as they are. Copies and pickles have arrays
+    of their own, and threads.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Simulator(CopiedWhole):
         self.providers = np.stack([provider_sites(compiled, places)] * len(self.compiled))
         self.mode = self._mode()
         self.clock = compiled_step.BY_SCENARIO
+        self.after_load: Callable[[Simulator, int], None] | None = None
         looks = not settings.flatten or self.mode == compiled_step.PROPOSALS or bool(self.spec.failures.hidden)
         self.sizes = compiled.sizes | {
             "W": len(self.compiled),
@@ -186,6 +189,8 @@ class Simulator(CopiedWhole):
         compiled_step.prepare(self.mode, draw_row)
         self.load_world(b, seed)
         draw(self.tape, b, seed, self.tape_worlds[self.state.world[b]], scripted)
+        if self.after_load is not None:
+            self.after_load(self, b)
 
     def load_world(self, b: int, seed: int) -> None:
         """Make the world of environment b that of a tape seed, where the scenario draws fleets or weights."""

@@ -199,21 +199,27 @@ def draw_shocks(episode: Shocks, source: int, start_h: float, stop_h: float, rat
 @array_kernel
 def draw_source(episode: Shocks, source: int) -> None:
     """Draw all shocks of a source in an episode."""
+    draw_source_from(episode, source, -WARM_UP_H, episode.process.fragile_share)
+
+
+@array_kernel
+def draw_source_from(episode: Shocks, source: int, begin_h: float, fragile_chance: float) -> None:
+    """Draw all shocks of a source that begin at `begin_h` or later, where it is fragile with such a probability."""
     random_state, sources, process, outages = episode.random_state, episode.sources, episode.process, episode.outages
     end_h = len(outages.active) * process.step_h
     calm, excess = sources.calm_rate_per_h[source], sources.fragile_rate_per_h[source] - sources.calm_rate_per_h[source]
     spans = [(0.0, 0.0)]  # an entry tells Numba the type
     spans.pop()
     if excess <= 0:
-        draw_shocks(episode, source, -WARM_UP_H, end_h, calm, spans)
+        draw_shocks(episode, source, begin_h, end_h, calm, spans)
         return
     fragile, dwell_h = process.fragile_share, process.fragile_dwell_h
     thin = 1 / (1 + process.aftershock * excess * dwell_h)
-    draw_shocks(episode, source, -WARM_UP_H, end_h, calm * thin, spans)
+    draw_shocks(episode, source, begin_h, end_h, calm * thin, spans)
     if fragile > 0:
         calm_dwell_h = dwell_h * (1 - fragile) / fragile
-        start_h = -WARM_UP_H
-        if uniform(random_state) >= fragile:
+        start_h = begin_h
+        if uniform(random_state) >= fragile_chance:
             start_h += exponential(random_state) * calm_dwell_h
         while start_h < end_h:
             stop_h = start_h + exponential(random_state) * dwell_h

@@ -1,6 +1,6 @@
 """Round trips between sites and users, and the order of sites by them.
 
-Round trips are measured where a file has the pair, and follow the distance model elsewhere.
+Round trips are measured where a file has the pair, and follow the model of `network.kind` elsewhere.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from og_env.dynamics.replicas import MOST_TEMPERATURES
 from og_env.kernel.arrays import World
+from og_env.scenario import catalog
+from og_env.scenario.backbone import backbone_matrix_ms
 from og_env.scenario.catalog.countries import continent_of
 from og_env.scenario.distance_model import rtt_matrix_ms
 from og_env.scenario.loading import ResolvedScenario
-from og_env.scenario.measured_rtt import load_rtt_csv
+from og_env.scenario.measured_rtt import load_rtt_csv, located
 from og_env.scenario.specs import NetworkSpec, PaymentSpec, RegionSpec, SiteSpec
 
 Floats = NDArray[np.float64]
@@ -98,7 +100,10 @@ def _model_ms(
             [continent_of(place.country) for place in places],
         )
 
-    return rtt_matrix_ms(*columns(places_a), *columns(places_b), network.distance.model())
+    a, b = columns(places_a), columns(places_b)
+    if network.kind == "great-circle":
+        return rtt_matrix_ms(*a, *b, network.distance.model())
+    return backbone_matrix_ms(*a[:2], *b[:2], network.backbone.model(network.kind))
 
 
 def _overlay(rtt_ms: Floats, names_a: Sequence[str], names_b: Sequence[str], rtt_csv: str) -> None:
@@ -119,4 +124,5 @@ def _overlay(rtt_ms: Floats, names_a: Sequence[str], names_b: Sequence[str], rtt
 
 @functools.lru_cache(maxsize=8)
 def _measured(rtt_csv: str, changed_ns: int) -> dict[tuple[str, str], float]:
-    return load_rtt_csv(rtt_csv)
+    measured = load_rtt_csv(rtt_csv)
+    return located(measured, catalog.site_offers().keys() | catalog.regions().keys()) | measured

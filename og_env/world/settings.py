@@ -40,6 +40,9 @@ def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) 
     variation = demand.arrival_cv**2 + demand.service_cv**2
     world.arrivals_part[0] = demand.arrival_cv**2 / variation if variation > 0 else 0.0
     world.service_cv[0] = demand.service_cv
+    world.batch_requests[0] = demand.batch_requests
+    world.cluster_requests[0] = demand.cluster_requests
+    world.cluster_rate[0] = demand.cluster_rate
     world.weights[0] = [getattr(reward, term) for term in TERMS]
     world.convexity[0] = reward.unserved_convexity
     rent_usd_per_hour = sum(site.gpu_count * site.usd_per_gpu_hour for site in resolved.sites)

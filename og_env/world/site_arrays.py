@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from og_env.dynamics.latency import LEAST_QUEUE_STREAMS
 from og_env.kernel.arrays import World
 from og_env.scenario.catalog import AnswerTimes, answer_times, gpus_per_replica
 from og_env.scenario.loading import ResolvedScenario
@@ -68,7 +69,9 @@ def fill_models(world: World, resolved: ResolvedScenario) -> None:
     world.weights_mb[0] = [whole(math.ceil(model.weights_gb * 1000 - ROUNDING_MB), 1) for model in models]
     world.weights_gb[0] = [model.weights_gb for model in models]
     world.streams[0] = [model.streams for model in models]
-    world.queue_exponent[0] = [1 + WAIT_SLOPE * (math.sqrt(model.streams) - 1) for model in models]
+    together = resolved.spec.demand.batch_requests
+    seen = [max(model.streams / max(together, 1.0), LEAST_QUEUE_STREAMS) for model in models]
+    world.queue_exponent[0] = [1 + WAIT_SLOPE * (math.sqrt(streams) - 1) for streams in seen]
     world.slo_s[0] = [model.slo_s for model in models]
     world.verification[0] = [VERIFICATIONS.index(model.verification) for model in models]
 

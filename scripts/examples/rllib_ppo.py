@@ -2,7 +2,7 @@
 
 python scripts/examples/rllib_ppo.py --scenario global-24 --iterations 20
 
-The project's network on batches of environments instead: python scripts/train.py --engine rllib
+The project's network on batches of environments instead: og-env train --engine rllib
 """
 
 from __future__ import annotations

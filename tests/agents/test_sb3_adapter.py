@@ -15,7 +15,6 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
 from og_agents.heuristics.tuned_constants import constants_of
-from tests.cases.ahead import Ahead
 from og_agents.learning.planner_return import Continuation
 from og_agents.learning.shaped_reward import TrainingReward
 from og_agents.planners.tuned_greedy import TunedGreedy
@@ -23,6 +22,7 @@ from og_agents.sb3_adapter import SB3VecEnv, make_sb3
 from og_env import IDS
 from og_env.env import INFO_NAMES, NetworkEnv
 from og_env.vector_env import NetworkVectorEnv
+from tests.cases.ahead import Ahead
 from tests.cases.short_training import STEPS, short_world
 
 WORLD = short_world()

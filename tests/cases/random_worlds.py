@@ -189,6 +189,8 @@ def _fill_constants(rng: np.random.Generator, world: World, w: int) -> None:
     world.storage_usd_per_gb_hour[w] = rng.uniform(0, 1e-3)
     world.arrivals_part[w] = rng.random()
     world.service_cv[w] = rng.uniform(0, 1.5)
+    if w % 3 == 2:  # others draw what they drew before there were clusters
+        world.batch_requests[w], world.cluster_requests[w], world.cluster_rate[w] = 1 + w, 40, 1.5 + w
     world.weights[w] = rng.uniform(0, 1, world.weights.shape[1])
     world.convexity[w] = rng.choice([0, 5])
     world.budget_usd_per_hour[w] = rng.uniform(5, 100)

@@ -16,7 +16,7 @@ from og_agents.validation.speed import bytes_per_env
 from og_env.env import NetworkEnv
 from og_env.observation import fields
 from og_env.scenario import loading
-from og_env.simulator import METRICS, Task
+from og_env.simulator import METRICS, SPLITS, Task
 from og_env.vector_env import NetworkVectorEnv
 
 SHORT = {"episode.steps": 12}
@@ -268,10 +268,28 @@ def test_bad_arguments_name_the_valid_ones(kwargs, message):
 
 def test_splits_share_no_tape():
     seeds = {}
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         env = NetworkEnv("placement", short("toy-3"), split=split)
         seeds[split] = {env.simulator.tape_seed(np.random.default_rng(i)) for i in range(100)}
-    assert not seeds["train"] & seeds["test"] and not seeds["train"] & seeds["validation"]
+    assert len(set.union(*seeds.values())) == 400
+    # the parts that splits had before there were sealed episodes
+    assert (
+        {min(found) >> 60 for found in seeds.values()} == {max(found) >> 60 for found in seeds.values()} == {0, 1, 2, 3}
+    )
+    assert [min(seeds[split]) >> 60 for split in ("train", "validation", "test")] == [0, 1, 2]
+
+
+def test_sealed_episodes_have_fleets_and_demand_of_their_own():
+    fleets, demand = {}, {}
+    for split in SPLITS:
+        env = NetworkVectorEnv(6, "placement", short("random-24"), split=split, threads=1)
+        env.reset(seed=0)
+        fleets[split] = {tuple(site.name for site in world.resolved.sites) for world in env.simulator.compiled}
+        demand[split] = {tuple(row) for row in env.simulator.tape.regional[:, 0].round(9).tolist()}
+        env.close()
+    for drawn in (fleets, demand):
+        assert all(len(found) == 6 for found in drawn.values())
+        assert len(set.union(*drawn.values())) == 24
 
 
 def test_simulate_leaves_the_episode_alone_and_predicts_a_quiet_step():

@@ -25,14 +25,14 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("vector_env",),
     ),
     "agents/og_agents": (
-        ("__init__", "policy"),
+        ("policy",),
         ("heuristics", "sb3_adapter"),
         ("planners", "validation"),
         ("evaluation",),
         ("learning", "replay"),
         ("pretrained", "export", "cluster"),
         ("load_policies",),
-        ("advice", "studies"),
+        ("__init__", "advice", "studies"),
         ("commands",),
     ),
 }

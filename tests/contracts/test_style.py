@@ -22,7 +22,7 @@ COMPILING = {
     if isinstance(node, ast.FunctionDef) and [argument.arg for argument in node.args.args] == ["function"]
 }
 """decorators of compiled functions"""
-FOUND_BY_TOOLS = re.compile(r"__.*|conftest\.py|\..*")
+FOUND_BY_TOOLS = re.compile(r"__.*|conftest\.py|py\.typed|\..*")
 """entries of a folder that no reader looks for"""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -39,10 +39,7 @@ def test_a_trace_is_read_in_the_order_of_time_from_zero_on(tmp_path: Path) -> No
     ("content", "message"),
     [
         ("", "the file is empty"),
-        (
-            "timestamp_s,input_tokens,output_tokens\n",
-            "no column 'model' (needs timestamp_s, model, input_tokens, output_tokens)",
-        ),
+        ("timestamp_s,model\n", "no column 'input_tokens' (needs timestamp_s, model, input_tokens, output_tokens)"),
         (HEADER + "1,a,1,1\nsoon,a,1,1\n", "line 3: timestamp_s 'soon' is not a number"),
         (HEADER + "nan,a,1,1\n", "line 2: timestamp_s nan must be a finite number"),
         (HEADER + "1,a,-1,1\n", "line 2: input_tokens -1 must be in 0..1e+08"),
@@ -108,6 +105,95 @@ def test_a_relative_trace_is_beside_the_file(tmp_path: Path) -> None:
     text = (loading.scenarios_folder() / "toy-3.toml").read_text()
     (tmp_path / "own.toml").write_text(text.replace("[demand]", '[demand]\ntrace_csv = "trace.csv"'))
     assert loading.load(tmp_path / "own.toml").demand.trace_csv == str(tmp_path / "trace.csv")
+
+
+SHAPES = {
+    "azure": (
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,3,4\n2023-11-16 18:15:45.1805900,1,2\n",
+        ("TIMESTAMP is timestamp_s", "dates", "newest first"),
+    ),
+    "burstgpt": (
+        "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,ChatGPT,1,2,3,x\n6.5,GPT-4,3,4,7,x\n",
+        ("Request tokens is input_tokens",),
+    ),
+    "mooncake": (
+        '{"timestamp": 0, "input_length": 1, "output_length": 2, "hash_ids": [0]}\n'
+        '{"timestamp": 1500, "input_length": 3, "output_length": 4, "hash_ids": [0, 1]}\n',
+        ("JSON lines", "milliseconds"),
+    ),
+    "array": (
+        '[{"time": "2026-01-01T00:00:00Z", "prompt_tokens": 1, "completion_tokens": 2},'
+        ' {"time": "2026-01-01T01:00:01.5+01:00", "prompt_tokens": 3, "completion_tokens": 4}]',
+        ("JSON", "dates"),
+    ),
+    "milliseconds": (HEADER + "1793491200000,a,1,2\n1793491201500,a,3,4\n", ("milliseconds",)),
+    "microseconds": (HEADER + "1793491200000000,a,1,2\n1793491201500000,a,3,4\n", ("microseconds",)),
+    "nanoseconds": (HEADER + "1793491200000000000,a,1,2\n1793491201500000000,a,3,4\n", ("nanoseconds",)),
+    "unit in the name": ("arrival_time (ms),input_tokens,output_tokens\n10,1,2\n1510,3,4\n", ("milliseconds",)),
+    "semicolons": ("timestamp;input tokens;output tokens\n1,5;1;2\n3,0;3;4\n", ("semicolons",)),
+    "tabs": ("Timestamp\tprompt_len\toutput_len\n1.5\t1\t2\n3\t3\t4\n", ("tabs",)),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_traces_as_they_are_published(tmp_path: Path, shape: str) -> None:
+    content, notes = SHAPES[shape]
+    path = tmp_path / "trace"
+    path.write_text(content.replace("arrival_time (ms)", "arrival_time_ms") if shape == "unit in the name" else content)
+    mapped = {"arrival_time_ms": "timestamp_s"} if shape == "unit in the name" else None
+    trace = load_trace_csv(path, mapped)
+    assert trace.time_s == pytest.approx([0, 1.5], abs=1e-6)
+    assert trace.input_tokens.tolist() == [1, 3] and trace.output_tokens.tolist() == [2, 4]
+    assert all(any(note in told for told in trace.notes) for note in notes), trace.notes
+
+
+def test_a_trace_in_utf_16(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(HEADER + "0,a,1,2\n1.5,b,3,4\n", encoding="utf-16")
+    trace = load_trace_csv(path)
+    assert trace.models == ("a", "b") and "UTF-16" in trace.notes[0]
+
+
+def test_columns_are_named_by_a_map(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("when,asked,said\n0,1,2\n1.5,3,4\n")
+    assert (
+        load_trace_csv(path, {"when": "timestamp_s", "asked": "input_tokens", "said": "output_tokens"}).time_s[1] == 1.5
+    )
+    with pytest.raises(ValueError, match=r"no column 'whem' \(nearest valid: when\)"):
+        load_trace_csv(path, {"whem": "timestamp_s"})
+
+
+@pytest.mark.parametrize(
+    ("stamps", "message"),
+    [
+        ("0,1e11", "line 3: timestamp_s 100000000000 alone makes the recording 3,169 years long"),
+        ("1e9,1e9,1000000002,1000000004,5", "line 6: timestamp_s 5 alone"),
+        ("2026-01-01 00:00:00,2026-01-01 00:00:05,1970-01-01 00:00:00", "line 4: timestamp_s 0 alone"),
+    ],
+)
+def test_one_absurd_stamp_is_named(tmp_path: Path, stamps: str, message: str) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(HEADER + "".join(f"{stamp},a,1,1\n" for stamp in stamps.split(",")))
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        load_trace_csv(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"timestamp": 0}\n{"timestamp": \n', "line 2: is no JSON object a line"),
+        ("[1, 2]", "line 1: is no object {column: value}"),
+        ("a;b\n1;2;3\n", "line 2: 3 values, but the header has 2 columns"),
+    ],
+)
+def test_a_broken_shape_is_one_line(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "trace"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        load_trace_csv(path)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.skipif(not CONVERSATION.is_file(), reason=f"no trace at {CONVERSATION}")

@@ -13,6 +13,7 @@ from og_agents import heuristics, planners
 from og_agents.commands import benchmark
 from og_agents.evaluation import comparison, playing
 from og_env.scenario import loading
+from og_env.simulator import TERMS
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,6 +56,7 @@ def test_summary_has_the_agreed_keys(result):
     assert summary["learned"] is None
     assert summary["verdict"] is None
     assert (summary["episodes"], summary["seed"], summary["split"]) == (6, 9, "test")
+    assert summary["score"] is None and summary["terms"] == {}, "no clairvoyant and nobody learned took part"
 
 
 def test_results_have_a_row_for_every_policy_and_episode(result, scenario):
@@ -125,6 +127,7 @@ def test_a_trained_model_takes_part_under_its_folders_name(scenario, tmp_path, c
     assert seen == {"folder": str(folder), "scenario": loading.load(scenario).name}
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert (summary["learned"], summary["best_baseline"], summary["verdict"]) == ("ppo", "static", "tie")
+    assert set(summary["terms"]["ppo"]) == {"return", *TERMS} and summary["terms"]["ppo"]["cost"]["mean_diff"] == 0
     assert summary["paired"]["ppo"] == {"mean_diff": 0, "ci_low": 0, "ci_high": 0, "wins": 0.5}
     assert "PPO cannot be told apart from static" in capsys.readouterr().out
 
@@ -173,10 +176,48 @@ def test_what_looks_ahead_is_a_reference_and_no_baseline(scenario, tmp_path):
     assert against["spread"]["mean_diff"] == pytest.approx((runs[1].returns - runs[2].returns).mean())
 
 
+def test_scores_are_relative_to_a_clairvoyant_on_the_first_episodes(scenario, tmp_path, capsys):
+    arguments = ["--scenario", str(scenario), "--policies", "static,greedy,random", "--out", str(tmp_path)]
+    assert benchmark.main([*arguments, "--episodes", "6", "--clairvoyant", "3"]) == 0
+    assert "score on 3 episodes, where the best baseline has 0 and clairvoyant_quick 1: " in capsys.readouterr().out
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    score, best = summary["score"], summary["best_baseline"]
+    assert set(score["policies"]) == {"static", "greedy", "random"} - {best}
+    assert "clairvoyant_quick" not in summary["policies"]
+    names = ("random", best, "clairvoyant_quick")
+    policies = [planners.make(name, scenario) if name in planners.NAMES else heuristics.make(name) for name in names]
+    ours, base, oracle = (playing.run(policy, str(scenario), episodes=3).returns.mean() for policy in policies)
+    assert oracle > base
+    assert score["policies"]["random"]["value"] == pytest.approx((ours - base) / (oracle - base))
+
+
+def test_scores_of_routing_are_relative_to_the_optimiser_that_is_told_the_speed(scenario, tmp_path):
+    arguments = ["--scenario", str(scenario), "--env", "og_env/Routing-v1", "--policies", "static,random"]
+    assert benchmark.main([*arguments, "--episodes", "2", "--clairvoyant", "2", "--out", str(tmp_path)]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["score"]["reference"] == "convex_true"
+
+
+def test_sealed_episodes_are_played_where_the_command_says_so(scenario, tmp_path, capsys):
+    arguments = ["--scenario", str(scenario), "--policies", "static,greedy", "--episodes", "3", "--out", str(tmp_path)]
+    assert benchmark.main([*arguments, "--sealed"]) == 0
+    assert "3 sealed episodes, the same for all" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    returns = {
+        split: playing.run(heuristics.make("greedy"), str(scenario), episodes=3, split=split).returns.mean()
+        for split in ("test", "sealed")
+    }
+    assert summary["split"] == "sealed" and returns["sealed"] != returns["test"]
+    assert summary["policies"]["greedy"]["return_mean"] == returns["sealed"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--policies", "greedi"], "'greedi' is neither a heuristic, a planner nor a folder (nearest valid: greedy)"),
+        (
+            ["--policies", "greedi"],
+            "'greedi' is neither a heuristic, a planner, a folder nor module:Class (nearest valid: greedy)",
+        ),
         (["--policies", ","], "--policies names no policy"),
         (["--policies", "runs/none/here"], "runs/none/here"),
         (["--scenario", "global-42"], "nearest valid: global-24"),
@@ -184,7 +225,10 @@ def test_what_looks_ahead_is_a_reference_and_no_baseline(scenario, tmp_path):
         (["--episodes", "many"], "argument --episodes"),
         (["--seed", "-1"], "seed must be at least 0"),
         (["--env", "og_env/Placement-v2"], "nearest valid: og_env/Placement-v1"),
+        (["--episodes", "5", "--clairvoyant", "6"], "--clairvoyant is 6; it must be from 0 to --episodes, 5"),
         (["--split", "tests"], "invalid choice: 'tests'"),
+        (["--split", "sealed"], "these episodes are kept for published tables: say --sealed, or take --split test"),
+        (["--split", "test", "--sealed"], "--sealed plays the split sealed, not test: leave one of them out"),
         (["--policies", "p_median", "--scenario", "random-24"], "a static placement needs a fixed fleet"),
         (["--episode", "3"], "unrecognized arguments"),
     ],

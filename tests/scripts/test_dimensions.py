@@ -39,6 +39,8 @@ def test_text_names_the_episodes(script, capsys):
     out = capsys.readouterr().out
     assert out.startswith("toy-3: 2 test episodes from seed 5, return of greedy ")
     assert "Policies: static, greedy." in out
+    assert script.main([*QUICK, "--sealed", "--dimensions", "price"]) == 0
+    assert capsys.readouterr().out.startswith("toy-3: 2 sealed episodes from seed 0, ")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,7 @@ def test_text_names_the_episodes(script, capsys):
         (["--episodes", "0"], "--episodes must be at least 1"),
         (["--seed", "-1"], "--seed at least 0"),
         (["--split", "train"], "invalid choice: 'train'"),
+        (["--split", "sealed"], "say --sealed, or take --split test"),
         (["--set", "episode.stepps=3"], "nearest valid: steps"),
         (["--planner", "rollout"], "invalid choice: 'rollout'"),
         (["--set", "x"], "write KEY=VALUE"),

@@ -24,7 +24,7 @@ def test_every_scenario_has_a_lesson_and_a_picture() -> None:
     assert re.findall(r"\]\(\.\./gallery/(.*)\.png\)", text) == list(gallery.LESSONS)
     assert sorted(path.stem for path in gallery.GALLERY.glob("*.png")) == loading.names()
     for name, lesson in gallery.LESSONS.items():
-        assert f"## {name}\n\n{lesson}\n" in text, "run python scripts/gallery.py"
+        assert f"## {name}\n\n{lesson}\n" in text, "run og-env gallery"
         with Image.open(gallery.GALLERY / f"{name}.png") as picture:
             assert picture.size == gallery.SIZE_PX
 
@@ -59,3 +59,14 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     assert not (tmp_path / "none").exists()
+
+
+def test_without_a_checkout_pictures_go_into_the_working_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(gallery, "_run", lambda options: asked.append(options.out))
+    assert gallery.main([]) == 0
+    monkeypatch.setattr(gallery, "GALLERY", tmp_path / "none")
+    assert gallery.main([]) == 0
+    assert asked == [ROOT / ".github" / "gallery", Path("gallery")]

@@ -27,7 +27,7 @@ def test_the_example_fleet_becomes_a_world(tmp_path: Path, capsys: pytest.Captur
     path = tmp_path / "new" / "fleet.toml"
     code, out, error = run(capsys, str(FLEET), "--out", str(path), "--shocks-per-day", "6")
     assert (code, error) == (0, "")
-    assert "14 nodes of 9 providers in 13 countries" in out and f"python -m og_env show {path}" in out
+    assert "14 nodes of 9 providers in 13 countries" in out and f"og-env show {path}" in out
     spec = loading.load(path)
     assert spec.name == "fleet" and spec.failures.shocks_per_day == 6
     assert set(spec.failures.kind_shares) == {"provider", "grid", "transit"}
@@ -116,3 +116,16 @@ def test_shocks_need_something_shared(tmp_path: Path, capsys: pytest.CaptureFixt
     nodes.write_text("node,provider,country,lat,lon,grid\na,P,DE,50,8,G\nb,Q,AU,-34,151,H\n", "utf-8")
     code, _, error = run(capsys, str(nodes), "--out", str(tmp_path / "lone.toml"), "--shocks-per-day", "4")
     assert code == 2 and "share nothing that breaks for hours" in error
+
+
+def test_an_example_of_the_table_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "new" / "fleet.csv"
+    code, out, error = run(capsys, "--example", str(path))
+    assert (code, error) == (0, "") and path.read_bytes() == FLEET.read_bytes()
+    assert f"og-env make-scenario {path} --out {path.with_suffix('.toml')}" in out
+    code, _, error = run(capsys, "--example", str(path))
+    assert code == 2 and "is there already; --force replaces it" in error
+    assert run(capsys, "--example", str(path), "--force")[0] == 0
+    with pytest.raises(SystemExit) as ended:
+        script.main([str(path)])
+    assert ended.value.code == 2 and "--out FILE.toml" in capsys.readouterr().err

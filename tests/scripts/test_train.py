@@ -396,5 +396,5 @@ def test_a_signal_to_the_program_saves(number, code, files, tmp_path):
     finally:
         process.kill()
     assert process.returncode == code
-    assert "go on with: python scripts/train.py --resume" in error and "Traceback" not in error
+    assert "go on with: og-env train --resume" in error and "Traceback" not in error
     assert resume_file.read(out)[1].timesteps > 0

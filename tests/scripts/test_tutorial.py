@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from og_agents.commands.main import COMMANDS
 
 pytest.importorskip("torch", reason="needs the train extra: pip install '.[train]'")
 ROOT = Path(__file__).parents[2]
@@ -23,7 +26,7 @@ SHORTER = {
     "--minutes 2": "--timesteps 4096 --n-envs 16",
 }
 LEFT_BEHIND = (
-    *("fleet.toml", "fleet.png", "heuristics/report.html", "ppo/benchmark/summary.json", "leaderboard.md"),
+    *("fleet.csv", "fleet.toml", "fleet.png", "heuristics/report.html", "ppo/benchmark/summary.json", "leaderboard.md"),
     *("outage.html", "audit/audit.png"),
 )
 
@@ -37,12 +40,11 @@ def shorter(code: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A place with the project's scripts, where `python` is this one."""
-    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
-    python = tmp_path / "bin" / "python"
-    python.parent.mkdir()
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
-    python.chmod(0o755)
+    """An empty place, where `og-env` is that of this source tree."""
+    command = tmp_path / "bin" / "og-env"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m og_agents.commands.main "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
     return tmp_path
 
 
@@ -89,8 +91,10 @@ def test_links_lead_to_files() -> None:
         assert (TUTORIAL.parent / target).exists(), target
 
 
-def test_files_in_the_text_are_options_of_the_scripts() -> None:
-    for script, words in re.findall(r"python (scripts/\w+\.py)([^\n`]*)", TEXT):
-        known = (ROOT / script).read_text(encoding="utf-8") + SHARED_OPTIONS
+def test_words_in_the_text_are_options_of_the_commands() -> None:
+    for name, words in re.findall(r"og-env ([a-z-]+)([^\n`]*)", TEXT):
+        found = importlib.util.find_spec(COMMANDS[name].module)
+        assert found is not None and found.origin is not None
+        known = Path(found.origin).read_text(encoding="utf-8") + SHARED_OPTIONS
         for option in re.findall(r"--[a-z0-9-]+", words):
-            assert f'"{option}"' in known, f"{script} {option}"
+            assert f'"{option}"' in known, f"{name} {option}"

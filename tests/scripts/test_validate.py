@@ -1,4 +1,4 @@
-"""scripts/validate.py, in its quick form: what it prints, and that the claims hold."""
+"""og-env validate, in its quick form: what it prints, and that the claims hold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_claims_hold_and_absent_data_is_told(capsys: pytest.CaptureFixture[s
     assert result["joint_failure_max_z"] < result["failures"]["limit_z"]
     assert all(herd["error"] <= 0.01 for herd in result["herd"])
     errors = result["queue"]["mean_errors"]
-    assert set(errors) == {"poisson", "bursty"}
+    assert set(errors) == {"poisson", "bursty", "batches"}
     for m in errors.values():
         assert m["mean_error"] < m["mean_error_without"]
     serving = result["serving"]
@@ -32,10 +32,11 @@ def test_the_claims_hold_and_absent_data_is_told(capsys: pytest.CaptureFixture[s
     assert sorted(result["skipped"]) == [
         "incidents/gcp_incidents.csv",
         "rtt/cloud_interregion_rtt.csv",
+        "traces/azure2023_code.csv",
         "traces/azure2023_conv.csv",
     ]
     lines = validate.text(result).splitlines()
-    assert sum(line.startswith("left out: ") for line in lines) == 3 and max(map(len, lines)) <= 128
+    assert sum(line.startswith("left out: ") for line in lines) == 4 and max(map(len, lines)) <= 128
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no data at {DATA}")
@@ -43,11 +44,26 @@ def test_recorded_data_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(validate.queue_against_simulation, "STREAMS", (2,))
     monkeypatch.setattr(validate.queue_against_simulation, "QUICK_STREAMS", (2,))
     result = validate.validate(DATA, quick=True)
-    assert result["rtt_mape"] <= 0.16 and max(result["rtt"]["shipped"].values()) <= 0.16
-    assert "conversation" in result["queue"]["mean_errors"] and result["skipped"] == {}
+    assert result["rtt_mape"] <= 0.12 and max(result["rtt"]["held_out"].values()) <= 0.16
+    assert max(result["rtt"]["shipped"].values()) <= 0.16
+    assert set(result["queue"]["claimed"]) == {"poisson", "bursty", "batches", "conversation", "code"}
+    assert all(result["queue"]["claimed"][name]["average_mean"] <= 0.2 for name in ("batches", "conversation", "code"))
+    assert result["skipped"] == {}
     assert result["incident_spread"]["record"]["incidents"] == 250
 
 
 def test_a_folder_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert validate.main(["--data", "nowhere"]) == 2
     assert capsys.readouterr().err == "error: nowhere: no such folder\n"
+
+
+def test_it_looks_nowhere_unless_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(validate, "validate", lambda data, quick: asked.append(data) or {})
+    assert validate.main(["--quick", "--json"]) == 0 and asked == [None]
+    skipped: dict[str, str] = {}
+    assert validate.existing(None, "rtt/pairs.csv", skipped) is None
+    assert skipped == {"rtt/pairs.csv": "needs rtt/pairs.csv in the folder of --data"}
+    capsys.readouterr()

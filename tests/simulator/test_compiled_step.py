@@ -45,6 +45,16 @@ def test_what_a_mode_meets_is_compiled_in_one_go(
     assert len(announced) == 1 and announced[0][-1] is draw_row
 
 
+def test_where_code_is_kept_both_entries_are_compiled_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_operations, by_offers = Cold(), Cold()
+    monkeypatch.setattr(compiled_step, "by_operations", by_operations)
+    monkeypatch.setattr(compiled_step, "by_offers", by_offers)
+    monkeypatch.setattr(compiled_step, "announce", lambda *entries: list(entries))
+    monkeypatch.setattr(compiled_step, "can_keep", lambda *entries: True)
+    compiled_step.prepare(compiled_step.OPERATIONS, draw_row)
+    assert (len(by_operations.compiled), len(by_offers.compiled)) == (1, 1)
+
+
 @pytest.mark.parametrize("task", ["placement", "routing", "joint"])
 def test_every_call_is_of_the_types_that_are_compiled_ahead(task: Any) -> None:
     env = NetworkEnv(task, "toy-3")

@@ -1,10 +1,6 @@
 """The decision of a policy for a live fleet, with its reasons.
 
-python -m og_agents.advice.decide --policy runs/ppo --state fleet.json
-python -m og_agents.advice.decide --policy greedy --state fleet.json another.json --json
-python -m og_agents.advice.decide --example global-24 > fleet.json
-
-The state is the JSON of `og_env.simulator.live_state`, whose documentation names every field. In Python a policy is loaded
+The state is the JSON of `og_env.simulator.live_state`, whose documentation names every field. A policy is loaded
 once and decides often:
 
     adviser = Adviser(checkpoint.load("runs/ppo"), "global-24", "placement")
@@ -14,24 +10,14 @@ once and decides often:
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import os
-import sys
-import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from og_agents import heuristics, load_policies
+from og_agents import heuristics
 from og_agents.evaluation import playing
 from og_agents.policy import Policy, attach
-from og_env import IDS, TASKS
-from og_env.errors import Parser, guarded, nearest_valid
-from og_env.scenario import loading
 from og_env.simulator import (
     AUTOSCALED,
     GAIN,
@@ -54,11 +40,20 @@ EXAMPLE_STEPS = 36
 """steps into an episode after which an example of a state is taken: three hours"""
 
 
+LEAST_GAIN = 1e-6
+"""reward a step below which the look-ahead says that nothing is better: the rounding of its figures"""
+NOTHING, USUAL_ROUTER = "do nothing", "leave the router as the scenario has it"
+
+
 class Decision(NamedTuple):
-    """A decision and its reasons. Gains are reward per step; above 0 is better."""
+    """A decision and its reasons.
+
+    Gains are reward a step, of which serving nothing costs `nothing_served`; above 0 is better. Where the look-ahead says that
+    nothing is better than doing nothing, that is the advice, and what the policy wanted is `proposed`.
+    """
 
     operation: str
-    """the operation in words"""
+    """the operation that is advised, in words"""
     knobs: dict[str, float]
     """values of the router's knobs by name; empty where the policy does not set them"""
     planned: dict[str, float]
@@ -75,6 +70,17 @@ class Decision(NamedTuple):
     """whether the operation is the built-in autoscaler's, and only what the router is told is the policy's"""
     steer: dict[str, float] = {}
     """logarithm of what the policy lets the router multiply the weight of a site by, where that is not 0"""
+    proposed: str = ""
+    """what the policy wanted; the same as `operation`, unless the look-ahead has spoken against it"""
+    usd_per_hour: float | None = None
+    """the gain of the look-ahead as dollars an hour, by the scenario's own weights; None where money has no weight"""
+    step_min: float = 5.0
+    """minutes of a step"""
+    nothing_served: float = 1.0
+    """reward a step that serving nothing costs"""
+
+    withheld: bool = False
+    """whether the look-ahead has spoken against what the policy wanted"""
 
     def numbers(self) -> list[float]:
         """All numbers of the decision."""
@@ -83,7 +89,11 @@ class Decision(NamedTuple):
 
     def text(self) -> str:
         """The decision in a few lines."""
-        lines = [f"the autoscaler will {self.operation}" if self.autoscaled else self.operation]
+        lines = [self.operation]
+        if self.withheld:
+            lines = [f"{USUAL_ROUTER if self.autoscaled else NOTHING}: {self._against()}"]
+        elif self.autoscaled:
+            lines = [f"the autoscaler will {self.operation}"]
         if self.knobs:
             lines.append("  router: " + ", ".join(f"{name} {value:.4g}" for name, value in self.knobs.items()))
         if self.steer:
@@ -93,21 +103,34 @@ class Decision(NamedTuple):
         if self.planned:
             parts = ", ".join(f"{name} {self.planned[name]:+.4f}" for name in ("service", "cost", "resilience"))
             useful = f"; useful in {self.planned['ready_s'] / 60:.0f} min" if self.planned["ready_s"] > 0 else ""
-            lines.append(f"  planned gain {self.planned['gain']:+.4f} a step: {parts}{useful}")
+            lines.append(f"  planned gain {self.planned['gain']:+.4f} reward a step: {parts}{useful}")
         terms = ", ".join(f"{name} {value:+.4f}" for name, value in self.by_term.items() if abs(value) > 5e-5)
-        total = sum(self.by_term.values())
         other = "the scenario's router" if self.autoscaled else "doing nothing"
-        lines.append(f"  next {self.ahead_h:g} h against {other} {total:+.4f} a step: {terms or 'no difference'}")
+        worth = "" if self.usd_per_hour is None else f" (worth {self.usd_per_hour:+,.2f} dollars an hour)"
+        lines.append(
+            f"  next {self.ahead_h:g} h against {other} {self.gain:+.4f} reward a step{worth}: {terms or 'no difference'}"
+        )
         if self.others:
             lines.append("  instead of: " + "; ".join(f"{words} ({gain:+.4f})" for words, gain in self.others))
+        lines.append(f"  a step is {self.step_min:g} min; serving nothing costs {self.nothing_served:g} reward a step")
         return "\n".join(lines)
+
+    @property
+    def gain(self) -> float:
+        """Gain of what the policy wanted over doing nothing, by the look-ahead: reward a step."""
+        return sum(self.by_term.values())
+
+    def _against(self) -> str:
+        what = "what the policy asks of the router" if self.autoscaled else self.proposed
+        return f"the look-ahead does not find {what} any better"
 
 
 class Adviser:
     """A policy beside a live fleet of one scenario; its memory goes on from one decision to the next."""
 
-    def __init__(self, policy: Policy, scenario: Any, task: str = "placement") -> None:
-        self.policy = policy
+    def __init__(self, policy: Policy, scenario: Any, task: str = "placement", *, trusting: bool = False) -> None:
+        """`trusting` passes on what the policy wants, even where the look-ahead finds nothing better than doing nothing."""
+        self.policy, self.trusting = policy, trusting
         self.env = playing.stage(policy, scenario, task, 1)
         self.env.reset(seed=0)
         attach(policy, self.env)
@@ -162,15 +185,27 @@ class Adviser:
         if taken >= 0:
             names = ("gain", "service", "cost", "resilience", "ready_s")
             planned.update(zip(names, [*gains[taken].tolist(), float(ready_s[taken])], strict=True))
+        wanted, gain = self.words(operation), float(weighted.sum())
+        asks = operation != 0 and simulator.mode != AUTOSCALED
+        asks = asks or any(each is not None and each.any() for each in (levels, site_levels))
+        withheld = asks and gain <= LEAST_GAIN and not self.trusting
+        price = float(self.env.reward_weights[TERMS.index("cost")])
+        budget = float(simulator.world.budget_usd_per_hour[0])
+        knobs = simulator.world.knobs[0] if withheld else copies.state.knobs[0]
         return Decision(
-            operation=self.words(operation),
-            knobs={} if levels is None else dict(zip(KNOBS, copies.state.knobs[0].tolist(), strict=True)),
+            operation=NOTHING if withheld and simulator.mode != AUTOSCALED else wanted,
+            proposed=wanted,
+            withheld=withheld,
+            usd_per_hour=gain * budget / price if price > 0 else None,
+            step_min=simulator.spec.episode.step_s / 60,
+            nothing_served=float(self.env.reward_weights[TERMS.index("unserved")]),
+            knobs={} if levels is None else dict(zip(KNOBS, knobs.tolist(), strict=True)),
             planned=planned,
             by_term=dict(zip(TERMS, weighted.tolist(), strict=True)),
             ahead_h=max(steps, 1) * simulator.spec.episode.step_s / 3600,
             others=tuple((self.words(int(offers[i])), float(gains[i, GAIN.total])) for i in ranked[:OTHERS]),
             autoscaled=simulator.mode == AUTOSCALED,
-            steer={} if site_levels is None else self._steered(copies.state.steer[0]),
+            steer={} if site_levels is None or withheld else self._steered(copies.state.steer[0]),
         )
 
     def _steered(self, steer: np.ndarray) -> dict[str, float]:
@@ -196,62 +231,3 @@ def example(scenario: Any, seed: int = 0, steps: int = EXAMPLE_STEPS) -> dict[st
     result = describe(env.simulator)
     env.close()
     return result
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = Parser(__doc__)
-    parser.prog = "python -m og_agents.advice.decide"
-    parser.add_argument("--policy", metavar="DIR", help="a trained policy, or the name of a heuristic or a planner")
-    parser.add_argument("--state", type=Path, nargs="+", metavar="FILE", help="JSON of live fleets of one scenario")
-    parser.add_argument("--env", metavar="ID", help="what a heuristic decides (default: og_env/Placement-v1)")
-    parser.add_argument("--example", metavar="SCENARIO", help="print a state to look at, and decide nothing")
-    parser.add_argument("--json", action="store_true", help="print decisions as JSON, one a line")
-    options = parser.parse_args(arguments)
-    if options.example is None and (options.policy is None or not options.state):
-        parser.error("--policy and --state are needed (or --example SCENARIO)")
-    return guarded(lambda: run(options))
-
-
-def run(options: argparse.Namespace) -> None:
-    """Print an example of a state, or the decisions for the states."""
-    if options.example is not None:
-        print(json.dumps(example(options.example), indent=1))
-        return
-    states = [(path, LiveState.read(path)) for path in options.state]
-    spec = loading.load(states[0][1].scenario)
-    for path, state in states[1:]:
-        if loading.load(state.scenario) != spec:
-            raise ValueError(f"{path}: of another scenario than {states[0][0]}: ask for one at a time")
-    task = task_of(options.policy, options.env)
-    ((_, policy),) = load_policies.load_policies([options.policy], spec, task, option="--policy")[0].items()
-    adviser = Adviser(policy, spec, task)
-    adviser.decide(states[0][1], str(states[0][0]))
-    for path, state in states:
-        begin = time.perf_counter()
-        decision = adviser.decide(state, str(path))
-        taken_ms = (time.perf_counter() - begin) * 1000
-        if options.json:
-            print(json.dumps({"state": str(path), **decision._asdict(), "decided_in_ms": round(taken_ms, 3)}))
-        else:
-            print(f"{path}: {decision.text()}\n  decided in {taken_ms:.1f} ms")
-    adviser.close()
-
-
-def task_of(policy: str, env_id: str | None) -> str:
-    """The task of a policy: the one that it was trained for, or for a heuristic that of `--env`."""
-    if env_id is not None and env_id not in TASKS:
-        raise ValueError(f"unknown environment {env_id!r}{nearest_valid(env_id, TASKS)}")
-    if os.sep in policy or Path(policy).exists():
-        from og_agents.learning import checkpoint
-
-        task = checkpoint.read_meta(policy)["task"]
-        if env_id is not None and TASKS[env_id] != task:
-            raise ValueError(f"{policy}: trained for {IDS[task]}, not {env_id}")
-        return task
-    return TASKS[env_id or IDS["placement"]]
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: threads cost more than they bring here
-    sys.exit(main())

@@ -1,7 +1,7 @@
 """Audit a fleet of nodes: what they share, how many they really are, and what each of them adds.
 
-python scripts/audit.py FLEET.csv --map dc_owner=provider --out runs/audit
-python scripts/audit.py --scenario global-24 --json
+og-env audit FLEET.csv --map dc_owner=provider --out runs/audit
+og-env audit --scenario global-24 --json
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env audit")
     parser.add_argument("fleet", nargs="?", metavar="FLEET.csv", help="a row for each node, with a header")
     parser.add_argument("--scenario", metavar="NAME", help="audit the sites of a scenario (name or file) instead")
     parser.add_argument(

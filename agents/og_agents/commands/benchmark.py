@@ -1,15 +1,17 @@
 """Compare policies on the same held-out episodes: table, verdict, results.csv, summary.json and report.html.
 
-python scripts/benchmark.py --scenario global-24 --policies all,runs/ppo --episodes 200
-python scripts/benchmark.py --scenario one-cloud --policies static,greedy --episodes 50 --twin
-python scripts/benchmark.py --scenario store-loss --policies all,planners --episodes 20 --headroom
-python scripts/benchmark.py --policies all,runs/ppo --episodes 2000 --engine ray --ray-address 10.0.0.5:6379
+og-env benchmark --scenario global-24 --policies all,runs/ppo --episodes 200
+og-env benchmark --scenario one-cloud --policies static,greedy --episodes 50 --twin
+og-env benchmark --scenario store-loss --policies all,planners --episodes 20 --headroom
+og-env benchmark --policies all,runs/ppo --episodes 100 --clairvoyant 8
+og-env benchmark --policies all,runs/ppo --episodes 2000 --engine ray --ray-address 10.0.0.5:6379
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import importlib.util
 import json
 import os
 import shlex
@@ -20,18 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from og_agents import heuristics, planners
-from og_agents.evaluation import comparison, html_report, playing, results_table, statistics
-from og_agents.evaluation.command_options import add_episode_options
+from og_agents.evaluation import comparison, html_report, playing, results_table, scores, statistics, term_gains
+from og_agents.evaluation.command_options import add_episode_options, add_split_option, settle_split
 from og_agents.evaluation.episode_results import Episodes
 from og_agents.load_policies import load_policies, make_planner, seeds_of_one_training
 from og_agents.policy import Policy
 from og_env import task_of
-from og_env.errors import Parser, guarded
+from og_env.errors import Parser, guarded, missing_extra
 from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
 from og_env.scenario.specs import ScenarioSpec
 from og_env.scenario.text_files import write_text
-from og_env.simulator import SPLITS
 
 TWIN_POLICY = "greedy_blind"
 Json = dict[str, Any]
@@ -41,29 +42,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parse(arguments)
-    return guarded(lambda: start(options, shlex.join(["python", "scripts/benchmark.py", *arguments])))
+    return guarded(lambda: start(options, shlex.join(["og-env", "benchmark", *arguments])))
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env benchmark")
     add_episode_options(parser, 100, "held-out episodes", changes=True)
     parser.add_argument(
         "--policies",
         default="all",
-        metavar="all|planners|a,b,DIR",
-        help=f"folders of trained models, heuristics (all): {', '.join(heuristics.NAMES)}, and planners (planners: those "
-        f"that need no look-ahead): {', '.join(planners.NAMES)} (default: all)",
+        metavar="all|planners|a,b,DIR,module:Class",
+        help=f"folders of trained models, classes of your own, heuristics (all): {', '.join(heuristics.NAMES)}, and "
+        f"planners (planners: those that decide fast): {', '.join(planners.NAMES)} (default: all)",
     )
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: runs/benchmark/SCENARIO)")
     parser.add_argument("--twin", action="store_true", help="also measure what the correlation of failures costs")
     parser.add_argument("--headroom", action="store_true", help="also measure the gap to a planner that reads the tape")
-    parser.add_argument("--split", default="test", choices=SPLITS, help="of the episodes (default: test)")
+    parser.add_argument(
+        "--clairvoyant",
+        type=int,
+        default=0,
+        metavar="N",
+        help="score all policies between the best baseline and a planner that reads the tape, on the first N episodes",
+    )
+    add_split_option(parser, "test")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of the table")
     parser.add_argument("--engine", default="local", choices=("local", "ray"), help="where to play (default: local)")
     parser.add_argument(
         "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
     )
     options = parser.parse_args(arguments)
+    settle_split(parser, options)
+    if not 0 <= options.clairvoyant <= options.episodes:
+        parser.error(f"--clairvoyant is {options.clairvoyant}; it must be from 0 to --episodes, {options.episodes}")
     if options.ray_address is not None and options.engine != "ray":
         parser.error("--ray-address needs --engine ray")
     return options
@@ -85,19 +96,22 @@ def _run(options: argparse.Namespace, command: str) -> None:
     if options.twin and spec.failures.process != "correlated":
         raise ValueError(f"--twin: failures of {spec.name} are not correlated but {spec.failures.process!r}")
     policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)
-    runs = play_all(policies, spec, task, options)
+    runs, trainings = play_all(policies, spec, task, options), seeds_of_one_training(policies)
     summary = {
         "scenario": spec.name,
         "env": options.env,
         "split": options.split,
         "episodes": options.episodes,
         "seed": options.seed,
-        **comparison.compare(
-            runs, learned, seed=options.seed, references=planners.REFERENCES, trainings=seeds_of_one_training(policies)
-        ),
+        **comparison.compare(runs, learned, seed=options.seed, references=planners.REFERENCES, trainings=trainings),
     }
     if options.headroom:
         summary["headroom"] = headroom(summary, runs, spec, task, options)
+    best = next((run for run in runs if run.policy == summary["best_baseline"]), None)
+    oracle = None if best is None else scored_by(runs, spec, task, options)
+    scored = None if best is None or oracle is None else (best, oracle)
+    summary["score"] = None if scored is None else scores.summary_of(runs, *scored, trainings, seed=options.seed)
+    summary["terms"] = {} if best is None else term_gains.by_policy(runs, best, learned, trainings, spec.reward)
     if options.twin:
         summary["twin"] = cost_of_correlation(spec, task, options)
     out = Path(options.out) if options.out else Path("runs") / "benchmark" / spec.name
@@ -129,6 +143,21 @@ def play_here(policy: Policy, name: str, spec: ScenarioSpec, task: str, options:
         mean, seconds = result.returns.mean(), time.perf_counter() - begin
         print(f"  {name}: {mean:.2f} over {options.episodes} episodes in {seconds:.1f} s", file=sys.stderr)
     return result
+
+
+def scored_by(runs: Sequence[Episodes], spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes | None:
+    """Episodes of the planner that scores are relative to: the strongest that took part, or the quick one.
+
+    None where none took part and --clairvoyant asks for none.
+    """
+    names, by_name = planners.SCORED_BY[task], {run.policy: run for run in runs}
+    for name in names:
+        if name in by_name:
+            return by_name[name]
+    if not options.clairvoyant:
+        return None
+    few = argparse.Namespace(**{**vars(options), "episodes": options.clairvoyant})
+    return play(make_planner(names[-1], spec, task, seed=options.seed), names[-1], spec, task, few)
 
 
 def headroom(
@@ -170,8 +199,8 @@ def cost_of_correlation(spec: ScenarioSpec, task: str, options: argparse.Namespa
 
 def _text(summary: Json, out: Path) -> str:
     lines = [results_table.aligned(results_table.TABLE_HEADER, results_table.table_rows(summary))]
-    kind = "held-out" if summary["split"] == "test" else summary["split"]
-    lines.append(f"* best baseline. {summary['episodes']} {kind} episodes, the same for all; 95 % bootstrap intervals.")
+    played = results_table.episodes_text(summary)
+    lines.append(f"* best baseline. {played}, the same for all; 95 % bootstrap intervals.")
     if "twin" in summary:
         twin = summary["twin"]
         lines.append(
@@ -186,14 +215,17 @@ def _text(summary: Json, out: Path) -> str:
             f"{room['best_baseline']}, to {room['reference']} at {room['reference_mean']:.2f}, a planner that reads the "
             "tape (the optimum is at least as high)"
         )
+    if summary["score"]:
+        lines.append(scores.text(summary["score"]))
     for group in summary["seeds"]:
         lines.append(
             f"{len(group['policies'])} training seeds ({', '.join(group['policies'])}): median {group['median_diff']:+.2f}, "
             f"from {min(group['mean_diffs']):+.2f} to {max(group['mean_diffs']):+.2f}; mean {group['mean_diff']:+.2f} "
             f"{results_table.interval_text(group)} over seeds and episodes"
         )
-    lines.append(f"report: {out / 'report.html'}")
-    return "\n".join([*lines, results_table.verdict_line(summary)])
+    if (out / "report.html").is_file():
+        lines.append(f"report: {out / 'report.html'}")
+    return "\n".join([*lines, *results_table.verdict_lines(summary)])
 
 
 def _write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpec, command: str) -> None:
@@ -207,6 +239,9 @@ def _write(out: Path, summary: Json, runs: Sequence[Episodes], spec: ScenarioSpe
         "command": command,
         "versions": ", ".join(f"{name} {_version(name)}" for name in ("og_env", "numpy", "numba", "gymnasium")),
     }
+    if importlib.util.find_spec("matplotlib") is None:
+        print(f"report.html is left out: {missing_extra(ModuleNotFoundError(name='matplotlib'))}", file=sys.stderr)
+        return
     write_text(out / "report.html", html_report.page(summary, runs, spec.reward, spec.episode.step_s / 3600, facts))
 
 

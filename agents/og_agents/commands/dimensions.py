@@ -1,8 +1,8 @@
 """Which dimensions of a scenario decide: what a planner loses that is blind to each of them, and how far policies differ.
 
-python scripts/dimensions.py --scenario global-24
-python scripts/dimensions.py --scenario one-cloud --episodes 100 --split test --json
-python scripts/dimensions.py --scenario one-cloud --episodes 100 --split test --record configs/benchmarks/dimensions.json
+og-env dimensions --scenario global-24
+og-env dimensions --scenario one-cloud --episodes 100 --split test --json
+og-env dimensions --scenario one-cloud --episodes 100 --split test --record configs/benchmarks/dimensions.json
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from og_agents.evaluation import blindness, blindness_table
+from og_agents.evaluation.command_options import add_split_option, settle_split
 from og_agents.load_policies import load_policies
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
@@ -33,23 +34,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env dimensions")
     parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
     text = "change the scenario, such as failures.intensity=2"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
     text = "the one that is made blind (default: greedy_tuned where the scenario has constants for it, else greedy)"
     parser.add_argument("--planner", choices=blindness.PLANNERS, help=text)
-    text = f"whose span is shown, as in scripts/benchmark.py (default: {POLICIES})"
+    text = f"whose span is shown, as in og-env benchmark (default: {POLICIES})"
     parser.add_argument("--policies", default=POLICIES, metavar="A,B", help=text)
     text = f"only these, of {', '.join(blindness.DIMENSIONS)} (default: all); the last two are slow, as routers play"
     parser.add_argument("--dimensions", default=",".join(blindness.DIMENSIONS), metavar="A,B", help=text)
     parser.add_argument("--episodes", type=int, default=48, metavar="N", help="of each policy (default: 48)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
-    parser.add_argument("--split", default="validation", choices=SPLITS[1:], help="default: validation")
+    add_split_option(parser, "validation", SPLITS[1:])
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
     text = "also keep the table in this file, beside those of other scenarios; the docs have the shipped one's"
     parser.add_argument("--record", type=Path, metavar="FILE", help=text)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    settle_split(parser, options)
+    return options
 
 
 def _run(options: argparse.Namespace) -> None:

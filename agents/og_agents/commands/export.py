@@ -1,7 +1,7 @@
 """Export a trained policy to ONNX, and check that onnxruntime gives what torch gives.
 
-python scripts/export.py --policy runs/ppo
-python scripts/export.py --policy runs/ppo --out policy.onnx --check 1000
+og-env export --policy runs/ppo
+og-env export --policy runs/ppo --out policy.onnx --check 1000
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TOLERANCE = 1e-5
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env export")
     parser.add_argument("--policy", type=Path, required=True, metavar="DIR", help="folder of a trained policy")
     parser.add_argument("--out", type=Path, metavar="FILE", help="(default: policy.onnx in that folder)")
     parser.add_argument(

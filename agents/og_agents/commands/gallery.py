@@ -1,7 +1,7 @@
 """Draw scenarios at the moment when most of their sites are struck, and the page that shows all shipped ones.
 
-python scripts/gallery.py
-python scripts/gallery.py one-cloud fleet.toml --out runs/pictures
+og-env gallery
+og-env gallery one-cloud fleet.toml --out runs/pictures
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from og_env.scenario.text_files import write_text
 
 ROOT = Path(__file__).resolve().parents[3]
 GALLERY = ROOT / ".github" / "gallery"
+"""of a checkout"""
 PAGE = ROOT / ".github" / "docs" / "gallery.md"
+HERE = Path("gallery")
+"""in the working folder, where the package does not run from a checkout"""
 SIZE_PX = (960, 570)
 COLORS = 128
 LESSONS = {
@@ -59,13 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env gallery")
     parser.add_argument(
         "scenarios", nargs="*", metavar="SCENARIO", help="names or files (default: all shipped, and the page)"
     )
-    parser.add_argument(
-        "--out", type=Path, default=GALLERY, metavar="DIR", help="where they go (default: the project's)"
-    )
+    out = GALLERY if GALLERY.is_dir() else HERE
+    text = "where they go (default: gallery; in a checkout its own)"
+    parser.add_argument("--out", type=Path, default=out, metavar="DIR", help=text)
     parser.add_argument("--policy", default="greedy", metavar="NAME", help="heuristic that plays (default: greedy)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the episode (default: 0)")
     return parser.parse_args(arguments)
@@ -129,7 +132,7 @@ def page(captions: dict[str, str], folder: str) -> str:
         "",
         "One day of each, played by the greedy planner, when most sites are struck (or demand is highest).",
     ]
-    lines += ["Drawn by `python scripts/gallery.py`; a table of them is in [Scenarios](scenarios.md)."]
+    lines += ["Drawn by `og-env gallery`; a table of them is in [Scenarios](scenarios.md)."]
     for name, lesson in LESSONS.items():
         lines += [
             "",

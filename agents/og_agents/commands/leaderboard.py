@@ -1,6 +1,6 @@
 """Put benchmarks on one page: their summary.json files as leaderboard.md.
 
-python scripts/leaderboard.py runs/leaderboard --out runs/leaderboard.md
+og-env leaderboard runs/leaderboard --out runs/leaderboard.md
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parse(arguments)
-    return guarded(lambda: _run(options, shlex.join(["python", "scripts/leaderboard.py", *arguments])))
+    return guarded(lambda: _run(options, shlex.join(["og-env", "leaderboard", *arguments])))
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env leaderboard")
     parser.add_argument(
-        "paths", nargs="+", metavar="SUMMARY.json|DIR", help="of scripts/benchmark.py; folders are searched"
+        "paths", nargs="+", metavar="SUMMARY.json|DIR", help="of og-env benchmark; folders are searched"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("leaderboard.md"), metavar="FILE", help="default: leaderboard.md"

@@ -1,7 +1,7 @@
 """Write episodes of heuristics, planners and trained policies as a Minari dataset for offline learning.
 
-python scripts/make_dataset.py --scenario global-24 --policies greedy,runs/ppo --episodes 100 --out runs/datasets
-python scripts/make_dataset.py --scenario one-cloud --policies greedy --noise 0.2 --id one-cloud/noisy-v0
+og-env dataset --scenario global-24 --policies greedy,runs/ppo --episodes 100 --out runs/datasets
+og-env dataset --scenario one-cloud --policies greedy --noise 0.2 --id one-cloud/noisy-v0
 """
 
 from __future__ import annotations
@@ -18,22 +18,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from og_env.errors import Parser, guarded
 
 # isort: split
-from og_agents.evaluation.command_options import add_episode_options
+from og_agents.evaluation.command_options import SEALED, add_episode_options
 from og_agents.export import minari_dataset, recorded_episodes
 from og_agents.load_policies import load_policies
 from og_env import task_of
 from og_env.scenario import loading
 from og_env.simulator import SPLITS
 
+LEARNABLE = tuple(split for split in SPLITS if split != SEALED)
+"""splits that a dataset may hold: nobody learns from sealed episodes"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env dataset")
     add_episode_options(parser, 100, "of each policy")
     parser.add_argument(
-        "--policies", default="greedy", metavar="a,b,DIR", help="names or run folders (default: greedy)"
+        "--policies", default="greedy", metavar="a,b,DIR", help="names, run folders or module:Class (default: greedy)"
     )
-    parser.add_argument("--split", default="train", choices=SPLITS, help="of the episodes (default: train)")
+    parser.add_argument("--split", default="train", choices=LEARNABLE, help="of the episodes (default: train)")
     parser.add_argument("--noise", type=float, default=0.0, metavar="P", help="share of steps with a random action")
     parser.add_argument("--tables", action="store_true", help="keep observations by table (default: flat)")
     parser.add_argument("--id", metavar="ID", help="of the dataset (default: og_env/SCENARIO-TASK-v0)")

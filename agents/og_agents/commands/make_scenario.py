@@ -1,7 +1,7 @@
 """Write a scenario from a CSV with a row for each node, and say what the table left open and where it was taken from.
 
-python scripts/make_scenario.py fleet.csv --out fleet.toml
-python scripts/make_scenario.py nodes.csv --map dc_owner=provider --sample 64 --shocks-per-day 8 --out nodes-64.toml
+og-env make-scenario fleet.csv --out fleet.toml
+og-env make-scenario nodes.csv --map dc_owner=provider --sample 64 --shocks-per-day 8 --out nodes-64.toml
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ MODELS = {"llama-3.1-8b-bf16": 0.5, "llama-3.1-70b-int4": 0.2, "tinyllama-1.1b-f
 """usual models and their shares; those that fit nowhere are left out"""
 LOAD = 0.5
 """share of the GPUs that the mean demand needs at most, and of what a model serves with a replica at every node"""
+EXAMPLE = "fleet.csv"
 STANDARD = "global-24"
 """the scenario whose weights are taken"""
 STRUCK = ("facility", "region", "provider", "grid", "transit", "image", "facilitator", "upstream")
@@ -44,16 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
-    return guarded(lambda: run(options, shlex.join(["python", "scripts/make_scenario.py", *arguments])))
+    return guarded(lambda: run(options, shlex.join(["og-env", "make-scenario", *arguments])))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options of the command line."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env make-scenario")
+    text = "columns node, provider, country, city, lat, lon, gpu, gpus..."
+    parser.add_argument("nodes", nargs="?", metavar="NODES.csv", help=text)
+    parser.add_argument("--out", metavar="FILE.toml", help="where the scenario goes")
     parser.add_argument(
-        "nodes", metavar="NODES.csv", help="columns node, provider, country, city, lat, lon, gpu, gpus..."
+        "--example", metavar="FILE.csv", help="write a table of 14 nodes to begin with, and no scenario"
     )
-    parser.add_argument("--out", metavar="FILE.toml", required=True, help="where the scenario goes")
     parser.add_argument("--name", help="of the scenario (default: the file's)")
     parser.add_argument(
         "--map", nargs="+", action="extend", default=[], metavar="COLUMN=KIND", help="what a column means"
@@ -71,11 +74,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--shocks-per-day", type=float, metavar="X", help="a day of so many outages of what nodes share, for training"
     )
     parser.add_argument("--force", action="store_true", help="replace the file where there is one")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.example is None and (options.nodes is None or options.out is None):
+        parser.error("NODES.csv and --out FILE.toml are needed (or --example FILE.csv)")
+    return options
 
 
 def run(options: argparse.Namespace, command: str) -> None:
     """Write the scenario file and print what it holds; ValueError in one line for bad input."""
+    if options.example is not None:
+        return write_example(Path(options.example), options.force)
     out = Path(options.out)
     check(options, out)
     table = read_sites(
@@ -97,6 +105,23 @@ def run(options: argparse.Namespace, command: str) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, text)
     print(report(whole, table, out))
+
+
+def write_example(out: Path, force: bool) -> None:
+    """Write the table that the tutorial begins with."""
+    if out.exists() and not force:
+        raise ValueError(f"{out}: is there already; --force replaces it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, example_file().read_text(encoding="utf-8"))
+    scenario_file = shlex.quote(str(out.with_suffix(".toml")))
+    print(f"written: {out}; make a scenario of it: og-env make-scenario {shlex.quote(str(out))} --out {scenario_file}")
+
+
+def example_file() -> Path:
+    """The table, in the installed package or in the source tree."""
+    configs = loading.scenarios_folder().parent
+    packed = configs / "examples" / EXAMPLE
+    return packed if packed.is_file() else configs.parent / "scripts" / "examples" / EXAMPLE
 
 
 def check(options: argparse.Namespace, out: Path) -> None:
@@ -262,7 +287,7 @@ def report(whole: ResolvedScenario, table: SiteTable, out: Path) -> str:
         words.append("less than half of the nodes can attest: models are served without proof (column tee_vendor)")
     if table.unused:
         words.append(f"columns not used: {', '.join(table.unused)}; --map COLUMN=KIND names one")
-    return "\n".join([*words, f"look at it: python -m og_env show {shlex.quote(str(out))}"])
+    return "\n".join([*words, f"look at it: og-env show {shlex.quote(str(out))}"])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Replay a recorded incident, outages of your own, or a plain day, and see what it does to each policy.
 
-python scripts/replay.py --incident aws-2025-10-20 --scenario one-cloud --policy static --policy greedy
-python scripts/replay.py --all --scenario one-cloud --policy static --policy greedy --policy runs/ppo
-python scripts/replay.py --outage facilitator:registry@6+4 --scenario opengradient --policy opengradient
-python scripts/replay.py --scenario global-24 --policy static --policy greedy --episodes 1 --out day.html
+og-env replay --incident aws-2025-10-20 --scenario one-cloud --policy static --policy greedy
+og-env replay --all --scenario one-cloud --policy static --policy greedy --policy runs/ppo
+og-env replay --outage facilitator:registry@6+4 --scenario opengradient --policy opengradient
+og-env replay --scenario global-24 --policy static --policy greedy --episodes 1 --out day.html
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env replay")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--incident", metavar="ID", help="a recorded one, see python -m og_env incidents")
+    what.add_argument("--incident", metavar="ID", help="a recorded one, see og-env incidents")
     what.add_argument("--all", action="store_true", help="every recorded incident that touches the scenario")
     what.add_argument(
         "--outage", action="append", metavar="KIND:NAME@START_H+HOURS[=EFFECT]", help="your own, e.g. provider:aws@6+4"
@@ -68,7 +68,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--policy",
         action="append",
         metavar="NAME",
-        help=f"a folder of a trained model, all, or one of {', '.join(heuristics.NAMES)}; repeatable (default: all)",
+        help="a folder of a trained model, module:Class of your own, all, or one of "
+        f"{', '.join(heuristics.NAMES)}; repeatable (default: all)",
     )
     add_episode_options(parser, 8, "demand seeds an incident", scenario="one-cloud")
     parser.add_argument(
@@ -272,7 +273,7 @@ def overview(result: Json, played: Many) -> str:
             ),
             f"{len(untouched)} incidents touch no site of {result['scenario']}"
             + (f": {', '.join(untouched)}" if untouched else ""),
-            results_table.verdict_line(contest),
+            *results_table.verdict_lines(contest),
         ]
     )
 

@@ -1,13 +1,13 @@
 """Train a policy by PPO, or by rollout policy iteration, with its run folder: checkpoint, metrics, logs, config.
 
-python scripts/train.py --scenario global-24 --env og_env/Placement-v1 --timesteps 250000 --seed 0 --out runs/ppo
-python scripts/train.py --scenario global-24 --algorithm rpi --minutes 5 --out runs/rpi
-python scripts/train.py --scenario global-24 --start runs/rpi --minutes 5 --out runs/ppo-from-rpi
-python scripts/train.py --scenario one-cloud --env og_env/Joint-v1 --minutes 10
-python scripts/train.py --scenario one-cloud --env og_env/Joint-v1 --steering domains --minutes 10
-python scripts/train.py --scenario one-cloud --env og_env/Routing-v1 --interface sites --minutes 10
-python scripts/train.py --resume runs/ppo
-python scripts/train.py --engine rllib --num-env-runners 8 --ray-address 10.0.0.5:6379
+og-env train --scenario global-24 --env og_env/Placement-v1 --timesteps 250000 --seed 0 --out runs/ppo
+og-env train --scenario global-24 --algorithm rpi --minutes 5 --out runs/rpi
+og-env train --scenario global-24 --start runs/rpi --minutes 5 --out runs/ppo-from-rpi
+og-env train --scenario one-cloud --env og_env/Joint-v1 --minutes 10
+og-env train --scenario one-cloud --env og_env/Joint-v1 --steering domains --minutes 10
+og-env train --scenario one-cloud --env og_env/Routing-v1 --interface sites --minutes 10
+og-env train --resume runs/ppo
+og-env train --engine rllib --num-env-runners 8 --ray-address 10.0.0.5:6379
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -29,9 +29,11 @@ from og_env.scenario import loading
 from og_env.scenario.overrides import changes_of
 
 INTERFACES, STEERINGS = ("proposals", "operations", "knobs", "sites"), ("knobs", "sites", "domains")
+BLIND = tuple(word for word in get_args(TrainSettings.model_fields["blind"].annotation) if word != "none")
+"""dimensions of the world that a policy can be trained without"""
 NO_LIMIT = 10**12
 """timesteps of a run that ends by the clock"""
-CHANGES = ("policy", "interface", "steering", "n_envs", "timesteps")
+CHANGES = ("policy", "interface", "steering", "blind", "n_envs", "timesteps")
 """options of the command that are settings of the training"""
 LENGTH = {"ppo": "timesteps", "rpi": "branch_states"}
 """the setting that ends a run, by algorithm"""
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options of the command line, checked."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env train")
     parser.add_argument("--scenario", metavar="S", help="name or file (default: global-24)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change the scenario, such as reward.exposure=0"
@@ -77,6 +79,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--policy", choices=("shared", "mlp", "lstm"), help="network (default: shared where it fits)")
     parser.add_argument("--interface", choices=INTERFACES, help="actions (default: proposals, of Routing knobs)")
     parser.add_argument("--steering", choices=STEERINGS, help="of Joint: what is set beside placement (default: knobs)")
+    parser.add_argument(
+        "--blind", choices=BLIND, help="train without a dimension of the world, to see what it is worth"
+    )
     parser.add_argument("--n-envs", type=int, metavar="B", help="environments side by side")
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with other settings than configs/training")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a run, with its own settings")
@@ -115,6 +120,8 @@ def check_engine(parser: Parser, options: argparse.Namespace) -> None:
         parser.error("--resume goes on with runs of the engine sb3 alone")
     if options.start is not None or options.algorithm == "rpi":
         parser.error("--start and --algorithm rpi need the engine sb3")
+    if options.blind is not None:
+        parser.error("--blind needs the engine sb3")
     options.num_env_runners = 2 if options.num_env_runners is None else options.num_env_runners
 
 
@@ -165,6 +172,7 @@ def resumed(options: argparse.Namespace) -> Run:
         "policy",
         "interface",
         "steering",
+        "blind",
         "n_envs",
         "config",
         "algorithm",
@@ -217,7 +225,7 @@ def start(run: Run, options: argparse.Namespace) -> int:
         told = (lambda line: None) if options.quiet else print
         standing = against_baselines.stand(out, run.scenario, run.task, episodes=options.compare, played=told)
         print(f"verdict: {standing.verdict}")
-    print(f"compare: python scripts/benchmark.py --scenario {name} --env {env_id} --policies all,{out}")
+    print(f"compare: og-env benchmark --scenario {name} --env {env_id} --policies all,{out}")
     return 0
 
 

@@ -1,9 +1,9 @@
 """Tune the constants of baselines on training episodes, and print tables for the files in configs/planners.
 
-python scripts/tune.py --scenario global-24 --policies nearest,cheapest --episodes 64
-python scripts/tune.py --scenario one-cloud --policies planners --episodes 12
-python scripts/tune.py --scenario one-cloud --policies tuned_knobs,site_prices --episodes 12
-python scripts/tune.py --scenario grid-blackout --policies greedy_tuned --begin backlog=1 --begin arriving=0.8
+og-env tune --scenario global-24 --policies nearest,cheapest --episodes 64
+og-env tune --scenario one-cloud --policies planners --episodes 12
+og-env tune --scenario one-cloud --policies tuned_knobs,site_prices --episodes 12
+og-env tune --scenario grid-blackout --policies greedy_tuned --begin backlog=1 --begin arriving=0.8
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options of the command line, checked."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env tune")
     parser.add_argument("--scenario", default="global-24", metavar="S", help="name or file (default: global-24)")
     parser.add_argument("--policies", default="all", metavar="all|planners|a,b", help=WHICH)
     parser.add_argument("--constants", metavar="a,b", help="tune only these (default: all)")

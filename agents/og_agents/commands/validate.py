@@ -1,7 +1,7 @@
 """How wrong is it: the simulator against request-level simulation, measured round trips and closed forms.
 
-python scripts/validate.py
-python scripts/validate.py --json
+og-env validate
+og-env validate --json
 """
 
 from __future__ import annotations
@@ -24,48 +24,52 @@ from og_agents.validation import (
 )
 from og_env.errors import Parser, guarded
 from og_env.render.world_text import table
+from og_env.scenario.backbone import BACKBONE
 from og_env.scenario.demand_trace import Trace, load_trace_csv
 from og_env.scenario.distance_model import SHIPPED
 
-DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
-"""recorded data beside the project; a check whose data is absent is left out and says so"""
+TRACES = {"conversation": "conv", "code": "code"}
+"""recorded traces of Azure by the name of their arrivals"""
 STORES_GBPS = (1.0, 10.0)
 """speeds of the stores in the shipped worlds"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, prog="og-env validate")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: seconds instead of minutes")
-    parser.add_argument("--data", metavar="DIR", help="recorded data (default: shared/data beside the project)")
+    parser.add_argument("--data", metavar="DIR", help="recorded data; a check whose file is not there is left out")
     options = parser.parse_args(arguments)
     return guarded(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> None:
-    data = DATA if options.data is None else Path(options.data)
-    if options.data is not None and not data.is_dir():
+    data = None if options.data is None else Path(options.data)
+    if data is not None and not data.is_dir():
         raise ValueError(f"{data}: no such folder")
     result = validate(data, options.quick)
     print(json.dumps(result, allow_nan=False) if options.json else text(result))
 
 
-def validate(data: Path, quick: bool) -> dict[str, Any]:
+def validate(data: Path | None, quick: bool) -> dict[str, Any]:
     """All checks as one JSON object; errors are shares, so 0.1 is 10 %."""
     skipped: dict[str, str] = {}
     rtt = round_trips(existing(data, "rtt/cloud_interregion_rtt.csv", skipped))
     failures = failure_process.check_failures()
-    cells = queue_against_simulation.check_queue(_conversation(data, skipped), quick)
+    traces = _traces(data, skipped)
+    cells = queue_against_simulation.check_queue(traces, quick)
     waits, limits = serving_against_simulation.check_waits(quick), serving_against_simulation.check_limits(quick)
     record = existing(data, "incidents/gcp_incidents.csv", skipped)
     return {
         "queue_poisson_max_error": queue_against_simulation.worst(cells),
-        "rtt_mape": None if rtt is None else max(rtt["held_out"].values()),
+        "rtt_mape": None if rtt is None else max(rtt["held_out_hubs"].values()),
         "joint_failure_max_z": failures.joint_max_z,
         "queue": {
             "claimed_up_to_utilisation": queue_against_simulation.CLAIMED_UP_TO,
             "mean_errors": queue_against_simulation.burstiness_gain(cells),
+            "claimed": queue_against_simulation.claimed_errors(cells),
+            "second_half": {name: queue_against_simulation.second_half(trace) for name, trace in traces.items()},
             "cells": [cell._asdict() for cell in cells],
         },
         "serving": {
@@ -96,21 +100,22 @@ def validate(data: Path, quick: bool) -> dict[str, Any]:
     }
 
 
-def existing(data: Path, name: str, skipped: dict[str, str]) -> Path | None:
+def existing(data: Path | None, name: str, skipped: dict[str, str]) -> Path | None:
     """The file, or None and a reason."""
-    if (data / name).is_file():
+    if data is not None and (data / name).is_file():
         return data / name
-    skipped[name] = f"no file {data / name}"
+    skipped[name] = f"needs {name} in the folder of --data" if data is None else f"no file {data / name}"
     return None
 
 
-def _conversation(data: Path, skipped: dict[str, str]) -> Trace | None:
-    path = existing(data, "traces/azure2023_conv.csv", skipped)
-    return None if path is None else load_trace_csv(path)
+def _traces(data: Path | None, skipped: dict[str, str]) -> dict[str, Trace]:
+    """The recorded traces that are there, by name."""
+    paths = {name: existing(data, f"traces/azure2023_{file}.csv", skipped) for name, file in TRACES.items()}
+    return {name: load_trace_csv(path) for name, path in paths.items() if path is not None}
 
 
 def round_trips(path: Path | None) -> dict[str, Any] | None:
-    """Mean absolute percentage errors of the distance model, fitted on one provider and tested on the others."""
+    """Mean absolute percentage errors of both models, as shipped, and fitted on one provider and tested on the others."""
     if path is None:
         return None
     pairs = distance_model_fit.load_pairs(path)
@@ -121,6 +126,8 @@ def round_trips(path: Path | None) -> dict[str, Any] | None:
         "pairs": {name: len(part.km) for name, part in own.items()},
         "shipped": {name: distance_model_fit.mape(SHIPPED, part) for name, part in own.items()},
         "held_out": distance_model_fit.held_out(pairs),
+        "hubs": {name: distance_model_fit.mape(BACKBONE, part) for name, part in own.items()},
+        "held_out_hubs": distance_model_fit.held_out(pairs, distance_model_fit.fit_backbone),
     }
 
 
@@ -171,6 +178,15 @@ def _queue_text(queue: dict[str, Any]) -> str:
         f"{name}, mean error of the wait {m['mean_error']:.1%} (without the burstiness term {m['mean_error_without']:.1%}), "
         f"of the 95th percentile {m['p95_error']:.1%} ({m['p95_error_without']:.1%})"
         for name, m in queue["mean_errors"].items()
+    ]
+    means += [
+        f"{name}, up to utilisation {queue['claimed_up_to_utilisation']}: wait off by {e['average_mean']:.1%} on average, "
+        f"{e['largest_mean']:.1%} at most; 95th percentile by {e['average_p95']:.1%}, {e['largest_p95']:.1%}"
+        for name, e in queue["claimed"].items()
+    ]
+    means += [
+        f"{name}, fitted to the first half, waits of the second: off by {mean:.1%} on average, {largest:.1%} at most"
+        for name, (mean, largest) in queue["second_half"].items()
     ]
     title = "QUEUE  mean wait and 95th percentile of the response in mean answers, c at once; flow model and simulation"
     return "\n".join([title, table(header, rows, right=range(1, 13)), *means])
@@ -244,17 +260,27 @@ def _agreement_texts(agreement: dict[str, Any]) -> list[str]:
 def _rtt_text(rtt: dict[str, Any] | None) -> str:
     if rtt is None:
         return "ROUND TRIPS  left out"
+    return "ROUND TRIPS  mean absolute percentage error\n" + table(*rtt_rows(rtt), right=range(1, 6))
+
+
+RTT_HEADER = (
+    "provider",
+    "pairs",
+    "lines, shipped",
+    "lines, fitted to the other",
+    "hubs, shipped",
+    "hubs, fitted to the other",
+)
+
+
+def rtt_rows(rtt: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of the table of round trips; `round_trips` makes its figures."""
+    sides = ("shipped", "held_out", "hubs", "held_out_hubs")
     rows = [
-        (
-            name,
-            f"{rtt['pairs'][name]:,}",
-            f"{rtt['shipped'][name]:.1%}",
-            f"{rtt['held_out'].get(name, float('nan')):.1%}",
-        )
+        (name, f"{rtt['pairs'][name]:,}", *(f"{rtt[side].get(name, float('nan')):.1%}" for side in sides))
         for name in rtt["pairs"]
     ]
-    header = ("provider", "pairs", "shipped model", "fitted to the others")
-    return "ROUND TRIPS  mean absolute percentage error of the distance model\n" + table(header, rows, right=(1, 2, 3))
+    return RTT_HEADER, rows
 
 
 def _herd_text(herds: Sequence[dict[str, Any]]) -> str:

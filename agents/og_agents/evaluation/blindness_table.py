@@ -78,7 +78,7 @@ def read_record(path: Path = RECORD) -> dict[str, Json]:
             or not set(KEYS) <= set(table)
             or not set(table["dimensions"]) <= set(DIMENSIONS)
         ):
-            raise ValueError(f"{path}: no record of scripts/dimensions.py: {name} is not complete")
+            raise ValueError(f"{path}: no record of og-env dimensions: {name} is not complete")
     return record
 
 

@@ -28,10 +28,10 @@ def compare(
 
     The best baseline is the one with the highest mean return on these very episodes, which favours the baselines;
     `references` (planners that look ahead) are none. Every other policy is compared with it in pairs. The verdict is on
-    the first of `learned`, which `learned_against` also compares with each reference that played. Without a baseline or
-    a learned policy the respective entries are None. `trainings` groups learned policies that differ in the training
-    seed alone: `seeds` has the differences of each group. `strata` [E] labels groups of episodes that every resample
-    has as many of, e.g. incidents. Raises ValueError where episodes differ.
+    the first of `learned`, which `learned_against` also compares with each reference that played; `verdicts` has that on
+    each of them. Without a baseline or a learned policy the respective entries are None. `trainings` groups learned
+    policies that differ in the training seed alone: `seeds` has the differences of each group. `strata` [E] labels groups
+    of episodes that every resample has as many of, e.g. incidents. Raises ValueError where episodes differ.
     """
     for run in runs[1:]:
         if not np.array_equal(run.seeds, runs[0].seeds):
@@ -64,6 +64,7 @@ def compare(
         if best is not None
         else [],
         "verdict": pairs[first].verdict if first is not None and best is not None else None,
+        "verdicts": {name: pairs[name].verdict for name in learned} if best is not None else {},
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from og_agents.evaluation import comparison_pictures
 from og_agents.evaluation.episode_results import Episodes
-from og_agents.evaluation.results_table import TABLE_HEADER, ranked, table_rows, verdict_line
+from og_agents.evaluation.results_table import TABLE_HEADER, episodes_text, ranked, table_rows, verdict_lines
 from og_agents.evaluation.statistics import RESAMPLES
 from og_env.scenario.specs import RewardWeights
 from og_env.simulator import METRICS
@@ -48,15 +48,21 @@ def page(
     images = pictures(summary, runs, weights, step_h)
     episode = comparison_pictures.eventful(runs[0])
     title = f"Benchmark: {facts.get('scenario', '')}"
-    verdict = verdict_line(summary)
+    kinds = [
+        summary["verdict"],
+        *(summary["verdicts"][name] for name in summary["verdicts"] if name != summary["learned"]),
+    ]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="verdict {summary["verdict"] or ""}">{escape(verdict)}.</p>',
+        *(
+            f'<p class="verdict {kind or ""}">{escape(line)}.</p>'
+            for kind, line in zip(kinds, verdict_lines(summary), strict=True)
+        ),
         _facts(facts),
         "<h2>Returns</h2>",
         _table(TABLE_HEADER, table_rows(summary), summary),
         _note(
-            f"{len(runs[0].seeds)} held-out episodes, the same for every policy. Intervals: 95 %, percentile bootstrap "
+            f"{episodes_text(summary)}, the same for every policy. Intervals: 95 %, percentile bootstrap "
             f"of {RESAMPLES:,} resamples. IQM: mean without the best and the worst quarter. “vs best”: paired mean "
             "difference to the best baseline (*), the heuristic with the highest mean on these episodes; “wins”: share "
             "of the episodes with a higher return than its. Decisions per second: time in predict only."

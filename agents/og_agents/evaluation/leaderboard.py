@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from og_agents import heuristics, planners
+from og_agents.evaluation.command_options import SEALED
 from og_agents.evaluation.results_table import (
     TABLE_HEADER,
+    episodes_text,
     interval_text,
     markdown_table,
     table_rows,
@@ -73,7 +75,7 @@ def read_entries(paths: Iterable[str | Path]) -> list[Entry]:
     for path in map(Path, paths):
         found = sorted(path.rglob(SUMMARY)) if path.is_dir() else [path]
         if not found:
-            raise ValueError(f"{path}: no {SUMMARY} in it: run scripts/benchmark.py with --out {path / 'NAME'}")
+            raise ValueError(f"{path}: no {SUMMARY} in it: run og-env benchmark with --out {path / 'NAME'}")
         files |= dict.fromkeys(file.resolve() for file in found)
     entries = [Entry(str(file), read_summary(file)) for file in files]
     for path, summary in entries:
@@ -125,7 +127,14 @@ def escaped(value: Any) -> Any:
     return re.sub(r"[\\`*\[\]|~]", r"\\\g<0>", html.escape(printable(value), quote=False))
 
 
-STANDING_HEADER = ("policy", "benchmarks", "above, level, below the best baseline", "mean difference, % of its return")
+STANDING_HEADER = (
+    "policy",
+    "benchmarks",
+    "above, level, below the best baseline",
+    "mean difference, % of its return",
+    "operations a day",
+)
+"""operations a day are a mean over the benchmarks that counted them, and empty where none did"""
 
 
 def standings(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
@@ -135,8 +144,10 @@ def standings(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
     """
     verdicts: dict[str, dict[str, int]] = {}
     differences: dict[str, list[float]] = {}
+    daily: dict[str, list[float]] = {}
     for entry in entries:
-        for name in entry.summary["policies"]:
+        for name, figures in entry.summary["policies"].items():
+            daily.setdefault(name, []).extend(figures[key] for key in ("operations_per_day",) if key in figures)
             pair = entry.summary["paired"].get(name)
             counts = verdicts.setdefault(name, dict.fromkeys(VERDICTS, 0))
             counts[verdict_of(pair)] += 1
@@ -150,6 +161,7 @@ def standings(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
             str(len(differences[name])),
             ", ".join(str(verdicts[name][verdict]) for verdict in VERDICTS),
             f"{mean[name]:+.1f}",
+            f"{sum(daily[name]) / len(daily[name]):,.1f}" if daily[name] else "",
         )
         for name in sorted(mean, key=lambda name: (-len(differences[name]), -mean[name]))
     ]
@@ -171,7 +183,8 @@ def overview(entry: Entry) -> tuple[str, ...]:
     """Cells of one benchmark under OVERVIEW_HEADER."""
     summary = entry.summary
     few = " (few)" if summary["episodes"] < FEW else ""
-    split = "" if summary["split"] == "test" else f" of the {summary['split']} split"
+    kept = {"test": "", SEALED: f" {SEALED}"}
+    split = kept.get(summary["split"], f" of the {summary['split']} split")
     first = (entry.title, f"{summary['episodes']}{few}{split}", summary["best_baseline"], f"{entry.best_mean:.2f}")
     if summary["learned"] is None:
         return (*first, "", "", "", "")
@@ -187,7 +200,7 @@ def section(entry: Entry) -> str:
     rows = [(marked(re.sub(r" \*$", r" \\*", row[0])), *row[1:]) for row in table_rows(summary)]
     lines = [
         f"## {entry.title}",
-        f"{summary['episodes']} episodes of the {summary['split']} split, seeds {summary['seed']} to {last}.",
+        f"{episodes_text(summary)}, seeds {summary['seed']} to {last}.",
         markdown_table(TABLE_HEADER, rows),
     ]
     if room := summary.get("headroom"):

@@ -20,6 +20,12 @@ def interval_text(pair: Json, form: str = "+.2f") -> str:
     return f"[{pair['ci_low']:{form}}, {pair['ci_high']:{form}}]"
 
 
+def episodes_text(summary: Json) -> str:
+    """How many episodes were played and of which split: "100 held-out episodes", "100 sealed episodes"."""
+    kind = "held-out" if summary["split"] == "test" else summary["split"]
+    return f"{summary['episodes']} {kind} episodes"
+
+
 def verdict_of(pair: Json | None) -> str:
     """win, tie or loss by the interval of the difference; a tie with itself."""
     if pair is None or pair["ci_low"] <= 0 <= pair["ci_high"]:
@@ -41,6 +47,15 @@ def verdict_line(summary: Json) -> str:
         f"{pair['mean_diff']:+.2f} an episode {interval_text(pair)}, "
         f"better in {pair['wins']:.0%} of the episodes"
     )
+
+
+def verdict_lines(summary: Json) -> list[str]:
+    """The outcome in one line, and a line for every other learned policy."""
+    others = {name: verdict for name, verdict in summary.get("verdicts", {}).items() if name != summary["learned"]}
+    return [
+        verdict_line(summary),
+        *(verdict_line(summary | {"learned": name, "verdict": verdict}) for name, verdict in others.items()),
+    ]
 
 
 def ranked(summary: Json) -> list[str]:

@@ -39,6 +39,7 @@ PLANNERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("rent", "risk", "add", "remove", "congestion", "alarm"),
             *("reserve", "target", "backlog", "arriving", "quorum"),
         ),
+        "mip": ("level", "target", "crowd", "risk", "exposed", "move", "agree", "against"),
         "site_prices": ("target", "rate", "refusal", "decay"),
         "ewma_latency": ("rate", "scale_s", "distance"),
         "tuned_knobs": KNOBS,

@@ -41,12 +41,7 @@ class BranchPPO(MaskablePPO):
         self._trials: Trials | None = None
 
     def collect_rollouts(
-        self,
-        env: VecEnv,
-        callback: BaseCallback,
-        rollout_buffer: Any,
-        n_rollout_steps: int,
-        use_masking: bool = True,
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int, use_masking: bool = True
     ) -> bool:
         """Play a round and fill the buffer; returns False where the callback has ended the training before."""
         self.policy.set_training_mode(False)

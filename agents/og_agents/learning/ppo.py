@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.learning import checkpoint, resume_file, starting_planner
+from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.branch_ppo import DRAWS, BranchPPO
 from og_agents.learning.networks import ScorerSettings, policy_class
 from og_agents.learning.planner_return import Continuation
@@ -93,7 +94,9 @@ def begun(
     return make_meta(settings, task, spec, seed, minutes, starting_planner.described(start)), time.monotonic() - began
 
 
-def gone_on(settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, minutes: float | None, done: Progress) -> Any:
+def gone_on(
+    settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, minutes: float | None, done: Progress
+) -> Any:
     """The description of a run that goes on: it keeps the planner that it began as."""
     meta = make_meta(settings, task, spec, seed, minutes, done.meta.get("start"))
     prior = done.meta.get("policy_kwargs", {}).get("prior")
@@ -105,10 +108,12 @@ def gone_on(settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, m
 def training_env(
     spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettings, *, together: bool = False
 ) -> TrainingReward:
-    """The environments of training, on the training split; `together` lets their episodes begin and end together."""
-    env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
+    """The environments of training, as `training_worlds` makes them; `together` lets their episodes begin and end together."""
+    env = training_worlds(spec, meta, settings)
     kept = settings.branched(meta["task"]) and not together  # a learner on a cluster has no branches
-    shaped = settings.credit != "reward" and not kept and meta["task"] != "routing" and settings.interface == "proposals"
+    shaped = (
+        settings.credit != "reward" and not kept and meta["task"] != "routing" and settings.interface == "proposals"
+    )
     prior = meta["policy_kwargs"].get("prior")
     ahead = Continuation(env, horizon=settings.branch_horizon, constants=prior) if shaped else None
     return TrainingReward(SB3VecEnv(env), settings.reward_scale, ahead, settings.shaped_bend, together)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 
 from og_agents.learning import checkpoint, resume_file
+from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.counterfactual_branches import Branches, branches
 from og_agents.learning.networks import masked_logits, policy_class
 from og_agents.learning.ppo import begun, gone_on, make_meta, refuse_complete
@@ -273,7 +274,7 @@ def train(
         if done is not None:
             refuse_complete(out, done, run.clock)
         torch.manual_seed(seed)
-        env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
+        env = training_worlds(spec, meta, settings)
         learner = Learner(untrained(env, meta, begin), settings, seed)
         stands = None
         if done is None:

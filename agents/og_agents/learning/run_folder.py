@@ -23,7 +23,7 @@ RUN_FILES = (resume_file.RESUME, checkpoint.WEIGHTS, checkpoint.CARD, "config.js
 """files of a run folder, beside tb/, in the order in which they are removed"""
 STOPS = (signal.SIGINT, signal.SIGTERM)
 """signals that end a run: from the keyboard, and from `kill` and those that run services"""
-HOW_TO_GO_ON = "go on with: python scripts/train.py --resume"
+HOW_TO_GO_ON = "go on with: og-env train --resume"
 SAVE_EVERY_S = 60.0
 """a run is saved at every validation, and where the last time is longer ago than this"""
 

@@ -54,9 +54,7 @@ def mean_returns(
 ) -> npt.NDArray[np.float64]:
     """Mean return [C] of the tuned greedy planner with each of the constants, all side by side on the same episodes."""
     rows = len(candidates) * episodes
-    columns = {
-        name: np.repeat([each[name] for each in candidates], episodes)[:, None] for name in candidates[0]
-    }
+    columns = {name: np.repeat([each[name] for each in candidates], episodes)[:, None] for name in candidates[0]}
     policy = OfferPolicy(PLANNER, "placement", columns)  # type: ignore[arg-type]
     env = playing.stage(policy, spec, "placement", rows, split=split)
     steps = env.simulator.spec.episode.steps
@@ -74,7 +72,9 @@ def mean_returns(
     return returns.reshape(len(candidates), episodes).mean(axis=1)
 
 
-def find(spec: ScenarioSpec, seed: int, budget_s: float | None, told: Callable[[str], Any] = lambda line: None) -> Start:
+def find(
+    spec: ScenarioSpec, seed: int, budget_s: float | None, told: Callable[[str], Any] = lambda line: None
+) -> Start:
     """The best planner to begin as.
 
     With a budget in seconds, trials have as few episodes as it takes, and the search ends where the time is over.

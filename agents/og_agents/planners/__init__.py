@@ -1,7 +1,8 @@
 """Planners: baselines that an operations researcher would ask for, and two references above them.
 
-Six are quick: three choose among offers by a rule, and three move to a static placement. `rollout` looks ahead and is
-slow; `clairvoyant` looks ahead on the tape, which no policy may see. Those of `routers` place nothing: they route.
+Six are quick: three choose among offers by a rule, and three move to a static placement. `mip` plans some hours ahead by
+mixed-integer programme. `rollout` and `search` try candidates in copies and are slow; `clairvoyant` does so on the tape,
+which no policy may see. Those of `routers` place nothing: they route.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import numpy as np
 from og_agents.heuristics import tuned_constants
 from og_agents.planners import local_search, offer_rules, p_median, routers
 from og_agents.planners.clairvoyant import clairvoyant
+from og_agents.planners.mip import RollingMip
 from og_agents.planners.offer_rules import OfferPolicy
 from og_agents.planners.rollout import Rollout
 from og_agents.planners.routers import RouterPolicy
+from og_agents.planners.search import search
 from og_agents.planners.static_placement import StaticPlacement, Target
 from og_agents.policy import Policy
 from og_env.errors import nearest_valid
@@ -45,23 +48,33 @@ PLACEMENTS: Mapping[str, tuple[Callable[[ScenarioSpec], Target], str]] = {
     "p_median": (functools.partial(_p_median, robust=False), "fixed placement by mixed-integer programme"),
     "robust_p_median": (functools.partial(_p_median, robust=True), "the same under the worst loss of one dependency"),
 }
+ROLLING: Mapping[str, str] = {
+    "mip": "rolling-horizon mixed-integer programme: replicas for some hours, under outages weighted by alarms"
+}
 LOOKING_AHEAD: Mapping[str, str] = {
     "rollout": "looks 36 steps ahead on the forecast: strong and slow",
+    "search": "tries offers in futures drawn from the alarms, with a trained policy where one comes along: slow and strong",
     "clairvoyant": "looks 72 steps ahead on the tape, with a trained policy where one comes along: a reference",
+    "clairvoyant_quick": "the same in a fraction of the time: 36 steps ahead, in every third step, for scores",
 }
 ROUTERS: Mapping[str, str] = routers.DOCS
 """planners of Routing alone"""
 DOCS: Mapping[str, str] = {
     **{name: doc for name, (_, doc) in offer_rules.RULES.items()},
     **{name: doc for name, (_, doc) in PLACEMENTS.items()},
+    **ROLLING,
     **LOOKING_AHEAD,
     **ROUTERS,
 }
 NAMES = tuple(DOCS)
-QUICK = tuple(name for name in NAMES if name not in LOOKING_AHEAD and name not in ROUTERS)
-"""planners of placement that need no look-ahead"""
-ORACLES = ("clairvoyant", "convex_true")
+QUICK = tuple(name for name in NAMES if name not in (*ROLLING, *LOOKING_AHEAD, *ROUTERS))
+"""planners of placement that decide fast"""
+ORACLES = ("clairvoyant", "clairvoyant_quick", "convex_true")
 """planners that read the tape"""
+SCORED_BY: Mapping[str, tuple[str, ...]] = {"placement": ORACLES[:2], "routing": ORACLES[2:], "joint": ORACLES[:2]}
+"""the planners that read the tape in each task: the strongest first, and the quickest last"""
+FOLLOWING = ("search", *ORACLES[:2])
+"""planners that go on with a trained policy where one comes along"""
 REFERENCES = (*LOOKING_AHEAD, "convex_true")
 """planners that never count as the best baseline: they read the tape, or decide a thousand times more slowly"""
 TASKS = ("placement", "joint")
@@ -78,10 +91,11 @@ def make(
 ) -> Policy:
     """A planner by name, fitted to a scenario; static placements are searched for here (seconds).
 
-    `follow` is the policy that acts after a candidate of `clairvoyant`; None is the tuned greedy planner.
+    `follow` is the policy that acts after a candidate of `search` and of the clairvoyant planners; None is the tuned
+    greedy planner.
 
-    Raises ValueError for an unknown name or constant, a task that it does not know, or a scenario whose fleet changes
-    under a static placement.
+    Raises ValueError for an unknown name or constant, a task that it does not know, a scenario whose fleet changes under
+    a static placement, or where highspy is not installed for a programme.
     """
     if name not in NAMES:
         raise ValueError(f"unknown planner {name!r}{nearest_valid(name, NAMES)}")
@@ -100,10 +114,21 @@ def make(
         return OfferPolicy(name, task, {**tuned_constants.constants_of(spec.name, name), **(constants or {})})
     if name in PLACEMENTS:
         return StaticPlacement(name, PLACEMENTS[name][0](spec))
+    return _ahead(name, spec, task, seed, constants or {}, follow)
+
+
+def _ahead(
+    name: str, spec: ScenarioSpec, task: str, seed: int, constants: Mapping[str, float], follow: Policy | None
+) -> Policy:
+    """A planner that looks further ahead than the offers do."""
     base = tuned_constants.constants_of(spec.name, "greedy_tuned")
-    if name == "clairvoyant":
-        return clairvoyant(task, seed=seed, base=base, follow=follow)
-    return Rollout(name, task, seed=seed, base=base)
+    if name in ROLLING:
+        return RollingMip(name, task, {**tuned_constants.constants_of(spec.name, name), **constants}, base)
+    if name == "rollout":
+        return Rollout(name, task, seed=seed, base=base)
+    if name == "search":
+        return search(task, seed=seed, base=base, follow=follow)
+    return clairvoyant(task, seed=seed, base=base, follow=follow, quick=name == "clairvoyant_quick")
 
 
 def _router(name: str, spec: ScenarioSpec, constants: Mapping[str, float]) -> RouterPolicy:

@@ -8,7 +8,7 @@ cheapest levels that are met are kept. Compiled, for it is solved in every step 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -64,6 +64,23 @@ def solve(flow: Flow, levels: Floats, rate: float) -> Floats:
     best = np.zeros(levels.shape)
     _descend(flow, np.array(levels, np.float64), float(rate), best)
     return best
+
+
+def is_ready() -> bool:
+    """Whether the descent is loaded or kept on disk."""
+    compiled: Any = _descend
+    return bool(compiled.signatures or compiled._cache._cache_file._load_index())
+
+
+def compile_descent() -> None:
+    """Compile the descent, or load it, before it is called."""
+    floats = {ndim: numba.types.Array(numba.float64, ndim, "C") for ndim in (1, 2, 3, 4)}
+    kinds = {"limit": 1, "exponent": 2, "bend": 2, "weights": 2, "late": 4, "spare_s": 4}
+    flow = [
+        numba.types.Array(numba.boolean, 3, "C") if name == "serves" else floats[kinds.get(name, 3)]
+        for name in Flow._fields
+    ]
+    _descend.compile((numba.types.NamedTuple(flow, Flow), floats[2], numba.float64, floats[2]))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.floating]
 
 TEE = 1
 """code of World.verification for a model whose answers must be attested"""
-QUEUE_BEND, LOGISTIC = 0.276, 1.8137994
+QUEUE_BEND, LEAST_QUEUE_STREAMS, LOGISTIC = 0.276, 0.125, 1.8137994
 """of the waiting probability and of the logistic distribution, as the simulator has them"""
 SPEED_CODES, HOUR_S, MS, SMALL = 127, 3600.0, 1000.0, 1e-9
 
@@ -75,6 +75,7 @@ def flow_of(simulator: Simulator, slowness: Floats, refused: float) -> Flow:
         state.model_served_rps.sum(axis=1) / np.maximum(state.model_demand_rps.sum(axis=1), SMALL), 0, 1
     )
     convexity = world.convexity[index]
+    seen = np.maximum(world.streams[index] / np.maximum(world.batch_requests[index], 1)[:, None], LEAST_QUEUE_STREAMS)
     lost = refused * weights[:, TERM.unserved] * (1 + 2 * convexity * unserved) / (1 + convexity)
     return Flow(
         demand=rps / whole[:, None, None],
@@ -84,9 +85,9 @@ def flow_of(simulator: Simulator, slowness: Floats, refused: float) -> Flow:
         limit=world.utilisation_limit[index].astype(np.float64),
         late=1 / (1 + np.exp(np.clip(spare * slope, -50, 50))),
         spare_s=np.maximum(spare, 0),
-        queue_s=np.maximum(world.queue_s[index] * slowness[:, None], SMALL),
+        queue_s=np.maximum(world.queue_s[index] * slowness[:, None], SMALL).astype(np.float64),
         exponent=world.queue_exponent[index].astype(np.float64),
-        bend=QUEUE_BEND * (world.streams[index] - 1).astype(np.float64),
+        bend=QUEUE_BEND * (seen - 1).astype(np.float64),
         price=price + weights[:, TERM.unverified, None, None] * unproved,
         weights=np.stack([weights[:, TERM.latency], lost], axis=1),
     )

@@ -3,21 +3,17 @@
 The programme places replicas and assigns demand to them at a few hours of the day. It minimises late answers, rent, the
 price of answers and unserved demand, with the weights of the scenario's reward. The robust programme also prices the loss of
 the one dependency that costs most, after the remaining replicas have taken over what they can. This is a capacitated p-median
-with interdiction of one set; Snyder and Daskin (2005) treat the uncapacitated one. HiGHS (Huangfu and Hall 2018) solves both,
-through highspy, which the extra `opt` brings.
+with interdiction of one set; Snyder and Daskin (2005) treat the uncapacitated one. HiGHS solves both (`highs`).
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import Any, NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
+from og_agents.planners import highs
+from og_agents.planners.highs import Programme, Rows
 from og_agents.planners.static_placement import Target, starting
-from og_env.errors import import_extra
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator import GATEWAY, STORE, TERM, VERIFIER, World, quorum_of
@@ -36,38 +32,6 @@ LEAST_DEVIATION_S, MOST_DEVIATIONS = 1e-6, 50.0
 Floats = npt.NDArray[np.float64]
 
 
-class Programme(NamedTuple):
-    """The programme: minimise cost @ x with low <= A @ x <= high and 0 <= x <= upper; A is sparse, by rows."""
-
-    cost: Floats
-    upper: Floats
-    whole: int
-    """number of variables that are integers, which come first"""
-    start: npt.NDArray[np.int32]
-    columns: npt.NDArray[np.int32]
-    value: Floats
-    low: Floats
-    high: Floats
-
-
-class _Rows:
-    """The constraints of a programme, collected row by row."""
-
-    def __init__(self) -> None:
-        self.start, self.index, self.value = [0], [], []
-        self.low: list[float] = []
-        self.high: list[float] = []
-
-    def add(self, index: npt.ArrayLike, value: npt.ArrayLike, low: float, high: float) -> None:
-        """Add one constraint: `low` <= sum of `value` times the variables `index` <= `high`."""
-        index = np.asarray(index, np.int32).ravel()
-        self.index.append(index)
-        self.value.append(np.broadcast_to(np.asarray(value, np.float64).ravel(), index.shape))
-        self.start.append(self.start[-1] + len(index))
-        self.low.append(low)
-        self.high.append(high)
-
-
 def p_median(spec: ScenarioSpec, *, robust: bool = False, level: float = 1.0, time_limit_s: float = 20.0) -> Target:
     """The placement of replicas for `level` times the expected demand.
 
@@ -79,7 +43,9 @@ def p_median(spec: ScenarioSpec, *, robust: bool = False, level: float = 1.0, ti
         raise ValueError(f"{spec.name}: a static placement needs a fixed fleet, but every episode draws another")
     world = compile_world(loading.resolve(spec)).arrays
     programme = formulate(world, robust, level)
-    values = solve(programme, time_limit_s)
+    values = highs.solve(programme, {"time_limit": time_limit_s, "mip_rel_gap": GAP})
+    if values is None:
+        raise ValueError(f"HiGHS found no placement within {time_limit_s:g} s")
     shape = world.replica_gpus[0].shape
     replicas = values[: programme.whole].reshape(shape) > 0.5
     roles = starting(world).roles
@@ -98,18 +64,24 @@ def demand_slices(world: World) -> Floats:
 def serving_cost(world: World) -> Floats:
     """Weighted latency and unverified terms [U, M, N] of a request from a region at a replica that nobody waits for.
 
-    The latency term is the probability that the request misses its objective: a logistic one of the mean and the variance
-    of its time, as in a step. A model that does not fit at a site misses nothing there; it gets no demand either.
+    A model that does not fit at a site misses nothing there; it gets no demand either.
     """
     rtt_s = world.rtt_user_ms[0].astype(np.float64)[:, None] / 1000
-    timed_s = world.timed_s[0].astype(np.float64)
-    mean_s = world.round_trips[0] * rtt_s + world.payment_ms[0] / 1000 + timed_s
-    spread = max(float(world.round_trips2[0]) - float(world.round_trips[0]) ** 2, 0.0)
-    deviation_s = np.sqrt(spread * rtt_s**2 + (world.service_cv[0] * timed_s) ** 2)
-    margin = (world.slo_s[0][:, None] - mean_s) * LOGISTIC / np.maximum(deviation_s, LEAST_DEVIATION_S)
-    late = 1 / (1 + np.exp(np.clip(margin, -MOST_DEVIATIONS, MOST_DEVIATIONS)))
+    late = late_share(world, 0, rtt_s, world.timed_s[0].astype(np.float64))
     untrusted = (world.verification[0][:, None] == 1) & (world.tee[0] == 0)
     return world.weights[0, TERM.latency] * late + world.weights[0, TERM.unverified] * untrusted
+
+
+def late_share(world: World, k: int, rtt_s: Floats, timed_s: Floats) -> Floats:
+    """Probability that a request of world k misses its objective, by its round trip and what its clock counts [M, N].
+
+    It is a logistic one of the mean and the variance of its time, as in a step.
+    """
+    mean_s = world.round_trips[k] * rtt_s + world.payment_ms[k] / 1000 + timed_s
+    spread = max(float(world.round_trips2[k]) - float(world.round_trips[k]) ** 2, 0.0)
+    deviation_s = np.sqrt(spread * rtt_s**2 + (world.service_cv[k] * timed_s) ** 2)
+    margin = (world.slo_s[k][:, None] - mean_s) * LOGISTIC / np.maximum(deviation_s, LEAST_DEVIATION_S)
+    return 1 / (1 + np.exp(np.clip(margin, -MOST_DEVIATIONS, MOST_DEVIATIONS)))
 
 
 def formulate(world: World, robust: bool, level: float = 1.0) -> Programme:
@@ -137,7 +109,7 @@ def formulate(world: World, robust: bool, level: float = 1.0) -> Programme:
         parts += [np.zeros(count), np.array([unserved + world.weights[0, TERM.exposure]])]
         tops += [np.full(count, np.inf), np.ones(1)]
     y = whole + np.arange(SLICES * regions * models * sites).reshape(SLICES, regions, models, sites)
-    rows = _Rows()
+    rows = Rows()
     for t in range(SLICES):
         for m in range(models):
             for u in range(regions):
@@ -148,13 +120,10 @@ def formulate(world: World, robust: bool, level: float = 1.0) -> Programme:
         rows.add(np.arange(models) * sites + s, need[:, s], 0.0, float(world.gpu_count[0, s]))
     if robust:
         _add_losses(rows, world, room, demand[0].sum(axis=0), whole + assigned.size)
-    arrays = (np.array(rows.start, np.int32), np.concatenate(rows.index), np.concatenate(rows.value))
-    return Programme(
-        np.concatenate(parts), np.concatenate(tops), whole, *arrays, np.array(rows.low), np.array(rows.high)
-    )
+    return rows.programme(np.concatenate(parts), np.concatenate(tops), whole)
 
 
-def _add_losses(rows: _Rows, world: World, room: Floats, peak: Floats, first: int) -> None:
+def _add_losses(rows: Rows, world: World, room: Floats, peak: Floats, first: int) -> None:
     """Add the constraints of losses.
 
     z[f, m] is at least the peak demand for m that replicas outside of f cannot serve; w is at least the sum of z[f] over
@@ -171,52 +140,14 @@ def _add_losses(rows: _Rows, world: World, room: Floats, peak: Floats, first: in
         rows.add([worst, *z], [1.0, *np.full(models, -1 / peak.sum())], 0.0, np.inf)
 
 
-def members(world: World) -> Floats:
+def members(world: World, k: int = 0) -> Floats:
     """Probability [F, N] that a shock of a dependency hits a site; 0 outside it."""
-    inside = np.zeros((len(world.domain_size[0]), world.site_domain.shape[1]))
-    for s, domains in enumerate(world.site_domain[0]):
+    inside = np.zeros((len(world.domain_size[k]), world.site_domain.shape[1]))
+    for s, domains in enumerate(world.site_domain[k]):
         for d, f in enumerate(domains):
             if f >= 0:
-                inside[f, s] = world.hit[0, s, d]
+                inside[f, s] = world.hit[k, s, d]
     return inside
-
-
-def solve(programme: Programme, time_limit_s: float) -> Floats:
-    """The best values of the variables that were found; ValueError where highspy is missing or nothing was found."""
-    highspy = import_extra("highspy")
-    solver = _silent(highspy.Highs)
-    solver.silent()
-    for option, value in (("time_limit", time_limit_s), ("mip_rel_gap", GAP), ("threads", 1)):
-        solver.setOptionValue(option, value)
-    model = highspy.HighsLp()
-    count, rows = len(programme.cost), len(programme.low)
-    model.num_col_, model.num_row_ = count, rows
-    model.col_cost_, model.col_lower_, model.col_upper_ = programme.cost, np.zeros(count), programme.upper
-    model.row_lower_, model.row_upper_ = programme.low, programme.high
-    model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    model.a_matrix_.start_, model.a_matrix_.index_ = programme.start, programme.columns
-    model.a_matrix_.value_ = programme.value
-    kinds = [highspy.HighsVarType.kInteger] * programme.whole
-    model.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * (count - programme.whole)
-    solver.passModel(model)
-    solver.run()
-    values = np.array(solver.getSolution().col_value)
-    if len(values) != count or solver.getInfo().primal_solution_status == 0:
-        raise ValueError(f"HiGHS found no placement within {time_limit_s:g} s")
-    return values
-
-
-def _silent(create: Any) -> Any:
-    """The solver that `create` makes; the banner that it prints meanwhile goes nowhere."""
-    sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        return create()
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def hedge_roles(world: World, roles: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

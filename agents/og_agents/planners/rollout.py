@@ -1,9 +1,9 @@
 """The rollout planner: it tries every candidate in copies of the environment, followed by a base policy for H steps.
 
-`rollout` sees what a policy may see: the nominal forecast, or futures drawn from the scenario's failure process. It goes
-on with the tuned greedy planner. `clairvoyant` reads the tape, and goes on with a trained policy where one comes with the
-scenario. It is a planner and no optimum: the best policy that knows the future earns at least as much. So the gap to it
-is a lower bound on the headroom.
+`rollout` sees what a policy may see: the nominal forecast. It goes on with the tuned greedy planner. `search` sees futures
+drawn from the scenario's failure process as the alarms have it. `clairvoyant` reads the tape. Both go on with a trained
+policy where one comes with the scenario. `clairvoyant` is a planner and no optimum: the best policy that knows the future
+earns at least as much. So the gap to it is a lower bound on the headroom.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Rollout:
     candidates: int = 8
     every: int = 2
     futures: int = 0
+    decide_every: int = 1
+    """steps of the clock from one look ahead to the next; the base decides in those between"""
     margin: float = 0.05
     """reward by which another candidate must beat the base's choice, which is worth more after the horizon"""
     seed: int = 0
@@ -52,10 +54,10 @@ class Rollout:
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.candidates < 2 or self.every < 1 or self.futures < 0:
+        if self.candidates < 2 or min(self.every, self.decide_every) < 1 or self.futures < 0:
             raise ValueError(
-                f"{self.name}: candidates {self.candidates}, every {self.every}, futures {self.futures}; "
-                "valid are 2, 1 and 0 or more"
+                f"{self.name}: candidates {self.candidates}, every {self.every}, futures {self.futures}, decide_every "
+                f"{self.decide_every}; valid are 2, 1, 0 and 1 or more"
             )
         if self.follow is not None:
             self.env_kwargs = wishes(self.follow).env_kwargs
@@ -86,14 +88,17 @@ class Rollout:
             raise ValueError(f"{self.name} plans in copies of an environment: attach(env) first")
         observation, rows = asked.observation, np.arange(simulator.batch)
         first = self._first(simulator, observation)
-        copies.load(rows, truth=self.truth)
-        if self.futures:
-            copies.add_drawn_outages(self.futures, self._rng)
-        trials = np.repeat(first, max(self.futures, 1), axis=1).reshape(-1)
-        returns = copies.run(trials, self._choose, every=self.every).sum(axis=1)
-        means = returns.reshape(simulator.batch, self.candidates, -1).mean(axis=2)
-        means[:, 0] += self.margin
-        actions = first[rows, means.argmax(axis=1)]
+        actions = first[:, 0].copy()
+        due = rows[simulator.state.step % self.decide_every == 0]
+        if len(due):
+            copies.load(due, truth=self.truth)
+            if self.futures:
+                copies.add_drawn_outages(self.futures, self._rng)
+            trials = np.repeat(first[due], max(self.futures, 1), axis=1).reshape(-1)
+            returns = copies.run(trials, self._choose, every=self.every).sum(axis=1)
+            means = returns.reshape(len(due), self.candidates, -1).mean(axis=2)
+            means[:, 0] += self.margin
+            actions[due] = first[due, means.argmax(axis=1)]
         actions = with_usual_levels(actions, self._parts)
         shape = np.shape(observation["globals"] if isinstance(observation, Mapping) else observation)
         return (actions[0] if len(shape) == 1 else actions), asked.state

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 
 class Recipe(NamedTuple):
-    """A way to train a policy by scripts/train.py."""
+    """A way to train a policy by og-env train."""
 
     doc: str
     words: tuple[str, ...] = ()
-    """options of scripts/train.py beside the scenario and the seed"""
+    """options of og-env train beside the scenario and the seed"""
     begins_with: str | None = None
     """the recipe whose policy of the same seed it goes on from"""
 
@@ -23,7 +23,9 @@ RECIPES: Mapping[str, Recipe] = {
     "rpi": Recipe("rollout policy iteration", ("--algorithm", "rpi")),
     "ppo_from_rpi": Recipe("PPO that goes on from rpi", begins_with="rpi"),
 }
-RUN = re.compile(rf"(?P<scenario>.+)-(?P<recipe>{'|'.join(RECIPES)})-(?P<seed>\d+)")
+BLIND = "_blind_"
+"""between a recipe and the dimension of the world that it was trained without"""
+RUN = re.compile(rf"(?P<scenario>.+)-(?P<recipe>(?:{'|'.join(RECIPES)})(?:{BLIND}[a-z]+)?)-(?P<seed>\d+)")
 
 
 def folder_of(runs: Path, scenario: str, recipe: str, seed: str) -> Path:
@@ -32,11 +34,14 @@ def folder_of(runs: Path, scenario: str, recipe: str, seed: str) -> Path:
 
 
 def command(runs: Path, scenario: str, recipe: str, seed: str, minutes: float | None = None) -> list[str]:
-    """The command that trains the policy, without --out."""
-    what = RECIPES[recipe]
-    words = ["python", "scripts/train.py", "--scenario", scenario, *what.words]
+    """The command that trains the policy, without --out; a recipe may end in BLIND and a dimension of the world."""
+    plain, blind, dimension = recipe.partition(BLIND)
+    what = RECIPES[plain]
+    words = ["og-env", "train", "--scenario", scenario, *what.words]
+    if dimension:
+        words += ["--blind", dimension]
     if what.begins_with is not None:
-        words += ["--start", str(folder_of(runs, scenario, what.begins_with, seed))]
+        words += ["--start", str(folder_of(runs, scenario, what.begins_with + blind + dimension, seed))]
     words += ["--seed", seed]
     return words if minutes is None else [*words, "--minutes", f"{minutes:g}"]
 

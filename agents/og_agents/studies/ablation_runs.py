@@ -1,4 +1,4 @@
-"""The trainings of a study: the words that scripts/train.py takes for each, and whether a run folder is complete."""
+"""The trainings of a study: the words that og-env train takes for each, and whether a run folder is complete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OF_RPI = ("branch_states",)
 
 
 def words_of(study: Study, variant: str, seed: int) -> list[str]:
-    """Arguments of `scripts/train.py` for a training, run in the working folder.
+    """Arguments of `og-env train` for a training, run in the working folder.
 
     Files that the words name and that are not there yet are written into the study's folder.
     """

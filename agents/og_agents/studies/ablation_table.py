@@ -104,7 +104,7 @@ def _row(study: Study, name: str, seeds: Sequence[int], missing: Mapping[int, st
         "to_best": comparison.over_seeds(runs, [by_name[best]] * len(runs)),
         "to_full": _to_full(study, seeds, runs, played) if against_full(name) else None,
         "runs": {
-            str(seed): {"command": shlex.join(["python", "scripts/train.py", *words_of(study, name, seed)])}
+            str(seed): {"command": shlex.join(["og-env", "train", *words_of(study, name, seed)])}
             | facts_of(study, name, seed)
             for seed in seeds
         },

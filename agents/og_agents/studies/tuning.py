@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing, statistics
 from og_agents.evaluation.statistics import Floats

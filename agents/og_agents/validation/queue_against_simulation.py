@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from og_agents.validation import cluster_fit
+from og_agents.validation.cluster_fit import Clusters
 from og_agents.validation.demand_fit import STEP_S, dispersion_cv, operational_time
 from og_agents.validation.queue_simulation import Waits, simulate, summary
 from og_env.scenario import loading
@@ -37,7 +39,9 @@ REQUESTS = 700_000
 TRACE_RUNS = 10
 """number of times that a trace is played, each time with its answers in another order"""
 SEED = 20_251_020
-ORDER = ("poisson", "bursty", "conversation")
+ORDER = ("poisson", "bursty", "batches", "conversation", "code")
+BATCH = 10
+"""requests of a made-up batch; batches come at equal times, the hardest case"""
 
 
 class Flow(NamedTuple):
@@ -78,15 +82,30 @@ class Load(NamedTuple):
     service: Floats
     arrival_cv: float
     service_cv: float
+    clusters: Clusters | None = None
+    """settings of batches and clusters, with the arrival_cv beside them"""
+
+    def settings(self) -> dict[str, float]:
+        """The demand settings of a scenario with such arrivals and answers."""
+        uneven = {"arrival_cv": self.arrival_cv, "service_cv": self.service_cv}
+        if self.clusters is None:
+            return uneven
+        names = ("arrival_cv", "batch_requests", "cluster_requests", "cluster_rate")
+        return uneven | {name: getattr(self.clusters, name) for name in names}
 
 
-def flow(
-    streams: int, utilisations: Sequence[float], *, arrival_cv: float, service_cv: float, burstiness: bool = True
-) -> Flow:
-    """One step of the environment in which one replica has these utilisations; without burstiness its term is 1."""
+def flow(streams: int, utilisations: Sequence[float], *, burstiness: bool = True, **settings: float) -> Flow:
+    """One step of the environment in which one replica has these utilisations.
+
+    settings: arrival_cv, service_cv and others of a scenario's demand. Without burstiness, the term of arrivals and answers
+    is 1 and there are no batches or clusters.
+    """
+    settings = {"arrival_cv": 1.0, "service_cv": 1.0} | settings
+    cv2 = settings["arrival_cv"] ** 2 + settings["service_cv"] ** 2
     tables = loading.load("toy-3").model_dump()
     tables["models"] = [tables["models"][0] | {"streams": streams, "parallel_prefills": streams}]
-    tables["demand"] |= {"arrival_cv": arrival_cv, "service_cv": service_cv}
+    plain = {name: settings[name] for name in ("arrival_cv", "service_cv")}
+    tables["demand"] |= settings if burstiness else plain
     tables["network"] |= {"utilisation_limit": 0.999}
     simulator = Simulator(tables, len(utilisations), Settings("placement", "operations", True, 2, "test", 0.0))
     world = simulator.world
@@ -97,7 +116,7 @@ def flow(
     simulator.tape.regional[:, :, 0] = (wanted_rps / float(world.base_rps[0].sum()))[:, None]
     simulator.tape.condition[:] = CALM_SPEED
     if not burstiness:
-        world.queue_s[:] /= (arrival_cv**2 + service_cv**2) / 2
+        world.queue_s[:] /= cv2 / 2
     simulator.start(np.arange(len(utilisations)))
     simulator.advance(np.zeros(len(utilisations), np.int64))
     metrics: dict[str, Floats] = dict(zip(METRICS, simulator.output.metrics.T.astype(np.float64), strict=True))
@@ -128,23 +147,49 @@ def answers(rng: np.random.Generator, requests: int) -> Floats:
     return np.exp(math.sqrt(variance) * rng.standard_normal(requests) - variance / 2)
 
 
-def recorded(trace: Trace, name: str, rng: np.random.Generator, runs: int = TRACE_RUNS) -> Load:
+def batches(rng: np.random.Generator, requests: int) -> Load:
+    """Load with BATCH requests at once, at equal times, and lognormal answers."""
+    gap, service = np.zeros(requests), answers(rng, requests)
+    gap[BATCH - 1 :: BATCH] = BATCH
+    return Load("batches", gap, service, 1.0, SERVICE_CV, cluster_fit.fit(gap, service))
+
+
+def recorded(
+    trace: Trace, name: str, rng: np.random.Generator, runs: int = TRACE_RUNS, clusters: Clusters | None = None
+) -> Load:
     """Load of a trace played several times: its arrivals, each step of 300 s brought to the same rate, and its answers."""
-    position = operational_time(trace, STEP_S)
-    gap = np.diff(position, prepend=0.0)
-    service = trace.output_tokens[: len(gap)] / trace.output_tokens[: len(gap)].mean()
+    position, gap, service = arrivals(trace)
     steps = max(1, int(trace.time_s[-1] / STEP_S))
     cv = dispersion_cv(position, steps)
     if cv is None:
         raise ValueError(f"the trace {name} has too few requests")
     services = np.concatenate([service[rng.permutation(len(service))] for _ in range(runs)])
-    return Load(name, np.tile(gap / gap.mean(), runs), services, cv, float(service.std()))
+    return Load(name, np.tile(gap / gap.mean(), runs), services, cv, float(service.std()), clusters)
+
+
+def arrivals(trace: Trace) -> tuple[Floats, Floats, Floats]:
+    """Operational times, gaps and answers (of mean 1) of the requests in whole steps of 300 s."""
+    position = operational_time(trace, STEP_S)
+    gap = np.diff(position, prepend=0.0)
+    service = trace.output_tokens[: len(gap)] / trace.output_tokens[: len(gap)].mean()
+    return position, gap, service
+
+
+def second_half(trace: Trace) -> tuple[float, float]:
+    """Mean and largest error of waits in the second half of a trace, with the settings fitted to the first."""
+    _, gap, service = arrivals(trace)
+    half = len(gap) // 2
+    found = cluster_fit.fit(gap[:half], service[:half])
+    settings = np.array([[found.arrival_cv, found.batch_requests, found.cluster_requests, found.cluster_rate]])
+    rest = service[half:] / service[half:].mean()
+    waits = cluster_fit.play(*cluster_fit.repeated(gap[half:], rest, generator("half")))
+    off = cluster_fit.errors(settings, waits, float(rest.std()))
+    return float(off.mean()), float(off.max())
 
 
 def compare(load: Load, streams: int, utilisations: Sequence[float]) -> list[Cell]:
     """Compare the flow model with the simulation of a load at these utilisations."""
-    cv = {"arrival_cv": load.arrival_cv, "service_cv": load.service_cv}
-    with_term, without = (flow(streams, utilisations, **cv, burstiness=on) for on in (True, False))
+    with_term, without = (flow(streams, utilisations, burstiness=on, **load.settings()) for on in (True, False))
     cells = []
     for u, utilisation in enumerate(utilisations):
         gap_s = load.gap * with_term.service_s / (streams * utilisation)
@@ -180,10 +225,13 @@ def errors_of(side: Flow, u: int, found: Waits) -> tuple[float, float]:
     return mean, abs(float(side.p95_s[u]) - p95) / p95
 
 
-def check_queue(trace: Trace | None, quick: bool = False) -> list[Cell]:
-    """All comparisons: Poisson, bursty, and the conversation trace where there is one; quick: a few of them, shorter."""
+def check_queue(traces: Mapping[str, Trace], quick: bool = False) -> list[Cell]:
+    """All comparisons: Poisson, bursty, batches, and the recorded traces by name; quick: a few of them, shorter."""
     cells: list[Cell] = []
     utilisations = QUICK_UTILISATIONS if quick else UTILISATIONS
+    runs = 2 if quick else TRACE_RUNS
+    batched = batches(generator("batches"), REQUESTS // 10)
+    fits = {name: cluster_fit.fit(*arrivals(trace)[1:]) for name, trace in traces.items()}
     for streams in QUICK_STREAMS if quick else STREAMS:
         for utilisation in utilisations:
             requests = (REQUESTS if utilisation >= 0.7 else REQUESTS // 3) // (4 if quick else 1)
@@ -191,8 +239,9 @@ def check_queue(trace: Trace | None, quick: bool = False) -> list[Cell]:
             if utilisation not in (0.8, 0.9):
                 load = bursty(generator("bursty", streams, utilisation), requests // 3)
                 cells += compare(load, streams, [utilisation])
-        if trace is not None:
-            load = recorded(trace, "conversation", generator("trace", streams), 2 if quick else TRACE_RUNS)
+        cells += compare(batched, streams, utilisations)
+        for name, trace in traces.items():
+            load = recorded(trace, name, generator("trace", streams), runs, fits[name])
             cells += compare(load, streams, utilisations)
     return sorted(cells, key=lambda cell: (ORDER.index(cell.arrivals), cell.streams, cell.utilisation))
 
@@ -206,6 +255,20 @@ def worst(cells: Sequence[Cell]) -> dict[str, float]:
     """Largest errors on Poisson arrivals up to CLAIMED_UP_TO."""
     claimed = [cell for cell in cells if cell.arrivals == "poisson" and cell.utilisation <= CLAIMED_UP_TO]
     return {"mean": max(cell.mean_error for cell in claimed), "p95": max(cell.p95_error for cell in claimed)}
+
+
+def claimed_errors(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
+    """Mean and largest errors up to CLAIMED_UP_TO, by kind of arrivals."""
+    result = {}
+    for name in ORDER:
+        own = [cell for cell in cells if cell.arrivals == name and cell.utilisation <= CLAIMED_UP_TO]
+        if own:
+            result[name] = {
+                f"{key}_{what}": float(how([getattr(cell, f"{what}_error") for cell in own]))
+                for key, how in (("average", np.mean), ("largest", np.max))
+                for what in ("mean", "p95")
+            }
+    return result
 
 
 def burstiness_gain(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:

@@ -23,6 +23,10 @@ SMOOTHING, FEWER_WAIT = 10, 0.2
 """how fast a limit takes the unevenness out of arrivals, and how much of that is fewer who wait rather than shorter waits"""
 NEWTON_STEPS = 2
 """towards a percentile"""
+LEAST_STREAMS = 0.125
+"""fewest streams that a queue of batches sees"""
+CLUSTER_IDLE = 3.0
+"""exponent of the streams that are idle when a cluster begins, times the cluster's rate"""
 MOST_WAIT, LEAST_QUEUE_S, LEAST_TAIL = 1 - 1e-9, 1e-12, 1e-12
 """largest share of those who wait, their shortest mean wait, smallest share of the others that is beyond a percentile"""
 
@@ -35,6 +39,7 @@ class Times(NamedTuple):
     timed_s: np.ndarray  # of the objective's clock
     waits: np.ndarray  # probability that a request waits for a stream
     queue_s: np.ndarray  # mean wait of those that do
+    cluster_s: np.ndarray  # mean wait of all requests because they come in clusters; uniform from 0 to twice that
     cold_s: np.ndarray  # mean wait for a replica that was not yet warm
     cold_var: np.ndarray
     cold_share: np.ndarray  # share of the step in which it was not
@@ -42,8 +47,8 @@ class Times(NamedTuple):
 
     @property
     def delay_s(self) -> np.ndarray:
-        """Mean wait of all requests, for a stream and for a replica that was not yet warm."""
-        return self.waits * self.queue_s + self.cold_s
+        """Mean wait of all requests, for a stream, in clusters and for a replica that was not yet warm."""
+        return self.waits * self.queue_s + self.cluster_s + self.cold_s
 
 
 def times(facts: Facts, replicas: Replicas, answered: Answered, condition: Condition) -> Times:
@@ -54,7 +59,8 @@ def times(facts: Facts, replicas: Replicas, answered: Answered, condition: Condi
     uneven = 1 - world.arrivals_part[:, None, None] * (1 - accepted**SMOOTHING)
     rho = ratio(load_rps, replicas.cap_rps)
     streams = world.streams[:, :, None]
-    exponent = world.queue_exponent[:, :, None] + QUEUE_BEND * (streams - 1) * (1 - rho)
+    seen = np.maximum(streams / np.maximum(world.batch_requests, 1)[:, None, None], LEAST_STREAMS)
+    exponent = world.queue_exponent[:, :, None] + QUEUE_BEND * (seen - 1) * (1 - rho)
     waits = np.where(rho > 0, rho, 1) ** exponent * (rho > 0)
     queue_s = world.queue_s * slowness / (1 - rho)
     step_s, wait_s = world.step_ms[:, None, None] / 1000, replicas.wait_s
@@ -65,11 +71,22 @@ def times(facts: Facts, replicas: Replicas, answered: Answered, condition: Condi
         timed_s=world.timed_s * slowness,
         waits=waits * uneven**FEWER_WAIT,
         queue_s=queue_s * uneven ** (1 - FEWER_WAIT),
+        cluster_s=cluster_s(facts, rho, replicas.cap_rps) * uneven,
         cold_s=cold_s,
         cold_var=wait_s**3 / (3 * step_s) - cold_s**2,
         cold_share=wait_s / step_s,
         wait_s=wait_s,
     )
+
+
+def cluster_s(facts: Facts, rho: np.ndarray, cap_rps: np.ndarray) -> np.ndarray:
+    """Mean wait in clusters [B, M, N]: what a cluster brings beyond capacity fills idle streams, and half waits for half."""
+    requests, rate = (getattr(facts.world, f"cluster_{name}")[:, None, None] for name in ("requests", "rate"))
+    clustered = (requests > 1) & (rho > 0)
+    excess = (requests - 1) * (1 - ratio(1.0, np.where(clustered, rho * rate, 1)))
+    idle = facts.world.streams[:, :, None] * (1 - rho) ** (CLUSTER_IDLE / np.where(clustered, rate, 1))
+    over = np.where(clustered, np.maximum(excess - idle, 0), 0)
+    return ratio(over**2, 2 * excess * cap_rps * (over > 0))
 
 
 def mean_s(answered: Answered, time: Times, clock_s: np.ndarray) -> np.ndarray:
@@ -84,6 +101,7 @@ def late_rps(facts: Facts, answered: Answered, time: Times, again_share: np.ndar
     late = np.zeros(again_share.shape)
     for part in (answered.direct, answered.retried):
         mean, variance = _moments(part)
+        mean, variance = mean + time.cluster_s, variance + time.cluster_s**2 / 3
         ahead_s = facts.world.slo_s[:, :, None] - (mean + time.timed_s)
         sd_s = np.sqrt(variance + (facts.world.service_cv[:, None, None] * time.timed_s) ** 2)
         miss = 1 / (1 + np.exp(np.minimum(ahead_s * LOGISTIC / np.maximum(sd_s, LEAST_SD_S), STEEPEST)))
@@ -98,11 +116,11 @@ def late_rps(facts: Facts, answered: Answered, time: Times, again_share: np.ndar
 
 def quantiles_s(facts: Facts, answered: Answered, time: Times, clock_s: np.ndarray) -> dict[str, np.ndarray]:
     """Mean and percentiles [B] over all that is served, on a clock that counts clock_s [B, M, N] at the replica."""
-    own_var = (facts.world.service_cv[:, None, None] * clock_s) ** 2 + time.cold_var
+    own_var = (facts.world.service_cv[:, None, None] * clock_s) ** 2 + time.cold_var + time.cluster_s**2 / 3
     rps = rps_s = rps_s2 = np.zeros(len(clock_s))
     for part in (answered.direct, answered.retried):
         mean, variance = _moments(part)
-        mean, variance = mean + clock_s + time.cold_s, variance + own_var
+        mean, variance = mean + clock_s + time.cluster_s + time.cold_s, variance + own_var
         rps = rps + part.rps.sum(axis=(1, 2))
         rps_s = rps_s + (part.rps * mean).sum(axis=(1, 2))
         rps_s2 = rps_s2 + (part.rps * (variance + mean**2)).sum(axis=(1, 2))

@@ -19,6 +19,7 @@ from og_env.scenario.specs.catalog_entries import (
     Verification,
 )
 from og_env.scenario.specs.condition import ConditionSpec
+from og_env.scenario.specs.distance import BackboneSpec, DistanceSpec
 from og_env.scenario.specs.limits import LimitsSpec
 from og_env.scenario.specs.quantities import (
     ClockSeconds,
@@ -34,7 +35,6 @@ from og_env.scenario.specs.quantities import (
 )
 from og_env.scenario.specs.scenario import (
     DemandSpec,
-    DistanceSpec,
     DomainSpec,
     EpisodeSpec,
     FailureSpec,

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from og_env.scenario.distance_model import CONTINENTS, SHIPPED, DistanceModel
 from og_env.scenario.specs.catalog_entries import (
     Effect,
     GpuSpec,
@@ -21,6 +20,7 @@ from og_env.scenario.specs.catalog_entries import (
     Verification,
 )
 from og_env.scenario.specs.condition import ConditionSpec
+from og_env.scenario.specs.distance import BackboneSpec, DistanceSpec
 from og_env.scenario.specs.limits import LimitsSpec
 from og_env.scenario.specs.quantities import (
     LARGEST,
@@ -32,7 +32,6 @@ from og_env.scenario.specs.quantities import (
     FileName,
     Gbps,
     Hours,
-    Milliseconds,
     NonNegative,
     Number,
     Penalty,
@@ -150,9 +149,15 @@ class DemandSpec(Spec):
     """mean length of a sudden crowd, exponential; a week at most"""
     arrival_cv: Annotated[Variation, Field(gt=0)] = 1.1
     """coefficient of variation of inter-arrival times within a step; where arrivals come in clusters, the root of the
-    variance over the mean of their number in a window, as `scripts/calibrate.py demand` measures it"""
+    variance over the mean of their number in a window, as `og-env calibrate demand` measures it"""
     service_cv: Variation = 0.8
     """coefficient of variation of service times (answer lengths)"""
+    batch_requests: Annotated[float, Field(ge=1, le=10_000)] = 1.0
+    """requests that come to a replica at once: a replica of c streams has the queue of one with c / batch_requests"""
+    cluster_requests: Annotated[float, Field(ge=1, le=1e6)] = 1.0
+    """requests in a cluster at a replica; 1 for none. What a cluster brings beyond capacity and idle streams waits"""
+    cluster_rate: Annotated[float, Field(ge=1, le=1e6)] = 4.0
+    """rate of the requests in a cluster over the mean rate"""
     trace_csv: str | None = None
     """recorded requests timestamp_s,model,input_tokens,output_tokens: their rate, scaled to a mean of requests_per_s and
     repeated from a moment that each episode draws, takes the place of the diurnal curve and of the bursts; a model that
@@ -241,38 +246,6 @@ class RewardWeights(Spec):
     """how far such a factor goes up and down before all three are divided by their geometric mean"""
 
 
-class DistanceSpec(Spec):
-    """Round trips by distance, where none is measured; `scripts/calibrate.py rtt` fits and writes these."""
-
-    near_ms: Milliseconds = SHIPPED.near_ms
-    """round trip at distance 0"""
-    near_ms_per_km: Annotated[float, Field(ge=0, le=100)] = SHIPPED.near_ms_per_km
-    """slope up to 500 km"""
-    far_ms: Milliseconds = SHIPPED.far_ms
-    """round trip at distance 0 of the line for far places"""
-    far_ms_per_km: Annotated[float, Field(ge=0, le=100)] = SHIPPED.far_ms_per_km
-    """slope from 700 km on"""
-    pair_factors: dict[str, Factor] = {"-".join(pair): factor for pair, factor in SHIPPED.pair_factors.items()}
-    """factor of the round trip by pair of continents such as EU-NA; 1 for pairs that are not given"""
-
-    @model_validator(mode="after")
-    def _pairs_of_continents(self) -> DistanceSpec:
-        seen: set[frozenset[str]] = set()
-        for pair in self.pair_factors:
-            ends = pair.split("-")
-            if len(ends) != 2 or not set(ends) <= set(CONTINENTS):
-                raise ValueError(f"pair_factors: {pair!r} is not a pair of {', '.join(CONTINENTS)} such as EU-NA")
-            if frozenset(ends) in seen:
-                raise ValueError(f"pair_factors: {pair!r} is given in both orders")
-            seen.add(frozenset(ends))
-        return self
-
-    def model(self) -> DistanceModel:
-        """The distance model with these coefficients, as `og_env.scenario.distance_model` takes it."""
-        factors = {(pair[:2], pair[3:]): factor for pair, factor in self.pair_factors.items()}
-        return DistanceModel(self.near_ms, self.near_ms_per_km, self.far_ms, self.far_ms_per_km, factors)
-
-
 class NetworkSpec(Spec):
     """Distances, serving and finality."""
 
@@ -297,7 +270,10 @@ class NetworkSpec(Spec):
     provision_s: ClockSeconds = 600.0
     """start of a verifier, a store or a gateway"""
     storage_usd_per_gb_month: Usd = 0.023
+    kind: Literal["great-circle", "backbone", "public"] = "great-circle"
+    """model of round trips: lines of the great circle; the way over hubs as clouds have it; the same over the Internet"""
     distance: DistanceSpec = DistanceSpec()
+    backbone: BackboneSpec = BackboneSpec()
     rtt_csv: str | None = None
     """measured matrix src,dst,rtt_ms by names of sites and user regions, or provider,src,dst,rtt_ms by names within a
     provider; missing pairs fall back to the distance model"""

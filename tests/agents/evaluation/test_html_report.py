@@ -125,8 +125,11 @@ def test_page_is_whole_and_fetches_nothing(summary, runs):
         "ci_low": 6.0,
         "ci_high": 10.1,
     }
-    facts = {"scenario": "<odd> & name", "command": "python scripts/benchmark.py"}
-    text = html_report.page(summary | {"twin": twin}, runs, RewardWeights(), 5 / 60, facts)
+    facts = {"scenario": "<odd> & name", "command": "og-env benchmark"}
+    text = html_report.page(
+        summary | {"twin": twin, "split": "sealed", "episodes": 20}, runs, RewardWeights(), 5 / 60, facts
+    )
+    assert "20 sealed episodes, the same for every policy" in text
     page = _Page()
     page.feed(text)
     assert page.open == []

@@ -22,7 +22,7 @@ def summary(**changes: Any) -> dict[str, Any]:
         "seed": 0,
         "policies": {
             "greedy": figures,
-            "mine": figures | {"return_mean": -48.0},
+            "mine": figures | {"return_mean": -48.0, "operations_per_day": 203.7},
             "static": figures | {"return_mean": -60.0},
             "clairvoyant": figures | {"return_mean": -40.0},
         },
@@ -52,10 +52,10 @@ def test_the_page_has_every_scenario_policy_and_verdict(tmp_path: Path, capsys: 
     assert script.main([str(tmp_path), "--out", str(out)]) == 0
     assert "2 benchmarks of 2 scenarios" in capsys.readouterr().out
     text = out.read_text(encoding="utf-8")
-    assert "| **mine** | 2 | 1, 1, 0 | +1.9 |" in text
-    assert "| greedy | 2 | 0, 2, 0 | +0.0 |" in text
-    assert "| static | 2 | 0, 0, 2 | -20.0 |" in text
-    assert "| clairvoyant † | 2 | 2, 0, 0 | +20.0 |" in text
+    assert "| **mine** | 2 | 1, 1, 0 | +1.9 | 203.7 |" in text
+    assert "| greedy | 2 | 0, 2, 0 | +0.0 |  |" in text
+    assert "| static | 2 | 0, 0, 2 | -20.0 |  |" in text
+    assert "| clairvoyant † | 2 | 2, 0, 0 | +20.0 |  |" in text
     assert text.index("| clairvoyant †") < text.index("| **mine**") < text.index("| static | 2")
     assert (
         "| one-cloud, og_env/Placement-v1 | 100 | greedy | -50.00 | **mine** | +2.00 | [+0.50, +3.50] | win |" in text
@@ -79,6 +79,9 @@ def test_the_same_file_counts_once(tmp_path: Path) -> None:
 def test_a_split_that_is_not_held_out_is_said(tmp_path: Path) -> None:
     [entry] = leaderboard.read_entries([write(tmp_path, "a", summary(split="validation"))])
     assert leaderboard.overview(entry)[1] == "100 of the validation split"
+    [entry] = leaderboard.read_entries([write(tmp_path, "b", summary(split="sealed"))])
+    assert leaderboard.overview(entry)[1] == "100 sealed"
+    assert "100 sealed episodes, seeds 0 to 99." in leaderboard.page([entry], "x")
 
 
 def test_other_numbers_for_the_same_episodes_are_an_error(tmp_path: Path) -> None:

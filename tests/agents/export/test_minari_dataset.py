@@ -147,3 +147,9 @@ def test_without_the_extra_it_says_which(tmp_path, capsys, monkeypatch):
     assert script.main(["--scenario", "toy-3", "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "'.[minari]'" in error and error.count("\n") == 1
+
+
+def test_nobody_learns_from_sealed_episodes(capsys):
+    with pytest.raises(SystemExit):
+        script.main(["--scenario", "toy-3", "--split", "sealed"])
+    assert "invalid choice: 'sealed'" in capsys.readouterr().err

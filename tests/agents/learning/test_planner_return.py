@@ -7,11 +7,11 @@ import pytest
 from gymnasium.spaces import MultiDiscrete
 
 from og_agents.heuristics.tuned_constants import constants_of
-from tests.cases.ahead import Ahead
 from og_agents.learning.planner_return import Continuation
 from og_agents.planners.tuned_greedy import TunedGreedy
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
+from tests.cases.ahead import Ahead
 from tests.cases.short_training import STEPS, short_world
 
 WORLD = short_world()

@@ -13,7 +13,7 @@ from og_agents.learning import checkpoint, ppo, resume_file, rollout_policy_iter
 from og_agents.learning.counterfactual_branches import Round, Trials, branches
 from og_agents.pretrained.recipes import recipe_of
 from og_env.vector_env import NetworkVectorEnv
-from tests.cases.short_training import STEPS, short_world, small_settings
+from tests.cases.short_training import short_world, small_settings
 
 WORLD = short_world()
 TINY = {"branch_states": 16, "branch_horizon": 4, "branch_spacing": 3}
@@ -113,7 +113,11 @@ def test_large_losses_stay_larger_than_small_ones():
     settings = small_settings()
     env = made(1)
     observation, _ = env.reset(seed=0)
-    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(env, rollout_policy_iteration.described(settings, WORLD, 0, None)), settings, 0)
+    learner = rollout_policy_iteration.Learner(
+        rollout_policy_iteration.untrained(env, rollout_policy_iteration.described(settings, WORLD, 0, None)),
+        settings,
+        0,
+    )
     masks = np.ones((1, 11), np.bool_)
     returns = np.array([[0.0] * 8 + [-1.0, -10.0, -20.0]], np.float32)
     learner.add(rollout_policy_iteration.Branches(np.array(observation), masks, returns))
@@ -136,7 +140,11 @@ def test_branches_go_on_with_the_policy_so_far():
     env = made(8)
     observation, info = env.reset(seed=0)
     masks = info["action_mask"].astype(np.bool_)
-    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(env, rollout_policy_iteration.described(settings, WORLD, 0, None)), settings, 0)
+    learner = rollout_policy_iteration.Learner(
+        rollout_policy_iteration.untrained(env, rollout_policy_iteration.described(settings, WORLD, 0, None)),
+        settings,
+        0,
+    )
     played = learner.policy_so_far().predict(observation, deterministic=True, action_masks=masks)[0]
     assert (learner.follow(np.array(observation), masks) == played).all()
     with torch.no_grad():

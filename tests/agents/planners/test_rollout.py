@@ -56,7 +56,7 @@ def test_joint_decisions_leave_the_router_alone_and_misuse_is_one_sentence():
     assert env.action_space.contains(action) and action[1:].tolist() == [2] * 5
     with pytest.raises(ValueError, match='interface="proposals"'):
         planner.attach(NetworkEnv("placement", "toy-3", interface="operations"))
-    with pytest.raises(ValueError, match="valid are 2, 1 and 0 or more"):
+    with pytest.raises(ValueError, match="valid are 2, 1, 0 and 1 or more"):
         Rollout("thin", candidates=1)
 
 

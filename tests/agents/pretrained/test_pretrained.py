@@ -13,7 +13,7 @@ import pytest
 from og_agents import heuristics, load_policies
 from og_agents.learning import checkpoint, ppo
 from og_agents.pretrained import policy_folders
-from og_agents.pretrained.recipes import RECIPES, recipe_of
+from og_agents.pretrained.recipes import RECIPES, RUN, command, recipe_of
 from og_agents.studies import learning_curves
 from og_env.scenario import loading
 from scripts import pretrain
@@ -160,6 +160,7 @@ def test_curves_hold_what_the_runs_met_and_the_baselines(runs):
         (["--seeds", "a"], "whole numbers"),
         (["--scenarios", "one-clod"], "nearest valid: one-cloud"),
         (["--recipes", "pp"], "nearest valid: ppo"),
+        (["--blind", "prise"], "nearest valid: price"),
     ],
 )
 def test_bad_input_of_pretrain_is_one_line(words, message, capsys):
@@ -168,3 +169,40 @@ def test_bad_input_of_pretrain_is_one_line(words, message, capsys):
     except SystemExit as stop:
         code = stop.code
     assert code == 2 and message in capsys.readouterr().err
+
+
+def test_a_blind_recipe_begins_with_the_blind_one_it_goes_on_from(tmp_path):
+    words = command(tmp_path, "one-cloud", "ppo_from_rpi_blind_price", "3")
+    assert words[words.index("--blind") + 1] == "price"
+    start = Path(words[words.index("--start") + 1])
+    assert start == tmp_path / "one-cloud-rpi_blind_price-3"
+    match = RUN.fullmatch(start.name)
+    assert match is not None and match.groups() == ("one-cloud", "rpi_blind_price", "3")
+    assert "--blind" not in command(tmp_path, "one-cloud", "ppo", "3")
+
+
+def test_blind_recipes_are_trained_after_those_that_see_and_are_not_packed(tmp_path, monkeypatch):
+    trained: list[str] = []
+    packed: list[list[str]] = []
+
+    def best_of(folders):
+        packed.append([folder.name for folder in folders])
+        raise ValueError("enough")
+
+    monkeypatch.setattr(pretrain, "train", lambda scenario, recipe, *_: trained.append(recipe) or 0)
+    monkeypatch.setattr(policy_folders, "best_of", best_of)
+    words = [
+        "--scenarios",
+        "toy-3",
+        "--recipes",
+        "rpi",
+        "--seeds",
+        "0",
+        "--blind",
+        "price,stores",
+        "--out",
+        str(tmp_path),
+    ]
+    assert pretrain.main(words) == 2
+    assert trained == ["rpi", "rpi_blind_price", "rpi_blind_stores"]
+    assert packed == [["toy-3-rpi-0"]]

@@ -162,7 +162,7 @@ def test_steps_have_their_rewards_and_terms(capsys, tmp_path):
         (["--outage", "provider:P@2+1"], "--outage: nothing happens: it begins after the episode's 1 h"),
         (
             ["--incident", INCIDENT, "--policy", "greedi"],
-            "--policy: 'greedi' is neither a heuristic, a planner nor a folder",
+            "--policy: 'greedi' is neither a heuristic, a planner, a folder nor module:Class",
         ),
         (["--incident", INCIDENT, "--episodes", "0"], "--episodes must be at least 1"),
         (["--incident", INCIDENT, "--env", "og_env/Placement-v2"], "nearest valid: og_env/Placement-v1"),

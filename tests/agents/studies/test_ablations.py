@@ -154,7 +154,7 @@ def test_a_recorded_command_trains_the_same_weights_in_a_process_of_its_own(stud
     folder, summary, _ = study
     run = row_of(summary, "no-prior")["runs"]["1"]
     words = shlex.split(run["command"])
-    assert words[:2] == ["python", "scripts/train.py"] and run["training_s"] > 0
+    assert words[:2] == ["og-env", "train"] and run["training_s"] > 0
     words = [str(tmp_path) if word == str(folder / "no-prior-1") else word for word in words[2:]]
     assert str(tmp_path) in words
     assert script.train("again", words) == 0
@@ -168,7 +168,7 @@ def test_the_table_in_csv_has_the_same_figures(study):
     assert list(lines) == [row["variant"] for row in summary["rows"]]
     twin = row_of(summary, "twin")
     assert float(lines["twin"]["to_full_ci_low"]) == twin["to_full"]["ci_low"]
-    assert lines["twin"]["command"].count("python scripts/train.py") == 2
+    assert lines["twin"]["command"].count("og-env train") == 2
     assert "failures.process=independent" in lines["twin"]["command"]
 
 
@@ -230,7 +230,7 @@ def test_a_training_that_fails_or_is_stopped_ends_the_study(code, expected, file
     monkeypatch.setattr(script, "train", lambda name, words: code if name == "mlp-1" else 0)
     assert script.main(arguments(files, tmp_path, "--variants", "mlp")) == expected
     error = capsys.readouterr().err
-    assert ("mlp-1: python scripts/train.py" if code == 1 else "the same command goes on") in error
+    assert ("mlp-1: og-env train" if code == 1 else "the same command goes on") in error
     assert not (tmp_path / "toy-3" / "summary.json").exists()
 
 

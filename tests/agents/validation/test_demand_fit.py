@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,68 @@ def test_bad_rates_are_one_line(tmp_path: Path, content: str, workload: str | No
     with pytest.raises(ValueError, match=message) as error:
         demand_fit.fit_demand(path, workload)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+STAMPS = {
+    "milliseconds": (lambda second: f"{1_793_491_200_000 + 1000 * second}", "milliseconds"),
+    "dates": (lambda second: f"{datetime.fromtimestamp(1_793_491_200 + second, UTC):%Y-%m-%d %H:%M:%S}", "dates"),
+    "zoned": (lambda second: datetime.fromtimestamp(1_793_491_200 + second, UTC).isoformat(), "dates"),
+}
+
+
+@pytest.mark.parametrize("stamps", STAMPS)
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_rates_have_times_in_any_unit_and_order(tmp_path: Path, stamps: str, newest_first: bool) -> None:
+    stamp, note = STAMPS[stamps]
+    hours = np.arange(72)
+    rate = 10 * (1 + 0.5 * np.cos(2 * np.pi * (hours - 20) / 24))
+    rows = [f"{stamp(3600 * int(hour))},{value}" for hour, value in zip(hours, rate, strict=True)]
+    path = tmp_path / "rates.csv"
+    path.write_text("\n".join(["timestamp_s,requests_per_s", *(rows[::-1] if newest_first else rows)]))
+    fit = demand_fit.fit_demand(path)
+    assert fit.span_h == pytest.approx(72) and fit.diurnal_amplitude == pytest.approx(0.5, abs=0.01)
+    day_h = 1_793_491_200 / 3600 % 24
+    assert fit.peak_hour == pytest.approx((20.5 + day_h) % 24, abs=0.05)
+    assert any(note in told for told in fit.notes) and any("newest first" in told for told in fit.notes) == newest_first
+
+
+def test_rates_alone_need_the_time_between_them(tmp_path: Path) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_text("rps\n" + "".join(f"{value}\n" for value in (1, 2, 3, 2)))
+    with pytest.raises(ValueError, match=r"no column 'timestamp_s'.*--step-s"):
+        demand_fit.fit_demand(path)
+    fit = demand_fit.fit_demand(path, step_s=600)
+    assert fit.requests_per_s == 2 and fit.span_h == pytest.approx(4 / 6)
+
+
+def test_batches_are_no_even_arrivals() -> None:
+    rng = np.random.default_rng(0)
+    times = np.repeat(np.arange(0, 3_000, 3.0), 10)
+    fit = demand_fit.fit_trace(recorded(times, rng.uniform(100, 500, len(times))))
+    assert fit.clusters is not None and fit.wait_error is not None
+    assert fit.clusters.mean_error < 0.2 < fit.wait_error[0]
+    lines = "\n".join(demand_fit.fragment(fit))
+    demand = tomllib.loads(lines)["demand"]
+    assert demand["cluster_requests"] > 5 and demand["batch_requests"] > 1 and demand["arrival_cv"] > 0
+
+
+def test_a_sparse_trace_says_what_it_cannot_tell() -> None:
+    times = np.concatenate([np.arange(12) + 14_400.0 * burst for burst in range(12)])
+    fit = demand_fit.fit_trace(recorded(times))
+    assert (fit.arrival_cv, fit.gap_cv, fit.burst_sd, fit.clusters) == (None, None, None, None)
+    assert any("too sparse for arrival_cv" in note for note in fit.notes)
+    assert "# arrival_cv: this file does not tell" in demand_fit.fragment(fit)
+
+
+def test_empty_steps_are_not_taken_for_bursts(tmp_path: Path) -> None:
+    rate = np.where(np.arange(600) % 3 == 0, 0.0, 5.0)
+    fit = demand_fit.fit_demand(rates_file(tmp_path / "rates.csv", rate))
+    assert fit.burst_sd is None and any("33% of the steps have no request" in note for note in fit.notes)
+
+
+def test_three_requests_tell_no_arrival_cv() -> None:
+    fit = demand_fit.fit_trace(recorded(np.array([0.0, 4.3, 4.5])))
+    assert any(line.startswith("# arrival_cv") for line in demand_fit.fragment(fit))
 
 
 @pytest.mark.skipif(not CONVERSATION.is_file(), reason=f"no trace at {CONVERSATION}")

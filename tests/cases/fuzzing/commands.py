@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from og_agents.advice import decide
-from og_agents.commands import audit, leaderboard, make_scenario, replay
+from og_agents.commands import audit, decide, leaderboard, make_scenario, replay
 from og_env import __main__ as og_env_main
 from tests.cases.fuzzing.fleets import table
 from tests.cases.fuzzing.harness import run_command
