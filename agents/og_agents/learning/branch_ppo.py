@@ -74,8 +74,8 @@ class BranchPPO(MaskablePPO):
     def _play(self, observations: Any, masks: np.ndarray) -> np.ndarray:
         """The likeliest actions [B], some of them at random."""
         logits = self._logits(observations, masks).numpy()
-        wild = np.random.random(len(masks)) < RANDOM
-        noise = np.where(masks, np.random.random(masks.shape), -1.0)
+        wild = torch.rand(len(masks)).numpy() < RANDOM
+        noise = np.where(masks, torch.rand(masks.shape).numpy(), -1.0)
         return np.where(wild[:, None], noise, logits).argmax(axis=1)
 
     def _fill(self, buffer: MaskableRolloutBuffer, tried: Branches) -> None:
