@@ -16,7 +16,7 @@ from og_env.world.scarcity import SpellArrays
 
 
 class Scarcity(NamedTuple):
-    """What the drawing of spells reads."""
+    """All that the drawing of spells reads."""
 
     spells: SpellArrays
     """their sources"""

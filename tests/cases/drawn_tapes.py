@@ -41,7 +41,7 @@ NO_SPELLS = SpellArrays(np.zeros(0), np.zeros(1, np.int64), np.zeros(0, np.int64
 
 
 class Shared(NamedTuple):
-    """What all sources of a drawn world have in common."""
+    """The parameters that all sources of a drawn world have in common."""
 
     process: ShockProcess
     regime: dict[str, float]

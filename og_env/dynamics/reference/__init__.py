@@ -62,9 +62,7 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
     before = State(*map(wide, state))
 
     placed, done = _place(facts, before, operation)
-    struck, reasked = strike(facts, tape, placed)
-    struck, cut_off, withdrawn = take_supply(facts, tape, struck)
-    reasked = reasked + cut_off
+    struck, reasked, withdrawn = take_supply(facts, tape, *strike(facts, tape, placed))
     condition = condition_of(facts, tape, struck)
     fetch = fetches(facts, struck)
     traffic = serve(facts, tape, struck, before.status, fetch, condition, reasked)

@@ -132,10 +132,11 @@ def strike(facts: Facts, tape: Tape, state: State) -> tuple[State, np.ndarray]:
     return struck, np.where(broken[:, None], state.in_flight, 0).sum(axis=2)
 
 
-def take_supply(facts: Facts, tape: Tape, state: State) -> tuple[State, np.ndarray, np.ndarray]:
+def take_supply(facts: Facts, tape: Tape, state: State, reasked: np.ndarray) -> tuple[State, np.ndarray, np.ndarray]:
     """The state under the supply of the step, in which withdrawn replicas leave their GPUs and keep the disk.
 
-    Also the number of answers [B, M] that are cut off where no notice was given, and of withdrawn replicas [B].
+    Also the number of answers [B, M] that are asked again, with those that are cut off where no notice was given, and that
+    of withdrawn replicas [B].
     """
     world, b = facts.world, np.arange(len(state.step))
     supply = tape.supply[b, state.step + 1].astype(np.int64)
@@ -151,7 +152,7 @@ def take_supply(facts: Facts, tape: Tape, state: State) -> tuple[State, np.ndarr
         gpus_used=np.where(taken, 0, state.gpus_used),
     )
     cut_off = np.where(sudden[:, None] & gone, state.in_flight, 0).sum(axis=2)
-    return left, cut_off, gone.sum(axis=(1, 2))
+    return left, reasked + cut_off, gone.sum(axis=(1, 2))
 
 
 def roles_up(state: State) -> Any:

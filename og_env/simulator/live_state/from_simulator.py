@@ -101,7 +101,7 @@ def _replicas(simulator: Simulator, b: int, sites: list[str]) -> list[dict[str, 
 
 
 def _supply(simulator: Simulator, b: int, sites: list[str]) -> dict[str, Any]:
-    """What is refused, withdrawn, impaired or off, and for how long sites that refused are not tried; only where any is."""
+    """Sites whose supply is not whole, and for how long those that refused are not tried; empty where there are none."""
     state = simulator.state
     words = {
         name: [word for word, bit in SUPPLY_BITS.items() if state.supply[b, s] & bit]
