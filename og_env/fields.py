@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from og_env.observation.fields import ROWS, TABLES, Field, column
+from og_env.observation.fields import ROWS, SCARCITY_TABLES, TABLES, Field, column
 
-__all__ = ["ROWS", "TABLES", "Field", "column"]
+__all__ = ["ROWS", "SCARCITY_TABLES", "TABLES", "Field", "column"]

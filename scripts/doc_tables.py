@@ -31,7 +31,7 @@ from og_agents.studies import evidence, evidence_tables
 from og_env import IDS
 from og_env.env import NetworkEnv
 from og_env.errors import Parser, guarded
-from og_env.fields import ROWS, TABLES
+from og_env.fields import ROWS, SCARCITY_TABLES, TABLES
 from og_env.render.glossary import INFO_MEANINGS, KNOB_MEANINGS, METRIC_MEANINGS, OPERATION_MEANINGS, TERM_MEANINGS
 from og_env.scenario import loading
 from og_env.simulator import KNOB_RANGE
@@ -173,10 +173,11 @@ def _space_word(space: Any) -> str:
 
 def _observation() -> str:
     parts = []
-    for name, fields in TABLES.items():
+    for name, fields in (TABLES | SCARCITY_TABLES).items():
         rows = ((f"`{field.name}`", field.doc) for field in fields)
         size = f"[{ROWS[name]}, {len(fields)}]" if ROWS[name] else f"[{len(fields)}]"
         title = f"<code>{name}</code> {size}: {DIMENSIONS[ROWS[name]]} x {len(fields)} columns"
+        title += ", where capacity is scarce" if name in SCARCITY_TABLES else ""
         parts.append(folded(title, table(("column", "meaning"), rows)))
     return "\n".join(parts)
 

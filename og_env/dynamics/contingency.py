@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from og_env.dynamics.routing import room
+from og_env.dynamics.supply_bits import role_up
 from og_env.dynamics.verification import NO_PROOF, TEE, quorum_of
 from og_env.kernel.arrays import DOWN, FETCHING, ON_DISK, UNTRUSTED, VERIFIER, Environment
 from og_env.kernel.compile import inlined, kernel
@@ -31,7 +32,7 @@ def count_roles(env: Environment) -> None:
             if env.state.role_ms[role, site] != 0:
                 continue
             env.memo.registered += role == VERIFIER
-            if not env.state.status[site] & DOWN:
+            if role_up(env, role, site):
                 count_live(env, role, site, 1)
 
 

@@ -8,7 +8,8 @@ from og_env.dynamics.fleet_memo import forget
 from og_env.dynamics.outages import begin_outages
 from og_env.dynamics.replicas import list_placed
 from og_env.dynamics.step_report import clear_report, report_replicas, tally
-from og_env.kernel.arrays import DOWN, FETCHING, LOADING, PLACES, ROLES, Environment
+from og_env.dynamics.supply import begin_supply
+from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, LOADING, ON_DISK, PLACES, ROLES, TAKEN, Environment
 from og_env.kernel.compile import kernel
 
 
@@ -21,6 +22,7 @@ def begin(env: Environment) -> None:
     for knob in range(env.state.knobs.shape[0]):
         env.state.knobs[knob] = env.world.knobs[knob]
     begin_outages(env)
+    begin_supply(env)
     begin_fleet(env)
     show_nothing(env)
     for model in range(env.state.phase.shape[0]):
@@ -55,6 +57,8 @@ def begin_fleet(env: Environment) -> None:
             phase = env.world.start_phase[model, site]
             if phase >= LOADING and env.state.status[site] & DOWN:
                 phase = LOADING
+            if phase >= FETCHING and env.state.supply[site] & TAKEN:
+                phase = ABSENT if phase == FETCHING else ON_DISK
             env.state.phase[model, site] = phase
             env.state.fetch_left_mb[model, site] = 0
             env.state.load_left_ms[model, site] = env.world.load_ms[model, site] if phase == LOADING else 0

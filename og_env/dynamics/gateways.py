@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from og_env.dynamics.replicas import SLOW_MS
+from og_env.dynamics.supply_bits import role_up
 from og_env.kernel.arrays import DOWN, GATEWAY, SLOW, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
@@ -56,7 +57,7 @@ def find_gateways(env: Environment) -> None:
     """
     slots = 0
     for site in range(env.state.status.shape[0]):
-        if env.state.role_ms[GATEWAY, site] == 0 and not env.state.status[site] & DOWN:
+        if env.state.role_ms[GATEWAY, site] == 0 and role_up(env, GATEWAY, site):
             env.memo.gateways[slots] = site
             env.scratch.slot_of[site] = slots
             slots += 1
@@ -72,6 +73,8 @@ def find_gateways(env: Environment) -> None:
             if env.state.status[site] & DOWN:
                 if late_ms < 0 and env.scratch.dead_share[site] > 0:
                     late_ms = env.scratch.dead_share[site] * env.world.timeout_ms
+                continue
+            if not role_up(env, GATEWAY, site):
                 continue
             slow_ms = SLOW_MS if env.state.status[site] & SLOW else 0.0
             env.memo.gateway_of[region] = env.scratch.slot_of[site]

@@ -7,6 +7,7 @@ is in integers (MB, kB/s, ms), so that traces of events are identical everywhere
 from __future__ import annotations
 
 from og_env.dynamics.fleet_memo import forget
+from og_env.dynamics.supply_bits import pace_ms, role_up, slowed_ms
 from og_env.kernel.arrays import (
     ABSENT,
     DOWN,
@@ -20,7 +21,7 @@ from og_env.kernel.arrays import (
     WARM,
     Environment,
 )
-from og_env.kernel.compile import kernel
+from og_env.kernel.compile import inlined, kernel
 
 KB_PER_MB, MB_PER_GB, MS_PER_S = 1000, 1000, 1000
 LEAST_KB_PER_S, MOST_KB_PER_S = 1000, 2_000_000_000
@@ -39,10 +40,28 @@ def source_of(env: Environment, site: int) -> int:
         if env.memo.live[STORE] > 0:
             for position in range(env.world.near_site.shape[1]):
                 near = env.world.near_site[site, position]
-                if env.state.role_ms[STORE, near] == 0 and not env.state.status[near] & DOWN:
+                if env.state.role_ms[STORE, near] == 0 and role_up(env, STORE, near):
                     env.scratch.source[site] = near
                     break
     return env.scratch.source[site]
+
+
+@kernel
+def has_peer(env: Environment, model: int, site: int) -> bool:
+    """Whether another site of the same region that is up has the model warm, and hands its weights on."""
+    if env.world.peer_mb_per_s <= 0 or env.state.status[site] & DOWN:
+        return False
+    for other in range(env.state.status.shape[0]):
+        near = other != site and env.world.region_of[other] == env.world.region_of[site]
+        if near and env.state.phase[model, other] == WARM and not env.state.status[other] & DOWN:
+            return True
+    return False
+
+
+@inlined
+def peer_kb_per_s(env: Environment) -> int:
+    """The rate of a fetch from a warm peer, which shares neither store nor link."""
+    return min(env.world.peer_mb_per_s * KB_PER_MB, MOST_KB_PER_S)
 
 
 @kernel
@@ -64,8 +83,9 @@ def count_fetches(env: Environment) -> None:
                 continue
             env.scratch.move_model[moves] = model
             env.scratch.move_site[moves] = site
+            env.scratch.move_peer[moves] = phase != LOADING and has_peer(env, model, site)
             moves += 1
-            if phase != LOADING and not env.state.status[site] & DOWN:
+            if phase != LOADING and not env.scratch.move_peer[moves - 1] and not env.state.status[site] & DOWN:
                 source = source_of(env, site)
                 if source >= 0:
                     env.scratch.site_fetches[site] += 1
@@ -99,12 +119,13 @@ def write_waits(env: Environment) -> None:
         env.scratch.wait_ms[model, site] = -1
         if env.state.phase[model, site] == LOADING:
             up = not env.state.status[site] & DOWN
-            env.scratch.wait_ms[model, site] = env.state.load_left_ms[model, site] if up else -1
+            env.scratch.wait_ms[model, site] = slowed_ms(env, site, env.state.load_left_ms[model, site]) if up else -1
             continue
-        rate = fetch_rate_kb_per_s(env, site, 0)
+        rate = peer_kb_per_s(env) if env.scratch.move_peer[i] else fetch_rate_kb_per_s(env, site, 0)
         env.scratch.rate_kb_per_s[model, site] = rate
         if env.state.phase[model, site] == FETCHING and rate > 0:
-            wait_ms = fetch_ms(env.state.fetch_left_mb[model, site], rate) + env.world.load_ms[model, site]
+            load_ms = slowed_ms(env, site, env.world.load_ms[model, site])
+            wait_ms = fetch_ms(env.state.fetch_left_mb[model, site], rate) + load_ms
             env.scratch.wait_ms[model, site] = min(wait_ms, LONGEST_WAIT_MS)
 
 
@@ -131,7 +152,7 @@ def progress(env: Environment) -> tuple[int, float, float]:
             moved_mb, warm = go_on_fetching(env, model, site)
             cold_starts += warm
             fetched_gb += moved_mb / MB_PER_GB
-            if moved_mb > 0:
+            if moved_mb > 0 and not env.scratch.move_peer[i]:
                 egress_usd += moved_mb / MB_PER_GB * env.world.egress_usd_per_gb[source_of(env, site)]
     go_on_provisioning(env)
     return cold_starts, fetched_gb, egress_usd
@@ -142,9 +163,9 @@ def go_on_loading(env: Environment, model: int, site: int) -> bool:
     """Load a replica for one step, where its site is up; returns whether it became warm."""
     if env.state.status[site] & DOWN:
         return False
-    left_ms = env.state.load_left_ms[model, site]
-    env.state.load_left_ms[model, site] = max(left_ms - env.world.step_ms, 0)
-    if left_ms > env.world.step_ms:
+    left_ms, done_ms = env.state.load_left_ms[model, site], pace_ms(env, site, env.world.step_ms)
+    env.state.load_left_ms[model, site] = max(left_ms - done_ms, 0)
+    if left_ms > done_ms:
         return False
     env.state.phase[model, site] = WARM
     forget(env, PLACES)
@@ -168,7 +189,7 @@ def go_on_fetching(env: Environment, model: int, site: int) -> tuple[int, bool]:
         env.state.phase[model, site] = ON_DISK
         return moved_mb, False
     used_ms = fetch_ms(left_mb, rate) if rate > 0 else 0
-    left_ms = max(env.world.load_ms[model, site] - (step_ms - used_ms), 0)
+    left_ms = max(env.world.load_ms[model, site] - pace_ms(env, site, step_ms - used_ms), 0)
     env.state.load_left_ms[model, site] = left_ms
     env.state.phase[model, site] = LOADING if left_ms > 0 else WARM
     return moved_mb, left_ms == 0
@@ -184,6 +205,7 @@ def go_on_provisioning(env: Environment) -> None:
             if left_ms <= 0 or env.state.status[site] & DOWN:
                 continue
             if role != STORE or source_of(env, site) >= 0:
-                env.state.role_ms[role, site] = max(left_ms - env.world.step_ms, 0)
-                if left_ms <= env.world.step_ms:
+                done_ms = pace_ms(env, site, env.world.step_ms)
+                env.state.role_ms[role, site] = max(left_ms - done_ms, 0)
+                if left_ms <= done_ms:
                     forget(env, PLACES | ROLES)

@@ -10,6 +10,7 @@ from typing import Any
 
 from og_env.dynamics.fleet_memo import forget
 from og_env.dynamics.limits import launch_within, limits_rent, role_within, stage_within, write_limits
+from og_env.dynamics.supply_bits import may_rent, may_start, refuses, role_up
 from og_env.kernel.arrays import (
     ABSENT,
     DOWN,
@@ -68,7 +69,7 @@ def role_operation(env: Environment, role: int, remove: int, site: int) -> int:
 def store_lives(env: Environment) -> bool:
     """Whether a store runs at a site that is not seen down."""
     for site in range(env.state.status.shape[0]):
-        if env.state.role_ms[STORE, site] == 0 and not env.state.status[site] & DOWN:
+        if env.state.role_ms[STORE, site] == 0 and role_up(env, STORE, site):
             return True
     return False
 
@@ -88,7 +89,7 @@ def model_possible(env: Environment, verb: int, model: int, site: int, fetchable
     if verb == STAGE:
         return phase == ABSENT and stage_within(env, model, site)
     room = env.state.gpus_used[site] + gpus <= env.world.gpu_count[site]
-    return phase < FETCHING and room and launch_within(env, model, site)
+    return phase < FETCHING and room and may_start(env, site) and launch_within(env, model, site)
 
 
 @kernel
@@ -108,6 +109,8 @@ def write_mask(env: Environment, mask: Any) -> None:
     for site in range(sites):
         env.scratch.open_site[site] = reachable(env, site)
         env.scratch.open_to_more[site] = env.scratch.open_site[site] & (env.world.forbidden[site] == 0)
+        env.scratch.may_start[site] = env.scratch.open_to_more[site] & may_start(env, site)
+        env.scratch.may_rent[site] = env.scratch.open_to_more[site] & may_rent(env, site)
         env.scratch.free_gpus[site] = env.world.gpu_count[site] - env.state.gpus_used[site]
     for model in range(models):
         launch = model_operation(env, LAUNCH, model, 0)
@@ -118,7 +121,7 @@ def write_mask(env: Environment, mask: Any) -> None:
             phase, gpus = env.state.phase[model, site], env.world.replica_gpus[model, site]
             open_, absent, placed = env.scratch.open_to_more[site], phase == ABSENT, phase >= FETCHING
             fits = (gpus > 0) & (gpus <= env.scratch.free_gpus[site])
-            row[launch + site] = open_ & fits & (not placed) & (fetchable | (not absent)) & more
+            row[launch + site] = env.scratch.may_start[site] & fits & (not placed) & (fetchable | (not absent)) & more
             row[retire + site] = env.scratch.open_site[site] & placed & less
             row[stage + site] = open_ & (gpus > 0) & absent & fetchable
     for role in range(env.state.role_ms.shape[0]):
@@ -126,7 +129,7 @@ def write_mask(env: Environment, mask: Any) -> None:
         more, less = env.scratch.may_add[role], env.scratch.may_remove[role]
         for site in range(sites):
             present, open_ = env.state.role_ms[role, site] >= 0, env.scratch.open_site[site]
-            row[add + site] = env.scratch.open_to_more[site] & (not present) & more
+            row[add + site] = env.scratch.may_rent[site] & (not present) & more
             row[remove + site] = open_ & present & less
     if limits_rent(env):
         bar_by_rent(env, mask)
@@ -173,7 +176,7 @@ def change_role(env: Environment, role: int, site: int, remove: bool) -> bool:
     present = env.state.role_ms[role, site] >= 0
     if present != remove:
         return False
-    if not (env.scratch.may_remove[role] == 1 if remove else role_within(env, role, site)):
+    if not (env.scratch.may_remove[role] == 1 if remove else may_rent(env, site) and role_within(env, role, site)):
         return False
     env.state.role_ms[role, site] = -1 if remove else env.world.provision_ms
     forget(env, PLACES | ROLES)
@@ -184,6 +187,8 @@ def change_role(env: Environment, role: int, site: int, remove: bool) -> bool:
 def change_replica(env: Environment, verb: int, model: int, site: int) -> bool:
     """Launch, retire or stage a model at a site; returns whether that was possible."""
     if not model_possible(env, verb, model, site, store_lives(env)):
+        return False
+    if verb == LAUNCH and refuses(env, site):
         return False
     forget(env, PLACES)
     phase = env.state.phase[model, site]

@@ -28,6 +28,7 @@ from og_env.dynamics.step_report import (
     report_roles,
     tally,
 )
+from og_env.dynamics.supply import take_supply
 from og_env.dynamics.verification import finality
 from og_env.kernel.arrays import Environment
 from og_env.kernel.compile import kernel
@@ -65,6 +66,7 @@ def step(env: Environment, operation: int) -> None:
     read_signals(env, row - 1)  # what is known when the step begins
     attack(env, row)
     strike(env, row)
+    take_supply(env, row)
     survey(env)  # gateways, roles, critical domains and rent, where something has changed
     list_critical(env)
     list_placed(env)
@@ -95,4 +97,5 @@ def step(env: Environment, operation: int) -> None:
     env.state.step = row
     env.state.decisions = 0
     env.state.changes = 0
+    env.state.refusals = 0
     env.output.truncated = 1 if row == env.tape.attack.shape[0] - 1 else 0

@@ -99,6 +99,7 @@ def report_operation(env: Environment, operation: int, possible: bool) -> None:
     metrics = env.output.metrics
     metrics[METRIC.operations] = env.state.changes
     metrics[METRIC.impossible_operations] = env.state.decisions - env.state.changes
+    metrics[METRIC.refused_launches] = env.state.refusals
 
 
 @kernel

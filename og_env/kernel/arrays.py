@@ -21,6 +21,9 @@ VERIFIER, STORE, GATEWAY = range(3)
 
 DOWN, FROZEN, UNTRUSTED, SLOW = 1, 2, 4, 8
 """status bits of a site"""
+SCARCE, LEAVING, TAKEN, NO_LAUNCHES, IMPAIRED, GATEWAY_OFF, STORE_OFF = 1, 2, 4, 8, 16, 32, 64
+"""supply bits of a site: launches are refused, which shows only when one is tried; what runs there will be withdrawn; it
+is withdrawn; nothing can be launched or added; what loads or starts does so at half speed; its gateway, its store is off"""
 BLIND, CALM_SPEED, SPEEDS_PER_OCTAVE = 128, 64, 24
 """in a tape's condition: the bit of a site whose telemetry fails, the code of nominal speed, codes per factor of 2"""
 HALF, LOW = 4, 15
@@ -79,6 +82,8 @@ METRICS = (
     "fetch_gb",
     "operations",
     "impossible_operations",
+    "refused_launches",
+    "withdrawn",
 )
 TERM, KNOB, METRIC = columns("Term", TERMS), columns("Knob", KNOBS), columns("Metric", METRICS)
 """positions of the names: `knobs[KNOB.spread]`"""
@@ -173,6 +178,13 @@ class World(NamedTuple):
     attack_budget: Annotated[Array, "i4", "W"]  # attacks in an episode
     attack_cooldown: Annotated[Array, "i4", "W"]  # steps between two attacks
     attack_steps: Annotated[Array, "i4", "W"]  # steps that an attack lasts
+    region_of: Annotated[Array, "i4", "W N"]  # number of a site's region: that of its first site; -1 pads
+    peer_mb_per_s: Annotated[Array, "i4", "W"]  # speed of a fetch from a warm peer of the same region; 0 is off
+    spot: Annotated[Array, "i1", "W N"]  # 1 where capacity is spot: it can be withdrawn
+    launch_chance: Annotated[Array, "f4", "W N"]  # expected share of time in which a launch is not refused
+    kept_share: Annotated[Array, "f4", "W N"]  # expected share of time in which what runs there is not withdrawn
+    announces: Annotated[Array, "i1", "W"]  # 1 where everybody is told which sites refuse launches
+    retry_ms: Annotated[Array, "i4", "W"]  # time for which a site that refused a launch is not tried again
     start_phase: Annotated[Array, "i1", "W M N"]  # phase of a model at the first step
     start_role: Annotated[Array, "i4", "W 3 N"]  # role_ms at the first step
     planner: Annotated[Array, "f4", "W 6"]  # the planner's constants, at the positions of PLANNER
@@ -188,6 +200,7 @@ class Tape(NamedTuple):
     condition: Annotated[
         Array, "u1", "B T N"
     ]  # of a site: bit BLIND, and below it its speed as a code, CALM_SPEED nominal
+    supply: Annotated[Array, "u1", "B T N"]  # supply bits of a site
     noise: Annotated[Array, "u8", "B"]  # seed of the noise of what is measured
     attack: Annotated[Array, "u1", "B T"]  # 1 where the opponent may strike
     start_step: Annotated[Array, "i4", "B"]  # step of the UTC day of row 0
@@ -229,6 +242,9 @@ class State(NamedTuple):
     gpus_used: Annotated[Array, "i2", "B N"]  # GPUs that replicas hold at a site
     undetected_ms: Annotated[Array, "i4", "B N"]  # how long the router will still use a dead site
     status: Annotated[Array, "u1", "B N"]  # status bits of a site at the end of the last step
+    supply: Annotated[Array, "u1", "B N"]  # supply bits of a site at the end of the last step
+    refused_ms: Annotated[Array, "i4", "B N"]  # how long a site that refused a launch is still not tried again
+    refusals: Annotated[Array, "i4", "B"]  # launches refused in the step that has not moved yet
     load_rps: Annotated[Array, "f4", "B M N"]  # requests/s that a replica served in the last step
     in_flight: Annotated[Array, "f4", "B M N"]  # answers that were in progress at the end of the last step
     site_share: Annotated[Array, "f4", "B N"]  # share of the served traffic of the last step

@@ -16,6 +16,8 @@ class Scratch(NamedTuple):
 
     may_launch: Annotated[Array, "u1", "C M"]  # 1 where the operator's limits leave room for one more replica
     may_retire: Annotated[Array, "u1", "C M"]  # 1 where they let one replica go
+    may_start: Annotated[Array, "u1", "C N"]  # 1 where a replica may be launched, as far as supply is known
+    may_rent: Annotated[Array, "u1", "C N"]  # 1 where a machine may be added
     may_add: Annotated[Array, "u1", "C 3"]  # 1 where they leave room for one more of a role
     may_remove: Annotated[Array, "u1", "C 3"]  # 1 where they let one of a role go
     spare_rent_usd_per_hour: Annotated[Array, "f8", "C"]  # what an operation may add to the rent
@@ -24,6 +26,7 @@ class Scratch(NamedTuple):
     moves: Annotated[Array, "i4", "C"]  # number of fetches and loads under way
     move_model: Annotated[Array, "i4", "C V"]  # model of each fetch or load under way
     move_site: Annotated[Array, "i4", "C V"]  # site of each fetch or load under way
+    move_peer: Annotated[Array, "u1", "C V"]  # 1 for a fetch from a warm peer
     store_fetches: Annotated[Array, "i4", "C N"]  # fetches that share the store at a site
     site_fetches: Annotated[Array, "i4", "C N"]  # fetches that share the link of a site
     source: Annotated[Array, "i4", "C N"]  # nearest live store of each site; -1 none, -2 not looked up

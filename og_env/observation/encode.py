@@ -29,7 +29,7 @@ from og_env.kernel.arrays import (
 from og_env.kernel.compile import kernel
 from og_env.kernel.memory import columns
 from og_env.kernel.views import row_of
-from og_env.observation.fields import TABLES, columns_of
+from og_env.observation.fields import ALL_TABLES, columns_of
 from og_env.observation.summary import (
     TINY,
     average_alarms,
@@ -39,8 +39,9 @@ from og_env.observation.summary import (
     summarise_sites,
     worst_of_domains,
 )
+from og_env.observation.supply import write_scarcity
 
-TABLE = columns("Table", tuple(TABLES))
+TABLE = columns("Table", tuple(ALL_TABLES))
 """position of each table among the offsets"""
 GLOBAL, MODEL, PROPOSAL = columns_of("globals"), columns_of("models"), columns_of("proposals")
 SITE, REGION, DOMAIN = columns_of("sites"), columns_of("regions"), columns_of("domains")
@@ -303,7 +304,7 @@ def write_domains(env: Environment, values: np.ndarray, first: int) -> None:
 def observe(env: Environment, observations: np.ndarray, offsets: np.ndarray) -> None:
     """Write the environment's row of `observations` float32 [B, O].
 
-    `offsets` int64 [6] are the first columns of TABLES, in their order; -1 leaves a table out.
+    `offsets` int64 [8] are the first columns of ALL_TABLES, in their order; -1 leaves a table out.
     """
     values = row_of(observations, env.b)
     survey(env)
@@ -324,3 +325,4 @@ def observe(env: Environment, observations: np.ndarray, offsets: np.ndarray) -> 
         write_regions(env, values, offsets[TABLE.regions])
     if offsets[TABLE.domains] >= 0:
         write_domains(env, values, offsets[TABLE.domains])
+    write_scarcity(env, values, offsets[TABLE.supply], offsets[TABLE.offer_supply])

@@ -145,6 +145,18 @@ DOMAINS = _fields("""
     size: members over the number of sites
     hazard: expected share of time broken, times 10
 """)
+SUPPLY = _fields("""
+    spot: 1 where capacity is spot and can be withdrawn
+    open: 1 while a launch may succeed, as far as is known
+    leaving: 1 while what runs there is about to be withdrawn
+    taken: 1 while spot capacity is withdrawn
+    chance: expected share of time in which a launch is not refused
+    kept: expected share of the planner's horizon for which what runs there is kept
+""")
+OFFER_SUPPLY = (
+    *SUPPLY,
+    *_fields("region: share of the sites of its region where no launch can succeed, as far as is known"),
+)
 TABLES: dict[str, tuple[Field, ...]] = {
     "globals": GLOBALS,
     "models": MODELS,
@@ -154,25 +166,31 @@ TABLES: dict[str, tuple[Field, ...]] = {
     "domains": DOMAINS,
 }
 """the tables by name, in the order in which they stand in the flat observation"""
-ROWS = {"globals": "", "models": "M", "proposals": "P", "sites": "N", "regions": "U", "domains": "F"}
+SCARCITY_TABLES: dict[str, tuple[Field, ...]] = {"supply": SUPPLY, "offer_supply": OFFER_SUPPLY}
+"""tables that a Dict observation has besides, of the sites and of the offers, where the scenario has scarcity or spot"""
+ALL_TABLES = TABLES | SCARCITY_TABLES
+ROWS = {
+    **{"globals": "", "models": "M", "proposals": "P", "sites": "N", "regions": "U", "domains": "F"},
+    **{"supply": "N", "offer_supply": "P"},
+}
 """dimension letter of each table's rows; "" for a single row"""
 
 
 def column(table: str, name: str) -> int:
     """Position of a column in a table; KeyError or ValueError where there is none."""
-    return [field.name for field in TABLES[table]].index(name)
+    return [field.name for field in ALL_TABLES[table]].index(name)
 
 
 def columns_of(table: str) -> Any:
     """Positions of a table's columns by name, for compiled code."""
-    return columns(table.title(), [field.name for field in TABLES[table]])
+    return columns(table.title(), [field.name for field in ALL_TABLES[table]])
 
 
 class Slices(NamedTuple):
     """Places of the tables in the flat observation."""
 
     offsets: np.ndarray
-    """int64 [6] first column of each table in the order of TABLES; -1 for a table that is left out"""
+    """int64 [8] first column of each table in the order of ALL_TABLES; -1 for a table that is left out"""
     shapes: dict[str, tuple[int, ...]]
     """shape of each table that is there, by name"""
     width: int
@@ -180,9 +198,9 @@ class Slices(NamedTuple):
 
 
 def slices(sizes: dict[str, int], tables: tuple[str, ...]) -> Slices:
-    """Lay out the named tables in the order of TABLES, for the sizes of a world."""
-    offsets, shapes, width = np.full(len(TABLES), -1, np.int64), {}, 0
-    for index, (table, declared) in enumerate(TABLES.items()):
+    """Lay out the named tables in the order of ALL_TABLES, for the sizes of a world."""
+    offsets, shapes, width = np.full(len(ALL_TABLES), -1, np.int64), {}, 0
+    for index, (table, declared) in enumerate(ALL_TABLES.items()):
         if table in tables:
             rows = ROWS[table]
             shapes[table] = (sizes[rows], len(declared)) if rows else (len(declared),)

@@ -28,7 +28,8 @@ from og_env.dynamics.latency import (
 )
 from og_env.dynamics.replicas import add_replica, scale_weights, weigh
 from og_env.dynamics.routing import LEAST_CHANCE, LEAST_RPS, compete
-from og_env.kernel.arrays import DOWN, KNOB, UNTRUSTED, Environment
+from og_env.dynamics.supply_bits import stays
+from og_env.kernel.arrays import KNOB, UNTRUSTED, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
 from og_env.kernel.simd import load, splat, store, total, where
@@ -65,7 +66,7 @@ def list_expected(env: Environment, model: int) -> int:
     replicas = 0
     for i in range(env.scratch.placed_count[model]):
         site = env.scratch.placed[model, i]
-        if not env.state.status[site] & DOWN:
+        if stays(env, site):
             add_replica(env, model, site, replicas, 0, 1.0, env.scratch.seen[site], NOMINAL)
             replicas += 1
     scale_weights(env, replicas)

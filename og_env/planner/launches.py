@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from og_env.dynamics.alarm_signals import HOUR_MS
 from og_env.dynamics.latency import LEAST_DEVIATION_S, LOGISTIC, MOST_SLOPES
-from og_env.dynamics.loading import MS_PER_S, fetch_rate_kb_per_s, source_of
+from og_env.dynamics.loading import MS_PER_S, fetch_rate_kb_per_s, has_peer, peer_kb_per_s, source_of
 from og_env.dynamics.operations import LAUNCH, RETIRE, STAGE, model_operation, model_possible
-from og_env.kernel.arrays import ABSENT, DOWN, FETCHING, LOADING, ON_DISK, PLANNER, TERM, Environment
+from og_env.dynamics.supply_bits import stays
+from og_env.kernel.arrays import ABSENT, FETCHING, LOADING, ON_DISK, PLANNER, TERM, Environment
 from og_env.kernel.compile import inlined, kernel
 from og_env.kernel.memory import LANES
 from og_env.kernel.simd import exp, load, root, splat, total
@@ -25,7 +26,7 @@ NO_SOURCE_S = 1e6
 def fetch_loss(env: Environment, model: int, site: int) -> float:
     """Reward lost once for the egress of a model's weights to a site."""
     source = source_of(env, site)
-    if source < 0:
+    if source < 0 or has_peer(env, model, site):
         return 0.0
     usd = env.world.weights_gb[model] * env.world.egress_usd_per_gb[source]
     return rent_gain(env, usd) * HOUR_MS / env.world.step_ms
@@ -39,7 +40,7 @@ def seconds_until_ready(env: Environment, model: int, site: int, loading: bool) 
     """
     seconds = env.world.load_ms[model, site] / 1000 if loading else 0.0
     if env.state.phase[model, site] < ON_DISK:
-        kb_per_s = env.scratch.fetch_kb_per_s[site]
+        kb_per_s = peer_kb_per_s(env) if has_peer(env, model, site) else env.scratch.fetch_kb_per_s[site]
         absent = env.state.phase[model, site] == ABSENT
         left_mb = env.world.weights_mb[model] if absent else env.state.fetch_left_mb[model, site]
         seconds += left_mb * 1000 / kb_per_s if kb_per_s > 0 else NO_SOURCE_S
@@ -53,7 +54,7 @@ def seconds_until_warm(env: Environment, model: int, site: int) -> float:
         return env.state.load_left_ms[model, site] / 1000
     if env.state.phase[model, site] != FETCHING:
         return 0.0
-    kb_per_s = fetch_rate_kb_per_s(env, site, 0)
+    kb_per_s = peer_kb_per_s(env) if has_peer(env, model, site) else fetch_rate_kb_per_s(env, site, 0)
     fetch_s = env.state.fetch_left_mb[model, site] * 1000 / kb_per_s if kb_per_s > 0 else NO_SOURCE_S
     return fetch_s + env.world.load_ms[model, site] / 1000
 
@@ -109,10 +110,17 @@ def shortlist_launches(env: Environment, model: int, replicas: int, store_live: 
             rent = per_usd * (env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
             useful = useful_share(env, seconds_until_ready(env, model, site, True))
             score = (more - slow + env.scratch.site_score[site] * share) * useful - rent
-            env.scratch.candidate_score[candidates] = score
+            env.scratch.candidate_score[candidates] = uncertain(env, site, score)
             env.scratch.candidate_site[candidates] = site
             candidates += 1
     return candidates
+
+
+@inlined
+def uncertain(env: Environment, site: int, gain: float) -> float:
+    """A gain of a launch at a site, times the chance that it is not refused and the share of time that it is kept."""
+    chance = env.world.launch_chance[site] * env.world.kept_share[site]
+    return gain * chance if chance < 1 else gain
 
 
 @kernel
@@ -134,6 +142,11 @@ def propose_launches(env: Environment, model: int, replicas: int, store_live: bo
         restore_held(env, replicas)
         env.scratch.present[replicas] = 0
         rent = -rent_gain(env, env.world.replica_gpus[model, site] * env.world.usd_per_gpu_hour[site])
+        service, resilience, rent = (
+            uncertain(env, site, service),
+            uncertain(env, site, resilience),
+            uncertain(env, site, rent),
+        )
         once = env.world.weights[TERM.churn] + (fetch_loss(env, model, site) if absent else 0.0)
         ready_s, operation = seconds_until_ready(env, model, site, True), model_operation(env, LAUNCH, model, site)
         insert_offer(
@@ -184,7 +197,7 @@ def propose_retirements(env: Environment, model: int, replicas: int) -> None:
     """
     position = 0
     for site in range(env.state.status.shape[0]):
-        if env.state.phase[model, site] < FETCHING or env.state.status[site] & DOWN:
+        if env.state.phase[model, site] < FETCHING or not stays(env, site):
             continue
         if env.scratch.can_change[site] and env.scratch.may_retire[model]:
             env.scratch.present[position] = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from og_env.dynamics.limits import role_within
 from og_env.dynamics.loading import MS_PER_S, source_of
 from og_env.dynamics.operations import role_operation
+from og_env.dynamics.supply_bits import may_rent, role_up
 from og_env.dynamics.verification import NO_PROOF, quorum_of
 from og_env.kernel.arrays import DOWN, FETCHING, GATEWAY, LOADING, STORE, TERM, VERIFIER, WARM, Environment
 from og_env.kernel.compile import inlined, kernel
@@ -174,11 +175,24 @@ def list_removals(env: Environment, role: int) -> int:
     """List the sites that may lose a role as candidates, and score gateways among them; returns their number."""
     removals = 0
     for site in range(env.state.status.shape[0]):
-        if env.scratch.can_change[site] and env.state.role_ms[role, site] == 0 and env.scratch.may_remove[role]:
+        if env.scratch.can_change[site] and runs(env, role, site) and env.scratch.may_remove[role]:
             env.scratch.candidate_score[removals] = exit_gain(env, site) if role == GATEWAY else 0.0
             env.scratch.candidate_site[removals] = site
             removals += 1
     return removals
+
+
+@inlined
+def runs(env: Environment, role: int, site: int) -> bool:
+    """Whether a role runs at a site and is of use there."""
+    return env.state.role_ms[role, site] == 0 and role_up(env, role, site)
+
+
+@inlined
+def can_add(env: Environment, role: int, site: int) -> bool:
+    """Whether a role can be added at a site."""
+    lacks = env.scratch.can_change[site] and env.state.role_ms[role, site] < 0 and may_rent(env, site)
+    return lacks and role_within(env, role, site)
 
 
 @kernel
@@ -186,7 +200,7 @@ def list_additions(env: Environment, role: int) -> int:
     """List the sites that may get a role as candidates, with their scores; returns their number."""
     candidates = 0
     for site in range(env.state.status.shape[0]):
-        if env.scratch.can_change[site] and env.state.role_ms[role, site] < 0 and role_within(env, role, site):
+        if can_add(env, role, site):
             env.scratch.candidate_score[candidates] = score_role_site(env, role, site)
             env.scratch.candidate_site[candidates] = site
             candidates += 1

@@ -70,6 +70,8 @@ METRIC_MEANINGS = _glossary(
     fetch_gb: weights fetched in the step
     operations: number of operations carried out in the step
     impossible_operations: number of those that were impossible, for which nothing was done
+    refused_launches: those among them that a site refused because capacity is scarce there
+    withdrawn: replicas that the step took away because spot capacity was withdrawn
     """,
 )
 KNOB_MEANINGS = _glossary(
@@ -102,7 +104,7 @@ INFO_MEANINGS: Mapping[str, str] = MappingProxyType(
         "action_mask": "int8: 1 where an action is possible; Joint: all levels, always possible, appended; not in Routing",
         "moved": "whether the clock moved; it stands where `episode.operations_per_step` leaves room for more",
         "truth": "where `failures.hidden` is set: hidden domains by KIND:NAME (sites, down, traffic, loss), and `speed`",
-        "incident": "at reset with `options={'incident': ID}`: id, sites hit, start_h, stop_h, cut_h",
+        "incident": "at reset with `options={'incident': ID}`: id, sites hit, start_h, stop_h, cut_h, phases",
         "final_obs": "vector environment: what the episodes that ended would have returned; `final_info` likewise",
     }
 )

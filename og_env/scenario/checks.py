@@ -39,8 +39,8 @@ def check_names(spec: ScenarioSpec, where: str) -> None:
             _known(("models", index), _name_of(model), "model", catalog.models(), where)
             continue
         for key in ("tokens_per_s", "prefill_tokens_per_s"):
-            for gpu in getattr(model, key):
-                _known(("models", index, key), gpu, "GPU", gpus, where)
+            _check_gpus(("models", index, key), getattr(model, key), gpus, where)
+    _check_gpus(("scarcity", "refused_by_gpu"), spec.scarcity.refused_by_gpu, gpus, where)
     _known(("payment", "facilitator_country"), spec.payment.facilitator_country, "country", countries(), where)
     _once(("models",), [_name_of(model) for model in spec.models], where)
     if isinstance(spec.regions, SampledRegions):
@@ -115,7 +115,7 @@ def _check_listed_sites(
             if site.gpu not in sold and offer.host_class not in gpus[site.gpu].usd_per_hour:
                 problem = f"{site.gpu} is not offered at {site.name}; give usd_per_gpu_hour or another GPU"
                 raise_at_key(where, (*path, "gpu"), problem, site.gpu, sold)
-    _once(("sites",), [_name_of(site) for site in sites], where)
+    _once(("sites",), [getattr(site, "called", None) or _name_of(site) for site in sites], where)
 
 
 def _check_models_fit(
@@ -227,6 +227,11 @@ def check_outages(
 
 def _name_of(part: str | SiteEntry | SiteSpec | ModelEntry | ModelSpec | RegionSpec) -> str:
     return part if isinstance(part, str) else part.name
+
+
+def _check_gpus(path: KeyPath, names: Iterable[str], gpus: Mapping[str, GpuSpec], where: str) -> None:
+    for gpu in names:
+        _known(path, gpu, "GPU", gpus, where)
 
 
 def _known(path: KeyPath, name: str, what: str, valid: Iterable[str], where: str) -> None:

@@ -153,6 +153,7 @@ def _catalogue_site(entry: str | SiteEntry, own_gpus: dict[str, GpuSpec]) -> Sit
     gpu = entry.gpu or first_gpu
     gpu_count = DEFAULT_GPU_COUNT if entry.gpu_count is None else entry.gpu_count
     changes = {key: value for key, value in entry.model_dump().items() if value is not None}
+    changes["name"] = changes.pop("called", name)
     if gpu not in dict(offer.offers):
         table = own_gpus.get(gpu) or catalog.gpus()[gpu]
         changes.setdefault("usd_per_gpu_hour", table.usd_per_hour.get(offer.host_class))

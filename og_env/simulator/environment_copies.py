@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from og_env.kernel.arrays import CALM_SPEED, GAIN, PLANNER, Memo, Output, Scratch, State, Tape
+from og_env.kernel.arrays import CALM_SPEED, GAIN, LEAVING, PLANNER, SCARCE, TAKEN, Memo, Output, Scratch, State, Tape
 from og_env.kernel.memory import CopiedWhole, Table, allocate
 from og_env.kernel.random_streams import later_noise
 from og_env.observation.fields import column
@@ -155,7 +155,7 @@ class Copies(CopiedWhole):
     def _true(self, rows: npt.NDArray[np.integer], ahead: npt.NDArray[np.integer]) -> None:
         """Write the simulator's tape rows [E, H + 1], the last one again beyond the end of the episode."""
         source = self.simulator.tape
-        for name in ("regional", "model", "signal", "condition", "attack", "outages"):
+        for name in ("regional", "model", "signal", "condition", "attack", "outages", "supply"):
             values = getattr(source, name)[rows[:, None], ahead]
             getattr(self.tape, name)[: self.batch] = np.repeat(values, self.copies, axis=0)
         noise = later_noise(source.noise[rows], ahead[:, 0])
@@ -179,9 +179,20 @@ class Copies(CopiedWhole):
             getattr(self.tape, name)[:count] = np.repeat(present, self.copies, axis=0)[:, None]
         status = np.repeat(source.state.status[rows], self.copies, axis=0)
         self.tape.write_status(status[:, None], slice(count))
+        self._forecast_supply(rows)
         self.tape.condition[:count] = CALM_SPEED
         self.tape.noise[:count] = np.repeat(~tape.noise[rows], self.copies)
         self.tape.attack[:count] = 0
+
+    def _forecast_supply(self, rows: npt.NDArray[np.integer]) -> None:
+        """Let the present supply last, as far as it is known; what will be withdrawn is so from the next row on."""
+        source, count = self.simulator, self.batch
+        told = source.world.announces[source.state.world[rows]][:, None] == 1
+        known = np.where(told, source.state.supply[rows], source.state.supply[rows] & ~np.uint8(SCARCE))
+        later = np.where(known & LEAVING, known & ~np.uint8(LEAVING) | TAKEN, known)
+        self.state.supply[:count] = np.repeat(known, self.copies, axis=0)
+        self.tape.supply[:count] = np.repeat(later, self.copies, axis=0)[:, None]
+        self.tape.supply[:count, 0] = self.state.supply[:count]
 
     def add_drawn_outages(self, futures: int, generator: np.random.Generator) -> None:
         """Put drawn outages into the loaded forecasts: copy i of an environment sees future i modulo `futures`.

@@ -16,6 +16,7 @@ from og_env.scenario.specs import IncidentSpec, OutageSpec
 from og_env.simulator.simulator import Simulator
 from og_env.tape.draw import Scripted
 from og_env.tape.incidents import Replay, replay_of
+from og_env.world import CompiledWorld
 
 
 class UntouchedError(ValueError):
@@ -107,8 +108,9 @@ def incident_facts(scripted: Scripted, simulator: Simulator, rows: Iterable[int]
     """The replayed incident as it falls on each of these environments, whose episodes are drawn; empty without one.
 
     `id` is the incident's, `sites` the names of the sites that it hits, `start_h` and `stop_h` are in hours since the
-    episode began, and `cut_h` is how many of its hours come after the episode's end. UntouchedError where it hits none
-    of the fleets.
+    episode began, and `cut_h` is how many of its hours come after the episode's end. `phases` are its timed
+    effects on parts, each with name, effect, hours and sites; none where the record has one effect. UntouchedError where
+    it hits none of the fleets.
     """
     if scripted.incident is None:
         return []
@@ -122,6 +124,22 @@ def incident_facts(scripted: Scripted, simulator: Simulator, rows: Iterable[int]
             "start_h": replay.start_h,
             "stop_h": replay.stop_h,
             "cut_h": replay.cut_h,
+            "phases": phases_of(replay, world),
         }
         for replay, world in zip(replays, worlds, strict=True)
     ]
+
+
+def phases_of(replay: Replay, world: CompiledWorld) -> tuple[dict[str, Any], ...]:
+    """The phases of a replay as plain tables, with the names of their sites; none where the record has one effect."""
+    return tuple(
+        {
+            "name": phase.name,
+            "effect": phase.effect,
+            "start_h": phase.start_h,
+            "stop_h": phase.stop_h,
+            "sites": tuple(world.resolved.sites[s].name for s in phase.sites),
+        }
+        for phase in replay.phases
+        if phase.name
+    )

@@ -25,6 +25,7 @@ from og_env.simulator.steered_providers import most_steered, provider_sites
 from og_env.tape.draw import NOTHING, Scripted, draw, draw_row, tape_world
 from og_env.tape.reward_weights import drawn_weights
 from og_env.world import CompiledWorld, compile_world, sizes_of
+from og_env.world.scarcity import has_scarcity
 
 SPLIT_SHIFT = 60
 """a tape's seed carries its split above this bit, so that splits share no tape"""
@@ -130,6 +131,8 @@ class Simulator(CopiedWhole):
         if not self.settings.flatten:
             tables = ("globals", "models", "sites", "regions", "domains")
             tables += ("proposals",) if interface == "proposals" else ()
+            if has_scarcity(self.spec, self.compiled[0].resolved):
+                tables += ("supply", "offer_supply") if interface == "proposals" else ("supply",)
         return slices(self.sizes, tables)
 
     def _cuts(self) -> list[tuple[str, int, int, tuple[int, ...]]]:

@@ -22,10 +22,12 @@ from og_env.tape.condition import ConditionProcess, condition_process, draw_cond
 from og_env.tape.demand import DemandProcess, draw_demand
 from og_env.tape.failures import Outages, ShockProcess, Shocks, draw_source, write_signal
 from og_env.tape.incidents import WHOLE_STEPS, replay_of
+from og_env.tape.scarcity import Scarcity, draw_scarcity, scarcity_process
 from og_env.tape.scripted_outages import Scripts, add_scripted, site_outages_of, write_script
 from og_env.world import CompiledWorld, SourceArrays
+from og_env.world.scarcity import spells_of
 
-CLOCK, DEMAND, FAILURES, SIGNAL, OPPONENT, CONDITION, NOISE = range(7)
+CLOCK, DEMAND, FAILURES, SIGNAL, OPPONENT, CONDITION, NOISE, SUPPLY = range(8)
 """numbers of the random streams of an episode"""
 FACILITATOR = KINDS.index("facilitator")
 SEEDS_STEP = -1
@@ -40,7 +42,8 @@ class Scripted(NamedTuple):
     incident: IncidentSpec | None = None
     """a recorded incident, at its hour of the day where the record has one"""
     background: bool = True
-    """whether the seed's shocks, grey failures and blind spans, the scenario's own outages and the opponent act"""
+    """whether the seed's shocks, grey failures, blind spans and scarcity, the scenario's own outages and the opponent
+    act"""
     start_hour_utc: float | None = None
     """hour of the day at which the episode begins; None leaves it to the scenario or the seed"""
 
@@ -73,6 +76,8 @@ class Drawing(NamedTuple):
     """number of sites; what pads a smaller fleet comes after them"""
     condition: ConditionProcess
     """true speed of sites, and failures of their telemetry"""
+    scarcity: Scarcity
+    """spells in which launches are refused and spot capacity is withdrawn"""
 
 
 class TapeWorld(NamedTuple):
@@ -107,18 +112,12 @@ def tape_world(compiled: CompiledWorld) -> TapeWorld:
             flash_factor=float(demand.flash_factor),
             flash_length_steps=demand.flash_h / step_h,
         ),
-        shocks=ShockProcess(
-            step_h=step_h,
-            fragile_share=float(failures.fragile_share),
-            fragile_dwell_h=float(failures.fragile_dwell_h),
-            aftershock=float(failures.aftershock),
-            signal_noise=float(failures.signal_noise),
-            facilitator=FACILITATOR,
-        ),
+        shocks=ShockProcess(step_h=step_h, signal_noise=float(failures.signal_noise), facilitator=FACILITATOR),
         start_step=SEEDS_STEP if hour is None else step_of_day(hour, compiled),
         attack_chance=failures.opponent.attacks_per_day * step_h / 24,
         sites=len(compiled.resolved.sites),
         condition=condition_process(spec.condition, step_h),
+        scarcity=scarcity_process(spec.scarcity, spells_of(compiled.resolved), step_h),
     )
     return TapeWorld(drawing, write_script(site_outages_of(failures.outages, compiled), compiled), compiled)
 
@@ -157,8 +156,9 @@ def draw_row(tape: Tape, place: int, seed: int, drawing: Drawing, scripts: Scrip
     draw_demand(regional, by_model, random_state, drawing.diurnal, drawing.trace, start_step, drawing.demand)
     tape.status_pairs[place] = 0
     tape.outages[place] = 0
+    tape.supply[place] = 0
     level, shown = np.zeros((rows, shared)), np.zeros((rows, shared), np.int32)
-    outages = Outages(tape.status_pairs[place], tape.outages[place], level, shown, process.step_h)
+    outages = Outages(tape.status_pairs[place], tape.outages[place], level, shown, tape.supply[place], process.step_h)
     random_state[0] = stream(seed, FAILURES)
     sources = len(drawing.signal_share)
     episode = Shocks(random_state, drawing.sources, drawing.signal_share, process, outages)
@@ -172,6 +172,8 @@ def draw_row(tape: Tape, place: int, seed: int, drawing: Drawing, scripts: Scrip
         tape.attack[place, row] = uniform(random_state) < drawing.attack_chance
     random_state[0] = stream(seed, CONDITION)
     draw_condition(tape.condition[place], drawing.sites, random_state, drawing.condition)
+    random_state[0] = stream(seed, SUPPLY)
+    draw_scarcity(tape.supply[place], random_state, drawing.scarcity)
     random_state[0] = stream(seed, NOISE)
     tape.noise[place] = bits(random_state)
 
@@ -185,7 +187,14 @@ def draw(tape: Tape, place: int, seed: int, world: TapeWorld, scripted: Scripted
     own = compiled.resolved.spec.failures.outages
     if not scripted.background:
         steady = drawing.condition._replace(grey_per_h=0.0, blind_per_h=0.0)
-        drawing, own = drawing._replace(signal_share=np.zeros(0), attack_chance=0.0, condition=steady), ()
+        no_spells = drawing.scarcity.spells._replace(rate_per_h=np.zeros(0))
+        drawing = drawing._replace(
+            signal_share=np.zeros(0),
+            attack_chance=0.0,
+            condition=steady,
+            scarcity=drawing.scarcity._replace(spells=no_spells),
+        )
+        own = ()
     start_step, replayed = SEEDS_STEP, ()
     if scripted.incident is not None:
         replay = replay_of(scripted.incident, compiled)

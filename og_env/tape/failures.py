@@ -41,12 +41,6 @@ class ShockProcess(NamedTuple):
 
     step_h: float
     """length of a step, hours"""
-    fragile_share: float
-    """share of time that a shared domain is fragile"""
-    fragile_dwell_h: float
-    """mean length of a fragile span, hours"""
-    aftershock: float
-    """probability that the end of a shock begins another fragile span"""
     signal_noise: float
     """standard deviation of the noise of signals"""
     facilitator: int
@@ -64,6 +58,8 @@ class Outages(NamedTuple):
     """[T, S] share of the domain's sources that are fragile or under a shock"""
     shown: np.ndarray
     """int32 [T, S] 1 + the last source that was added to the level there; 0 none"""
+    supply: np.ndarray
+    """uint8 [T, N] supply bits"""
     step_h: float
     """length of a row, hours"""
 
@@ -186,20 +182,20 @@ def draw_shocks(episode: Shocks, source: int, start_h: float, stop_h: float, rat
     """Draw the Poisson shocks of a source in a time span, and add the fragile spans that follow them to `spans`."""
     if rate_per_h <= 0:
         return
-    random_state, process = episode.random_state, episode.process
-    regimes = episode.sources.fragile_rate_per_h[source] > episode.sources.calm_rate_per_h[source]
+    random_state, sources = episode.random_state, episode.sources
+    regimes = sources.fragile_rate_per_h[source] > sources.calm_rate_per_h[source]
     now_h = start_h + exponential(random_state) / rate_per_h
     while now_h < stop_h:
         end_h = draw_shock(episode, source, now_h)
-        if regimes and uniform(random_state) < process.aftershock:
-            spans.append((end_h, end_h + exponential(random_state) * process.fragile_dwell_h))
+        if regimes and uniform(random_state) < sources.aftershock[source]:
+            spans.append((end_h, end_h + exponential(random_state) * sources.fragile_dwell_h[source]))
         now_h += exponential(random_state) / rate_per_h
 
 
 @array_kernel
 def draw_source(episode: Shocks, source: int) -> None:
     """Draw all shocks of a source in an episode."""
-    draw_source_from(episode, source, -WARM_UP_H, episode.process.fragile_share)
+    draw_source_from(episode, source, -WARM_UP_H, episode.sources.fragile_share[source])
 
 
 @array_kernel
@@ -213,8 +209,8 @@ def draw_source_from(episode: Shocks, source: int, begin_h: float, fragile_chanc
     if excess <= 0:
         draw_shocks(episode, source, begin_h, end_h, calm, spans)
         return
-    fragile, dwell_h = process.fragile_share, process.fragile_dwell_h
-    thin = 1 / (1 + process.aftershock * excess * dwell_h)
+    fragile, dwell_h = sources.fragile_share[source], sources.fragile_dwell_h[source]
+    thin = 1 / (1 + sources.aftershock[source] * excess * dwell_h)
     draw_shocks(episode, source, begin_h, end_h, calm * thin, spans)
     if fragile > 0:
         calm_dwell_h = dwell_h * (1 - fragile) / fragile

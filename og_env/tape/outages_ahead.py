@@ -33,16 +33,16 @@ def fragile_chances(world: TapeWorld, signal: npt.NDArray[np.uint8]) -> Floats:
     share. A hidden domain keeps the stationary share.
     """
     process, drawing = world.drawing.shocks, world.drawing
-    prior = process.fragile_share
-    chances = np.full(len(signal), prior)
-    if not 0 < prior < 1:
-        return chances
-    shared = drawing.sources.shared
+    shared, share_of = drawing.sources.shared, drawing.sources.fragile_share
     counts = np.bincount(shared[shared >= 0], minlength=len(signal))
+    sums = np.bincount(shared[shared >= 0], weights=share_of[shared >= 0], minlength=len(signal))
+    chances = sums / np.maximum(counts, 1)  # sources of a domain have the same share
     level = signal / CODES_PER_UNIT + SIGNAL_LOW
     noise = math.hypot(max(process.signal_noise, LEAST_NOISE), ROUNDING)
     for domain in np.flatnonzero(drawing.visible & (counts > 0)):
-        n = int(counts[domain])
+        n, prior = int(counts[domain]), float(chances[domain])
+        if not 0 < prior < 1:
+            continue
         share = np.arange(n + 1) / n
         beforehand = np.array([math.comb(n, k) * prior**k * (1 - prior) ** (n - k) for k in range(n + 1)])
         fit = -((level[domain] - share) ** 2) / (2 * noise * noise)
@@ -59,20 +59,21 @@ def draw_ahead(
     signal_share: Floats,
     process: ShockProcess,
     chances: Floats,
+    shared: int,
     seed: int,
 ) -> None:
     """Write the shocks after row 0 of a window to pairs of rows uint8 [R, N], with one random stream of a seed (uint64).
 
-    chances: [S + 1] of the shared domains that they are fragile now, and of sources without one.
+    chances: [sources] that each is fragile now; shared: number of shared domains.
     """
-    shared = len(chances) - 1
     level, shown = np.zeros((len(active), shared)), np.zeros((len(active), shared), np.int32)
-    outages = Outages(pairs, active, level, shown, process.step_h)
+    supply = np.zeros((len(active), pairs.shape[1]), np.uint8)
+    outages = Outages(pairs, active, level, shown, supply, process.step_h)
     random_state = np.empty(1, np.uint64)
     random_state[0] = seed
     episode = Shocks(random_state, sources, signal_share, process, outages)
     for source in range(len(signal_share)):
-        draw_source_from(episode, source, process.step_h, chances[sources.shared[source]])
+        draw_source_from(episode, source, process.step_h, chances[source])
 
 
 def drawn_status(
@@ -81,11 +82,13 @@ def drawn_status(
     """Status bits [futures, rows, N] of one future for each seed, from the present signals [S] and status [N] on."""
     drawing = world.drawing
     process = drawing.shocks
-    chances = np.append(fragile_chances(world, signal), process.fragile_share)
+    of_domain, shared = fragile_chances(world, signal), drawing.sources.shared
+    alone = drawing.sources.fragile_share
+    chances = np.where(shared >= 0, np.append(of_domain, 0.0)[shared], alone)
     drawn = np.zeros((len(seeds), rows, len(status)), np.uint8)
     for future, seed in enumerate(seeds):
         pairs, active = np.zeros(((rows + 1) // 2, len(status)), np.uint8), np.zeros(rows, np.uint8)
-        draw_ahead(pairs, active, drawing.sources, drawing.signal_share, process, chances, np.uint64(seed))
+        draw_ahead(pairs, active, drawing.sources, drawing.signal_share, process, chances, len(signal), np.uint64(seed))
         drawn[future] = np.stack([pairs & 15, pairs >> 4], axis=1).reshape(-1, len(status))[:rows]
         drawn[future] |= _present_until_repaired(world, status, rows, np.random.default_rng(int(seed)))
     return drawn

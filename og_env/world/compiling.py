@@ -16,7 +16,8 @@ from og_env.world.distances import fill_distances
 from og_env.world.domain_arrays import fill_domains, fill_hazards
 from og_env.world.fault_domains import NO_DOMAIN, Domain, derive_domains, is_own, shared_domains
 from og_env.world.limits import fill_limits
-from og_env.world.settings import fill_settings
+from og_env.world.scarcity import fill_scarcity
+from og_env.world.settings import PLANNER_DEFAULTS, fill_settings
 from og_env.world.shock_sources import Source, SourceArrays, domain_risks, flatten_sources, make_sources
 from og_env.world.site_arrays import fill_models, fill_sites
 from og_env.world.sizes import assemble, most_memberships
@@ -68,6 +69,7 @@ def compile_world(
     fill_hazards(world, sources, resolved)
     fill_settings(world, resolved, risk_weight)
     fill_limits(world, resolved)
+    fill_scarcity(world, resolved, PLANNER_DEFAULTS.horizon_steps * resolved.spec.episode.step_s / 3600)
     fill_start(world, resolved)
     own = [domain for domain in domains if is_own(domain, resolved.sites)]
     listed = [*shared, *[NO_DOMAIN] * (full["S"] - len(shared)), *own, *[NO_DOMAIN] * (full["N"] - len(own))]

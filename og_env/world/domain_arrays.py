@@ -59,7 +59,7 @@ def fill_hazards(world: World, sources: Sequence[Source], resolved: ResolvedScen
     """
     n = len(resolved.sites)
     shared = world.fragile_rate.shape[1]
-    episode, failures = resolved.spec.episode, resolved.spec.failures
+    episode = resolved.spec.episode
     episode_h, step_h = episode.steps * episode.step_s / 3600, episode.step_s / 3600
     hidden = world.domain_visible[0, :shared] == 0
     rate, hours = np.zeros(shared + n), np.zeros(shared + n)
@@ -68,7 +68,7 @@ def fill_hazards(world: World, sources: Sequence[Source], resolved: ResolvedScen
         rate[f] += source.rate_per_h * share
         hours[f] += source.rate_per_h * share * min(source.mean_h, episode_h)
         if f < shared:
-            world.fragile_rate[0, f] = drawn_fragile_rate(source, failures)
+            world.fragile_rate[0, f] = drawn_fragile_rate(source)
     world.domain_rate[0, : shared + n] = rate
     world.domain_mean_h[0, : shared + n] = np.divide(hours, rate, out=np.zeros_like(rate), where=rate > 0)
     hit, load = down_loads(sources, n, shared, age_h=WARM_UP_H + episode_h / 2, step_h=step_h)

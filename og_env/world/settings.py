@@ -72,6 +72,7 @@ def _fill_clocks(world: World, network: NetworkSpec, failures: FailureSpec, step
     world.provision_ms[0] = whole(network.provision_s * 1000, 0)
     world.patience_ms[0] = whole(network.patience_s * 1000, 0)
     world.store_streams[0] = min(network.store_streams, LARGEST)
+    world.peer_mb_per_s[0] = whole(network.peer_gb_per_s * 1000, 0)
     world.store_mb_per_s[0] = whole(network.store_gbps * MB_PER_S_PER_GBPS, 1)
     opponent = failures.opponent
     world.attack_budget[0] = min(opponent.budget, LARGEST) if opponent.attacks_per_day > 0 else 0

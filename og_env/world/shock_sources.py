@@ -57,6 +57,12 @@ class Source(NamedTuple):
     """shocks per hour in the calm regime; the average where there are no regimes"""
     fragile_rate_per_h: float
     """shocks per hour in the fragile regime; the average where there are no regimes"""
+    fragile_share: float
+    """share of time that the domain is fragile"""
+    fragile_dwell_h: float
+    """mean length of a fragile span, hours"""
+    aftershock: float
+    """probability that the end of a shock begins another fragile span"""
 
     @property
     def mean_h(self) -> float:
@@ -80,6 +86,9 @@ class SourceArrays(NamedTuple):
     rate_per_h: Floats
     calm_rate_per_h: Floats
     fragile_rate_per_h: Floats
+    fragile_share: Floats
+    fragile_dwell_h: Floats
+    aftershock: Floats
     median_h: Floats
     sigma: Floats
     heavy_median_h: Floats
@@ -154,7 +163,8 @@ def make_sources(
             continue
         rate = kind.rate_per_year / HOURS_PER_YEAR
         index = shared.get(domain, -1)
-        calm, fragile = regime_rates(rate, failures) if index >= 0 else (rate, rate)
+        regime = with_regime(failures, kind)
+        calm, fragile = regime_rates(rate, regime) if index >= 0 else (rate, rate)
         whole = Source(
             kind=domain.kind,
             name=domain.name,
@@ -170,6 +180,9 @@ def make_sources(
             shared=index,
             calm_rate_per_h=calm,
             fragile_rate_per_h=fragile,
+            fragile_share=regime.fragile_share,
+            fragile_dwell_h=regime.fragile_dwell_h,
+            aftershock=regime.aftershock,
         )
         if len(domain.members) > 1 and (index < 0 or failures.process == "independent"):
             pairs = zip(whole.members, whole.hit, strict=True)
@@ -179,6 +192,12 @@ def make_sources(
     return tuple(result)
 
 
+def with_regime(failures: FailureSpec, kind: FailureKind) -> FailureSpec:
+    """The failure process as it is for a kind, which may have a regime of its own."""
+    names = {"factor": "fragile_factor", "share": "fragile_share", "dwell_h": "fragile_dwell_h"}
+    return failures.model_copy(update={names.get(part, part): value for part, value in kind.regime.items()})
+
+
 def regime_rates(rate_per_h: float, failures: FailureSpec) -> tuple[float, float]:
     """Shocks per hour in the calm and in the fragile regime, which average to `rate_per_h` over time."""
     factor, share = failures.fragile_factor, failures.fragile_share
@@ -186,13 +205,13 @@ def regime_rates(rate_per_h: float, failures: FailureSpec) -> tuple[float, float
     return calm, factor * calm
 
 
-def drawn_fragile_rate(source: Source, failures: FailureSpec) -> float:
+def drawn_fragile_rate(source: Source) -> float:
     """Shocks per hour of a fragile span as they are drawn.
 
     All rates are lowered by what aftershocks add to them, see og_env/tape/failures.py.
     """
     excess = source.fragile_rate_per_h - source.calm_rate_per_h
-    return source.fragile_rate_per_h / (1 + failures.aftershock * excess * failures.fragile_dwell_h)
+    return source.fragile_rate_per_h / (1 + source.aftershock * excess * source.fragile_dwell_h)
 
 
 def flatten_sources(sources: Sequence[Source]) -> SourceArrays:
@@ -206,6 +225,9 @@ def flatten_sources(sources: Sequence[Source]) -> SourceArrays:
         rate_per_h=floats("rate_per_h"),
         calm_rate_per_h=floats("calm_rate_per_h"),
         fragile_rate_per_h=floats("fragile_rate_per_h"),
+        fragile_share=floats("fragile_share"),
+        fragile_dwell_h=floats("fragile_dwell_h"),
+        aftershock=floats("aftershock"),
         median_h=floats("median_h"),
         sigma=floats("sigma"),
         heavy_median_h=floats("heavy_median_h"),

@@ -12,7 +12,8 @@ from og_env.dynamics.latency import LEAST_QUEUE_STREAMS
 from og_env.kernel.arrays import World
 from og_env.scenario.catalog import AnswerTimes, answer_times, gpus_per_replica
 from og_env.scenario.loading import ResolvedScenario
-from og_env.scenario.specs import DemandSpec, ModelSpec, PricesSpec, SiteSpec
+from og_env.scenario.specs import DemandSpec, ModelSpec, PricesSpec, ScenarioSpec, SiteSpec
+from og_env.scenario.specs.catalog_entries import DISK_GB_PER_S, SNAPSHOT_SHARE
 
 Floats = NDArray[np.float64]
 VERIFICATIONS = ("none", "tee", "zkml")
@@ -30,11 +31,11 @@ ROUNDING_MB = 1e-6
 
 def fill_sites(world: World, resolved: ResolvedScenario) -> None:
     """Write the GPUs, prices, link and attestation of every site; the rent of a GPU is a share of its on-demand price."""
-    sites, prices = resolved.sites, resolved.spec.prices
+    sites = resolved.sites
     n = len(sites)
     world.site_valid[0, :n] = 1
     world.gpu_count[0, :n] = [site.gpu_count for site in sites]
-    world.usd_per_gpu_hour[0, :n] = [site.usd_per_gpu_hour * prices.rent_share for site in sites]
+    world.usd_per_gpu_hour[0, :n] = [rent_usd_per_gpu_hour(site, resolved.spec) for site in sites]
     world.usd_per_vm_hour[0, :n] = [site.usd_per_vm_hour for site in sites]
     world.egress_usd_per_gb[0, :n] = [site.egress_usd_per_gb for site in sites]
     world.link_mb_per_s[0, :n] = [whole(site.link_gbps * MB_PER_S_PER_GBPS, 1) for site in sites]
@@ -47,7 +48,9 @@ def fill_models(world: World, resolved: ResolvedScenario) -> None:
     Where a model does not fit, its entries of the site are 0.
     """
     models = resolved.models
-    disk_gb_per_s = np.array([site.disk_gb_per_s for site in resolved.sites])
+    disk_gb_per_s = np.array(
+        [site.disk_gb_per_s if site.disk is None else DISK_GB_PER_S[site.disk] for site in resolved.sites]
+    )
     egress_usd_per_gb = np.array([site.egress_usd_per_gb for site in resolved.sites])
     use_usd_per_gpu_s = (
         np.array([use_usd_per_gpu_hour(site, resolved.spec.prices) for site in resolved.sites]) / SECONDS_PER_HOUR
@@ -56,7 +59,8 @@ def fill_models(world: World, resolved: ResolvedScenario) -> None:
     for m, model in enumerate(models):
         need, times = _replicas(model, resolved)
         use_usd = use_usd_per_gpu_s * need * times.busy_s / model.streams
-        load_ms = np.round(1000 * (model.weights_gb / disk_gb_per_s + model.engine_start_s))
+        start_s = np.array([engine_start_s(model, site) for site in resolved.sites])
+        load_ms = np.round(1000 * (model.weights_gb / disk_gb_per_s + start_s))
         world.replica_gpus[0, m, :n] = need
         for name in ("prefill_s", "service_s", "timed_s", "proof_s"):
             getattr(world, name)[0, m, :n] = getattr(times, name)
@@ -76,12 +80,27 @@ def fill_models(world: World, resolved: ResolvedScenario) -> None:
     world.verification[0] = [VERIFICATIONS.index(model.verification) for model in models]
 
 
+def engine_start_s(model: ModelSpec, site: SiteSpec) -> float:
+    """Start of a model's engine at a site: from a snapshot, where the site has them."""
+    if not site.snapshots:
+        return model.engine_start_s
+    return SNAPSHOT_SHARE * model.engine_start_s if model.snapshot_start_s is None else model.snapshot_start_s
+
+
 def queue_seconds(busy_s: Floats, streams: int, demand: DemandSpec) -> Floats:
     """Mean wait of those who wait at a replica without load, by Allen and Cunneen: it grows by 1 / (1 - utilisation).
 
     busy_s: time that an answer holds one of the streams. Arrivals and answers come with their coefficients of variation.
     """
     return busy_s / streams * (demand.arrival_cv**2 + demand.service_cv**2) / 2
+
+
+def rent_usd_per_gpu_hour(site: SiteSpec, spec: ScenarioSpec) -> float:
+    """Price of holding a GPU for an hour: the spot price, or what is paid of the on-demand price."""
+    if site.market != "spot":
+        return site.usd_per_gpu_hour * spec.prices.rent_share
+    own = site.spot_usd_per_gpu_hour
+    return site.usd_per_gpu_hour * spec.scarcity.spot_share if own is None else own
 
 
 def use_usd_per_gpu_hour(site: SiteSpec, prices: PricesSpec) -> float:

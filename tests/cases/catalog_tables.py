@@ -13,6 +13,7 @@ ALL_TABLES = {
     "regions.csv": table_schemas.REGIONS,
     "failures.csv": table_schemas.FAILURES,
     "incidents.csv": table_schemas.INCIDENTS,
+    "incident_phases.csv": table_schemas.PHASES,
 }
 # What other lists place elsewhere, and why the catalogue differs from them.
 

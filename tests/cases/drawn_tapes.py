@@ -6,24 +6,26 @@ seeds in 1.7 million. Seeds are fixed, so a test that passes once passes always.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from og_env.kernel.arrays import Tape
 from og_env.kernel.memory import allocate
-from og_env.scenario.specs import ConditionSpec
+from og_env.scenario.specs import ConditionSpec, ScarcitySpec
 from og_env.tape.condition import ConditionProcess, condition_process
 from og_env.tape.demand import DemandProcess
 from og_env.tape.draw import FACILITATOR, Drawing, draw_row
 from og_env.tape.failures import ShockProcess
+from og_env.tape.scarcity import scarcity_process
 from og_env.tape.scripted_outages import Scripts
 from og_env.world import Source
+from og_env.world.scarcity import SpellArrays
 from og_env.world.shock_sources import flatten_sources
 
 SIGMAS = 5.0
 NO_SCRIPTS = Scripts(
-    *[np.zeros(0, np.int64)] * 2, *[np.zeros(0)] * 2, *[np.zeros(size, np.int64) for size in (0, 1, 0)]
+    *[np.zeros(0, np.int64)] * 2, *[np.zeros(0)] * 2, *[np.zeros(size, np.int64) for size in (0, 0, 0, 1, 0)]
 )
 
 
@@ -35,12 +37,22 @@ def steady(**changes: float) -> DemandProcess:
     return usual._replace(**changes)
 
 
-def shocks(**changes: float) -> ShockProcess:
+NO_SPELLS = SpellArrays(np.zeros(0), np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(1, np.int64))
+
+
+class Shared(NamedTuple):
+    """The parameters that all sources of a drawn world have in common."""
+
+    process: ShockProcess
+    regime: dict[str, float]
+
+
+def shocks(**changes: float) -> Shared:
     """Steps of 0.1 h, no aftershocks, no noise."""
-    usual = ShockProcess(
-        step_h=0.1, fragile_share=0.05, fragile_dwell_h=4.0, aftershock=0.0, signal_noise=0.0, facilitator=FACILITATOR
-    )
-    return usual._replace(**changes)
+    regime = {"fragile_share": 0.05, "fragile_dwell_h": 4.0, "aftershock": 0.0}
+    regime |= {name: changes.pop(name) for name in list(changes) if name in regime}
+    usual = ShockProcess(step_h=0.1, signal_noise=0.0, facilitator=FACILITATOR)
+    return Shared(usual._replace(**changes), regime)
 
 
 def condition(step_h: float = 0.1, **changes: Any) -> ConditionProcess:
@@ -67,6 +79,9 @@ def source(members: tuple[int, ...] = (0,), **changes: Any) -> Source:
         shared=0,
         calm_rate_per_h=rate,
         fragile_rate_per_h=rate,
+        fragile_share=0.05,
+        fragile_dwell_h=4.0,
+        aftershock=0.0,
     )
     return usual._replace(**changes)
 
@@ -78,23 +93,25 @@ def with_regimes(plain: Source, factor: float = 30.0, share: float = 0.05) -> So
 
 
 def drawing(
-    *sources: Source, demand: DemandProcess | None = None, process: ShockProcess | None = None, **changes: Any
+    *sources: Source, demand: DemandProcess | None = None, process: Shared | None = None, **changes: Any
 ) -> Drawing:
     """A world of these sources; every shared domain's signal is the mean over the sources that name it."""
     of_domain = [sum(other.shared == one.shared for other in sources) for one in sources]
     shared = max((one.shared for one in sources), default=-1) + 1
+    process = process or shocks()
     made = Drawing(
         diurnal=np.ones((24, 1)),
         trace=np.zeros((0, 1)),
-        sources=flatten_sources(sources),
+        sources=flatten_sources([one._replace(**process.regime) for one in sources]),
         signal_share=np.array([1 / number for number in of_domain], np.float64),
         visible=np.ones(shared, np.bool_),
         demand=demand or steady(),
-        shocks=process or shocks(),
+        shocks=process.process,
         start_step=-1,
         attack_chance=0.0,
         sites=1,
         condition=condition(),
+        scarcity=scarcity_process(ScarcitySpec(), NO_SPELLS, process.process.step_h),
     )
     return made._replace(**changes)
 

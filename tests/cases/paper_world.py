@@ -100,6 +100,10 @@ VALUES: dict[str, Any] = {
     "convexity": 5,
     "budget_usd_per_hour": 10,
     "attack_cooldown": 1,
+    "region_of": [A, A, C],
+    "launch_chance": 1,
+    "kept_share": 1,
+    "retry_ms": 900_000,
     "attack_steps": 2,
 }
 """fields of World, and the values that are assigned to them"""

@@ -90,6 +90,7 @@ def random_episodes(seed: int, count: int, rows: int = 8) -> Episodes:
         state.undetected_ms[b] = np.where(dead, rng.choice([0, 20_000, 400_000], dead.shape), 0)
         state.phase[b] = np.where(dead & (state.phase[b] > LOADING), LOADING, state.phase[b])
         state.load_left_ms[b] = np.where(dead & (state.phase[b] == LOADING), world.load_ms[b], state.load_left_ms[b])
+    _fill_supply(np.random.default_rng([seed, count]), world, tape, state)
     for w in range(count):
         _fill_limits(rng, world, state, w)
     return Episodes(sizes, world, tape, state)
@@ -276,6 +277,22 @@ def _fill_tape(rng: np.random.Generator, world: World, tape: Tape) -> None:
     speeds = rng.integers(40, 81, tape.condition.shape) | BLIND * (rng.random(tape.condition.shape) < 0.2)
     tape.condition[:] = np.where(world.site_valid[:, None] == 1, speeds, CALM_SPEED)
     tape.noise[:] = rng.integers(0, 1 << 64, tape.noise.shape, np.uint64)
+
+
+def _fill_supply(rng: np.random.Generator, world: World, tape: Tape, state: State) -> None:
+    """Supply of every kind in half of the worlds, in rows that hang together."""
+    world.launch_chance[:] = world.kept_share[:] = 1
+    world.region_of[:] = rng.integers(0, 3, world.region_of.shape)
+    world.peer_mb_per_s[:] = rng.choice([0, 0, 400, 20_000], len(world.peer_mb_per_s))
+    world.announces[:] = rng.integers(0, 2, len(world.announces))
+    world.retry_ms[:] = rng.choice([0, 400_000, 1_800_000], len(world.retry_ms))
+    bits = (rng.random((*tape.supply.shape, 7)) < 0.12) * (1 << np.arange(7))
+    supply = bits.sum(axis=-1).astype(np.uint8) * (rng.random(len(tape.supply)) < 0.5)[:, None, None]
+    for i in range(1, supply.shape[1]):
+        supply[:, i] = np.where(rng.random(supply.shape[::2]) < 0.5, supply[:, i - 1], supply[:, i])
+    tape.supply[:] = supply * world.site_valid[:, None]
+    state.supply[:] = tape.supply[:, 0]
+    state.refused_ms[:] = rng.choice([0, 0, 200_000, 900_000], state.refused_ms.shape) * world.site_valid
 
 
 def copy_of(values: Any) -> Any:

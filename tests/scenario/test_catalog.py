@@ -218,7 +218,9 @@ def test_failure_parameters_are_those_of_the_failure_model() -> None:
     assert kinds["provider"].effects == {"FROZEN": 0.6, "DOWN": 0.4}
     assert kinds["grid"].hit_by_host_class["home"] == 1
     assert kinds["grid"].hit_by_host_class["hyperscale"] == 0.3
-    assert all(spec.heavy_weight == 0.15 for spec in kinds.values())
+    assert {kind for kind, spec in kinds.items() if spec.heavy_weight != 0.15} == {"llm_vendor"}, (
+        "their median is of all"
+    )
     assert all(spec.heavy_duration_h > spec.duration_h for spec in kinds.values())
     assert catalog.rate_per_year("tee_vendor", "sev-snp") == 3
     assert catalog.rate_per_year("tee_vendor", "tdx") == 1.5

@@ -26,7 +26,7 @@ def test_json_has_the_cost_of_every_dimension_and_four_spans(script, capsys):
     table = json.loads(capsys.readouterr().out)
     assert {"scenario", "return", "dimensions", "span"} <= set(table) and table["scenario"] == "toy-3"
     assert set(table["dimensions"]) == {
-        *("geography", "warmth", "price", "dependencies", "verification", "stores", "condition", "routing")
+        *("geography", "warmth", "price", "dependencies", "verification", "stores", "scarcity", "condition", "routing")
     }
     assert all(set(cost) == {"cost_pct", "ci_low", "ci_high"} for cost in table["dimensions"].values())
     assert set(table["span"]) == {"exposure", "n_eff", "latency_miss", "usd_per_hour"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from og_env.env import NetworkEnv
-from og_env.kernel.arrays import BLIND, CALM_SPEED, GAIN
+from og_env.kernel.arrays import BLIND, CALM_SPEED, GAIN, LEAVING, NO_LAUNCHES, SCARCE, TAKEN
 from og_env.kernel.random_streams import later_noise
 from og_env.scenario import loading
 from og_env.simulator import Copies, idle
@@ -109,3 +109,19 @@ def test_simulate_follows_greedily_where_asked_on_either_interface():
         with pytest.raises(ValueError, match="horizon is 0"):
             env.simulate(np.zeros(1, np.int64), horizon=0)
     assert np.array_equal(first["proposals"], first["operations"])
+
+
+def test_a_forecast_takes_what_leaves_for_gone_and_knows_of_no_hidden_scarcity():
+    env = NetworkVectorEnv(1, scenario="scarcity")
+    env.reset(seed=0)
+    simulator = env.simulator
+    simulator.state.supply[0] = 0
+    simulator.state.supply[0, :3] = SCARCE, LEAVING, NO_LAUNCHES
+    copies = Copies(simulator, 1, 1, 3)
+    copies.load(np.array([0]))
+    assert copies.state.supply[0, :3].tolist() == [0, LEAVING, NO_LAUNCHES]
+    assert copies.tape.supply[0, :, 1].tolist() == [LEAVING, TAKEN, TAKEN, TAKEN]
+    assert not copies.tape.supply[0, :, 0].any() and (copies.tape.supply[0, :, 2] == NO_LAUNCHES).all()
+    copies.load(np.array([0]), truth=True)
+    assert np.array_equal(copies.tape.supply[0], simulator.tape.supply[0, :4])
+    assert copies.state.supply[0, 0] == SCARCE

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from og_env import IDS
-from og_env.kernel.arrays import GAIN, SLOW
+from og_env.kernel.arrays import GAIN, LEAVING, SLOW
 from og_env.scenario import loading
 from og_env.simulator.live_state import LiveState, describe, place
 from og_env.vector_env import NetworkVectorEnv
@@ -234,3 +234,19 @@ def test_files(tmp_path, toy):
             LiveState.read(path)
     with pytest.raises(ValueError, match="no such file"):
         LiveState.read(tmp_path / "none.json")
+
+
+def test_supply_is_written_and_read_back():
+    env, twin = NetworkVectorEnv(1, scenario="scarcity"), NetworkVectorEnv(1, scenario="scarcity")
+    env.reset(seed=1)
+    state = env.simulator.state
+    state.supply[0, :2], state.refused_ms[0, 2] = LEAVING, 600_000
+    written = json.loads(json.dumps(describe(env.simulator)))
+    assert written["supply"]["aws/us-east-1"] == ["LEAVING"] and written["refused_s"]["aws/us-east-1/spot-b"] == 600
+    place(twin.simulator, LiveState.parse(written))
+    assert np.array_equal(twin.simulator.state.supply, state.supply)
+    assert np.array_equal(twin.simulator.state.refused_ms, state.refused_ms)
+    assert np.array_equal(twin.simulator.state.phase, state.phase), "what leaves is still there"
+    calm = NetworkVectorEnv(1, scenario="toy-3")
+    calm.reset(seed=1)
+    assert not {"supply", "refused_s"} & set(describe(calm.simulator))

@@ -253,7 +253,7 @@ def test_outages_of_one_episode_are_not_remembered():
 
 def test_a_script_shows_in_full_in_the_twins_signal_too():
     parts = [source((site,), rate_per_h=0.2) for site in range(4)]
-    one = {"kind": 5, "bit": DOWN, "start_h": 0.0, "stop_h": 9.0, "shared": 0}
+    one = {"kind": 5, "bit": DOWN, "start_h": 0.0, "stop_h": 9.0, "source": 0, "notice": 0, "shared": 0}
     scripts = Scripts(
         **{name: np.array([value]) for name, value in one.items()},
         member_start=np.array([0, 2]),

@@ -208,7 +208,7 @@ def test_signal_noise_has_its_deviation_and_is_cut_off_at_the_codes():
     assert off_by(values.ravel(), mean) < SIGMAS
     assert off_by(values.ravel() ** 2, square) < SIGMAS
     assert values.min() == low
-    loud = episodes(2, 1_000, world._replace(shocks=shocks(signal_noise=5.0))).signal
+    loud = episodes(2, 1_000, world._replace(shocks=shocks(signal_noise=5.0).process)).signal
     assert loud.min() == 0 and loud.max() == 255
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from og_env.env import NetworkEnv
-from og_env.kernel.arrays import DOWN, FROZEN, UNTRUSTED
+from og_env.kernel.arrays import DOWN, FROZEN, GATEWAY_OFF, IMPAIRED, NO_LAUNCHES, UNTRUSTED
 from og_env.scenario import catalog, loading
 from og_env.tape.incidents import LEAD_H, replay_of
+from og_env.tape.scripted_outages import write_script
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.compiled_worlds import compiled
 
@@ -32,11 +33,24 @@ def test_an_incident_strikes_the_sites_that_match_at_its_hour_for_its_time():
     tape, world = env.simulator.tape, env.simulator.world_of(0)
     struck = [site.name == "aws/us-east-1" for site in world.resolved.sites]
     expected = np.zeros_like(tape.status[0])
-    # the episode begins at 00:45; 06:48 is in row 72, and 14.53 h later is in row 246
+    # the episode begins at 00:45; 06:48 is in row 72, 09:40 ends row 106
     assert tape.start_step[0] == 9
-    expected[72:247, struck] = FROZEN
+    expected[72:107, struck] = FROZEN
     assert np.array_equal(tape.status[0], expected)
-    assert tape.outages[0].tolist() == [0] * 72 + [1] * 175 + [0] * 42
+    # launches fail from 09:25 to 17:36, new machines are impaired to 20:50, load balancers from 12:30 to 21:09
+    parts = np.zeros_like(tape.supply[0])
+    for first, last, bit in ((104, 203, NO_LAUNCHES), (202, 241, IMPAIRED), (141, 245, GATEWAY_OFF)):
+        parts[first:last, struck] |= bit
+    assert np.array_equal(tape.supply[0], parts)
+    assert set(tape.outages[0, 72:245]) == {1, 2, 3} and not tape.outages[0, 245:].any()
+    phases = info["incident"].pop("phases")
+    assert [(phase["name"], phase["effect"]) for phase in phases] == [
+        ("API errors", "FROZEN"),
+        ("launches fail", "NO_LAUNCHES"),
+        ("load balancers fail health checks", "GATEWAY_OFF"),
+        ("new machines are impaired", "IMPAIRED"),
+    ]
+    assert phases[0]["start_h"] == pytest.approx(6.05) and phases[0]["sites"] == ("aws/us-east-1",)
     assert info["incident"] == {
         "id": AWS,
         "sites": ("aws/us-east-1",),
@@ -51,14 +65,46 @@ def test_every_incident_begins_at_its_hour_some_hours_into_the_episode(name):
     incident, world = catalog.incidents()[name], compiled("global-512")
     replay = replay_of(incident, world)
     assert LEAD_H <= replay.start_h < LEAD_H + 300 / 3600
-    assert replay.stop_h - replay.start_h == pytest.approx(incident.duration_h)
+    lasts = max([incident.duration_h, *(phase.stop_utc_h - incident.start_utc_h for phase in incident.phases)])
+    assert replay.stop_h - replay.start_h == pytest.approx(lasts)
     assert replay.cut_h == max(replay.stop_h - 24, 0)
     if incident.start_utc_h is None:
         assert replay.start_step == -1
     else:
         assert (replay.start_step * 300 / 3600 + replay.start_h) % 24 == pytest.approx(incident.start_utc_h)
     assert [s for s, site in enumerate(world.resolved.sites) if catalog.matches(incident, site)] == list(replay.sites)
-    assert sorted(s for outage in replay.outages for s in outage.sites) == list(replay.sites)
+    for phase in replay.phases:
+        assert (
+            set(phase.sites) <= set(replay.sites)
+            and replay.start_h - 1e-9 <= phase.start_h < phase.stop_h <= replay.stop_h
+        )
+    assert sorted({s for outage in replay.outages for s in outage.sites}) == list(replay.sites)
+
+
+def test_a_phase_may_hit_a_part_of_the_sites():
+    """2025-06-12: the largest region of the cloud was the last one back."""
+    replay = replay_of(catalog.incidents()["gcp-2025-06-12"], compiled("global-512"))
+    first, last = replay.phases
+    names = compiled("global-512").resolved.sites
+    assert len(first.sites) > len(last.sites) > 0 and first.stop_h == pytest.approx(last.start_h)
+    assert all(names[s].region == "us-central1" for s in last.sites)
+
+
+def test_the_phases_of_an_edge_end_in_load():
+    """2025-11-18: three hours of errors, then services that start again under load."""
+    first, last = replay_of(catalog.incidents()["cloudflare-2025-11-18"], compiled("global-512")).phases
+    assert (first.effect, last.effect) == ("DOWN", "SLOW")
+    assert (first.stop_h - first.start_h, last.stop_h - first.start_h) == (
+        pytest.approx(3 + 1 / 6),
+        pytest.approx(5 + 46 / 60),
+    )
+
+
+def test_the_phases_of_an_incident_show_as_one_source_in_a_signal():
+    world = compiled("global-512")
+    replay = replay_of(catalog.incidents()["aws-2025-10-20"], world)
+    scripts = write_script(replay.outages, world)
+    assert len(scripts.bit) == 4 and set(scripts.source) == {0}
 
 
 def test_in_a_short_episode_a_quarter_passes_before():
@@ -150,7 +196,7 @@ def test_a_batch_may_replay_it_in_some_environments():
     assert infos["_incident"].tolist() == only.tolist()
     assert infos["incident"][0] is None and infos["incident"][1]["id"] == AWS
     assert np.array_equal(batch.simulator.tape.status[[0, 2]], before[[0, 2]])
-    assert (batch.simulator.tape.status[1] != 0).sum() == 175
+    assert (batch.simulator.tape.status[1] != 0).sum() == 35, "API errors from 06:48 to 09:40"
 
 
 def test_an_incident_that_touches_no_site_says_so_and_leaves_the_episode_alone():

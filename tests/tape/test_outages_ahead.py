@@ -37,7 +37,7 @@ def test_the_chance_of_a_fragile_domain_is_bayes_rule() -> None:
         shown = signal[domain] / CODES_PER_UNIT + SIGNAL_LOW
         noise = math.hypot(process.signal_noise, 0.3 / CODES_PER_UNIT)
         fit = [math.exp(-((shown - share) ** 2) / 2 / noise**2) for share in (0, 1)]
-        prior = process.fragile_share
+        prior = float(world.drawing.sources.fragile_share[shared == domain][0])
         expected = prior * fit[1] / (prior * fit[1] + (1 - prior) * fit[0])
         assert fragile_chances(world, signal)[domain] == pytest.approx(expected, rel=1e-6)
 

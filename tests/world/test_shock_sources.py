@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from og_env.kernel.arrays import DOWN, UNTRUSTED
-from og_env.scenario import catalog
+from og_env.scenario import catalog, loading
 from og_env.scenario.domain_kinds import KINDS
 from og_env.world import CompiledWorld, Domain, Source
 from tests.cases.compiled_worlds import BY_CATALOGUE, compiled
@@ -165,3 +165,36 @@ def test_a_shock_hits_by_host_class() -> None:
                 assert hit == rows[world.resolved.sites[member].host_class]
                 seen.add(hit)
     assert len(seen) > 1
+
+
+def test_an_llm_vendor_fails_often_in_part_and_in_bursts_of_its_own() -> None:
+    sites = [
+        {"name": name, "llm_vendor": vendor}
+        for name, vendor in (
+            ("aws/us-east-1", "v"),
+            ("gcp/us-central1", "v"),
+            ("oci/us-ashburn-1", "w"),
+            ("ovh/gra", "w"),
+        )
+    ]
+    world = compiled("global-16", sites=sites, failures__shocks_per_day=None)
+    vendors = [source for source in world.sources if source.kind == "llm_vendor"]
+    assert {(source.name, len(source.members)) for source in vendors} == {("v", 2), ("w", 2)}, "each fails alone"
+    one = vendors[0]
+    per_year = one.rate_per_h * 8766
+    assert 70 <= per_year <= 90 and one.median_h == 1
+    hours = per_year * one.mean_h * one.hit[0]
+    assert hours * one.effects[0] / 8766 < 0.001 and hours * one.effects[3] / 8766 < 0.003
+    # spans of 8 h for 0.02 of the time: 22 a year with 3.6 incidents each, on 6 to 8 % of the days
+    assert (one.fragile_share, one.fragile_dwell_h, one.aftershock) == (0.02, 8, 0)
+    spans = one.fragile_share * 8766 / one.fragile_dwell_h
+    touched = spans * (1 - 1 / (1 + one.fragile_rate_per_h * one.fragile_dwell_h)) * (1 + one.fragile_dwell_h / 24 / 2)
+    assert 0.05 < (touched + one.calm_rate_per_h * 8766) / 365 < 0.08
+    others = [source for source in world.sources if source.kind == "provider"]
+    assert all(source.aftershock == world.resolved.spec.failures.aftershock for source in others)
+
+
+def test_no_shipped_fleet_names_a_vendor_or_an_edge() -> None:
+    for name in loading.names():
+        kinds = {source.kind for source in compiled(name).sources}
+        assert not kinds & {"llm_vendor", "edge"}, name

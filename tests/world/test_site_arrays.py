@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,3 +113,21 @@ def test_use_is_priced_by_gpus_and_by_the_time_of_a_proof() -> None:
     assert arrays.use_usd[0, 0] == pytest.approx([2 * 1.0 * 2.0 / 5 / 3600, 0, 0], rel=1e-6)
     assert arrays.answer_usd[0, 0, 1:].tolist() == [0, 0], "no answer comes from where the model does not fit"
     assert arrays.prefill_s[0, 0, 1:].tolist() == arrays.timed_s[0, 0, 1:].tolist() == [0, 0]
+
+
+def test_disks_have_tiers_and_engines_start_from_snapshots() -> None:
+    def load_ms(changes: dict[str, Any] | None = None, **site: Any) -> float:
+        return float(toy({"a": site}, changes or {}).arrays.load_ms[0, 0, 0])
+
+    assert load_ms() == 20_000  # 10 GB at 1 GB/s, and 10 s of engine start
+    tiers = {"network": 0.3, "sata": 1.0, "nvme": 2.0, "nvme-raid": 4.0}
+    for disk, speed in tiers.items():
+        assert load_ms(disk=disk) == pytest.approx(10_000 / speed + 10_000, abs=1)
+    assert load_ms(snapshots=True) == 10_000 + 0.18 * 10_000
+    models = [{**model, "snapshot_start_s": 0.5} for model in loading.load("toy-3").model_dump()["models"]]
+    assert load_ms({"models": models}, snapshots=True) == 10_500
+
+
+def test_weights_come_from_no_peer_unless_the_network_says_so() -> None:
+    assert compiled().arrays.peer_mb_per_s[0] == 0
+    assert compiled(network__peer_gb_per_s=9.0).arrays.peer_mb_per_s[0] == 9000

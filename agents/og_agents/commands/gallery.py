@@ -50,6 +50,7 @@ LESSONS = {
     "flash-crowd": "Nothing fails, and still spare warmth decides who can meet a crowd.",
     "store-loss": "Free GPUs elsewhere are worth nothing while the weights cannot be fetched.",
     "tee-break": "Served is not verified: latency and load look fine while proofs stop counting.",
+    "scarcity": "Cheap capacity lasts as long as nobody else wants it, and what is lost together is refused together.",
     "opengradient": "One facilitator, one TEE vendor and slow heartbeats weigh more than the number of nodes.",
 }
 """lesson of each shipped scenario, in the order in which to read them"""

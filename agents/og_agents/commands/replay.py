@@ -181,7 +181,7 @@ def report(result: Json, played: Many) -> str:
     """Description of one replay, and a table with a row for every policy."""
     [(case, one)] = result["replays"].items()
     recording = next(iter(played[case].values())).recording
-    lines = describe(case, one["what"], recording)
+    lines = describe(case, one["what"], recording) + phase_lines(recording)
     rows = [_figures_row(name, figures) for name, figures in one["policies"].items()]
     lines += ["", results_table.aligned(HEADER, rows)]
     lines.append(f"Means of {one['what']['episodes']} demand seeds, fewest lost requests first. {LEGEND}")
@@ -220,8 +220,20 @@ def describe(case: str, what: Json, recording: Recording) -> list[str]:
     ]
 
 
+def phase_lines(recording: Recording) -> list[str]:
+    """A line for each phase of a replayed incident, as it falls on the first episode; none where there is one effect."""
+    first_h, lines = float(recording.start_hour_utc[0]), []
+    for phase in recording.incidents[0]["phases"] if recording.incidents else ():
+        start, stop = (_clock((first_h + phase[key]) % 24) for key in ("start_h", "stop_h"))
+        lines.append(
+            f"  {start:>5} to {stop:>5} UTC  {phase['name']} ({phase['effect']}; sites: {len(phase['sites'])})"
+        )
+    return lines
+
+
 def _clock(hour: float) -> str:
-    return f"{int(hour)}:{round(hour % 1 * 60):02d}"
+    hours, minutes = divmod(round(hour * 60), 60)
+    return f"{hours}:{minutes:02d}"
 
 
 def _figures_row(name: str, figures: Json) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from og_env.simulator import FETCHING, GATEWAY, KNOBS, TERM, UNTRUSTED, State, World
+from og_env.simulator import FETCHING, GATEWAY, KNOBS, LEAVING, SCARCE, TAKEN, TERM, UNTRUSTED, State, World
 from og_env.world import attraction
 
 Floats = npt.NDArray[np.floating]
@@ -129,6 +129,19 @@ def _unlimited_stores(world: World) -> None:
     world.store_mb_per_s[:] = world.link_mb_per_s.max(axis=1)
 
 
+def _all_to_be_had(world: World) -> None:
+    """Let no launch be refused and nothing be withdrawn; what spot capacity costs stays."""
+    world.launch_chance[:] = 1
+    world.kept_share[:] = 1
+    world.announces[:] = 0
+
+
+def _all_at_hand(state: State) -> None:
+    """Forget which sites refused, which lose their capacity and which have lost it."""
+    state.supply[:] &= ~np.uint8(SCARCE | LEAVING | TAKEN)
+    state.refused_ms[:] = 0
+
+
 UNCHANGED = Belief("the world as it is", _nothing)
 BELIEFS: Mapping[str, Belief] = MappingProxyType(
     {
@@ -138,6 +151,7 @@ BELIEFS: Mapping[str, Belief] = MappingProxyType(
         "dependencies": Belief("sites fail as often, but alone", _independent_failures),
         "verification": Belief("all sites are attested", _all_attested, _all_trusted),
         "stores": Belief("stores are never busy", _unlimited_stores),
+        "scarcity": Belief("all that is launched is to be had, and kept", _all_to_be_had, _all_at_hand),
     }
 )
 """beliefs of a planner of placements, by the dimension that it is blind to"""

@@ -58,6 +58,12 @@ class Sight:
         """A column of the proposals [B, P]."""
         return self.tables["proposals"][..., column("proposals", name)]
 
+    def supply(self, name: str) -> Floats:
+        """A column of the offers' supply [B, P]; 0 where the scenario has no scarcity."""
+        if "offer_supply" not in self.tables:
+            return np.zeros(self.offers("valid").shape)
+        return self.tables["offer_supply"][..., column("offer_supply", name)]
+
     def models(self, name: str) -> Floats:
         """A column of the models [B, M]."""
         return self.tables["models"][..., column("models", name)]

@@ -36,12 +36,14 @@ def spot_hedge(sight: Sight, constants: Constants) -> Floats:
     """Replicas spread over dependencies, with spare ones, and away from dependencies that look about to break.
 
     After SpotHedge (Mao et al. 2025, "SkyServe: serving AI models across regions and clouds with spot instances"):
-    placement avoids domains with recent trouble, and `spare` replicas beyond those that the load needs stand ready.
+    placement avoids domains with recent trouble, and `spare` replicas beyond those that the load needs stand ready. Where
+    capacity is scarce, spot comes first, but not in regions where it cannot be had now.
     """
     per_model, count = pressure(sight, constants)
     busy, replicas = sight.of_model(per_model), sight.of_model(count)
     need = busy * replicas / constants["high"]
     calm = 1 - sight.offers("domain_share") - constants["avoid"] * np.maximum(sight.offers("alarm"), 0)
+    calm = calm + sight.supply("spot") * (1 - constants["avoid"] * sight.supply("region"))
     launch = (sight.offers("is_launch") > 0) & ((replicas < need + constants["spare"]) | (busy >= constants["high"]))
     excess = replicas - 1 - constants["spare"] - constants["slack"]
     retire = (sight.offers("is_retire") > 0) & (replicas > 1) & (excess > need)

@@ -9,7 +9,7 @@ import numpy as np
 
 from og_env.dynamics.reference.bill_and_reward import Bill, Finality, bill, contingency, finalise, terms_of
 from og_env.dynamics.reference.measured import shown
-from og_env.dynamics.reference.placement import apply, fetches, possible_operations, progress, strike
+from og_env.dynamics.reference.placement import apply, fetches, possible_operations, progress, strike, take_supply
 from og_env.dynamics.reference.times import quantiles_s
 from og_env.dynamics.reference.traffic import Traffic, serve, site_share_of
 from og_env.dynamics.reference.world_rows import Condition, Facts, condition_of, down, facts_of, ratio, wide
@@ -62,7 +62,7 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
     before = State(*map(wide, state))
 
     placed, done = _place(facts, before, operation)
-    struck, reasked = strike(facts, tape, placed)
+    struck, reasked, withdrawn = take_supply(facts, tape, *strike(facts, tape, placed))
     condition = condition_of(facts, tape, struck)
     fetch = fetches(facts, struck)
     traffic = serve(facts, tape, struck, before.status, fetch, condition, reasked)
@@ -78,6 +78,7 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
     remembered = ended._replace(
         decisions=np.zeros_like(placed.decisions),
         changes=np.zeros_like(placed.changes),
+        refusals=np.zeros_like(placed.refusals),
         **shown(facts, tape, struck, traffic, condition),
         **_remembered(traffic),
     )
@@ -90,6 +91,8 @@ def step(world: World, tape: Tape, state: State, operation: np.ndarray) -> tuple
     metrics["cold_starts"] = cold_starts
     metrics["operations"] = placed.changes
     metrics["impossible_operations"] = placed.decisions - placed.changes
+    metrics["refused_launches"] = placed.refusals
+    metrics["withdrawn"] = withdrawn
     batch = len(operation)
     output = Output(
         reward=reward,

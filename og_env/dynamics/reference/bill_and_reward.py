@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.dynamics.reference.placement import Fetches
+from og_env.dynamics.reference.placement import Fetches, roles_up
 from og_env.dynamics.reference.traffic import Traffic
 from og_env.dynamics.reference.world_rows import Facts, attested, down, ratio
 from og_env.dynamics.verification import NO_PROOF, TEE
@@ -34,7 +34,7 @@ def finalise(facts: Facts, state: State, traffic: Traffic) -> Finality:
     """Votes of more than two thirds of the registered verifiers make work final."""
     world = facts.world
     running = state.role_ms == 0
-    live_at = running & ~down(state.status)[:, None]
+    live_at = roles_up(state)
     live = live_at.sum(axis=2)
     registered = running[:, VERIFIER].sum(axis=1)
     quorum = np.where(registered > 0, 2 * registered // 3 + 1, 0)
@@ -72,7 +72,7 @@ def contingency(facts: Facts, state: State, traffic: Traffic, final: Finality, w
 
     proves = world.verification != NO_PROOF
     trusted = attested(facts, state.status)
-    roles = inside((state.role_ms == 0) & up[:, None])
+    roles = inside(roles_up(state))
     roles_left = final.live[:, None] - roles
     copy = ((state.phase == ON_DISK) | (state.phase == LOADING) | (state.phase == WARM)) & up[:, None]
     copies_left = copy.sum(axis=2)[:, None] - inside(copy)
@@ -108,7 +108,8 @@ def bill(facts: Facts, state: State, traffic: Traffic, fetch: Fetches) -> Bill:
     fetch_price = np.take_along_axis(world.egress_usd_per_gb, np.maximum(fetch.source, 0), axis=1)
     answers_usd = (traffic.load_rps * world.answer_usd).sum(axis=(1, 2)) * 3600
     use_usd = (traffic.load_rps * world.use_usd).sum(axis=(1, 2)) * 3600
-    fetches_usd = (fetched_gb * fetch_price).sum(axis=1) * 3_600_000 / world.step_ms
+    paid_gb = np.where(fetch.peer, 0, fetch.moved_mb).sum(axis=1) / 1000
+    fetches_usd = (paid_gb * fetch_price).sum(axis=1) * 3_600_000 / world.step_ms
     usd_per_hour = gpu_usd + machine_usd + storage_usd + fetches_usd + answers_usd
     return Bill(usd_per_hour, use_usd, fetched_gb.sum(axis=1))
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from og_env.dynamics.reference.placement import Fetches
+from og_env.dynamics.reference.placement import Fetches, roles_up
 from og_env.dynamics.reference.world_rows import Condition, Facts, carried, clipped, down, has, ratio, slow
 from og_env.dynamics.replicas import SLOW_CAPACITY, SLOW_MS
 from og_env.dynamics.verification import TEE
@@ -56,7 +56,7 @@ def enter(facts: Facts, tape: Tape, state: State, reasked: np.ndarray) -> Users:
 
     runs, dead = state.role_ms[:, GATEWAY] == 0, down(state.status)
     row = b[:, None, None]
-    live_in_order = (runs & ~dead)[row, world.near_user]  # [B, U, N]
+    live_in_order = roles_up(state)[:, GATEWAY][row, world.near_user]  # [B, U, N]
     trap_in_order = (runs & dead & (dead_share > 0))[row, world.near_user]
     served = live_in_order.any(axis=2)
     first, trap = live_in_order.argmax(axis=2)[:, :, None], trap_in_order.argmax(axis=2)[:, :, None]

@@ -21,13 +21,14 @@ from og_env.scenario.catalog.table_schemas import (
     FAILURES,
     INCIDENTS,
     MODELS,
+    PHASES,
     REGIONS,
     SITES,
     conditions,
     data_file,
     gpus,
 )
-from og_env.scenario.specs import FailureKind, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
+from og_env.scenario.specs import FailureKind, IncidentPhase, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
 
 
 @functools.cache
@@ -83,11 +84,22 @@ def rate_per_year(kind: str, name: str = "") -> float:
 @functools.cache
 def incidents() -> dict[str, IncidentSpec]:
     """Recorded outages by id."""
-    return read_table(data_file("incidents.csv"), INCIDENTS)
+    known = read_table(data_file("incidents.csv"), INCIDENTS)
+    phases: dict[str, list[IncidentPhase]] = {}
+    for phase in read_table(data_file("incident_phases.csv"), PHASES).values():
+        if phase.incident not in known:
+            raise ValueError(f"incident_phases.csv: unknown incident {phase.incident!r}")
+        phases.setdefault(phase.incident, []).append(phase)
+    return {
+        name: incident.model_copy(update={"phases": tuple(phases.get(name, ()))}) for name, incident in known.items()
+    }
 
 
-def matches(incident: IncidentSpec, site: SiteSpec | SiteOffer) -> bool:
-    """Whether the recorded outage would have hit this site: one alternative with all of its FIELD=GLOB patterns."""
+def matches(incident: IncidentSpec | IncidentPhase, site: SiteSpec | SiteOffer) -> bool:
+    """Whether the recorded outage (a phase: one with patterns) would have hit this site.
+
+    One alternative must fit with all of its FIELD=GLOB patterns.
+    """
     return any(
         all(fnmatch.fnmatchcase(str(getattr(site, field)), glob) for field, glob in conditions(alternative))
         for alternative in incident.match

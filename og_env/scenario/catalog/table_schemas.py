@@ -22,7 +22,16 @@ from og_env.scenario.catalog.table_reading import (
     whole,
     yes_or_no,
 )
-from og_env.scenario.specs import FailureKind, GpuSpec, HostClass, IncidentSpec, ModelSpec, RegionSpec, SiteSpec
+from og_env.scenario.specs import (
+    FailureKind,
+    GpuSpec,
+    HostClass,
+    IncidentPhase,
+    IncidentSpec,
+    ModelSpec,
+    RegionSpec,
+    SiteSpec,
+)
 
 
 @functools.cache
@@ -53,12 +62,25 @@ def _alternatives(cell: str) -> tuple[str, ...]:
     return alternatives
 
 
+def _maybe_alternatives(cell: str) -> tuple[str, ...]:
+    """The alternatives of a cell that may be empty."""
+    return _alternatives(cell) if cell else ()
+
+
 def _date(cell: str) -> str:
     """The cell, which must be an ISO date."""
     try:
         return date.fromisoformat(cell).isoformat()
     except ValueError:
         raise ValueError(f"{cell!r} is not a date YYYY-MM-DD") from None
+
+
+def _clock(cell: str) -> float:
+    """Hours of a clock time HH:MM; above 24:00 on a later day."""
+    hours, colon, minutes = cell.partition(":")
+    if not colon or not (hours + minutes).isdecimal() or len(minutes) != 2 or int(minutes) > 59:
+        raise ValueError(f"{cell!r} is not a time HH:MM")
+    return int(hours) + int(minutes) / 60
 
 
 def _speeds(cell: str) -> dict[str, float]:
@@ -78,6 +100,10 @@ def _host_prices(values: dict[str, Any]) -> dict[str, Any]:
 def _named_offer(values: dict[str, Any]) -> dict[str, Any]:
     offers = tuple(values.pop("gpus").items())
     return {**values, "name": f"{values['provider']}/{values['region']}", "offers": offers}
+
+
+def _phase(values: dict[str, Any]) -> dict[str, Any]:
+    return {key + "_h" if key in ("start_utc", "stop_utc") else key: value for key, value in values.items()}
 
 
 def _without_name(values: dict[str, Any]) -> dict[str, Any]:
@@ -180,6 +206,7 @@ FAILURES = Table(
         "heavy_duration_sigma": number,
         "heavy_weight": number,
         "effects": pairs(),
+        "regime": pairs(),
     },
     fields=_without_name,
     key=lambda values: ":".join(filter(None, (values["kind"], values["name"]))),
@@ -202,4 +229,19 @@ INCIDENTS = Table(
     },
     fields=dict,
     key=lambda values: values["id"],
+)
+PHASES = Table(
+    spec=IncidentPhase,
+    columns={
+        "incident": text,
+        "name": text,
+        "start_utc": _clock,
+        "stop_utc": _clock,
+        "effect": text,
+        "match": _maybe_alternatives,
+        "source": text,
+    },
+    fields=_phase,
+    key=lambda values: f"{values['incident']}: {values['name']}",
+    renamed={"start_utc_h": "start_utc", "stop_utc_h": "stop_utc"},
 )

@@ -7,9 +7,11 @@ from og_env.scenario.specs.catalog_entries import (
     FailureKind,
     GpuSpec,
     HostClass,
+    IncidentPhase,
     IncidentSpec,
     Kind,
     ModelSpec,
+    PartEffect,
     RegionSpec,
     Role,
     SiteSpec,
@@ -18,6 +20,7 @@ from og_env.scenario.specs.catalog_entries import (
     TeeVendor,
     Verification,
 )
+from og_env.scenario.specs.changed_entries import ModelEntry, SiteEntry
 from og_env.scenario.specs.condition import ConditionSpec
 from og_env.scenario.specs.distance import BackboneSpec, DistanceSpec
 from og_env.scenario.specs.limits import LimitsSpec
@@ -33,12 +36,12 @@ from og_env.scenario.specs.quantities import (
     RequestsPerS,
     Share,
 )
+from og_env.scenario.specs.scarcity import ScarcitySpec
 from og_env.scenario.specs.scenario import (
     DemandSpec,
     DomainSpec,
     EpisodeSpec,
     FailureSpec,
-    ModelEntry,
     NetworkSpec,
     OpponentSpec,
     OutageSpec,
@@ -47,7 +50,6 @@ from og_env.scenario.specs.scenario import (
     SampledRegions,
     SampledSites,
     ScenarioSpec,
-    SiteEntry,
     StartSpec,
 )
 from og_env.scenario.specs.serving import PaymentSpec, PricesSpec

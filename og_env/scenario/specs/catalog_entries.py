@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -18,10 +20,19 @@ from og_env.scenario.specs.quantities import (
     Usd,
 )
 
+DiskTier = Literal["network", "sata", "nvme", "nvme-raid"]
+DISK_GB_PER_S: Mapping[str, float] = MappingProxyType({"network": 0.3, "sata": 1.0, "nvme": 2.0, "nvme-raid": 4.0})
+"""tiers of disks in GB/s, as reads of weights get them: a volume over the network, and local disks of three kinds"""
+SNAPSHOT_SHARE = 0.18
+"""start from a snapshot over a plain one: vLLM 96 to 14 s, SGLang 84 to 17.5 s (Modal, 2026-05)"""
 HostClass = Literal["hyperscale", "gpu_cloud", "bare_metal", "home"]
 TeeVendor = Literal["nitro", "sev-snp", "tdx", "sgx", "none"]
 Verification = Literal["none", "tee", "zkml"]
 Effect = Literal["DOWN", "FROZEN", "UNTRUSTED", "SLOW"]
+PartEffect = Literal["NO_LAUNCHES", "IMPAIRED", "GATEWAY_OFF", "STORE_OFF", "SCARCE", "WITHDRAWN"]
+"""effects on a part of a site: nothing can be launched or added; what loads or starts does so at half speed; its gateway
+or its store is of no use; launches are refused; what runs there is withdrawn"""
+Market = Literal["on_demand", "spot"]
 Role = Literal["verifier", "store", "gateway"]
 """roles that are no replica, in the order of the simulator's arrays"""
 Kind = Literal[
@@ -37,7 +48,10 @@ Kind = Literal[
     "image",
     "facilitator",
     "upstream",
+    "edge",
+    "llm_vendor",
 ]
+RegimePart = Literal["factor", "share", "dwell_h", "aftershock"]
 SloClock = Literal["first_token", "answer"]
 
 
@@ -87,10 +101,18 @@ class SiteSpec(Spec):
     """on-demand price; `[prices]` of the scenario says what is paid of it, for holding a GPU and for using it"""
     use_usd_per_gpu_hour: Usd | None = None
     """price of use of a GPU for an hour, beside the rent; None: `prices.use_share` of the on-demand price"""
+    market: Market = "on_demand"
+    """spot: a share of the on-demand price is paid, and what runs there can be withdrawn, see `[scarcity]`"""
+    spot_usd_per_gpu_hour: Usd | None = None
+    """spot price; None: `scarcity.spot_share` of the on-demand price"""
     usd_per_vm_hour: Usd = 0.2
     """a machine without GPU, for a verifier, a store or a gateway"""
     link_gbps: Gbps = 10.0
     disk_gb_per_s: Gbps = 5.0
+    disk: DiskTier | None = None
+    """speed of the disk by a word, in place of disk_gb_per_s, see DISK_GB_PER_S"""
+    snapshots: bool = False
+    """whether an engine starts from a snapshot of its memory, which takes seconds, see `snapshot_start_s` of a model"""
     egress_usd_per_gb: Usd = 0.05
     facility: str = ""
     """building; empty means not shared with anyone"""
@@ -100,6 +122,10 @@ class SiteSpec(Spec):
     """payment and registry service; empty means none"""
     upstream: str = ""
     """API vendor behind a proxy node; empty means none"""
+    edge: str = ""
+    """CDN or edge network that requests come through; empty means none"""
+    llm_vendor: str = ""
+    """vendor whose models a proxy node passes on, with incidents as its status page has them; empty means none"""
 
 
 class ModelSpec(Spec):
@@ -118,6 +144,8 @@ class ModelSpec(Spec):
     output_tokens: Annotated[Tokens, Field(gt=0)] = 129.0
     """mean answer length"""
     engine_start_s: RequestSeconds = 15.0
+    snapshot_start_s: RequestSeconds | None = None
+    """start of the engine from a snapshot, at sites that have them; None: SNAPSHOT_SHARE of engine_start_s"""
     verification: Verification = "tee"
     proof_multiplier: Annotated[float, Field(ge=1, le=1e6)] = 1.0
     """time with proof over time without, for zkml"""
@@ -172,11 +200,36 @@ class FailureKind(Spec):
     heavy_weight: Share = 0.15
     effects: dict[Effect, Share]
     """probability of each effect; sums to 1"""
+    regime: dict[RegimePart, NonNegative] = {}
+    """fragile_factor, fragile_share, fragile_dwell_h and aftershock of this kind, where they are not the scenario's"""
 
     @model_validator(mode="after")
     def _effects_sum_to_one(self) -> FailureKind:
         if abs(sum(self.effects.values()) - 1) > 1e-9:
             raise ValueError(f"effects of {self.kind} sum to {sum(self.effects.values()):g}, not 1")
+        return self
+
+
+class IncidentPhase(Spec):
+    """A timed effect of a recorded outage on a part of what it hit."""
+
+    incident: str
+    """id of the incident"""
+    name: str
+    """what failed, in a few words"""
+    start_utc_h: NonNegative
+    """hours since the midnight, UTC, before the incident began"""
+    stop_utc_h: Positive
+    """hours since that midnight; above 24 on a later day"""
+    effect: Effect | PartEffect
+    match: tuple[str, ...] = ()
+    """as in IncidentSpec, where the phase hits only some of the incident's sites; empty: all of them"""
+    source: str
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> IncidentPhase:
+        if self.stop_utc_h <= self.start_utc_h:
+            raise ValueError(f"phase {self.name!r} ends at {self.stop_utc_h:g} h, not after {self.start_utc_h:g} h")
         return self
 
 
@@ -201,3 +254,5 @@ class IncidentSpec(Spec):
     effect: Effect
     summary: str
     source: str
+    phases: tuple[IncidentPhase, ...] = ()
+    """timed effects on parts, where a report tells them; empty: `effect` from start to end"""

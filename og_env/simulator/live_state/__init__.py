@@ -16,6 +16,9 @@ A file, with everything that may be left out:
       ],
       "roles": [{"role": "verifier", "site": "aws/us-east-1"}, {"role": "store", "site": "ovh/gra", "ready_in_s": 300}],
       "status": {"ovh/gra": ["DOWN"]},    sites that are not well: DOWN, FROZEN, UNTRUSTED, SLOW
+      "supply": {"ovh/gra": ["LEAVING"]}, SCARCE, LEAVING (to be withdrawn), TAKEN, NO_LAUNCHES, IMPAIRED, GATEWAY_OFF,
+                                          STORE_OFF; as long as it stands here, it lasts
+      "refused_s": {"ovh/gra": 900},      how long a site that refused a launch is not tried again
       "undetected_s": {"ovh/gra": 20},    how long the router will go on to use a site that is down
       "measured": {"aws/us-east-1": {"slowness": 1.3, "wait_s": 0.2, "refused_share": 0.01, "load_share": 0.6},
                    "gcp/us-central1": {"blind": true}},    what telemetry says of a site, and whether it fails

@@ -9,7 +9,15 @@ import numpy.typing as npt
 
 from og_env.kernel.arrays import ABSENT, CODES_PER_UNIT, FETCHING, KNOBS, LOADING, SIGNAL_LOW, STAGING, WARM
 from og_env.scenario import loading
-from og_env.simulator.live_state.json_format import BITS, MEASURED, PHASES, ROLE_NAMES, LiveState, last_hour
+from og_env.simulator.live_state.json_format import (
+    BITS,
+    MEASURED,
+    PHASES,
+    ROLE_NAMES,
+    SUPPLY_BITS,
+    LiveState,
+    last_hour,
+)
 from og_env.simulator.simulator import Simulator
 
 UNMEASURED = {"slowness": 1.0, "wait_s": 0.0, "refused_share": 0.0, "load_share": 0.0}
@@ -38,6 +46,7 @@ def describe(simulator: Simulator, b: int = 0) -> dict[str, Any]:
             for s, name in enumerate(sites)
             if state.status[b, s]
         },
+        **_supply(simulator, b, sites),
         "undetected_s": {
             name: float(state.undetected_ms[b, s] / 1000)
             for s, name in enumerate(sites)
@@ -89,6 +98,20 @@ def _replicas(simulator: Simulator, b: int, sites: list[str]) -> list[dict[str, 
             replica["in_flight"] = float(state.in_flight[b, m, s])
         found.append(replica)
     return found
+
+
+def _supply(simulator: Simulator, b: int, sites: list[str]) -> dict[str, Any]:
+    """Sites whose supply is not whole, and for how long those that refused are not tried; empty where there are none."""
+    state = simulator.state
+    words = {
+        name: [word for word, bit in SUPPLY_BITS.items() if state.supply[b, s] & bit]
+        for s, name in enumerate(sites)
+        if state.supply[b, s]
+    }
+    refused_s = {
+        name: float(state.refused_ms[b, s] / 1000) for s, name in enumerate(sites) if state.refused_ms[b, s] > 0
+    }
+    return ({"supply": words} if words else {}) | ({"refused_s": refused_s} if refused_s else {})
 
 
 def _roles(simulator: Simulator, b: int, sites: list[str]) -> list[dict[str, Any]]:

@@ -36,6 +36,10 @@ ROLE_NAMES: tuple[Role, ...] = get_args(Role)
 BITS: dict[Effect, int] = {"DOWN": DOWN, "FROZEN": FROZEN, "UNTRUSTED": UNTRUSTED, "SLOW": SLOW}
 
 
+SupplyWord = Literal["SCARCE", "LEAVING", "TAKEN", "NO_LAUNCHES", "IMPAIRED", "GATEWAY_OFF", "STORE_OFF"]
+SUPPLY_BITS: dict[SupplyWord, int] = {word: 1 << bit for bit, word in enumerate(get_args(SupplyWord))}
+
+
 def last_hour(step: int, step_s: int) -> slice:
     """Rows of a tape whose mean signal is observed, `step` the last of them."""
     return slice(hour_begins.py_func(step, 1000 * step_s), step + 1)
@@ -95,6 +99,8 @@ class LiveState(Spec):
     replicas: tuple[LiveReplica, ...]
     roles: tuple[LiveRole, ...]
     status: dict[str, tuple[Effect, ...]] = {}
+    supply: dict[str, tuple[SupplyWord, ...]] = {}
+    refused_s: dict[str, ClockSeconds] = {}
     undetected_s: dict[str, ClockSeconds] = {}
     measured: dict[str, LiveMeasures] = {}
     alarms: dict[str, Share] = {}

@@ -30,6 +30,7 @@ from og_env.simulator.live_state.json_format import (
     MEASURED,
     PHASES,
     ROLE_NAMES,
+    SUPPLY_BITS,
     LiveReplica,
     LiveState,
     last_hour,
@@ -120,6 +121,11 @@ def _write_tape(simulator: Simulator, state: LiveState, b: int, where: str) -> N
         s = index_of(name, sites, where, ("status", name))
         bits[s] = sum(BITS[word] for word in set(words))
     tape.write_status(bits, slice(b, b + 1))
+    tape.supply[b] = 0
+    for name, found in state.supply.items():
+        tape.supply[b, :, index_of(name, sites, where, ("supply", name))] = sum(
+            SUPPLY_BITS[word] for word in set(found)
+        )
     _write_condition(simulator, state, b, where)
     _write_signal(simulator, state, b, where)
     tape.attack[b] = 0
@@ -200,6 +206,7 @@ def _begin(simulator: Simulator, state: LiveState, b: int) -> None:
     simulator.state.attack_until[b] = -1
     simulator.state.step[b] = state.steps_done
     simulator.state.status[b] = simulator.tape.status_at(b, np.zeros((), np.int64))
+    simulator.state.supply[b] = simulator.tape.supply[b, 0]
     simulator.state.role_ms[b] = -1
 
 
@@ -225,6 +232,8 @@ def _write_fleet(simulator: Simulator, state: LiveState, b: int, where: str) -> 
         if not arrays.status[b, s] & DOWN:
             raise_at_key(where, ("undetected_s", name), "is not DOWN")
         arrays.undetected_ms[b, s] = round(seconds * 1000)
+    for name, seconds in state.refused_s.items():
+        arrays.refused_ms[b, index_of(name, sites, where, ("refused_s", name))] = round(seconds * 1000)
     for name, value in state.knobs.items():
         arrays.knobs[b, index_of(name, numbered(KNOBS), where, ("knobs", name))] = value
     for name, value in state.steer.items():
@@ -272,6 +281,7 @@ def _serve(simulator: Simulator, b: int, known: bool, decided: tuple[int, int]) 
         "load_left_ms",
         "role_ms",
         "undetected_ms",
+        "refused_ms",
         "step",
         *(("load_rps",) if known else ()),
     )

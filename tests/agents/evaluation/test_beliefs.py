@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from og_agents.evaluation.beliefs import BELIEFS
+from og_env.kernel.arrays import LEAVING, NO_LAUNCHES, SCARCE
 from og_env.scenario import loading
-from og_env.simulator import TERM, UNTRUSTED, World
+from og_env.simulator import TERM, UNTRUSTED, BelievedOffers, World
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.compiled_worlds import compiled
 
@@ -21,6 +22,7 @@ CHANGES = {
     },
     "verification": {"tee"},
     "stores": {"store_streams", "store_mb_per_s"},
+    "scarcity": set(),
 }
 STATES = {"warmth": {"fetch_left_mb", "load_left_ms"}, "verification": {"status"}}
 
@@ -104,3 +106,18 @@ def test_beliefs_leave_the_padding_of_small_fleets_alone() -> None:
         assert all(np.isfinite(values).all() for values in believed)
         for values in (believed.tee, believed.usd_per_vm_hour, believed.payment_ms):
             assert not values[padded].any()
+
+
+def test_who_is_blind_to_scarcity_forgets_what_was_refused_and_what_leaves() -> None:
+    env = NetworkVectorEnv(1, scenario="scarcity", interface="operations")
+    env.reset(seed=0)
+    offers = BelievedOffers(env.simulator)
+    belief = BELIEFS["scarcity"]
+    belief.change_worlds(offers.world)
+    assert (offers.world.launch_chance == 1).all() and (offers.world.kept_share == 1).all()
+    assert (offers.world.usd_per_gpu_hour == env.simulator.world.usd_per_gpu_hour).all(), "spot is as cheap as it is"
+    state = env.simulator.state
+    state.supply[:], state.refused_ms[:] = SCARCE | LEAVING | NO_LAUNCHES, 600_000
+    assert belief.change_states is not None
+    belief.change_states(state)
+    assert (state.supply == NO_LAUNCHES).all() and not state.refused_ms.any()

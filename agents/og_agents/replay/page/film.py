@@ -50,7 +50,11 @@ class Camera:
         """Take the present moment."""
         sim = env.simulator
         if not self.views:
-            self.row = int(sim.tape.status.any(axis=(1, 2)).argmax()) if self.struck else 0
+            self.row = (
+                int((sim.tape.status.any(axis=(1, 2)) | sim.tape.supply.any(axis=(1, 2))).argmax())
+                if self.struck
+                else 0
+            )
             world = sim.world_of(self.row)
             self.domains = tuple(domain for domain in world.domains[: world.sizes["S"]] if domain.kind)
         whole = sim.world_of(self.row).resolved

@@ -132,10 +132,10 @@ def merged(by_policy: dict[str, list[Outage]]) -> list[tuple[Outage, list[str]]]
     return sorted(found.items(), key=lambda item: (item[0].start, -len(item[0].sites), item[0].word))
 
 
-def spans(outages: Iterable[Outage]) -> list[tuple[int, int]]:
-    """Rows from start to stop in which at least one outage lasts, overlapping ones joined."""
+def spans(outages: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Rows from start to stop in which at least one outage (start, stop) lasts, overlapping ones joined."""
     result: list[tuple[int, int]] = []
-    for start, stop in sorted((outage.start, outage.stop) for outage in outages):
+    for start, stop in sorted(outages):
         if result and start <= result[-1][1]:
             result[-1] = (result[-1][0], max(stop, result[-1][1]))
         else:

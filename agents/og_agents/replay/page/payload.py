@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from og_agents.evaluation.incident_impact import lost_rps
+from og_agents.evaluation.recording import Recording
 from og_agents.replay.page.film import Film
 from og_agents.replay.page.outages import merged, moves_of, outages_of, outcome, spans, struck_share
 from og_env.render.glossary import METRIC_MEANINGS
@@ -57,6 +58,7 @@ def payload(
             raise ValueError(f"{name}: not the episode of {first.recording.policy}: {tape_of(other)[:2]}")
     recording, view = first.recording, first.views[0]
     outages = merged({name: outages_of(one, likely) for name, one in films.items()})
+    phases = phases_of(recording)
     return {
         "format": FORMAT,
         "title": title,
@@ -92,10 +94,30 @@ def payload(
             }
             for outage, names in outages
         ],
-        "spans": spans(outage for outage, _ in outages),
+        "phases": phases,
+        "spans": spans([*((outage.start, outage.stop) for outage, _ in outages), *rows_of(phases)]),
         "policies": [policy(name, one, totals.get(name, {})) for name, one in films.items()],
         "land": [ring.round(1).ravel().tolist() for ring in outlines()],
     }
+
+
+def phases_of(recording: Recording) -> list[Json]:
+    """The phases of a replayed incident that begin in the episode: rows, name, effect and sites; none without a report."""
+    steps, names = recording.rewards.shape[1], list(recording.sites[0])
+    result = []
+    for phase in recording.incidents[0]["phases"] if recording.incidents else ():
+        start, stop = (round(phase[key] / recording.step_h, 2) for key in ("start_h", "stop_h"))
+        if start < steps:
+            sites = [names.index(site) for site in phase["sites"]]
+            result.append(
+                {"start": start, "stop": stop, "name": phase["name"], "effect": phase["effect"], "sites": sites}
+            )
+    return result
+
+
+def rows_of(phases: Sequence[Json]) -> list[tuple[int, int]]:
+    """First row of each phase, and the row after its last."""
+    return [(int(phase["start"]), math.ceil(phase["stop"])) for phase in phases]
 
 
 def tape_of(film: Film) -> tuple[Any, ...]:

@@ -55,4 +55,4 @@ def test_who_fell_together_is_told_by_what_they_share():
 
 def test_overlapping_outages_are_shaded_once():
     times = [(10, 20), (0, 3), (15, 30), (30, 31), (40, 41)]
-    assert spans([Outage(start, stop, "down", "", (0,)) for start, stop in times]) == [(0, 3), (10, 31), (40, 41)]
+    assert spans(times) == [(0, 3), (10, 31), (40, 41)]

@@ -2,6 +2,13 @@
 
 const WORDS = { frozen: "They serve but take no changes. ", untrusted: "Their proofs are void. " };
 
+const EFFECTS = {
+  DOWN: "down", FROZEN: "runs, but takes no changes", UNTRUSTED: "proofs are void", SLOW: "slow",
+  NO_LAUNCHES: "nothing can be launched or added", IMPAIRED: "what loads or starts takes twice as long",
+  GATEWAY_OFF: "its gateway is off", STORE_OFF: "its store is off", SCARCE: "launches are refused",
+  WITHDRAWN: "what runs there is withdrawn",
+};
+
 class Events {
   /** `seek` is called with the row of what is chosen. */
   constructor(data, seek) {
@@ -10,6 +17,28 @@ class Events {
     this.list = document.getElementById("outages");
     this.moves = document.getElementById("moves");
     this.items = [];
+    this.phases = this.timeline(document.getElementById("phases"));
+  }
+
+  /** The phases of a replayed incident, each with its clock and a bar; none where one effect is all that is told. */
+  timeline(place) {
+    const { data } = this;
+    if (!data.phases.length) return [];
+    const first = Math.min(...data.phases.map((phase) => phase.start));
+    const last = Math.min(data.steps, Math.max(...data.phases.map((phase) => phase.stop)));
+    const share = (row) => `${(100 * (Math.min(row, last) - first) / Math.max(last - first, 1)).toFixed(2)}%`;
+    const items = data.phases.map((phase) => {
+      const from = Math.floor(phase.start);
+      const bar = make("i", { "aria-hidden": "true" });
+      bar.style.marginLeft = share(phase.start);
+      bar.style.width = share(Math.min(phase.stop, last) - phase.start + first);
+      const title = `${clockAt(data, phase.start)} to ${clockAt(data, phase.stop)} UTC: ${phase.name}`;
+      const sites = phase.sites.map((site) => data.sites[site].name);
+      const who = `${EFFECTS[phase.effect] ?? phase.effect}: ${sites.length > 6 ? `${sites.length} sites` : sites.join(", ") || "no site here"}`;
+      return { item: make("li", {}, this.jump(from, title), make("span", { class: "who" }, who), make("div", { class: "bar" }, bar)), phase };
+    });
+    place.replaceChildren(make("h3", {}, "The incident in phases"), make("ol", {}, ...items.map(({ item }) => item)));
+    return items;
   }
 
   draw(sides) {
@@ -77,6 +106,9 @@ class Events {
       item.className = current ? "current" : outage.stop <= row ? "past" : "";
       if (current) item.setAttribute("aria-current", "true");
       else item.removeAttribute("aria-current");
+    }
+    for (const { item, phase } of this.phases) {
+      item.className = phase.start <= row && row < phase.stop ? "current" : phase.stop <= row ? "past" : "";
     }
   }
 }
