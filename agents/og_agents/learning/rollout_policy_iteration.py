@@ -1,11 +1,12 @@
 """Rollout policy iteration: a policy learns from counterfactual branches which offer brings most.
 
-The policy plays training episodes. In every few steps each action is tried in a copy of the episode, followed by the
-policy so far. The network is fitted to the returns of the actions, by least squares on the differences between the
-actions of a state (Bertsekas 2013, "Rollout algorithms"; Lagoudakis and Parr 2003 for classification). It begins as the
-tuned greedy planner, and later branches go on with the improved policy: optimistic policy iteration. The noise of a
-rollout is mostly rare and large, so the difference of a return from the median one is `bent` beyond `branch_bend`. The
-policy that is kept has an average of the weights along the way. It reads observations alone.
+The policy plays training episodes. At some moments each action is tried in a copy of the episode, and then all goes on as
+it was played (`counterfactual_branches`). The network is fitted to the returns of the actions, by least squares on the
+differences between the actions of a state (Bertsekas 2013, "Rollout algorithms"; Lagoudakis and Parr 2003 for
+classification). It begins as the best planner that was found, and later rounds are played by the improved policy:
+optimistic policy iteration. Returns differ most by rare and large losses, so the difference of a return from the median
+one is `bent` beyond `branch_bend`. The policy that is kept has an average of the weights along the way. It reads
+observations alone.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ SHARPNESS = 200.0
 prior's logits are 800 per unit of a step's gain, and a gain acts for some of the horizon's steps, so both agree in size"""
 RANDOM = 0.02
 """share of actions that are played at random, so that unlikely states are seen too"""
-STATES_PER_UPDATE = 32
+STATES_PER_UPDATE = 16
 """branched states for each minibatch"""
 AVERAGE = 0.98
 """share of the averaged weights that is left after an update"""
