@@ -41,6 +41,7 @@ from og_env.scenario.specs.scenario import (
     ModelEntry,
     NetworkSpec,
     OpponentSpec,
+    OriginSpec,
     OutageSpec,
     RewardWeights,
     RouterSpec,
