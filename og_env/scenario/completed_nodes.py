@@ -84,7 +84,12 @@ def complete(table: NodeTable, rows: Sequence[int]) -> Completed:
     no_city = np.array([not name for name in city], bool)
     city = [name or (found.city if found else node) for name, found, node in zip(city, at_region, names, strict=True)]
     no_region = np.array([not name for name in region], bool)
-    fields = {"provider": provider, "country": country, "city": city, "region": [a or b for a, b in zip(region, city, strict=True)]}
+    fields = {
+        "provider": provider,
+        "country": country,
+        "city": city,
+        "region": [a or b for a, b in zip(region, city, strict=True)],
+    }
     assumed = {"provider": no_provider, "country": no_country, "metro": no_city, "region": no_region}
     known = {name: [getattr(offer, name) if offer else "" for offer in like] for name in OF_THE_PROVIDER}
     known["grid"] = [offer.grid if offer else "" for offer in near]
@@ -125,9 +130,7 @@ def _providers(
     return [a or b for a, b in zip(given, names, strict=True)], empty
 
 
-def _countries(
-    table: NodeTable, rows: Sequence[int], at_region: Sequence[SiteOffer | None]
-) -> tuple[list[str], Bools]:
+def _countries(table: NodeTable, rows: Sequence[int], at_region: Sequence[SiteOffer | None]) -> tuple[list[str], Bools]:
     """Codes of the countries, those of the cloud's region where the table has none."""
     given = _cells(table, ("country",), rows)
     missing = np.array([not name for name in given], bool)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from og_env.errors import nearest_valid
 from og_env.scenario.csv_file import number_in, raise_csv_error
 from og_env.scenario.domain_kinds import KINDS
-from og_env.scenario.fleet_file import ALIASES, FIELDS, MISSING, PLAIN, RawTable, country_code, is_missing, read_raw
+from og_env.scenario.fleet_file import ALIASES, FIELDS, PLAIN, RawTable, country_code, is_missing, read_raw
 from og_env.scenario.fleet_file.spellings import alike, cloud_region, fold
 from og_env.scenario.fleet_file.understood import Understood, understand
 from og_env.scenario.specs import HostClass
@@ -34,6 +34,11 @@ PRICES = ("price", "usd_per_node_hour", "usd_per_vm_hour", "usd_per_gpu_hour")
 MAX_ROWS = 1_000_000
 MAX_WEIGHT, MIN_WEIGHT = 1e100, 1e-100
 """largest weight of a node, and smallest of the heaviest one, so that squares of sums fit into float64"""
+NUMBER = re.compile(
+    r"(?:USD|EUR|US\$|[$\u20ac\u00a3])?\s*(-?[\d.,_ '\u00a0\u202f]*\d(?:e[+-]?\d+)?)\s*(?:USD|EUR|[$\u20ac\u00a3%]|/h|/hr)*",
+    re.I,
+)
+"""a number with or without separators of thousands, a currency and a unit"""
 SHOWN = 3
 """examples in a note"""
 
@@ -60,6 +65,8 @@ class NodeTable(NamedTuple):
     """[N] empty where the cell is; None without such a column"""
     price_usd: NDArray[np.float64] | None
     """[N] price of a node, NaN where the cell is empty; None without such a column"""
+    price_name: str
+    """meaning of the column of the price, one of PRICES; empty without one"""
     unused: tuple[str, ...]
     """columns that were not understood"""
     lines: tuple[int, ...]
@@ -112,7 +119,10 @@ def read_node_table(
     columns = {label: _domains(label, cells, seen, notes) for label in labels}
     columns = _without_empty(columns, raw.source, notes, kinds)
     if skipped:
-        notes.append(f"{len(skipped)} rows skipped: {'; '.join(skipped[:SHOWN])}{', ...' if len(skipped) > SHOWN else ''}")
+        notes.append(
+            f"{len(skipped)} rows skipped: {'; '.join(skipped[:SHOWN])}{', ...' if len(skipped) > SHOWN else ''}"
+        )
+    price = next((name for name in PRICES if name in cells), "")
     return NodeTable(
         path=raw.source,
         nodes=_node_names(cells, lines, notes),
@@ -123,7 +133,8 @@ def read_node_table(
         lat_deg=_numbers(cells, "lat", lines, notes, -90.0, 90.0),
         lon_deg=_numbers(cells, "lon", lines, notes, -180.0, 180.0),
         host_class=_host_classes(cells, lines, notes),
-        price_usd=_price(cells, seen, lines, notes),
+        price_usd=_numbers(cells, price, lines, notes, 0.0, math.inf),
+        price_name=price,
         unused=seen.unused,
         lines=tuple(lines),
         kept={name: tuple(cells[name]) for name in (*FIELDS, "price") if name in cells},
@@ -192,7 +203,7 @@ def _checked(text: str, name: str, line: int, high: float) -> float:
 
 def plain_number(text: str) -> str:
     """A number as `float` reads it: without currency and unit, and with a point for a decimal comma."""
-    found = re.fullmatch(r"(?:USD|EUR|US\$|[$€£])?\s*(-?[\d.,_ '\u00a0\u202f]*\d(?:e[+-]?\d+)?)\s*(?:USD|EUR|[$€£%]|/h|/hr)*", text, re.I)
+    found = NUMBER.fullmatch(text)
     if not found:
         return text
     plain = re.sub(r"[_ '\u00a0\u202f]", "", found[1])
@@ -244,7 +255,9 @@ def _join_owners(
             raise_csv_error(raw.source, f"--together {words}: there is no column 'provider'")
         if len(names) == 1:
             if names[0] not in raw.columns:
-                raise_csv_error(raw.source, f"--together {words}: no column{nearest_valid(words, raw.columns)}; or write A,B")
+                raise_csv_error(
+                    raw.source, f"--together {words}: no column{nearest_valid(words, raw.columns)}; or write A,B"
+                )
             place = raw.columns.index(names[0])
             owners = [raw.rows[row][place] for row in keep]
             cells["provider"] = [a if is_missing(b) else b for a, b in zip(cells["provider"], owners, strict=True)]
@@ -311,15 +324,15 @@ def _countries(values: Sequence[str], notes: list[str]) -> tuple[str, ...]:
         code[value] = found
     spelled = [value for value, found in code.items() if found and value != found and value not in strange]
     if spelled:
-        notes.append(f"country: {', '.join(spelled[:SHOWN])}{', ...' if len(spelled) > SHOWN else ''} read as ISO 3166 codes")
+        notes.append(
+            f"country: {', '.join(spelled[:SHOWN])}{', ...' if len(spelled) > SHOWN else ''} read as ISO 3166 codes"
+        )
     if strange:
         notes.append(f"country: {', '.join(strange[:SHOWN])} is no known country and counts as it stands")
     return tuple(code[value] for value in values)
 
 
-def _regions(
-    values: Sequence[str], cells: Mapping[str, list[str]], forced: bool, notes: list[str]
-) -> tuple[str, ...]:
+def _regions(values: Sequence[str], cells: Mapping[str, list[str]], forced: bool, notes: list[str]) -> tuple[str, ...]:
     """Regions of clouds as provider/region; a state, a continent or a city is none, unless the user says so."""
     given = cells.get("provider") or [""] * len(values)
     providers = fold(given, legal=True)[0]
@@ -334,7 +347,7 @@ def _regions(
         at[provider, value] = f"{name}/{found}" if found and name else found
     if strange:
         notes.append(
-            f"region: {', '.join(list(strange)[:SHOWN])}{', ...' if len(strange) > SHOWN else ''} is no cloud region and is not "
+            f"region: {', '.join(list(strange)[:SHOWN])}{', ...' if len(strange) > SHOWN else ''} is no cloud region and not "
             "used; --map region=region takes it as one"
         )
     return tuple(at[pair] for pair in zip(given, values, strict=True))
@@ -377,21 +390,16 @@ def _numbers(
     return values
 
 
-def _price(
-    cells: Mapping[str, Sequence[str]], seen: Understood, lines: Sequence[int], notes: list[str]
-) -> NDArray[np.float64] | None:
-    """[N] price of a node, where a column has one."""
-    name = next((name for name in PRICES if name in cells), None)
-    return None if name is None else _numbers(cells, name, lines, notes, 0.0, math.inf)
-
-
 def _host_classes(cells: Mapping[str, Sequence[str]], lines: Sequence[int], notes: list[str]) -> tuple[str, ...] | None:
     if "host_class" not in cells:
         return None
     known = get_args(HostClass)
     values = [value.casefold().replace(" ", "_") for value in cells["host_class"]]
-    bad = {value: line for line, value in zip(lines, values, strict=True) if value not in known and not is_missing(value)}
+    bad = {
+        value: line for line, value in zip(lines, values, strict=True) if value not in known and not is_missing(value)
+    }
     notes.extend(
-        f"line {line}: unknown host_class {value[:40]!r}{nearest_valid(value, known)}, left out" for value, line in bad.items()
+        f"line {line}: unknown host_class {value[:40]!r}{nearest_valid(value, known)}, left out"
+        for value, line in bad.items()
     )
     return tuple(value if value in known else "" for value in values)

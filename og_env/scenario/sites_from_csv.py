@@ -185,7 +185,11 @@ def _runs(table: NodeTable, rows: Iterable[int]) -> dict[str, tuple[str, ...]]:
 
 def _ask_for_the_unit(table: NodeTable, price_per: PricePer | None, usual_count: int) -> None:
     """ValueError for a price of which nobody says whether it is for a node or for a GPU, where that differs."""
-    if price_per is not None or "price" not in table.kept or {"usd_per_gpu_hour", "usd_per_node_hour"} & table.kept.keys():
+    if (
+        price_per is not None
+        or "price" not in table.kept
+        or {"usd_per_gpu_hour", "usd_per_node_hour"} & table.kept.keys()
+    ):
         return
     prices = table.kept["price"]
     counts = table.kept.get("gpu_count", (str(usual_count),) * len(prices))
@@ -237,7 +241,7 @@ def _gpu(text: str, machine: str, filled: Counter[str]) -> tuple[str, float]:
     gpu, count = INSTANCE_TYPES.get(machine.casefold(), ("", math.nan))
     if is_missing(text):
         return gpu, count
-    many = re.fullmatch(r"(\d+)\s*[x×*]\s*(.+)", text)
+    many = re.fullmatch(r"(\d+)\s*[x\u00d7*]\s*(.+)", text)
     found = gpu_name(many[2] if many else text)
     if not found:
         raise ValueError(f"unknown gpu {text[:40]!r}{nearest_valid(text, catalog.gpus())}")

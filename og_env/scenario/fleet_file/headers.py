@@ -33,11 +33,12 @@ USUAL_NAMES = {
     "facility": "site|data center|datacenter|data centre|datacentre|dc|colo|site name|zone|availability zone|az",
     "lat": "latitude|lat deg|geo lat",
     "lon": "lng|long|longitude|lon deg|geo lon",
-    "weight": "stake|power|voting power|active stake|activated stake|votes|voting weight|stake weight|effective balance|balance",
+    "weight": "stake|power|voting power|active stake|activated stake|votes|voting weight|stake weight|"
+    "effective balance|balance",
     "gpu": "gpu model|gpu type|gpu kind|gpu name|accelerator|accelerator type|card|gpu product",
     "gpu_count": "gpus|gpu count|num gpus|number of gpus|n gpus|gpus per node|accelerators|accelerator count",
-    "usd_per_gpu_hour": "price per gpu hour|price per gpu per hour|gpu price per hour|usd per gpu per hour|usd gpu h|usd gpu hour|"
-    "price gpu h|cost per gpu hour",
+    "usd_per_gpu_hour": "price per gpu hour|price per gpu per hour|gpu price per hour|usd per gpu per hour|usd gpu h|"
+    "usd gpu hour|price gpu h|cost per gpu hour",
     "usd_per_node_hour": "price per node hour|price per node per hour|node price per hour|usd per node per hour|usd node hour|"
     "usd per hour|price per instance hour|price per server per hour|usd node h|cost per node hour|price per node",
     "price": "cost|rate|hourly price|price per hour|hourly cost|usd h|price usd|usd|price h",

@@ -11,7 +11,14 @@ from og_env.errors import printable
 from og_env.scenario.csv_file import raise_csv_error
 from og_env.scenario.fleet_file.spellings import INSTANCE_TYPES
 
-CLOUDS = {"aws": "aws", "gce": "gcp", "azure": "azure", "hcloud": "hetzner", "digitalocean": "digitalocean", "oci": "oci"}
+CLOUDS = {
+    "aws": "aws",
+    "gce": "gcp",
+    "azure": "azure",
+    "hcloud": "hetzner",
+    "digitalocean": "digitalocean",
+    "oci": "oci",
+}
 """provider by the scheme of a Kubernetes node's providerID"""
 RESOURCES = {
     "aws_instance": "aws", "aws_spot_instance_request": "aws", "google_compute_instance": "gcp",
@@ -20,8 +27,21 @@ RESOURCES = {
     "scaleway_instance_server": "scaleway", "linode_instance": "linode", "openstack_compute_instance_v2": "openstack",
 }  # fmt: skip
 """provider by the type of a Terraform resource that is a machine"""
-LIST_KEYS = ("nodes", "items", "data", "results", "result", "servers", "machines", "instances", "fleet", "hosts", "validators")
-ZONE = "zone"
+LIST_KEYS = (
+    "nodes",
+    "items",
+    "data",
+    "results",
+    "result",
+    "servers",
+    "machines",
+    "instances",
+    "fleet",
+    "hosts",
+    "validators",
+)
+TYPES = ("instance_type", "machine_type", "size", "vm_size", "server_type", "shape", "plan")
+"""attributes that hold the type of a machine"""
 MOST_DEPTH = 4
 Record = dict[str, Any]
 Table = tuple[tuple[str, ...], list[list[str]], list[int]]
@@ -38,7 +58,7 @@ def json_records(text: str, source: str, notes: list[str], skipped: list[str]) -
         if not whole:
             raise_csv_error(source, f"not JSON: {error}")
         notes.append("JSON lines")
-    records = list(_records(whole, source, notes))
+    records = _records(whole, source, notes)
     flat: list[Mapping[str, str]] = []
     numbers: list[int] = []
     for number, record in enumerate(records, start=1):
@@ -49,7 +69,7 @@ def json_records(text: str, source: str, notes: list[str], skipped: list[str]) -
             skipped.append(f"record {number}: no object")
     columns = tuple(dict.fromkeys(key for record in flat for key in record))
     if not flat or not columns:
-        raise_csv_error(source, "the JSON holds no list of nodes; write [{\"node\": ..., \"provider\": ...}, ...]")
+        raise_csv_error(source, 'the JSON holds no list of nodes; write [{"node": ..., "provider": ...}, ...]')
     return columns, [[record.get(column, "") for column in columns] for record in flat], numbers
 
 
@@ -65,45 +85,61 @@ def _lines(text: str, skipped: list[str]) -> list[Any]:
     return found if any(isinstance(record, dict) for record in found) else []
 
 
-def _records(whole: Any, source: str, notes: list[str]) -> Iterator[Any]:
+def _records(whole: Any, source: str, notes: list[str]) -> list[Any]:
     """The records of a known export, or of a plain list."""
-    if isinstance(whole, dict):
-        if "Reservations" in whole:
-            notes.append("an export of AWS: zones count as facilities")
-            yield from (_aws(one) for part in whole["Reservations"] for one in part.get("Instances", ()))
-            return
-        if isinstance(whole.get("values"), dict) or "resources" in whole or "planned_values" in whole:
-            found = list(_terraform(whole))
-            if not found:
-                raise_csv_error(source, f"a Terraform file without machines ({', '.join(list(RESOURCES)[:3])}, ...)")
-            notes.append("an export of Terraform: zones count as facilities")
-            yield from found
-            return
-        if whole.get("kind") in ("NodeList", "Node", "List") or "apiVersion" in whole:
-            items = whole.get("items", [whole])
-            if not any(isinstance(one, dict) and one.get("kind", "Node") == "Node" for one in items):
-                raise_csv_error(source, "a Kubernetes list without nodes: write it by kubectl get nodes -o json")
-            notes.append("an export of kubectl: zones count as facilities")
-            yield from (_kubernetes(one) for one in items if isinstance(one, dict))
-            return
-        lists = [key for key, value in whole.items() if isinstance(value, list) and any(isinstance(v, dict) for v in value)]
-        if lists:
-            yield from _records(whole[next((key for key in LIST_KEYS if key in lists), lists[0])], source, notes)
-        elif whole and all(isinstance(value, dict) for value in whole.values()):
-            yield from ({"node": name, **value} for name, value in whole.items())
-        else:
-            yield whole
-        return
-    for one in whole if isinstance(whole, list) else ():
-        if isinstance(one, dict) and "InstanceId" in one and "Placement" in one:
-            yield _aws(one)
-        elif isinstance(one, dict) and str(one.get("kind", "")) == "compute#instance":
-            yield _google(one)
-        elif isinstance(one, dict) and isinstance(one.get("hardwareProfile"), dict):
-            yield {"node": one.get("name"), "provider": "azure", "region": one.get("location"),
-                   "instance_type": one["hardwareProfile"].get("vmSize")}  # fmt: skip
-        else:
-            yield one
+    if isinstance(whole, list):
+        return [_listed(one) for one in whole]
+    if not isinstance(whole, dict):
+        return []
+    for name, read in (("AWS", _of_aws), ("Terraform", _of_terraform), ("kubectl", _of_kubernetes)):
+        if (found := read(whole, source)) is not None:
+            notes.append(f"an export of {name}: zones count as facilities")
+            return found
+    lists = [key for key, value in whole.items() if isinstance(value, list) and any(isinstance(v, dict) for v in value)]
+    if lists:
+        return _records(whole[next((key for key in LIST_KEYS if key in lists), lists[0])], source, notes)
+    if whole and all(isinstance(value, dict) for value in whole.values()):
+        return [{"node": name, **value} for name, value in whole.items()]
+    return [whole]
+
+
+def _of_aws(whole: Record, source: str) -> list[Record] | None:
+    """Instances of `aws ec2 describe-instances`."""
+    if not isinstance(whole.get("Reservations"), list):
+        return None
+    return [_aws(one) for part in whole["Reservations"] for one in part.get("Instances", ())]
+
+
+def _of_terraform(whole: Record, source: str) -> list[Record] | None:
+    """Machines of a state, as it is or shown, or of a plan."""
+    if not (isinstance(whole.get("values"), dict) or "planned_values" in whole or "terraform_version" in whole):
+        return None
+    found = list(_terraform(whole))
+    if not found:
+        raise_csv_error(source, f"a Terraform file without machines ({', '.join(list(RESOURCES)[:3])}, ...)")
+    return found
+
+
+def _of_kubernetes(whole: Record, source: str) -> list[Record] | None:
+    """Nodes of `kubectl get nodes -o json`."""
+    if "apiVersion" not in whole and whole.get("kind") not in ("NodeList", "Node", "List"):
+        return None
+    items = [one for one in whole.get("items", [whole]) if isinstance(one, dict)]
+    if not any(one.get("kind", "Node") == "Node" for one in items):
+        raise_csv_error(source, "a Kubernetes list without nodes: write it by kubectl get nodes -o json")
+    return [_kubernetes(one) for one in items]
+
+
+def _listed(one: Any) -> Any:
+    """A record of a plain list, which a cloud's tool may have written."""
+    if isinstance(one, dict) and "InstanceId" in one and "Placement" in one:
+        return _aws(one)
+    if isinstance(one, dict) and str(one.get("kind", "")) == "compute#instance":
+        return _google(one)
+    if isinstance(one, dict) and isinstance(one.get("hardwareProfile"), dict):
+        kind = one["hardwareProfile"].get("vmSize")
+        return _machine("azure", one.get("name"), one.get("location"), "", kind)
+    return one
 
 
 def _machine(provider: str, node: Any, region: Any, zone: Any, kind: Any) -> Record:
@@ -144,7 +180,9 @@ def _kubernetes(one: Record) -> Record:
 def _terraform(whole: Record) -> Iterator[Record]:
     """Machines of a state file, of `terraform show -json`, or of a plan."""
     resources = list(whole.get("resources") or ())
-    modules = [part.get("root_module") for part in (whole.get("values"), whole.get("planned_values")) if isinstance(part, dict)]
+    modules = [
+        part.get("root_module") for part in (whole.get("values"), whole.get("planned_values")) if isinstance(part, dict)
+    ]
     while modules:
         module = modules.pop()
         if isinstance(module, dict):
@@ -153,10 +191,12 @@ def _terraform(whole: Record) -> Iterator[Record]:
     for resource in (one for one in resources if isinstance(one, dict) and one.get("type") in RESOURCES):
         provider = RESOURCES[resource["type"]]
         many = resource.get("instances")
-        for number, at in enumerate([one.get("attributes") or {} for one in many] if many else [resource.get("values") or {}]):
-            tags = at.get("tags") if isinstance(at.get("tags"), dict) else {}
+        for number, at in enumerate(
+            [one.get("attributes") or {} for one in many] if many else [resource.get("values") or {}]
+        ):
+            tags = at["tags"] if isinstance(at.get("tags"), dict) else {}
             usual = resource.get("name", "") + (f"-{number}" if many and len(many) > 1 else "")
-            kind = at.get("instance_type") or at.get("machine_type") or at.get("size") or at.get("server_type") or at.get("shape")
+            kind = next((at[key] for key in TYPES if at.get(key)), "")
             region = at.get("region") or (at.get("location") if provider != "gcp" else "")
             zone = at.get("availability_zone") or at.get("zone") or at.get("availability_domain")
             yield _machine(provider, tags.get("Name") or at.get("name") or usual or at.get("id"), region, zone, kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -96,25 +97,30 @@ def _text(raw: bytes, source: str, notes: list[str]) -> str:
                 return raw.decode(encoding)
             except UnicodeDecodeError:
                 raise_csv_error(source, f"not a text file (it begins like {name or 'UTF-8'} and is not)")
-    head = raw[:4000]
-    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if len(head) >= 8 and head[start::2].count(0) > 0.7 * len(head[start::2]) and not head[1 - start :: 2].count(0):
-            notes.append("UTF-16 text")
-            return raw.decode(encoding, errors="replace")
+    if encoding := _unmarked_utf16(raw[:4000]):
+        notes.append("UTF-16 text")
+        return raw.decode(encoding, errors="replace")
     if (at := raw.find(b"\0")) >= 0:
         raise_csv_error(source, "not a text file (it holds a zero byte)", raw.count(b"\n", 0, at) + 1)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        if re.search(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]", head):
+        if re.search(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]", raw[:4000]):
             raise_csv_error(source, "not a text file", raw.count(b"\n", 0, error.start) + 1)
         notes.append("not UTF-8: read as Windows-1252")
         return raw.decode("cp1252", errors="replace")
 
 
-def _cells(
-    text: str, source: str, notes: list[str], skipped: list[str]
-) -> tuple[list[list[str]], list[int]]:
+def _unmarked_utf16(head: bytes) -> str:
+    """The encoding of UTF-16 text without a mark: every other byte is zero; empty for other texts."""
+    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        zeros, others = head[start::2], head[1 - start :: 2]
+        if len(head) >= 8 and zeros.count(0) > 0.7 * len(zeros) and not others.count(0):
+            return encoding
+    return ""
+
+
+def _cells(text: str, source: str, notes: list[str], skipped: list[str]) -> tuple[list[list[str]], list[int]]:
     """Cells of all rows that are not blank, with their lines."""
     separator = _separator(text)
     if separator != ",":
@@ -164,7 +170,9 @@ def _with_header(
 ) -> RawTable:
     """The table below its header, which is the row with most known names among the first ones."""
     known = known_names()
-    scores = [len({meaning for cell in row if cell and (meaning := meaning_of(cell, known))}) for row in cells[:TITLE_ROWS]]
+    scores = [
+        len({meaning for cell in row if cell and (meaning := meaning_of(cell, known))}) for row in cells[:TITLE_ROWS]
+    ]
     at = next((i for i, score in enumerate(scores) if score == max(scores) >= max(2, scores[0] + 1)), 0)
     header, merged = cells[at], False
     if at:
@@ -214,7 +222,12 @@ def _row_problem(row: Sequence[str], columns: Sequence[str], places: Sequence[in
 
 
 def _fill(
-    columns: Sequence[str], rows: list[list[str]], notes: list[str], merged: bool, may_guess: bool, known: dict[str, str]
+    columns: Sequence[str],
+    rows: list[list[str]],
+    notes: list[str],
+    merged: bool,
+    may_guess: bool,
+    known: dict[str, str],
 ) -> None:
     """Let blanks repeat the value above, in columns of places whose cells were merged."""
     for i, name in enumerate(columns):
@@ -226,6 +239,8 @@ def _fill(
         in_blocks = len(given) == len(set(given)) > 1 and blanks >= BLANK_SHARE * len(values) and len(values) > 3
         if not blanks or not (merged or (may_guess and in_blocks)):
             continue
-        for above, row in zip(rows, rows[1:], strict=False):
+        for above, row in itertools.pairwise(rows):
             row[i] = row[i] or above[i]
-        notes.append(f"{name}: {blanks} blank cells repeat the value above, as merged cells do; --blanks missing leaves them")
+        notes.append(
+            f"{name}: {blanks} blank cells repeat the value above, as merged cells do; --blanks missing leaves them"
+        )

@@ -10,16 +10,21 @@ from collections.abc import Iterable
 from og_env.scenario import catalog
 from og_env.scenario.catalog.countries import country_codes, country_key
 
-MISSING = frozenset(
-    "|-|--|—|–|?|??|unknown|n/a|n.a.|na|#n/a|null|nil|nan|none|tbd|tba|todo|undefined|not set|not available".split("|")
-)
+MISSING = frozenset({
+    "", "-", "--", "\u2013", "\u2014", "?", "??", "unknown", "n/a", "n.a.", "na", "#n/a", "null", "nil", "nan", "none", "tbd",
+    "tba", "todo", "undefined", "not set", "not available",
+})  # fmt: skip
 """cells that say nothing, in lower case"""
-LEGAL_FORMS = frozenset(
-    "ab ag aps asa bv bvba co company corp corporation doo eood gmbh inc incorporated kft kg kk limited llc llp lp ltd ltda "
-    "nv ou oy oyj plc pte pty sa sarl sas sl spa spol srl sro ug ltda as sp zoo".split()
-)
+LEGAL_FORMS = frozenset({
+    "ab", "ag", "aps", "asa", "bv", "bvba", "co", "company", "corp", "corporation", "doo", "eood", "gmbh", "inc",
+    "incorporated", "kft", "kg", "kk", "limited", "llc", "llp", "lp", "ltd", "ltda", "nv", "ou", "oy", "oyj", "plc",
+    "pte", "pty", "sa", "sarl", "sas", "sl", "spa", "spol", "srl", "sro", "ug", "as", "sp", "zoo",
+})  # fmt: skip
 """last words of a company's name that say its legal form, without dots"""
-GENERIC = frozenset("american china cloud data digital global hosting internet national network online telecom the".split())
+GENERIC = frozenset({
+    "american", "china", "cloud", "data", "digital", "global", "hosting", "internet", "national", "network", "online",
+    "telecom", "the",
+})  # fmt: skip
 """first words that many unrelated companies share"""
 PROVIDER_NAMES = {
     "alibaba": "alibaba", "aliyun": "alibaba", "amazon": "aws", "amazonaws": "aws", "aws": "aws", "azure": "azure",
@@ -28,7 +33,9 @@ PROVIDER_NAMES = {
     "oracle": "oci", "ovh": "ovh", "ovhcloud": "ovh", "scaleway": "scaleway", "tencent": "tencent", "vultr": "vultr",
 }  # fmt: skip
 """provider of the catalogue by the first word of the names that its company goes by"""
-GPU_NOISE = re.compile(r"nvidia|geforce|tesla|quadro|amd|instinct|radeon|sxm\d?|pcie|hbm\de?|tensor ?core|gpu|generation|[^a-z0-9]")
+GPU_NOISE = re.compile(
+    r"nvidia|geforce|tesla|quadro|amd|instinct|radeon|sxm\d?|pcie|hbm\de?|tensor ?core|gpu|generation|[^a-z0-9]"
+)
 GPU_NAMES = {
     "a100": "A100-80GB", "a10": "A10G", "ada4000": "RTX-4000-Ada", "rtx4000": "RTX-4000-Ada", "rtxa6000": "A6000",
     "ada6000": "RTX-6000-Ada", "rtx6000": "RTX-6000-Ada", "3090": "RTX-3090", "4090": "RTX-4090", "5090": "RTX-5090",
@@ -64,7 +71,11 @@ def name_key(value: str, legal: bool) -> str:
     words = value.casefold().split()
     if not legal:
         return " ".join(words)
-    words = [plain for word in words if (plain := word.strip(",;()").replace(".", "") if len(word) < 9 else word.strip(",;()."))]
+    words = [
+        plain
+        for word in words
+        if (plain := word.strip(",;()").replace(".", "") if len(word) < 9 else word.strip(",;()."))
+    ]
     while len(words) > 1 and (words[-1] in LEGAL_FORMS or words[-1] in ("&", "and")):
         words.pop()
     return " ".join(words)
@@ -142,16 +153,19 @@ def cloud_region(provider: str, name: str) -> str:
     return name if re.fullmatch(r"[a-z0-9][a-z0-9_./-]*", name) and name not in STATES else ""
 
 
-CONTINENT_NAMES = frozenset(
-    "europe|asia|africa|north america|south america|latin america|oceania|antarctica|middle east|americas|apac|emea|amer|"
-    "latam|asia pacific|eu|na|sa|as|af|oc|me".split("|")
-)
-STATES = frozenset(
-    "alabama|alaska|arizona|arkansas|california|colorado|connecticut|delaware|florida|georgia|hawaii|idaho|illinois|indiana|"
-    "iowa|kansas|kentucky|louisiana|maine|maryland|massachusetts|michigan|minnesota|mississippi|missouri|montana|nebraska|"
-    "nevada|ohio|oklahoma|oregon|pennsylvania|tennessee|texas|utah|vermont|virginia|washington|wisconsin|wyoming|england|"
-    "scotland|wales|bavaria|bayern|hessen|hesse|saxony|ontario|quebec|catalonia|lombardy|victoria|queensland".split("|")
-)
+CONTINENT_NAMES = frozenset({
+    "europe", "asia", "africa", "north america", "south america", "latin america", "oceania", "antarctica",
+    "middle east", "americas", "apac", "emea", "amer", "latam", "asia pacific", "eu", "na", "sa", "as", "af", "oc",
+    "me",
+})  # fmt: skip
+STATES = frozenset({
+    "alabama", "alaska", "arizona", "arkansas", "california", "colorado", "connecticut", "delaware", "florida",
+    "georgia", "hawaii", "idaho", "illinois", "indiana", "iowa", "kansas", "kentucky", "louisiana", "maine",
+    "maryland", "massachusetts", "michigan", "minnesota", "mississippi", "missouri", "montana", "nebraska", "nevada",
+    "ohio", "oklahoma", "oregon", "pennsylvania", "tennessee", "texas", "utah", "vermont", "virginia", "washington",
+    "wisconsin", "wyoming", "england", "scotland", "wales", "bavaria", "bayern", "hessen", "hesse", "saxony",
+    "ontario", "quebec", "catalonia", "lombardy", "victoria", "queensland",
+})  # fmt: skip
 """names of states that people write in lower case, which would pass for a region's code"""
 
 

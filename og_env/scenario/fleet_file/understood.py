@@ -13,6 +13,7 @@ from og_env.scenario.fleet_file.headers import (
     FIELDS,
     MEANINGS,
     SEEN,
+    Split,
     header_key,
     known_names,
     meaning_of,
@@ -60,26 +61,35 @@ def understand(raw: RawTable, mapped: Mapping[str, str], weight: str | None) -> 
             taken.setdefault(column, column)
     for meaning, column in _ranked(meant, set(taken.values()) | splits.keys(), known):
         taken.setdefault(meaning, column)
-    for alias, kind in ALIASES.items():
-        if kind in taken and alias in taken:
-            del taken[kind if alias in forced or kind not in forced else alias]
+    _drop_twins(taken, forced)
     cells = {meaning: _column(raw, column) for meaning, column in taken.items()}
     notes = [f"{column} is {meaning}" for meaning, column in taken.items() if header_key(column) != header_key(meaning)]
     notes = [f"columns: {', '.join(notes)}"] if notes else []
     used = set(taken.values())
     for column, split in splits.items():
-        new = [meaning for meaning in split.meanings if meaning not in cells and ALIASES.get(meaning) not in cells]
-        if column in used or not new:
-            continue
-        parts = [split.parts(value) or ("",) * len(split.meanings) for value in _column(raw, column)]
-        for place, meaning in enumerate(split.meanings):
-            if meaning in new:
-                cells[meaning], taken[meaning] = [part[place] for part in parts], column
-        used.add(column)
-        notes.append(f"{column} holds {split.words}")
+        if column not in used and _split_up(raw, column, split, cells, taken):
+            used.add(column)
+            notes.append(f"{column} holds {split.words}")
     order = tuple(sorted(cells, key=lambda meaning: raw.columns.index(taken[meaning])))
     unused = tuple(column for column in raw.columns if column and column not in used)
     return Understood(cells, taken, order, forced, unused, notes + _hints(raw, unused, taken, meant))
+
+
+def _drop_twins(taken: dict[str, str], forced: frozenset[str]) -> None:
+    """Keep one of two columns for one kind, such as asn and transit: the one that the user gave, or the kind's."""
+    for alias, kind in ALIASES.items():
+        if kind in taken and alias in taken:
+            del taken[kind if alias in forced else alias]
+
+
+def _split_up(raw: RawTable, column: str, split: Split, cells: dict[str, list[str]], taken: dict[str, str]) -> bool:
+    """Add the parts of a column's cells that no other column holds; False where there are none."""
+    new = [meaning for meaning in split.meanings if meaning not in cells and ALIASES.get(meaning) not in cells]
+    parts = [split.parts(value) or ("",) * len(split.meanings) for value in _column(raw, column)] if new else []
+    for meaning in new:
+        cells[meaning] = [part[split.meanings.index(meaning)] for part in parts]
+        taken[meaning] = column
+    return bool(new)
 
 
 def _ranked(meant: Mapping[str, str], used: set[str], known: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -112,9 +122,7 @@ def _mapped(raw: RawTable, wanted: Mapping[str, str]) -> dict[str, str]:
     return taken
 
 
-def _hints(
-    raw: RawTable, unused: Sequence[str], taken: Mapping[str, str], meant: Mapping[str, str]
-) -> list[str]:
+def _hints(raw: RawTable, unused: Sequence[str], taken: Mapping[str, str], meant: Mapping[str, str]) -> list[str]:
     """Columns that are not used and could be: a second stake, an owner, a building."""
     hints: list[str] = []
     for column in unused:

@@ -358,7 +358,7 @@ class OriginSpec(Spec):
     """columns of the table that name dependencies, in its order"""
     assumed: dict[str, tuple[str, ...]] = {}
     """names of the sites by kind of dependency (and host_class) of which the table says nothing; "*" for all"""
-    weights: dict[str, NonNegative] = {}
+    weights: dict[str, Annotated[float, Field(ge=0, le=1e100)]] = {}
     """weight or stake by site"""
 
 
