@@ -77,7 +77,8 @@ class Split(NamedTuple):
 
 def header_key(name: str) -> str:
     """The name of a column in lower case, with one blank in place of all that is no letter or digit."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.rsplit("/", 1)[-1])
+    last = name.rsplit("/", 1)[-1] if "." in name.rsplit("/", 1)[0] else name  # a label of Kubernetes
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", last)
     return re.sub(r"[^a-z0-9]+", " ", spaced.casefold().replace("$", " usd ")).strip()
 
 

@@ -42,8 +42,12 @@ TITLE_ROWS = 8
 TOTALS = re.compile(
     r"(grand |sub)?-?(total|totals|sum|summe|gesamt|average|mean|median|count)\b.{0,12}|somme|totale?|итого|合计", re.I
 )
-SKIPPED_SHOWN = 3
-"""skipped rows that a note names"""
+UNTIDY = re.compile(r"\s[,;|\"\r]|[,;|\"]\s*[ \t\f\v\u00a0]|[ \t\u00a0]$", re.M)
+"""blanks at the end or the beginning of a cell, or of a line"""
+ENDS = {ord("\n"): None, ord("\r"): None}
+SUSPECT = re.compile(r"[#*]|grand|sub|tot|sum|som|ges|ave|mea|med|cou|sou|not|que|\u0438|\u5408", re.I)
+"""beginnings of first cells of rows that may be no nodes"""
+REMARKS = re.compile(r"(source|note|notes|quelle)\b|\*", re.I)
 BLANK_SHARE = 0.4
 """least share of blanks in a column of merged cells"""
 PLACES = ("provider", "country", "region", "city", "facility")
@@ -131,6 +135,7 @@ def _cells(text: str, source: str, notes: list[str], skipped: list[str]) -> tupl
     lines: list[int] = []
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True, delimiter=separator)
     csv.field_size_limit(MAX_LINE_BYTES)
+    tidy = separator != "\t" and not UNTIDY.search(text) and text.translate(ENDS).isprintable()
     while True:
         try:
             row = next(reader)
@@ -140,6 +145,11 @@ def _cells(text: str, source: str, notes: list[str], skipped: list[str]) -> tupl
             if "unexpected end" in str(error) or not rows:
                 raise_csv_error(source, f"not a CSV table: {error}", lines[-1] + 1 if lines else 1)
             skipped.append(f"line {reader.line_num}: {error}")
+            continue
+        if tidy:
+            if row and (row[0] or any(row)):
+                rows.append(row)
+                lines.append(reader.line_num)
             continue
         cells = [cell.strip() for cell in row]
         if any(cells):
@@ -182,13 +192,15 @@ def _with_header(
     rows, kept = [], []
     bottom = len(cells) - 3
     places = [i for i, name in enumerate(columns) if meaning_of(name, known) in PLACES]
+    width = len(columns)
     for place in range(at + 1, len(cells)):
         row = cells[place]
-        problem = _row_problem(row, columns, places, place >= bottom)
-        if problem:
-            skipped.append(f"line {lines[place]}: {problem}")
-            continue
-        rows.append((row + [""] * (len(columns) - len(row)))[: len(columns)])
+        if len(row) != width or not row[0] or SUSPECT.match(row[0]):
+            if problem := _row_problem(row, columns, places, place >= bottom):
+                skipped.append(f"line {lines[place]}: {problem}")
+                continue
+            row = row[:width]
+        rows.append(row)
         kept.append(lines[place])
     _fill(columns, rows, notes, merged if fill is None else fill, fill is None, known)
     return RawTable(source, columns, rows, kept, notes, skipped)
@@ -211,10 +223,9 @@ def _row_problem(row: Sequence[str], columns: Sequence[str], places: Sequence[in
     first = next(cell for cell in row if cell)
     if first.startswith("#"):
         return "a comment"
-    blank_places = all(is_missing(row[i]) for i in places if i < len(row))
-    if TOTALS.fullmatch(first) and (blank_places or at_bottom):
+    if TOTALS.fullmatch(first) and (at_bottom or all(is_missing(row[i]) for i in places if i < len(row))):
         return f"{first!r} is no node"
-    if len(columns) > 2 and sum(map(bool, row)) == 1 and re.match(r"(source|note|notes|quelle|\*)\b", first, re.I):
+    if REMARKS.match(first) and sum(map(bool, row)) == 1 and len(columns) > 2:
         return "a remark"
     if len(row) != len(columns) and (len(row) < len(columns) or any(row[len(columns) :])):
         return f"{len(row)} values, but the header has {len(columns)} columns"

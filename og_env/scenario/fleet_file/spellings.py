@@ -115,9 +115,15 @@ def alike(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 @functools.cache
+def _providers() -> dict[str, str]:
+    """Provider of the catalogue by its name in lower case."""
+    return {site.provider.casefold(): site.provider for site in catalog.sites()}
+
+
+@functools.cache
 def catalogue_provider(name: str) -> str:
     """The provider of the catalogue that goes by this name; empty where none does."""
-    known = {site.provider.casefold(): site.provider for site in catalog.sites()}
+    known = _providers()
     key = name_key(name, legal=True)
     if key in known:
         return known[key]
@@ -135,6 +141,7 @@ def _regions() -> dict[tuple[str, str], str]:
     return found
 
 
+@functools.cache
 def region_key(name: str) -> str:
     """Letters and digits of a region's name in lower case; "East US" and "eastus" have one."""
     return re.sub(r"[^a-z0-9]", "", name.casefold())
