@@ -21,7 +21,7 @@ from og_env.errors import nearest_valid
 from og_env.scenario.csv_file import number_in, raise_csv_error
 from og_env.scenario.domain_kinds import KINDS
 from og_env.scenario.fleet_file import ALIASES, FIELDS, PLAIN, RawTable, country_code, is_missing, read_raw
-from og_env.scenario.fleet_file.spellings import alike, cloud_region, fold
+from og_env.scenario.fleet_file.spellings import alike, cloud_region, fold, plain_number
 from og_env.scenario.fleet_file.understood import Understood, understand
 from og_env.scenario.specs import HostClass
 
@@ -34,11 +34,6 @@ PRICES = ("price", "usd_per_node_hour", "usd_per_vm_hour", "usd_per_gpu_hour")
 MAX_ROWS = 1_000_000
 MAX_WEIGHT, MIN_WEIGHT = 1e100, 1e-100
 """largest weight of a node, and smallest of the heaviest one, so that squares of sums fit into float64"""
-NUMBER = re.compile(
-    r"(?:USD|EUR|US\$|[$\u20ac\u00a3])?\s*(-?[\d.,_ '\u00a0\u202f]*\d(?:e[+-]?\d+)?)\s*(?:USD|EUR|[$\u20ac\u00a3%]|/h|/hr)*",
-    re.I,
-)
-"""a number with or without separators of thousands, a currency and a unit"""
 SHOWN = 3
 """examples in a note"""
 
@@ -199,19 +194,6 @@ def _checked(text: str, name: str, line: int, high: float) -> float:
     if value > high:
         raise_csv_error("", f"{name} {text[:40]} must be at most {high:g}", line)
     return value
-
-
-def plain_number(text: str) -> str:
-    """A number as `float` reads it: without currency and unit, and with a point for a decimal comma."""
-    found = NUMBER.fullmatch(text)
-    if not found:
-        return text
-    plain = re.sub(r"[_ '\u00a0\u202f]", "", found[1])
-    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", plain):
-        return plain.replace(",", "")
-    if re.fullmatch(r"-?\d{1,3}(\.\d{3})+(,\d+)?", plain) and ("," in plain or plain.count(".") > 1):
-        return plain.replace(".", "").replace(",", ".")
-    return plain.replace(",", ".") if plain.count(",") == 1 and "." not in plain else plain
 
 
 def _node_names(cells: Mapping[str, Sequence[str]], lines: Sequence[int], notes: list[str]) -> tuple[str, ...]:

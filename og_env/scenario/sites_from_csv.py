@@ -18,8 +18,8 @@ from og_env.scenario.catalog import SiteOffer
 from og_env.scenario.completed_nodes import Completed, complete
 from og_env.scenario.csv_file import number_in, raise_csv_error
 from og_env.scenario.fleet_file import is_missing
-from og_env.scenario.fleet_file.spellings import INSTANCE_TYPES, gpu_key, gpu_name
-from og_env.scenario.node_csv import NodeTable, plain_number, read_node_table
+from og_env.scenario.fleet_file.spellings import INSTANCE_TYPES, gpu_key, gpu_name, plain_number
+from og_env.scenario.node_csv import NodeTable, read_node_table
 from og_env.scenario.specs import HostClass, Role, TeeVendor
 
 USE_PRICE = "use_usd_per_gpu_hour"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from og_env.scenario.fleet_file.spellings import catalogue_provider, cloud_region, country_code, gpu_name
-from og_env.scenario.node_csv import NodeTable, plain_number, read_node_table
+from og_env.scenario.fleet_file.spellings import catalogue_provider, cloud_region, country_code, gpu_name, plain_number
+from og_env.scenario.node_csv import NodeTable, read_node_table
 from og_env.scenario.sites_from_csv import read_sites
 
 PLAIN = "node,provider,country,city\na,OVH,FR,Paris\nb,AWS,US,Ashburn\nc,AWS,DE,Frankfurt\n"
@@ -39,7 +39,9 @@ SAME = {
     "json-under-a-key": json.dumps({"count": 3, "nodes": RECORDS}),
     "json-by-name": json.dumps({one["node"]: {key: one[key] for key in one if key != "node"} for one in RECORDS}),
     "json-lines": "\n".join(map(json.dumps, RECORDS)),
-    "nested-json": json.dumps([{"node": one["node"], "geo": {k: one[k] for k in ("country", "city")}, "org": one["provider"]} for one in RECORDS]),
+    "nested-json": json.dumps([
+        {"node": one["node"], "geo": {key: one[key] for key in ("country", "city")}, "org": one["provider"]} for one in RECORDS
+    ]),
     "full-names": PLAIN.replace("FR", "France").replace("US", "United States").replace("DE", "deu"),
     "a-total": PLAIN + "Total,,,\n",
     "a-total-with-a-count": PLAIN + "TOTAL,3,,\n",
@@ -47,8 +49,10 @@ SAME = {
     "a-title": "Our fleet,,,\n,,,\n" + PLAIN,
     "two-header-rows": "Machine,Where,,\n" + PLAIN,
     "trailing-separators": PLAIN.replace("\n", ",\n"),
-    "city-and-country-in-one": "node,provider,location\na,OVH,\"Paris, FR\"\nb,AWS,\"Ashburn, USA\"\nc,AWS,\"Frankfurt, Germany\"\n",
-    "continent-country-city": 'node,owner,region\na,OVH,"Europe,FR,Paris"\nb,AWS,"North America,US,Ashburn"\nc,AWS,"Europe,DE,Frankfurt"\n',
+    "city-and-country-in-one": 'node,provider,location\na,OVH,"Paris, FR"\nb,AWS,"Ashburn, USA"\n'
+    'c,AWS,"Frankfurt, Germany"\n',
+    "continent-country-city": 'node,owner,region\na,OVH,"Europe,FR,Paris"\nb,AWS,"North America,US,Ashburn"\n'
+    'c,AWS,"Europe,DE,Frankfurt"\n',
     "quotes": PLAIN.replace("OVH", '"OVH"').replace("Paris", '" Paris "'),
 }  # fmt: skip
 
@@ -112,8 +116,10 @@ def test_words_that_are_no_country_stay_and_are_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spelled", "gpu"),
     [
-        ("H100-80GB", "H100"), ("NVIDIA H100 80GB HBM3", "H100"), ("NVIDIA-A100-SXM4-80GB", "A100-80GB"), ("a100 40gb", "A100-40GB"),
-        ("RTX 4090", "RTX-4090"), ("GeForce RTX 4090", "RTX-4090"), ("Tesla T4", "T4"), ("l40s", "L40S"), ("H10", ""), ("Voodoo", ""),
+        ("H100-80GB", "H100"), ("NVIDIA H100 80GB HBM3", "H100"), ("NVIDIA-A100-SXM4-80GB", "A100-80GB"),
+        ("a100 40gb", "A100-40GB"),
+        ("RTX 4090", "RTX-4090"), ("GeForce RTX 4090", "RTX-4090"), ("Tesla T4", "T4"), ("l40s", "L40S"),
+        ("H10", ""), ("Voodoo", ""),
     ],
 )  # fmt: skip
 def test_spellings_of_gpus(spelled: str, gpu: str) -> None:
@@ -284,7 +290,7 @@ def test_an_export_of_netbox(tmp_path: Path) -> None:
     table = read(tmp_path, text)
     assert table.columns == {"facility": ("DC1", "DC1", "FR5")}
     assert any("Tenant is not used: --map 'Tenant=provider'" in note for note in table.notes)
-    with pytest.raises(ValueError, match="no column 'provider'.*no column 'country'.*Tenant=provider"):
+    with pytest.raises(ValueError, match=r"no column 'provider'.*no column 'country'.*Tenant=provider"):
         read_sites(written(tmp_path, text))
 
 
@@ -315,7 +321,7 @@ def test_what_cannot_be_read_says_the_way_out(tmp_path: Path, content: str | byt
 
 
 def test_all_that_is_wrong_with_a_map_is_said_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no column 'own' .*cannot map 'city' to 'provder' .nearest valid: provider"):
+    with pytest.raises(ValueError, match=r"no column 'own' .*cannot map 'city' to 'provder' .nearest valid: provider"):
         read(tmp_path, PLAIN, mapped={"own": "provider", "city": "provder"})
 
 

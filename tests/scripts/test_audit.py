@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from og_agents.commands.audit import catalogue_places
 from og_env.scenario import loading
 from og_env.scenario.catalog.table_schemas import data_file
+from og_env.scenario.node_csv import read_node_table
 
 ROOT = Path(__file__).parents[2]
 FLEETS = ROOT.parent / "shared" / "data" / "fleets"
@@ -172,9 +174,9 @@ def test_real_fleets_show_their_known_concentration(audit_json, name, flags, kin
 
 def test_without_coordinates_the_map_uses_what_the_catalogue_knows(audit_script, tmp_path, capsys):
     table = write(tmp_path / "cities.csv", "node,country,city\na,US,Ashburn\nb,uk,Nowhere\nc,XX,Atlantis\nd,,\n")
-    read = audit_script.read_node_table(table)
+    read = read_node_table(table)
     assert read.columns["country"][1] == "GB" and read.columns["city"][1] == "Nowhere (GB)"
-    lat_deg, lon_deg = audit_script.catalogue_places(read)
+    lat_deg, lon_deg = catalogue_places(read)
     assert (lat_deg[0], lon_deg[0]) == (pytest.approx(39.0, abs=0.1), pytest.approx(-77.5, abs=0.1))
     assert 50 < lat_deg[1] < 57 and np.isnan(lat_deg[2:]).all()
     assert audit_script.main([str(table), "--out", str(tmp_path / "out")]) == 0

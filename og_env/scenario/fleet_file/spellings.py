@@ -42,6 +42,11 @@ GPU_NAMES = {
     "l40": "L40S", "pro6000": "RTX-PRO-6000", "h100nvl": "H100",
 }  # fmt: skip
 """GPU of the catalogue by other spellings, as `gpu_key` folds them; several stand for the nearest kind"""
+NUMBER = re.compile(
+    r"(?:USD|EUR|US\$|[$\u20ac\u00a3])?\s*(-?[\d.,_ '\u00a0\u202f]*\d(?:e[+-]?\d+)?)\s*(?:USD|EUR|[$\u20ac\u00a3%]|/h|/hr)*",
+    re.I,
+)
+"""a number with or without separators of thousands, a currency and a unit"""
 INSTANCE_TYPES = {
     "p4d.24xlarge": ("A100-40GB", 8), "p4de.24xlarge": ("A100-80GB", 8), "p5.48xlarge": ("H100", 8),
     "p5.4xlarge": ("H100", 1), "p5e.48xlarge": ("H200", 8), "p5en.48xlarge": ("H200", 8), "p6-b200.48xlarge": ("B200", 8),
@@ -59,6 +64,19 @@ INSTANCE_TYPES = {
 def is_missing(value: str) -> bool:
     """Whether a cell says nothing."""
     return not value or value.casefold() in MISSING
+
+
+def plain_number(text: str) -> str:
+    """A number as `float` reads it: without currency and unit, and with a point for a decimal comma."""
+    found = NUMBER.fullmatch(text)
+    if not found:
+        return text
+    plain = re.sub(r"[_ '\u00a0\u202f]", "", found[1])
+    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", plain):
+        return plain.replace(",", "")
+    if re.fullmatch(r"-?\d{1,3}(\.\d{3})+(,\d+)?", plain) and ("," in plain or plain.count(".") > 1):
+        return plain.replace(".", "").replace(",", ".")
+    return plain.replace(",", ".") if plain.count(",") == 1 and "." not in plain else plain
 
 
 def country_code(value: str) -> str:
