@@ -1,4 +1,4 @@
-"""What a table of nodes leaves out, as the catalogue has it: place, grid, transit, image, TEE vendor, class of host.
+"""Nodes of a table with what it leaves out, as the catalogue has it: place, grid, transit, image, TEE vendor, host class.
 
 Each value is marked as given by the table or assumed, so that an audit can say which figures rest on assumptions.
 """
