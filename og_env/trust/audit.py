@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from og_env.scenario.distance_model import great_circle_km
-from og_env.trust.concentration import Concentration, concentration
+from og_env.trust.concentration import Concentration, concentration, nakamoto_at
 from og_env.trust.failure_correlation import Floats
-from og_env.trust.fleet import SITE, Fleet, select
+from og_env.trust.fleet import PRIVATE, SITE, Fleet, select
 from og_env.trust.growth import Addition, Curve, curve_as_listed, curve_greedy
 from og_env.trust.marginal_contribution import leave_one_out, shapley
 from og_env.trust.pair_sums import Pairs, fleet_n_eff, pairs
@@ -38,22 +38,25 @@ def audit(
     lon_deg: Floats | None = None,
     top: int = 20,
     seed: int = 0,
+    thresholds: Sequence[float] = (),
 ) -> Json:
     """Every figure about a fleet, as an object that can be written as JSON.
 
     `kind_of` gives the failure kind of each label of the fleet's kinds, and `missing` the number of nodes without a value in
     it. `lat_deg` and `lon_deg` [N], NaN where unknown, are used for the mean distance between nodes. Rankings have `top`
-    entries; `seed` is that of the sampling in Shapley values and quorum downtime.
+    entries; `seed` is that of the sampling in Shapley values and quorum downtime. `thresholds` are shares for which Nakamoto
+    coefficients are given beside the usual ones.
 
-    The keys are `nodes`, `total_weight`, `n_eff`, `n_eff_by_count`, `apparent`, `kinds`, `alike`, `quorum`, `count_only`,
-    `growth` and `marginal`, which has one entry for each node, in the fleet's order. Raises ValueError for a `top` below 1.
+    The keys are `nodes`, `total_weight`, `n_eff`, `n_eff_by_count`, `apparent`, `kinds`, `by_node`, `alike`, `quorum`,
+    `count_only`, `growth` and `marginal`, which has one entry for each node, in the fleet's order. Raises ValueError for a
+    `top` below 1.
     """
     if top < 1:
         raise ValueError(f"top is {top}; at least 1")
     shared = pairs(fleet)
     n_eff = fleet_n_eff(fleet, shared)
     labels = [label for label in fleet.kinds if label != SITE or len(fleet.names[-1])]
-    kinds = {label: _kind(fleet, label, kind_of, (missing or {}).get(label, 0), top) for label in labels}
+    kinds = {label: _kind(fleet, label, kind_of, (missing or {}).get(label, 0), top, thresholds) for label in labels}
     quorum, marginal = _quorum_and_marginal(fleet, shared, seed)
     listed, greedy = curve_as_listed(fleet), curve_greedy(fleet)
     best = int(greedy.n_eff.argmax())
@@ -64,6 +67,7 @@ def audit(
         "n_eff_by_count": fleet_n_eff(fleet._replace(weight=np.ones(len(fleet.nodes))), shared),
         "apparent": _apparent(fleet, kind_of, lat_deg, lon_deg),
         "kinds": kinds,
+        "by_node": _of_nodes(fleet, thresholds),
         "alike": _alike(fleet),
         "quorum": quorum,
         "count_only": _count_only(fleet, marginal, n_eff, top),
@@ -83,7 +87,9 @@ def additions_json(additions: list[Addition], candidates: Fleet) -> list[Json]:
     ]
 
 
-def _kind(fleet: Fleet, label: str, kind_of: Mapping[str, str], missing: int, top: int) -> Json:
+def _kind(
+    fleet: Fleet, label: str, kind_of: Mapping[str, str], missing: int, top: int, thresholds: Sequence[float]
+) -> Json:
     """Concentration of one kind of dependency, by number of nodes and by weight, with its largest domains."""
     count = concentration(fleet, label, np.ones(len(fleet.nodes)))
     weight = concentration(fleet, label)
@@ -102,9 +108,16 @@ def _kind(fleet: Fleet, label: str, kind_of: Mapping[str, str], missing: int, to
             }
             for i in largest
         ],
-        **_figures(count),
-        "by_weight": _figures(weight),
+        **_figures(count, thresholds),
+        "by_weight": _figures(weight, thresholds),
     }
+
+
+def _of_nodes(fleet: Fleet, thresholds: Sequence[float]) -> Json:
+    """Concentration over the nodes themselves, as if each stood alone, by count and by weight."""
+    alone = fleet._replace(domain=np.full_like(fleet.domain, PRIVATE))
+    count = concentration(alone, SITE, np.ones(len(fleet.nodes)))
+    return {**_figures(count, thresholds), "by_weight": _figures(concentration(alone, SITE), thresholds)}
 
 
 def _alike(fleet: Fleet) -> list[tuple[str, str]]:
@@ -121,8 +134,14 @@ def _alike(fleet: Fleet) -> list[tuple[str, str]]:
     return found
 
 
-def _figures(figures: Concentration) -> Json:
-    return {"hhi": figures.hhi, "effective": figures.effective, "nakamoto": figures.nakamoto}
+def _figures(figures: Concentration, thresholds: Sequence[float]) -> Json:
+    more = {f"{threshold:g}": nakamoto_at(figures.shares, threshold) for threshold in thresholds}
+    return {
+        "hhi": figures.hhi,
+        "effective": figures.effective,
+        "nakamoto": figures.nakamoto | more,
+        "measures": figures.measures,
+    }
 
 
 def _quorum_and_marginal(fleet: Fleet, shared: Pairs, seed: int) -> tuple[Json, list[Json]]:
@@ -142,6 +161,7 @@ def _quorum_and_marginal(fleet: Fleet, shared: Pairs, seed: int) -> tuple[Json, 
         "standard_error": outage.standard_error,
         "method": outage.method,
         "truncation_hours": outage.truncation,
+        "causes": [cause._asdict() for cause in outage.causes],
     }
     columns = {
         "n_eff": leave_one_out(fleet, shared),

@@ -9,7 +9,10 @@ from og_env.trust.fleet import SITE, Fleet
 
 WIDTH = 34
 """Characters of a name that are shown."""
-LEGEND = """left out: effective nodes lost when this node alone leaves; below 0, the others do better without it
+CAUSES = 3
+"""Causes of hours without quorum that are named."""
+LEGEND = """Nakamoto: the fewest domains that hold more than the share; a share equal to it is not more
+left out: effective nodes lost when this node alone leaves; below 0, the others do better without it
 Shapley: mean gain of effective nodes over all orders of building the fleet, with its standard error
 N-1 live share and hours a year without quorum: the fleet's figure with the node minus the one without it"""
 Json = dict[str, Any]
@@ -17,7 +20,8 @@ Json = dict[str, Any]
 
 def text(result: Json, fleet: Fleet, top: int) -> str:
     """The whole audit as tables, each ranking with at most `top` rows."""
-    parts = [_headline(result), _kinds_table(result), _top_tables(result, top), _marginal_tables(result, fleet, top)]
+    parts = [_headline(result), _limits_table(result, top), _kinds_table(result), _measures_table(result)]
+    parts += [_top_tables(result, top), _marginal_tables(result, fleet, top), _replacement_table(result)]
     if result.get("candidates"):
         parts.append(_candidate_table(result["candidates"], top))
     return "\n\n".join(part for part in parts if part)
@@ -66,14 +70,39 @@ def _headline(result: Json) -> str:
         ("best part", f"{best['nodes']:,} of the nodes, chosen greedily, behave like {best['n_eff']:,.1f}"),
         ("worst dependency", f"{_domain(quorum['worst'])}: {_survives(quorum['n1_survives'])}"),
         ("worst pair", f"{pair}: {_survives(quorum['n2_survives'])}"),
-        ("no quorum", f"{_hours(quorum)} hours a year expected ({quorum['method']})"),
+        ("no quorum", f"{_hours(quorum)} hours a year expected ({quorum['method']}){_causes(quorum)}"),
     ]
     only_count = f"{only['nodes']:,} nodes ({only['share']:.0%}): without any one of them it behaves no worse"
     if 0 < only["nodes"] < result["nodes"]:
         only_count += f", without all of them like {only['n_eff_without_all']:,.1f}"
     lines.append(("count only", only_count))
+    lines += _assumed_lines(result)
     lines += [("note", note) for note in result.get("notes", [])]
     return "\n".join(f"{name:<17} {value}" for name, value in lines)
+
+
+def _causes(quorum: Json) -> str:
+    """The domains that are out in most of the hours without quorum."""
+    named = [cause for cause in quorum["causes"][:CAUSES] if cause["share"] >= 0.05]
+    told = [f"{cause['kind']} {cause['name']} ({cause['share']:.0%})" for cause in named]
+    return f", with an outage of {', '.join(told)}" if told else ""
+
+
+def _assumed_lines(result: Json) -> list[tuple[str, str]]:
+    """Figures with what the catalogue adds to a table of nodes, which the lines above leave out."""
+    more = result.get("assumed")
+    if not more:
+        return []
+    told = ", ".join(f"{name} ({count:,} nodes)" for name, count in more["assumed"].items())
+    rest = more["assumptions"] - len(more["assumed"])
+    return [
+        ("assumed", f"{told}{f' and {rest:,} more' if rest else ''}: in no figure but those of the next line"),
+        (
+            "with these",
+            f"behaves like {more['n_eff']:,.1f}, {more['count_only']:,} of {more['nodes']:,} nodes only count, {_hours(more)} "
+            f"hours a year without quorum{_causes(more)}",
+        ),
+    ]
 
 
 def _hours(quorum: Json) -> str:
@@ -92,8 +121,9 @@ def _survives(survives: bool) -> str:
 
 
 def _kinds_table(result: Json) -> str:
-    header = ["kind", "domains", "missing", "largest", "HHI", "effective", "Nakamoto 1/3 1/2 2/3"]
-    weighted = any(kind["by_weight"]["hhi"] != kind["hhi"] for kind in result["kinds"].values())
+    thresholds = " ".join(next(iter(result["kinds"].values()))["nakamoto"]) if result["kinds"] else ""
+    header = ["kind", "domains", "missing", "largest", "HHI", "effective", f"Nakamoto {thresholds}"]
+    weighted = result["by_node"]["by_weight"]["hhi"] != result["by_node"]["hhi"]
     if weighted:
         header += ["by weight: HHI", "effective", "Nakamoto"]
     rows: list[list[str]] = []
@@ -101,7 +131,49 @@ def _kinds_table(result: Json) -> str:
         largest = f"{kind['top'][0]['share']:.1%}" if kind["top"] else "-"
         row = [label, f"{kind['domains']:,}", f"{kind['missing']:,}", largest, *_figures(kind)]
         rows.append(row + _figures(kind["by_weight"]) if weighted else row)
+    if weighted:
+        nodes = result["by_node"]
+        row = ["nodes alone", f"{result['nodes']:,}", "0", f"{1 / result['nodes']:.1%}", *_figures(nodes)]
+        rows.append(row + _figures(nodes["by_weight"]))
     return table(header, rows)
+
+
+def _limits_table(result: Json, top: int) -> str:
+    """The domains that break the limits, or a line that says that none does."""
+    if result.get("limits") is None:
+        return ""
+    rows = [
+        [f"{entry['kind']} {entry['name']}"[:WIDTH], f"{entry['nodes']:,}", f"{entry['share']:.1%}", entry["limit"]]
+        for entry in result["limits"][:top]
+    ]
+    if not rows:
+        return "no limit is broken"
+    return table(["breaks a limit", "nodes", "share", "at most"], rows)
+
+
+def _measures_table(result: Json) -> str:
+    """Other measures of each kind, by weight."""
+    header = ["kind, by weight", "Gini", "Shannon", "%", "Renyi", "%", "Theil", "top 1", "top 3", "top 5", "top 10"]
+    rows: list[list[str]] = []
+    for label, kind in result["kinds"].items():
+        found = kind["by_weight"]["measures"]
+        plain = [
+            found[name] for name in ("gini", "shannon_bits", "shannon_percent", "renyi_bits", "renyi_percent", "theil")
+        ]
+        figures = [f"{value:.0f}" if place in (2, 4) else f"{value:.3f}" for place, value in enumerate(plain)]
+        rows.append([label, *figures, *(f"{found[f'top_{k}']:.1%}" for k in (1, 3, 5, 10))])
+    return table(header, rows) if rows else ""
+
+
+def _replacement_table(result: Json) -> str:
+    if not result.get("replacements"):
+        return ""
+    rows = [
+        [step["out"][:WIDTH], step["into"][:WIDTH], f"{step['n_eff']:.3f}", f"{step['gain']:+.4f}"]
+        for step in result["replacements"]
+    ]
+    words = "for a candidate" if result.get("candidates") else "for one like"
+    return table(["replace", words, "behaves like then", "gain"], rows)
 
 
 def _figures(figures: Json) -> list[str]:

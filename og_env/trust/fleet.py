@@ -87,7 +87,8 @@ def build_fleet(
             raise ValueError(f"column {label} has {len(column)} values for {len(nodes)} nodes")
         kind_names, index = _encode(column)
         failures = [failure_of(label, name) for name in (*kind_names, "")]
-        active = np.array([active_shocks(failure, effects) if failure else 0.0 for failure in failures])
+        known = {id(failure): active_shocks(failure, effects) for failure in {id(f): f for f in failures if f}.values()}
+        active = np.array([known[id(failure)] if failure else 0.0 for failure in failures])
         has = np.array([value is not None for value in column])
         names.append(kind_names)
         domain.append(index)

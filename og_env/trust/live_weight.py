@@ -79,7 +79,7 @@ def lost(voters: Voters, up: Floats, importance: Floats, votes: int, rng: np.ran
     Where votes are drawn, `votes` of them are divided over the states by `importance` [S] times the bound on the loss.
     """
     each, size = voters.weight, voters.size
-    margin = up @ (each * size) - _limit(float(each @ size))
+    margin = up @ (each * size) - limit(float(each @ size))
     slack = np.maximum(np.abs(margin) - each.max(), 0.0)
     probability = np.where(margin < 0, 1.0, 0.0)
     found = Lost(probability, np.zeros(len(up)), np.repeat(probability[:, None], len(each), axis=1))
@@ -105,7 +105,7 @@ def lost(voters: Voters, up: Floats, importance: Floats, votes: int, rng: np.ran
     return found
 
 
-def _limit(total: Floats | float) -> Floats | float:
+def limit(total: Floats | float) -> Floats | float:
     """The largest live weight that is no quorum of the total."""
     return QUORUM * total * (1 + TOLERANCE)
 
@@ -162,10 +162,10 @@ def _from_sums(voters: Voters, sums: Sums, up: Floats) -> tuple[Floats, Floats]:
     for i in range(n):
         voter = sums.voter[i]
         if i == 0 or sums.voter[i - 1] != voter:
-            rest = float(_limit(total - voters.weight[voter]))
+            rest = float(limit(total - voters.weight[voter]))
             without[:, voter] = _joint_tail(before, sums.first[i], after[i + 1], sums.last[i + 1], rest)
         before = _grow(before, sums.first[i], sums.first[i + 1], float(voters.weight[voter]), up[:, voter])
-    probability = before @ (sums.first[n] <= _limit(total)).astype(float)
+    probability = before @ (sums.first[n] <= limit(total)).astype(float)
     return probability, without
 
 
@@ -182,10 +182,10 @@ def _tilt(voters: Voters, up: Floats, losses: Floats) -> tuple[float, float]:
 
     losses [tilts, V]: exp(-tilt x weight) - 1, which all states have in common.
     """
-    limit = float(_limit(float(voters.weight @ voters.size)))
+    most = float(limit(float(voters.weight @ voters.size)))
     tilts = TILTS / voters.weight.max()
     moment = np.log1p(up * losses) @ voters.size
-    bounds = moment + tilts * limit
+    bounds = moment + tilts * most
     best = int(bounds.argmin())
     return float(tilts[best]), float(bounds[best])
 
@@ -195,7 +195,7 @@ def _drawn(
 ) -> tuple[float, float, Floats]:
     """Estimates in one state: probability of no quorum, its variance, and that without a node of each voter [V]."""
     each, size = voters.weight, voters.size
-    limit = float(_limit(float(each @ size)))
+    most = float(limit(float(each @ size)))
     decay = np.exp(-tilt * each)
     grown = 1 - up + up * decay
     tilted = up * decay / grown
@@ -204,10 +204,10 @@ def _drawn(
     else:
         live = rng.binomial(size, tilted, size=(draws, len(each)))
     weight = live @ each
-    ratio = np.exp(np.minimum(log_bound + tilt * (weight - limit), 50.0))
-    estimate = np.where(weight <= limit, ratio, 0.0)
+    ratio = np.exp(np.minimum(log_bound + tilt * (weight - most), 50.0))
+    estimate = np.where(weight <= most, ratio, 0.0)
     share_up = live / size
-    rest = limit - _limit(each)
+    rest = most - limit(each)
     without = np.zeros(len(each))
     for alive, share in ((1.0, share_up), (0.0, 1 - share_up)):
         is_lost = weight[:, None] <= rest + alive * each

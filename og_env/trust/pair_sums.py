@@ -84,11 +84,12 @@ def _descend(
         inner, inner_factor = members[keep], factor[keep] * strength[members[keep], k]
         joint = group[keep] * (types.domain[:, k].max() + 1) + types.domain[inner, k]
         inner_group = np.unique(joint, return_inverse=True)[1].ravel()
-        company = np.bincount(inner_group, weights=types.size[inner])[inner_group] >= 2
-        if not company.any():
+        several = np.bincount(inner_group, weights=types.size[inner]) >= 2
+        if not several.any():
             continue
+        company = several[inner_group]
         inner, inner_factor = inner[company], inner_factor[company]
-        inner_group = np.unique(inner_group[company], return_inverse=True)[1].ravel()
+        inner_group = (np.cumsum(several) - 1)[inner_group[company]]
         found.append(Overlap(inner, inner_group, inner_factor, types.profile[inner] == profile))
         _descend(types, profile, strength, k + 1, inner, inner_group, inner_factor, found)
 

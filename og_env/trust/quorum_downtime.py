@@ -33,10 +33,23 @@ SAMPLED_WORK = 30_000_000
 """Samples times types of nodes that sampling may touch, which takes about a second."""
 VOTES_DRAWN = 5_000_000
 """Votes drawn in all states together, but at least `live_weight.MIN_DRAWS` draws in each that bounds do not settle."""
+MOST_CAUSES = 5
+"""Number of causes that are told."""
 BLOCK_ENTRIES = 2_000_000
 """Number of up-probabilities [states, voters] that are held at once."""
 
 Method = Literal["enumeration", "sampling"]
+
+
+class Cause(NamedTuple):
+    """A shared domain during whose outages the quorum is missing."""
+
+    kind: str
+    """label of its kind"""
+    name: str
+    """name of the domain"""
+    share: float
+    """share of the hours without quorum in which the domain is out; shares of several add up to more than 1"""
 
 
 class Outage(NamedTuple):
@@ -52,6 +65,8 @@ class Outage(NamedTuple):
     """how the states of active shocks were summed"""
     truncation: float
     """hours a year that the states left out could add at most"""
+    causes: tuple[Cause, ...]
+    """the MOST_CAUSES domains with the largest shares, the largest first; empty where no shared domain matters"""
 
 
 class Shocks(NamedTuple):
@@ -96,7 +111,8 @@ def quorum_outage(fleet: Fleet, *, method: Method | None = None, samples: int | 
         total = _sum(fleet, types, shocks, listed, rng)
         left_out = max(0.0, 1.0 - float(listed.probability.sum()))
         truncation = left_out * HOURS_PER_YEAR if left_out > 1e-14 else 0.0
-        return _outage(total.mean, total.variance, total.without, "enumeration", truncation)
+        causes = _causes(fleet, shocks, [(listed, total)])
+        return _outage(total.mean, total.variance, total.without, "enumeration", truncation, causes)
     few = _none_or_one(shocks)
     exact = _sum(fleet, types, shocks, few, rng)
     if samples is None:
@@ -106,7 +122,8 @@ def quorum_outage(fleet: Fleet, *, method: Method | None = None, samples: int | 
     sampled = _sum(fleet, types, shocks, distinct, rng)
     between = samples * float(np.var(many.probability * sampled.by_state[of_sample], ddof=1))
     variance = exact.variance + sampled.variance + between
-    return _outage(exact.mean + sampled.mean, variance, exact.without + sampled.without, "sampling", 0.0)
+    causes = _causes(fleet, shocks, [(few, exact), (distinct, sampled)])
+    return _outage(exact.mean + sampled.mean, variance, exact.without + sampled.without, "sampling", 0.0, causes)
 
 
 def shared_shocks(fleet: Fleet, types: Types) -> Shocks:
@@ -232,8 +249,11 @@ def _sum(fleet: Fleet, types: Types, shocks: Shocks, states: States, rng: np.ran
     without = np.zeros(len(voters.weight))
     votes = VOTES_DRAWN * block // max(block, len(by_state))
     variance = 0.0
+    unsettled = _unsettled(fleet, types, shocks, states)
     for start in range(0, len(by_state), block):
-        part = slice(start, start + block)
+        part = start + np.flatnonzero(unsettled[start : start + block])
+        if not len(part):
+            continue
         probability = states.probability[part]
         up = _up_probability(types, shocks, states.domain[part], states.active[part])[:, voters.type]
         lost = live_weight.lost(voters, up, probability, votes, rng)
@@ -241,6 +261,26 @@ def _sum(fleet: Fleet, types: Types, shocks: Shocks, states: States, rng: np.ran
         without += probability @ lost.without
         variance += float(probability**2 @ lost.variance)
     return _Total(float(states.probability @ by_state), variance, without[voters.of_node], by_state)
+
+
+def _unsettled(fleet: Fleet, types: Types, shocks: Shocks, states: States) -> NDArray[np.bool_]:
+    """Whether the quorum can be missing in each state [S], by a bound that needs no node's probability.
+
+    A shock takes away no more weight than it does alone, so the expected live weight is at least that without shocks minus
+    the sum over the shocks. Where Hoeffding's bound from there is negligible, `live_weight.lost` would find 0 as well.
+    """
+    mass = sums_by(types.of_node, fleet.weight, len(types.size)) * shocks.own
+    taken = np.zeros(len(shocks.load) + 1)  # the last one is for -1, no shock
+    for k in np.unique(shocks.kind):
+        rows = np.flatnonzero(shocks.kind == k)
+        inside = np.flatnonzero(types.domain[:, k] >= 0)
+        size = max(int(shocks.number[rows].max()), int(types.domain[inside, k].max())) + 1
+        lost = sums_by(types.domain[inside, k], (mass * types.hit[:, k])[inside], size)
+        taken[rows] = lost[shocks.number[rows]]
+    expected = float(mass.sum()) - (states.active * taken[states.domain]).sum(axis=1)
+    slack = np.maximum(expected - live_weight.limit(float(fleet.weight.sum())) - fleet.weight.max(), 0.0)
+    bound = np.exp(-2 * (slack * (1 - 1e-9)) ** 2 / float(fleet.weight @ fleet.weight))
+    return bound >= live_weight.NEGLIGIBLE
 
 
 def _up_probability(types: Types, shocks: Shocks, domain: Ints, count: Ints) -> Floats:
@@ -254,8 +294,28 @@ def _up_probability(types: Types, shocks: Shocks, domain: Ints, count: Ints) -> 
     return up
 
 
-def _outage(mean: float, variance: float, without: Floats, method: Method, truncation: float) -> Outage:
+def _causes(fleet: Fleet, shocks: Shocks, parts: list[tuple[States, _Total]]) -> tuple[Cause, ...]:
+    """The domains that are out in most of the time without quorum."""
+    lost = np.zeros(len(shocks.load))
+    whole = 0.0
+    for states, total in parts:
+        mass = states.probability * total.by_state
+        whole += float(mass.sum())
+        state, slot = np.nonzero(states.active > 0)
+        at = states.domain[state, slot]
+        _, first = np.unique(state * (len(lost) + 1) + at, return_index=True)
+        np.add.at(lost, at[first], mass[state[first]])
+    if whole <= 0:
+        return ()
+    largest = [d for d in np.argsort(-lost, kind="stable")[:MOST_CAUSES] if lost[d] > 0]
+    names = [(int(shocks.kind[d]), int(shocks.number[d]), float(lost[d]) / whole) for d in largest]
+    return tuple(Cause(fleet.kinds[k], fleet.names[k][number], share) for k, number, share in names)
+
+
+def _outage(
+    mean: float, variance: float, without: Floats, method: Method, truncation: float, causes: tuple[Cause, ...]
+) -> Outage:
     """The probabilities of no quorum as hours a year; a sampled mean may exceed 1 where the quorum is gone all the time."""
     hours = HOURS_PER_YEAR
     most = np.minimum(without, 1.0)
-    return Outage(hours * min(mean, 1.0), hours * float(np.sqrt(variance)), hours * most, method, truncation)
+    return Outage(hours * min(mean, 1.0), hours * float(np.sqrt(variance)), hours * most, method, truncation, causes)

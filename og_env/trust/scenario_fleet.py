@@ -8,11 +8,42 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from og_env.scenario.fleet_file import ALIASES
 from og_env.scenario.specs import DomainSpec, Effect, FailureKind, FailureSpec, SiteSpec
 from og_env.trust.failure_correlation import COUNTED_EFFECTS
 from og_env.trust.fleet import PRIVATE, SITE, FailureOf, Fleet, build_fleet
 
 DAYS_PER_YEAR = 365.0
+FIELDS = (
+    "facility",
+    "provider",
+    "region",
+    "city",
+    "country",
+    "grid",
+    "transit",
+    "tee_vendor",
+    "image",
+    "facilitator",
+    "upstream",
+)
+"""fields of a site that name dependencies"""
+KINDS = (
+    "facility",
+    "region",
+    "metro",
+    "provider",
+    "grid",
+    "transit",
+    "country",
+    "tee_vendor",
+    "image",
+    "facilitator",
+    "upstream",
+)
+"""kinds of dependency of a site"""
+NOTHING = {"facility": "", "tee_vendor": "none", "facilitator": "", "upstream": ""}
+"""value by kind that says that a site has no such dependency; elsewhere an empty one is shared with nobody"""
 CONTROL_PLANES = ("region", "provider")
 """Kinds of domains whose share of FROZEN shocks a scenario can set."""
 
@@ -22,23 +53,27 @@ def site_columns(sites: Sequence[SiteSpec], domains: Sequence[DomainSpec] = ()) 
 
     A domain that the scenario adds by hand is a column of its own, labelled kind:name.
     """
-    columns: dict[str, list[str | None]] = {
-        "facility": [site.facility or None for site in sites],
-        "region": [f"{site.provider}/{site.region}" for site in sites],
-        "metro": [f"{site.city} ({site.country})" for site in sites],
-        "provider": [site.provider for site in sites],
-        "grid": [site.grid for site in sites],
-        "transit": [site.transit for site in sites],
-        "country": [site.country for site in sites],
-        "tee_vendor": [None if site.tee_vendor == "none" else site.tee_vendor for site in sites],
-        "image": [site.image for site in sites],
-        "facilitator": [site.facilitator or None for site in sites],
-        "upstream": [site.upstream or None for site in sites],
-    }
+    fields = {name: [getattr(site, name) for site in sites] for name in FIELDS}
+    columns = dependency_columns(fields)
     for domain in domains:
         members = set(domain.sites)
         columns[f"{domain.kind}:{domain.name}"] = [domain.name if site.name in members else None for site in sites]
     return {label: column for label, column in columns.items() if any(column)}
+
+
+def dependency_columns(fields: Mapping[str, Sequence[str]]) -> dict[str, list[str | None]]:
+    """Columns [N] of domain names by kind, from the fields of SiteSpec that FIELDS lists, one value for each node."""
+    columns: dict[str, list[str | None]] = {}
+    for kind in KINDS:
+        if kind == "region":
+            values = [f"{a}/{b}" for a, b in zip(fields["provider"], fields["region"], strict=True)]
+        elif kind == "metro":
+            values = [f"{a} ({b})" for a, b in zip(fields["city"], fields["country"], strict=True)]
+        else:
+            values = fields[kind]
+        nothing = NOTHING.get(kind)
+        columns[kind] = list(values) if nothing is None else [None if value == nothing else value for value in values]
+    return columns
 
 
 def fleet_of_scenario(
@@ -49,28 +84,30 @@ def fleet_of_scenario(
     *,
     weight: ArrayLike | None = None,
     effects: Collection[Effect] = COUNTED_EFFECTS,
+    columns: Mapping[str, Sequence[str | None]] | None = None,
+    host_class: Sequence[str] | None = None,
 ) -> Fleet:
-    """The fleet whose nodes are the sites of a scenario.
+    """The fleet whose nodes are the sites of a scenario, or stand on the domains in `columns` where these are given.
 
     `failure_of` gives the catalogue's failure parameters, which the scenario's failure settings then change. The
     fragile regime is left out: it moves shocks in time and keeps their average rate.
     """
-    columns = site_columns(sites, domains)
+    whole = site_columns(sites, domains)
     count = Counter({SITE: len(sites)})
-    for label, column in columns.items():
+    for label, column in whole.items():
         count[label.split(":")[0]] += len({name for name in column if name})
     shared_out = with_present_kinds(failures, count)
 
     def changed(label: str, name: str) -> FailureKind | None:
-        kind = label.split(":")[0]
+        kind = ALIASES.get(label, label.split(":")[0])
         return scenario_kind(failure_of(kind, name), shared_out, max(1, count[kind]))
 
     fleet = build_fleet(
         [site.name for site in sites],
-        columns,
+        whole if columns is None else columns,
         changed,
         weight=weight,
-        host_class=[site.host_class for site in sites],
+        host_class=[site.host_class for site in sites] if host_class is None else host_class,
         effects=effects,
     )
     if failures.process == "independent":

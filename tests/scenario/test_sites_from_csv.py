@@ -12,7 +12,7 @@ from og_env.scenario.sites_from_csv import read_sites
 from og_env.scenario.specs import SiteSpec
 
 FULL = (
-    "node,provider,region,country,city,lat,lon,grid,transit,tee_vendor,host_class,gpu,gpus,price,usd_per_vm_hour,"
+    "node,provider,region,country,city,lat,lon,grid,transit,tee_vendor,host_class,gpu,gpus,usd_per_gpu_hour,usd_per_vm_hour,"
     "link_gbps,disk_gb_per_s,egress_usd_per_gb,facility,image,facilitator,upstream,runs\n"
     "a,P,west,GA,Ndjole,0,10,A,carrier,nitro,home,L4,3,0.5,0.1,8,1,0.2,cellar,disk,registry,vendor,"
     "llama-3.1-8b-bf16;gateway store\n"
@@ -81,10 +81,16 @@ def test_a_sample_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     ("header", "row", "message"),
     [
         ("node,country", "a,DE", "no column 'provider'; name one with --map COLUMN=provider"),
-        ("node,provider,country,city", "a,,DE,Frankfurt", "line 2: provider is empty"),
-        ("node,provider,country,city", "a,P,Germany,Frankfurt", "line 2: unknown country 'Germany' (two letters"),
+        (
+            "node,provider,country,city",
+            "a,P,Atlantis,Frankfurt",
+            "line 2: unknown country 'Atlantis' (ISO 3166, e.g. DE)",
+        ),
         ("node,provider,country,city", "a,P,XZ,Frankfurt", "line 2: unknown country 'XZ'"),
-        ("node,provider,country", "a,P,AD", "the catalogue has no site in AD: add columns lat and lon"),
+        ("node,provider,country", "a,P,UM", "the catalogue has no site in UM: add columns lat and lon"),
+        ("node,provider,country", "a,P,", "line 2: country is empty, and there are no lat and lon"),
+        ("node,facility,country", "a,P,DE", "no column 'provider'; name one with --map COLUMN=provider"),
+        ("node,provider,country,gpus,price", "a,P,DE,4,2", "say --price-per node or --price-per gpu"),
         ("node,provider,country,gpu", "a,P,DE,H10", "line 2: unknown gpu 'H10' (nearest valid: H100)"),
         ("node,provider,country,gpus", "a,P,DE,2.5", "line 2: 2.5 GPUs: a whole number up to 64 is wanted"),
         ("node,provider,country,gpus", "a,P,DE,many", "line 2: gpus 'many' is not a number"),
@@ -99,3 +105,27 @@ def test_bad_rows_are_one_line(tmp_path: Path, header: str, row: str, message: s
     with pytest.raises(ValueError, match=re.escape(message)) as raised:
         read_sites(path)
     assert str(raised.value).startswith(str(path)) and "\n" not in str(raised.value)
+
+
+def test_one_bad_row_never_refuses_a_fleet(tmp_path: Path) -> None:
+    rows = ["a,P,DE,H100", "b,,DE,H100", "c,P,Atlantis,H100", "d,P,FR,Voodoo", "e,P,FR,L4", "f,P,SK,nvidia l4"]
+    table = read_sites(written(tmp_path, "\n".join(["node,provider,country,gpu", *rows])))
+    assert [site["name"] for site in table.sites] == ["a", "b", "e", "f"]
+    assert table.sites[1]["provider"] == "b" and table.origin["assumed"]["provider"] == ["b"]
+    assert table.sites[3]["gpu"] == "L4" and table.filled["at the capital of its country"] == 1
+    [note] = [note for note in table.notes if "left out" in note]
+    assert "line 4: unknown country 'Atlantis'" in note and "line 5: unknown gpu 'Voodoo'" in note
+
+
+def test_a_price_says_its_unit(tmp_path: Path) -> None:
+    head, row = "node,provider,country,gpus,", "\na,P,DE,4,8\n"
+    told = {
+        name: read_sites(written(tmp_path, head + name + row)).sites[0]["usd_per_gpu_hour"]
+        for name in ("price per node per hour", "usd_per_gpu_hour", "Price per GPU hour", "price/GPU/h")
+    }
+    assert told["price per node per hour"] == 2 and told["usd_per_gpu_hour"] == 8
+    path = written(tmp_path, head + "price" + row)
+    assert read_sites(path, price_per="node").sites[0]["usd_per_gpu_hour"] == 2
+    assert read_sites(path, price_per="gpu").sites[0]["usd_per_gpu_hour"] == 8
+    one_gpu = written(tmp_path, head + "price" + "\na,P,DE,1,8\n")
+    assert read_sites(one_gpu).sites[0]["usd_per_gpu_hour"] == 8

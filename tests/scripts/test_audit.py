@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from og_agents.commands.audit import catalogue_places
 from og_env.scenario import loading
 from og_env.scenario.catalog.table_schemas import data_file
+from og_env.scenario.node_csv import read_node_table
 
 ROOT = Path(__file__).parents[2]
 FLEETS = ROOT.parent / "shared" / "data" / "fleets"
@@ -95,12 +97,12 @@ def test_a_small_fleet_by_hand(audit_json, small):
 
 def test_flags_choose_kinds_weights_and_columns(audit_json, small, tmp_path):
     by_count = tmp_path / "renamed.csv"
-    by_count.write_text(SMALL.replace("provider", "owner").replace("weight", "stake"))
-    result = audit_json(by_count, "--map", "owner=provider", "--weight", "stake", "--kinds", "provider,country")
+    by_count.write_text(SMALL.replace("provider", "landlord").replace("weight", "mass"))
+    result = audit_json(by_count, "--map", "landlord=provider", "--weight", "mass", "--kinds", "provider,country")
     assert list(result["kinds"]) == ["provider", "country"]
     assert result["total_weight"] == 6
     assert len(audit_json(small, "--top", 1)["kinds"]["country"]["top"]) == 1
-    assert audit_json("--map", "owner=provider", by_count)["total_weight"] == 5
+    assert audit_json("--map", "landlord=provider", by_count)["total_weight"] == 5
 
 
 def test_tables_and_files(audit_script, capsys, small, tmp_path):
@@ -172,9 +174,9 @@ def test_real_fleets_show_their_known_concentration(audit_json, name, flags, kin
 
 def test_without_coordinates_the_map_uses_what_the_catalogue_knows(audit_script, tmp_path, capsys):
     table = write(tmp_path / "cities.csv", "node,country,city\na,US,Ashburn\nb,uk,Nowhere\nc,XX,Atlantis\nd,,\n")
-    read = audit_script.read_node_table(table)
+    read = read_node_table(table)
     assert read.columns["country"][1] == "GB" and read.columns["city"][1] == "Nowhere (GB)"
-    lat_deg, lon_deg = audit_script.catalogue_places(read)
+    lat_deg, lon_deg = catalogue_places(read)
     assert (lat_deg[0], lon_deg[0]) == (pytest.approx(39.0, abs=0.1), pytest.approx(-77.5, abs=0.1))
     assert 50 < lat_deg[1] < 57 and np.isnan(lat_deg[2:]).all()
     assert audit_script.main([str(table), "--out", str(tmp_path / "out")]) == 0
@@ -228,24 +230,16 @@ def test_scenario_flags_are_checked(error_of):
     [
         ("", "the file is empty"),
         ("node,provider\n", "a header but no nodes"),
-        (SMALL.replace("node", "name"), "no column 'node'"),
-        ("node;provider\na;b\n", "separated by something else"),
         ("node,colour\na,red\n", "no column names a dependency"),
-        (SMALL.replace("39.0", "500", 1), "line 2: lat 500 must be in -90..90"),
-        (SMALL.replace("139.7", "north"), "line 6: lon 'north' is not a number"),
-        (SMALL.replace("-77.5,2", "-77.5,-2"), "line 2: weight -2 must be at least 0"),
-        (SMALL.replace("-77.5,2", "-77.5,inf"), "line 2: weight inf must be at least 0"),
-        (SMALL.replace("-77.5,2", "-77.5,1e200"), "line 2: weight 1e200 must be at most 1e+100"),
         ("node,provider,weight\na,x,1e-200\n", "every weight is below 1e-100"),
-        (SMALL.replace("-77.5,2", "-77.5,"), "line 2: weight is empty"),
-        (SMALL.replace("b,Aws", "a,Aws"), "line 3: node 'a' is there already, in line 2"),
-        (SMALL.replace("b,Aws", ",Aws"), "line 3: the node has no name"),
-        (SMALL.replace("Hetzner,", ""), "line 5: 7 values, but the header has 8 columns"),
+        (
+            "node,provider,weight\na,x,-2\nb,y,inf\n",
+            "2 bad rows: line 2: weight -2 must be at least 0; line 3: weight inf",
+        ),
         (SMALL.replace("asn", "country"), "two columns are called 'country'"),
         (SMALL.replace("Dublin", "Dub\0lin"), "line 4: not a text file"),
         (SMALL.replace("Dublin", '"Dublin'), "not a CSV table"),
         ("node,provider,weight\na,x,0\nb,y,0\n", "every weight is 0"),
-        ("node,provider,host_class\na,x,hom\n", "unknown host_class 'hom' (nearest valid: home)"),
     ],
 )
 def test_bad_tables_are_one_line(error_of, tmp_path, text, words):
@@ -253,6 +247,32 @@ def test_bad_tables_are_one_line(error_of, tmp_path, text, words):
     path.write_text(text)
     message = error_of(path)
     assert words in message and "bad.csv" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "nodes", "words"),
+    [
+        (SMALL.replace("39.0", "500", 1), 5, "line 2: lat 500 must be in -90..90"),
+        (SMALL.replace("139.7", "north"), 5, "line 6: lon 'north' is not a number"),
+        (SMALL.replace("-77.5,2", "-77.5,-2"), 4, "line 2: weight -2 must be at least 0"),
+        (SMALL.replace("-77.5,2", "-77.5,1e200"), 4, "line 2: weight 1e200 must be at most 1e+100"),
+        (SMALL.replace("-77.5,2", "-77.5,"), 4, "line 2: weight is empty"),
+        (SMALL.replace("b,Aws", "a,Aws"), 5, "1 names are there already and get a number ('a' in line 3)"),
+        (SMALL.replace("b,Aws", ",Aws"), 5, "1 nodes have no name"),
+        (SMALL.replace("Hetzner,", ""), 4, "line 5: 7 values, but the header has 8 columns"),
+        (SMALL.replace("node", "identity"), 5, "columns: identity is node"),
+        (
+            SMALL.replace("weight", "host_class").replace("-77.5,2", "-77.5,hom"),
+            5,
+            "unknown host_class 'hom' (nearest valid: home)",
+        ),
+    ],
+)
+def test_one_bad_cell_does_not_refuse_a_fleet(audit_json, tmp_path, text, nodes, words):
+    path = tmp_path / "odd.csv"
+    path.write_text(text)
+    result = audit_json(path)
+    assert result["nodes"] == nodes and any(words in note for note in result["notes"])
 
 
 def test_bad_flags_are_one_line(error_of, small, tmp_path):
@@ -293,7 +313,7 @@ def test_a_line_without_end_is_refused_without_reading_it_all(error_of, tmp_path
     with path.open("wb") as file:
         file.write(b"node,provider\n")
         file.truncate(1_000_000_000)
-    assert "line 2: longer than 1,000,000 bytes" in error_of(path)
+    assert "1,000,000,000 bytes are too many for a CSV file" in error_of(path)
 
 
 def test_a_binary_file_is_refused(error_of, tmp_path):
@@ -307,3 +327,38 @@ def test_the_command_ends_with_two_and_no_traceback(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+
+
+def test_limits_thresholds_and_replacements(audit_script, audit_json, small, capsys):
+    result = audit_json(small, "--limit", "provider=1", "country=30%", "--threshold", "0.66", "--replace", "1")
+    assert [(entry["kind"], entry["name"]) for entry in result["limits"]] == [("provider", "Aws"), ("country", "US")]
+    assert result["limits"][0]["over"] == 2 and result["limits"][1]["share"] == pytest.approx(0.5)
+    assert result["kinds"]["country"]["by_weight"]["nakamoto"]["0.66"] == 2
+    [swap] = result["replacements"]
+    assert swap["out"] in "abc" and swap["gain"] > 0
+    assert audit_script.main([str(small), "--limit", "provider=1", "--replace", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "breaks a limit" in printed and "replace" in printed and "Gini" in printed
+
+
+def test_wrong_limits_are_one_line(error_of, small):
+    assert "write KIND=N or KIND=P%" in error_of(small, "--limit", "provider")
+    assert "no kind 'grid' in this fleet" in error_of(small, "--limit", "grid=1")
+    assert "the number of nodes is whole" in error_of(small, "--limit", "provider=1.5")
+
+
+def test_map_alone_lists_what_columns_can_mean(audit_script, capsys):
+    assert audit_script.main(["--map"]) == 0
+    printed = capsys.readouterr().out
+    assert "hostname" in printed and "facility" in printed and "usd_per_node_hour" in printed
+
+
+def test_missing_kinds_are_said(audit_json, tmp_path):
+    notes = audit_json(write(tmp_path / "few.csv", "node,provider\na,x\nb,y\n"))["notes"]
+    assert "no column for country, city, asn, facility, region: all nodes count as independent in these" in notes
+
+
+def test_weights_far_apart(audit_json, tmp_path):
+    rows = [f"n{i},p{i % 3},{32 * 10**18 if i else 1}" for i in range(40)]
+    nodes = audit_json(write(tmp_path / "far.csv", "\n".join(["node,provider,weight", *rows])))["by_node"]
+    assert nodes["nakamoto"]["1/3"] == 14 == nodes["by_weight"]["nakamoto"]["1/3"]

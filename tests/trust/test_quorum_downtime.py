@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from og_env.trust import build_fleet, quorum_outage
+from og_env.trust import build_fleet, quorum_downtime, quorum_outage
 from og_env.trust.quorum_downtime import enumerate_states
 from tests.cases.brute_force_trust import brute_hours
-from tests.cases.small_fleets import TABLE, fleets, large_fleet
+from tests.cases.small_fleets import TABLE, failure, fleets, large_fleet
 
 
 @settings(max_examples=20, deadline=None)
@@ -57,3 +57,23 @@ def test_sampling_agrees_with_enumeration():
     # Mean of 8 standard normals beyond 4 / sqrt(8) by chance: 6e-5.
     assert abs(np.mean(misses)) < 4 / math.sqrt(8)
     assert np.max(np.abs(misses)) < 5
+
+
+def test_the_causes_of_the_hours_are_named():
+    failures = {"provider": failure("provider", rate=5, hit=1.0), "country": failure("country", rate=0.01, hit=1.0)}
+    columns = {"provider": ["p"] * 6, "country": ["c"] * 6}
+    fleet = build_fleet([f"n{i}" for i in range(6)], columns, lambda label, name: failures.get(label))
+    causes = quorum_outage(fleet).causes
+    assert (causes[0].kind, causes[0].name) == ("provider", "p") and causes[0].share > 0.99
+    assert causes[1].kind == "country" and 0 < causes[1].share < 0.01
+
+
+def test_states_that_a_bound_settles_change_no_figure(monkeypatch):
+    fleet = large_fleet(n=80, scale=0.01)
+    with_bound = quorum_outage(fleet)
+    monkeypatch.setattr(
+        quorum_downtime, "_unsettled", lambda fleet, types, shocks, states: np.ones(len(states.probability), bool)
+    )
+    without = quorum_outage(fleet)
+    assert with_bound.hours_per_year == without.hours_per_year
+    np.testing.assert_array_equal(with_bound.hours_without, without.hours_without)

@@ -60,7 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options of the command line."""
     parser = Parser(__doc__, prog="og-env ask")
-    parser.prog = "og-env ask"
     parser.add_argument("fleet", metavar="FLEET", help="a CSV of nodes, a scenario's name or its TOML file")
     questions = parser.add_subparsers(dest="question", metavar="QUESTION", required=True, parser_class=Parser)
     one = questions.add_parser("outage", help="what the outage of something that nodes share does")

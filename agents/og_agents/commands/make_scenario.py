@@ -22,6 +22,7 @@ from og_env.errors import Parser, guarded, nearest_valid
 # isort: split
 import tomli_w
 
+from og_agents.commands.table_options import FILLS, add_table_options, mapping, mapping_help
 from og_env.render.world_text import gpus_for_load, replica_rps
 from og_env.scenario import catalog, loading
 from og_env.scenario.domain_kinds import domain_of
@@ -39,6 +40,9 @@ STANDARD = "global-24"
 """the scenario whose weights are taken"""
 STRUCK = ("facility", "region", "provider", "grid", "transit", "image", "facilitator", "upstream")
 """kinds whose outages last hours, so that a day of many can be made of them"""
+
+SAID = ("region", "grid", "transit", "tee_vendor", "image")
+"""kinds of dependency that the catalogue adds"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,9 +62,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--example", metavar="FILE.csv", help="write a table of 14 nodes to begin with, and no scenario"
     )
     parser.add_argument("--name", help="of the scenario (default: the file's)")
-    parser.add_argument(
-        "--map", nargs="+", action="extend", default=[], metavar="COLUMN=KIND", help="what a column means"
-    )
+    add_table_options(parser)
+    parser.add_argument("--weight", metavar="COLUMN", help="column of the weight or stake, for audits of the scenario")
+    parser.add_argument("--price-per", choices=("gpu", "node"), help="for what a column `price` an hour is")
     parser.add_argument("--sample", type=int, metavar="N", help="take N of the nodes at random")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the sample (default: 0)")
     parser.add_argument("--models", metavar="A,B", help="of the catalogue (default: those of four usual ones that fit)")
@@ -74,16 +78,20 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--shocks-per-day", type=float, metavar="X", help="a day of so many outages of what nodes share, for training"
     )
     parser.add_argument("--force", action="store_true", help="replace the file where there is one")
-    options = parser.parse_args(arguments)
-    if options.example is None and (options.nodes is None or options.out is None):
-        parser.error("NODES.csv and --out FILE.toml are needed (or --example FILE.csv)")
-    return options
+    return parser.parse_args(arguments)
 
 
 def run(options: argparse.Namespace, command: str) -> None:
     """Write the scenario file and print what it holds; ValueError in one line for bad input."""
     if options.example is not None:
         return write_example(Path(options.example), options.force)
+    if options.map == []:
+        print(mapping_help())
+        return
+    if options.nodes is None and options.map and "=" not in options.map[-1]:
+        options.nodes = options.map.pop()
+    if options.nodes is None or options.out is None:
+        raise ValueError("NODES.csv and --out FILE.toml are needed (or --example FILE.csv)")
     out = Path(options.out)
     check(options, out)
     table = read_sites(
@@ -93,6 +101,10 @@ def run(options: argparse.Namespace, command: str) -> None:
         seed=options.seed,
         gpu=options.gpu,
         gpu_count=options.gpus,
+        price_per=options.price_per,
+        weight=options.weight,
+        fill=FILLS[options.blanks],
+        together=options.together,
     )
     if len(table.sites) > MAX_ENTRIES:
         raise ValueError(
@@ -136,17 +148,6 @@ def check(options: argparse.Namespace, out: Path) -> None:
             raise ValueError(f"--{name.replace('_', '-')} is {value:g}; it must be at least {least}")
 
 
-def mapping(items: Sequence[str]) -> dict[str, str]:
-    """Meaning by column from words COLUMN=KIND."""
-    mapped: dict[str, str] = {}
-    for item in items:
-        column, _, meaning = item.partition("=")
-        if not (column and meaning):
-            raise ValueError(f"--map {item}: write COLUMN=KIND, e.g. dc_owner=provider")
-        mapped[column] = meaning
-    return mapped
-
-
 def scenario(options: argparse.Namespace, name: str, table: SiteTable) -> tuple[Table, ResolvedScenario]:
     """The tables of the file, checked, and the scenario with everything concrete."""
     shown = sum(site["gpu_count"] for site in table.sites)
@@ -169,6 +170,7 @@ def scenario(options: argparse.Namespace, name: str, table: SiteTable) -> tuple[
             "shocks_per_day": options.shocks_per_day,
             "kind_shares": kind_shares(whole, options.nodes),
         }
+    tables["origin"] = table.origin
     tables["sites"] = tables.pop("sites")  # the longest part comes last
     return tables, loading.resolve(loading.load(tables))
 
@@ -283,6 +285,9 @@ def report(whole: ResolvedScenario, table: SiteTable, out: Path) -> str:
     if table.filled:
         gaps = ", ".join(f"{what} ({count})" for what, count in table.filled.items())
         words.append(f"not in the table, so (nodes): {gaps}")
+    if assumed := [kind for kind in table.origin["assumed"] if kind in SAID]:
+        words.append(f"assumed, so an audit shows its figures with and without: {', '.join(assumed)}")
+    words += table.notes
     if all(model.verification == "none" for model in whole.models):
         words.append("less than half of the nodes can attest: models are served without proof (column tee_vendor)")
     if table.unused:

@@ -44,6 +44,7 @@ from og_env.scenario.specs.scenario import (
     FailureSpec,
     NetworkSpec,
     OpponentSpec,
+    OriginSpec,
     OutageSpec,
     RewardWeights,
     RouterSpec,

@@ -288,6 +288,17 @@ class EpisodeSpec(Spec):
         return self
 
 
+class OriginSpec(Spec):
+    """The table of nodes that the sites were made from: for audits alone, no simulation reads it."""
+
+    kinds: tuple[str, ...]
+    """columns of the table that name dependencies, in its order"""
+    assumed: dict[str, tuple[str, ...]] = {}
+    """names of the sites by kind of dependency (and host_class) of which the table says nothing; "*" for all"""
+    weights: dict[str, Annotated[float, Field(ge=0, le=1e100)]] = {}
+    """weight or stake by site"""
+
+
 class ScenarioSpec(Spec):
     """A whole scenario, as a TOML file describes it."""
 
@@ -314,6 +325,7 @@ class ScenarioSpec(Spec):
     start: StartSpec = StartSpec()
     limits: LimitsSpec = LimitsSpec()
     episode: EpisodeSpec = EpisodeSpec()
+    origin: OriginSpec | None = None
 
     @model_validator(mode="after")
     def _events_can_be_drawn(self) -> ScenarioSpec:
