@@ -18,6 +18,10 @@ SMALL = {
     "learning_rate": 1e-3,
     "evaluations": 2,
     "evaluation_episodes": 2,
+    "prior": "tuned",
+    "branch_horizon": 4,
+    "branch_spacing": 3,
+    "branch_moments": 2,
 }
 
 

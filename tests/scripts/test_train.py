@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 import torch
 from safetensors import SafetensorError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -44,7 +45,7 @@ def files(tmp_path_factory) -> tuple[str, str]:
         assert text.count(old) == 1
         text = text.replace(old, new)
     (folder / "short.toml").write_text(text, encoding="utf-8")
-    (folder / "small.toml").write_text("\n".join(f"{key} = {value}" for key, value in SMALL.items()), encoding="utf-8")
+    (folder / "small.toml").write_text(tomli_w.dumps(SMALL), encoding="utf-8")
     return str(folder / "short.toml"), str(folder / "small.toml")
 
 
@@ -290,7 +291,7 @@ def test_a_new_run_replaces_its_own_files_only(run, files, tmp_path):
 def test_settings_files_change_the_shipped_settings(files):
     shipped = train_settings.load()
     assert shipped == train_settings.load(train_settings.default_file())
-    assert (shipped.n_envs, shipped.n_steps, shipped.minibatch) == (128, 16, 1024)
+    assert (shipped.n_envs, shipped.n_steps, shipped.minibatch) == (64, 16, 1024)
     small = train_settings.load(Path(files[1]), {"n_envs": 6})
     assert (small.n_envs, small.n_steps, small.minibatch, small.gamma) == (6, 8, 16, shipped.gamma)
     assert train_settings.load(None, {"n_envs": 100}).minibatch == 800

@@ -74,7 +74,13 @@ def make_meta(
 
 
 def begun(
-    settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, minutes: float | None, begin: Path | None
+    settings: TrainSettings,
+    task: str,
+    spec: ScenarioSpec,
+    seed: int,
+    minutes: float | None,
+    begin: Path | None,
+    quiet: bool,
 ) -> tuple[dict[str, Any], float]:
     """The description of a new run, and the seconds that it took to find the planner that it begins as.
 
@@ -90,7 +96,8 @@ def begun(
         return meta, 0.0
     began = time.monotonic()
     budget_s = None if minutes is None else 60 * minutes * starting_planner.SHARE
-    start = starting_planner.find(spec, seed, budget_s, lambda line: print(line, file=sys.stderr))
+    told = (lambda line: None) if quiet else (lambda line: print(line, file=sys.stderr))
+    start = starting_planner.find(spec, seed, budget_s, told)
     return make_meta(settings, task, spec, seed, minutes, starting_planner.described(start)), time.monotonic() - began
 
 
@@ -100,7 +107,7 @@ def gone_on(
     """The description of a run that goes on: it keeps the planner that it began as."""
     meta = make_meta(settings, task, spec, seed, minutes, done.meta.get("start"))
     prior = done.meta.get("policy_kwargs", {}).get("prior")
-    if prior is not None:
+    if prior is not None and meta["policy"] == "shared":
         meta["policy_kwargs"]["prior"] = prior
     return meta
 
@@ -186,7 +193,7 @@ def train(
         state, done = resume_file.read(out) if resume else ({}, None)
         spent_s = 0.0
         if done is None:
-            meta, spent_s = begun(settings, task, spec, seed, minutes, begin)
+            meta, spent_s = begun(settings, task, spec, seed, minutes, begin, quiet)
         else:
             meta = gone_on(settings, task, spec, seed, minutes, done)
         meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")

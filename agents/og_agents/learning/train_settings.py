@@ -27,9 +27,9 @@ class TrainSettings(Spec):
     """that of the environment; where Routing is trained, all but "sites" stand for the router's knobs"""
     steering: Literal["knobs", "sites", "domains"] = "knobs"
     """what Joint sets beside its placement: the router's knobs, or how it steers to and away from sites or providers"""
-    blind: Literal["none", "geography", "warmth", "price", "dependencies", "verification", "stores", "condition"] = (
-        "none"
-    )
+    blind: Literal[
+        "none", "geography", "warmth", "price", "dependencies", "verification", "stores", "scarcity", "condition"
+    ] = "none"
     """the dimension of the world that training has nothing of (blind_world); validation is in the true world"""
     proposals: Annotated[int, Field(ge=2, le=256)]
     hidden: Annotated[int, Field(ge=1, le=4096)]

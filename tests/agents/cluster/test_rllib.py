@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 import torch
 
 from og_agents.cluster import ray_cluster
@@ -205,7 +206,7 @@ def test_killed_runners_change_no_weight(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_command(alone, tmp_path, capsys):
     small = tmp_path / "small.toml"
-    small.write_text("\n".join(f"{key} = {value}" for key, value in SMALL.items()), encoding="utf-8")
+    small.write_text(tomli_w.dumps(SMALL), encoding="utf-8")
     common = ["--scenario", "toy-3", "--config", str(small), "--timesteps", "64", "--engine", "rllib"]
     assert script.main([*common, "--num-env-runners", "1", "--out", str(tmp_path / "run"), "--quiet"]) == 0
     assert "benchmark.py" in capsys.readouterr().out

@@ -64,7 +64,7 @@ def test_targets_of_fragments_are_those_of_the_buffer() -> None:
 @pytest.mark.parametrize("policy", ["shared", "lstm"])
 def test_training_on_several_operations_discounts_by_time(policy: str) -> None:
     spec = loading.override(short_world(), {"episode.operations_per_step": 3})
-    settings = small_settings(policy=policy, n_envs=2, n_steps=16)
+    settings = small_settings(policy=policy, n_envs=2, n_steps=16, credit="planner")
     env = make_sb3("placement", 2, scenario=spec, flatten=True)
     meta = ppo.make_meta(settings, "placement", spec, 0)
     model = ppo.build(env, meta, settings, Clock(32, None), 0)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 
 from og_agents.commands import train
 from og_agents.evaluation import comparison, playing
@@ -42,7 +43,7 @@ def files(tmp_path_factory) -> tuple[str, str]:
         assert text.count(old) == 1
         text = text.replace(old, new)
     (folder / "short.toml").write_text(text, encoding="utf-8")
-    (folder / "small.toml").write_text("\n".join(f"{key} = {value}" for key, value in SMALL.items()), encoding="utf-8")
+    (folder / "small.toml").write_text(tomli_w.dumps(SMALL), encoding="utf-8")
     return str(folder / "short.toml"), str(folder / "small.toml")
 
 
