@@ -107,7 +107,7 @@ class PairedPPO(PPO):
     The environment is a TrainingReward around an SB3VecEnv of Routing with interface "sites".
     """
 
-    policy: SiteScorerPolicy
+    policy: SiteScorerPolicy  # type: ignore[assignment]
 
     def __init__(self, *arguments: Any, tries: int = 8, horizon: int = 8, **named: Any) -> None:
         self.tries, self.horizon = tries, horizon
@@ -137,7 +137,7 @@ class PairedPPO(PPO):
             played = mean.clamp(-1, 1).numpy()
             earned = self._ahead.returns(drawn.clamp(-1, 1).numpy())
             rollout_buffer.put(seen, drawn.numpy(), log_probs.numpy(), earned)
-            self._last_obs, _, dones, infos = env.step(played)
+            self._last_obs, _, dones, infos = env.step(played)  # type: ignore[assignment]
             self.num_timesteps += self.n_envs
             callback.update_locals({**locals(), "dones": dones})
             if not callback.on_step():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import signal
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ WORLD = short_world()
 def test_levels_earn_in_copies_what_the_environment_then_pays(scenario):
     env = NetworkVectorEnv(6, "routing", short_world(scenario), split="train", interface="sites", flatten=True)
     env.reset(seed=2)
-    rng, sites = np.random.default_rng(0), env.single_action_space.shape[0]
+    rng, sites = np.random.default_rng(0), int(np.prod(env.single_action_space.shape or ()))
     ahead = SitesAhead(env, 3, horizon=4)
     for _ in range(2):
         levels = rng.uniform(-1, 1, (6, 3, sites)).astype(np.float32)
@@ -45,7 +46,7 @@ def test_levels_are_tried_in_routing_by_sites_alone():
 def test_an_advantage_is_what_a_draw_earns_above_its_pair():
     env = NetworkVectorEnv(1, "routing", WORLD, interface="sites", flatten=True)
     buffer = PairedBuffer(1, env.single_observation_space, env.single_action_space, 1, 4)
-    width = env.single_observation_space.shape[0]
+    width = int(np.prod(env.single_observation_space.shape or ()))
     earned = np.array([[1.0, 5.0, 3.0, 1.0]])
     buffer.put(np.zeros((1, width)), np.zeros((1, 4, 3)), np.zeros((1, 4)), earned)
     (batch,) = buffer.get(None)
@@ -65,8 +66,9 @@ def test_training_raises_what_levels_earn_in_the_states_of_the_start():
     env = ppo.training_env(world, meta, settings)
     model = ppo.build(env, meta, settings, Clock(None, None), 0)
     env.seed(0)
-    start = copy.deepcopy(model.policy)
-    model.learn(30 * 16 * 8, log_interval=None)
+    start: Any = copy.deepcopy(model.policy)
+    learned: Any = model.policy
+    model.learn(30 * 16 * 8)
     test = NetworkVectorEnv(
         48, "routing", loading.override(world, meta["overrides"]), split="validation", interface="sites", flatten=True
     )
@@ -74,7 +76,7 @@ def test_training_raises_what_levels_earn_in_the_states_of_the_start():
     gains = []
     for _ in range(10):
         with torch.no_grad():
-            both = [policy.mean_levels(torch.as_tensor(seen)).clamp(-1, 1) for policy in (model.policy, start)]
+            both = [policy.mean_levels(torch.as_tensor(seen)).clamp(-1, 1) for policy in (learned, start)]
         returns = ahead.returns(torch.stack(both, 1).numpy())
         gains.append((returns[:, 0] - returns[:, 1]).mean())
         seen = test.step(both[1].numpy())[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -43,7 +45,7 @@ def alone() -> SiteScorerPolicy:
 def test_an_untrained_policy_plays_as_the_controller_that_it_begins_as():
     spec = loading.override(loading.load("grey-failures"), {**FREE, "episode.steps": 40})
     env = NetworkVectorEnv(16, "routing", spec, split="train", interface="sites", flatten=True)
-    router = planners.make("site_prices", spec, "routing")
+    router: Any = planners.make("site_prices", spec, "routing")
     router.attach(env)
     policy = SiteScorerPolicy(
         env.single_observation_space, env.single_action_space, lambda _: 1e-3, controller=dict(router.constants)
@@ -91,8 +93,9 @@ def test_levels_follow_the_sites_and_idle_sites_keep_the_routers(alone):
 
 def test_a_trained_policy_plays_in_another_fleet_without_what_it_learned_of_places(tmp_path):
     model, meta = made()
-    torch.nn.init.normal_(model.policy.mlp_extractor.places)
-    torch.nn.init.normal_(model.policy.mlp_extractor.correction.weight)
+    scorer: Any = model.policy.mlp_extractor
+    torch.nn.init.normal_(scorer.places)
+    torch.nn.init.normal_(scorer.correction.weight)
     folder = checkpoint.save(model, tmp_path / "policy", meta)
     other = short_world("grey-failures")
     with pytest.raises(ValueError, match="other"):
