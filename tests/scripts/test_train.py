@@ -111,7 +111,7 @@ def test_the_same_seed_gives_the_same_weights(run, files, tmp_path):
         ("og_env/Joint-v1", ("--steering", "sites"), "shared"),
         ("og_env/Joint-v1", ("--steering", "domains", "--interface", "operations"), "mlp"),
         ("og_env/Routing-v1", (), "mlp"),
-        ("og_env/Routing-v1", ("--interface", "sites"), "mlp"),
+        ("og_env/Routing-v1", ("--interface", "sites"), "sites"),
         ("og_env/Placement-v1", ("--policy", "mlp"), "mlp"),
         ("og_env/Placement-v1", ("--policy", "lstm"), "lstm"),
         ("og_env/Placement-v1", ("--algorithm", "rpi"), "shared"),

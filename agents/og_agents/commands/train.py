@@ -31,6 +31,7 @@ from og_env.scenario.overrides import changes_of
 INTERFACES, STEERINGS = ("proposals", "operations", "knobs", "sites"), ("knobs", "sites", "domains")
 BLIND = tuple(word for word in get_args(TrainSettings.model_fields["blind"].annotation) if word != "none")
 """dimensions of the world that a policy can be trained without"""
+POLICIES = ("shared", "sites", "mlp", "lstm")
 NO_LIMIT = 10**12
 """timesteps of a run that ends by the clock"""
 CHANGES = ("policy", "interface", "steering", "blind", "n_envs", "timesteps")
@@ -76,7 +77,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/SCENARIO-TASK-SEED)")
     parser.add_argument("--algorithm", choices=("ppo", "rpi"), help="rpi: rollout policy iteration (default: ppo)")
     parser.add_argument("--start", type=Path, metavar="DIR", help="begin with a trained policy's weights")
-    parser.add_argument("--policy", choices=("shared", "mlp", "lstm"), help="network (default: shared where it fits)")
+    parser.add_argument("--policy", choices=POLICIES, help="network (default: shared or sites where it fits)")
     parser.add_argument("--interface", choices=INTERFACES, help="actions (default: proposals, of Routing knobs)")
     parser.add_argument("--steering", choices=STEERINGS, help="of Joint: what is set beside placement (default: knobs)")
     parser.add_argument(
@@ -138,10 +139,12 @@ def fresh(options: argparse.Namespace) -> Run:
         changes[length] = changes.pop("timesteps")
     if options.minutes is not None:
         changes.setdefault(length, NO_LIMIT)
-    settings, seed = train_settings.load(settings_file(options, algorithm), changes), options.seed or 0
+    settings, seed = train_settings.load(settings_file(options, algorithm, task), changes), options.seed or 0
     settings.env_kwargs(task)  # what the task does not have is refused here
     if settings.policy_kind(task) == "lstm" and (algorithm == "rpi" or options.engine == "rllib"):
         raise ValueError("--policy lstm is trained by PPO with the engine sb3: take shared or mlp")
+    if settings.policy_kind(task) == "sites" and options.engine == "rllib":
+        raise ValueError("--policy sites is trained by the engine sb3: take mlp")
     if algorithm == "rpi" and (task != "placement" or settings.interface != "proposals"):
         raise ValueError("--algorithm rpi tries offers alone: take --env og_env/Placement-v1 --interface proposals")
     out = options.out or Path("runs") / f"{spec.name}-{task}-{seed}"
@@ -150,8 +153,10 @@ def fresh(options: argparse.Namespace) -> Run:
     return Run(spec, task, settings, seed, out, options.minutes, algorithm, options.start)
 
 
-def settings_file(options: argparse.Namespace, algorithm: str) -> Path | None:
-    """The file of --config; without it, for PPO that goes on from rpi, the shipped settings for that."""
+def settings_file(options: argparse.Namespace, algorithm: str, task: str) -> Path | None:
+    """The file of --config, or for levels of sites and for PPO that goes on from rpi, the shipped settings of these."""
+    if options.config is None and (task, options.interface) == ("routing", "sites"):
+        return train_settings.shipped_file("routing") if options.policy in (None, "sites") else None
     if options.start is None:
         return options.config
     from og_agents.learning import checkpoint

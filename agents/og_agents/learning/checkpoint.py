@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
+from og_agents.learning import solved_levels
 from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits, policy_class
 from og_agents.learning.policy_compatibility import (
     DAMAGED,
@@ -37,6 +38,8 @@ from og_agents.learning.policy_compatibility import (
     spaces_of,
 )
 from og_agents.learning.run_record import versions
+from og_agents.learning.site_scorer import PLACES, SiteScorerPolicy
+from og_agents.learning.site_scorer import READ as SITE_READ
 from og_agents.policy import Asked, as_predict
 from og_env.scenario import loading
 from og_env.scenario.json_file import read_json
@@ -58,12 +61,18 @@ class LearnedPolicy:
     def __init__(self, network: Any, meta: dict[str, Any], name: str) -> None:
         self.network, self.meta, self.name = network, meta, name
         self.env_kwargs: dict[str, Any] = dict(meta["env_kwargs"])
-        self.overrides: dict[str, Any] = {}
+        self.overrides: dict[str, Any] = dict(meta.get("overrides", {}))
+        self._router = solved_levels.router_of(meta) if getattr(network, "solved", False) else None
         self._flat = isinstance(network.observation_space, gym.spaces.Box)
         self.recurrent = isinstance(network, RecurrentActorCriticPolicy)
         self._masked = meta["task"] != "routing" and not self.recurrent
         plain = type(network) in (SharedScorerPolicy, MaskableActorCriticPolicy) and network.share_features_extractor
         self._simple = plain and self._flat and isinstance(network.action_space, gym.spaces.Discrete)
+
+    def attach(self, env: Any) -> None:
+        """Let the router that the policy corrects, where it has one, measure this environment."""
+        if self._router is not None:
+            self._router.attach(env)
 
     @as_predict
     def predict(self, asked: Asked) -> tuple[np.ndarray, Any]:
@@ -73,9 +82,13 @@ class LearnedPolicy:
         """
         observation, state, episode_start, deterministic, action_masks = asked
         if self._flat and isinstance(observation, Mapping):
-            tables = [np.asarray(observation[name]) for name in READ if name in observation]
+            reads = SITE_READ if isinstance(self.network, SiteScorerPolicy) else READ
+            tables = [np.asarray(observation[name]) for name in reads if name in observation]
             lead = tables[0].shape[:-1]
             observation = np.concatenate([table.reshape(*lead, -1) for table in tables], axis=-1)
+        if self._router is not None:
+            levels, state = self._router.predict(observation, state, episode_start)
+            observation = np.concatenate([observation, levels], axis=-1)
         if self.recurrent:
             return self.network.predict(observation, state, episode_start, deterministic)
         if deterministic and self._simple and action_masks is not None:
@@ -242,7 +255,9 @@ def load(
         policy = LearnedPolicy(_network(meta, path), meta, path.resolve().name)
     if env is not None:
         network = policy.network
-        made, asked = ({"o": space} for space in ((network.observation_space, network.action_space), spaces_of(env)))
+        there = spaces_of(env)
+        there = (solved_levels.widened(*there), there[1]) if getattr(network, "solved", False) else there
+        made, asked = ({"o": space} for space in ((network.observation_space, network.action_space), there))
         if made != asked:
             if hasattr(policy, "meta") and "scenario" in policy.meta:
                 refuse_other_width(policy.meta, path)
@@ -273,6 +288,8 @@ def _network(meta: dict[str, Any], path: Path) -> Any:
         network = kind(*spaces, lambda _: 0.0, **meta["policy_kwargs"])
     except DAMAGED as error:
         raise ValueError(f"{path / CARD}: damaged: {error}") from None
+    if meta.get("other_fleet"):  # what was learned of places is of others
+        weights[PLACES] = torch.zeros_like(network.state_dict()[PLACES])
     put_weights(network, weights, path / WEIGHTS)
     network.set_training_mode(False)
     return network

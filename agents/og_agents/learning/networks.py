@@ -235,7 +235,11 @@ class SharedScorerPolicy(MaskableActorCriticPolicy):
 
 
 def policy_class(kind: str, masked: bool) -> type[MaskableActorCriticPolicy] | type[ActorCriticPolicy]:
-    """The policy class of a kind: "shared", "mlp" or "lstm"; "mlp" alone comes without a mask, too, for routing."""
+    """The policy class of a kind: "shared", "sites", "mlp" or "lstm"; "mlp" comes without a mask, too, for routing."""
+    if kind == "sites":
+        from og_agents.learning.site_scorer import SiteScorerPolicy  # which builds on this module
+
+        return SiteScorerPolicy
     if kind == "shared":
         return SharedScorerPolicy
     if kind == "lstm":

@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from og_agents.learning.solved_levels import widened
 from og_env.env import NetworkEnv
 from og_env.fields import TABLES
 from og_env.scenario import loading
@@ -107,10 +108,18 @@ def columns_here() -> dict[str, list[str]]:
     return {table: [field.name for field in fields] for table, fields in TABLES.items()}
 
 
+def spaces_here(meta: Mapping[str, Any], env: Any) -> dict[str, Any]:
+    """Spaces that the policy of a description has in an environment, with a router's levels behind what it observes."""
+    observed, acted = spaces_of(env)
+    if meta["policy"] == "sites" and meta["policy_kwargs"].get("solved"):
+        observed = widened(observed, acted)
+    return {"observation_space": describe_space(observed), "action_space": describe_space(acted)}
+
+
 def refuse_other_width(meta: Mapping[str, Any], path: Path) -> None:
     """ValueError in one line for a policy whose own scenario has observations of another width in this version."""
     env = NetworkEnv(meta["task"], loading.load(meta["scenario"]), **meta["env_kwargs"])
-    here, made = describe_space(env.observation_space), describe_space(space_of(meta["observation_space"]))
+    here, made = spaces_here(meta, env)["observation_space"], describe_space(space_of(meta["observation_space"]))
     env.close()
     if made != here and set(made) == set(here) == {"box"}:
         wide, now = (" x ".join(map(str, space["box"])) for space in (made, here))
@@ -139,18 +148,21 @@ def _other_version(meta: Mapping[str, Any]) -> str:
 def fitted(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer: bool) -> dict[str, Any]:
     """The description of a policy with the spaces of the scenario `asked`, since a shared scorer reads any number of models.
 
-    Raises ValueError, in one line that names both scenarios, where the policy was trained in another world.
+    With `transfer` one for sites reads any fleet, which is an "other_fleet" then. Raises ValueError, in one line that names
+    both scenarios, where the policy was trained in another world.
     """
-    trained, shared = loading.load(meta["scenario"]), meta["policy"] == "shared"
+    trained, shared, by_site = loading.load(meta["scenario"]), meta["policy"] == "shared", meta["policy"] == "sites"
     parts = [] if transfer else differences(trained, asked, any_models=shared)
     made = {name: meta[name] for name in ("observation_space", "action_space")}
     env = NetworkEnv(meta["task"], asked, **meta["env_kwargs"])
-    has = {"observation_space": describe_space(env.observation_space), "action_space": describe_space(env.action_space)}
+    has = spaces_here(meta, env)
     tables = tuple(env.simulator.slices.shapes)
     env.close()
     refuse_other_columns(meta, path, tables)
     if made != has:
         refuse_other_width(meta, path)
+    if by_site and not parts:
+        return {**meta, **has, "other_fleet": trained.sites != asked.sites}
     if not parts and (made == has or (shared and made["action_space"] == has["action_space"])):
         return {**meta, **has}
     reason = f"other {' and '.join(parts)}" if parts else f"made for {_words(made)}, there it is {_words(has)}"

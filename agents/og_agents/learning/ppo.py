@@ -17,10 +17,11 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.heuristics.tuned_constants import constants_of
-from og_agents.learning import checkpoint, resume_file, starting_planner
+from og_agents.learning import checkpoint, resume_file, solved_levels, starting_planner
 from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.branch_ppo import DRAWS, BranchPPO
 from og_agents.learning.networks import ScorerSettings, policy_class
+from og_agents.learning.paired_levels import PairedPPO
 from og_agents.learning.planner_return import Continuation
 from og_agents.learning.resume_file import Progress
 from og_agents.learning.run_folder import clear, held, stopped_at_once, stopped_by_signals
@@ -30,10 +31,13 @@ from og_agents.learning.starting_planner import PLANNER
 from og_agents.learning.time_discount import discount_by_time
 from og_agents.learning.train_settings import TrainSettings
 from og_agents.learning.training_progress import Clock, Curves, MetricsFile, Watch, put_state
+from og_agents.planners.routers import ROUTERS
 from og_agents.sb3_adapter import SB3VecEnv
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
+
+ALGORITHMS = {"MaskablePPO": MaskablePPO, "RecurrentPPO": RecurrentPPO, "PPO": PPO, "PairedPPO": PairedPPO}
 
 
 def make_meta(
@@ -57,14 +61,20 @@ def make_meta(
         kwargs = {name: getattr(settings, name) for name in ScorerSettings._fields if name != "prior"}
         if settings.prior != "gain":
             kwargs["prior"] = dict(start["constants"]) if start else constants_of(spec.name, PLANNER)
-    if task == "routing":
+    algorithm = "RecurrentPPO" if kind == "lstm" else "PPO" if task == "routing" else "MaskablePPO"
+    if kind == "sites":
+        solved = settings.router == solved_levels.ROUTER
+        kwargs = {"hidden": settings.hidden, "controller": constants_of(spec.name, "site_prices"), "solved": solved}
+        algorithm = "PairedPPO"
+    elif task == "routing":
         kwargs["log_std_init"] = -1.0
     return {
-        "algorithm": "RecurrentPPO" if kind == "lstm" else "PPO" if task == "routing" else "MaskablePPO",
+        "algorithm": algorithm,
         "policy": kind,
         "policy_kwargs": kwargs,
         "task": task,
         "env_kwargs": {"flatten": True, **settings.env_kwargs(task)},
+        "overrides": dict(ROUTERS[settings.router].overrides) if kind == "sites" else {},
         "seed": seed,
         "minutes": minutes,
         "settings": settings.model_dump(mode="json"),
@@ -116,7 +126,10 @@ def training_env(
     spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettings, *, together: bool = False
 ) -> TrainingReward:
     """The environments of training, as `training_worlds` makes them; `together` lets their episodes begin and end together."""
+    spec = loading.override(spec, meta["overrides"]) if meta["overrides"] else spec
     env = training_worlds(spec, meta, settings)
+    if meta["policy_kwargs"].get("solved"):
+        return TrainingReward(solved_levels.SolvedVecEnv(env), settings.reward_scale, together=together)
     kept = settings.branched(meta["task"]) and not together  # a learner on a cluster has no branches
     shaped = (
         settings.credit != "reward" and not kept and meta["task"] != "routing" and settings.interface == "proposals"
@@ -136,7 +149,7 @@ def build(
         left = min(left, 1 - clock.share(0))
         return settings.learning_rate * (last + (1 - last) * max(left, 0.0))
 
-    algorithm: Any = {"MaskablePPO": MaskablePPO, "RecurrentPPO": RecurrentPPO, "PPO": PPO}[meta["algorithm"]]
+    algorithm: Any = ALGORITHMS[meta["algorithm"]]
     length: dict[str, Any] = {"n_steps": settings.n_steps, "batch_size": settings.minibatch}
     branched = settings.branched(meta["task"])
     if branched:
@@ -144,6 +157,8 @@ def build(
         algorithm = BranchPPO
         length = {"spacing": spacing, "horizon": settings.branch_horizon, "moments": moments, "bend": bend}
         length["batch_size"] = settings.minibatch_of(DRAWS * moments)
+    if algorithm is PairedPPO:
+        length |= {"tries": settings.level_tries, "horizon": settings.level_horizon}
     model = algorithm(
         policy_class(meta["policy"], masked=issubclass(algorithm, MaskablePPO)),
         env,
@@ -154,14 +169,15 @@ def build(
         gae_lambda=settings.gae_lambda,
         clip_range=settings.clip_range,
         ent_coef=settings.ent_coef,
-        vf_coef=settings.vf_coef,
+        vf_coef=0.0 if paired else settings.vf_coef,
         max_grad_norm=settings.max_grad_norm,
         target_kl=settings.target_kl,
         policy_kwargs=dict(meta["policy_kwargs"]),
         seed=seed,
         device="cpu",
     )
-    if loading.load(meta["scenario"]).episode.operations_per_step > 1 and not branched:
+    paired = algorithm is PairedPPO
+    if loading.load(meta["scenario"]).episode.operations_per_step > 1 and not (branched or paired):
         discount_by_time(model, env)
     return model
 

@@ -13,16 +13,16 @@ from og_env.scenario.loading import scenarios_folder
 from og_env.scenario.specs import Count, NonNegative, Positive, Share, Spec
 from og_env.scenario.toml_file import read_toml
 
-PolicyKind = Literal["shared", "mlp", "lstm"]
+PolicyKind = Literal["shared", "sites", "mlp", "lstm"]
 
 
 class TrainSettings(Spec):
     """Settings of PPO and of rollout policy iteration, with the names of Stable-Baselines3 where it has them."""
 
-    policy: Literal["auto", "shared", "mlp", "lstm"]
-    """shared: one scorer for all proposals, with a planner's value as prior; mlp: a plain network on the flat
-    observation; lstm: a plain network with a memory, and without masks; auto: shared where there are proposals, mlp
-    elsewhere"""
+    policy: Literal["auto", "shared", "sites", "mlp", "lstm"]
+    """shared: one scorer for all proposals, with a planner's value as prior; sites: one for all sites, which corrects a
+    router; mlp: a plain network on the flat observation; lstm: a plain network with a memory, and without masks; auto:
+    shared where there are proposals, sites in Routing with interface "sites", mlp elsewhere"""
     interface: Literal["proposals", "operations", "knobs", "sites"]
     """that of the environment; where Routing is trained, all but "sites" stand for the router's knobs"""
     steering: Literal["knobs", "sites", "domains"] = "knobs"
@@ -31,6 +31,12 @@ class TrainSettings(Spec):
         "none", "geography", "warmth", "price", "dependencies", "verification", "stores", "scarcity", "condition"
     ] = "none"
     """the dimension of the world that training has nothing of (blind_world); validation is in the true world"""
+    router: Literal["convex", "site_prices"]
+    """router that the site scorer begins as and corrects: convex measures the environment, the other one observes it"""
+    level_tries: Annotated[int, Field(ge=2, le=256, multiple_of=2)]
+    """levels that are tried in a state, where the site scorer is trained"""
+    level_horizon: Annotated[int, Field(ge=1, le=2016)]
+    """steps for which they are tried"""
     proposals: Annotated[int, Field(ge=2, le=256)]
     hidden: Annotated[int, Field(ge=1, le=4096)]
     """width of the shared scorer"""
@@ -121,7 +127,11 @@ class TrainSettings(Spec):
         if self.policy == "shared" and not scored:
             what = "routing" if task == "routing" else f"interface {self.interface!r}"
             raise ValueError(f"policy 'shared' scores proposals, and {what} has none: take 'mlp'")
-        return ("shared" if scored else "mlp") if self.policy == "auto" else self.policy
+        steers = task == "routing" and self.interface == "sites"
+        if self.policy == "sites" and not steers:
+            raise ValueError("policy 'sites' gives levels to sites: take og_env/Routing-v1 with interface 'sites'")
+        usual: PolicyKind = "shared" if scored else "sites" if steers else "mlp"
+        return usual if self.policy == "auto" else self.policy
 
 
 def default_file() -> Path:
