@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.heuristics.tuned_constants import constants_of
-from og_agents.learning import checkpoint, resume_file
+from og_agents.learning import checkpoint, loggers, resume_file
 from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.networks import ScorerSettings, policy_class
 from og_agents.learning.planner_return import Continuation
@@ -24,7 +25,7 @@ from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import TrainingReward
 from og_agents.learning.time_discount import discount_by_time
 from og_agents.learning.train_settings import TrainSettings
-from og_agents.learning.training_progress import Clock, Curves, MetricsFile, Watch, put_state
+from og_agents.learning.training_progress import Clock, MetricsFile, Watch, put_state
 from og_agents.sb3_adapter import SB3VecEnv
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
@@ -113,13 +114,15 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     begin: Path | None = None,
+    logged: Sequence[str] = loggers.USUAL,
 ) -> Path:
     """Train until `settings.timesteps` or, with `minutes`, until the clock says so, and return the run folder `out`.
 
     The folder holds the checkpoint that was best on the validation split (policy.safetensors, policy.json), the last
     state (resume.safetensors), config.json, metrics.csv and tb/. `resume` goes on with the run that `out` holds, bit for
     bit as if it had not stopped: steps and minutes are those of the whole run. `begin` is the folder of a policy whose
-    weights a new run starts with. The same seed gives the same weights unless `minutes` decides the end.
+    weights a new run starts with. `logged` names the loggers beside metrics.csv. The same seed
+    gives the same weights unless `minutes` decides the end.
     Raises Interrupted after Ctrl-C or SIGTERM, when all is saved; ValueError for a run that is damaged or already
     complete, and for a folder where another run writes.
     """
@@ -146,7 +149,7 @@ def train(
         record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
         checkpoint.write_json(out / "config.json", record)
         file = MetricsFile(out / "metrics.csv", 0 if done is None else done.rows)
-        model.set_logger(Logger(None, [file, Curves(out / "tb")]))
+        model.set_logger(Logger(None, [file, *loggers.opened(logged, out, meta)]))
         clock.start(0.0 if done is None else done.elapsed_s)
         watch = Watch(out, meta, spec, settings, clock, file, stop, done, quiet)
         try:
