@@ -191,8 +191,8 @@ def timeline(summary: Json, runs: Mapping[str, Episodes], episode: int, step_h: 
 
 
 def _shown(metrics: Mapping[str, float], metric: str) -> float:
-    """A mean metric; nan for the latency of a policy that served nothing, which has none."""
-    return float("nan") if metric == "latency_p95_ms" and metrics["served_share"] <= 0 else metrics[metric]
+    """A mean metric; nan for latency and exposure of a policy that served nothing, which has nothing to be slow or lost."""
+    return float("nan") if metric != "served_share" and metrics["served_share"] <= 0 else metrics[metric]
 
 
 def _served(run: Episodes, metric: str, episode: int) -> Any:

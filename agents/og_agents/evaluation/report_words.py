@@ -20,6 +20,7 @@ OF_SERVED = (
     "finality_s",
     "usd_per_1000_requests",
     "cold_wait_s",
+    "exposure",
 )
 """metrics of what was served: where nothing was, they mean nothing"""
 DASH = "\N{EN DASH}"
