@@ -18,6 +18,8 @@ Json = dict[str, Any]
 INK, GREY, PALE, ACCENT, SECOND, ALARM = "#1f2933", "#9aa5b1", "#e4e7eb", "#0b6e99", "#d9822b", "#c0392b"
 TERM_COLOURS = ("#0b6e99", "#d9822b", "#c0392b", "#7b5ea7", "#3d8b5f", "#9aa5b1")
 FONT_PT = 10
+ROOM_PX = 4
+"""around a name"""
 DIRECTIONS, RADII_PT = 16, (9, 18, 30, 45, 60)
 """places of a name around its dot"""
 
@@ -273,13 +275,12 @@ def _label(axes: Any, names: Sequence[str], x: Sequence[float], y: Sequence[floa
     strong = {summary["best_baseline"], summary["learned"]}
     points = axes.transData.transform(np.column_stack([x, y]))
     pixels = axes.figure.dpi / 72
-    height = 1.15 * (FONT_PT - 2) * pixels
     taken = [(px - 4 * pixels, py - 4 * pixels, px + 4 * pixels, py + 4 * pixels) for px, py in points]
     inside = axes.bbox.extents
     drawn = [at for at in range(len(names)) if np.isfinite(points[at]).all()]
     taken = [taken[at] for at in drawn]
     for at in sorted(drawn, key=lambda index: names[index] not in strong):
-        width = 0.58 * height * len(names[at])
+        width, height = _size(axes, names[at], names[at] in strong)
         boxes = [
             _box(points[at], angle, radius * pixels, width, height)
             for radius in RADII_PT
@@ -302,6 +303,15 @@ def _label(axes: Any, names: Sequence[str], x: Sequence[float], y: Sequence[floa
             fontweight="bold" if names[at] in strong else "normal",
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2},
         )
+
+
+def _size(axes: Any, name: str, bold: bool) -> tuple[float, float]:
+    """Width and height of a name in pixels, with a little room around it."""
+    from matplotlib.font_manager import FontProperties
+
+    font = FontProperties(size=FONT_PT - 2, weight="bold" if bold else "normal")
+    width, height, descent = axes.figure.canvas.get_renderer().get_text_width_height_descent(name, font, False)
+    return width + ROOM_PX, height + descent + ROOM_PX
 
 
 def _box(point: Any, angle: int, radius: float, width: float, height: float) -> tuple[float, float, float, float]:

@@ -211,6 +211,8 @@ def test_names_in_the_trade_off_cover_one_another_nowhere(monkeypatch):
 
     def seen(axes, *others):
         labelled(axes, *others)
+        for text in axes.texts:
+            text.update_positions(axes.figure.canvas.get_renderer())
         texts = [Text.get_window_extent(text) for text in axes.texts]  # without their arrows
         assert texts
         covered.extend((at, other) for at, one in enumerate(texts) for other in range(at) if one.overlaps(texts[other]))
