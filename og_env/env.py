@@ -95,8 +95,7 @@ class NetworkEnv(CopiedWhole, gym.Env[Any, Any]):
         **arguments: Unpack[Arguments],
     ) -> None:
         """Make the environment; ValueError in one line for a wrong argument, TypeError for an unknown one."""
-        if render_mode is not None and str(render_mode) not in self.metadata["render_modes"]:
-            raise ValueError(f"render_mode is {render_mode!r}; valid are {', '.join(self.metadata['render_modes'])}")
+        check_render_mode(render_mode)
         settings = settings_of("NetworkEnv", task, arguments)
         self.simulator = Simulator(scenario, 1, settings, single=True)
         self.task, self.render_mode = task, render_mode
@@ -223,14 +222,24 @@ class NetworkEnv(CopiedWhole, gym.Env[Any, Any]):
 
     def render(self) -> Any:
         """A map as uint8 [H, W, 3] or a table as text, by render_mode; None without one."""
-        if self.render_mode is None:
-            return None
-        from og_env import render
-
-        sim = self.simulator
-        view = render.view_of(sim.world_of(0).resolved, sim.world, sim.tape, sim.state, sim.output)
-        return render.table(view) if self.render_mode == "ansi" else render.frame(view)
+        return None if self.render_mode is None else picture(self.simulator, self.render_mode, 0)
 
     def close(self) -> None:
         """Release what the environment holds."""
         self.simulator.close()
+
+
+def check_render_mode(mode: Any) -> None:
+    """ValueError in one line for a mode of rendering that there is not."""
+    valid = NetworkEnv.metadata["render_modes"]
+    if mode is not None and str(mode) not in valid:
+        raise ValueError(f"render_mode is {mode!r}; valid are {', '.join(valid)}")
+
+
+def picture(simulator: Simulator, mode: str, b: int) -> Any:
+    """Environment b now: a map as uint8 [H, W, 3], or with the mode "ansi" a table as text."""
+    from og_env import render
+
+    sim = simulator
+    view = render.view_of(sim.world_of(b).resolved, sim.world, sim.tape, sim.state, sim.output, row=b)
+    return render.table(view) if mode == "ansi" else render.frame(view)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,11 @@ from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from og_env.env import INFO_NAMES
+from og_env.env import INFO_NAMES, NetworkEnv, check_render_mode, picture
 from og_env.kernel.arrays import METRICS
 from og_env.kernel.memory import CopiedWhole
 from og_env.simulator import saved_state
+from og_env.simulator.compiled_step import BEGIN
 from og_env.simulator.env_spec import plain_spec
 from og_env.simulator.hidden_truth import truth_of
 from og_env.simulator.reset_options import checked_options, checked_seed, incident_facts, scripted_of
@@ -33,12 +34,14 @@ Seeds = int | list[int | None] | None
 class NetworkVectorEnv(CopiedWhole, VectorEnv[Any, Any, Any]):
     """n environments with the arguments of `NetworkEnv`; the same numbers as n single ones, bit for bit.
 
-    An environment whose episode ends begins the next one in the same step: `final_obs` and `final_info` hold what the
-    ended one would have returned. `threads`: None takes up to two. With `reward="vector"` rewards are float32 [n, 6],
-    and `reward_space` is that of one environment.
+    `autoreset_mode` says when an environment whose episode has ended begins the next one, as in Gymnasium, by the mode
+    or its name. SAME_STEP: in the same step, and `final_obs` and `final_info` hold what the ended one would have
+    returned. NEXT_STEP: in the next one, which ignores its action and has reward 0. DISABLED: when `reset` says so, with
+    `reset_mask`. `threads`: None takes up to two. `render_mode`: None, "rgb_array" or "ansi". With `reward="vector"`
+    rewards are float32 [n, 6], and `reward_space` is that of one environment.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    metadata = NetworkEnv.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(
         self,
@@ -48,12 +51,14 @@ class NetworkVectorEnv(CopiedWhole, VectorEnv[Any, Any, Any]):
         *,
         threads: int | None = None,
         render_mode: str | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         **arguments: Unpack[Arguments],
     ) -> None:
         """Make n environments; ValueError in one line for a wrong argument, TypeError for an unknown one."""
         num_envs = whole_number("num_envs", num_envs, 1, MOST_ENVS)
-        if render_mode is not None:
-            raise ValueError(f"render_mode is {render_mode!r}, but the vector environment draws nothing; use gym.make")
+        check_render_mode(render_mode)
+        self.autoreset_mode = checked_autoreset(autoreset_mode)
+        self.metadata = self.metadata | {"autoreset_mode": self.autoreset_mode}
         threads = min(2, os.cpu_count() or 1) if threads is None else threads
         threads = whole_number("threads", threads, 1, MOST_THREADS)
         settings = settings_of("NetworkVectorEnv", task, arguments)
@@ -135,17 +140,19 @@ class NetworkVectorEnv(CopiedWhole, VectorEnv[Any, Any, Any]):
     ) -> tuple[Any, npt.NDArray[Any], npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]]:
         """Observations, rewards [n] (or [n, 6]), terminated and truncated bool [n] and infos of one step everywhere.
 
-        Raises ValueError for an action outside the space, and before reset.
+        Raises ValueError for an action outside the space, before reset, and with DISABLED where an episode has ended.
         """
         if not self._generators:
             raise ValueError("step before reset: call reset() first")
         parts = split_actions(actions, self.simulator, self.single_action_space, self._rows)
+        output = self.simulator.output
+        if self.autoreset_mode != AutoresetMode.SAME_STEP and output.truncated.any():
+            self._begin_ended(np.flatnonzero(output.truncated), parts.chosen)
         self.simulator.renew()
         self.simulator.advance(*parts)
-        output = self.simulator.output
         rewards = -output.terms if self._vector else output.reward.astype(np.float64)
         truncated = output.truncated.astype(np.bool_)
-        if not truncated.any():
+        if self.autoreset_mode != AutoresetMode.SAME_STEP or not truncated.any():
             return self._observations(), rewards, self._nobody.copy(), truncated, self._infos(self._all)
         final_obs, final_info = self._observations(), self._infos(truncated)
         self.simulator.renew(keep=True)
@@ -154,9 +161,28 @@ class NetworkVectorEnv(CopiedWhole, VectorEnv[Any, Any, Any]):
         infos |= {"final_obs": final_obs, "_final_obs": truncated, "final_info": final_info, "_final_info": truncated}
         return self._observations(), rewards, self._nobody.copy(), truncated, infos
 
+    def _begin_ended(self, rows: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64]) -> None:
+        """Draw the next episodes of rows that have ended, and write BEGIN in place of their actions."""
+        if self.autoreset_mode == AutoresetMode.DISABLED:
+            raise ValueError(
+                f"step after the end of an episode in environment {rows[0]}: with autoreset_mode DISABLED call "
+                'reset(options={"reset_mask": truncated}) first'
+            )
+        self.simulator.load_episodes(rows, [self.simulator.tape_seed(self._generators[i]) for i in rows])
+        chosen[rows] = BEGIN
+
+    def render(self) -> tuple[Any, ...] | None:
+        """A map as uint8 [H, W, 3] or a table as text of each environment, by render_mode; None without one."""
+        if self.render_mode is None:
+            return None
+        return tuple(picture(self.simulator, self.render_mode, b) for b in range(self.num_envs))
+
     def _observations(self) -> Any:
-        buffer = self.simulator.buffers.current
-        return buffer.flat if self.simulator.settings.flatten else dict(buffer.tables)
+        """Of the step: the simulator's own arrays, or copies in the modes whose wrappers write into what they are given."""
+        buffer, copies = self.simulator.buffers.current, self.autoreset_mode != AutoresetMode.SAME_STEP
+        if self.simulator.settings.flatten:
+            return buffer.flat.copy() if copies else buffer.flat
+        return {name: table.copy() if copies else table for name, table in buffer.tables.items()}
 
     def _infos(self, rows: npt.NDArray[np.bool_]) -> dict[str, Any]:
         """Every metric and term, and whether the clock moved, as arrays [n], each with flags [n] of where it holds."""
@@ -190,11 +216,25 @@ class NetworkVectorEnv(CopiedWhole, VectorEnv[Any, Any, Any]):
         return saved_state.save(self.simulator, self._generators, started=bool(self._generators))
 
     def set_state(self, state: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Go on where `get_state` was called: observations and infos of that moment; see `NetworkEnv.set_state`."""
+        """Go on where `get_state` was called: observations and infos of that moment; see `NetworkEnv.set_state`.
+
+        With SAME_STEP, episodes that ended and did not begin anew, of a batch with another mode, begin in this call.
+        """
         self._generators = saved_state.restore(self.simulator, state).generators
+        ended = np.flatnonzero(self.simulator.output.truncated)
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and len(ended):
+            self._begin(ended)
         return self._observations(), self._infos(self._all)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the simulator's threads."""
         if hasattr(self, "simulator"):  # Gymnasium 1.2 also closes what a wrong argument left half made
             self.simulator.close()
+
+
+def checked_autoreset(mode: Any) -> AutoresetMode:
+    """The mode that a value or its name says, such as "NEXT_STEP" or "NextStep"; ValueError in one line for another."""
+    for known in AutoresetMode:
+        if mode in (known, known.name, known.value):
+            return cast(AutoresetMode, known)
+    raise ValueError(f"autoreset_mode is {mode!r}; valid are {', '.join(known.name for known in AutoresetMode)}")

@@ -12,15 +12,18 @@ written after every scenario; the same command goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from og_agents.evaluation.command_options import SEALED, add_split_option, settle_split
+from og_agents.evaluation.progress import add_progress_options, shown
 from og_env.errors import Parser, guarded, nearest_valid
 from og_env.scenario import loading
 
@@ -57,6 +60,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="default: configs/benchmarks/evidence.json of sealed episodes, else runs/evidence/SPLIT.json",
     )
+    parser.add_argument("--json", action="store_true", help="print the record as JSON instead of its tables")
+    add_progress_options(parser)
     add_split_option(parser, "validation")
     options = parser.parse_args(arguments)
     settle_split(parser, options)
@@ -68,7 +73,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Play what is asked for, keep the record, and print its tables."""
     from og_agents.evaluation.results_table import aligned
     from og_agents.studies import evidence, evidence_tables
@@ -77,11 +82,23 @@ def run(options: argparse.Namespace) -> None:
     baselines = tuple(filter(None, (options.baselines or "").split(",")))
     asked = evidence.Asked(options.split, options.episodes, options.clairvoyant, options.seed, baselines)
     usual = evidence.RECORD if options.split == SEALED else Path("runs") / "evidence" / f"{options.split}.json"
-    record = evidence.measure(groups, asked, options.record or usual)
+    path, told = options.record or usual, print
+    if options.json:
+        told = partial(print, file=sys.stderr)
+    try:
+        with shown(options, sum(evidence.plays(group, asked) for group in groups), "plays") as progress:
+            record = evidence.measure(groups, asked, path, told, progress.at)
+    except KeyboardInterrupt:
+        print(f"stopped: {path} holds the entries that were played to their end", file=sys.stderr)
+        return 130
+    if options.json:
+        print(json.dumps(record, indent=1))
+        return 0
     print(aligned(evidence_tables.HEADER, list(evidence_tables.rows(record))))
     print()
     print(aligned(evidence_tables.OVERALL, list(evidence_tables.overall_rows(record))))
-    print(f"\n{options.record or usual}: {evidence_tables.episodes_line(record)}")
+    print(f"\n{path}: {evidence_tables.episodes_line(record)}")
+    return 0
 
 
 def chosen(groups: Sequence[Any], options: argparse.Namespace) -> list[Any]:

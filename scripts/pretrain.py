@@ -15,16 +15,20 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from og_agents.evaluation.progress import add_progress_options, shown
 from og_agents.pretrained.recipes import BLIND, RECIPES, command, folder_of
 from og_env.errors import Parser, guarded, nearest_valid
 from og_env.scenario import loading
 
+LOOK_S = 0.5
+"""between two looks at the runs"""
 TRAIN = Path(__file__).with_name("train.py")
 SCENARIOS = (
     "global-24",
@@ -57,6 +61,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--blind", default="", metavar="A,B", help="train each recipe without these dimensions of the world as well"
     )
     parser.add_argument("--only-pack", action="store_true", help="train nothing: pack the runs that DIR holds")
+    add_progress_options(parser)
     options = parser.parse_args(arguments)
     if options.minutes is not None and not 0 < options.minutes < 1e6:
         parser.error(f"--minutes is {options.minutes:g}; it must be above 0")
@@ -86,8 +91,7 @@ def run(options: argparse.Namespace) -> None:
     if not options.only_pack:
         blind = [f"{recipe}{BLIND}{name}" for name in filter(None, options.blind.split(",")) for recipe in recipes]
         pairs = [(scenario, seed) for seed in seeds for scenario in scenarios]
-        with ThreadPoolExecutor(options.side_by_side) as pool:
-            failed = list(pool.map(lambda pair: train_all([*recipes, *blind], pair[0], pair[1], options), pairs))
+        failed = train_pairs([*recipes, *blind], pairs, options)
         if any(failed):
             raise ValueError(f"{next(filter(None, failed))} did not end well: see its message above")
     for scenario in scenarios:
@@ -101,20 +105,49 @@ def run(options: argparse.Namespace) -> None:
             print(f"{scenario}: {recipe}, seed {seed}, into {policy_folders.pack(best, words)}")
 
 
-def train_all(recipes: Sequence[str], scenario: str, seed: str, options: argparse.Namespace) -> str | None:
-    """Train the recipes of a scenario and seed; returns the first that fails, in words.
+def train_pairs(
+    recipes: Sequence[str], pairs: Sequence[tuple[str, str]], options: argparse.Namespace
+) -> list[str | None]:
+    """Train all recipes for each scenario and seed, some side by side, and show how far that is.
+
+    Runs with --minutes count by the clock meanwhile.
+    """
+    ended: list[str] = []
+    most = len(pairs) * len(recipes)
+    with shown(options, most, "runs") as progress, ThreadPoolExecutor(options.side_by_side) as pool:
+        began_s = time.monotonic()
+
+        def note(words: str) -> None:
+            ended.append(words)
+            progress.tell(f"{words}: trained")
+
+        going = [pool.submit(train_all, recipes, scenario, seed, options, note) for scenario, seed in pairs]
+        while wait(going, LOOK_S).not_done:
+            done = float(len(ended))
+            if options.minutes is not None:
+                by_clock = options.side_by_side * (time.monotonic() - began_s) / (60 * options.minutes)
+                done = min(max(done, by_clock), done + options.side_by_side, most)
+            progress.at(done)
+    return [each.result() for each in going]
+
+
+def train_all(
+    recipes: Sequence[str], scenario: str, seed: str, options: argparse.Namespace, note: Callable[[str], None]
+) -> str | None:
+    """Train the recipes of a scenario and seed; returns the first that fails, in words. `note` hears of those that end.
 
     They run one after the other, since one may begin with another's policy.
     """
     for recipe in recipes:
         if train(scenario, recipe, seed, options) != 0:
             return f"training {recipe} on {scenario} with seed {seed}"
+        note(f"{recipe} on {scenario} with seed {seed}")
     return None
 
 
 def train(scenario: str, recipe: str, seed: str, options: argparse.Namespace) -> int:
     """Train one run in a process of its own; returns its exit code."""
-    words = command(options.out, scenario, recipe, seed, options.minutes)[2:]
+    words = [*command(options.out, scenario, recipe, seed, options.minutes)[2:], "--quiet"]
     out = folder_of(options.out, scenario, recipe, seed)
     return subprocess.run([sys.executable, str(TRAIN), *words, "--out", str(out)], check=False).returncode
 

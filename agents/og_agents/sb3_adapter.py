@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 
-from og_env import IDS, TASKS, errors
+from og_env import FLAT_IDS, IDS, errors, task_of
 
 try:
     from stable_baselines3.common.monitor import Monitor
@@ -17,7 +18,6 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(errors.missing_extra(error) or str(error), name=error.name) from None
 
 from og_env.env import INFO_NAMES
-from og_env.errors import nearest_valid
 from og_env.simulator import BY_SCENARIO, MOVING, CopiedWhole
 from og_env.vector_env import NetworkVectorEnv
 
@@ -41,6 +41,9 @@ class SB3VecEnv(CopiedWhole, VecEnv):
             raise ValueError(f"infos is {infos!r}; valid are episode, step")
         if hasattr(env, "reward_space"):
             raise ValueError("Stable-Baselines3 learns from a scalar reward: leave reward='vector' out")
+        if env.autoreset_mode != AutoresetMode.SAME_STEP:
+            mode = env.autoreset_mode.name
+            raise ValueError(f"Stable-Baselines3 begins anew in the same step: leave autoreset_mode={mode} out")
         self.env, self.every_step = env, infos == "step"
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self.happened: dict[str, np.ndarray] = {}
@@ -158,8 +161,9 @@ class SB3VecEnv(CopiedWhole, VecEnv):
         return [wrapped for _ in self._get_indices(indices)]
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        """The batch draws nothing."""
-        return [None] * self.num_envs
+        """A map of each environment as uint8 [H, W, 3] with `render_mode="rgb_array"`, and None otherwise."""
+        frames = self.env.render() if self.render_mode == "rgb_array" else None
+        return [None] * self.num_envs if frames is None else list(frames)
 
     def close(self) -> None:
         """Stop the environment's threads."""
@@ -195,7 +199,7 @@ def make_sb3(
 
     Other arguments are those of the environment. ValueError for an unknown id.
     """
-    if env not in TASKS and env not in IDS:
-        raise ValueError(f"unknown environment {env!r}{nearest_valid(env, TASKS)}")
-    task: Any = TASKS.get(env, env)
+    task: Any = env if env in IDS else task_of(env)
+    if env in FLAT_IDS.values():
+        kwargs.setdefault("flatten", True)
     return SB3VecEnv(NetworkVectorEnv(n_envs, task, scenario, **kwargs), infos)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,4 +35,6 @@ def plain(value: Any) -> Any:
             return str(value)
         case np.generic():
             return value.item()
+        case Enum():
+            return value.name
     return value

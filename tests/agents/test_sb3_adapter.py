@@ -244,3 +244,15 @@ def test_attributes_of_the_batch():
     with pytest.raises(AttributeError, match="no method"):
         batch.env_method("render")
     assert batch.get_images() == [None, None]
+
+
+def test_pictures_flat_ids_and_the_mode_that_sb3_needs():
+    env = make_sb3("og_env/Placement-flat-v1", 2, scenario=WORLD, render_mode="rgb_array")
+    env.reset()
+    first, second = env.get_images()
+    assert env.render_mode == "rgb_array" and first is not None and second is not None
+    assert first.dtype == np.uint8 and first.shape == second.shape and first.shape[2] == 3
+    assert env.observation_space == make_sb3("placement", 2, scenario=WORLD, flatten=True).observation_space
+    assert make_sb3("placement", 2, scenario=WORLD).get_images() == [None, None]
+    with pytest.raises(ValueError, match="same step: leave autoreset_mode=NEXT_STEP out"):
+        make_sb3("placement", 2, scenario=WORLD, autoreset_mode="NEXT_STEP")

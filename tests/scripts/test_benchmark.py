@@ -256,3 +256,22 @@ def test_the_script_runs_as_a_program(tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: unknown scenario 'nowhere'")
+
+
+def test_what_was_played_before_ctrl_c_is_written(scenario, tmp_path, capsys, monkeypatch):
+    original = playing.run
+
+    def run(policy, *others, name=None, **settings):
+        if name == "greedy":
+            raise KeyboardInterrupt
+        return original(policy, *others, name=name, **settings)
+
+    monkeypatch.setattr(playing, "run", run)
+    words = ["--scenario", str(scenario), "--episodes", "2", "--out", str(tmp_path / "out"), "--policies"]
+    assert benchmark.main([*words, "static,nearest,greedy"]) == 130
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
+    assert set(summary["policies"]) == {"static", "nearest"} and summary["stopped"] is True
+    assert "holds the 2 policies that were played" in capsys.readouterr().err
+    none = ["--scenario", str(scenario), "--episodes", "2", "--out", str(tmp_path / "none"), "--policies", "greedy"]
+    assert benchmark.main(none) == 130
+    assert capsys.readouterr().err == "stopped: nothing was written\n" and not (tmp_path / "none").exists()

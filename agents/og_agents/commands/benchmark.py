@@ -17,7 +17,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from og_agents import heuristics, planners
 from og_agents.evaluation import comparison, html_report, playing, results_table, scores, statistics, term_gains
 from og_agents.evaluation.command_options import add_episode_options, add_split_option, settle_split
 from og_agents.evaluation.episode_results import Episodes
+from og_agents.evaluation.progress import Progress, add_progress_options, shown
 from og_agents.load_policies import load_policies, make_planner, seeds_of_one_training
 from og_agents.policy import Policy
 from og_env import task_of
@@ -71,6 +72,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
     )
+    add_progress_options(parser)
     options = parser.parse_args(arguments)
     settle_split(parser, options)
     if not 0 <= options.clairvoyant <= options.episodes:
@@ -80,23 +82,26 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def start(options: argparse.Namespace, command: str) -> None:
+def start(options: argparse.Namespace, command: str) -> int:
     """Run the command, with a Ray cluster at hand where one is asked for."""
     if options.engine == "local":
         return _run(options, command)
     from og_agents.cluster import ray_cluster
 
     with ray_cluster.connected(options.ray_address):
-        _run(options, command)
+        return _run(options, command)
 
 
-def _run(options: argparse.Namespace, command: str) -> None:
+def _run(options: argparse.Namespace, command: str) -> int:
     task = task_of(options.env)
     spec = loading.override(loading.load(options.scenario), changes_of(options.set))
     if options.twin and spec.failures.process != "correlated":
         raise ValueError(f"--twin: failures of {spec.name} are not correlated but {spec.failures.process!r}")
     policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)
-    runs, trainings = play_all(policies, spec, task, options), seeds_of_one_training(policies)
+    runs: list[Episodes] = []
+    stopped = stopped_by_keyboard(lambda: play_all(policies, spec, task, options, runs), runs)
+    policies = {run.policy: policies[run.policy] for run in runs}
+    learned, trainings = [name for name in learned if name in policies], seeds_of_one_training(policies)
     summary = {
         "scenario": spec.name,
         "env": options.env,
@@ -105,29 +110,55 @@ def _run(options: argparse.Namespace, command: str) -> None:
         "seed": options.seed,
         **comparison.compare(runs, learned, seed=options.seed, references=planners.REFERENCES, trainings=trainings),
     }
-    if options.headroom:
+    if stopped:
+        summary["stopped"] = True
+    if options.headroom and not stopped:
         summary["headroom"] = headroom(summary, runs, spec, task, options)
     best = next((run for run in runs if run.policy == summary["best_baseline"]), None)
-    oracle = None if best is None else scored_by(runs, spec, task, options)
+    oracle = None if best is None or stopped else scored_by(runs, spec, task, options)
     scored = None if best is None or oracle is None else (best, oracle)
     summary["score"] = None if scored is None else scores.summary_of(runs, *scored, trainings, seed=options.seed)
     summary["terms"] = {} if best is None else term_gains.by_policy(runs, best, learned, trainings, spec.reward)
-    if options.twin:
+    if options.twin and not stopped:
         summary["twin"] = cost_of_correlation(spec, task, options)
     out = Path(options.out) if options.out else Path("runs") / "benchmark" / spec.name
     _write(out, summary, runs, spec, command)
     print(json.dumps(summary, indent=1, allow_nan=False) if options.json else _text(summary, out))
+    if stopped:
+        asked = options.policies
+        print(f"stopped: {out} holds the {len(runs)} policies that were played, of {asked}", file=sys.stderr)
+    return 130 if stopped else 0
+
+
+def stopped_by_keyboard(play: Callable[[], Any], runs: Sequence[Episodes]) -> bool:
+    """Whether Ctrl-C ended the play; it goes on to the caller where no policy has played to its end."""
+    try:
+        play()
+    except KeyboardInterrupt:
+        if not runs:
+            raise
+        return True
+    return False
 
 
 def play_all(
-    policies: Mapping[str, Policy], spec: ScenarioSpec, task: str, options: argparse.Namespace
+    policies: Mapping[str, Policy],
+    spec: ScenarioSpec,
+    task: str,
+    options: argparse.Namespace,
+    runs: list[Episodes] | None = None,
 ) -> list[Episodes]:
-    """All episodes of every policy."""
+    """All episodes of every policy, which are added to `runs` as soon as a policy has played to its end."""
+    runs = [] if runs is None else runs
     if options.engine == "ray":
         from og_agents.cluster import ray_evaluate
 
-        return ray_evaluate.run_all(policies, spec, task, options.episodes, options.seed, split=options.split)
-    return [play_here(policy, name, spec, task, options) for name, policy in policies.items()]
+        runs += ray_evaluate.run_all(policies, spec, task, options.episodes, options.seed, split=options.split)
+        return runs
+    with shown(options, len(policies), "policies") as progress:
+        for at, (name, policy) in enumerate(policies.items()):
+            runs.append(play_here(policy, name, spec, task, options, progress, at))
+    return runs
 
 
 def play(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes:
@@ -135,13 +166,24 @@ def play(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argp
     return play_all({name: policy}, spec, task, options)[0]
 
 
-def play_here(policy: Policy, name: str, spec: ScenarioSpec, task: str, options: argparse.Namespace) -> Episodes:
-    """All episodes of one policy on this machine, with a line on how it went."""
-    begin = time.perf_counter()
-    result = playing.run(policy, spec, task, options.episodes, options.seed, split=options.split, name=name)
-    if sys.stderr.isatty():
-        mean, seconds = result.returns.mean(), time.perf_counter() - begin
-        print(f"  {name}: {mean:.2f} over {options.episodes} episodes in {seconds:.1f} s", file=sys.stderr)
+def play_here(
+    policy: Policy,
+    name: str,
+    spec: ScenarioSpec,
+    task: str,
+    options: argparse.Namespace,
+    progress: Progress,
+    before: int,
+) -> Episodes:
+    """All episodes of one policy on this machine, after `before` others, with a line on how it went."""
+    episodes, begin = options.episodes, time.perf_counter()
+
+    def tell(done: float) -> None:
+        progress.at(before + done / episodes, name)
+
+    result = playing.run(policy, spec, task, episodes, options.seed, split=options.split, name=name, progress=tell)
+    seconds = time.perf_counter() - begin
+    progress.tell(f"{name}: {result.returns.mean():.2f} over {episodes} episodes in {seconds:.1f} s")
     return result
 
 

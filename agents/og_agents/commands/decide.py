@@ -20,13 +20,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import og_env
 from og_agents import load_policies
 from og_agents.advice import kubernetes_state, prometheus_state, short_state
 from og_agents.advice.cluster_names import PARTS, Names, read_mapping, words_mapping
 from og_agents.advice.decide import Adviser, Decision, example
 from og_agents.advice.short_state import Completed
-from og_env import IDS, TASKS
-from og_env.errors import Parser, guarded, nearest_valid
+from og_env import IDS
+from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.json_file import read_json
 from og_env.simulator.live_state import LiveState
@@ -145,16 +146,15 @@ def append(path: Path, policy: str, where: str, one: Completed, decision: Decisi
 
 def task_of(policy: str, env_id: str | None) -> str:
     """The task of a policy: the one that it was trained for, or for a heuristic that of `--env`."""
-    if env_id is not None and env_id not in TASKS:
-        raise ValueError(f"unknown environment {env_id!r}{nearest_valid(env_id, TASKS)}")
+    asked = og_env.task_of(env_id or IDS["placement"])
     if os.sep in policy or Path(policy).exists():
         from og_agents.learning import checkpoint
 
         task = checkpoint.read_meta(policy)["task"]
-        if env_id is not None and TASKS[env_id] != task:
+        if env_id is not None and asked != task:
             raise ValueError(f"{policy}: trained for {IDS[task]}, not {env_id}")
         return task
-    return TASKS[env_id or IDS["placement"]]
+    return asked
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from og_agents.evaluation import blindness, blindness_table
 from og_agents.evaluation.command_options import add_split_option, settle_split
+from og_agents.evaluation.progress import add_progress_options, shown
 from og_agents.load_policies import load_policies
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
@@ -50,6 +51,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
     text = "also keep the table in this file, beside those of other scenarios; the docs have the shipped one's"
     parser.add_argument("--record", type=Path, metavar="FILE", help=text)
+    add_progress_options(parser)
     options = parser.parse_args(arguments)
     settle_split(parser, options)
     return options
@@ -62,21 +64,19 @@ def _run(options: argparse.Namespace) -> None:
     if options.record and options.record.is_file():
         blindness_table.read_record(options.record)  # a mistake there is told before hours of play
     policies, _ = load_policies(options.policies.split(","), spec, "placement", seed=options.seed)
-
-    def tell(line: str) -> None:
-        if sys.stderr.isatty():
-            print(f"  {line}", file=sys.stderr)
-
-    table = blindness.blindness(
-        spec,
-        blindness.planner_of(spec, options.planner),
-        policies,
-        episodes=options.episodes,
-        seed=options.seed,
-        split=options.split,
-        dimensions=options.dimensions.split(","),
-        played=tell,
-    )
+    dimensions = options.dimensions.split(",")
+    with shown(options, blindness.plays(policies, dimensions), "plays") as progress:
+        table = blindness.blindness(
+            spec,
+            blindness.planner_of(spec, options.planner),
+            policies,
+            episodes=options.episodes,
+            seed=options.seed,
+            split=options.split,
+            dimensions=dimensions,
+            played=progress.tell,
+            playing_on=progress.at,
+        )
     if options.record:
         blindness_table.keep(table, options.record)
     print(json.dumps(table, allow_nan=False) if options.json else blindness_table.text(table))

@@ -6,6 +6,7 @@ og-env leaderboard runs/leaderboard --out runs/leaderboard.md
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import sys
@@ -32,6 +33,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("leaderboard.md"), metavar="FILE", help="default: leaderboard.md"
     )
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON as well as writing the page")
     return parser.parse_args(arguments)
 
 
@@ -39,6 +41,9 @@ def _run(options: argparse.Namespace, command: str) -> None:
     entries = leaderboard.read_entries(options.paths)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_text(options.out, leaderboard.page(entries, command))
+    if options.json:
+        print(json.dumps({entry.title: entry.summary for entry in entries}, indent=1))
+        return
     print(f"{options.out}: {len(entries)} benchmarks of {len({entry.title for entry in entries})} scenarios")
     for entry in entries:
         print("  " + "  ".join(filter(None, leaderboard.overview(entry))).replace("*", ""))

@@ -32,7 +32,7 @@ from og_agents.replay import incidents
 from og_agents.replay.gif import MOST_FILMS, write_gif
 from og_agents.replay.output_files import Many, films_of, write_folder, write_page
 from og_agents.replay.page import Camera
-from og_env import TASKS, task_of
+from og_env import task_of
 from og_env.scenario import catalog, loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator import incident_of
@@ -140,7 +140,7 @@ def play_all(
     cameras: Mapping[str, Camera],
 ) -> Many:
     """Every replay with every policy; ValueError where nothing is touched."""
-    task, count, seed = TASKS[options.env], options.episodes, options.seed
+    task, count, seed = task_of(options.env), options.episodes, options.seed
     result: dict[str, dict[str, incidents.Played]] = {}
     for name, policy in policies.items():
         watch = cameras.get(name)

@@ -86,7 +86,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--n-envs", type=int, metavar="B", help="environments side by side")
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with other settings than configs/training")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a run, with its own settings")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    parser.add_argument(
+        "--logger",
+        metavar="A,B",
+        help="of tensorboard (default), csv (metrics.csv alone), wandb and mlflow, where they are installed",
+    )
     parser.add_argument(
         "--compare",
         type=int,
@@ -101,6 +106,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     check_engine(parser, options)
+    if options.logger is not None and (options.engine != "sb3" or options.algorithm == "rpi"):
+        parser.error("--logger needs the algorithm ppo and the engine sb3")
     if options.compare < 0 or options.compare == 1:
         parser.error(f"--compare is {options.compare}; it must be 0, or 2 or more")
     if options.minutes is not None and not 0 < options.minutes < 1e6:
@@ -205,7 +212,7 @@ def resumed(options: argparse.Namespace) -> Run:
 
 def start(run: Run, options: argparse.Namespace) -> int:
     """Train; returns the exit code, which is 130 after Ctrl-C and 143 after SIGTERM."""
-    from og_agents.learning import ppo, rollout_policy_iteration
+    from og_agents.learning import loggers, ppo, rollout_policy_iteration
     from og_agents.learning.run_folder import Interrupted
 
     common: dict[str, Any] = {"seed": run.seed, "out": run.out, "minutes": run.minutes, "quiet": options.quiet}
@@ -216,6 +223,7 @@ def start(run: Run, options: argparse.Namespace) -> int:
         elif run.algorithm == "rpi":
             out = rollout_policy_iteration.train(run.scenario, run.settings, begin=run.start, resume=resume, **common)
         else:
+            common["logged"] = loggers.USUAL if options.logger is None else loggers.checked(options.logger)
             out = ppo.train(run.scenario, run.task, run.settings, begin=run.start, resume=resume, **common)
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)

@@ -9,10 +9,13 @@ og-env tune --scenario grid-blackout --policies greedy_tuned --begin backlog=1 -
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from og_agents import heuristics
+from og_agents.evaluation.progress import add_progress_options, shown
 from og_agents.heuristics.tuned_constants import PLANNERS
 from og_agents.studies import tuning
 from og_env.errors import Parser, guarded, nearest_valid
@@ -47,6 +50,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="a planner's search begins with this constant instead of the present one",
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    add_progress_options(parser)
     return parser.parse_args(arguments)
 
 
@@ -56,23 +61,53 @@ def run(options: argparse.Namespace) -> None:
     names = groups.get(options.policies) or options.policies.split(",")
     keys = options.constants.split(",") if options.constants else None
     search = {"population": options.population, "rounds": options.rounds, "begin": changes_of(options.begin)}
+    every: dict[str, Any] = {}
     for name in names:
         if name not in PLANNERS and name not in heuristics.TUNABLE:
             hint = nearest_valid(name, (*groups, *heuristics.TUNABLE, *PLANNERS))
             raise ValueError(f"--policies: {name!r} is neither a heuristic nor a planner with constants{hint}")
-        if name in PLANNERS:
-            found = tuning.tune_planner(name, options.scenario, episodes=options.episodes, seed=options.seed, **search)
-            file, table = f"{name}.toml", f"tuned.{loading.load(options.scenario).name}"
-        else:
-            found = tuning.tune(name, options.scenario, keys=keys, episodes=options.episodes, seed=options.seed)
-            file, table = "heuristics.toml", heuristics.RECIPES[name].constants
-        gain = found.validation.difference
-        print(
-            f"# {file}, {name}: {found.trials} trials; validation {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] "
-            "to the constants it started from"
-        )
-        print(f"[{table}]")
-        print("".join(f"{key} = {float(f'{value:g}')!r}\n" for key, value in found.constants.items()), flush=True)
+    with shown(options, len(names), "policies") as progress:
+        for at, name in enumerate(names):
+
+            def tried(trial: int, most: int, at: int = at, name: str = name) -> None:
+                progress.at(at + trial / most, f"{name}, trial {trial} of {most} at most")
+
+            common: dict[str, Any] = {"episodes": options.episodes, "seed": options.seed, "tried": tried}
+            if name in PLANNERS:
+                found = tuning.tune_planner(name, options.scenario, **search, **common)
+                file, table = f"{name}.toml", f"tuned.{loading.load(options.scenario).name}"
+            else:
+                found = tuning.tune(name, options.scenario, keys=keys, **common)
+                file, table = "heuristics.toml", heuristics.RECIPES[name].constants
+            progress.close()
+            every[name] = {"file": file, "table": table, **as_json(found)}
+            if not options.json:
+                print(text(name, every[name]), flush=True)
+    if options.json:
+        print(json.dumps(every, indent=1))
+
+
+def as_json(found: tuning.Tuned) -> dict[str, Any]:
+    """The constants, the trials, and the gain on validation episodes to the constants that the search started from."""
+    gain = found.validation.difference
+    constants = {key: float(f"{value:g}") for key, value in found.constants.items()}
+    return {
+        "constants": constants,
+        "trials": found.trials,
+        "gain": {"mean_diff": gain.value, "ci_low": gain.low, "ci_high": gain.high},
+    }
+
+
+def text(name: str, found: dict[str, Any]) -> str:
+    """A table for a file of constants, with a comment on what it brings."""
+    gain = found["gain"]
+    head = (
+        f"# {found['file']}, {name}: {found['trials']} trials; validation {gain['mean_diff']:+.2f} "
+        f"[{gain['ci_low']:+.2f}, {gain['ci_high']:+.2f}] to the constants it started from"
+    )
+    return "\n".join(
+        [head, f"[{found['table']}]", *(f"{key} = {each!r}" for key, each in found["constants"].items()), ""]
+    )
 
 
 if __name__ == "__main__":

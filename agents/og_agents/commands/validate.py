@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from og_agents.evaluation.progress import Progress, add_progress_options, shown
 from og_agents.validation import (
     distance_model_fit,
     failure_process,
@@ -30,6 +31,8 @@ from og_env.scenario.distance_model import SHIPPED
 
 TRACES = {"conversation": "conv", "code": "code"}
 """recorded traces of Azure by the name of their arrivals"""
+CHECKS = ("round trips", "failures", "queue", "first tokens", "refusals", "planner", "herds", "spread of incidents")
+"""in the order in which they are made"""
 STORES_GBPS = (1.0, 10.0)
 """speeds of the stores in the shipped worlds"""
 
@@ -40,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: seconds instead of minutes")
     parser.add_argument("--data", metavar="DIR", help="recorded data; a check whose file is not there is left out")
+    add_progress_options(parser)
     options = parser.parse_args(arguments)
     return guarded(lambda: _run(options))
 
@@ -48,18 +52,38 @@ def _run(options: argparse.Namespace) -> None:
     data = None if options.data is None else Path(options.data)
     if data is not None and not data.is_dir():
         raise ValueError(f"{data}: no such folder")
-    result = validate(data, options.quick)
+    with shown(options, len(CHECKS), "checks") as progress:
+        result = validate(data, options.quick, progress)
     print(json.dumps(result, allow_nan=False) if options.json else text(result))
 
 
-def validate(data: Path | None, quick: bool) -> dict[str, Any]:
+def validate(data: Path | None, quick: bool, progress: Progress | None = None) -> dict[str, Any]:
     """All checks as one JSON object; errors are shares, so 0.1 is 10 %."""
+    begun = iter(range(len(CHECKS)))
+
+    def begin() -> None:
+        at = next(begun)
+        if progress is not None:
+            progress.at(at, CHECKS[at])
+            progress.tell(f"{CHECKS[at]} ...")
+
     skipped: dict[str, str] = {}
+    begin()
     rtt = round_trips(existing(data, "rtt/cloud_interregion_rtt.csv", skipped))
+    begin()
     failures = failure_process.check_failures()
+    begin()
     traces = _traces(data, skipped)
     cells = queue_against_simulation.check_queue(traces, quick)
-    waits, limits = serving_against_simulation.check_waits(quick), serving_against_simulation.check_limits(quick)
+    begin()
+    waits = serving_against_simulation.check_waits(quick)
+    begin()
+    limits = serving_against_simulation.check_limits(quick)
+    begin()
+    honesty = planner_honesty.check_planner(quick)
+    begin()
+    herds = [thundering_herd.check_herd(gbps) for gbps in STORES_GBPS]
+    begin()
     record = existing(data, "incidents/gcp_incidents.csv", skipped)
     return {
         "queue_poisson_max_error": queue_against_simulation.worst(cells),
@@ -86,11 +110,11 @@ def validate(data: Path | None, quick: bool) -> dict[str, Any]:
             "horizon_steps": planner_honesty.HORIZON,
             "scenarios": [
                 found._asdict() | {"forecast": found.forecast._asdict(), "truth": found.truth._asdict()}
-                for found in planner_honesty.check_planner(quick)
+                for found in honesty
             ],
         },
         "rtt": rtt,
-        "herd": [herd._asdict() | {"error": herd.error} for herd in map(thundering_herd.check_herd, STORES_GBPS)],
+        "herd": [herd._asdict() | {"error": herd.error} for herd in herds],
         "failures": failures._asdict(),
         "incident_spread": {
             "model": failure_process.spread_of_model()._asdict(),

@@ -36,6 +36,8 @@ PLANNERS = ("greedy", "greedy_tuned")
 """planners that can be made blind"""
 INTEGRAL, TRUE_SPEED = "site_prices", "convex_true"
 """the integral controller, and the optimiser that is told the true speed of the coming step"""
+ROUTED = 5
+"""plays of routers for the last two dimensions, at most"""
 DIMENSIONS = (*BELIEFS, "condition", "routing")
 """what one can be blind to, in the order of the table"""
 
@@ -97,10 +99,12 @@ def blindness(
     split: str = "validation",
     dimensions: Sequence[str] = DIMENSIONS,
     played: Played = lambda name: None,
+    playing_on: Callable[[float, str], None] = lambda done, name: None,
 ) -> Json:
     """The table of a scenario: the planner's return, the cost of blindness by dimension, what routers gain, and spans.
 
-    Spans are those over `policies`. All play the same episodes. Costs are in percent of the |return| of who sees, above
+    Spans are those over `policies`. `played` is called with a line about who has played, and `playing_on` with how many
+    of the `plays` are done and who plays. All play the same episodes. Costs are in percent of the |return| of who sees, above
     0 where the blind one does worse; gains are in percent of the |return| of the one that is surpassed; both with 95 %
     intervals of a paired bootstrap. Without condition and routing among the `dimensions` no router plays. Raises
     ValueError for an unknown dimension.
@@ -109,8 +113,15 @@ def blindness(
         if name not in DIMENSIONS:
             raise ValueError(f"no dimension {name!r}{nearest_valid(name, DIMENSIONS)}")
 
+    done = 0
+
     def play(policy: Policy, task: str, name: str) -> Episodes:
-        run = playing.run(policy, spec, task, episodes, seed, split=split, name=name)
+        nonlocal done
+        run = playing.run(
+            policy, spec, task, episodes, seed, split=split, name=name,
+            progress=lambda count: playing_on(done + count / episodes, name),
+        )  # fmt: skip
+        done += 1
         played(f"{name}: {run.returns.mean():.2f}")
         return run
 
@@ -137,6 +148,12 @@ def blindness(
         "returns": {run.policy: float(run.returns.mean()) for run in runs},
         "span": span(runs),
     }
+
+
+def plays(policies: Mapping[str, Policy], dimensions: Sequence[str]) -> int:
+    """How many times `blindness` plays its episodes, at most."""
+    routed = ROUTED if {"condition", "routing"} & set(dimensions) else 0
+    return 1 + sum(name in dimensions for name in BELIEFS) + routed + len(policies)
 
 
 def _routing(spec: ScenarioSpec, play: Callable[[Policy, str, str], Episodes], seed: int) -> tuple[Json, Json]:

@@ -18,6 +18,10 @@ Json = dict[str, Any]
 INK, GREY, PALE, ACCENT, SECOND, ALARM = "#1f2933", "#9aa5b1", "#e4e7eb", "#0b6e99", "#d9822b", "#c0392b"
 TERM_COLOURS = ("#0b6e99", "#d9822b", "#c0392b", "#7b5ea7", "#3d8b5f", "#9aa5b1")
 FONT_PT = 10
+ROOM_PX = 4
+"""around a name"""
+DIRECTIONS, RADII_PT = 16, (9, 18, 30, 45, 60)
+"""places of a name around its dot"""
 
 
 def returns(summary: Json, runs: Mapping[str, Episodes]) -> bytes:
@@ -62,7 +66,7 @@ def trade_off(summary: Json) -> bytes:
     )
     drawn = []
     for axes, (metric, label, title) in zip(figure.subplots(1, 3), panels, strict=True):
-        value = [summary["policies"][name]["metrics"][metric] for name in names]
+        value = [_shown(summary["policies"][name]["metrics"], metric) for name in names]
         for name, x, y in zip(names, cost, value, strict=True):
             strong = name in (summary["best_baseline"], summary["learned"])
             axes.plot(
@@ -166,7 +170,7 @@ def timeline(summary: Json, runs: Mapping[str, Episodes], episode: int, step_h: 
         _shade(axes, hours, struck, step_h)
         for name in reversed(shown):
             colour = colour_of(summary, name)
-            axes.plot(hours, runs[name].traces[metric][episode], color=colour, linewidth=1.3, label=name)
+            axes.plot(hours, _served(runs[name], metric, episode), color=colour, linewidth=1.3, label=name)
         axes.set_ylabel(label)
         _tidy(axes, both=True)
     rows[0].set_ylim(top=1.02)
@@ -186,6 +190,17 @@ def timeline(summary: Json, runs: Mapping[str, Episodes], episode: int, step_h: 
     _tidy(rows[-1], both=True)
     figure.align_ylabels(rows)
     return png(figure)
+
+
+def _shown(metrics: Mapping[str, float], metric: str) -> float:
+    """A mean metric; nan for latency and exposure of a policy that served nothing, which has nothing to be slow or lost."""
+    return float("nan") if metric != "served_share" and metrics["served_share"] <= 0 else metrics[metric]
+
+
+def _served(run: Episodes, metric: str, episode: int) -> Any:
+    """The trace of an episode; a gap in its latency where nothing was served."""
+    trace = run.traces[metric][episode]
+    return np.where(run.traces["served_share"][episode] > 0, trace, np.nan) if metric == "latency_p95_ms" else trace
 
 
 def timeline_policies(summary: Json) -> list[str]:
@@ -253,19 +268,28 @@ def _shade(axes: Any, hours: Any, struck: Any, step_h: float) -> None:
 
 
 def _label(axes: Any, names: Sequence[str], x: Sequence[float], y: Sequence[float], summary: Json) -> None:
-    """Names near their dots: each takes the nearest of 24 places that covers no dot and no name placed before."""
+    """Names near their dots: each takes the nearest of many places that covers no dot, no name placed before, no edge.
+
+    A name for which there is none is left out, unless it is the learned policy's or the best baseline's.
+    """
     strong = {summary["best_baseline"], summary["learned"]}
     points = axes.transData.transform(np.column_stack([x, y]))
     pixels = axes.figure.dpi / 72
-    height = 1.15 * (FONT_PT - 2) * pixels
     taken = [(px - 4 * pixels, py - 4 * pixels, px + 4 * pixels, py + 4 * pixels) for px, py in points]
     inside = axes.bbox.extents
-    for at in sorted(range(len(names)), key=lambda index: names[index] not in strong):
-        width = 0.58 * height * len(names[at])
+    drawn = [at for at in range(len(names)) if np.isfinite(points[at]).all()]
+    taken = [taken[at] for at in drawn]
+    for at in sorted(drawn, key=lambda index: names[index] not in strong):
+        width, height = _size(axes, names[at], names[at] in strong)
         boxes = [
-            _box(points[at], angle, radius * pixels, width, height) for radius in (9, 18, 30) for angle in range(8)
+            _box(points[at], angle, radius * pixels, width, height)
+            for radius in RADII_PT
+            for angle in range(DIRECTIONS)
         ]
-        box = min(boxes, key=lambda box: sum(_overlap(box, other) for other in taken) + _outside(box, inside))
+        covered = [sum(_overlap(box, other) for other in taken) + _outside(box, inside) for box in boxes]
+        box = boxes[int(np.argmin(covered))]
+        if min(covered) > 0 and names[at] not in strong:
+            continue
         taken.append(box)
         centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         axes.annotate(
@@ -281,9 +305,18 @@ def _label(axes: Any, names: Sequence[str], x: Sequence[float], y: Sequence[floa
         )
 
 
+def _size(axes: Any, name: str, bold: bool) -> tuple[float, float]:
+    """Width and height of a name in pixels, with a little room around it."""
+    from matplotlib.font_manager import FontProperties
+
+    font = FontProperties(size=FONT_PT - 2, weight="bold" if bold else "normal")
+    width, height, descent = axes.figure.canvas.get_renderer().get_text_width_height_descent(name, font, False)
+    return width + ROOM_PX, height + descent + ROOM_PX
+
+
 def _box(point: Any, angle: int, radius: float, width: float, height: float) -> tuple[float, float, float, float]:
-    """A label's corners (left, bottom, right, top) at one of eight directions from its dot, right first."""
-    turn = 2 * np.pi * angle / 8
+    """A label's corners (left, bottom, right, top) in one of DIRECTIONS from its dot, right first."""
+    turn = 2 * np.pi * angle / DIRECTIONS
     across, up = np.cos(turn), np.sin(turn)
     left = point[0] + radius * across + (across - 1) / 2 * width
     bottom = point[1] + radius * up + (up - 1) / 2 * height

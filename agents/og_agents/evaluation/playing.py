@@ -29,15 +29,15 @@ def run(
     *,
     split: str = "test",
     name: str | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[float], None] | None = None,
     options: Mapping[str, Any] | None = None,
     **env_kwargs: Any,
 ) -> Episodes:
     """Play episodes seed, seed + 1, ... of a split; the same tapes for every policy, however they are batched.
 
-    `progress` is called with the number of episodes done after each batch; `options` are those of `reset`, for every
-    episode; `env_kwargs` go to the environment, after those the policy asks for. Raises ValueError for less than one
-    episode, a negative seed, an unknown scenario, task, split or option, or a reward that is not finite.
+    `progress` is called after each step with the number of episodes done, of those that run a share. `options` are those
+    of `reset`, for every episode; `env_kwargs` go to the environment, after those the policy asks for. Raises ValueError
+    for less than one episode, a negative seed, an unknown scenario, task, split or option, or a reward that is not finite.
     """
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, not {episodes}")
@@ -51,12 +51,15 @@ def run(
     try:
         attach(policy, env)
         for first in range(0, episodes, rows):
-            parts.append(_play(policy, env, seed + first, label, options))
-            if progress is not None:
-                progress(min(first + rows, episodes))
+            parts.append(_play(policy, env, seed + first, label, options, _from(first, episodes, progress)))
     finally:
         env.close()
     return joined(parts, episodes)
+
+
+def _from(first: int, episodes: int, progress: Callable[[float], None] | None) -> Callable[[float], None] | None:
+    """Count the episodes of a batch from its first one on; those beyond the last that is asked for do not count."""
+    return None if progress is None else lambda done: progress(min(first + done, episodes))
 
 
 def stage(
@@ -76,7 +79,14 @@ def stage(
     return NetworkVectorEnv(rows, scenario=spec, **settings)
 
 
-def _play(policy: Policy, env: NetworkVectorEnv, seed: int, label: str, options: Mapping[str, Any] | None) -> Episodes:
+def _play(
+    policy: Policy,
+    env: NetworkVectorEnv,
+    seed: int,
+    label: str,
+    options: Mapping[str, Any] | None,
+    progress: Callable[[float], None] | None,
+) -> Episodes:
     """One episode in every row of the environment, each at its own pace where a step may have several decisions."""
     rows, steps = env.num_envs, env.simulator.spec.episode.steps
     done, every = np.zeros(rows, np.int64), np.arange(rows)
@@ -102,6 +112,8 @@ def _play(policy: Policy, env: NetworkVectorEnv, seed: int, label: str, options:
         for key, trace in traces.items():
             trace[moved, done[moved]] = happened[key][moved]
         done += counts
+        if progress is not None:
+            progress(float(done.sum()) / steps)
     if not np.isfinite(returns).all():
         raise ValueError(
             f"{label}: a reward is not finite in the episode of seed {seed + int(np.argmin(np.isfinite(returns)))}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.heuristics.tuned_constants import constants_of
-from og_agents.learning import checkpoint, resume_file, solved_levels, starting_planner
+from og_agents.learning import checkpoint, loggers, resume_file, solved_levels, starting_planner
 from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.branch_ppo import DRAWS, BranchPPO
 from og_agents.learning.networks import ScorerSettings, policy_class
@@ -30,7 +30,7 @@ from og_agents.learning.shaped_reward import TrainingReward
 from og_agents.learning.starting_planner import PLANNER
 from og_agents.learning.time_discount import discount_by_time
 from og_agents.learning.train_settings import TrainSettings
-from og_agents.learning.training_progress import Clock, Curves, MetricsFile, Watch, put_state
+from og_agents.learning.training_progress import Clock, MetricsFile, Watch, put_state
 from og_agents.planners.routers import ROUTERS
 from og_agents.sb3_adapter import SB3VecEnv
 from og_env.scenario import loading
@@ -169,15 +169,15 @@ def build(
         gae_lambda=settings.gae_lambda,
         clip_range=settings.clip_range,
         ent_coef=settings.ent_coef,
-        vf_coef=0.0 if paired else settings.vf_coef,
+        vf_coef=0.0 if branched or algorithm is PairedPPO else settings.vf_coef,
         max_grad_norm=settings.max_grad_norm,
         target_kl=settings.target_kl,
         policy_kwargs=dict(meta["policy_kwargs"]),
         seed=seed,
         device="cpu",
     )
-    paired = algorithm is PairedPPO
-    if loading.load(meta["scenario"]).episode.operations_per_step > 1 and not (branched or paired):
+    plain = not branched and algorithm is not PairedPPO
+    if plain and loading.load(meta["scenario"]).episode.operations_per_step > 1:
         discount_by_time(model, env)
     return model
 
@@ -193,13 +193,15 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     begin: Path | None = None,
+    logged: Sequence[str] = loggers.USUAL,
 ) -> Path:
     """Train until `settings.timesteps` or, with `minutes`, until the clock says so, and return the run folder `out`.
 
     The folder holds the checkpoint that was best on the validation split (policy.safetensors, policy.json), the last
     state (resume.safetensors), config.json, metrics.csv and tb/. `resume` goes on with the run that `out` holds, bit for
     bit as if it had not stopped: steps and minutes are those of the whole run. `begin` is the folder of a policy whose
-    weights a new run starts with. The same seed gives the same weights unless `minutes` decides the end.
+    weights a new run starts with. `logged` names the loggers beside metrics.csv. The same seed
+    gives the same weights unless `minutes` decides the end.
     Raises Interrupted after Ctrl-C or SIGTERM, when all is saved; ValueError for a run that is damaged or already
     complete, and for a folder where another run writes.
     """
@@ -230,7 +232,7 @@ def train(
         record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
         checkpoint.write_json(out / "config.json", record)
         file = MetricsFile(out / "metrics.csv", 0 if done is None else done.rows)
-        model.set_logger(Logger(None, [file, Curves(out / "tb")]))
+        model.set_logger(Logger(None, [file, *loggers.opened(logged, out, meta)]))
         clock.start(spent_s if done is None else done.elapsed_s)
         watch = Watch(out, meta, spec, settings, clock, file, stop, done, quiet)
         try:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import csv
 import math
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import KVWriter, TensorBoardOutputFormat, filter_excluded_keys
-from tqdm import tqdm
+from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 
 from og_agents.evaluation import playing
+from og_agents.evaluation.progress import Progress as Shown
 from og_agents.learning import checkpoint, resume_file
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.resume_file import Progress, State
@@ -115,48 +113,6 @@ class MetricsFile(KVWriter):
         """Do nothing, because no file is held open."""
 
 
-class Curves(KVWriter):
-    """tb/ for TensorBoard, which a run can do without: where it cannot be written, the run says so once and goes on."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._writer: TensorBoardOutputFormat | None = None
-        self._hook, threading.excepthook = threading.excepthook, self._ended
-        self._try(self._open)
-
-    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        """Add values by name at a step of the run."""
-        if self._writer is not None:
-            self._try(partial(self._writer.write, key_values, key_excluded, step))
-
-    def close(self) -> None:
-        """Write what is left."""
-        if self._writer is not None:
-            self._try(self._writer.close)
-        threading.excepthook = self._hook
-
-    def _open(self) -> None:
-        self._writer = TensorBoardOutputFormat(str(self.folder))
-
-    def _try(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except (OSError, ValueError) as error:
-            self._give_up(error)
-
-    def _ended(self, given: threading.ExceptHookArgs) -> None:
-        """Give up where the thread that writes has ended, without the traceback that a thread leaves."""
-        if isinstance(given.exc_value, OSError):
-            self._give_up(given.exc_value)
-        else:
-            self._hook(given)
-
-    def _give_up(self, error: BaseException) -> None:
-        if self._writer is not None:
-            print(f"{self.folder}: cannot be written: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
-        self._writer = None
-
-
 def next_due(done: Progress, meta: Mapping[str, Any], clock: Clock) -> float:
     """The share of a run that goes on from which the next validation is due: as it was, unless the run is longer now."""
     lengths = [(m["settings"]["timesteps"], m["settings"]["branch_states"], m["minutes"]) for m in (done.meta, meta)]
@@ -220,11 +176,11 @@ class Watch(BaseCallback):
         self._sums: dict[str, float] = {}
         self._steps = 0.0
         self._saved_s = clock.elapsed_s
-        self._bar: Any = None
+        self._shown = Shown(1.0, quiet=quiet)
+        self._words = ""
 
     def _on_training_start(self) -> None:
-        form = "{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
-        self._bar = tqdm(total=100.0, disable=self.quiet or not sys.stderr.isatty(), bar_format=form, mininterval=0.5)
+        self._shown.began_with(self.clock.share(self.num_timesteps))
         self._saved_s = self.clock.elapsed_s
         self._advance()
 
@@ -236,6 +192,7 @@ class Watch(BaseCallback):
             for name in (*(f"term_{term}" for term in TERMS), *METRICS):
                 self._sums[name] = self._sums.get(name, 0.0) + float(happened[name][moved].mean()) * share
             self._steps += share
+        self._advance()
         if not self.clock.is_up():
             return True
         # a run by the clock ends between two updates: where it goes on later, it begins with these
@@ -276,9 +233,8 @@ class Watch(BaseCallback):
         self._advance()
 
     def _advance(self, words: str = "") -> None:
-        self._bar.update(100 * self.clock.share(self.num_timesteps) - self._bar.n)
-        if words:
-            self._bar.set_postfix_str(words)
+        self._words = words or self._words
+        self._shown.at(self.clock.share(self.num_timesteps), f"{self.num_timesteps:,} steps{self._words}")
 
     def save(self) -> None:
         """Write resume.safetensors, between two updates."""
@@ -300,7 +256,8 @@ class Watch(BaseCallback):
                 self.model, self.folder, self.meta, timesteps=self.model.num_timesteps, validation_return=mean
             )
         self._advance(f", validation {mean:.2f}, best {self.best:.2f}")
-        if self._bar.disable and not self.quiet:
+        self._shown.close()
+        if not self.quiet:
             share = self.clock.share(self.model.num_timesteps)
             print(
                 f"  {share:4.0%} {self.model.num_timesteps:>9,} steps in {self.clock.elapsed_s:4.0f} s: "
@@ -310,6 +267,5 @@ class Watch(BaseCallback):
         return mean
 
     def close(self) -> None:
-        """Remove the progress bar."""
-        if self._bar is not None:
-            self._bar.close()
+        """Remove the line of progress."""
+        self._shown.close()

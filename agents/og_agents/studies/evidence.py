@@ -30,6 +30,8 @@ from og_env.scenario.specs import ScenarioSpec
 
 Json = dict[str, Any]
 Told = Callable[[str], None]
+PlayingOn = Callable[[float, str], None]
+"""called with the plays that are done and who plays"""
 RECORD = loading.scenarios_folder().parent / "benchmarks" / "evidence.json"
 """the record of the sealed episodes, which the documentation shows"""
 PARTS = ("entries", "overall")
@@ -37,6 +39,10 @@ PROFILE = (-0.5, 0.0, 0.25, 0.5, 0.75)
 """scores at which the record has the performance profile"""
 DIGITS = 4
 """decimals of returns that a record keeps by episode"""
+
+
+def unseen(done: float, name: str) -> None:
+    """Show no progress."""
 
 
 class Asked(NamedTuple):
@@ -97,7 +103,9 @@ def read(path: Path) -> Json:
     return record
 
 
-def measure(groups: Sequence[Group], asked: Asked, path: Path, told: Told = print) -> Json:
+def measure(
+    groups: Sequence[Group], asked: Asked, path: Path, told: Told = print, playing_on: PlayingOn = unseen
+) -> Json:
     """Play all groups and keep an entry of each in the record at `path`, which is written after each of them.
 
     An entry that the record has of the same policies and episodes stays as it is. ValueError for a record of another
@@ -109,14 +117,18 @@ def measure(groups: Sequence[Group], asked: Asked, path: Path, told: Told = prin
     keys = [group.key for group in groups]
     if twice := next((key for key in keys if keys.count(key) > 1), None):
         raise ValueError(f"{twice} is asked for twice: scenarios of the same name need names of their own")
+    done = 0
     for group in groups:
+        before_it, done = done, done + plays(group, asked)
         described = description(group, asked)
         before = record["entries"].get(group.key)
         if before is not None and all(before[name] == value for name, value in described.items()):
             told(f"{group.key}: as it was")
             continue
         told(f"{group.key}: {len(group.folders)} policies ...")
-        record["entries"][group.key] = described | entry(group, asked)
+        record["entries"][group.key] = described | entry(
+            group, asked, lambda count, name, first=before_it: playing_on(first + count, name)
+        )
         record["entries"] = dict(sorted(record["entries"].items()))
         record["overall"] = overall(record["entries"], asked.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,12 +152,22 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def entry(group: Group, asked: Asked) -> Json:
+def plays(group: Group, asked: Asked) -> int:
+    """How many policies play for the entry of a group."""
+    baselines = asked.baselines or baseline_names(group.spec, group.task)
+    return len(baselines) + len(group.folders) + (asked.clairvoyant > 0)
+
+
+def entry(group: Group, asked: Asked, playing_on: PlayingOn = unseen) -> Json:
     """The figures of a group."""
-    spec, task = group.spec, group.task
+    spec, task, done = group.spec, group.task, 0
 
     def play(policy: Any, name: str, episodes: int = asked.episodes) -> Episodes:
-        return playing.run(policy, spec, task, episodes, asked.seed, split=asked.split, name=name)
+        nonlocal done
+        told = lambda count: playing_on(done + count / episodes, f"{group.key}, {name}")  # noqa: E731
+        result = playing.run(policy, spec, task, episodes, asked.seed, split=asked.split, name=name, progress=told)
+        done += 1
+        return result
 
     names = baseline_names(spec, task)
     for name in asked.baselines:

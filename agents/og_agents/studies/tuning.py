@@ -33,6 +33,10 @@ GRID: Mapping[str, Sequence[float]] = {
 """values tried for each constant"""
 
 
+Tried = Callable[[int, int], None]
+"""called with the trials so far and the most that there can be"""
+ROUNDS = 3
+"""of a coordinate search, at most"""
 RANKS = 11
 """actions of the proposals: nothing and ten offers"""
 
@@ -48,11 +52,17 @@ class Tuned(NamedTuple):
 
 
 def tune(
-    name: str, scenario: str | ScenarioSpec, *, keys: Sequence[str] | None = None, episodes: int = 64, seed: int = 0
+    name: str,
+    scenario: str | ScenarioSpec,
+    *,
+    keys: Sequence[str] | None = None,
+    episodes: int = 64,
+    seed: int = 0,
+    tried: Tried | None = None,
 ) -> Tuned:
     """Search the constants of a heuristic, all or some `keys`, from its present ones.
 
-    Raises ValueError for an unknown heuristic, one without constants, or an unknown key.
+    `tried` is called after each trial. Raises ValueError for an unknown heuristic, one without constants, or an unknown key.
     """
     start = dict(heuristics.make(name).constants)
     if not start:
@@ -66,13 +76,31 @@ def tune(
         policy = heuristics.make(name, constants=constants)
         return playing.run(policy, scenario, "placement", episodes, seed, split=split).returns
 
-    found, trials = descend(lambda constants: float(returns(constants, "train").mean()), grid, start)
+    most = 1 + ROUNDS * sum(map(len, grid.values()))
+    score = counted(lambda constants: float(returns(constants, "train").mean()), most, tried)
+    found, trials = descend(score, grid, start)
     validation = statistics.paired(returns(found, "validation"), returns(start, "validation"))
     return Tuned(found if validation.difference.value > 0 else start, trials, validation)
 
 
+def counted(score: Callable[[Constants], float], most: int, tried: Tried | None) -> Callable[[Constants], float]:
+    """A score that tells how often it was called."""
+    if tried is None:
+        return score
+    trials = 0
+
+    def told(constants: Constants) -> float:
+        nonlocal trials
+        result = score(constants)
+        trials += 1
+        tried(trials, most)
+        return result
+
+    return told
+
+
 def descend(
-    score: Callable[[Constants], float], grid: Mapping[str, Sequence[float]], start: Constants, rounds: int = 3
+    score: Callable[[Constants], float], grid: Mapping[str, Sequence[float]], start: Constants, rounds: int = ROUNDS
 ) -> tuple[dict[str, float], int]:
     """Coordinate search for the highest score: each constant in turn over its grid, until a round changes nothing.
 
@@ -104,6 +132,7 @@ def tune_planner(
     population: int = 12,
     rounds: int = 6,
     begin: Mapping[str, Any] | None = None,
+    tried: Tried | None = None,
 ) -> Tuned:
     """Search the constants of a planner by cross-entropy, from its present ones or those that `begin` has instead.
 
@@ -128,9 +157,8 @@ def tune_planner(
         policy = planners.make(name, spec, task, constants=constants)
         return playing.run(policy, spec, task, episodes, seed, split=split).returns
 
-    def score(constants: Constants) -> float:
-        return float(returns(constants, "train").mean())
-
+    most = 1 + RANKS if name == "constant" else population * rounds
+    score = counted(lambda constants: float(returns(constants, "train").mean()), most, tried)
     if name == "constant":
         found, trials = descend(score, {"rank": range(RANKS)}, start, rounds=1)
     else:

@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import pytest
 
-from og_agents.evaluation import comparison, comparison_pictures, html_report, results_table
+from og_agents.evaluation import comparison, comparison_pictures, html_report, report_words, results_table
 from og_env.kernel.arrays import METRICS, TERMS
 from og_env.scenario.specs import RewardWeights
 from tests.cases.made_up_episodes import made_up
@@ -133,7 +133,14 @@ def test_page_is_whole_and_fetches_nothing(summary, runs):
     page = _Page()
     page.feed(text)
     assert page.open == []
-    assert [image["alt"] for image in page.images] == ["returns", "trade-off", "composition", "timeline"]
+    alts = [image["alt"] for image in page.images]
+    assert "the best on top" in alts[0] and "ppo -8" in alts[0] and "Beside it the difference to greedy" in alts[0]
+    assert "$ an hour" in alts[1] and "served" in alts[1] and "Most is lost by ppo to" in alts[2]
+    assert "sites are down" in alts[3] and "The lowest share served: ppo" in alts[3]
+    assert text.count('scope="col"') == len(results_table.TABLE_HEADER) + 1 + len(MEANS)
+    assert text.count('scope="row"') == len(facts) + len(MEANS) + len(METRICS)
+    assert 'name="viewport"' in text and "prefers-color-scheme: dark" in text
+    assert text.count('<div class="wide" role="region" tabindex="0"') == text.count('class="hint"') == 6
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert "http" not in re.sub(r"base64,[^\"]+", "", text)
     assert "&lt;odd&gt; &amp; name" in text
@@ -169,3 +176,47 @@ def test_the_timeline_is_of_the_most_eventful_episode(runs):
     assert comparison_pictures.eventful(runs[0]._replace(traces={"sites_down": down})) == 1
     assert comparison_pictures.timeline_policies(comparison.compare(runs, ["ppo"])) == ["ppo", "greedy", "static"]
     assert comparison_pictures.timeline_policies(comparison.compare(runs[:1])) == ["static"]
+
+
+def test_a_network_that_serves_nothing_has_dashes_and_gaps(runs):
+    dead = made_up("random", -150.0)
+    dead.metrics[:] = 0
+    dead.traces["served_share"][:] = 0
+    summary = comparison.compare([runs[0], dead], [])
+    assert report_words.cell(summary, "random", "latency_p95_ms") == report_words.DASH
+    assert report_words.cell(summary, "random", "served_share") == "0"
+    assert report_words.cell(summary, "static", "latency_p95_ms") == "1,380"
+    shown = summary | {"split": "test", "episodes": 20}
+    text = html_report.page(shown, [runs[0], dead], RewardWeights(), 5 / 60, {})
+    row = re.search(r'<th scope="row">latency_p95_ms</th>(.*?)</tr>', text)
+    assert row is not None and row[1].count(f"<td>{report_words.DASH}</td>") == 1
+    assert report_words.misleading_latency(summary) == ""
+
+
+def test_a_latency_that_is_low_because_less_is_served_has_a_note(runs):
+    fast = made_up("random", -150.0)
+    fast.metrics[:, METRICS.index("latency_p95_ms")] = 100
+    summary = comparison.compare([runs[0], fast], [])
+    note = report_words.misleading_latency(summary)
+    assert note.startswith("Latency is that of served requests. random (85.0%) looks faster than static")
+    assert report_words.misleading_latency(comparison.compare([runs[0], made_up("random", -150.0)], [])) == ""
+
+
+def test_names_in_the_trade_off_cover_one_another_nowhere(monkeypatch):
+    from matplotlib.text import Text
+
+    many = [made_up(f"a_rather_long_name_{at}", -100.0 - at / 50) for at in range(24)]
+    covered: list[tuple[int, int]] = []
+    labelled = comparison_pictures._label
+
+    def seen(axes, *others):
+        labelled(axes, *others)
+        for text in axes.texts:
+            text.update_positions(axes.figure.canvas.get_renderer())
+        texts = [Text.get_window_extent(text) for text in axes.texts]  # without their arrows
+        assert texts
+        covered.extend((at, other) for at, one in enumerate(texts) for other in range(at) if one.overlaps(texts[other]))
+
+    monkeypatch.setattr(comparison_pictures, "_label", seen)
+    comparison_pictures.trade_off(comparison.compare(many))
+    assert covered == []
