@@ -247,23 +247,28 @@ def _changed(node: Any) -> Any:
 def _is_text_or_type(node: ast.expr) -> bool:
     """Sides of an operator that would only make an error of Python."""
     is_type = isinstance(node, ast.Name) and (node.id in ("int", "float", "str", "bool", "dict") or node.id.istitle())
-    is_none_or_text = isinstance(node, ast.Constant) and isinstance(node.value, str | None)
-    return (
-        is_type
-        or is_none_or_text
-        or isinstance(node, ast.JoinedStr | ast.List | ast.Dict | ast.Subscript | ast.Tuple)
-        and (not isinstance(node, ast.Subscript))
-    )
+    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str | None)
+    return is_type or is_text or isinstance(node, ast.JoinedStr | ast.List | ast.Dict | ast.Tuple)
 
 
 # ---- the tests that concern a module
 
 
 @functools.cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def does_import(path: Path, module: str) -> bool:
+    """Whether a file imports a module or something of it; the name itself is looked for first, which is quick."""
+    return module.rsplit(".", 1)[-1] in _text(path) and module in imports(path)
+
+
+@functools.cache
 def imports(path: Path) -> frozenset[str]:
     """Full names of all that a file imports, with the modules that they may stand in."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(_text(path))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -282,12 +287,12 @@ def tests_of(root: Path, path: str) -> list[str]:
     tests = sorted((root / "tests").rglob("test_*.py"))
     sources = [file for folder in PACKAGES.values() for file in sorted((root / folder).rglob("*.py"))]
     module = module_of(path)
-    importers = [module_of(file.relative_to(root).as_posix()) for file in sources if module in imports(file)]
+    importers = [module_of(file.relative_to(root).as_posix()) for file in sources if does_import(file, module)]
     near = [test for test in tests if _mirrors(root, test, module)]
-    near += [test for test in tests if module in imports(test)]
+    near += [test for test in tests if does_import(test, module)]
     for importer in sorted(importers, key=lambda name: name.split(".")[:2] != module.split(".")[:2]):
         near += [test for test in tests if _mirrors(root, test, importer)]
-    near += [test for test in tests if imports(test) & set(importers)]
+    near += [test for test in tests if any(does_import(test, importer) for importer in importers)]
     return list(dict.fromkeys(test.relative_to(root).as_posix() for test in near))[:MOST_TEST_FILES]
 
 
