@@ -101,6 +101,7 @@ COMPAT_PACKAGES = -e '.[train,dev,mo,optuna,torchrl]' $(if $(findstring west,$*)
 	.venv-compat/$*/bin/python -m pip install --quiet -c .venv-compat/$*/constraints.txt $(COMPAT_PACKAGES)
 	@touch $@
 
+.venv-compat/%-lowest/.installed: COMPAT_PACKAGES = -e '.[train,dev]'
 .venv-compat/ray/.installed: COMPAT_PYTHON = $(PYTHON)
 .venv-compat/ray/.installed: COMPAT_PACKAGES = -e '.[train,dev,opt,rllib]'
 

@@ -43,31 +43,20 @@ COMPILING_S = 600.0
 """what compiling all kernels may take on top"""
 STAMP = re.compile(r"^_STAMP = .*$", re.MULTILINE)
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "runs", "build", "dist", "__pycache__", ".*_cache", ".hypothesis")
-SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Div,
-    ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Mult,
-    ast.Pow: ast.Mult,
-    ast.BitAnd: ast.BitOr,
-    ast.BitOr: ast.BitAnd,
-    ast.LShift: ast.RShift,
-    ast.RShift: ast.LShift,
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-    ast.And: ast.Or,
-    ast.Or: ast.And,
-}
+PAIRS = (
+    (ast.Add, ast.Sub),
+    (ast.Mult, ast.Div),
+    (ast.BitAnd, ast.BitOr),
+    (ast.LShift, ast.RShift),
+    (ast.Lt, ast.LtE),
+    (ast.Gt, ast.GtE),
+    (ast.Eq, ast.NotEq),
+    (ast.In, ast.NotIn),
+    (ast.Is, ast.IsNot),
+    (ast.And, ast.Or),
+)
+SWAPPED: dict[type[ast.AST], Any] = dict.fromkeys((ast.FloorDiv, ast.Mod, ast.Pow), ast.Mult)
+SWAPPED |= dict(PAIRS) | {other: one for one, other in PAIRS}
 
 
 class Mutant(NamedTuple):
@@ -133,7 +122,9 @@ def _run(options: argparse.Namespace) -> None:
         )
     sample = drawn(all_mutants(options.root, options.only or ""), options.count, options.seed, share)
     if not sample:
-        raise ValueError(f"--only {options.only!r} matches no mutant; names are like {_example(options.root)!r}")
+        raise ValueError(
+            f"--only {options.only!r} matches no mutant; names are like {all_mutants(options.root, '')[0].name!r}"
+        )
     if options.list:
         print("\n".join(mutant.name for mutant in sample))
         return
@@ -151,10 +142,6 @@ def _run(options: argparse.Namespace) -> None:
     finally:  # also what Ctrl-C leaves
         write(options.out, options.root, results, options.seed)
     print(summary(results))
-
-
-def _example(root: Path) -> str:
-    return next(iter(all_mutants(root, ""))).name
 
 
 # ---- the mutants

@@ -12,6 +12,7 @@ from og_env.scenario.text_files import read_text
 WORST_LOSS = 0.10
 """share of the speed that may be lost without a warning"""
 LESS_IS_BETTER = ("bytes_per_env_", "mask_bytes_", "tape_bytes_", "exponent_", "ppo_env_share")
+MOST_BYTES = 1_000_000
 OF_OTHERS = ("cores", "cartpole")
 """figures that say nothing of this package"""
 
@@ -61,7 +62,7 @@ def _less_is_better(name: str) -> bool:
 def _read(path: Path) -> dict[str, Any]:
     """A record; ValueError that names the file where it is none."""
     try:
-        record = json.loads(read_text(path))
+        record = json.loads(read_text(path, MOST_BYTES))
         if not {"processor", "date", "figures"} <= set(record):
             raise ValueError("it lacks processor, date or figures")
     except (ValueError, TypeError) as error:
