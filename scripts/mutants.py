@@ -2,7 +2,6 @@
 
 python scripts/mutants.py --count 200 --seed 0
 python scripts/mutants.py --only 'planners/offer_value.py' --count 20 --kernels 0
-python scripts/mutants.py --only 'og_env/dynamics/cost.py:41:' --count 5
 
 Mutants are drawn by the seed from all operators and numbers. Each is written into a copy of the tree, where pytest runs
 the test file that mirrors the module, those that import it, and then those of modules that import it. The copy pins the
