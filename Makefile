@@ -4,7 +4,11 @@
 # make test    lint and the tests that are quick
 # make test-slow    lint and all tests but the long ones
 # make test-long    the long tests alone: fuzzed input in full counts, for hours
-# make test-compat  the tests of the interfaces with the newest Gymnasium on each Python, and with the oldest on one
+# make test-compat  the tests of the interfaces with the newest Gymnasium on each Python, with the oldest on one, and with the
+#                   lowest and highest version of every dependency
+# make coverage    the quick tests and the share of lines that they run; below 85 % it fails
+# make mutants     change one operator at a time and see whether a test notices; ONLY=REGEX, COUNT=N, SEED=K
+# make audit-dependencies  known vulnerabilities of the installed packages, where pip-audit is installed
 # make test-ray     the tests on a Ray cluster, in a venv of its own
 # make docs    the documentation as HTML in build/docs
 SHELL := /bin/sh
@@ -22,11 +26,12 @@ STAMP = .venv/.installed
 TRAIN_STAMP = .venv/.train
 PYTHONS = 3.11 3.12 3.13
 FOUND = $(shell for version in $(PYTHONS); do if python$$version -c "" 2>/dev/null; then echo $$version; fi; done)
-COMPAT = $(FOUND:%=%-newest) $(firstword $(FOUND))-1.2.2
+COMPAT = $(FOUND:%=%-newest) $(firstword $(FOUND))-1.2.2 $(firstword $(FOUND))-lowest $(firstword $(FOUND))-highest
 COMPAT_TESTS = tests/contracts/test_env.py tests/simulator/test_reset_options.py tests/contracts/test_golden.py tests/contracts/test_vector_reward.py \
 	tests/agents/test_sb3_adapter.py tests/agents/learning/test_checkpoint.py tests/scripts/test_examples.py
 
-.PHONY: venv demo pretrained bench test test-slow test-long test-compat test-ray docs lint format clean
+.PHONY: venv demo pretrained bench test test-slow test-long test-compat test-ray coverage mutants audit-dependencies docs lint format \
+	clean
 
 venv: $(STAMP)
 
@@ -72,19 +77,31 @@ test-compat:
 		$$python -m pytest -q -m 'not slow' -rs $(COMPAT_TESTS) || exit 1; \
 	done
 
+coverage: $(STAMP)
+	$(RUN) -m pytest -q -n $(WORKERS) -m 'not slow' --cov --cov-report=term:skip-covered
+
+mutants: $(STAMP)
+	$(RUN) scripts/mutants.py --seed $(or $(SEED),0) --count $(or $(COUNT),200) $(if $(ONLY),--only '$(ONLY)')
+
+audit-dependencies: $(STAMP)
+	@if $(RUN) -c 'import pip_audit' 2>/dev/null; then $(RUN) -m pip_audit --local --skip-editable; \
+	else echo "pip-audit is not installed: $(RUN) -m pip install pip-audit"; fi
+
 test-ray: .venv-compat/ray/.installed
 	.venv-compat/ray/bin/python -m pytest -q tests/agents/cluster/test_ray_evaluate.py tests/agents/cluster/test_rllib.py tests/scripts/test_examples.py
 
-# PYTHON-GYMNASIUM; the other packages are those of constraints.txt
+# PYTHON-GYMNASIUM, where the other packages are those of constraints.txt, or PYTHON-lowest and PYTHON-highest, where all are
+# the ends of the ranges in pyproject.toml
 COMPAT_PYTHON = python$(word 1,$(subst -, ,$*))
-COMPAT_PACKAGES = -e '.[train,dev,mo,optuna,torchrl]' 'gymnasium$(if $(findstring newest,$*),<2,==$(word 2,$(subst -, ,$*)))'
+COMPAT_PACKAGES = -e '.[train,dev,mo,optuna,torchrl]' $(if $(findstring west,$*),,'gymnasium==$(word 2,$(subst -, ,$*))')
 
 .venv-compat/%/.installed: pyproject.toml constraints.txt
 	$(COMPAT_PYTHON) -m venv .venv-compat/$*
-	grep -v '^gymnasium==' constraints.txt > .venv-compat/$*/constraints.txt
+	$(COMPAT_PYTHON) scripts/version_ranges.py $(or $(filter lowest highest,$(word 2,$(subst -, ,$*))),pinned) > .venv-compat/$*/constraints.txt
 	.venv-compat/$*/bin/python -m pip install --quiet -c .venv-compat/$*/constraints.txt $(COMPAT_PACKAGES)
 	@touch $@
 
+.venv-compat/%-lowest/.installed: COMPAT_PACKAGES = -e '.[train,dev]'
 .venv-compat/ray/.installed: COMPAT_PYTHON = $(PYTHON)
 .venv-compat/ray/.installed: COMPAT_PACKAGES = -e '.[train,dev,opt,rllib]'
 

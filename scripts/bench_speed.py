@@ -2,6 +2,7 @@
 
 python scripts/bench_speed.py --repetitions 7
 python scripts/bench_speed.py --against ../og_env-before --record configs/benchmarks/speed.json
+python scripts/bench_speed.py --record configs/benchmarks/releases/0.1.0.json
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from og_agents.learning import run_record
-from og_agents.validation import speed, speed_comparison
+from og_agents.validation import speed, speed_comparison, speed_history
 from og_env.errors import Parser, guarded
 from og_env.scenario.text_files import write_text
 
+RELEASES = Path(__file__).resolve().parents[1] / "configs" / "benchmarks" / "releases"
+"""a record for each release and kind of machine"""
 SITES = (64, 128, 256, 512, 1024)
 PROPOSAL_SITES = (64, 128, 256, 512)
 BATCH, LARGE_BATCH = 1024, 128
@@ -65,9 +68,21 @@ def _run(options: argparse.Namespace) -> None:
     else:
         result = measure(options.repetitions, shrink)
         text = table(result)
+        if not options.quick:
+            warn(RELEASES, result)
     if options.record:
         write_record(options.record, result, options.against)
     print(json.dumps(result, indent=2) if options.json else text)
+
+
+def warn(folder: Path, figures: Mapping[str, float]) -> None:
+    """Say on standard error which figures are worse than those of the last release on this kind of machine."""
+    record = speed_history.latest(folder, speed.processor(), figures["cores"])
+    if record is None:
+        print(f"no release is recorded for {speed.processor()}, {figures['cores']:.0f} cores", file=sys.stderr)
+        return
+    for loss in speed_history.losses(record, figures):
+        print(f"{loss} ({record.stem})", file=sys.stderr)
 
 
 def write_record(path: Path, figures: Mapping[str, Any], against: Path | None = None) -> None:

@@ -41,12 +41,12 @@ html_show_sphinx = False
 
 
 def _to_outside_files(app: Any, page: str, source: list[str]) -> None:
-    """Links to files outside of this folder become downloads; a code host follows them as they are."""
+    """Links to notebooks and to files outside of this folder become downloads; a code host follows them as they are."""
     folder = (DOCS / page).parent
-    outside = re.compile(r"\]\(((?:\.\./)+[^)#]+)\)")
+    outside = re.compile(r"\]\(((?:\.\./)+[^)#]+|[^)#:]+\.ipynb)\)")
 
     def link(found: re.Match[str]) -> str:
-        is_page = (folder / found[1]).resolve().is_relative_to(DOCS)
+        is_page = (folder / found[1]).resolve().is_relative_to(DOCS) and not found[1].endswith(".ipynb")
         return found[0] if is_page or found[1].endswith((".png", ".gif", ".svg")) else f"](path:{found[1]})"
 
     source[0] = outside.sub(link, source[0])
