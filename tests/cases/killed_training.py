@@ -27,7 +27,7 @@ from tests.cases.short_training import short_world, small_settings
 WORLD = short_world()
 SEVERAL = loading.override(WORLD, {"episode.operations_per_step": 2})
 FLEETS = short_world("random-24")
-KINDS = ("ppo", "lstm", "routing", "joint", "several", "fleets", "rpi")
+KINDS = ("ppo", "branches", "lstm", "routing", "joint", "several", "fleets", "rpi")
 """kinds of runs"""
 TIMED = ("ended",)
 """parts of a state with seconds in them"""
@@ -51,12 +51,14 @@ def train(kind: str, out: Path, *, evaluations: int = 3) -> None:
     common: dict[str, Any] = {"seed": 5, "out": out, "quiet": True, "resume": resume}
     shared = {"n_envs": 2, "evaluations": evaluations, "evaluation_episodes": 1}
     if kind == "rpi":
-        settings = small_settings(**shared, branch_states=16, branch_horizon=3, branch_spacing=3)
+        settings = small_settings(**shared, branch_states=64, branch_horizon=3, branch_spacing=3)
         rollout_policy_iteration.train(WORLD, settings, **common)
         return
     task: Any = kind if kind in ("routing", "joint") else "placement"
     world = {"several": SEVERAL, "fleets": FLEETS}.get(kind, WORLD)
-    settings = small_settings(**shared, timesteps=96, policy="lstm" if kind == "lstm" else "auto")
+    credit = "branches" if kind == "branches" else "planner"
+    policy = "lstm" if kind == "lstm" else "auto"
+    settings = small_settings(**shared, timesteps=96, policy=policy, credit=credit)
     ppo.train(world, task, settings, **common)
 
 

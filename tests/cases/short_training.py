@@ -19,6 +19,7 @@ SMALL = {
     "evaluations": 2,
     "evaluation_episodes": 2,
     "prior": "tuned",
+    "credit": "planner",
     "branch_horizon": 4,
     "branch_spacing": 3,
     "branch_moments": 2,

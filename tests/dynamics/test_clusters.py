@@ -6,6 +6,7 @@ A queue exponent of 200 lets nobody wait otherwise: 0.6^200 is 4e-45.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,8 @@ def test_a_cluster_waits_for_itself(play: Play) -> None:
 
 @pytest.mark.parametrize("changes", [{"cluster_requests": 1}, {"cluster_rate": 1}, {"cluster_requests": 1.5}])
 def test_no_cluster_without_a_crowd_or_a_rush(play: Play, changes: dict[str, float]) -> None:
-    world = paper(queue_exponent=200, **(CLUSTERS | changes))
+    settings: dict[str, Any] = CLUSTERS | changes
+    world = paper(queue_exponent=200, **settings)
     put(world, A, WARM)
     assert play(world).metrics["latency_mean_ms"] == near(2010)
 

@@ -38,7 +38,7 @@ def test_they_show_what_is_known_of_each_site_and_offer() -> None:
     assert shown("spot") == [0, 1, 1, 0]
     assert shown("open") == [0, 0, 0, 1]
     assert shown("leaving") == [0, 1, 0, 0] and shown("taken") == [0, 0, 1, 0]
-    assert shown("chance") == np.float32([0.7, 0.4, 0.4, 0.7]).tolist()
+    assert shown("chance") == np.array([0.7, 0.4, 0.4, 0.7], np.float32).tolist()
     offers, sites = simulator.output.offer[0], simulator.sizes["N"]
     for position, operation in enumerate(offers):
         row = tables["offer_supply"][0, position]

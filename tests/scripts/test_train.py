@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from og_agents.commands import train
 from og_agents.evaluation import playing
-from og_agents.learning import checkpoint, ppo, resume_file, run_folder, train_settings, training_progress
+from og_agents.learning import checkpoint, loggers, ppo, resume_file, run_folder, train_settings, training_progress
 from og_agents.learning.training_progress import Clock
 from og_env import IDS
 from og_env.kernel.arrays import TERMS
@@ -247,7 +247,7 @@ def test_a_run_goes_on_without_curves_where_they_cannot_be_written(files, tmp_pa
     def full(self, *given):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(training_progress.TensorBoardOutputFormat, "write", full)
+    monkeypatch.setattr(loggers.TensorBoardOutputFormat, "write", full)
     assert train.main(arguments(files, tmp_path)) == 0
     assert capsys.readouterr().err == f"{tmp_path / 'tb'}: cannot be written: No space left on device\n"
 

@@ -65,7 +65,7 @@ def test_every_incident_begins_at_its_hour_some_hours_into_the_episode(name):
     incident, world = catalog.incidents()[name], compiled("global-512")
     replay = replay_of(incident, world)
     assert LEAD_H <= replay.start_h < LEAD_H + 300 / 3600
-    lasts = max([incident.duration_h, *(phase.stop_utc_h - incident.start_utc_h for phase in incident.phases)])
+    lasts = max([incident.duration_h, *(phase.stop_utc_h - (incident.start_utc_h or 0.0) for phase in incident.phases)])
     assert replay.stop_h - replay.start_h == pytest.approx(lasts)
     assert replay.cut_h == max(replay.stop_h - 24, 0)
     if incident.start_utc_h is None:

@@ -59,7 +59,7 @@ class BranchPPO(MaskablePPO):
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
-            self._last_obs, self._last_episode_starts = new_obs, dones
+            self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
         if self._trials is None:
             self._trials = Trials(batch, self.round["horizon"])
         self._fill(rollout_buffer, played.branches(self._trials))

@@ -114,7 +114,7 @@ class Round:
         if self._decisions % self.spacing == 0 and len(self.moments) < self.most:
             self.moments.append(Moment(self.env, observation, masks, self.horizon))
         self._decisions += 1
-        self._operations = operations_of(self.env.simulator.output.offer, actions)
+        self._operations = operations_of(self.env.simulator.output.offer, actions.astype(np.int64))
 
     def after(self, moved: npt.NDArray[np.bool_]) -> None:
         """Take in where the clock moved [B]."""

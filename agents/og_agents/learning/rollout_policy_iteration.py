@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from og_agents.learning import checkpoint, resume_file
+from og_agents.learning import checkpoint, loggers, resume_file
 from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.counterfactual_branches import Branches, branches
 from og_agents.learning.networks import masked_logits, policy_class
@@ -205,9 +205,11 @@ class Run:
         self.clock = Clock(settings.branch_states, meta["minutes"])
         self.best, self.due, self.saved_s = -math.inf, 0.0, 0.0
         self.file = MetricsFile(out / "metrics.csv", 0)
+        self.curves: loggers.Curves | None = None
 
     def start(self, done: Progress | None) -> None:
-        """Start the clock, where `done` says how far the run was."""
+        """Start the clock and the curves, where `done` says how far the run was."""
+        self.curves = loggers.Curves(self.out / "tb", loggers.hyper_parameters(self.meta))
         if done is None:
             self.clock.start(self.spent_s)
             return
@@ -219,6 +221,8 @@ class Run:
         """Validate the policy so far, and save it where it is the best."""
         mean, row = _validated(learner, self.meta, self.spec, self.settings, self.clock)
         self.file.write(row, dict.fromkeys(row, ()), learner.states)
+        if self.curves is not None:
+            self.curves.write(row, step=learner.states)
         if mean > self.best:
             self.best = mean
             facts = {"branch_states": learner.states, "validation_return": mean}
@@ -299,6 +303,8 @@ def train(
         except KeyboardInterrupt:
             raise stopped_at_once(out, stop) from None
         finally:
+            if run.curves is not None:
+                run.curves.close()
             states.close()
             env.close()
     return out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from og_agents.learning import branch_ppo, ppo
@@ -11,7 +13,9 @@ from og_agents.learning.training_progress import Clock
 from tests.cases.short_training import short_world, small_settings
 
 WORLD = short_world()
-SETTINGS = small_settings(branch_horizon=4, branch_spacing=2, branch_moments=2, prior="gain", beta=0.0)
+SETTINGS = small_settings(
+    branch_horizon=4, branch_spacing=2, branch_moments=2, prior="gain", beta=0.0, credit="branches"
+)
 
 
 def learner(seed: int = 0) -> BranchPPO:
@@ -23,11 +27,18 @@ def learner(seed: int = 0) -> BranchPPO:
     return model
 
 
-def test_advantages_are_what_branches_bring_over_the_policys_mean(monkeypatch):
-    monkeypatch.setattr(branch_ppo, "DRAWS", 4)
+def environments(model: BranchPPO) -> Any:
+    assert model.env is not None
+    return model.env.venv.env  # type: ignore[attr-defined]
+
+
+def possible(model: BranchPPO) -> np.ndarray:
+    return environments(model).action_masks().astype(np.bool_)
+
+
+def test_advantages_are_what_branches_bring_over_the_policys_mean():
     model = learner()
-    observation = model.env.reset()
-    masks = model.env.venv.env.action_masks().astype(np.bool_)
+    observation, masks = np.array(environments(model).reset(seed=1)[0]), possible(model)
     best = masks.shape[1] - 1 - np.argmax(masks[:, ::-1], axis=1)
     returns = np.where(np.arange(masks.shape[1]) == best[:, None], 0.1, 0.0).astype(np.float32)
     tried = Branches(np.tile(observation, (2, 1)), np.tile(masks, (2, 1)), np.tile(returns, (2, 1)))
@@ -53,8 +64,8 @@ def test_a_training_is_repeatable_and_finds_the_action_that_pays(monkeypatch):
     def weights() -> tuple[np.ndarray, float]:
         model = learner(3)
         model.learn(1500)
-        masks = model.env.venv.env.action_masks().astype(np.bool_)
-        found = model.policy.predict(model._last_obs, deterministic=True, action_masks=masks)[0]
+        masks = possible(model)
+        found = model.policy.predict(np.array(model._last_obs), deterministic=True, action_masks=masks)[0]
         best = masks.shape[1] - 1 - np.argmax(masks[:, ::-1], axis=1)
         parameters = np.concatenate([values.detach().numpy().ravel() for values in model.policy.parameters()])
         return parameters, float((found == best).mean())

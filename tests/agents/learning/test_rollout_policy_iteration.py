@@ -13,6 +13,7 @@ from og_agents.learning import checkpoint, ppo, resume_file, rollout_policy_iter
 from og_agents.learning.counterfactual_branches import Round, Trials, branches
 from og_agents.learning.rollout_policy_iteration import SCALE
 from og_agents.pretrained.recipes import recipe_of
+from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.short_training import short_world, small_settings
 
@@ -41,7 +42,7 @@ def sampled(rng: np.random.Generator):
 @pytest.mark.parametrize("operations", [1, 3])
 def test_the_branch_of_the_action_that_was_taken_is_what_was_earned(operations):
     horizon, batch = 5, 6
-    world = short_world(**{"episode.operations_per_step": operations})
+    world = loading.override(short_world(), {"episode.operations_per_step": operations})
     env = NetworkVectorEnv(batch, "placement", world, split="train", flatten=True)
     observation, info = env.reset(seed=3)
     played = Round(env, spacing=4, horizon=horizon, moments=2)
@@ -91,9 +92,9 @@ def test_rounds_follow_one_another_and_only_offers_are_branched():
     nothing_done = np.broadcast_to(first.returns[:, :1], first.returns.shape)
     assert (first.returns[~first.masks] == nothing_done[~first.masks]).all()
     tried.close()
-    for task, interface in (("joint", "proposals"), ("placement", "operations")):
+    for wrong in (NetworkVectorEnv(2, "joint", WORLD), NetworkVectorEnv(2, "placement", WORLD, interface="operations")):
         with pytest.raises(ValueError, match="placement"):
-            next(branches(NetworkVectorEnv(2, task, WORLD, interface=interface), nothing, 0, spacing=1, horizon=2))
+            next(branches(wrong, nothing, 0, spacing=1, horizon=2))
 
 
 def test_the_learner_finds_the_action_that_brings_most():

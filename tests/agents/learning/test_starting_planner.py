@@ -17,7 +17,7 @@ WORLD = short_world()
 def test_constants_side_by_side_earn_what_each_earns_alone():
     known = of_planner("greedy_tuned")
     candidates = [known.untuned, {**known.untuned, "add": 0.5, "remove": 0.5}]
-    world = short_world(**{"episode.operations_per_step": 2})
+    world = loading.override(short_world(), {"episode.operations_per_step": 2})
     found = starting_planner.mean_returns(candidates, world, 3, "validation", 5)
     for constants, value in zip(candidates, found, strict=True):
         alone = planners.make("greedy_tuned", world, constants=constants)

@@ -4,6 +4,7 @@ import numpy as np
 
 from og_agents import planners
 from og_agents.heuristics import Sight
+from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.planners.offer_rules import spot_hedge
 from og_env.fields import SCARCITY_TABLES, TABLES, column
 from og_env.vector_env import NetworkVectorEnv
@@ -23,7 +24,7 @@ def test_spot_hedge_takes_spot_and_leaves_regions_where_it_cannot_be_had():
     tables["offer_supply"] = np.zeros((1, 3, len(SCARCITY_TABLES["offer_supply"])), np.float32)
     tables["sites"] = np.zeros((1, 3, len(TABLES["sites"])), np.float32)
     tables["proposals"][..., column("proposals", "is_launch")] = 1
-    constants = planners.make("spot_hedge", "global-24").constants | {"avoid": 2.0}
+    constants = constants_of("global-24", "spot_hedge") | {"avoid": 2.0}
     plain = spot_hedge(Sight({name: tables[name] for name in tables if name != "offer_supply"}), constants)
     assert len(set(plain[0])) == 1
     tables["offer_supply"][0, 1:, column("offer_supply", "spot")] = 1

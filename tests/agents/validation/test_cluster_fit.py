@@ -20,7 +20,7 @@ def test_waits_of_a_few_requests_are_those_on_paper() -> None:
 def test_its_formula_is_that_of_the_environment() -> None:
     settings = {"arrival_cv": 1.2, "batch_requests": 3.0, "cluster_requests": 40.0, "cluster_rate": 2.5}
     for streams in (1, 4):
-        side = queue_against_simulation.flow(streams, (0.3, 0.85), service_cv=0.6, **settings)
+        side = queue_against_simulation.flow(streams, (0.3, 0.85), service_cv=0.6, **settings)  # type: ignore[arg-type]
         waits = cluster_fit.Waits(np.full(2, streams), np.array([0.3, 0.85]), np.ones(2))
         found = cluster_fit.model_wait(np.array([list(settings.values())]), waits, 0.6)[0]
         assert side.wait_s / side.service_s == pytest.approx(found, rel=1e-3)
