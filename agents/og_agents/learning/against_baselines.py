@@ -5,13 +5,13 @@ A policy that is not better says so on its card, and names the baseline that doe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing, statistics
-from og_agents.learning import checkpoint
+from og_agents.learning import checkpoint, starting_planner
 from og_agents.planners.offer_rules import RULES
 from og_agents.policy import Policy
 from og_env.scenario.specs import ScenarioSpec
@@ -52,6 +52,15 @@ def baselines(spec: ScenarioSpec, task: str) -> dict[str, Policy]:
     return rules | {name: planners.make(name, spec, task) for name in RULES}
 
 
+def _found(card: Mapping[str, Any], spec: ScenarioSpec, task: str) -> dict[str, Policy]:
+    """The planner with the constants that the training has found for itself, where it has; its card has them."""
+    start = card.get("start", {})
+    if start.get("constants_from") != starting_planner.SEARCHED:
+        return {}
+    name = starting_planner.PLANNER
+    return {f"{name} with the constants in its card": planners.make(name, spec, task, constants=start["constants"])}
+
+
 def stand(
     folder: Path, spec: ScenarioSpec, task: str, *, episodes: int = EPISODES, played: Callable[[str], None] = print
 ) -> Standing:
@@ -66,7 +75,7 @@ def stand(
         return playing.run(policy, spec, task, episodes, FIRST_SEED, split="validation", name=name)
 
     policy = checkpoint.load(folder, scenario=spec)
-    candidates = baselines(spec, task)
+    candidates = baselines(spec, task) | _found(checkpoint.read_meta(folder), spec, task)
     played(f"beside {len(candidates)} baselines on {episodes} validation episodes ...")
     learned = play(policy, "learned")
     best = max((play(rule, name) for name, rule in candidates.items()), key=lambda run: run.returns.mean())

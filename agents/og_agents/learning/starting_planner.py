@@ -22,7 +22,8 @@ from og_agents.heuristics.tuned_constants import FALLBACK, Constants, of_planner
 from og_agents.planners.offer_rules import OfferPolicy
 from og_env.scenario.specs import ScenarioSpec
 
-PLANNER = "greedy_tuned"
+PLANNER, SEARCHED = "greedy_tuned", "searched"
+"""name of the planner, and of constants that a search has found"""
 EPISODES, LEAST_EPISODES = 12, 4
 """training episodes of a trial, and how few they may be where time is short"""
 POPULATION, ROUNDS = 9, 4
@@ -93,7 +94,7 @@ def find(
         affordable = math.inf if budget_s is None else budget_s / episode_s
         episodes = round(min(max(affordable / (2 * ROUNDS * POPULATION), LEAST_EPISODES), EPISODES))
         validation = round(min(max(affordable / 9, LEAST_EPISODES), VALIDATION_EPISODES))
-        candidates["searched"], _ = cross_entropy(
+        candidates[SEARCHED], _ = cross_entropy(
             lambda points: list(mean_returns(points, spec, episodes, "train")),
             list(candidates.values())[int(first.argmax())],
             known,

@@ -68,6 +68,16 @@ def test_a_policy_that_is_not_better_names_what_to_use_instead(
     assert checkpoint.read_meta(folder)["against_baselines"]["use_instead"] == instead
 
 
+def test_constants_that_a_training_has_found_stand_among_the_baselines(tmp_path: Path) -> None:
+    out = train(WORLD, "placement", small_settings(timesteps=32, prior="best"), seed=0, out=tmp_path, quiet=True)
+    card = checkpoint.read_meta(out)
+    found = against_baselines._found(card, WORLD, "placement")
+    searched = card["start"]["constants_from"] == "searched"
+    assert [policy.constants for policy in found.values()] == ([card["start"]["constants"]] if searched else [])  # type: ignore[attr-defined]
+    card["start"]["constants_from"] = "searched"
+    assert len(against_baselines._found(card, WORLD, "placement")) == 1
+
+
 def test_one_episode_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="1 episodes give no interval"):
         against_baselines.stand(folder, WORLD, "placement", episodes=1)

@@ -156,7 +156,7 @@ def test_ppo_goes_on_gently_from_it_and_says_so(tmp_path):
     words = ["--scenario", "toy-3", "--start", str(begin)]
     run = train_script.fresh(train_script.parse(words))
     assert run.settings.learning_rate == 1e-4 and run.settings.timesteps == 100_000
-    assert train_script.fresh(train_script.parse([*words, "--algorithm", "rpi"])).settings.learning_rate == 3e-3
+    assert train_script.fresh(train_script.parse([*words, "--algorithm", "rpi"])).settings.learning_rate == 1e-3
     mine = tmp_path / "mine.toml"
     mine.write_text("learning_rate = 0.002\n", encoding="utf-8")
     assert train_script.fresh(train_script.parse([*words, "--config", str(mine)])).settings.learning_rate == 0.002
