@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from og_env.kernel.arrays import Memo, Output, Scratch, State, World
 from og_env.kernel.memory import CopiedWhole, Table, allocate
-from og_env.observation.fields import ALL_TABLES, slices
+from og_env.observation.fields import SCARCITY_TABLES, TABLES, slices
 from og_env.simulator import compiled_step
 from og_env.simulator.simulator import Simulator
 
@@ -40,7 +40,7 @@ class BelievedOffers(CopiedWhole):
         scratch: Scratch = allocate(Scratch, sizes)
         self._memo: Memo = allocate(Memo, sizes)
         self._table = Table(sizes, self.world, simulator.tape, self._state, self._output, scratch, self._memo)
-        self._places = slices(sizes, tuple(ALL_TABLES))
+        self._places = slices(sizes, (*TABLES, *(SCARCITY_TABLES if simulator.has_scarcity else ())))
         self._observation = np.zeros((simulator.batch, self._places.width), np.float32)
         self._looks = np.full(simulator.batch, compiled_step.LOOK, np.int64)
         self.offer: npt.NDArray[np.int32] = self._output.offer

@@ -131,9 +131,14 @@ class Simulator(CopiedWhole):
         if not self.settings.flatten:
             tables = ("globals", "models", "sites", "regions", "domains")
             tables += ("proposals",) if interface == "proposals" else ()
-            if has_scarcity(self.spec, self.compiled[0].resolved):
+            if self.has_scarcity:
                 tables += ("supply", "offer_supply") if interface == "proposals" else ("supply",)
         return slices(self.sizes, tables)
+
+    @property
+    def has_scarcity(self) -> bool:
+        """Whether the observation has the tables of supply besides."""
+        return has_scarcity(self.spec, self.compiled[0].resolved)
 
     def _cuts(self) -> list[tuple[str, int, int, tuple[int, ...]]]:
         """Name, first column, last column + 1 and shape of every table of a flat observation."""

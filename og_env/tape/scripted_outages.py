@@ -10,7 +10,7 @@ import numpy as np
 from og_env.kernel.arrays import GATEWAY_OFF, IMPAIRED, NO_LAUNCHES, SCARCE, STORE_OFF, TAKEN
 from og_env.kernel.compile import array_kernel
 from og_env.scenario.checks import KINDS
-from og_env.scenario.specs import Effect, OutageSpec, PartEffect
+from og_env.scenario.specs import AnyEffect, OutageSpec, PartEffect
 from og_env.tape.failures import Outages, count_outage, hit_site, raise_level, touched_rows
 from og_env.tape.scarcity import notice_rows, withdraw_rows
 from og_env.world import EFFECT_BITS, EFFECTS, CompiledWorld, find_members
@@ -37,7 +37,7 @@ class SiteOutage(NamedTuple):
     """kind of the domain that breaks"""
     name: str
     """name of that domain; its signal shows the outage where the fleet shares it"""
-    effect: Effect | PartEffect
+    effect: AnyEffect
     """effect on every site"""
     start_h: float
     """hours since the episode began"""
@@ -106,7 +106,7 @@ def write_script(outages: Iterable[SiteOutage], compiled: CompiledWorld) -> Scri
     )
 
 
-def bit_of(effect: Effect | PartEffect) -> int:
+def bit_of(effect: AnyEffect) -> int:
     """Bit of an effect: a status bit, or a supply bit OF_SUPPLY places higher."""
     return PART_BITS[effect] << OF_SUPPLY if effect in PART_BITS else EFFECT_BITS[EFFECTS.index(effect)]
 

@@ -128,7 +128,7 @@ def test_limits_bind_in_random_worlds() -> None:
         "rent_limit_usd_per_hour": NO_RENT_LIMIT,
     }
     barred = dict.fromkeys(neutral, 0)
-    for seed in range(10):
+    for seed in range(20):
         episodes = random_episodes(seed, 20)
         bound = possible_by_reference(episodes.world, episodes.state).sum()
         for name, value in neutral.items():

@@ -12,6 +12,7 @@ from og_env.dynamics.latency import time_answers
 from og_env.dynamics.reference import possible
 from og_env.dynamics.replicas import add_replica, weigh
 from og_env.dynamics.routing import room, route
+from og_env.dynamics.supply_bits import stays
 from og_env.dynamics.verification import finality
 from og_env.kernel.arrays import DOWN, FETCHING, PLANNER, environment
 from og_env.kernel.compile import njit
@@ -59,7 +60,7 @@ def by_step(env, model, without, more, found):
     """
     count = 0
     for site in range(env.state.status.shape[0]):
-        runs = env.state.phase[model, site] >= FETCHING and not env.state.status[site] & DOWN and site != without
+        runs = env.state.phase[model, site] >= FETCHING and stays(env, site) and site != without
         if runs or site == more:
             add_replica(env, model, site, count, 0, 1.0, env.scratch.seen[site], 1.0)
             if runs:
@@ -102,10 +103,8 @@ def compare(table, b, found, expected, gains):
         position = 0
         for site in range(-1, sites):
             running = site >= 0 and env.state.phase[model, site] >= FETCHING
-            if site >= 0 and (
-                env.state.status[site] & DOWN or (not running and env.world.replica_gpus[model, site] == 0)
-            ):
-                continue
+            if site >= 0 and (not stays(env, site) or (not running and env.world.replica_gpus[model, site] == 0)):
+                continue  # what will be withdrawn, or is down, is no part of the fleet that the planner expects
             out, more = (position, -1) if running else (-1, site)
             gains[i] = by_trial(env, model, out, more, found[i])
             by_step(env, model, site if running else -1, more, expected[i])

@@ -26,6 +26,7 @@ SHIPPED = (
     "price-of-distance",
     "provider-blackout",
     "random-24",
+    "scarcity",
     "store-loss",
     "tee-break",
     "toy-3",

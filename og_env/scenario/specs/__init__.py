@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from og_env.scenario.specs.catalog_entries import (
+    AnyEffect,
     Effect,
     FailureKind,
     GpuSpec,

@@ -30,6 +30,8 @@ TeeVendor = Literal["nitro", "sev-snp", "tdx", "sgx", "none"]
 Verification = Literal["none", "tee", "zkml"]
 Effect = Literal["DOWN", "FROZEN", "UNTRUSTED", "SLOW"]
 PartEffect = Literal["NO_LAUNCHES", "IMPAIRED", "GATEWAY_OFF", "STORE_OFF", "SCARCE", "WITHDRAWN"]
+AnyEffect = Literal[Effect, PartEffect]
+"""one Literal, not a union of two: a wrong word is one mistake, which is compared with all of them"""
 """effects on a part of a site: nothing can be launched or added; what loads or starts does so at half speed; its gateway
 or its store is of no use; launches are refused; what runs there is withdrawn"""
 Market = Literal["on_demand", "spot"]
@@ -221,7 +223,7 @@ class IncidentPhase(Spec):
     """hours since the midnight, UTC, before the incident began"""
     stop_utc_h: Positive
     """hours since that midnight; above 24 on a later day"""
-    effect: Effect | PartEffect
+    effect: AnyEffect
     match: tuple[str, ...] = ()
     """as in IncidentSpec, where the phase hits only some of the incident's sites; empty: all of them"""
     source: str

@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from og_env.scenario.specs.catalog_entries import (
-    Effect,
+    AnyEffect,
     GpuSpec,
     HostClass,
     Kind,
     ModelSpec,
-    PartEffect,
     RegionSpec,
     SiteSpec,
     Spec,
@@ -129,7 +128,7 @@ class OutageSpec(Spec):
     """kind:name, e.g. provider:aws"""
     start_h: NonNegative
     duration_h: Positive
-    effect: Effect | PartEffect = "DOWN"
+    effect: AnyEffect = "DOWN"
 
 
 class OpponentSpec(Spec):

@@ -177,5 +177,5 @@ def test_a_record_keeps_the_last_table_of_every_scenario(tmp_path: Path) -> None
     assert record["a"]["dimensions"]["price"]["cost_pct"] == 1.2346
     for wrong in ({"seed": 1}, {**table, "dimensions": {"prize": entry}}):
         path.write_text(json.dumps({"a": wrong}), encoding="utf-8")
-        with pytest.raises(ValueError, match=r"no record of scripts/dimensions\.py: a is not complete"):
+        with pytest.raises(ValueError, match=r"no record of og-env dimensions: a is not complete"):
             read_record(path)

@@ -141,7 +141,8 @@ def test_rules_play_every_scenario_without_an_impossible_operation(scenario: str
             if scenario != "global-24" and task == "joint":
                 continue
             played = playing.run(heuristics.make(name, task), spec, task, episodes=2)
-            assert np.isfinite(played.returns).all() and played.metric("impossible_operations").sum() == 0
+            impossible = played.metric("impossible_operations") - played.metric("refused_launches")
+            assert np.isfinite(played.returns).all() and not impossible.any(), "no rule knows where capacity is scarce"
 
 
 def test_rules_are_not_the_same_policy() -> None:
