@@ -295,7 +295,7 @@ def _mirrors(root: Path, test: Path, module: str) -> bool:
 
 
 def run(root: Path, sample: Sequence[Mutant]) -> Iterator[Found]:
-    """What becomes of each mutant, in a copy of the tree that is removed at the end."""
+    """The fate of each mutant, in a copy of the tree that is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="og_env_mutants_") as folder:
         copy = Path(folder) / "tree"
         shutil.copytree(root, copy, ignore=LEFT_OUT)

@@ -94,11 +94,7 @@ def read_node_table(
     notes = [*raw.notes, *seen.notes]
     skipped = list(raw.skipped)
     labels = _labels(seen, raw, kinds)
-    if not raw.rows:
-        reasons = f": {'; '.join(skipped[:5])}" if skipped else ""
-        raise_csv_error(raw.source, f"a header but no nodes{reasons}")
-    if len(raw.rows) > MAX_ROWS:
-        raise_csv_error(raw.source, f"more than {MAX_ROWS:,} nodes", raw.lines[MAX_ROWS])
+    _check_length(raw)
     weights, bad = _weights(seen, raw.lines)
     skipped += bad.values()
     keep = [row for row in range(len(raw.rows)) if row not in bad]
@@ -114,9 +110,8 @@ def read_node_table(
     columns = {label: _domains(label, cells, seen, notes) for label in labels}
     columns = _without_empty(columns, raw.source, notes, kinds)
     if skipped:
-        notes.append(
-            f"{len(skipped)} rows skipped: {'; '.join(skipped[:SHOWN])}{', ...' if len(skipped) > SHOWN else ''}"
-        )
+        rest = ", ..." if len(skipped) > SHOWN else ""
+        notes.append(f"{len(skipped)} rows skipped: {'; '.join(skipped[:SHOWN])}{rest}")
     price = next((name for name in PRICES if name in cells), "")
     return NodeTable(
         path=raw.source,
@@ -136,6 +131,15 @@ def read_node_table(
         column=seen.column,
         notes=tuple(notes),
     )
+
+
+def _check_length(raw: RawTable) -> None:
+    """Raise where a file has no node, or too many."""
+    if not raw.rows:
+        reasons = f": {'; '.join(raw.skipped[:5])}" if raw.skipped else ""
+        raise_csv_error(raw.source, f"a header but no nodes{reasons}")
+    if len(raw.rows) > MAX_ROWS:
+        raise_csv_error(raw.source, f"more than {MAX_ROWS:,} nodes", raw.lines[MAX_ROWS])
 
 
 def read_header(path: str | Path) -> tuple[str, ...]:

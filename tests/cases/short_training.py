@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from og_agents.learning import train_settings
 from og_agents.learning.train_settings import TrainSettings
@@ -42,3 +45,18 @@ def short_world(name: str = "toy-3", **changes: Any) -> ScenarioSpec:
 
 def small_settings(**changes: Any) -> TrainSettings:
     return train_settings.load(None, {**SMALL, "timesteps": 96, **changes})
+
+
+def short_files(folder: Path) -> tuple[str, str]:
+    """Write the short world of toy-3 and SMALL as files, as a user would; returns their paths."""
+    text = (loading.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8")
+    for old, new in (
+        ("steps = 60", f"steps = {STEPS}"),
+        ("burst_sd = 0.0", "burst_sd = 0.3"),
+        ('process = "none"', 'process = "correlated"\nintensity = 100.0'),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (folder / "short.toml").write_text(text, encoding="utf-8")
+    (folder / "small.toml").write_text(tomli_w.dumps(SMALL), encoding="utf-8")
+    return str(folder / "short.toml"), str(folder / "small.toml")

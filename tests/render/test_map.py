@@ -107,7 +107,7 @@ def test_frame_without_matplotlib_says_what_to_install(monkeypatch: pytest.Monke
         return real_import(name, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"matplotlib is not installed: run `pip install '\.\[train\]'"):
+    with pytest.raises(ImportError, match=r"matplotlib is not installed: run `pip install 'og_env\[train\]'"):
         frame(view_with())
 
 

@@ -12,7 +12,7 @@ from og_agents.commands import gallery
 from og_agents.replay.page import film
 from og_env.scenario import loading
 
-Image = pytest.importorskip("PIL.Image", reason="needs the train extra: pip install '.[train]'")
+Image = pytest.importorskip("PIL.Image", reason="needs the train extra: pip install 'og_env[train]'")
 ROOT = Path(__file__).parents[2]
 MOST_BYTES = {"png": 120_000, "gif": 1_500_000}
 

@@ -126,6 +126,6 @@ def test_an_example_of_the_table_is_written(tmp_path: Path, capsys: pytest.Captu
     code, _, error = run(capsys, "--example", str(path))
     assert code == 2 and "is there already; --force replaces it" in error
     assert run(capsys, "--example", str(path), "--force")[0] == 0
-    with pytest.raises(SystemExit) as ended:
-        script.main([str(path)])
-    assert ended.value.code == 2 and "--out FILE.toml" in capsys.readouterr().err
+    for words in ((str(path),), ()):
+        code, out, error = run(capsys, *words)
+        assert (code, out) == (2, "") and "--out FILE.toml are needed" in error and error.count("\n") == 1

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tomli_w
 import torch
 from safetensors import SafetensorError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -26,7 +25,7 @@ from og_agents.learning.training_progress import Clock
 from og_env import IDS
 from og_env.kernel.arrays import TERMS
 from og_env.scenario import loading
-from tests.cases.short_training import SMALL, STEPS, short_world, small_settings
+from tests.cases.short_training import SMALL, STEPS, short_files, short_world, small_settings
 
 ROOT = Path(__file__).parents[2]
 WORLD = short_world()
@@ -35,18 +34,7 @@ WORLD = short_world()
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> tuple[str, str]:
     """A short scenario and small settings as files."""
-    folder = tmp_path_factory.mktemp("files")
-    text = (loading.scenarios_folder() / "toy-3.toml").read_text(encoding="utf-8")
-    for old, new in (
-        ("steps = 60", f"steps = {STEPS}"),
-        ("burst_sd = 0.0", "burst_sd = 0.3"),
-        ('process = "none"', 'process = "correlated"\nintensity = 100.0'),
-    ):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    (folder / "short.toml").write_text(text, encoding="utf-8")
-    (folder / "small.toml").write_text(tomli_w.dumps(SMALL), encoding="utf-8")
-    return str(folder / "short.toml"), str(folder / "small.toml")
+    return short_files(tmp_path_factory.mktemp("files"))
 
 
 def arguments(files: tuple[str, str], out: Path, *more: str) -> list[str]:

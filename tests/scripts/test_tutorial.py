@@ -13,7 +13,7 @@ import pytest
 
 from og_agents.commands.main import COMMANDS
 
-pytest.importorskip("torch", reason="needs the train extra: pip install '.[train]'")
+pytest.importorskip("torch", reason="needs the train extra: pip install 'og_env[train]'")
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / ".github" / "docs" / "tutorial.md"
 SHARED_OPTIONS = (ROOT / "agents" / "og_agents" / "evaluation" / "command_options.py").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +59,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def validate(data: Path | None, quick: bool, progress: Progress | None = None) -> dict[str, Any]:
     """All checks as one JSON object; errors are shares, so 0.1 is 10 %."""
-    begun = iter(range(len(CHECKS)))
-
-    def begin() -> None:
-        at = next(begun)
-        if progress is not None:
-            progress.at(at, CHECKS[at])
-            progress.tell(f"{CHECKS[at]} ...")
-
+    begin = _announced(progress)
     skipped: dict[str, str] = {}
     begin()
     rtt = round_trips(existing(data, "rtt/cloud_interregion_rtt.csv", skipped))
@@ -122,6 +115,19 @@ def validate(data: Path | None, quick: bool, progress: Progress | None = None) -
         },
         "skipped": skipped,
     }
+
+
+def _announced(progress: Progress | None) -> Callable[[], None]:
+    """A function to call before each check, in the order of CHECKS, which tells the progress of it."""
+    begun = enumerate(CHECKS)
+
+    def begin() -> None:
+        at, name = next(begun)
+        if progress is not None:
+            progress.at(at, name)
+            progress.tell(f"{name} ...")
+
+    return begin
 
 
 def existing(data: Path | None, name: str, skipped: dict[str, str]) -> Path | None:

@@ -72,16 +72,9 @@ def page(
     values = [getattr(weights, term) for term in comparison_pictures.TERMS]
     seen = report_words.alt_texts(summary, {run.policy: run for run in runs}, values, episode, step_h)
     title = f"Benchmark: {facts.get('scenario', '')}"
-    kinds = [
-        summary["verdict"],
-        *(summary["verdicts"][name] for name in summary["verdicts"] if name != summary["learned"]),
-    ]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        *(
-            f'<p class="verdict {kind or ""}">{escape(line)}.</p>'
-            for kind, line in zip(kinds, verdict_lines(summary), strict=True)
-        ),
+        *_verdicts(summary),
         _facts(facts),
         "<h2>Returns</h2>",
         _table(TABLE_HEADER, table_rows(summary), summary, "Returns by policy"),
@@ -124,6 +117,16 @@ def page(
         f"<title>{escape(title)}</title>"
         f"<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
+
+
+def _verdicts(summary: Json) -> list[str]:
+    """A paragraph for each verdict, that on the learned policy first, with its kind as a class."""
+    others = (kind for name, kind in summary["verdicts"].items() if name != summary["learned"])
+    kinds = [summary["verdict"], *others]
+    return [
+        f'<p class="verdict {kind or ""}">{escape(line)}.</p>'
+        for kind, line in zip(kinds, verdict_lines(summary), strict=True)
+    ]
 
 
 def _facts(facts: Mapping[str, str]) -> str:

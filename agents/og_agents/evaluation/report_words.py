@@ -71,7 +71,7 @@ def misleading_latency(summary: Json) -> str:
 def alt_texts(
     summary: Json, runs: Mapping[str, Episodes], weights: Sequence[float], episode: int, step_h: float
 ) -> Json:
-    """What is seen in each picture of `html_report.pictures`, by its name."""
+    """Texts that tell each picture of `html_report.pictures`, by its name."""
     return {
         "returns": _returns(summary),
         "trade_off": _trade_off(summary),

@@ -112,5 +112,5 @@ def find(
 
 
 def described(start: Start) -> Mapping[str, Any]:
-    """What a card says of the start."""
+    """The start as a card has it."""
     return {"planner": PLANNER, "constants_from": start.name, "constants": start.constants, "returns": start.returns}

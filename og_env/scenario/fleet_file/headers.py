@@ -1,4 +1,4 @@
-"""What the columns of a fleet mean: their usual names, and cells that hold several things at once."""
+"""Meaning of the columns of a fleet: their usual names, and cells that hold several things at once."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def test_without_the_extra_it_says_which(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     assert script.main(["--scenario", "toy-3", "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert "'.[minari]'" in error and error.count("\n") == 1
+    assert "'og_env[minari]'" in error and error.count("\n") == 1
 
 
 def test_nobody_learns_from_sealed_episodes(capsys):

@@ -124,4 +124,4 @@ def test_without_the_extra_it_says_which(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert script.main(["--policy", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert "'.[onnx]'" in error and error.count("\n") == 1
+    assert "'og_env[onnx]'" in error and error.count("\n") == 1

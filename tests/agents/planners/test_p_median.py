@@ -54,5 +54,5 @@ def test_roles_are_spread_until_one_loss_is_survived():
 
 def test_without_highspy_the_programme_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "highspy", None)
-    with pytest.raises(ValueError, match=r"pip install '\.\[opt\]'"):
+    with pytest.raises(ValueError, match=r"pip install 'og_env\[opt\]'"):
         p_median.p_median(TOY)
