@@ -233,6 +233,11 @@ class Run:
         self.due = share + 1 / self.settings.evaluations
         self.saved_s = -math.inf
 
+    def close(self) -> None:
+        """Write what is left of the curves."""
+        if self.curves is not None:
+            self.curves.close()
+
     def save(self, learner: Learner, env: NetworkVectorEnv, stop: Stop) -> None:
         """Save all of the run after a validation, where the last time is long ago, or where it ends; Interrupted then."""
         if stop.signal is None and self.clock.elapsed_s < self.saved_s + SAVE_EVERY_S:
@@ -303,8 +308,7 @@ def train(
         except KeyboardInterrupt:
             raise stopped_at_once(out, stop) from None
         finally:
-            if run.curves is not None:
-                run.curves.close()
+            run.close()
             states.close()
             env.close()
     return out
