@@ -86,7 +86,8 @@ class BelievedOffers(CopiedWhole):
 
     def _tables(self) -> dict[str, npt.NDArray[np.float32]]:
         tables: dict[str, npt.NDArray[np.float32]] = {}
-        for (name, shape), first in zip(self._places.shapes.items(), self._places.offsets, strict=True):
+        begins = self._places.offsets[self._places.offsets >= 0]  # below 0: tables that are not written
+        for (name, shape), first in zip(self._places.shapes.items(), begins, strict=True):
             last = first + int(np.prod(shape))
             tables[name] = self._observation[:, first:last].reshape(self.simulator.batch, *shape)
         return tables
