@@ -26,7 +26,6 @@ from og_agents.commands import validate
 from og_agents.evaluation import blindness, blindness_table
 from og_agents.evaluation.leaderboard import read_summary
 from og_agents.evaluation.results_table import markdown_table as table
-from og_agents.pretrained.learning_gains import RECORD, filled, read, rows_of
 from og_agents.studies import evidence, evidence_tables
 from og_env import IDS
 from og_env.env import NetworkEnv
@@ -45,7 +44,7 @@ PAGES = {
     "howto/audit.md": ("fleets", "audit"),
     "results/benchmark.md": ("benchmark",),
     "results/blindness.md": ("dimensions",),
-    "results/learned.md": ("learning_gains", "evidence", "learned_terms"),
+    "results/learned.md": ("evidence", "learned_terms"),
     "results/validation.md": ("round_trips",),
     "changelog.md": ("versions",),
 }
@@ -240,11 +239,6 @@ def _benchmark(summary: Mapping[str, Any]) -> str:
     return f"{head}\n\n{rows}\n\n{verdict_line(dict(summary))}."
 
 
-def learning_gains() -> str:
-    """Differences that training seeds measured, from the record."""
-    return table(*filled(rows_of(read(RECORD))))
-
-
 def sealed_evidence() -> Mapping[str, Any]:
     """The record of the sealed episodes; one without entries where none were played."""
     return evidence.read(evidence.RECORD) if evidence.RECORD.exists() else {part: {} for part in evidence.PARTS}
@@ -334,7 +328,6 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "info": _info,
     "versions": versions,
     "audit": audit,
-    "learning_gains": learning_gains,
     "evidence": lambda: evidence_tables.markdown(dict(sealed_evidence())),
     "learned_terms": lambda: evidence_tables.learned(dict(sealed_evidence())),
     "dimensions": dimensions,

@@ -20,7 +20,6 @@ DATA = (
     "og_env/py.typed",
     "og_env/render/land.csv",
     "og_env/scenario/catalog/data/sites.csv",
-    "og_agents/pretrained/learning_gains.json",
     "og_agents/py.typed",
     "og_agents/replay/page/assets/page.html",
 )

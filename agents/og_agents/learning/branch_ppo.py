@@ -18,14 +18,12 @@ from sb3_contrib.common.maskable.buffers import MaskableRolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from og_agents.learning.counterfactual_branches import Branches, Round, Trials
+from og_agents.learning.counterfactual_branches import RANDOM, Branches, Round, Trials
 from og_agents.learning.networks import masked_logits
 from og_agents.learning.shaped_reward import bent
 
 DRAWS = 4
 """actions drawn from the policy at every branched state"""
-RANDOM = 0.02
-"""share of actions that are played at random, so that unlikely states are seen too"""
 
 
 class BranchPPO(MaskablePPO):

@@ -21,6 +21,9 @@ from og_agents.planners.tuned_greedy import Act
 from og_env.simulator import Copies, operations_of
 from og_env.vector_env import NetworkVectorEnv
 
+RANDOM = 0.02
+"""share of actions that a learner plays at random in a round, so that unlikely states are seen too"""
+
 
 class Branches(NamedTuple):
     """S states and the returns of each action there, over the horizon."""

@@ -23,7 +23,7 @@ import torch
 
 from og_agents.learning import checkpoint, loggers, resume_file
 from og_agents.learning.blind_world import training_worlds
-from og_agents.learning.counterfactual_branches import Branches, branches
+from og_agents.learning.counterfactual_branches import RANDOM, Branches, branches
 from og_agents.learning.networks import masked_logits, policy_class
 from og_agents.learning.ppo import begun, gone_on, make_meta, refuse_complete
 from og_agents.learning.resume_file import Progress, State
@@ -50,8 +50,6 @@ SCALE = 3.5
 SHARPNESS = 200.0
 """logit of the policy per fitted logit: small numbers are fitted faster, and large ones are played nearly greedily. The
 prior's logits are 800 per unit of a step's gain, and a gain acts for some of the horizon's steps, so both agree in size"""
-RANDOM = 0.02
-"""share of actions that are played at random, so that unlikely states are seen too"""
 STATES_PER_UPDATE = 16
 """branched states for each minibatch"""
 AVERAGE = 0.98

@@ -1,1 +1,1 @@
-"""Trained policies that come with the package, the recipes of their training, and the record of their gains."""
+"""Trained policies that come with the package, and the recipes of their training."""
