@@ -12,6 +12,13 @@ from og_env.simulator.compiled_step import LOOK
 from tests.cases.paper_world import Paper, Play, by_kernel, paper, play_kernel, play_reference
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A long test is a slow one too, so that `-m 'not slow'` leaves both out."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker("slow")
+
+
 @pytest.fixture
 def paper_world() -> Paper:
     return paper()

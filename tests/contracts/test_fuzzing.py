@@ -46,7 +46,6 @@ def test_a_tenth_of_the_odd_input_is_read_or_refused(kind: str) -> None:
     assert_none_fails(kind, range(FULL[kind] // PARTS))
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("kind", FULL)

@@ -61,7 +61,7 @@ def test_it_looks_nowhere_unless_it_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(validate, "validate", lambda data, quick: asked.append(data) or {})
+    monkeypatch.setattr(validate, "validate", lambda data, quick, progress: asked.append(data) or {})
     assert validate.main(["--quick", "--json"]) == 0 and asked == [None]
     skipped: dict[str, str] = {}
     assert validate.existing(None, "rtt/pairs.csv", skipped) is None
