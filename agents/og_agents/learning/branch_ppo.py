@@ -3,8 +3,9 @@
 Returns of whole days differ by hundreds of times what one operation brings, so advantages from rewards along the way
 teach little. Here a rollout is a round of `counterfactual_branches`: the policy plays, and at some moments every action
 is tried. The advantage of an action is its branch's return minus the mean over the policy's own probabilities, which is
-an exact baseline (Foerster et al. 2018, "Counterfactual multi-agent policy gradients"). Stable-Baselines3's clipped
-update does the rest. No value network takes part.
+an exact baseline (Foerster et al. 2018, "Counterfactual multi-agent policy gradients"). Since the branches of all actions
+are known, nothing is drawn: each action of a state counts with its probability (Asadi et al. 2017, "Mean actor critic").
+Stable-Baselines3's clipped update does the rest. No value network takes part.
 """
 
 from __future__ import annotations
@@ -22,18 +23,17 @@ from og_agents.learning.counterfactual_branches import RANDOM, Branches, Round, 
 from og_agents.learning.networks import masked_logits
 from og_agents.learning.shaped_reward import bent
 
-DRAWS = 4
-"""actions drawn from the policy at every branched state"""
-
 
 class BranchPPO(MaskablePPO):
     """MaskablePPO on flat observations of Placement among offers, with the advantages of branches.
 
-    `n_steps` is DRAWS times `moments`. The environments are those of `shaped_reward.TrainingReward`.
+    The buffer has every action of every branched state. The environments are those of `shaped_reward.TrainingReward`.
     """
 
-    def __init__(self, *arguments: Any, spacing: int, horizon: int, moments: int, bend: float, **named: Any) -> None:
-        super().__init__(*arguments, n_steps=DRAWS * moments, **named)
+    def __init__(
+        self, policy: Any, env: VecEnv, *, spacing: int, horizon: int, moments: int, bend: float, **named: Any
+    ) -> None:
+        super().__init__(policy, env, n_steps=env.action_space.n * moments, **named)  # type: ignore[attr-defined]
         self.round = {"spacing": spacing, "horizon": horizon, "moments": moments}
         self.bend = bend
         self._trials: Trials | None = None
@@ -77,22 +77,25 @@ class BranchPPO(MaskablePPO):
         return np.where(wild[:, None], noise, logits).argmax(axis=1)
 
     def _fill(self, buffer: MaskableRolloutBuffer, tried: Branches) -> None:
-        """Draw actions from the policy at every state, with their advantages, into an empty buffer."""
-        logits = self._logits(tried.observations, tried.masks)
-        logs = torch.log_softmax(logits, dim=1)
-        drawn = torch.distributions.Categorical(logits=logs).sample((DRAWS,))  # type: ignore[no-untyped-call]
+        """Put every action of every state into an empty buffer, its advantage weighted by its probability.
+
+        In the place of an impossible action stands doing nothing, with an advantage of 0.
+        """
+        logs = torch.log_softmax(self._logits(tried.observations, tried.masks), dim=1)
         middle = np.nanmedian(np.where(tried.masks, tried.returns, np.nan), axis=1, keepdims=True)
         worth = np.where(tried.masks, bent(tried.returns - middle, self.bend), 0.0)
-        worth = worth - (logs.exp().numpy() * worth).sum(axis=1, keepdims=True)
+        likely = logs.exp().numpy()
+        worth = np.where(tried.masks, likely * (worth - (likely * worth).sum(axis=1, keepdims=True)), 0.0)
         buffer.reset()
         none, starts = torch.zeros(self.n_envs), np.zeros(self.n_envs, np.bool_)
         for moment in np.split(np.arange(len(worth)), len(worth) // self.n_envs):
-            for actions in drawn[:, moment].numpy():
+            for action in range(worth.shape[1]):
+                actions = np.where(tried.masks[moment, action], action, 0)
                 log_probabilities = logs[moment, actions]
                 buffer.add(
                     tried.observations[moment],
                     actions[:, None],
-                    worth[moment, actions],
+                    worth[moment, action],
                     starts,
                     none,
                     log_probabilities,

@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.learning import checkpoint, loggers, resume_file, solved_levels, starting_planner
 from og_agents.learning.blind_world import training_worlds
-from og_agents.learning.branch_ppo import DRAWS, BranchPPO
+from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.networks import ScorerSettings, policy_class
 from og_agents.learning.paired_levels import PairedPPO
 from og_agents.learning.planner_return import Continuation
@@ -156,7 +156,7 @@ def build(
         spacing, moments, bend = settings.branch_spacing, settings.branch_moments, settings.branch_bend
         algorithm = BranchPPO
         length = {"spacing": spacing, "horizon": settings.branch_horizon, "moments": moments, "bend": bend}
-        length["batch_size"] = settings.minibatch_of(DRAWS * moments)
+        length["batch_size"] = settings.minibatch_of(env.action_space.n * moments)  # type: ignore[attr-defined]
     if algorithm is PairedPPO:
         length |= {"tries": settings.level_tries, "horizon": settings.level_horizon}
     model = algorithm(

@@ -1,10 +1,11 @@
-"""PPO on branches: advantages are of the actions drawn, centred on the policy, and the likeliest action improves."""
+"""PPO on branches: advantages of all actions, weighted by the policy and centred on it; the likeliest action improves."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import torch
 
 from og_agents.learning import branch_ppo, ppo
 from og_agents.learning.branch_ppo import BranchPPO
@@ -43,13 +44,16 @@ def test_advantages_are_what_branches_bring_over_the_policys_mean():
     returns = np.where(np.arange(masks.shape[1]) == best[:, None], 0.1, 0.0).astype(np.float32)
     tried = Branches(np.tile(observation, (2, 1)), np.tile(masks, (2, 1)), np.tile(returns, (2, 1)))
     model._fill(model.rollout_buffer, tried)
-    buffer = model.rollout_buffer
-    taken = buffer.actions[..., 0].astype(int)
-    hit = taken == best
-    assert hit.any() and not hit.all()
-    assert (buffer.advantages[hit] > 0).all() and (buffer.advantages[~hit] < 0).all()
-    every = buffer.action_masks.reshape(*taken.shape, -1)
-    assert np.take_along_axis(every, taken[..., None], 2).all(), "only what is possible is drawn"
+    buffer, actions = model.rollout_buffer, masks.shape[1]
+    advantages = buffer.advantages.reshape(-1, actions, len(masks))
+    taken = buffer.actions.reshape(-1, actions, len(masks)).astype(int)
+    likely = model.policy.get_distribution(torch.as_tensor(observation), action_masks=masks).distribution.probs
+    chance = likely[np.arange(len(masks)), best].detach().numpy()
+    for moment in range(2):
+        hit = taken[moment] == best
+        assert np.allclose(advantages[moment][hit], np.log1p(0.1) * chance * (1 - chance), rtol=1e-4)
+        assert (advantages[moment][~hit] <= 0).all() and np.allclose(advantages[moment].sum(axis=0), 0, atol=1e-6)
+        assert masks[np.arange(len(masks))[None], taken[moment]].all(), "only what is possible is learned from"
 
 
 def test_a_training_is_repeatable_and_finds_the_action_that_pays(monkeypatch):
