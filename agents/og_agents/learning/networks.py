@@ -151,10 +151,14 @@ class ProposalScorer(nn.Module):
                 for bias in self.levels.bias.split(list(self.shapes.levels)):
                     bias[len(bias) // 2] = MIDDLE_LOGIT
 
+    def heads(self) -> list[nn.Parameter]:
+        """The parameters in which the logits of doing nothing and of the offers are linear."""
+        return [self.beta, *self.score.parameters(), *self.nothing.parameters()]
+
     def scale_logits(self, factor: float) -> None:
         """Multiply the logits of doing nothing and of the offers."""
         with torch.no_grad():
-            for values in (self.beta, *self.score.parameters(), *self.nothing.parameters()):
+            for values in self.heads():
                 values *= factor
 
     def _parts(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -5,8 +5,8 @@ it was played (`counterfactual_branches`). The network is fitted to the returns 
 differences between the actions of a state (Bertsekas 2013, "Rollout algorithms"; Lagoudakis and Parr 2003 for
 classification). It begins as the best planner that was found, and later rounds are played by the improved policy:
 optimistic policy iteration. Returns differ most by rare and large losses, so the difference of a return from the median
-one is `bent` beyond `branch_bend`. The policy that is kept has an average of the weights along the way. It reads
-observations alone.
+one is `bent` beyond `branch_bend`. The policy that is kept has an average of the weights along the way, and the share of
+its correction (`learned_share`) that is best on validation. It reads observations alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from og_agents.learning import checkpoint, loggers, resume_file
+from og_agents.learning import checkpoint, learned_share, loggers, resume_file
 from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.counterfactual_branches import RANDOM, Branches, branches
 from og_agents.learning.networks import masked_logits, policy_class
@@ -57,8 +58,12 @@ AVERAGE = 0.98
 
 SHOWN = 20
 """updates whose mean loss metrics.csv shows"""
-AVERAGED, STORED = "average.", ("stored.observations", "stored.masks", "stored.targets")
-"""names in a state: the beginning of those of the averaged weights, and those of the branches so far"""
+AVERAGED, BEGUN, STORED = "average.", "begun.", ("stored.observations", "stored.masks", "stored.targets")
+"""names in a state: the beginnings of those of the averaged weights and of the first heads, and those of the branches"""
+VALIDATION_THREADS = 2
+"""shares of the correction that are validated side by side"""
+TRAINING_RATIO = 4.0
+"""least ratio of training time to validation time in a run against the clock"""
 
 
 class Learner:
@@ -68,6 +73,8 @@ class Learner:
         self.policy, self.settings = policy, settings
         scale_logits(policy, 1 / SHARPNESS)
         self.average = copy.deepcopy(policy)
+        self.begun, self.share = learned_share.copied(policy), learned_share.FIRST
+        self.player = policy
         self.rng = np.random.default_rng(seed)
         self.generator = torch.Generator().manual_seed(seed)
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=settings.learning_rate)
@@ -84,7 +91,7 @@ class Learner:
     def act(self, observations: npt.NDArray[np.float32], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
         """Actions [B] sampled from the policy, some of them at random."""
         with torch.no_grad():
-            logits = masked_logits(self.policy, torch.as_tensor(observations), torch.as_tensor(masks)).double().numpy()
+            logits = masked_logits(self.player, torch.as_tensor(observations), torch.as_tensor(masks)).double().numpy()
         logits *= SHARPNESS
         wild = self.rng.random(len(logits)) < RANDOM
         logits = np.where(masks & wild[:, None], 0.0, logits)
@@ -117,6 +124,12 @@ class Learner:
             self.optimizer.step()
             self.losses.append(loss.item())
             self._average()
+        self.play(self.share)
+
+    def play(self, share: float) -> None:
+        """Play a share of what was learned from now on."""
+        self.share = share
+        self.player = learned_share.played(self.policy, self.begun, share)
 
     def _average(self) -> None:
         with torch.no_grad():
@@ -130,7 +143,9 @@ class Learner:
             **resume_file.learned(self.policy, self.optimizer),
             **resume_file.generators(),
             **checkpoint.plain_tensors(self.average.state_dict(), AVERAGED),
+            **{f"{BEGUN}{i}": values for i, values in enumerate(self.begun)},
             **dict(zip(STORED, stored, strict=True)),
+            "share": self.share,
             "rng": self.rng.bit_generator.state,
             "generator": self.generator.get_state(),
             "losses": self.losses[-SHOWN:],
@@ -145,13 +160,15 @@ class Learner:
             self.rng.bit_generator.state = state["rng"]
             self.generator.set_state(state["generator"])
             self.losses = state["losses"]
+            self.begun = [state[f"{BEGUN}{i}"] for i in range(len(self.begun))]
+            self.play(state["share"])
             resume_file.put_generators(state)
         except KeyError:
             raise ValueError(f"{where}: damaged: a part of the state is missing") from None
 
-    def policy_so_far(self) -> Any:
-        """The averaged policy, with the logits with which it is played."""
-        policy = copy.deepcopy(self.average)
+    def policy_so_far(self, share: float | None = None) -> Any:
+        """The averaged policy with a share of what was learned, the one that is played now for None."""
+        policy = learned_share.played(self.average, self.begun, self.share if share is None else share)
         scale_logits(policy, SHARPNESS)
         policy.set_training_mode(False)
         return policy
@@ -216,20 +233,36 @@ class Run:
         self.best, self.due, self.saved_s = done.best, next_due(done, self.meta, self.clock), done.elapsed_s
 
     def validate(self, learner: Learner, share: float, quiet: bool) -> None:
-        """Validate the policy so far, and save it where it is the best."""
-        mean, row = _validated(learner, self.meta, self.spec, self.settings, self.clock)
+        """Validate some shares of what was learned so far, play the best of them, and save it where it is the best."""
+        began_s = self.clock.elapsed_s
+        shares = learned_share.around(learner.share) if learner.states else (learner.share,)
+        with ThreadPoolExecutor(VALIDATION_THREADS) as pool:
+            rows = list(pool.map(lambda each: self._validated(learner.policy_so_far(each)), shares))
+        best = max(range(len(rows)), key=lambda i: rows[i]["validation/return"])
+        learner.play(shares[best])
+        mean, row = rows[best]["validation/return"], rows[best]
+        row |= {
+            "validation/learned_share": learner.share,
+            "time/elapsed_s": round(self.clock.elapsed_s, 2),
+            "train/loss": float(np.mean(learner.losses[-SHOWN:])) if learner.losses else math.nan,
+        }
         self.file.write(row, dict.fromkeys(row, ()), learner.states)
         if self.curves is not None:
             self.curves.write(row, step=learner.states)
         if mean > self.best:
             self.best = mean
-            facts = {"branch_states": learner.states, "validation_return": mean}
+            facts = {"branch_states": learner.states, "learned_share": learner.share, "validation_return": mean}
             checkpoint.save(learner.policy_so_far(), self.out, self.meta, **facts)
         if not quiet:
             counted = f"  {share:4.0%} {learner.states:>7,} states"
-            print(f"{counted}: validation {mean:.2f}, best {self.best:.2f}", flush=True)
-        self.due = share + 1 / self.settings.evaluations
+            played = f"with {learner.share:g} of what was learned" if learner.states else "at the start"
+            print(f"{counted}: validation {mean:.2f} {played}, best {self.best:.2f}", flush=True)
+        spent = TRAINING_RATIO * (self.clock.elapsed_s - began_s) / self.clock.limit_s
+        self.due = share + max(1 / self.settings.evaluations, spent)
         self.saved_s = -math.inf
+
+    def _validated(self, policy: Any) -> dict[str, float]:
+        return validation(policy, self.meta, self.spec, self.settings)
 
     def close(self) -> None:
         """Write what is left of the curves."""
@@ -335,14 +368,3 @@ def _learn(
         learner.add(next(states) if first is None else first)
         first = None
         learner.update(1 - share)
-
-
-def _validated(
-    learner: Learner, meta: dict[str, Any], spec: ScenarioSpec, settings: TrainSettings, clock: Clock
-) -> tuple[float, dict[str, float]]:
-    """Mean return of the policy so far on the validation episodes, and the row of metrics.csv."""
-    row = validation(learner.policy_so_far(), meta, spec, settings)
-    mean = row["validation/return"]
-    row["time/elapsed_s"] = round(clock.elapsed_s, 2)
-    row["train/loss"] = float(np.mean(learner.losses[-SHOWN:])) if learner.losses else math.nan
-    return mean, row

@@ -1,0 +1,61 @@
+"""A share of what was learned: none of it is the planner, all of it is the fit, and a training plays what validates best."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from og_agents.learning import checkpoint, learned_share, rollout_policy_iteration
+from og_agents.learning.networks import masked_logits
+from og_env.vector_env import NetworkVectorEnv
+from tests.cases.short_training import short_world, small_settings
+
+WORLD = short_world()
+TINY = {"branch_states": 16, "branch_horizon": 4, "branch_spacing": 3}
+
+
+@pytest.mark.parametrize("policy", ["auto", "mlp"])
+def test_logits_are_between_those_of_the_start_and_those_of_the_fit(policy):
+    settings = small_settings(policy=policy)
+    env = NetworkVectorEnv(3, "placement", WORLD, flatten=True)
+    observation, info = env.reset(seed=0)
+    seen, masks = torch.as_tensor(observation), torch.as_tensor(info["action_mask"].astype(np.bool_))
+    fitted = rollout_policy_iteration.untrained(env, rollout_policy_iteration.described(settings, WORLD, 0, None))
+    begun = learned_share.copied(fitted)
+    with torch.no_grad():
+        for values in learned_share.heads(fitted):
+            values += torch.rand_like(values)
+
+    def logits(share: float) -> torch.Tensor:
+        with torch.no_grad():
+            return masked_logits(learned_share.played(fitted, begun, share), seen, masks)[masks]
+
+    none, half, all_of_it = (logits(share) for share in (0.0, 0.5, 1.0))
+    assert not torch.allclose(none, all_of_it, atol=0.1)
+    assert torch.allclose(half, (none + all_of_it) / 2, rtol=1e-4, atol=1e-3)
+    with torch.no_grad():
+        assert torch.equal(all_of_it, masked_logits(fitted, seen, masks)[masks])
+
+
+def test_neighbours_of_a_share():
+    first, last = learned_share.SHARES[0], learned_share.SHARES[-1]
+    assert learned_share.around(first) == learned_share.SHARES[:2] and learned_share.around(last) == (0.5, 1.0)
+    assert learned_share.around(learned_share.FIRST) == (0.25, 0.5, 1.0)
+
+
+def test_a_training_keeps_and_plays_the_share_that_validates_best(tmp_path, monkeypatch):
+    tried = []
+
+    def validated(self, policy):
+        tried.append(learned_share.copied(policy))
+        return {"validation/return": -float(len(tried) != 2)}
+
+    monkeypatch.setattr(rollout_policy_iteration, "VALIDATION_THREADS", 1)
+    monkeypatch.setattr(rollout_policy_iteration.Run, "_validated", validated)
+    settings = small_settings(**TINY, evaluations=1, prior="gain")
+    rollout_policy_iteration.train(WORLD, settings, seed=1, out=tmp_path, quiet=True)
+    assert len(tried) == 4, "the start, and three shares at the end"
+    assert checkpoint.read_meta(tmp_path)["learned_share"] == 0.25
+    weights = checkpoint.read_tensors(tmp_path / checkpoint.WEIGHTS)[0]
+    assert torch.equal(weights["mlp_extractor.beta"], tried[1][0])
