@@ -76,7 +76,7 @@ class NetworkEnv(CopiedWhole, gym.Env[Any, Any]):
     ## Arguments
     `scenario`: name, path, tables or ScenarioSpec. `render_mode`: None, "rgb_array" or "ansi". The others are the fields
     of `og_env.simulator.Settings`, which has their defaults: `interface`, `flatten`, `proposals` (P), `knobs`, `steering`,
-    `split` ("train", "validation", "test" or "sealed"), `risk_weight` and `reward`.
+    `levels` (5), `split` ("train", "validation", "test" or "sealed"), `risk_weight` and `reward`.
 
     ## Version History
     v1: time to first token with its round trips, objectives that are met or missed, a price of use, refusals with bounded

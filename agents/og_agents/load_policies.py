@@ -11,6 +11,7 @@ from typing import Any
 from og_agents import heuristics, planners
 from og_agents.heuristics import own_rule
 from og_agents.learning.run_record import training_of
+from og_agents.planners.place_and_route import AND, PlaceAndRoute
 from og_agents.policy import Policy
 from og_agents.pretrained.recipes import RECIPES
 from og_env import IDS, task_of
@@ -26,8 +27,8 @@ def load_policies(
 
     A word is a heuristic, a planner, a folder, a class of one's own as `module:Class`, a recipe of training for the policy
     that comes with the scenario, `all` for every heuristic (in Routing every router) and every policy that comes with the
-    scenario as it is, or `planners` for the quick planners; `option` is what messages call the list. Of the policies that
-    come along the best on validation is first.
+    scenario as it is, or `planners` for the quick planners. In Joint `PLACER+ROUTER` lets one policy place and a router
+    route. `option` is what messages call the list. Of the policies that come along the best on validation is first.
     Raises ValueError for an unknown word, a policy trained for another task, or no word.
     """
     policies: dict[str, Policy] = {}
@@ -43,21 +44,15 @@ def load_policies(
             shipped[word] = _shipped(spec, task).get(word) or policy_folders.folder_of(word, spec.name)
         elif word == "planners":
             policies |= {name: make_planner(name, spec, task, seed=seed) for name in planners.QUICK}
+            policies |= {name: planners.make_pair(name, spec) for name in _pairs(task)}
         elif word in (*heuristics.NAMES, *planners.NAMES):
             policies[word] = _baseline(word, spec, task, seed)
-        elif own_rule.is_own(word) and not Path(word).exists():
-            label = word.partition(":")[2]
-            label = word if label in policies or label in (*heuristics.NAMES, *planners.NAMES, *RECIPES) else label
-            policies[label] = own_rule.make(word, option)
-            learned.append(label)
-        elif os.sep in word or Path(word).exists():
-            label = Path(word).resolve().name
-            label = word if label in policies or label in (*heuristics.NAMES, *planners.NAMES) else label
-            policies[label] = _trained(word, spec, task)
-            learned.append(label)
         else:
-            hint = nearest_valid(word, ("all", "planners", *RECIPES, *heuristics.NAMES, *planners.NAMES))
-            raise ValueError(f"{option}: {word!r} is neither a heuristic, a planner, a folder nor module:Class{hint}")
+            policy, judged, label = _given(word, spec, task, seed, option)
+            taken = label in policies or label in (*heuristics.NAMES, *planners.NAMES, *RECIPES)
+            label = word if taken else label
+            policies[label] = policy
+            learned += [label] if judged else []
     for recipe, folder in shipped.items():
         name = f"shipped {recipe}" if recipe in policies else recipe
         policies[name] = _trained(str(folder), spec, task)
@@ -86,7 +81,7 @@ def baseline_names(spec: ScenarioSpec, task: str) -> tuple[str, ...]:
         return (*_rules(task), *_routers(task))
     fixed = task == "placement" and spec.fleet != "random"
     quick = (name for name in planners.QUICK if fixed or name not in planners.PLACEMENTS)
-    return tuple(dict.fromkeys((*_rules(task), *quick)))
+    return tuple(dict.fromkeys((*_rules(task), *quick, *_pairs(task))))
 
 
 def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed: int = 0) -> Policy:
@@ -109,6 +104,33 @@ def _baseline(name: str, spec: ScenarioSpec, task: str, seed: int) -> Policy:
     return make_planner(name, spec, task, seed=seed)
 
 
+def _given(word: str, spec: ScenarioSpec, task: str, seed: int, option: str) -> tuple[Policy, bool, str]:
+    """A policy that is no name alone, whether it is judged, and what it is called; ValueError where it is none."""
+    exists = Path(word).exists()
+    if task == "joint" and AND in word and not exists:
+        policy, judged = _pair(word, spec, seed, option)
+        return policy, judged, word
+    if own_rule.is_own(word) and not exists:
+        return own_rule.make(word, option), True, word.partition(":")[2]
+    if os.sep in word or exists:
+        return _trained(word, spec, task), True, Path(word).resolve().name
+    hint = nearest_valid(word, ("all", "planners", *RECIPES, *heuristics.NAMES, *planners.NAMES))
+    raise ValueError(f"{option}: {word!r} is neither a heuristic, a planner, a folder nor module:Class{hint}")
+
+
+def _pair(word: str, spec: ScenarioSpec, seed: int, option: str) -> tuple[Policy, bool]:
+    """The policy of Joint that PLACER+ROUTER names, and whether the placer was trained or is a rule of one's own."""
+    places, _, routes = word.rpartition(AND)
+    if routes not in _routers("routing"):
+        raise ValueError(f"{option}: {word!r}: {routes!r} is no router{nearest_valid(routes, _routers('routing'))}")
+    placers, learned = load_policies([places], spec, "placement", seed=seed, option=option)
+    if len(placers) != 1:
+        raise ValueError(f"{option}: {word!r}: {places!r} stands for several policies; name one")
+    (placer,) = placers.values()
+    router = planners.make(routes, spec, "routing")
+    return PlaceAndRoute(word, placer, router), bool(learned)  # type: ignore[arg-type]
+
+
 def _rules(task: str) -> tuple[str, ...]:
     """The heuristics that do different things in a task: rules that place are routers of the same name in Routing."""
     return ("random", "static") if task == "routing" else heuristics.NAMES
@@ -117,6 +139,11 @@ def _rules(task: str) -> tuple[str, ...]:
 def _routers(task: str) -> tuple[str, ...]:
     """The routers that are baselines of a task."""
     return tuple(name for name in planners.ROUTERS if name not in planners.REFERENCES) if task == "routing" else ()
+
+
+def _pairs(task: str) -> tuple[str, ...]:
+    """The pairs of a planner and a router that are baselines of a task."""
+    return planners.PAIRS if task == "joint" else ()
 
 
 def shipped_recipes(spec: ScenarioSpec, task: str) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from og_env.kernel.arrays import KNOBS, TERMS
-from og_env.simulator.settings import LEVELS
 from og_env.simulator.simulator import Simulator
 
 UNBOUNDED = TERMS.index("cost")
@@ -47,12 +46,12 @@ def action_space(simulator: Simulator) -> Space:
             return gym.spaces.Box(-1, 1, (sites,), np.float32)
         if settings.knobs == "box":
             return gym.spaces.Box(-1, 1, (len(KNOBS),), np.float32)
-        return gym.spaces.MultiDiscrete([LEVELS] * len(KNOBS))
+        return gym.spaces.MultiDiscrete([settings.levels] * len(KNOBS))
     choices = 1 + settings.proposals if settings.interface == "proposals" else simulator.sizes["V"]
     if settings.task == "placement":
         return gym.spaces.Discrete(choices)
     parts = {"knobs": len(KNOBS), "sites": sites, "domains": simulator.providers.shape[1]}[settings.steering]
-    return gym.spaces.MultiDiscrete([choices, *[LEVELS] * parts])
+    return gym.spaces.MultiDiscrete([choices, *[settings.levels] * parts])
 
 
 def reward_space(simulator: Simulator) -> gym.spaces.Box:
@@ -88,7 +87,7 @@ def split_actions(actions: Any, simulator: Simulator, space: Space, rows: npt.ND
         return ActionParts(values, None, None)
     routing = settings.task == "routing"
     chosen = np.zeros(batch, np.int64) if routing else np.ascontiguousarray(values[:, 0])
-    levels = ((values if routing else values[:, 1:]) * 2 / (LEVELS - 1) - 1).astype(np.float32)
+    levels = ((values if routing else values[:, 1:]) * 2 / (settings.levels - 1) - 1).astype(np.float32)
     return _with_levels(chosen, levels, simulator, rows)
 
 

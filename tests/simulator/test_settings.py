@@ -47,6 +47,8 @@ def test_the_interface_is_the_tasks_own_where_none_is_given() -> None:
             {"task": "routing", "steering": "domains"},
             "steering is 'domains', an argument of joint; in routing take interface=.sites.",
         ),
+        ({"levels": 4}, "levels is 4; it must be odd, for the middle one is the scenario's own"),
+        ({"levels": 257}, "levels is 257; valid are 3 to 255, whole numbers"),
         ({"risk_weight": float("nan")}, "risk_weight is nan; valid are 0 to 1,000,000"),
     ],
 )

@@ -18,7 +18,7 @@ from og_env.vector_env import NetworkVectorEnv
 
 ROWS = 16
 """episodes played side by side; fixed, so that a random policy draws the same"""
-MAY_DIFFER = ("interface", "proposals", "knobs", "steering", "risk_weight")
+MAY_DIFFER = ("interface", "proposals", "knobs", "steering", "levels", "risk_weight")
 """arguments of the environment by which policies may differ"""
 
 

@@ -49,7 +49,8 @@ def baselines(spec: ScenarioSpec, task: str) -> dict[str, Policy]:
         names = [name for name in planners.ROUTERS if name not in planners.ORACLES]
         return {name: planners.make(name, spec, task) for name in names}
     rules: dict[str, Policy] = {name: heuristics.make(name, task) for name in OFFER_RULES}
-    return rules | {name: planners.make(name, spec, task) for name in RULES}
+    pairs = {name: planners.make_pair(name, spec) for name in planners.PAIRS} if task == "joint" else {}
+    return rules | {name: planners.make(name, spec, task) for name in RULES} | pairs
 
 
 def _found(card: Mapping[str, Any], spec: ScenarioSpec, task: str) -> dict[str, Policy]:

@@ -17,6 +17,7 @@ from og_agents.planners import local_search, offer_rules, p_median, routers
 from og_agents.planners.clairvoyant import clairvoyant
 from og_agents.planners.mip import RollingMip
 from og_agents.planners.offer_rules import OfferPolicy
+from og_agents.planners.place_and_route import AND, PlaceAndRoute
 from og_agents.planners.rollout import Rollout
 from og_agents.planners.routers import RouterPolicy
 from og_agents.planners.search import search
@@ -78,6 +79,8 @@ FOLLOWING = ("search", *ORACLES[:2])
 REFERENCES = (*LOOKING_AHEAD, "convex_true")
 """planners that never count as the best baseline: they read the tape, or decide a thousand times more slowly"""
 TASKS = ("placement", "joint")
+PAIRS = ("greedy_tuned+site_prices", "greedy_tuned+convex")
+"""baselines of Joint: a planner that places and a router that routes"""
 
 
 def make(
@@ -115,6 +118,12 @@ def make(
     if name in PLACEMENTS:
         return StaticPlacement(name, PLACEMENTS[name][0](spec))
     return _ahead(name, spec, task, seed, constants or {}, follow)
+
+
+def make_pair(name: str, spec: ScenarioSpec) -> PlaceAndRoute:
+    """The policy of Joint of a name in PAIRS."""
+    places, _, routes = name.partition(AND)
+    return PlaceAndRoute(name, make(places, spec), _router(routes, spec, {}))
 
 
 def _ahead(

@@ -148,8 +148,9 @@ class RouterPolicy:
 
     def attach(self, env: Any) -> None:
         """Measure this environment, single or vector."""
-        wanted = self.env_kwargs["interface"]
-        if env.simulator.settings.interface != wanted:
+        settings, wanted = env.simulator.settings, self.env_kwargs["interface"]
+        steers = settings.steering if settings.task == "joint" else settings.interface
+        if steers != wanted:
             what = "sites" if wanted == "sites" else "the knobs"
             raise ValueError(f'{self.name} steers {what}: make the environment of Routing with interface="{wanted}"')
         self._simulator = env.simulator
