@@ -43,7 +43,8 @@ def load_policies(
 
             shipped[word] = _shipped(spec, task).get(word) or policy_folders.folder_of(word, spec.name)
         elif word == "planners":
-            policies |= {name: make_planner(name, spec, task, seed=seed) for name in planners.QUICK}
+            quick = planners.QUICK if task != "joint" else _quick(spec, task)
+            policies |= {name: make_planner(name, spec, task, seed=seed) for name in quick}
             policies |= {name: planners.make_pair(name, spec) for name in _pairs(task)}
         elif word in (*heuristics.NAMES, *planners.NAMES):
             policies[word] = _baseline(word, spec, task, seed)
@@ -79,9 +80,13 @@ def baseline_names(spec: ScenarioSpec, task: str) -> tuple[str, ...]:
     """Every heuristic, planner and router of a task that neither reads the tape nor looks ahead."""
     if task == "routing":
         return (*_rules(task), *_routers(task))
+    return tuple(dict.fromkeys((*_rules(task), *_quick(spec, task), *_pairs(task))))
+
+
+def _quick(spec: ScenarioSpec, task: str) -> tuple[str, ...]:
+    """The quick planners that have decisions in a task and scenario."""
     fixed = task == "placement" and spec.fleet != "random"
-    quick = (name for name in planners.QUICK if fixed or name not in planners.PLACEMENTS)
-    return tuple(dict.fromkeys((*_rules(task), *quick, *_pairs(task))))
+    return tuple(name for name in planners.QUICK if fixed or name not in planners.PLACEMENTS)
 
 
 def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed: int = 0) -> Policy:
