@@ -58,7 +58,7 @@ def audit(
     labels = [label for label in fleet.kinds if label != SITE or len(fleet.names[-1])]
     kinds = {label: _kind(fleet, label, kind_of, (missing or {}).get(label, 0), top, thresholds) for label in labels}
     quorum, marginal = _quorum_and_marginal(fleet, shared, seed)
-    listed, greedy = curve_as_listed(fleet), curve_greedy(fleet)
+    listed, greedy = curve_as_listed(fleet, shared), curve_greedy(fleet, shared)
     best = int(greedy.n_eff.argmax())
     return {
         "nodes": len(fleet.nodes),
@@ -147,7 +147,7 @@ def _figures(figures: Concentration, thresholds: Sequence[float]) -> Json:
 def _quorum_and_marginal(fleet: Fleet, shared: Pairs, seed: int) -> tuple[Json, list[Json]]:
     """Figures of the quorum, and for every node how they and n_eff differ between the fleet with it and without it."""
     worst = survival(fleet)
-    outage = quorum_outage(fleet, seed=seed)
+    outage = quorum_outage(fleet, seed=seed, types=shared.types)
     value = shapley(fleet, shared, seed=seed)
     quorum = {
         "threshold": "2/3",

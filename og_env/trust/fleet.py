@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from og_env.scenario.specs import Effect, FailureKind
-from og_env.trust.failure_correlation import COUNTED_EFFECTS, Floats, Ints, active_shocks
+from og_env.trust.failure_correlation import COUNTED_EFFECTS, Floats, Ints, active_shocks, ranks
 
 PRIVATE = -1
 """The index in `Fleet.domain` of a dependency that a node shares with no other node."""
@@ -148,19 +148,28 @@ def select(fleet: Fleet, index: ArrayLike) -> Fleet:
 
 def node_types(fleet: Fleet) -> Types:
     """Group the nodes by their domains, loads and hit probabilities."""
-    profiles, profile = np.unique(fleet.hit, axis=0, return_inverse=True)
-    _, loads = np.unique(fleet.load, axis=0, return_inverse=True)
-    signature = np.column_stack([fleet.domain, profile.ravel(), loads.ravel()])
-    _, first, of_node, size = np.unique(signature, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    profile, loads = _row_ranks(fleet.hit), _row_ranks(fleet.load)
+    of_node = _row_ranks(np.column_stack([fleet.domain, profile, loads]))
+    _, first, size = np.unique(of_node, return_index=True, return_counts=True)
     return Types(
-        of_node=of_node.ravel(),
+        of_node=of_node,
         size=size,
         domain=fleet.domain[first],
         load=fleet.load[first],
         hit=fleet.hit[first],
-        profile=profile.ravel()[first],
-        profiles=profiles,
+        profile=profile[first],
+        profiles=fleet.hit[np.unique(profile, return_index=True)[1]],
     )
+
+
+def _row_ranks(rows: Floats | Ints) -> Ints:
+    """Rank [N] of each row of [N, K] among the distinct ones, the first column first; a column at a time is fastest."""
+    rank = np.zeros(len(rows), np.int64)
+    for column in rows.T:
+        values, number = np.unique(column, return_inverse=True)
+        if len(values) > 1:
+            rank = ranks(rank * len(values) + number.ravel())
+    return rank
 
 
 def dense(fleet: Fleet) -> tuple[Floats, Floats]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from og_env.trust.failure_correlation import Floats, Ints, sums_by
 from og_env.trust.fleet import Fleet, join
-from og_env.trust.pair_sums import pairs, prefix_n_eff, type_sums
+from og_env.trust.pair_sums import Pairs, pairs, prefix_n_eff, type_sums
 
 BATCH_SHARES = (1 / 50, 1 / 20, 1 / 8, 1 / 3)
 """A greedy order adds this share of the nodes it has at once, at most one node of each type."""
@@ -43,18 +43,19 @@ class Addition(NamedTuple):
     """`gain` over `usd`, None without a price or where it is 0"""
 
 
-def curve_as_listed(fleet: Fleet) -> Curve:
-    """The curve of n_eff of the first 1, 2, ... nodes in the fleet's order."""
+def curve_as_listed(fleet: Fleet, shared: Pairs) -> Curve:
+    """The curve of n_eff of the first 1, 2, ... nodes in the fleet's order, from `shared = pairs(fleet)`."""
     order = np.arange(len(fleet.nodes))
-    return Curve(order + 1, prefix_n_eff(fleet, pairs(fleet), order))
+    return Curve(order + 1, prefix_n_eff(fleet, shared, order))
 
 
-def curve_greedy(fleet: Fleet) -> Curve:
+def curve_greedy(fleet: Fleet, shared: Pairs) -> Curve:
     """The curve of n_eff when the node that raises it most always comes next.
 
     Nodes are added one at a time at first, later in batches of a share of the nodes there are (BATCH_SHARES), best first.
+    `shared` is `pairs(fleet)`.
     """
-    builder = _Builder(fleet)
+    builder = _Builder(fleet, shared)
     share = _batch_share(len(fleet.nodes), sum(len(overlap.types) for overlap in builder.pairs.overlaps))
     left = np.ones(len(fleet.nodes), bool)
     points = [(0, 0.0)]
@@ -88,7 +89,7 @@ def best_additions(
     """
     both = join(fleet, candidates)
     here = len(fleet.nodes)
-    builder = _Builder(both)
+    builder = _Builder(both, pairs(both))
     builder.add(np.arange(here))
     left = np.concatenate([np.zeros(here, bool), np.ones(len(candidates.nodes), bool)])
     price = None if price_usd is None else np.concatenate([np.zeros(here), price_usd])
@@ -109,9 +110,9 @@ def best_additions(
 class _Builder:
     """A fleet under construction, with running sums from which n_eff with any further node follows at once."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, shared: Pairs) -> None:
         self.fleet = fleet
-        self.pairs = pairs(fleet)
+        self.pairs = shared
         self.of_node = self.pairs.types.of_node
         self.mass = fleet.weight * self.pairs.scale[self.of_node]
         self.shared = np.zeros(len(self.pairs.types.size))

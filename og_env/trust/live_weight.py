@@ -84,8 +84,7 @@ def lost(voters: Voters, up: Floats, importance: Floats, votes: int, rng: np.ran
     probability = np.where(margin < 0, 1.0, 0.0)
     found = Lost(probability, np.zeros(len(up)), np.repeat(probability[:, None], len(each), axis=1))
     open_states = np.flatnonzero(np.exp(-2 * slack**2 / float(each**2 @ size)) >= NEGLIGIBLE)
-    losses = np.expm1(-np.outer(TILTS / each.max(), each))
-    tilts = [_tilt(voters, up[state], losses) for state in open_states]
+    tilts = _tilts(voters, up[open_states])
     negligible = np.array([bound + tilt * each.max() / 3 < np.log(NEGLIGIBLE) for tilt, bound in tilts], bool)
     found.probability[open_states[negligible]], found.without[open_states[negligible]] = 0.0, 0.0
     if voters.sums is None:
@@ -177,17 +176,28 @@ def _joint_tail(before: Floats, before_sums: Floats, after: Floats, after_sums: 
     return np.einsum("sx,sx->s", before[:, able], below[:, reach[able]])
 
 
-def _tilt(voters: Voters, up: Floats, losses: Floats) -> tuple[float, float]:
+def _tilts(voters: Voters, up: Floats) -> list[tuple[float, float]]:
     """The tilt with the smallest Chernoff bound on the probability of no quorum, and the logarithm of that bound.
 
-    losses [tilts, V]: exp(-tilt x weight) - 1, which all states have in common.
+    One pair for each of the S states of up [S, V]. A state differs from the others in few voters, and only their logarithms
+    are taken anew: `terms` [tilts, V] are those of a node that is up as probably as it is in any state.
     """
+    size = voters.size.astype(float)
     most = float(limit(float(voters.weight @ voters.size)))
     tilts = TILTS / voters.weight.max()
-    moment = np.log1p(up * losses) @ voters.size
-    bounds = moment + tilts * most
-    best = int(bounds.argmin())
-    return float(tilts[best]), float(bounds[best])
+    losses = np.expm1(-np.outer(tilts, voters.weight))
+    usual = up.max(axis=0, initial=0.0)
+    terms = np.log1p(usual * losses)
+    found: list[tuple[float, float]] = []
+    for state in up:
+        struck = np.flatnonzero(state != usual)
+        kept = terms[:, struck]
+        terms[:, struck] = np.log1p(state[struck] * losses[:, struck])
+        bounds = terms @ size + tilts * most
+        terms[:, struck] = kept
+        best = int(bounds.argmin())
+        found.append((float(tilts[best]), float(bounds[best])))
+    return found
 
 
 def _drawn(

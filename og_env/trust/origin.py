@@ -141,7 +141,7 @@ def with_assumptions(fleets: Fleets, seed: int = 0) -> Json | None:
     shared = pairs(fleet)
     n_eff = fleet_n_eff(fleet, shared)
     gain: Floats = leave_one_out(fleet, shared)
-    outage = quorum_outage(fleet, seed=seed)
+    outage = quorum_outage(fleet, seed=seed, types=shared.types)
     return {
         "nodes": len(fleet.nodes),
         "assumed": dict(list(fleets.words.items())[:SHOWN]),

@@ -11,13 +11,19 @@ lists the classes of every T once and drops nodes that share T with nobody on th
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from og_env.trust.failure_correlation import Floats, Ints, sums_by
+from og_env.trust.failure_correlation import Floats, Ints, ranks, sums_by
 from og_env.trust.fleet import Fleet, Types, node_types
+
+HELD = 4_000_000
+"""Nodes in classes for which sums are held at once, about 100 MB."""
+
+T = TypeVar("T")
 
 
 class Overlap(NamedTuple):
@@ -34,6 +40,8 @@ class Overlap(NamedTuple):
     """float64 [m] prod_{k in T} expm1(load_k hit_k source_hit_k) of each of these types"""
     source: NDArray[np.bool_]
     """bool [m] whether the type itself has the source's profile"""
+    first: int
+    """number of the first overlap with equal types, groups and sources, as where one kind of domain lies inside another"""
 
 
 class Pairs(NamedTuple):
@@ -53,10 +61,12 @@ def pairs(fleet: Fleet) -> Pairs:
     """The overlaps of a fleet, from which the other functions compute."""
     types = node_types(fleet)
     found: list[Overlap] = []
-    for profile in range(len(types.profiles)):
-        strength = np.expm1(types.load * types.hit * types.profiles[profile])
+    domain = np.ascontiguousarray(types.domain.T)
+    for profile, hit in enumerate(types.profiles):
+        strength = np.ascontiguousarray(np.expm1(types.load * types.hit * hit).T)
         everyone = np.arange(len(types.size))
-        _descend(types, profile, strength, 0, everyone, np.zeros_like(everyone), np.ones(len(everyone)), found)
+        start = Overlap(everyone, np.zeros_like(everyone), np.ones(len(everyone)), types.profile == profile, -1)
+        _descend(_Search(types.size, domain, strength, found, {}), 0, start)
     active = (types.load * types.hit).sum(axis=1)
     grown = np.sqrt(np.expm1(active))
     scale = np.divide(1.0, grown, out=np.zeros_like(grown), where=grown > 0)
@@ -66,40 +76,75 @@ def pairs(fleet: Fleet) -> Pairs:
     return Pairs(types, tuple(found), scale, self_factor)
 
 
-def _descend(
-    types: Types,
-    profile: int,
-    strength: Floats,
-    first_kind: int,
-    members: Ints,
-    group: Ints,
-    factor: Floats,
-    found: list[Overlap],
-) -> None:
-    """Append the overlaps of every T that extends the current one by kinds from `first_kind` on."""
-    for k in range(first_kind, types.domain.shape[1]):
-        keep = (types.domain[members, k] >= 0) & (strength[members, k] > 0)
-        if not keep.any():
+class _Search(NamedTuple):
+    """The search for the overlaps of one profile."""
+
+    size: Ints
+    """[G] nodes of each type"""
+    domain: Ints
+    """[K, G] domain of each type by kind"""
+    strength: Floats
+    """[K, G] factor of a shared domain by kind"""
+    found: list[Overlap]
+    """grows, also by what earlier searches found"""
+    known: dict[tuple[int, int], int]
+    """number of the overlap whose types and groups have these hashes"""
+
+
+def _descend(search: _Search, first_kind: int, outer: Overlap) -> None:
+    """Append the overlaps of every T that extends that of `outer` by kinds from `first_kind` on."""
+    for k in range(first_kind, len(search.domain)):
+        number, strength = search.domain[k][outer.types], search.strength[k][outer.types]
+        keep = np.flatnonzero((number >= 0) & (strength > 0))
+        if not len(keep):
             continue
-        inner, inner_factor = members[keep], factor[keep] * strength[members[keep], k]
-        joint = group[keep] * (types.domain[:, k].max() + 1) + types.domain[inner, k]
-        inner_group = np.unique(joint, return_inverse=True)[1].ravel()
-        several = np.bincount(inner_group, weights=types.size[inner]) >= 2
+        group = ranks(outer.group[keep] * (int(search.domain[k].max()) + 1) + number[keep])
+        several = np.bincount(group, weights=search.size[outer.types[keep]]) >= 2
         if not several.any():
             continue
-        company = several[inner_group]
-        inner, inner_factor = inner[company], inner_factor[company]
-        inner_group = (np.cumsum(several) - 1)[inner_group[company]]
-        found.append(Overlap(inner, inner_group, inner_factor, types.profile[inner] == profile))
-        _descend(types, profile, strength, k + 1, inner, inner_group, inner_factor, found)
+        company = np.flatnonzero(several[group])
+        keep, group = keep[company], (np.cumsum(several) - 1)[group[company]]
+        factor = outer.factor[keep] * strength[keep]
+        inner = _known_or_new(search, Overlap(outer.types[keep], group, factor, outer.source[keep], len(search.found)))
+        search.found.append(inner)
+        _descend(search, k + 1, inner)
+
+
+def _known_or_new(search: _Search, overlap: Overlap) -> Overlap:
+    """The overlap, with the arrays of an earlier one where its types and groups are the same."""
+    key = hash(overlap.types.tobytes()), hash(overlap.group.tobytes())
+    known = search.found[search.known[key]] if key in search.known else overlap
+    if np.array_equal(known.types, overlap.types) and np.array_equal(known.group, overlap.group):
+        search.known[key] = known.first
+        return known._replace(factor=overlap.factor)
+    return overlap
+
+
+def _with_classes(
+    overlaps: tuple[Overlap, ...], nodes: int, work: Callable[[Overlap], T]
+) -> Iterator[tuple[Overlap, T]]:
+    """Every overlap with the result of `work`, which does not read factors and is called once for equal classes.
+
+    Overlaps with equal classes stand near each other, so that it is enough to hold the last results, of `nodes` entries each.
+    """
+    held: dict[int, T] = {}
+    for overlap in overlaps:
+        if overlap.first not in held:
+            if len(held) * nodes >= HELD:
+                del held[next(iter(held))]
+            held[overlap.first] = work(overlap)
+        yield overlap, held[overlap.first]
 
 
 def type_sums(shared: Pairs, mass: Floats) -> Floats:
     """Sum [G] of mass_j expm1(s_gj) over all nodes j, from the mass [G] of the nodes of each type together."""
+
+    def inside(overlap: Overlap) -> Floats:
+        return sums_by(overlap.group, mass[overlap.types] * overlap.source)[overlap.group]
+
     total = np.zeros(len(mass))
-    for overlap in shared.overlaps:
-        inside = sums_by(overlap.group, mass[overlap.types] * overlap.source)
-        total[overlap.types] += overlap.factor * inside[overlap.group]
+    for overlap, sums in _with_classes(shared.overlaps, len(mass), inside):
+        total[overlap.types] += overlap.factor * sums
     return total
 
 
@@ -114,24 +159,28 @@ def prefix_pair_sums(shared: Pairs, mass: Floats, order: Ints) -> Floats:
     """Sum [N] of mass_j expm1(s_ij) over the nodes j before node i, for each node i in the order [N]."""
     types = shared.types.of_node[order]
     ordered_mass = mass[order]
-    total = np.zeros(len(order))
     place = np.empty(len(shared.types.size), np.int64)
-    for overlap in shared.overlaps:
+
+    def earlier(overlap: Overlap) -> tuple[Ints, Ints, Floats]:
+        """Places in the order, rows of the overlap there, and the mass of the same class before."""
         place.fill(-1)
         place[overlap.types] = np.arange(len(overlap.types))
         row = place[types]
         taking_part = np.flatnonzero(row >= 0)
-        row = row[taking_part]
-        group = overlap.group[row]
+        group = overlap.group[row[taking_part]]
         small = group.astype(np.uint16) if overlap.group.max() < 65_536 else group
         by_group = np.argsort(small, kind="stable")
-        sorted_mass = (ordered_mass[taking_part] * overlap.source[row])[by_group]
-        before = np.cumsum(sorted_mass) - sorted_mass
-        sorted_group = group[by_group]
-        opens = np.flatnonzero(np.diff(sorted_group, prepend=-1))
-        sizes = np.diff(np.append(opens, len(sorted_group)))
-        before -= np.repeat(before[opens], sizes)
-        total[taking_part[by_group]] += overlap.factor[row[by_group]] * before
+        taking_part, group = taking_part[by_group], group[by_group]
+        row = row[taking_part]
+        mass = ordered_mass[taking_part] * overlap.source[row]
+        before = np.cumsum(mass) - mass
+        opens = np.append(0, 1 + np.flatnonzero(group[1:] != group[:-1]))
+        before -= before[np.repeat(opens, np.bincount(group))]
+        return taking_part, row, before
+
+    total = np.zeros(len(order))
+    for overlap, (taking_part, row, before) in _with_classes(shared.overlaps, len(order), earlier):
+        total[taking_part] += overlap.factor[row] * before
     return total
 
 

@@ -95,13 +95,15 @@ class States(NamedTuple):
     """int64 [S, J] number of active shocks of each of these domains"""
 
 
-def quorum_outage(fleet: Fleet, *, method: Method | None = None, samples: int | None = None, seed: int = 0) -> Outage:
+def quorum_outage(
+    fleet: Fleet, *, method: Method | None = None, samples: int | None = None, seed: int = 0, types: Types | None = None
+) -> Outage:
     """Expected hours a year without quorum, of the fleet and of the fleet without each node.
 
     `method` None enumerates the states where they are at most MAX_STATES and samples elsewhere. Raises ValueError if
-    enumeration is asked for and there are more states.
+    enumeration is asked for and there are more states. `types` is `node_types(fleet)` where that is known.
     """
-    types = node_types(fleet)
+    types = types or node_types(fleet)
     shocks = shared_shocks(fleet, types)
     rng = np.random.default_rng(seed)
     listed = None if method == "sampling" else enumerate_states(shocks.load, MAX_STATES)
@@ -286,11 +288,15 @@ def _unsettled(fleet: Fleet, types: Types, shocks: Shocks, states: States) -> ND
 def _up_probability(types: Types, shocks: Shocks, domain: Ints, count: Ints) -> Floats:
     """Probability [S, G] that a node of each type is up, given `count` [S, J] active shocks of the domains [S, J]."""
     up = np.tile(shocks.own, (len(domain), 1))
+    struck: dict[int, tuple[Ints, Floats]] = {}
     for state, slot in zip(*np.nonzero(count), strict=True):
-        d = domain[state, slot]
-        k = shocks.kind[d]
-        members = np.flatnonzero(types.domain[:, k] == shocks.number[d])
-        up[state, members] *= (1 - types.hit[members, k]) ** count[state, slot]
+        d = int(domain[state, slot])
+        if d not in struck:
+            k = shocks.kind[d]
+            members = np.flatnonzero(types.domain[:, k] == shocks.number[d])
+            struck[d] = members, 1 - types.hit[members, k]
+        members, spared = struck[d]
+        up[state, members] *= spared ** count[state, slot]
     return up
 
 

@@ -329,6 +329,11 @@ def test_the_command_ends_with_two_and_no_traceback(tmp_path):
     assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
 
 
+def test_the_command_loads_neither_the_simulator_nor_its_compiler():
+    code = "import sys, og_agents.commands.audit; print(sorted({'numba', 'og_env.simulator'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_limits_thresholds_and_replacements(audit_script, audit_json, small, capsys):
     result = audit_json(small, "--limit", "provider=1", "country=30%", "--threshold", "0.66", "--replace", "1")
     assert [(entry["kind"], entry["name"]) for entry in result["limits"]] == [("provider", "Aws"), ("country", "US")]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from og_env.trust import availability, build_fleet, correlation_matrix, dense, join, pairs, shapley
+from og_env.trust.fleet import node_types
 from tests.cases.small_fleets import failure, large_fleet, table_of
 
 
@@ -51,3 +52,17 @@ def test_bad_fleets_are_refused():
         correlation_matrix(np.array([[1.5]]), np.array([1.0]))
     with pytest.raises(ValueError, match="at least 2"):
         shapley(large_fleet(), pairs(large_fleet()), rounds=1)
+
+
+def test_types_are_the_distinct_rows_in_order():
+    fleet = large_fleet(n=200, seed=1)
+    fleet.hit[::3, 1] = 0.25
+    types = node_types(fleet)
+    rows = np.column_stack([fleet.domain, fleet.hit, fleet.load])
+    members = [np.flatnonzero((rows == rows[i]).all(axis=1)) for i in range(200)]
+    assert types.size[types.of_node].tolist() == [len(nodes) for nodes in members]
+    for part in ("domain", "hit", "load"):
+        np.testing.assert_array_equal(getattr(types, part)[types.of_node], getattr(fleet, part))
+    np.testing.assert_array_equal(types.profiles[types.profile], types.hit)
+    np.testing.assert_array_equal(types.profiles, np.unique(fleet.hit, axis=0))
+    assert types.domain.tolist() == sorted(types.domain.tolist())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from og_env.trust import best_additions, build_fleet, curve_as_listed, curve_greedy, fleet_n_eff, join, select
+from og_env.trust import best_additions, build_fleet, curve_as_listed, curve_greedy, fleet_n_eff, join, pairs, select
 from tests.cases.small_fleets import large_fleet, table_of
 
 
 def test_growth_curves_end_at_the_whole_fleet_and_greedy_leads():
     fleet = large_fleet(n=80, scale=1.0)
-    listed, greedy = curve_as_listed(fleet), curve_greedy(fleet)
+    listed, greedy = curve_as_listed(fleet, pairs(fleet)), curve_greedy(fleet, pairs(fleet))
     assert listed.nodes[-1] == greedy.nodes[-1] == 80
     assert listed.n_eff[-1] == pytest.approx(greedy.n_eff[-1]) == pytest.approx(fleet_n_eff(fleet))
     assert greedy.n_eff[19] >= listed.n_eff[19]

@@ -20,6 +20,15 @@ def test_drawing_votes_agrees_with_the_distribution_of_sums(monkeypatch):
     np.testing.assert_allclose(drawn.hours_without, exact.hours_without, rtol=0.25)
 
 
+def test_tilts_are_those_of_each_state_alone():
+    """The logarithms that states have in common change nothing, to the last bit."""
+    rng = np.random.default_rng(5)
+    voters = live_weight.voters(rng.pareto(1.2, 300) + 1, np.arange(300))
+    up = np.tile(rng.uniform(0.9, 1.0, 300), (20, 1))
+    up[rng.random(up.shape) < 0.3] *= 0.4
+    assert live_weight._tilts(voters, up) == [live_weight._tilts(voters, state[None])[0] for state in up]
+
+
 def test_weights_far_apart_leave_the_distribution_whole():
     fleet = large_fleet(n=40, scale=0.05)
     heavy = np.full(40, 32e18)

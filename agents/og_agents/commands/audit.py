@@ -20,7 +20,6 @@ from og_env.errors import Parser, guarded
 import numpy as np
 
 from og_agents.commands.table_options import FILLS, add_table_options, mapping, mapping_help
-from og_agents.evaluation.results_table import csv_text
 from og_env.scenario import catalog, loading
 from og_env.scenario.fleet_file import ALIASES
 from og_env.scenario.node_csv import NodeTable, read_header, read_node_table
@@ -296,6 +295,7 @@ def _audit_scenario(options: argparse.Namespace) -> Audited:
 
 
 def _write(folder: Path, result: dict[str, Any], fleet: Fleet, title: str, lat_deg: Any, lon_deg: Any) -> None:
+    from og_agents.evaluation.results_table import csv_text
     from og_env.trust.audit_picture import draw
 
     write_text(folder / "audit.json", json.dumps(result, allow_nan=False, indent=1) + "\n")

@@ -3,6 +3,7 @@
 og-env dimensions --scenario global-24
 og-env dimensions --scenario one-cloud --episodes 100 --split test --json
 og-env dimensions --scenario one-cloud --episodes 100 --split test --record configs/benchmarks/dimensions.json
+og-env dimensions --scenario scarcity --episodes 100 --split test --dimensions condition,routing --record FILE.json
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first episode (default: 0)")
     add_split_option(parser, "validation", SPLITS[1:])
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
-    text = "also keep the table in this file, beside those of other scenarios; the docs have the shipped one's"
+    text = "also keep the table in this file, beside those of other scenarios and what the same play had before"
     parser.add_argument("--record", type=Path, metavar="FILE", help=text)
     add_progress_options(parser)
     options = parser.parse_args(arguments)

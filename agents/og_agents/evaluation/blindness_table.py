@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from og_agents.evaluation.beliefs import BELIEFS
 from og_agents.evaluation.blindness import DIMENSIONS, Json
@@ -15,6 +16,10 @@ RECORD = loading.scenarios_folder().parent / "benchmarks" / "dimensions.json"
 """tables of the shipped scenarios by name, as measured last"""
 KEYS = ("split", "episodes", "seed", "planner", "router", "return", "dimensions", "routers", "returns", "span")
 """what every table in a record has"""
+SAME_PLAY = ("split", "episodes", "seed", "planner", "return")
+"""what two tables of the same play have in common"""
+ROUTED = ("router", "return_routing", "routers")
+"""what a table has of the routers"""
 
 BELIEVES = {name: belief.doc for name, belief in BELIEFS.items()} | {
     "condition": "router: all sites work at their nominal speed",
@@ -83,14 +88,29 @@ def read_record(path: Path = RECORD) -> dict[str, Json]:
 
 
 def keep(table: Json, path: Path = RECORD) -> None:
-    """Write a table to a record, in place of the one that the scenario had there."""
-    record = {**(read_record(path) if path.is_file() else {}), table["scenario"]: table}
+    """Write a table to a record, in place of the one that the scenario had there.
+
+    What was not played now is taken over from the earlier table, if that has the same planner and return on the same
+    episodes: costs of other dimensions, and the routers.
+    """
+    record = read_record(path) if path.is_file() else {}
+    record[table["scenario"]] = _with_earlier(_rounded(table), record.get(table["scenario"]))
     ordered = {name: _rounded(record[name]) for name in sorted(record)}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(ordered, indent=1, allow_nan=False) + "\n")
 
 
-def _rounded(value: Json | list[object] | object) -> object:
+def _with_earlier(table: Json, earlier: Json | None) -> Json:
+    """The table with what an earlier one of the same play has besides."""
+    if earlier is None or any(table[key] != earlier[key] for key in SAME_PLAY):
+        return table
+    costs = earlier["dimensions"] | table["dimensions"]
+    routed = table if table["router"] else earlier
+    routers = {key: routed[key] for key in ROUTED if key in routed}
+    return table | {"dimensions": {name: costs[name] for name in DIMENSIONS if name in costs}} | routers
+
+
+def _rounded(value: Any) -> Any:
     """The same with numbers to four digits behind the point, which is more than the intervals are narrow."""
     if isinstance(value, dict):
         return {key: _rounded(each) for key, each in value.items()}

@@ -179,3 +179,21 @@ def test_a_record_keeps_the_last_table_of_every_scenario(tmp_path: Path) -> None
         path.write_text(json.dumps({"a": wrong}), encoding="utf-8")
         with pytest.raises(ValueError, match=r"no record of og-env dimensions: a is not complete"):
             read_record(path)
+
+
+def test_a_record_takes_over_what_the_same_play_had_before(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    old, new = ({"cost_pct": cost, "ci_low": 0.0, "ci_high": 2.0} for cost in (1.0, 2.0))
+    table = dict.fromkeys(("split", "episodes", "seed", "planner", "routers", "returns", "span"), 0) | {"scenario": "a"}
+    planners = {"return": -1.23456, "router": None, "return_routing": None, "routers": {}}
+    keep({**table, **planners, "dimensions": {"stores": old, "price": old}}, path)
+    routers = {"return": -1.23457, "router": "convex", "return_routing": -1.0, "routers": {"gain": 1}}
+    keep({**table, **routers, "dimensions": {"routing": new, "price": new}}, path)
+    both = read_record(path)["a"]
+    assert both["dimensions"] == {"price": new, "stores": old, "routing": new}
+    assert list(both["dimensions"]) == ["price", "stores", "routing"] and both["router"] == "convex"
+    keep({**table, **planners, "return": -1.23458, "dimensions": {"stores": new}}, path)
+    both = read_record(path)["a"]
+    assert both["dimensions"]["stores"] == new and (both["router"], both["return_routing"]) == ("convex", -1.0)
+    keep({**table, **planners, "return": -2.0, "dimensions": {"stores": new}}, path)
+    assert list(read_record(path)["a"]["dimensions"]) == ["stores"]  # another play
