@@ -49,13 +49,23 @@ def mapping(items: Sequence[str] | None) -> dict[str, str]:
     return mapped
 
 
+def meanings() -> dict[str, dict[str, list[str]]]:
+    """Everything that a column can mean: `names` that are understood without a map, and others that `hint` at it."""
+    return {
+        meaning: {
+            "names": [name for name in USUAL_NAMES.get(meaning, "").split("|") if name],
+            "hint": list(CAN_BE_MAPPED.get(meaning, ())),
+        }
+        for meaning in dict.fromkeys((*MEANINGS, *FIELDS))
+    }
+
+
 def mapping_help() -> str:
     """Lines with everything that a column can mean, and the names that are understood without a map."""
     lines = ["A column of a table of nodes can mean (names in brackets are understood without --map):"]
-    for meaning in dict.fromkeys((*MEANINGS, *FIELDS)):
-        names = USUAL_NAMES.get(meaning, "").split("|")
-        shown = ", ".join(name for name in names[:9] if name)
-        hinted = ", ".join(CAN_BE_MAPPED.get(meaning, ()))
+    for meaning, words in meanings().items():
+        names = words["names"]
+        shown, hinted = ", ".join(names[:9]), ", ".join(words["hint"])
         known = f"  ({shown}{', ...' if len(names) > 9 else ''})" if shown else ""
         lines.append(f"  {meaning:<22}{known}{f'; hinted at: {hinted}' if hinted else ''}".rstrip())
     lines.append("A measured round trip: src, dst, rtt_ms. A trace of requests: timestamp_s, model, tokens in and out.")
