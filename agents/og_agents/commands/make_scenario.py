@@ -23,13 +23,13 @@ from og_env.errors import Parser, guarded, nearest_valid
 import tomli_w
 
 from og_agents.commands.json_output import Ended, Json, add_json_option, answered
-from og_agents.commands.table_options import FILLS, add_table_options, mapping, mapping_help, meanings
+from og_agents.commands.table_options import add_world_options, check_numbers, mapping_help, meanings, table_of
 from og_env.render.world_text import gpus_for_load, replica_rps
 from og_env.scenario import catalog, loading
 from og_env.scenario.domain_kinds import domain_of
-from og_env.scenario.loading import DEFAULT_GPU_COUNT, ResolvedScenario
+from og_env.scenario.loading import ResolvedScenario
 from og_env.scenario.parsing import MAX_ENTRIES
-from og_env.scenario.sites_from_csv import ROLES, SiteTable, Table, read_sites
+from og_env.scenario.sites_from_csv import ROLES, SiteTable, Table
 from og_env.scenario.text_files import write_text
 
 MODELS = {"llama-3.1-8b-bf16": 0.5, "llama-3.1-70b-int4": 0.2, "tinyllama-1.1b-fp16": 0.25, "sdxl-fp16": 0.05}
@@ -64,18 +64,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--example", metavar="FILE.csv", help="write a table of 14 nodes to begin with, and no scenario"
     )
     parser.add_argument("--name", help="of the scenario (default: the file's)")
-    add_table_options(parser)
-    parser.add_argument("--weight", metavar="COLUMN", help="column of the weight or stake, for audits of the scenario")
-    parser.add_argument("--price-per", choices=("gpu", "node"), help="for what a column `price` an hour is")
-    parser.add_argument("--sample", type=int, metavar="N", help="take N of the nodes at random")
+    add_world_options(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the sample (default: 0)")
-    parser.add_argument("--models", metavar="A,B", help="of the catalogue (default: those of four usual ones that fit)")
-    parser.add_argument("--regions", default="8", metavar="N|A,B", help="user regions: how many, or which (default: 8)")
-    parser.add_argument("--gpu", default="A100-80GB", metavar="KIND", help="where the table has none")
-    parser.add_argument("--gpus", type=int, default=DEFAULT_GPU_COUNT, metavar="N", help="a node, where it has none")
-    parser.add_argument(
-        "--requests-per-s", type=float, metavar="X", help="mean demand (default: what half of the fleet can serve)"
-    )
     parser.add_argument(
         "--shocks-per-day", type=float, metavar="X", help="a day of so many outages of what nodes share, for training"
     )
@@ -97,18 +87,7 @@ def run(options: argparse.Namespace, command: str) -> Ended:
         raise ValueError("NODES.csv and --out FILE.toml are needed (or --example FILE.csv)")
     out = Path(options.out)
     check(options, out)
-    table = read_sites(
-        options.nodes,
-        mapped=mapping(options.map),
-        sample=options.sample,
-        seed=options.seed,
-        gpu=options.gpu,
-        gpu_count=options.gpus,
-        price_per=options.price_per,
-        weight=options.weight,
-        fill=FILLS[options.blanks],
-        together=options.together,
-    )
+    table = table_of(options, options.nodes)
     if len(table.sites) > MAX_ENTRIES:
         raise ValueError(
             f"{options.nodes}: {len(table.sites):,} nodes; a scenario has at most {MAX_ENTRIES:,}: take some by --sample N"
@@ -148,10 +127,7 @@ def check(options: argparse.Namespace, out: Path) -> None:
         raise ValueError(f"--out {out}: the name of a scenario file ends in .toml")
     if out.exists() and not options.force:
         raise ValueError(f"{out}: is there already; --force replaces it")
-    for name, least in (("sample", 1), ("seed", 0), ("gpus", 1), ("requests_per_s", 0), ("shocks_per_day", 0)):
-        value = getattr(options, name)
-        if value is not None and not (math.isfinite(value) and value >= least):
-            raise ValueError(f"--{name.replace('_', '-')} is {value:g}; it must be at least {least}")
+    check_numbers(options, {"shocks_per_day": 0})
 
 
 def scenario(options: argparse.Namespace, name: str, table: SiteTable) -> tuple[Table, ResolvedScenario]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 
 from og_env.scenario.fleet_file import CAN_BE_MAPPED, FIELDS, MEANINGS, USUAL_NAMES
+from og_env.scenario.loading import DEFAULT_GPU_COUNT
+from og_env.scenario.sites_from_csv import SiteTable, read_sites
+
+Options = argparse.ArgumentParser | argparse._ArgumentGroup
 
 FILLS: dict[str | None, bool | None] = {None: None, "fill": True, "missing": False}
 """whether blank cells repeat the value above, by the value of --blanks"""
 
 
-def add_table_options(parser: argparse.ArgumentParser) -> None:
+def add_table_options(parser: Options) -> None:
     """Add --map, --blanks and --together."""
     parser.add_argument(
         "--map",
@@ -30,6 +35,46 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="A,B",
         help="owners that belong together, or the column that says so",
+    )
+
+
+def add_world_options(parser: Options) -> None:
+    """Add what `add_table_options` adds, and the options that say how nodes become a scenario."""
+    add_table_options(parser)
+    parser.add_argument("--weight", metavar="COLUMN", help="column of the weight or stake, for audits of the scenario")
+    parser.add_argument("--price-per", choices=("gpu", "node"), help="for what a column `price` an hour is")
+    parser.add_argument("--sample", type=int, metavar="N", help="take N of the nodes at random")
+    parser.add_argument("--models", metavar="A,B", help="of the catalogue (default: those of four usual ones that fit)")
+    parser.add_argument("--regions", default="8", metavar="N|A,B", help="user regions: how many, or which (default: 8)")
+    parser.add_argument("--gpu", default="A100-80GB", metavar="KIND", help="where the table has none")
+    parser.add_argument("--gpus", type=int, default=DEFAULT_GPU_COUNT, metavar="N", help="a node, where it has none")
+    parser.add_argument(
+        "--requests-per-s", type=float, metavar="X", help="mean demand (default: what half of the fleet can serve)"
+    )
+
+
+def check_numbers(options: argparse.Namespace, least: dict[str, int]) -> None:
+    """ValueError in one line for a number below the `least` that its option allows, or one that is not finite."""
+    for name, bound in least.items():
+        value = getattr(options, name)
+        if value is not None and not (math.isfinite(value) and value >= bound):
+            raise ValueError(f"--{name.replace('_', '-')} is {value:g}; it must be at least {bound}")
+
+
+def table_of(options: argparse.Namespace, path: str) -> SiteTable:
+    """The nodes of a file, read as the options of `add_world_options` and --seed say; ValueError in one line."""
+    check_numbers(options, {"sample": 1, "seed": 0, "gpus": 1, "requests_per_s": 0})
+    return read_sites(
+        path,
+        mapped=mapping(options.map),
+        sample=options.sample,
+        seed=options.seed,
+        gpu=options.gpu,
+        gpu_count=options.gpus,
+        price_per=options.price_per,
+        weight=options.weight,
+        fill=FILLS[options.blanks],
+        together=options.together,
     )
 
 

@@ -203,8 +203,7 @@ def train(
     bit as if it had not stopped: steps and minutes are those of the whole run. `begin` is the folder of a policy whose
     weights a new run starts with. `logged` names the loggers beside metrics.csv. `quiet` tells nothing, `verbose` also a
     line for each update that is logged. The same seed gives the same weights unless `minutes` decides the end.
-    Raises Interrupted after Ctrl-C or SIGTERM, when all is saved; ValueError for a run that is damaged or already
-    complete, and for a folder where another run writes.
+    Raises Interrupted after a signal, when all is saved; ValueError for a run that is damaged, complete or being written.
     """
     torch.set_num_threads(1)
     spec = loading.load(scenario)

@@ -277,9 +277,8 @@ def train(
 ) -> Path:
     """Learn until `branch_states` states were branched or the time is up, and return the run folder `out`.
 
-    The folder holds the files of ppo.train but for tb/. `resume` goes on with the run that `out` holds, bit for bit as if
-    it had not stopped. `begin` is a policy's folder to start from. The same seed gives the same weights unless `minutes`
-    decides the end. Raises as ppo.train does.
+    The folder holds the files of ppo.train. Options and errors are those of ppo.train; `begin` is a policy's folder, and
+    the same seed gives the same weights unless `minutes` decides the end.
     """
     spec = loading.load(scenario)
     torch.set_num_threads(1)
