@@ -9,6 +9,7 @@ import pytest
 
 from og_agents import heuristics
 from og_agents.commands import gallery
+from og_agents.commands.json_output import Ended
 from og_agents.replay.page import film
 from og_env.scenario import loading
 
@@ -44,7 +45,9 @@ def test_the_moment_is_the_one_of_most_harm() -> None:
     toy = film(heuristics.make("static"), "static", loading.load("toy-3"), task="placement", seed=0, options=options)
     row = gallery.telling(toy)
     assert (toy.views[row].status > 0).sum() == 2
-    assert gallery.caption(toy.views[row], 0.5).startswith("hour 0.5, 2 of 3 sites struck, 0% served")
+    found = gallery.figures_of(toy.views[row], 0.5)
+    assert found["caption"] == "hour 0.5, 2 of 3 sites struck, 0% served, so no latency"
+    assert found["latency_p95_ms"] is found["n_eff"] is None
 
 
 def test_the_command_draws_what_it_is_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +68,7 @@ def test_without_a_checkout_pictures_go_into_the_working_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[Path] = []
-    monkeypatch.setattr(gallery, "_run", lambda options: asked.append(options.out))
+    monkeypatch.setattr(gallery, "_run", lambda options: asked.append(options.out) or Ended({}))
     assert gallery.main([]) == 0
     monkeypatch.setattr(gallery, "GALLERY", tmp_path / "none")
     assert gallery.main([]) == 0

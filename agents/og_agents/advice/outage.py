@@ -110,18 +110,21 @@ def _waiting(rows: list[dict[str, Any]]) -> str:
         return "Nobody is served while it lasts."
     most = max(known, key=lambda row: row["more_wait_ms"]["mean"])
     least = min(known, key=lambda row: row["more_wait_ms"]["mean"])
-    text = f"Users in {most['region']} wait {_longer(most)}"
-    if least is not most:
-        text += f"; users in {least['region']} {_longer(least)}"
-    return f"{text}." + (f" Nobody is served in {listed(dark)}." if dark else "")
+    if most is least:
+        text = f"Users in {most['region']} wait {_longer(most, ' for the first token')}."
+    else:
+        text = (
+            f"The wait for the first token changes most for users in {most['region']}: {_longer(most)}. "
+            f"It changes least for users in {least['region']}: {_longer(least)}."
+        )
+    return text + (f" Nobody is served in {listed(dark)}." if dark else "")
 
 
-def _longer(row: dict[str, Any]) -> str:
+def _longer(row: dict[str, Any], waiting: str = "") -> str:
     more = row["more_wait_ms"]["mean"]
     word = "longer" if more >= 0 else "less"
-    return (
-        f"{abs(more):,.0f} ms {word} for the first token ({row['usual_wait_ms']:,.0f} to {row['outage_wait_ms']:,.0f})"
-    )
+    change = f"from {row['usual_wait_ms']:,.0f} to {row['outage_wait_ms']:,.0f} ms"
+    return f"{abs(more):,.0f} ms {word}{waiting} ({change})"
 
 
 def _recovery(found: Impact) -> str:
@@ -133,7 +136,7 @@ def _recovery(found: Impact) -> str:
         if fell.all()
         else f"On {int(fell.sum())} of {len(fell)} days the service falls below its level; there it is "
     )
-    minutes = f"{found.recover_min[fell].mean():,.0f} minutes after the outage begins"
+    minutes = f"{_hours(found.recover_min[fell].mean())} after the outage begins"
     if found.recovered.all():
         return f"{when or 'The service is '}back {minutes}{' on average' if when else ''}."
     missing = int((~found.recovered).sum())
@@ -141,6 +144,12 @@ def _recovery(found: Impact) -> str:
         f"{when or 'The service is '}back more than {minutes} on average; on {missing} of {len(fell)} days it is not back "
         "when the simulated day ends."
     )
+
+
+def _hours(minutes: float) -> str:
+    """A duration in words: 45 minutes, 6 h 16 min."""
+    whole = round(minutes)
+    return f"{whole} minutes" if whole < 120 else f"{whole // 60} h {whole % 60} min"
 
 
 def _money(cost: Difference) -> str:

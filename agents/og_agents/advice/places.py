@@ -29,6 +29,8 @@ NEAR_KM = 1500.0
 """a site within this distance of a user region is near it"""
 FIRST = ("provider", "country", "grid", "transit", "tee_vendor", "region", "metro")
 """kinds in which a name is looked up first; then come the others"""
+MOST_NAMED = 12
+"""providers that an error lists"""
 
 OTHER_CODES = {"UK": "GB", "EL": "GR", "USA": "US"}
 """ISO 3166 code of country codes that are in use beside it"""
@@ -115,7 +117,9 @@ def dependency_of(word: str, sites: Sequence[SiteSpec], extra: Sequence[DomainSp
         return max(fits, key=lambda one: len(one.sites))  # the first of equals
     inside = [one for one in found if not kind or one.kind == kind] or found
     valid = dict.fromkeys(name for one in inside for name in _shown_names(one))
-    raise ValueError(f"outage: {word[:60]!r} is nothing that this fleet stands on{nearest_valid(name, valid)}")
+    providers = [one.name for one in found if one.kind == "provider"]
+    theirs = f"; its providers are {', '.join(providers)}" if not kind and 0 < len(providers) <= MOST_NAMED else ""
+    raise ValueError(f"outage: {word[:60]!r} is nothing that this fleet stands on{nearest_valid(name, valid)}{theirs}")
 
 
 def fleet_dependencies(sites: Sequence[SiteSpec], extra: Sequence[DomainSpec] = ()) -> list[Dependency]:

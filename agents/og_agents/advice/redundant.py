@@ -124,12 +124,12 @@ def _sentences(fleet: Concrete, trials: list[Trial], idle: list[str], group: lis
     count = len(fleet.sites)
     if not trials:
         return [
-            f"No node only adds to the count: without any one of the {count}, the fleet behaves like fewer than the "
-            f"{now:.2f} independent nodes that it behaves like now."
+            f"No node only adds to the count. The fleet behaves like {now:.2f} independent nodes, and like fewer where any "
+            f"one of the {count} is left out."
         ]
     lines = [
-        f"{len(idle)} of {count} nodes only add to the count: {listed(idle)}. Without any one of them the fleet behaves "
-        f"like at least the {now:.2f} independent nodes that it behaves like now."
+        f"{len(idle)} of {count} nodes only add to the count: {listed(idle)}. The fleet behaves like {now:.2f} independent "
+        "nodes, and like no fewer where any one of them is left out."
     ]
     lines += [_trial_words(one, len(one.nodes) > 1) for one in _told(trials)]
     safe = [one for one in trials if one.harmless]

@@ -67,6 +67,7 @@ def train(
     minutes: float | None = None,
     runners: int = 2,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> Path:
     """Train on the cluster that is connected, until `settings.timesteps` or the clock says so; returns `out`.
 
@@ -87,14 +88,14 @@ def train(
         with held(out):
             clear(out)
             checkpoint.write_json(out / "config.json", describe_run(meta, engine="rllib", runners=runners))
-            _learn(algo, Run(algo, meta, spec, settings, out), clock, quiet)
+            _learn(algo, Run(algo, meta, spec, settings, out), clock, quiet, verbose)
     finally:
         algo.stop()
         shutil.rmtree(algo.logdir, ignore_errors=True)  # empty: the files of the run are in `out`
     return out
 
 
-def _learn(algo: FragmentPPO, run: Run, clock: Clock, quiet: bool) -> None:
+def _learn(algo: FragmentPPO, run: Run, clock: Clock, quiet: bool, verbose: bool) -> None:
     """Update and validate in turn until the end."""
     settings = run.settings
     clock.start()
@@ -107,6 +108,8 @@ def _learn(algo: FragmentPPO, run: Run, clock: Clock, quiet: bool) -> None:
             facts = {name: happened[name] for name in WATCHED}
             groups = {n: f"terms/{n.removeprefix('term_')}" if n.startswith("term_") else f"network/{n}" for n in facts}
             run.log({groups[n]: value for n, value in facts.items()} | {"time/elapsed_s": round(clock.elapsed_s, 2)})
+            if verbose:
+                print(f"  {run.timesteps:>9,} steps in {clock.elapsed_s:4.0f} s", file=sys.stderr)
             if clock.share(run.timesteps) < due:
                 continue
             began_s = clock.elapsed_s

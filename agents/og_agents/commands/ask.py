@@ -28,10 +28,9 @@ from og_agents.advice import next_node, outage, prewarm, redundant
 from og_agents.advice.answer import Answer
 from og_agents.advice.fleet_changes import Concrete, concrete
 from og_agents.commands import make_scenario
+from og_agents.commands.table_options import add_world_options, mapping_help, meanings, table_of
 from og_agents.load_policies import load_policies
 from og_agents.policy import Policy
-from og_env.scenario.loading import DEFAULT_GPU_COUNT
-from og_env.scenario.sites_from_csv import read_sites
 from og_env.scenario.specs import Effect
 
 POLICY = "greedy_tuned"
@@ -61,7 +60,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options of the command line."""
     parser = Parser(__doc__, prog="og-env ask")
     parser.add_argument("fleet", metavar="FLEET", help="a CSV of nodes, a scenario's name or its TOML file")
-    questions = parser.add_subparsers(dest="question", metavar="QUESTION", required=True, parser_class=Parser)
+    words = "outage|prewarm|next-node|redundant"
+    questions = parser.add_subparsers(dest="question", metavar=words, required=True, parser_class=Parser)
     one = questions.add_parser("outage", help="what the outage of something that nodes share does")
     one.add_argument(
         "name", metavar="NAME", help="a provider, grid, carrier, country, TEE vendor, region, city or node"
@@ -91,17 +91,14 @@ def _add_common(parser: argparse.ArgumentParser, episodes: int) -> None:
     parser.add_argument("--policy", default=POLICY, metavar="NAME", help=f"who runs the fleet (default: {POLICY})")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     table = parser.add_argument_group("where FLEET is a CSV", "as of og-env make-scenario")
-    table.add_argument("--map", nargs="+", action="extend", default=[], metavar="COLUMN=KIND")
-    table.add_argument("--sample", type=int, metavar="N")
-    table.add_argument("--models", metavar="A,B")
-    table.add_argument("--regions", default="8", metavar="N|A,B")
-    table.add_argument("--gpu", default="A100-80GB", metavar="KIND")
-    table.add_argument("--gpus", type=int, default=DEFAULT_GPU_COUNT, metavar="N")
-    table.add_argument("--requests-per-s", type=float, metavar="X")
+    add_world_options(table)
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the answer; ValueError in one line for bad input."""
+    if options.map == []:
+        print(json.dumps({"meanings": meanings()}, indent=1) if options.json else mapping_help())
+        return
     if not 1 <= options.episodes <= MOST_EPISODES:
         raise ValueError(f"--episodes is {options.episodes}; valid are 1 to {MOST_EPISODES:,}")
     if options.seed < 0:
@@ -142,20 +139,10 @@ def read_fleet(options: argparse.Namespace) -> Fleet:
     """The fleet of a scenario, or of a table of nodes as `make_scenario` reads it."""
     path = Path(options.fleet)
     if path.suffix.lower() not in TABLE_SUFFIXES:
+        refuse_table_options(options)
         return Fleet(concrete(options.fleet), ())
     options.nodes, options.shocks_per_day = options.fleet, None
-    for name, least in (("sample", 1), ("gpus", 1), ("requests_per_s", 0)):
-        value = getattr(options, name)
-        if value is not None and not (math.isfinite(value) and value >= least):
-            raise ValueError(f"--{name.replace('_', '-')} is {value:g}; it must be at least {least}")
-    table = read_sites(
-        path,
-        mapped=make_scenario.mapping(options.map),
-        sample=options.sample,
-        seed=options.seed,
-        gpu=options.gpu,
-        gpu_count=options.gpus,
-    )
+    table = table_of(options, options.fleet)
     tables, whole = make_scenario.scenario(options, path.stem, table)
     models = ", ".join(model.name for model in whole.models)
     assumed = [f"{tables['demand']['requests_per_s']:g} requests/s of {models} from {len(whole.regions)} cities"]
@@ -165,7 +152,19 @@ def read_fleet(options: argparse.Namespace) -> Fleet:
         )
     if table.unused:
         assumed.append(f"columns not used: {', '.join(table.unused)} (--map COLUMN=KIND)")
-    return Fleet(concrete(tables), tuple(assumed))
+    return Fleet(concrete(tables), (*assumed, *table.notes))
+
+
+def refuse_table_options(options: argparse.Namespace) -> None:
+    """ValueError in one line for an option of a table of nodes, where the fleet is a scenario."""
+    usual = argparse.ArgumentParser()
+    add_world_options(usual)
+    for name, value in vars(usual.parse_args([])).items():
+        if getattr(options, name) != value:
+            raise ValueError(
+                f"--{name.replace('_', '-')} says how a table of nodes is read, and {options.fleet} is a scenario: "
+                "name the CSV, or leave the option out"
+            )
 
 
 def clock_of(text: str) -> float:

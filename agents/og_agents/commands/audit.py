@@ -19,7 +19,7 @@ from og_env.errors import Parser, guarded
 # isort: split
 import numpy as np
 
-from og_agents.commands.table_options import FILLS, add_table_options, mapping, mapping_help
+from og_agents.commands.table_options import FILLS, add_table_options, mapping, mapping_help, meanings
 from og_env.scenario import catalog, loading
 from og_env.scenario.fleet_file import ALIASES
 from og_env.scenario.node_csv import NodeTable, read_header, read_node_table
@@ -108,7 +108,7 @@ def _share(word: str) -> float:
 
 def _run(options: argparse.Namespace) -> None:
     if options.map == []:
-        print(mapping_help())
+        print(json.dumps({"meanings": meanings()}, indent=1) if options.json else mapping_help())
         return
     options.map = options.map or []
     if options.fleet is None and options.map and "=" not in options.map[-1]:

@@ -18,6 +18,8 @@ from og_env.errors import Parser, guarded
 import numpy as np
 
 from og_agents import heuristics
+from og_agents.commands.json_output import Ended, Json, add_json_option, answered
+from og_agents.evaluation.progress import add_progress_options, shown
 from og_agents.replay.gif import moment_of, swatches
 from og_agents.replay.page import Film, film
 from og_env.render import MapView, frame
@@ -59,7 +61,7 @@ LESSONS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parse(arguments)
-    return guarded(lambda: _run(options))
+    return guarded(lambda: answered(lambda: _run(options), options.json))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -72,29 +74,38 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=out, metavar="DIR", help=text)
     parser.add_argument("--policy", default="greedy", metavar="NAME", help="heuristic that plays (default: greedy)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the episode (default: 0)")
+    add_json_option(parser)
+    add_progress_options(parser)
     return parser.parse_args(arguments)
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> Ended:
     if options.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {options.seed}")
     specs = [loading.load(name) for name in options.scenarios or LESSONS]
     policy = heuristics.make(options.policy, task="placement")
-    captions = {}
+    pictures: dict[str, Json] = {}
     options.out.mkdir(parents=True, exist_ok=True)
-    for spec in specs:
-        shown = film(policy, options.policy, spec, task="placement", seed=options.seed)
-        row = telling(shown)
-        path = options.out / f"{spec.name}.png"
-        try:
-            draw(moment_of(shown, row), path)
-        except ImportError as error:
-            raise ValueError(str(error)) from None
-        captions[spec.name] = caption(shown.views[row], row * shown.recording.step_h)
-        print(f"{path}: {captions[spec.name]}")
+    with shown(options, len(specs), "pictures") as progress:
+        for spec in specs:
+            progress.at(len(pictures), spec.name)
+            played = film(policy, options.policy, spec, task="placement", seed=options.seed)
+            row = telling(played)
+            path = options.out / f"{spec.name}.png"
+            try:
+                draw(moment_of(played, row), path)
+            except ImportError as error:
+                raise ValueError(str(error)) from None
+            pictures[spec.name] = {"file": str(path), **figures_of(played.views[row], row * played.recording.step_h)}
+            progress.close()
+            print(f"{path}: {pictures[spec.name]['caption']}", flush=True)
+    written = None
     if not options.scenarios:
         ours = options.out.resolve() == GALLERY
-        write_text(PAGE if ours else options.out / PAGE.name, page(captions, "../gallery/" if ours else ""))
+        written = PAGE if ours else options.out / PAGE.name
+        captions = {name: one["caption"] for name, one in pictures.items()}
+        write_text(written, page(captions, "../gallery/" if ours else ""))
+    return Ended({"pictures": pictures, "page": None if written is None else str(written)})
 
 
 def telling(shown: Film) -> int:
@@ -116,14 +127,20 @@ def draw(view: MapView, path: Path) -> None:
     small.quantize(palette=key, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
-def caption(view: MapView, hour: float) -> str:
-    """Line about the moment that a picture shows."""
-    struck = int((view.status > 0).sum())
-    metrics = view.metrics
-    return (
-        f"hour {hour:.1f}, {struck} of {len(view.site_names)} sites struck, {metrics['served_share']:.0%} served, "
-        f"p95 {metrics['latency_p95_ms'] / 1000:.1f} s, like {metrics['n_eff']:.1f} independent nodes"
-    )
+def figures_of(view: MapView, hour: float) -> Json:
+    """The figures of the moment that a picture shows, and `caption`, the line about it; a dead network has no latency."""
+    struck, sites = int((view.status > 0).sum()), len(view.site_names)
+    served, p95_ms, n_eff = (float(view.metrics[name]) for name in ("served_share", "latency_p95_ms", "n_eff"))
+    of_served = f"p95 {p95_ms / 1000:.1f} s, like {n_eff:.1f} independent nodes" if served else "so no latency"
+    return {
+        "hour": float(hour),
+        "sites": sites,
+        "struck": struck,
+        "served_share": served,
+        "latency_p95_ms": p95_ms if served else None,
+        "n_eff": n_eff if served else None,
+        "caption": f"hour {hour:.1f}, {struck} of {sites} sites struck, {served:.0%} served, {of_served}",
+    }
 
 
 def page(captions: dict[str, str], folder: str) -> str:

@@ -22,13 +22,14 @@ from og_env.errors import Parser, guarded, nearest_valid
 # isort: split
 import tomli_w
 
-from og_agents.commands.table_options import FILLS, add_table_options, mapping, mapping_help
+from og_agents.commands.json_output import Ended, Json, add_json_option, answered
+from og_agents.commands.table_options import add_world_options, check_numbers, mapping_help, meanings, table_of
 from og_env.render.world_text import gpus_for_load, replica_rps
 from og_env.scenario import catalog, loading
 from og_env.scenario.domain_kinds import domain_of
-from og_env.scenario.loading import DEFAULT_GPU_COUNT, ResolvedScenario
+from og_env.scenario.loading import ResolvedScenario
 from og_env.scenario.parsing import MAX_ENTRIES
-from og_env.scenario.sites_from_csv import ROLES, SiteTable, Table, read_sites
+from og_env.scenario.sites_from_csv import ROLES, SiteTable, Table
 from og_env.scenario.text_files import write_text
 
 MODELS = {"llama-3.1-8b-bf16": 0.5, "llama-3.1-70b-int4": 0.2, "tinyllama-1.1b-fp16": 0.25, "sdxl-fp16": 0.05}
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
-    return guarded(lambda: run(options, shlex.join(["og-env", "make-scenario", *arguments])))
+    command = shlex.join(["og-env", "make-scenario", *arguments])
+    return guarded(lambda: answered(lambda: run(options, command), options.json))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -62,50 +64,30 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--example", metavar="FILE.csv", help="write a table of 14 nodes to begin with, and no scenario"
     )
     parser.add_argument("--name", help="of the scenario (default: the file's)")
-    add_table_options(parser)
-    parser.add_argument("--weight", metavar="COLUMN", help="column of the weight or stake, for audits of the scenario")
-    parser.add_argument("--price-per", choices=("gpu", "node"), help="for what a column `price` an hour is")
-    parser.add_argument("--sample", type=int, metavar="N", help="take N of the nodes at random")
+    add_world_options(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the sample (default: 0)")
-    parser.add_argument("--models", metavar="A,B", help="of the catalogue (default: those of four usual ones that fit)")
-    parser.add_argument("--regions", default="8", metavar="N|A,B", help="user regions: how many, or which (default: 8)")
-    parser.add_argument("--gpu", default="A100-80GB", metavar="KIND", help="where the table has none")
-    parser.add_argument("--gpus", type=int, default=DEFAULT_GPU_COUNT, metavar="N", help="a node, where it has none")
-    parser.add_argument(
-        "--requests-per-s", type=float, metavar="X", help="mean demand (default: what half of the fleet can serve)"
-    )
     parser.add_argument(
         "--shocks-per-day", type=float, metavar="X", help="a day of so many outages of what nodes share, for training"
     )
     parser.add_argument("--force", action="store_true", help="replace the file where there is one")
+    add_json_option(parser)
     return parser.parse_args(arguments)
 
 
-def run(options: argparse.Namespace, command: str) -> None:
+def run(options: argparse.Namespace, command: str) -> Ended:
     """Write the scenario file and print what it holds; ValueError in one line for bad input."""
     if options.example is not None:
         return write_example(Path(options.example), options.force)
     if options.map == []:
         print(mapping_help())
-        return
+        return Ended({"meanings": meanings()})
     if options.nodes is None and options.map and "=" not in options.map[-1]:
         options.nodes = options.map.pop()
     if options.nodes is None or options.out is None:
         raise ValueError("NODES.csv and --out FILE.toml are needed (or --example FILE.csv)")
     out = Path(options.out)
     check(options, out)
-    table = read_sites(
-        options.nodes,
-        mapped=mapping(options.map),
-        sample=options.sample,
-        seed=options.seed,
-        gpu=options.gpu,
-        gpu_count=options.gpus,
-        price_per=options.price_per,
-        weight=options.weight,
-        fill=FILLS[options.blanks],
-        together=options.together,
-    )
+    table = table_of(options, options.nodes)
     if len(table.sites) > MAX_ENTRIES:
         raise ValueError(
             f"{options.nodes}: {len(table.sites):,} nodes; a scenario has at most {MAX_ENTRIES:,}: take some by --sample N"
@@ -116,10 +98,12 @@ def run(options: argparse.Namespace, command: str) -> None:
         raise ValueError(f"{options.nodes}: a name has characters that TOML cannot hold")
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, text)
-    print(report(whole, table, out))
+    known = facts(whole, table, out)
+    print(report(known, table))
+    return Ended(known)
 
 
-def write_example(out: Path, force: bool) -> None:
+def write_example(out: Path, force: bool) -> Ended:
     """Write the table that the tutorial begins with."""
     if out.exists() and not force:
         raise ValueError(f"{out}: is there already; --force replaces it")
@@ -127,6 +111,7 @@ def write_example(out: Path, force: bool) -> None:
     write_text(out, example_file().read_text(encoding="utf-8"))
     scenario_file = shlex.quote(str(out.with_suffix(".toml")))
     print(f"written: {out}; make a scenario of it: og-env make-scenario {shlex.quote(str(out))} --out {scenario_file}")
+    return Ended({"file": str(out)})
 
 
 def example_file() -> Path:
@@ -142,10 +127,7 @@ def check(options: argparse.Namespace, out: Path) -> None:
         raise ValueError(f"--out {out}: the name of a scenario file ends in .toml")
     if out.exists() and not options.force:
         raise ValueError(f"{out}: is there already; --force replaces it")
-    for name, least in (("sample", 1), ("seed", 0), ("gpus", 1), ("requests_per_s", 0), ("shocks_per_day", 0)):
-        value = getattr(options, name)
-        if value is not None and not (math.isfinite(value) and value >= least):
-            raise ValueError(f"--{name.replace('_', '-')} is {value:g}; it must be at least {least}")
+    check_numbers(options, {"shocks_per_day": 0})
 
 
 def scenario(options: argparse.Namespace, name: str, table: SiteTable) -> tuple[Table, ResolvedScenario]:
@@ -273,26 +255,46 @@ def heading(options: argparse.Namespace, command: str, table: SiteTable) -> str:
     return "\n".join(f"# {line}".rstrip() for line in plain)
 
 
-def report(whole: ResolvedScenario, table: SiteTable, out: Path) -> str:
-    """The lines that the command prints: size and load of the scenario, and what the table left out."""
-    sites = whole.sites
-    need = gpus_for_load(whole) / sum(site.gpu_count for site in sites)
+def report(known: Json, table: SiteTable) -> str:
+    """The lines that the command prints about `facts`: size and load of the scenario, and what the table left out."""
     words = [
-        f"{out}: {len(sites)} nodes of {len({site.provider for site in sites})} providers in "
-        f"{len({site.country for site in sites})} countries; {whole.spec.demand.requests_per_s:g} requests/s of "
-        f"{len(whole.models)} models need {need:.0%} of the GPUs"
+        f"{known['file']}: {known['nodes']} nodes of {known['providers']} providers in {known['countries']} countries; "
+        f"{known['requests_per_s']:g} requests/s of {len(known['models'])} models need {known['gpu_share']:.0%} of the GPUs"
     ]
     if table.filled:
         gaps = ", ".join(f"{what} ({count})" for what, count in table.filled.items())
         words.append(f"not in the table, so (nodes): {gaps}")
-    if assumed := [kind for kind in table.origin["assumed"] if kind in SAID]:
-        words.append(f"assumed, so an audit shows its figures with and without: {', '.join(assumed)}")
+    if known["assumed"]:
+        words.append(f"assumed, so an audit shows its figures with and without: {', '.join(known['assumed'])}")
     words += table.notes
-    if all(model.verification == "none" for model in whole.models):
+    if not known["proofs"]:
         words.append("less than half of the nodes can attest: models are served without proof (column tee_vendor)")
     if table.unused:
         words.append(f"columns not used: {', '.join(table.unused)}; --map COLUMN=KIND names one")
-    return "\n".join([*words, f"look at it: og-env show {shlex.quote(str(out))}"])
+    return "\n".join([*words, f"look at it: og-env show {shlex.quote(known['file'])}"])
+
+
+def facts(whole: ResolvedScenario, table: SiteTable, out: Path) -> Json:
+    """The figures of the written scenario, and what the table left out, by name."""
+    sites = whole.sites
+    gpus = sum(site.gpu_count for site in sites)
+    return {
+        "file": str(out),
+        "name": whole.spec.name,
+        "nodes": len(sites),
+        "providers": len({site.provider for site in sites}),
+        "countries": len({site.country for site in sites}),
+        "gpus": gpus,
+        "gpu_share": gpus_for_load(whole) / gpus,
+        "requests_per_s": whole.spec.demand.requests_per_s,
+        "models": [model.name for model in whole.models],
+        "regions": [region.name for region in whole.regions],
+        "proofs": any(model.verification != "none" for model in whole.models),
+        "filled": dict(table.filled),
+        "assumed": [kind for kind in table.origin["assumed"] if kind in SAID],
+        "notes": list(table.notes),
+        "unused": list(table.unused),
+    }
 
 
 if __name__ == "__main__":

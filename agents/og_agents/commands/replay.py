@@ -25,6 +25,7 @@ import numpy as np
 from og_agents import heuristics
 from og_agents.evaluation import results_table
 from og_agents.evaluation.command_options import add_episode_options
+from og_agents.evaluation.progress import add_progress_options, shown
 from og_agents.evaluation.recording import Recording
 from og_agents.load_policies import load_policies
 from og_agents.policy import Policy
@@ -81,6 +82,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--gif", metavar="NAME.gif", help="write the maps of the first episode as a moving picture")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    add_progress_options(parser)
     return parser.parse_args(arguments)
 
 
@@ -142,11 +144,17 @@ def play_all(
     """Every replay with every policy; ValueError where nothing is touched."""
     task, count, seed = task_of(options.env), options.episodes, options.seed
     result: dict[str, dict[str, incidents.Played]] = {}
-    for name, policy in policies.items():
-        watch = cameras.get(name)
-        played = incidents.play(policy, name, spec, cases, task=task, episodes=count, seed=seed, watch=watch)
-        for case, one in played.items():
-            result.setdefault(case, {})[name] = one
+    with shown(options, len(policies), "policies") as progress:
+        for at, (name, policy) in enumerate(policies.items()):
+
+            def playing_on(share: float, at: int = at, name: str = name) -> None:
+                progress.at(at + share, name)
+
+            common: Json = {"task": task, "episodes": count, "seed": seed}
+            played = incidents.play(policy, name, spec, cases, watch=cameras.get(name), playing_on=playing_on, **common)
+            progress.tell(f"{name}: {len(played)} replays of {count} episodes")
+            for case, one in played.items():
+                result.setdefault(case, {})[name] = one
     if not result:
         raise ValueError(
             f"{'--all' if options.all else options.incident}: touches no site of {spec.name} in these episodes"

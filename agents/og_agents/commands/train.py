@@ -21,6 +21,8 @@ from typing import Any, NamedTuple, get_args
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from og_agents.commands.json_output import Ended, Json, add_json_option, answered
+from og_agents.evaluation.progress import add_progress_options
 from og_agents.learning import train_settings
 from og_agents.learning.train_settings import TrainSettings
 from og_env import IDS, TASKS, task_of
@@ -56,7 +58,9 @@ class Run(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
-    return guarded(lambda: start(resumed(options) if options.resume else fresh(options), options))
+    return guarded(
+        lambda: answered(lambda: start(resumed(options) if options.resume else fresh(options), options), options.json)
+    )
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -86,7 +90,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--n-envs", type=int, metavar="B", help="environments side by side")
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with other settings than configs/training")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a run, with its own settings")
-    parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     parser.add_argument(
         "--logger",
         metavar="A,B",
@@ -104,6 +107,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
     )
+    add_json_option(parser)
+    add_progress_options(parser)
     options = parser.parse_args(arguments)
     check_engine(parser, options)
     if options.logger is not None and (options.engine != "sb3" or options.algorithm == "rpi"):
@@ -210,36 +215,55 @@ def resumed(options: argparse.Namespace) -> Run:
         raise ValueError(f"{path}: damaged: its header does not say what the run was") from None
 
 
-def start(run: Run, options: argparse.Namespace) -> int:
-    """Train; returns the exit code, which is 130 after Ctrl-C and 143 after SIGTERM."""
-    from og_agents.learning import loggers, ppo, rollout_policy_iteration
+def start(run: Run, options: argparse.Namespace) -> Ended:
+    """Train; the exit code is 130 after Ctrl-C and 143 after SIGTERM."""
     from og_agents.learning.run_folder import Interrupted
 
-    common: dict[str, Any] = {"seed": run.seed, "out": run.out, "minutes": run.minutes, "quiet": options.quiet}
-    resume = options.resume is not None
+    name, env_id = options.scenario or run.scenario.name, IDS[run.task]  # type: ignore[index]
+    asked: Json = {"out": str(run.out), "scenario": name, "env": env_id, "algorithm": run.algorithm, "seed": run.seed}
     try:
-        if options.engine == "rllib":
-            out = on_cluster(run, options, common)
-        elif run.algorithm == "rpi":
-            out = rollout_policy_iteration.train(run.scenario, run.settings, begin=run.start, resume=resume, **common)
-        else:
-            common["logged"] = loggers.USUAL if options.logger is None else loggers.checked(options.logger)
-            out = ppo.train(run.scenario, run.task, run.settings, begin=run.start, resume=resume, **common)
+        out = learn(run, options)
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
-        return stopped.code
+        go_on = None if options.engine == "rllib" else f"og-env train --resume {run.out}"
+        return Ended({**asked, "stopped": True, "go_on": go_on}, stopped.code)
     except OSError as error:
         raise ValueError(f"{error.filename or run.out}: {error.strerror or error}{what_is_left(run.out)}") from None
-    name, env_id = options.scenario or run.scenario.name, IDS[run.task]  # type: ignore[index]
     print(f"trained: {out}")
     if options.compare:
         from og_agents.learning import against_baselines
 
-        told = (lambda line: None) if options.quiet else print
+        told = (lambda line: None) if options.quiet else (lambda line: print(line, file=sys.stderr))
         standing = against_baselines.stand(out, run.scenario, run.task, episodes=options.compare, played=told)
         print(f"verdict: {standing.verdict}")
-    print(f"compare: og-env benchmark --scenario {name} --env {env_id} --policies all,{out}")
-    return 0
+        asked["verdict"] = standing.verdict
+    compare = f"og-env benchmark --scenario {name} --env {env_id} --policies all,{out}"
+    print(f"compare: {compare}")
+    return Ended({**asked, "stopped": False, **of_card(out), "compare": compare})
+
+
+def of_card(out: Path) -> Json:
+    """The figures of a trained policy's card: how long it learned, how it did, how it stands against the baselines."""
+    from og_agents.learning import against_baselines, checkpoint
+
+    card = checkpoint.read_meta(out)
+    names = ("timesteps", "branch_states", "validation_return", against_baselines.KEY)
+    return {name: card[name] for name in names if name in card}
+
+
+def learn(run: Run, options: argparse.Namespace) -> Path:
+    """Train by the algorithm and the engine that are asked for; returns the run folder."""
+    from og_agents.learning import loggers, ppo, rollout_policy_iteration
+
+    common: dict[str, Any] = {"seed": run.seed, "out": run.out, "minutes": run.minutes}
+    common |= {"quiet": options.quiet, "verbose": options.verbose}
+    if options.engine == "rllib":
+        return on_cluster(run, options, common)
+    begun: dict[str, Any] = {"begin": run.start, "resume": options.resume is not None}
+    if run.algorithm == "rpi":
+        return rollout_policy_iteration.train(run.scenario, run.settings, **begun, **common)
+    common["logged"] = loggers.USUAL if options.logger is None else loggers.checked(options.logger)
+    return ppo.train(run.scenario, run.task, run.settings, **begun, **common)
 
 
 def what_is_left(out: Path) -> str:

@@ -67,6 +67,14 @@ def width_of(learned: LearnedPolicy) -> int:
     return policy.shapes.width if isinstance(policy, SharedScorerPolicy) else int(policy.observation_space.shape[0])
 
 
+def _log_of_sum(graph: Any, one: Any, other: Any) -> Any:
+    """`torch.logaddexp`, which mixes sharp and flat scores, in operators that ONNX has."""
+    larger, smaller = graph.op("Max", one, other), graph.op("Min", one, other)
+    share = graph.op("Exp", graph.op("Sub", smaller, larger))
+    unit = graph.op("Constant", value_t=torch.tensor(1.0))
+    return graph.op("Add", larger, graph.op("Log", graph.op("Add", share, unit)))
+
+
 def export(learned: LearnedPolicy, path: Path) -> Path:
     """Write the policy as ONNX; ValueError where onnx is missing or the policy cannot be exported."""
     onnx = import_extra("onnx")
@@ -81,6 +89,7 @@ def export(learned: LearnedPolicy, path: Path) -> Path:
     part = path.with_name(path.name + ".part")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        torch.onnx.register_custom_op_symbolic("aten::logaddexp", _log_of_sum, OPSET)
         torch.onnx.export(
             graph,
             inputs,

@@ -192,6 +192,7 @@ def train(
     minutes: float | None = None,
     resume: bool = False,
     quiet: bool = False,
+    verbose: bool = False,
     begin: Path | None = None,
     logged: Sequence[str] = loggers.USUAL,
 ) -> Path:
@@ -200,10 +201,9 @@ def train(
     The folder holds the checkpoint that was best on the validation split (policy.safetensors, policy.json), the last
     state (resume.safetensors), config.json, metrics.csv and tb/. `resume` goes on with the run that `out` holds, bit for
     bit as if it had not stopped: steps and minutes are those of the whole run. `begin` is the folder of a policy whose
-    weights a new run starts with. `logged` names the loggers beside metrics.csv. The same seed
-    gives the same weights unless `minutes` decides the end.
-    Raises Interrupted after Ctrl-C or SIGTERM, when all is saved; ValueError for a run that is damaged or already
-    complete, and for a folder where another run writes.
+    weights a new run starts with. `logged` names the loggers beside metrics.csv. `quiet` tells nothing, `verbose` also a
+    line for each update that is logged. The same seed gives the same weights unless `minutes` decides the end.
+    Raises Interrupted after a signal, when all is saved; ValueError for a run that is damaged, complete or being written.
     """
     torch.set_num_threads(1)
     spec = loading.load(scenario)
@@ -234,7 +234,7 @@ def train(
         file = MetricsFile(out / "metrics.csv", 0 if done is None else done.rows)
         model.set_logger(Logger(None, [file, *loggers.opened(logged, out, meta)]))
         clock.start(spent_s if done is None else done.elapsed_s)
-        watch = Watch(out, meta, spec, settings, clock, file, stop, done, quiet)
+        watch = Watch(out, meta, spec, settings, clock, file, stop, done, quiet, verbose)
         try:
             _learn(model, watch, settings, done is None)
         finally:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from og_agents.evaluation.progress import Progress as Shown
+from og_agents.evaluation.progress import clock_text
 from og_agents.learning import checkpoint, learned_share, loggers, resume_file
 from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.counterfactual_branches import RANDOM, Branches, branches
@@ -213,9 +216,9 @@ class Run:
     """A run while it goes on: its clock, its validations, its files."""
 
     def __init__(
-        self, out: Path, meta: dict[str, Any], spec: ScenarioSpec, settings: TrainSettings, spent_s: float
+        self, out: Path, meta: dict[str, Any], spec: ScenarioSpec, settings: TrainSettings, spent_s: float, shown: Shown
     ) -> None:
-        self.spent_s = spent_s
+        self.spent_s, self.shown = spent_s, shown
         self.out, self.meta, self.spec, self.settings = out, meta, spec, settings
         self.clock = Clock(settings.branch_states, meta["minutes"])
         self.best, self.due, self.saved_s = -math.inf, 0.0, 0.0
@@ -229,10 +232,18 @@ class Run:
             self.clock.start(self.spent_s)
             return
         self.clock.start(done.elapsed_s)
+        self.shown.began_with(self.clock.share(done.timesteps))
         self.file = MetricsFile(self.out / "metrics.csv", done.rows)
         self.best, self.due, self.saved_s = done.best, next_due(done, self.meta, self.clock), done.elapsed_s
 
-    def validate(self, learner: Learner, share: float, quiet: bool) -> None:
+    def advance(self, learner: Learner, verbose: bool) -> None:
+        """Show how far the run is; `verbose`: by a line that stays."""
+        words = f"{learner.states:,} states, best validation {self.best:.2f}"
+        self.shown.at(min(self.clock.share(learner.states), 1.0), words)
+        if verbose:
+            self.shown.tell(f"{words}, {clock_text(self.clock.elapsed_s)}")
+
+    def validate(self, learner: Learner, share: float) -> None:
         """Validate some shares of what was learned so far, play the best of them, and save it where it is the best."""
         began_s = self.clock.elapsed_s
         shares = learned_share.around(learner.share) if learner.states else (learner.share,)
@@ -253,10 +264,11 @@ class Run:
             self.best = mean
             facts = {"branch_states": learner.states, "learned_share": learner.share, "validation_return": mean}
             checkpoint.save(learner.policy_so_far(), self.out, self.meta, **facts)
-        if not quiet:
+        self.shown.close()
+        if not self.shown.quiet:
             counted = f"  {share:4.0%} {learner.states:>7,} states"
             played = f"with {learner.share:g} of what was learned" if learner.states else "at the start"
-            print(f"{counted}: validation {mean:.2f} {played}, best {self.best:.2f}", flush=True)
+            print(f"{counted}: validation {mean:.2f} {played}, best {self.best:.2f}", file=sys.stderr)
         spent = TRAINING_RATIO * (self.clock.elapsed_s - began_s) / self.clock.limit_s
         self.due = share + max(1 / self.settings.evaluations, spent)
         self.saved_s = -math.inf
@@ -265,7 +277,8 @@ class Run:
         return validation(policy, self.meta, self.spec, self.settings)
 
     def close(self) -> None:
-        """Write what is left of the curves."""
+        """Write what is left of the curves, and remove the line of progress."""
+        self.shown.close()
         if self.curves is not None:
             self.curves.close()
 
@@ -292,13 +305,13 @@ def train(
     minutes: float | None = None,
     resume: bool = False,
     quiet: bool = False,
+    verbose: bool = False,
     begin: Path | None = None,
 ) -> Path:
     """Learn until `branch_states` states were branched or the time is up, and return the run folder `out`.
 
-    The folder holds the files of ppo.train but for tb/. `resume` goes on with the run that `out` holds, bit for bit as if
-    it had not stopped. `begin` is a policy's folder to start from. The same seed gives the same weights unless `minutes`
-    decides the end. Raises as ppo.train does.
+    The folder holds the files of ppo.train. Options and errors are those of ppo.train; `begin` is a policy's folder, and
+    the same seed gives the same weights unless `minutes` decides the end.
     """
     spec = loading.load(scenario)
     torch.set_num_threads(1)
@@ -311,7 +324,7 @@ def train(
             meta = gone_on(plain, "placement", spec, seed, minutes, done)
         meta["algorithm"] = "rpi"
         meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
-        run = Run(out, meta, spec, settings, spent_s)
+        run = Run(out, meta, spec, settings, spent_s, Shown(1.0, quiet=quiet, verbose=verbose))
         if done is not None:
             refuse_complete(out, done, run.clock)
         torch.manual_seed(seed)
@@ -335,7 +348,7 @@ def train(
             stands=stands,
         )
         try:
-            _learn(run, learner, env, states, done, stop, quiet)
+            _learn(run, learner, env, states, done, stop, verbose)
         except KeyboardInterrupt:
             raise stopped_at_once(out, stop) from None
         finally:
@@ -352,7 +365,7 @@ def _learn(
     states: Iterator[Branches],
     done: Progress | None,
     stop: Stop,
-    quiet: bool,
+    verbose: bool,
 ) -> None:
     """Branch, learn and validate in turn until the end."""
     first = next(states) if done is None else None  # compiles the kernels, once on a machine, which is no training time
@@ -360,7 +373,7 @@ def _learn(
     while True:
         share = run.clock.share(learner.states)
         if share >= run.due or share >= 1:
-            run.validate(learner, share, quiet)
+            run.validate(learner, share)
         if first is None:  # else the environments stand at branches that were not learned from yet
             run.save(learner, env, stop)
         if share >= 1:
@@ -368,3 +381,4 @@ def _learn(
         learner.add(next(states) if first is None else first)
         first = None
         learner.update(1 - share)
+        run.advance(learner, verbose)

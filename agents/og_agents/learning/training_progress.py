@@ -17,6 +17,7 @@ from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 
 from og_agents.evaluation import playing
 from og_agents.evaluation.progress import Progress as Shown
+from og_agents.evaluation.progress import clock_text
 from og_agents.learning import checkpoint, resume_file
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.resume_file import Progress, State
@@ -168,15 +169,16 @@ class Watch(BaseCallback):
         stop: Stop,
         done: Progress | None = None,
         quiet: bool = False,
+        verbose: bool = False,
     ) -> None:
         super().__init__()
         self.folder, self.meta, self.spec, self.settings, self.clock = folder, dict(meta), spec, settings, clock
-        self.file, self.stop, self.quiet = file, stop, quiet
+        self.file, self.stop, self.quiet, self.telling = file, stop, quiet, verbose
         self.best, self._due = (-math.inf, 0.0) if done is None else (done.best, next_due(done, meta, clock))
         self._sums: dict[str, float] = {}
         self._steps = 0.0
         self._saved_s = clock.elapsed_s
-        self._shown = Shown(1.0, quiet=quiet)
+        self._shown = Shown(1.0, quiet=quiet, verbose=verbose)
         self._words = ""
 
     def _on_training_start(self) -> None:
@@ -230,6 +232,9 @@ class Watch(BaseCallback):
         updates = 1 + self.model._n_updates // self.settings.n_epochs  # type: ignore[attr-defined]
         if updates % LOG_EVERY == 0:  # counted over the whole run, also where it was stopped
             self.model.dump_logs(updates)  # type: ignore[attr-defined]
+            if self.telling:
+                spent_s = self.clock.elapsed_s
+                self._shown.tell(f"{self.num_timesteps:,} steps, {updates:,} updates in {clock_text(spent_s)}")
         self._advance()
 
     def _advance(self, words: str = "") -> None:

@@ -47,18 +47,21 @@ def play(
     episodes: int,
     seed: int,
     watch: Callable[[NetworkVectorEnv], None] | None = None,
+    playing_on: Callable[[float], None] = lambda share: None,
 ) -> dict[str, Played]:
     """Every replay with one policy, each in test episodes of its own (`first_seed`), beside their twins.
 
     A case with neither incident nor outages is a plain day: what the seed breaks, from the first step to the last.
     Of random fleets, those that an incident does not touch are left out, and so are incidents that touch none of them.
     Of a fixed fleet, an incident that touches no site is a ValueError. `watch` is `record`'s, for all but the twins.
+    `playing_on` is told before every replay which share of them is done.
     """
     result: dict[str, Played] = {}
     env = playing.stage(policy, spec, task, episodes)
     try:
         attach(policy, env)
-        for case, options in cases.items():
+        for at, (case, options) in enumerate(cases.items()):
+            playing_on(at / len(cases))
             first = first_seed(case, episodes, seed)
             try:
                 recording = record(policy, env, first, options, name=name, watch=watch)

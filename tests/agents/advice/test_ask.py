@@ -17,7 +17,7 @@ from og_agents.advice.outage_days import busiest_hour, case_of, play_both
 from og_agents.advice.paired_days import play
 from og_agents.advice.places import dependency_of, place_of
 from og_agents.advice.user_regions import fitted
-from og_agents.commands import ask
+from og_agents.commands import ask, make_scenario
 from og_env.scenario import loading
 from og_env.simulator import LAUNCH, WARM
 from og_env.trust import fleet_n_eff
@@ -171,7 +171,7 @@ def test_each_question_end_to_end(capsys: pytest.CaptureFixture[str]) -> None:
     text = asked(capsys, "toy-3", "prewarm", "unit", "--in", "CD", *short)
     assert text.startswith("No: no site in") and "a day more" in text  # a second replica is idle rent here
     text = asked(capsys, "toy-3", "redundant", *short)
-    assert text.startswith("No node only adds to the count")
+    assert text.startswith("No node only adds to the count. The fleet behaves like 3.00 ")
     text = asked(capsys, "toy-3", "next-node", "--near", "africa", *short)
     assert text.startswith("Nothing helps") and "independent nodes instead of" in text
     value = json.loads(asked(capsys, "toy-3", "outage", "P", "--for", "12min", "--json", *short))
@@ -184,7 +184,37 @@ def test_a_table_of_nodes_to_an_answer_in_one_command(tmp_path, capsys: pytest.C
     words = ("--episodes", "1", "--regions", "london,tokyo", "--models", "llama-3.1-8b-bf16", "--requests-per-s", "4")
     text = asked(capsys, str(path), "outage", "big", "--at", "22:00", *words)
     assert "provider big takes 3 of 4 nodes" in text and "From 22:00 to 02:00 UTC" in text
+    assert (
+        "The wait for the first token changes most for users in " in text and "It changes least for users in " in text
+    )
     assert "4 requests/s of llama-3.1-8b-bf16 from 2 cities" in text and "not in the table" in text
+
+
+SHEET = """host,owner,holding,city,gpu_model,gpus,price
+fra,big,a,Frankfurt,A100-80GB,4,2
+ams,,a,Amsterdam,A100-80GB,4,2
+tok,lone,b,Tokyo,A100-80GB,4,2
+osa,island,b,Osaka,A100-80GB,4,2
+"""
+
+
+@pytest.mark.parametrize("price_per", ["gpu", "node"])
+def test_a_table_is_read_as_by_make_scenario(tmp_path, price_per: str) -> None:
+    (tmp_path / "sheet.csv").write_text(SHEET, encoding="utf-8")
+    words = ["--map", "owner=provider", "host=node", "--blanks", "fill", "--together", "lone,island"]
+    words += ["--price-per", price_per, "--regions", "london,tokyo", "--models", "llama-3.1-8b-bf16"]
+    out = tmp_path / "sheet.toml"
+    assert make_scenario.main([str(tmp_path / "sheet.csv"), *words, "--out", str(out)]) == 0
+    fleet = ask.read_fleet(ask.parse([str(tmp_path / "sheet.csv"), "redundant", *words]))
+    assert fleet.concrete.sites == loading.sites_of(loading.load(out))
+    assert [site.provider for site in fleet.concrete.sites] == ["big", "big", "lone", "lone"]
+    assert {site.usd_per_gpu_hour for site in fleet.concrete.sites} == {2.0 if price_per == "gpu" else 0.5}
+    assert any("host is node" in line for line in fleet.assumed)
+
+
+def test_what_columns_can_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    assert asked(capsys, "fleet.csv", "redundant", "--map").startswith("A column of a table of nodes can mean")
+    assert "provider" in json.loads(asked(capsys, "fleet.csv", "redundant", "--map", "--json"))["meanings"]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +223,15 @@ def test_a_table_of_nodes_to_an_answer_in_one_command(tmp_path, capsys: pytest.C
         (("toy-3", "outage", "P", "--at", "25:00"), "--at: '25:00' is no clock time"),
         (("toy-3", "outage", "P", "--for", "soon"), "--for: 'soon' is no length"),
         (("toy-3", "outage", "P", "--for", "3h"), "do not fit into episodes of 1 h"),
-        (("toy-3", "outage", "Q2"), "'Q2' is nothing that this fleet stands on"),
+        (("toy-3", "outage", "amazon"), "; its providers are P, Q"),
+        (("toy-3", "outage", "provider:Q2"), "stands on (nearest valid: Q)"),
+        (
+            ("toy-3", "redundant", "--sample", "2"),
+            "--sample says how a table of nodes is read, and toy-3 is a scenario",
+        ),
+        (("toy-3", "redundant", "--gpu", "H100"), "--gpu says how a table of nodes is read"),
+        (("fleet.csv", "redundant", "--sample", "0"), "--sample is 0; it must be at least 1"),
+        (("fleet.csv", "redundant", "--map", "a"), "--map a: write COLUMN=KIND"),
         (("toy-3", "prewarm", "unti", "--in", "africa"), "unknown model 'unti' (nearest valid: unit)"),
         (("toy-3", "prewarm", "unit", "--in", "asia"), "the fleet has no node in Asia"),
         (("toy-3", "next-node", "--budget", "-1"), "--budget is -1"),
@@ -212,6 +250,7 @@ def test_words_of_figures() -> None:
     assert clear_change(Difference(-5, -9, -1), "requests") == "5 fewer requests"
     assert clear_change(Difference(1, -1, 3), "requests") == "no clear change in requests (95 % interval -1 to 3)"
     assert clear_change(Difference(0, 0, 0), "requests") == "no change in requests"
+    assert [outage._hours(minutes) for minutes in (45.2, 119, 376)] == ["45 minutes", "119 minutes", "6 h 16 min"]
     assert (ask.clock_of("7"), ask.length_of("90min"), ask.length_of("0.5d")) == (7.0, 1.5, 12.0)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 from og_agents import heuristics
 from og_agents.commands import make_dataset as script
-from og_agents.evaluation import playing
+from og_agents.evaluation import playing, progress
 from og_agents.export import recorded_episodes
 from og_agents.learning import checkpoint, ppo
 from og_env.kernel.arrays import TERMS
@@ -109,6 +111,24 @@ def test_minari_reads_it_and_makes_the_environment_again(tmp_path, capsys, monke
     assert "there is a dataset already" in capsys.readouterr().err
 
 
+def test_the_figures_are_one_object_and_progress_is_told(tmp_path, capsys, monkeypatch):
+    minari()
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    arguments = ["--scenario", "toy-3", "--policies", "greedy,static", "--episodes", "2", "--json"]
+    told = {}
+    for option in ("-v", "-q"):
+        folder = tmp_path / option
+        assert script.main([*arguments, "--id", "toy/mixed-v0", "--out", str(folder), option]) == 0
+        out, told[option] = capsys.readouterr()
+        found = json.loads(out)
+        assert (found["id"], found["folder"]) == ("toy/mixed-v0", str(folder / "toy" / "mixed-v0"))
+        assert {name: one["episodes"] for name, one in found["policies"].items()} == {"greedy": 2, "static": 2}
+        assert f"mean return {found['policies']['static']['mean_return']:.2f}" in told[option]
+        assert found["bytes"] == sum(path.stat().st_size for path in Path(found["folder"]).rglob("*") if path.is_file())
+    assert "75%, 3 of 4 episodes: static" in told["-v"] and "greedy: 2 episodes played" in told["-v"]
+    assert "3 of 4" not in told["-q"]
+
+
 def test_observations_by_table(tmp_path, monkeypatch):
     package = minari()
     arguments = ["--scenario", "toy-3", "--episodes", "2", "--out", str(tmp_path), "--env", "og_env/Routing-v1"]
@@ -129,7 +149,6 @@ def test_observations_by_table(tmp_path, monkeypatch):
         (["--id", "no version"], "is no id of a dataset"),
         (["--env", "og_env/Plac"], "unknown environment"),
         (["--policies", "gredy"], "is neither a heuristic"),
-        (["--policies", "nearest,cheapest"], "cheapest asks for another environment than nearest"),
         (["--policies", "greedy,greedy_blind"], "asks for another environment than"),
     ],
 )

@@ -58,7 +58,7 @@ def test_onnxruntime_and_torch_agree_on_a_thousand_observations(kind, tmp_path):
     learned = trained(kind, tmp_path)
     path = onnx_export.export(learned, tmp_path / "policy.onnx")
     agreement = onnx_check.compare(learned, path, 1000)
-    assert agreement.observations == 1000 and agreement.largest < 1e-5
+    assert agreement.observations == 1000 and agreement.largest < script.TOLERANCE
     assert agreement.equal == agreement.as_predicted == 1000
     seen, masks = onnx_check.observations(learned, 1000)
     assert len(np.unique(seen, axis=0)) > 900, "observations differ"
@@ -98,7 +98,7 @@ def test_a_policy_on_tables_is_exported_on_the_flat_observation(tmp_path):
     checkpoint.save(model, tmp_path, meta)
     learned = checkpoint.load(tmp_path)
     agreement = onnx_check.compare(learned, onnx_export.export(learned, tmp_path / "policy.onnx"), 200)
-    assert agreement.largest < 1e-5 and agreement.as_predicted == 200
+    assert agreement.largest < script.TOLERANCE and agreement.as_predicted == 200
     flat = NetworkVectorEnv(1, scenario="toy-3", flatten=True)
     assert onnx_export.width_of(learned) == flat.observation_space.shape[1]  # type: ignore[index]
 
@@ -111,6 +111,14 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     trained("shared", tmp_path)
     assert script.main(["--policy", str(tmp_path), "--check", "100"]) == 0
     assert "on 100 observations" in capsys.readouterr().out
+    assert script.main(["--policy", str(tmp_path), "--check", "100", "--json"]) == 0
+    out, error = capsys.readouterr()
+    found, path = json.loads(out), tmp_path / "policy.onnx"
+    assert (found["file"], found["bytes"]) == (str(path), path.stat().st_size) and f"exported: {path}" in error
+    assert (
+        found["check"]["observations"] == found["check"]["equal"] == 100
+        and found["check"]["largest"] < script.TOLERANCE
+    )
     model = onnx.load(str(tmp_path / "policy.onnx"))
     facts = json.loads({prop.key: prop.value for prop in model.metadata_props}["og_env"])
     assert facts["task"] == "placement" and loading.load(facts["scenario"]).name == SCENARIO

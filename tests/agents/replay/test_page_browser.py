@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from og_agents import heuristics
 from og_agents.commands import replay as script
@@ -21,7 +22,6 @@ from tests.cases.toy_film import steered_toy, toy
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the browser extra: pip install 'og_env[browser]'")
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium: apt-get install chromium")
-ROOT = Path(__file__).parents[3]
 DASH = "\u2013"
 NAUGHTY = '<img src=x onerror="document.title=1"></script><script>alert(1)</script>'
 
@@ -37,13 +37,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory) -> Path:
-    """page.html and the files of the same replay: five hours, provider oci down in the second, seeds 0 and 1."""
+    """page.html and the files of the same replay: five hours, provider equinix down in the second, seeds 0 and 1."""
     out = tmp_path_factory.mktemp("page")
     spec = out / "short.toml"
+    short = loading.override(loading.load("global-24"), {"episode.steps": 60})
     spec.write_text(
-        (ROOT / "configs" / "scenarios" / "global-24.toml").read_text(encoding="utf-8") + "\n[episode]\nsteps = 60\n"
+        tomli_w.dumps(short.model_dump(mode="json", exclude_unset=True, exclude_none=True)), encoding="utf-8"
     )
-    arguments = ["--scenario", str(spec), "--outage", "provider:oci@1+1", "--episodes", "2", "--out", str(out)]
+    arguments = ["--scenario", str(spec), "--outage", "provider:equinix@1+1", "--episodes", "2", "--out", str(out)]
     for name in ("greedy", "nearest", "random"):
         arguments += ["--policy", name]
     assert script.main([*arguments, "--out", str(out / "page.html")]) == 0
@@ -154,10 +155,10 @@ def test_it_plays_to_the_end_and_stops(opened):
 def test_the_list_and_the_buttons_jump_to_the_outage(opened):
     opened.page.click("#later")
     assert opened.row() == 12
-    assert "8 sites of provider:oci down" in opened.page.inner_text("#outages > li[aria-current] .head")
-    assert "8 down" in opened.page.locator(".states").first.inner_text()
-    assert "8 sites of provider:oci down" in opened.page.locator(".map").first.get_attribute("aria-label")
-    assert opened.page.inner_text("#announce") == "8 sites of provider:oci down"
+    assert "10 sites of provider:equinix down" in opened.page.inner_text("#outages > li[aria-current] .head")
+    assert "10 down" in opened.page.locator(".states").first.inner_text()
+    assert "10 sites of provider:equinix down" in opened.page.locator(".map").first.get_attribute("aria-label")
+    assert opened.page.inner_text("#announce") == "10 sites of provider:equinix down"
     move = opened.page.locator("#outages .answers .jump").first
     move.click()
     assert opened.row() == int(move.get_attribute("data-row")) > 12
@@ -248,14 +249,49 @@ def test_maps_are_drawn_flash_and_zoom_together(opened):
     assert opened.row() == 12 and opened.page.evaluate(pictures)[1] != zoomed[1]
 
 
+CUT = """() => [...document.querySelectorAll('body *')].filter((part) => {
+    const box = part.getBoundingClientRect();
+    return box.width && !part.closest('.unseen, .wide > *') && (box.right > innerWidth + 1 || box.left < -1);
+}).map((part) => part.outerHTML.slice(0, 99))"""
+"""parts that stick out of the window, but for those in a box that scrolls"""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_in_both_schemes(browser, replayed, scheme):
-    size = {"width": 360, "height": 740}
+@pytest.mark.parametrize("width", [360, 390, 1440])
+def test_it_fits_a_phone_and_a_desk_in_both_schemes(browser, replayed, scheme, width):
+    size = {"width": width, "height": 740}
     one = Opened(browser, replayed / "page.html", viewport=size, color_scheme=scheme, reduced_motion="reduce")
-    assert one.page.evaluate("document.documentElement.scrollWidth") <= 360 and one.complaints == []
+    one.seek(20)
+    one.page.click("#table summary")
+    one.page.wait_for_selector("#table tbody")
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= width and one.page.evaluate(CUT) == []
+    wide, hint = one.page.locator("#table .wide"), one.page.locator("#table .hint")
+    assert hint.is_visible() == (width < 720), "where a table goes on to the side, a line says so"
+    assert wide.get_attribute("tabindex") == "0" and wide.get_attribute("aria-label") == "The sites as a table"
+    assert one.page.locator("#table th:not([scope])").count() == 0
     paper = one.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 23, 28)"}[scheme]
+    assert one.complaints == []
     one.page.context.close()
+
+
+def test_charts_say_what_is_seen(opened):
+    opened.seek(20)
+    chart = opened.page.locator("figure[data-metric=usd_per_hour] .chart")
+    said = chart.get_attribute("aria-label")
+    assert chart.get_attribute("role") == "img" and said.startswith("Chart over time: cost, $ an hour; at ")
+    assert f"greedy {opened.figure('usd_per_hour', 0)}, " in said and said.endswith(opened.figure("usd_per_hour", 1))
+
+
+def test_a_window_may_close_up_and_open_again(opened):
+    """A map without an area has no way back from pixels to places."""
+    for shown, width in (("none", 900), ("", 1100)):
+        opened.page.evaluate("shown => { document.querySelector('main').style.display = shown; }", shown)
+        opened.page.set_viewport_size({"width": width, "height": 700})
+        opened.page.wait_for_timeout(200)
+    assert opened.complaints == []
+    canvas = opened.page.locator(".map canvas").first.bounding_box()
+    assert canvas["width"] == pytest.approx(opened.page.locator(".map").first.bounding_box()["width"], abs=1)
 
 
 def test_names_are_only_text(browser, tmp_path):

@@ -27,7 +27,7 @@ class Charts {
         if (!chart.containPixel("grid", [event.offsetX, event.offsetY])) return;
         seek(Math.round(chart.convertFromPixel({ seriesIndex: 0 }, [event.offsetX, event.offsetY])[0] / data.step_h));
       });
-      return { key, words, scale, unit, values, chart };
+      return { key, title, words, scale, unit, values, area, chart };
     });
   }
 
@@ -89,7 +89,9 @@ class Charts {
   /** Move the line to a moment and write the figures of its step. */
   show(row) {
     this.row = row;
-    for (const { key, words, values, chart } of this.items) {
+    for (const { key, title, words, values, area, chart } of this.items) {
+      const now = this.sides.map((policy) => `${policy.name} ${row ? words(figure(policy, key, row)) : "–"}`).join(", ");
+      area.setAttribute("aria-label", `Chart over time: ${title}; at ${clockAt(this.data, row)} UTC ${now}`);
       chart.setOption({ series: [{ id: "now", markLine: { data: [{ xAxis: row * this.data.step_h }] } }] }, { lazyUpdate: true });
       values.replaceChildren(...this.sides.flatMap((policy, side) => [
         make("i", { class: side ? "swatch second" : "swatch" }),
@@ -99,6 +101,6 @@ class Charts {
   }
 
   resize() {
-    for (const { chart } of this.items) chart.resize();
+    for (const { area, chart } of this.items) if (area.clientWidth) chart.resize();
   }
 }

@@ -127,7 +127,9 @@ class FleetMap {
     if (this.policy) this.show(this.policy, this.row);
   }
 
+  /** To the size of its element; not where that has none, as in a window that is closed up: a map needs an area. */
   resize() {
+    if (!this.element.clientWidth || !this.element.clientHeight) return;
     this.chart.resize();
     this.restyle();
   }
