@@ -29,7 +29,7 @@ BATCH, WARM = 64, 4
 
 
 class Growth(NamedTuple):
-    """What a kind of environment gained."""
+    """Growth of a process while a kind of environment is stepped."""
 
     kind: str
     steps: int
