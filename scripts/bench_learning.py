@@ -20,13 +20,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from og_agents.evaluation import playing
 from og_agents.learning import against_baselines, ppo, rollout_policy_iteration, train_settings
-from og_agents.learning.counterfactual_branches import branches
+from og_agents.learning.branch_slices import Slices
 from og_agents.learning.training_progress import Clock
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
 from og_env.scenario.csv_file import read_records
 from og_env.scenario.specs import ScenarioSpec
-from og_env.vector_env import NetworkVectorEnv
 
 BATCHES = {"global-24": 64, "global-64": 16, "global-512": 2}
 """environments side by side, by scenario"""
@@ -68,22 +67,13 @@ def states_per_s(name: str) -> float:
     spec = loading.load(name)
     settings = train_settings.load(None, {"n_envs": BATCHES[name]})
     meta = rollout_policy_iteration.described(settings, spec, 0, None)
-    env = NetworkVectorEnv(settings.n_envs, "placement", spec, split="train", **meta["env_kwargs"])
-    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(env, meta), settings, 0)
-    rounds = branches(
-        env,
-        learner.act,
-        0,
-        spacing=settings.branch_spacing,
-        horizon=settings.branch_horizon,
-        moments=settings.branch_moments,
-    )
-    next(rounds)
+    rounds = Slices(meta)
+    learner = rollout_policy_iteration.Learner(rollout_policy_iteration.untrained(rounds.env, meta), settings, 0)
+    rounds.play(learner.policy)
     began = time.perf_counter()
-    states = len(next(rounds).returns)
+    states = len(rounds.play(learner.policy).returns)
     seconds = time.perf_counter() - began
     rounds.close()
-    env.close()
     return states / seconds
 
 

@@ -312,7 +312,7 @@ def test_settings_files_change_the_shipped_settings(files):
         (["--set", "failures.process"], "KEY=VALUE"),
         (["--start", "nowhere"], "nowhere: no such folder"),
         (["--algorithm", "rpi", "--env", "og_env/Joint-v1"], "tries offers alone"),
-        (["--algorithm", "rpi", "--engine", "rllib"], "need the engine sb3"),
+        (["--algorithm", "rpi", "--engine", "rllib"], "needs --engine sb3 or ray"),
         (["--policy", "lstm", "--engine", "rllib"], "trained by PPO with the engine sb3"),
         (["--resume", "nowhere", "--set", "demand.burst_sd=0"], "--set cannot change"),
     ],

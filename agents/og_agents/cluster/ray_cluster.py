@@ -22,6 +22,8 @@ ANSWER_S = 5.0
 """time that a cluster has to accept a connection; Ray itself would try for minutes"""
 WORKERS = {"OMP_NUM_THREADS": "1"}
 """environment variables of the worker processes"""
+RETRIES = 10
+"""times that a task is run again where its worker dies: more are no accident"""
 
 
 def module() -> Any:
@@ -70,6 +72,20 @@ def connected(address: str | None = None, workers: int = 0) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def failures_told(ray: Any) -> Iterator[None]:
+    """Raise ValueError in one line for one that a task raised, and where no cluster is left."""
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, ValueError):
+            raise ValueError(str(error.cause)) from None
+        raise
+    except ray.exceptions.RayError as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"the Ray cluster failed: {reason}") from None
 
 
 def _answers(address: str) -> None:

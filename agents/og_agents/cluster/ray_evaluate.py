@@ -16,9 +16,6 @@ from og_agents.evaluation.episode_results import Episodes
 from og_agents.policy import Policy
 from og_env.scenario.specs import ScenarioSpec
 
-RETRIES = 10
-"""times that a batch is played again where its worker dies: more are no accident"""
-
 
 def run_all(
     policies: Mapping[str, Policy],
@@ -34,21 +31,14 @@ def run_all(
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, not {episodes}")
     rows = math.ceil(episodes / math.ceil(episodes / playing.MAX_ROWS))
-    batch: Any = ray.remote(num_cpus=1, max_retries=RETRIES)(_batch)
+    batch: Any = ray.remote(num_cpus=1, max_retries=ray_cluster.RETRIES)(_batch)
     shared = ray.put((spec, task, rows, split))
     tasks = {}
     for name, policy in policies.items():
         stored = ray.put(policy)
         tasks[name] = [batch.remote(name, stored, shared, seed + first) for first in range(0, episodes, rows)]
-    try:
+    with ray_cluster.failures_told(ray):
         return [playing.joined(ray.get(parts), episodes) for parts in tasks.values()]
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, ValueError):
-            raise ValueError(str(error.cause)) from None
-        raise
-    except ray.exceptions.RayError as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"the Ray cluster failed: {reason}") from None
 
 
 def _batch(name: str, policy: Policy, shared: tuple[ScenarioSpec, str, int, str], seed: int) -> Episodes:

@@ -8,14 +8,16 @@ og-env train --scenario one-cloud --env og_env/Joint-v1 --steering domains --min
 og-env train --scenario one-cloud --env og_env/Routing-v1 --interface sites --minutes 10
 og-env train --resume runs/ppo
 og-env train --engine rllib --num-env-runners 8 --ray-address 10.0.0.5:6379
+og-env train --algorithm rpi --engine ray --ray-address 10.0.0.5:6379
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -102,7 +104,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help="at the end play the best baseline on N validation episodes, and say who is better (default: 32; 0: do not)",
     )
-    parser.add_argument("--engine", default="sb3", choices=("sb3", "rllib"), help="the learner (default: sb3)")
+    parser.add_argument(
+        "--engine",
+        default="sb3",
+        choices=("sb3", "rllib", "ray"),
+        help="sb3: this machine alone (default); on a Ray cluster, rllib: PPO; ray: rpi, with the weights of sb3",
+    )
     parser.add_argument("--num-env-runners", type=int, metavar="N", help="workers of rllib (default: 2)")
     parser.add_argument(
         "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
@@ -125,14 +132,20 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def check_engine(parser: Parser, options: argparse.Namespace) -> None:
     """End with an error for an option that the chosen engine does not have."""
     if options.engine == "sb3":
-        for name in ("num_env_runners", "ray_address"):
-            if getattr(options, name) is not None:
-                parser.error(f"--{name.replace('_', '-')} needs --engine rllib")
+        if options.ray_address is not None:
+            parser.error("--ray-address needs --engine rllib or ray")
+    if options.engine != "rllib":
+        if options.num_env_runners is not None:
+            parser.error("--num-env-runners needs --engine rllib")
+        if options.engine == "ray" and options.resume is None and options.algorithm != "rpi":
+            parser.error("--engine ray needs --algorithm rpi; PPO is trained on a Ray cluster with --engine rllib")
         return
     if options.resume is not None:
-        parser.error("--resume goes on with runs of the engine sb3 alone")
-    if options.start is not None or options.algorithm == "rpi":
-        parser.error("--start and --algorithm rpi need the engine sb3")
+        parser.error("--resume goes on with runs of the engines sb3 and ray alone")
+    if options.algorithm == "rpi":
+        parser.error("--algorithm rpi needs --engine sb3 or ray")
+    if options.start is not None:
+        parser.error("--start needs the engine sb3, or ray with --algorithm rpi")
     if options.blind is not None:
         parser.error("--blind needs the engine sb3")
     options.num_env_runners = 2 if options.num_env_runners is None else options.num_env_runners
@@ -205,6 +218,8 @@ def resumed(options: argparse.Namespace) -> Run:
     meta = progress.meta
     try:
         values, algorithm = dict(meta["settings"]), "rpi" if meta["algorithm"] == "rpi" else "ppo"
+        if options.engine == "ray" and algorithm != "rpi":
+            raise ValueError(f"--engine ray goes on with runs of rpi alone, and {options.resume} is one of ppo")
         if options.timesteps is not None:
             values[LENGTH[algorithm]] = options.timesteps
         settings = train_settings.check(values, str(path))
@@ -261,7 +276,8 @@ def learn(run: Run, options: argparse.Namespace) -> Path:
         return on_cluster(run, options, common)
     begun: dict[str, Any] = {"begin": run.start, "resume": options.resume is not None}
     if run.algorithm == "rpi":
-        return rollout_policy_iteration.train(run.scenario, run.settings, **begun, **common)
+        with slices(options) as spread:
+            return rollout_policy_iteration.train(run.scenario, run.settings, spread=spread, **begun, **common)
     common["logged"] = loggers.USUAL if options.logger is None else loggers.checked(options.logger)
     return ppo.train(run.scenario, run.task, run.settings, **begun, **common)
 
@@ -272,6 +288,22 @@ def what_is_left(out: Path) -> str:
     from og_agents.learning.run_folder import HOW_TO_GO_ON
 
     return f"; what was saved before is whole: {HOW_TO_GO_ON} {out}" if (out / resume_file.RESUME).is_file() else ""
+
+
+@contextlib.contextmanager
+def slices(options: argparse.Namespace) -> Iterator[Any]:
+    """The places of rpi's rounds: on threads here, or on the Ray cluster that the options ask for."""
+    if options.engine != "ray":
+        from og_agents.learning.branch_slices import Slices
+
+        yield Slices
+        return
+    from og_agents.cluster import ray_cluster
+
+    with ray_cluster.connected(options.ray_address):
+        from og_agents.cluster.ray_branches import RaySlices
+
+        yield RaySlices
 
 
 def on_cluster(run: Run, options: argparse.Namespace, common: dict[str, Any]) -> Path:

@@ -40,12 +40,17 @@ class Without(NamedTuple):
             BELIEFS[self.dimension].change_worlds(world)
 
 
-def training_worlds(spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettings) -> NetworkVectorEnv:
-    """The environments of a training on the training split, without the dimension that the settings are blind to."""
+def training_worlds(
+    spec: ScenarioSpec, meta: dict[str, Any], settings: TrainSettings, threads: int | None = None
+) -> NetworkVectorEnv:
+    """The environments of a training on the training split, without the dimension that the settings are blind to.
+
+    `threads` are those of NetworkVectorEnv.
+    """
     blind = settings.blind
     if blind == "dependencies" and spec.failures.process == "correlated":
         spec = loading.override(spec, {"failures.process": "independent"})
-    env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", **meta["env_kwargs"])
+    env = NetworkVectorEnv(settings.n_envs, meta["task"], spec, split="train", threads=threads, **meta["env_kwargs"])
     if blind != "none":
         without = Without(blind)
         env.simulator.after_load = without

@@ -10,7 +10,7 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -25,6 +25,10 @@ RANDOM = 0.02
 """share of actions that a learner plays at random in a round, so that unlikely states are seen too"""
 
 
+Seen = tuple[Any, dict[str, Any]]
+"""observations and infos of a batch, as its reset returns them"""
+
+
 class Branches(NamedTuple):
     """S states and the returns of each action there, over the horizon."""
 
@@ -34,6 +38,11 @@ class Branches(NamedTuple):
     """[S, A] true where an action is possible"""
     returns: npt.NDArray[np.float32]
     """[S, A] sum of rewards; for an impossible action the sum after doing nothing"""
+
+
+def joined(parts: Sequence[Branches]) -> Branches:
+    """The states of all parts, one part after the other."""
+    return Branches(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 class Moment:
@@ -64,14 +73,14 @@ class Moment:
 
 
 class Trials:
-    """Runs the branches of moments, on threads, each for some of the environments."""
+    """Runs the branches of moments, on threads, each for some of the environments; one thread is the caller's own."""
 
     def __init__(self, env: NetworkVectorEnv, horizon: int, threads: int = 2) -> None:
         shares = np.array_split(np.arange(env.num_envs), min(threads, env.num_envs))
         self._shares = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in shares]
         self._actions = env.simulator.settings.proposals + 1
         self._copies = [Copies(env.simulator, len(rows), self._actions, horizon) for rows in shares]
-        self._pool = ThreadPoolExecutor(len(shares))
+        self._pool = ThreadPoolExecutor(len(shares)) if len(shares) > 1 else None
 
     def rewards(self, moment: Moment) -> npt.NDArray[np.float64]:
         """Rewards [B, A, H] of every action at a moment and of the plan afterwards, less the action that was taken there."""
@@ -85,11 +94,13 @@ class Trials:
             plan[:, 0, 0] = 0
             return copies.run_plan(first, plan).reshape(len(nothing), self._actions, -1)
 
-        return np.concatenate(list(self._pool.map(run, range(len(self._shares)))))
+        shares = range(len(self._shares))
+        return np.concatenate(list(map(run, shares) if self._pool is None else self._pool.map(run, shares)))
 
     def close(self) -> None:
         """End the threads."""
-        self._pool.shutdown()
+        if self._pool is not None:
+            self._pool.shutdown()
 
 
 class Round:
@@ -138,33 +149,19 @@ def check_offers(env: NetworkVectorEnv) -> None:
         raise ValueError("branches choose among offers alone: take the task placement and the interface proposals")
 
 
-def branches(
-    env: NetworkVectorEnv,
-    act: Act,
-    seed: int,
-    *,
-    spacing: int,
-    horizon: int,
-    moments: int = 8,
-    stands: tuple[Any, dict[str, Any]] | None = None,
-) -> Generator[Branches, None, None]:
-    """Play episodes of a batch by `act` without end, and yield the branches of every round.
+def play_round(
+    env: NetworkVectorEnv, act: Act, seen: Seen, trials: Trials, *, spacing: int, horizon: int, moments: int
+) -> tuple[Branches, Seen]:
+    """Play a batch on by `act` for a round; its branches, and what is seen where it ended.
 
-    `stands` are observations and infos of environments where a round ended.
     Raises ValueError for another task than placement among offers.
     """
-    check_offers(env)
-    trials = Trials(env, horizon)
-    try:
-        observation, info = env.reset(seed=seed) if stands is None else stands
-        while True:
-            played = Round(env, spacing=spacing, horizon=horizon, moments=moments)
-            while not played.complete:
-                masks = info["action_mask"].astype(np.bool_)
-                actions = act(observation, masks)
-                played.before(observation, masks, actions)
-                observation, _, _, _, info = env.step(actions)
-                played.after(info["moved"])
-            yield played.branches(trials)
-    finally:
-        trials.close()
+    played = Round(env, spacing=spacing, horizon=horizon, moments=moments)
+    observation, info = seen
+    while not played.complete:
+        masks = info["action_mask"].astype(np.bool_)
+        actions = act(observation, masks)
+        played.before(observation, masks, actions)
+        observation, _, _, _, info = env.step(actions)
+        played.after(info["moved"])
+    return played.branches(trials), (observation, info)

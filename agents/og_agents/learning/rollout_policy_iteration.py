@@ -14,20 +14,19 @@ from __future__ import annotations
 import copy
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from og_agents.evaluation.progress import Progress as Shown
 from og_agents.evaluation.progress import clock_text
 from og_agents.learning import checkpoint, learned_share, loggers, resume_file
-from og_agents.learning.blind_world import training_worlds
-from og_agents.learning.counterfactual_branches import RANDOM, Branches, branches
+from og_agents.learning.branch_slices import SHARPNESS, Rounds, Slices
+from og_agents.learning.counterfactual_branches import Branches
 from og_agents.learning.networks import masked_logits, policy_class
 from og_agents.learning.ppo import begun, gone_on, make_meta, refuse_complete
 from og_agents.learning.resume_file import Progress, State
@@ -51,9 +50,6 @@ from og_env.vector_env import NetworkVectorEnv
 
 SCALE = 3.5
 """fitted logit per unit of an action's return over the horizon"""
-SHARPNESS = 200.0
-"""logit of the policy per fitted logit: small numbers are fitted faster, and large ones are played nearly greedily. The
-prior's logits are 800 per unit of a step's gain, and a gain acts for some of the horizon's steps, so both agree in size"""
 STATES_PER_UPDATE = 16
 """branched states for each minibatch"""
 AVERAGE = 0.98
@@ -78,7 +74,6 @@ class Learner:
         self.average = copy.deepcopy(policy)
         self.begun, self.share = learned_share.copied(policy), learned_share.FIRST
         self.player = policy
-        self.rng = np.random.default_rng(seed)
         self.generator = torch.Generator().manual_seed(seed)
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=settings.learning_rate)
         self.observations: list[torch.Tensor] = []
@@ -90,15 +85,6 @@ class Learner:
     def states(self) -> int:
         """Number of states branched so far."""
         return sum(len(rows) for rows in self.observations)
-
-    def act(self, observations: npt.NDArray[np.float32], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
-        """Actions [B] sampled from the policy, some of them at random."""
-        with torch.no_grad():
-            logits = masked_logits(self.player, torch.as_tensor(observations), torch.as_tensor(masks)).double().numpy()
-        logits *= SHARPNESS
-        wild = self.rng.random(len(logits)) < RANDOM
-        logits = np.where(masks & wild[:, None], 0.0, logits)
-        return (logits + self.rng.gumbel(size=logits.shape)).argmax(axis=1)
 
     def add(self, tried: Branches) -> None:
         """Keep branches as centred targets of the fit."""
@@ -149,7 +135,6 @@ class Learner:
             **{f"{BEGUN}{i}": values for i, values in enumerate(self.begun)},
             **dict(zip(STORED, stored, strict=True)),
             "share": self.share,
-            "rng": self.rng.bit_generator.state,
             "generator": self.generator.get_state(),
             "losses": self.losses[-SHOWN:],
         }
@@ -160,7 +145,6 @@ class Learner:
         checkpoint.put_weights(self.average, resume_file.part_of(state, AVERAGED), where)
         try:
             self.observations, self.masks, self.targets = ([state[name]] for name in STORED)
-            self.rng.bit_generator.state = state["rng"]
             self.generator.set_state(state["generator"])
             self.losses = state["losses"]
             self.begun = [state[f"{BEGUN}{i}"] for i in range(len(self.begun))]
@@ -282,13 +266,13 @@ class Run:
         if self.curves is not None:
             self.curves.close()
 
-    def save(self, learner: Learner, env: NetworkVectorEnv, stop: Stop) -> None:
+    def save(self, learner: Learner, rounds: Rounds, stop: Stop) -> None:
         """Save all of the run after a validation, where the last time is long ago, or where it ends; Interrupted then."""
         if stop.signal is None and self.clock.elapsed_s < self.saved_s + SAVE_EVERY_S:
             return
         self.saved_s = self.clock.elapsed_s
         progress = Progress(learner.states, self.saved_s, self.best, self.due, len(self.file.rows), self.meta)
-        state = learner.get_state() | {ENVIRONMENTS + name: value for name, value in env.get_state().items()}
+        state = learner.get_state() | {ENVIRONMENTS + name: value for name, value in rounds.get_state().items()}
         resume_file.save(self.out, progress, state)
         if stop.signal is not None:
             raise Interrupted(
@@ -307,11 +291,13 @@ def train(
     quiet: bool = False,
     verbose: bool = False,
     begin: Path | None = None,
+    spread: Callable[[dict[str, Any]], Rounds] = Slices,
 ) -> Path:
     """Learn until `branch_states` states were branched or the time is up, and return the run folder `out`.
 
-    The folder holds the files of ppo.train. Options and errors are those of ppo.train; `begin` is a policy's folder, and
-    the same seed gives the same weights unless `minutes` decides the end.
+    The folder holds the files of ppo.train, whose options and errors these are. `begin` is a policy's folder. `spread`
+    makes the environments of a description, on threads of this process or elsewhere. The same seed gives the same weights,
+    wherever they are, unless `minutes` decides the end.
     """
     spec = loading.load(scenario)
     torch.set_num_threads(1)
@@ -328,57 +314,39 @@ def train(
         if done is not None:
             refuse_complete(out, done, run.clock)
         torch.manual_seed(seed)
-        env = training_worlds(spec, meta, settings)
-        learner = Learner(untrained(env, meta, begin), settings, seed)
-        stands = None
+        rounds = spread(meta)
+        learner = Learner(untrained(rounds.env, meta, begin), settings, seed)
         if done is None:
             clear(out)
         else:
             learner.set_state(state, out / resume_file.RESUME)
-            stands = env.set_state(resume_file.part_of(state, ENVIRONMENTS))
+            rounds.set_state(resume_file.part_of(state, ENVIRONMENTS), out / resume_file.RESUME)
         record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
         checkpoint.write_json(out / "config.json", record)
-        states = branches(
-            env,
-            learner.act,
-            seed,
-            spacing=settings.branch_spacing,
-            horizon=settings.branch_horizon,
-            moments=settings.branch_moments,
-            stands=stands,
-        )
         try:
-            _learn(run, learner, env, states, done, stop, verbose)
+            _learn(run, learner, rounds, done, stop, verbose)
         except KeyboardInterrupt:
             raise stopped_at_once(out, stop) from None
         finally:
             run.close()
-            states.close()
-            env.close()
+            rounds.close()
     return out
 
 
-def _learn(
-    run: Run,
-    learner: Learner,
-    env: NetworkVectorEnv,
-    states: Iterator[Branches],
-    done: Progress | None,
-    stop: Stop,
-    verbose: bool,
-) -> None:
+def _learn(run: Run, learner: Learner, rounds: Rounds, done: Progress | None, stop: Stop, verbose: bool) -> None:
     """Branch, learn and validate in turn until the end."""
-    first = next(states) if done is None else None  # compiles the kernels, once on a machine, which is no training time
+    # the first round compiles the kernels, once on a machine, which is no training time
+    first = rounds.play(learner.player) if done is None else None
     run.start(done)
     while True:
         share = run.clock.share(learner.states)
         if share >= run.due or share >= 1:
             run.validate(learner, share)
         if first is None:  # else the environments stand at branches that were not learned from yet
-            run.save(learner, env, stop)
+            run.save(learner, rounds, stop)
         if share >= 1:
             return
-        learner.add(next(states) if first is None else first)
+        learner.add(rounds.play(learner.player) if first is None else first)
         first = None
         learner.update(1 - share)
         run.advance(learner, verbose)

@@ -220,8 +220,8 @@ def test_the_command(alone, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--num-env-runners", "2"], "--num-env-runners needs --engine rllib"),
-        (["--ray-address", "127.0.0.1:1"], "--ray-address needs --engine rllib"),
-        (["--engine", "rllib", "--resume", "runs/ppo"], "--resume goes on with runs of the engine sb3 alone"),
+        (["--ray-address", "127.0.0.1:1"], "--ray-address needs --engine rllib or ray"),
+        (["--engine", "rllib", "--resume", "runs/ppo"], "--resume goes on with runs of the engines sb3 and ray alone"),
         (["--engine", "rlib"], "invalid choice: 'rlib'"),
     ],
 )

@@ -10,7 +10,7 @@ from og_agents import planners
 from og_agents.commands import train as train_script
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, ppo, resume_file, rollout_policy_iteration
-from og_agents.learning.counterfactual_branches import Round, Trials, branches
+from og_agents.learning.counterfactual_branches import Round, Trials, play_round
 from og_agents.learning.rollout_policy_iteration import SCALE
 from og_agents.pretrained.recipes import recipe_of
 from og_env.scenario import loading
@@ -79,8 +79,8 @@ def test_rounds_follow_one_another_and_only_offers_are_branched():
     def nothing(observations, masks):
         return np.zeros(len(observations), np.int64)
 
-    tried = branches(env, nothing, 7, spacing=2, horizon=4, moments=2)
-    first = next(tried)
+    trials, lengths = Trials(env, 4), {"spacing": 2, "horizon": 4, "moments": 2}
+    first, seen = play_round(env, nothing, env.reset(seed=7), trials, **lengths)
     observation, info = other.reset(seed=7)
     assert (first.observations[:3] == observation).all() and (first.masks[:3] == info["action_mask"]).all()
     for _ in range(2):
@@ -88,13 +88,14 @@ def test_rounds_follow_one_another_and_only_offers_are_branched():
     assert (first.observations[3:] == observation).all()
     for _ in range(4):
         observation, *_ = other.step(np.zeros(3, np.int64))
-    assert (next(tried).observations[:3] == observation).all(), "the next round begins where this one ended"
+    second, _ = play_round(env, nothing, seen, trials, **lengths)
+    assert (second.observations[:3] == observation).all(), "the next round begins where this one ended"
     nothing_done = np.broadcast_to(first.returns[:, :1], first.returns.shape)
     assert (first.returns[~first.masks] == nothing_done[~first.masks]).all()
-    tried.close()
+    trials.close()
     for wrong in (NetworkVectorEnv(2, "joint", WORLD), NetworkVectorEnv(2, "placement", WORLD, interface="operations")):
         with pytest.raises(ValueError, match="placement"):
-            next(branches(wrong, nothing, 0, spacing=1, horizon=2))
+            play_round(wrong, nothing, wrong.reset(seed=0), trials, **lengths)
 
 
 def test_the_learner_finds_the_action_that_brings_most():
