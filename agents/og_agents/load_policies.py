@@ -50,8 +50,8 @@ def load_policies(
             policies[word] = _baseline(word, spec, task, seed)
         else:
             policy, judged, label = _given(word, spec, task, seed, option)
-            taken = label in policies or label in (*heuristics.NAMES, *planners.NAMES, *RECIPES)
-            label = word if taken else label
+            reserved = RECIPES if own_rule.is_own(word) else ()
+            label = word if label in policies or label in (*heuristics.NAMES, *planners.NAMES, *reserved) else label
             policies[label] = policy
             learned += [label] if judged else []
     for recipe, folder in shipped.items():

@@ -84,7 +84,7 @@ def test_what_is_shipped_is_small_and_of_the_present_world():
             assert policy_folders.folders_for(loading.load(name))[recipe] == folder
             card = checkpoint.read_meta(folder)
             assert len(card["learning_curve"]) > 2 and card["commit"]
-            assert card["command"].startswith("python scripts/train.py")
+            assert card["command"].startswith("og-env train")
             assert recipe_of(checkpoint.load(folder, scenario=name).meta) == recipe
 
 
