@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,6 +58,18 @@ def deadly(folder: Path) -> Any:
         return done
 
     return play_turn
+
+
+def test_tasks_give_the_rounds_of_threads(tmp_path, monkeypatch):
+    """Tasks run here, with the arguments that travel: no worker keeps anything that a round depends on."""
+
+    def remote(**_options: Any) -> Any:
+        return lambda task: SimpleNamespace(remote=lambda *given: task(*pickle.loads(pickle.dumps(given))))
+
+    errors = SimpleNamespace(RayTaskError=EOFError, RayError=EOFError)
+    tasks = SimpleNamespace(remote=remote, put=lambda value: value, get=list, exceptions=errors)
+    monkeypatch.setattr(ray_cluster, "module", lambda: tasks)
+    assert trained(tmp_path / "tasks", ray_branches.RaySlices) == trained(tmp_path / "threads")
 
 
 @pytest.mark.slow
