@@ -88,7 +88,7 @@ audit-dependencies: $(STAMP)
 	else echo "pip-audit is not installed: $(RUN) -m pip install pip-audit"; fi
 
 test-ray: .venv-compat/ray/.installed
-	.venv-compat/ray/bin/python -m pytest -q tests/agents/cluster/test_ray_evaluate.py tests/agents/cluster/test_rllib.py tests/scripts/test_examples.py
+	.venv-compat/ray/bin/python -m pytest -q tests/agents/cluster tests/scripts/test_examples.py
 
 # PYTHON-GYMNASIUM, where the other packages are those of constraints.txt, or PYTHON-lowest and PYTHON-highest, where all are
 # the ends of the ranges in pyproject.toml
