@@ -28,7 +28,9 @@ of answers that were drawn, and their largest error on other orders was up to tw
 MOST_REQUESTS = 120_000
 """of a longer recording, its beginning"""
 ROUNDS, DRAWS = 14, 3_000
-"""of the search: each round draws around the best so far, half as wide"""
+"""of a search: each round draws around the best so far, less widely"""
+STARTS = 6
+"""searches, each from draws of its own: one alone can end in a minimum that is not the least"""
 SEED = 7
 NAMES = ("arrival_cv", "batch_requests", "cluster_requests", "cluster_rate", "idle_relief")
 LIMITS = np.log(np.array([[0.02, 1.0, 1.0, 1.01, 1e-3], [60.0, 200.0, 20_000.0, 1e4, 20.0]]))
@@ -119,6 +121,18 @@ def repeated(gap: Floats, service: Floats, rng: np.random.Generator) -> tuple[Fl
 def fit(waits: Waits) -> Clusters:
     """The settings with which the flow model is nearest to these waits."""
     rng = np.random.default_rng(SEED)
+    _, best = min((searched(waits, rng) for _ in range(STARTS)), key=lambda end: end[0])
+    found = np.exp(best)
+    if np.allclose(found[2], 1, atol=0.5):
+        found[2] = 1.0
+    if found[4] < LEAST_RELIEF:
+        found[4] = 0.0
+    off = errors(found[None], waits)[0]
+    return Clusters(*found.tolist(), float(off.mean()), float(off.max()))
+
+
+def searched(waits: Waits, rng: np.random.Generator) -> tuple[float, Floats]:
+    """Where one search ends: the sum of the largest and the mean error, and the logarithms [5] of the settings."""
     low, high = LIMITS
     best, cost = np.zeros(len(NAMES)), math.inf
     tried, width = rng.uniform(low, high, (10 * DRAWS, len(NAMES))), (high - low) / 4
@@ -130,13 +144,7 @@ def fit(waits: Waits) -> Clusters:
         some = rng.random((DRAWS, len(NAMES))) < 0.7
         tried = np.clip(best + np.where(some, rng.standard_normal((DRAWS, len(NAMES))) * width, 0), low, high)
         width = width * 0.7
-    found = np.exp(best)
-    if np.allclose(found[2], 1, atol=0.5):
-        found[2] = 1.0
-    if found[4] < LEAST_RELIEF:
-        found[4] = 0.0
-    off = errors(found[None], waits)[0]
-    return Clusters(*found.tolist(), float(off.mean()), float(off.max()))
+    return cost, best
 
 
 def without(waits: Waits, arrival_cv: float) -> tuple[float, float]:
