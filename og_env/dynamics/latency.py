@@ -3,7 +3,7 @@
 A request waits for a stream with some probability, exponentially long; all else it takes (round trips, prefill, decoding,
 a replica that is not warm yet) has the moments of a mixture over gateways and replicas. Queueing is Allen-Cunneen for
 G/G/c: the wait of M/M/c times (ca^2 + cs^2) / 2. Requests that come in batches or clusters wait longer, see `batched` and
-`cluster_wait`; without them these change nothing.
+`cluster_wait`. Evenly spaced ones wait less at low load, see `waiting_share`. Without such arrivals these change nothing.
 """
 
 from __future__ import annotations
@@ -115,6 +115,21 @@ def queue_bend(env: Environment, model: int) -> float:
 
 
 @inlined
+def waiting_share(env: Environment, rho: Any, exponent: Any, bend: Any) -> Any:
+    """Probability that an answer waits for a stream as the world has it, in lanes.
+
+    Where arrivals are evenly spaced, `wait_probability` falls by a factor exp(-idle_relief (1 - rho) / rho), in the manner of
+    Kraemer and Langenbach-Belz (1976): it tends to 1 at full load.
+    """
+    one, nothing = splat(1.0), splat(0.0)
+    busy, idle = max(rho, splat(LEAST_LOAD)), one - rho
+    waits = wait_probability(busy, idle, exponent, bend)
+    if env.world.idle_relief > 0:
+        waits = waits * exp(nothing - splat(env.world.idle_relief) * idle / busy)
+    return where(rho, waits, nothing)
+
+
+@inlined
 def cluster_lanes(env: Environment, rho: Any, idle: Any, per_capacity: Any, streams: Any) -> Any:
     """The wait in clusters as the world has them, in lanes."""
     requests, per_rate = splat(env.world.cluster_requests), splat(1.0 / env.world.cluster_rate)
@@ -151,7 +166,7 @@ def time_answers(env: Environment, model: int, count: int) -> None:
     Writes replica_wait_mean_s, late_share and late_again_share [L], and cluster_s [L] where requests come in clusters.
     """
     clustered, streams = env.world.cluster_requests > 1, splat(env.world.streams[model])
-    nothing, one, least = splat(0.0), splat(1.0), splat(LEAST_LOAD)
+    nothing, one = splat(0.0), splat(1.0)
     exponent, bend = splat(env.world.queue_exponent[model]), splat(queue_bend(env, model))
     variation, objective = splat(env.world.service_cv * env.world.service_cv), splat(env.world.slo_s[model])
     waiting_rps, waiting_rps_s, two, arrivals_part = nothing, nothing, splat(2.0), splat(env.world.arrivals_part)
@@ -160,7 +175,7 @@ def time_answers(env: Environment, model: int, count: int) -> None:
         rps, capacity = load(env.scratch.replica_rps, first), load(env.scratch.cap_rps, first)
         rho = where(capacity, rps / capacity, nothing)
         idle = one - rho
-        waits = where(rho, wait_probability(max(rho, least), idle, exponent, bend), nothing)
+        waits = waiting_share(env, rho, exponent, bend)
         queue = load(env.scratch.queue_s, first) / idle
         held = nothing
         if clustered:

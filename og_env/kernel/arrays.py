@@ -171,6 +171,7 @@ class World(NamedTuple):
     batch_requests: Annotated[Array, "f4", "W"]  # requests that come to a replica at once; 1 or less for none
     cluster_requests: Annotated[Array, "f4", "W"]  # requests in a cluster; 1 or less for none
     cluster_rate: Annotated[Array, "f4", "W"]  # requests/s in a cluster over the mean
+    idle_relief: Annotated[Array, "f4", "W"]  # how much fewer wait at low load; 0 for no fewer
     weights: Annotated[Array, "f4", "W 6"]  # weights of the reward, in the order of TERMS
     convexity: Annotated[Array, "f4", "W"]  # of the price of the unserved share
     budget_usd_per_hour: Annotated[Array, "f4", "W"]  # spending that the cost term counts as 1

@@ -17,14 +17,13 @@ from typing import NamedTuple
 
 from og_env.dynamics.latency import (
     EVEN_SQUARE,
-    LEAST_LOAD,
     LEAST_QUEUE_S,
     S_PER_MS,
     cluster_lanes,
     late_lanes,
     queue_bend,
     smoothed,
-    wait_probability,
+    waiting_share,
 )
 from og_env.dynamics.replicas import add_replica, scale_weights, weigh
 from og_env.dynamics.routing import LEAST_CHANCE, LEAST_RPS, compete
@@ -261,7 +260,7 @@ def try_again(env: Environment, replicas: int) -> None:
 def serve_demand(env: Environment, model: int, replicas: int, crowded: bool, objective_s: float) -> Flow:
     """Serve what replicas take on of first tries and, where some are refused, of second ones; queue by load."""
     refuses = crowded and env.world.tries > 1
-    nothing, one, two, least = splat(0.0), splat(1.0), splat(2.0), splat(LEAST_LOAD)
+    nothing, one, two = splat(0.0), splat(1.0), splat(2.0)
     queue_s = splat(LEAST_QUEUE_S)
     tiny, milli, objective = splat(LEAST_RPS), splat(S_PER_MS), splat(objective_s)
     trips, trips2 = splat(env.world.round_trips), splat(env.world.round_trips2)
@@ -288,7 +287,7 @@ def serve_demand(env: Environment, model: int, replicas: int, crowded: bool, obj
         usd += load_rps * load(env.scratch.answer_price, first)
         rho = load_rps * load(env.scratch.per_capacity, first)
         idle = one - rho
-        waits = where(rho, wait_probability(max(rho, least), idle, exponent, bend), nothing)
+        waits = waiting_share(env, rho, exponent, bend)
         queue, timed = load(env.scratch.queue_s, first), load(env.scratch.timed_s, first)
         clump = nothing
         if env.world.cluster_requests > 1:

@@ -43,6 +43,7 @@ def fill_settings(world: World, resolved: ResolvedScenario, risk_weight: float) 
     world.batch_requests[0] = demand.batch_requests
     world.cluster_requests[0] = demand.cluster_requests
     world.cluster_rate[0] = demand.cluster_rate
+    world.idle_relief[0] = demand.idle_relief
     world.weights[0] = [getattr(reward, term) for term in TERMS]
     world.convexity[0] = reward.unserved_convexity
     rent_usd_per_hour = sum(site.gpu_count * site.usd_per_gpu_hour for site in resolved.sites)

@@ -192,6 +192,7 @@ def _fill_constants(rng: np.random.Generator, world: World, w: int) -> None:
     world.service_cv[w] = rng.uniform(0, 1.5)
     if w % 3 == 2:  # others draw what they drew before there were clusters
         world.batch_requests[w], world.cluster_requests[w], world.cluster_rate[w] = 1 + w, 40, 1.5 + w
+        world.idle_relief[w] = 0.2 * w
     world.weights[w] = rng.uniform(0, 1, world.weights.shape[1])
     world.convexity[w] = rng.choice([0, 5])
     world.budget_usd_per_hour[w] = rng.uniform(5, 100)

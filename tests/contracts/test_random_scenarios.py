@@ -45,6 +45,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "reward.churn": (0.0, 0.01, 10.0),
     "episode.step_s": (1, 60, 300, 3600),
     "episode.operations_per_step": (1, 3),
+    "demand.idle_relief": (0.0, 0.4, 100.0),
 }
 """valid values of settings that arithmetic could stumble over, the smallest and the largest ones among them"""
 

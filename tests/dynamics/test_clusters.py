@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from og_env.kernel.arrays import LOADING, WARM
+from og_env.scenario import loading
+from og_env.world import compile_world
 from tests.cases.paper_world import A, Play, near, paper, put, served_at_a_and_c
 
 LOGISTIC = 1.8137994
@@ -65,6 +67,35 @@ def test_a_batch_takes_streams_from_the_queue(play: Play) -> None:
     for world, streams in ((alone, 8), (batches, 2)):
         wait_s = rho ** (1 + 0.276 * (streams - 1) * (1 - rho)) * queue_s
         assert play(world).metrics["latency_mean_ms"] == near(1000 * (2.010 + wait_s))
+
+
+@pytest.mark.parametrize("idle_relief", [0.5, 2])
+def test_fewer_wait_at_low_load_where_arrivals_are_evenly_spaced(play: Play, idle_relief: float) -> None:
+    for rho in (0.2, 0.6):
+        world = paper(base_rps=10 * rho, idle_relief=idle_relief)
+        put(world, A, WARM)
+        wait_s = rho * math.exp(-idle_relief * (1 - rho) / rho) * 2 / (1 - rho)
+        assert play(world).metrics["latency_mean_ms"] == near(1000 * (2.010 + wait_s))
+
+
+def test_no_relief_leaves_every_bit(play: Play) -> None:
+    """The smallest relief goes through the formula, none goes past it: a factor of 1 and no factor are the same."""
+    found = []
+    for idle_relief in (0, 1e-30):
+        world = paper(base_rps=2, idle_relief=idle_relief)
+        put(world, A, WARM)
+        found.append(play(world).metrics)
+    assert found[0] == found[1] and found[0]["latency_mean_ms"] == near(1000 * (2.010 + 0.2 * 2 / 0.8))
+
+
+def test_the_relief_of_a_scenario_is_that_of_its_world() -> None:
+    tables = loading.load("toy-3").model_dump()
+    assert tables["demand"]["idle_relief"] == 0
+    tables["demand"]["idle_relief"] = 0.25
+    assert compile_world(loading.resolve(loading.load(tables))).arrays.idle_relief[0] == 0.25
+    tables["demand"]["idle_relief"] = -0.1
+    with pytest.raises(ValueError, match=r"demand\.idle_relief"):
+        loading.load(tables)
 
 
 def test_a_cluster_waits_also_where_a_replica_is_not_warm_yet(play: Play) -> None:

@@ -35,7 +35,9 @@ def test_the_claims_hold_and_absent_data_is_told(capsys: pytest.CaptureFixture[s
         "traces/azure2023_code.csv",
         "traces/azure2023_conv.csv",
     ]
+    assert result["queue"]["settings"]["batches"]["idle_relief"] > 1
     lines = validate.text(result).splitlines()
+    assert sum(line.startswith("batches, fitted: arrival_cv ") and "idle_relief" in line for line in lines) == 1
     assert sum(line.startswith("left out: ") for line in lines) == 4 and max(map(len, lines)) <= 128
 
 
@@ -48,6 +50,7 @@ def test_recorded_data_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch) -> N
     assert max(result["rtt"]["shipped"].values()) <= 0.16
     assert set(result["queue"]["claimed"]) == {"poisson", "bursty", "batches", "conversation", "code"}
     assert all(result["queue"]["claimed"][name]["average_mean"] <= 0.2 for name in ("batches", "conversation", "code"))
+    assert all(result["queue"]["claimed"][name]["largest_mean"] <= 0.2 for name in ("batches", "conversation", "code"))
     assert result["skipped"] == {}
     assert result["incident_spread"]["record"]["incidents"] == 250
 

@@ -67,7 +67,7 @@ def validate(data: Path | None, quick: bool, progress: Progress | None = None) -
     failures = failure_process.check_failures()
     begin()
     traces = _traces(data, skipped)
-    cells = queue_against_simulation.check_queue(traces, quick)
+    cells, fits = queue_against_simulation.check_queue(traces, quick)
     begin()
     waits = serving_against_simulation.check_waits(quick)
     begin()
@@ -86,6 +86,7 @@ def validate(data: Path | None, quick: bool, progress: Progress | None = None) -
             "claimed_up_to_utilisation": queue_against_simulation.CLAIMED_UP_TO,
             "mean_errors": queue_against_simulation.burstiness_gain(cells),
             "claimed": queue_against_simulation.claimed_errors(cells),
+            "settings": {name: found.settings() for name, found in fits.items()},
             "second_half": {name: queue_against_simulation.second_half(trace) for name, trace in traces.items()},
             "cells": [cell._asdict() for cell in cells],
         },
@@ -213,6 +214,10 @@ def _queue_text(queue: dict[str, Any]) -> str:
         f"{name}, up to utilisation {queue['claimed_up_to_utilisation']}: wait off by {e['average_mean']:.1%} on average, "
         f"{e['largest_mean']:.1%} at most; 95th percentile by {e['average_p95']:.1%}, {e['largest_p95']:.1%}"
         for name, e in queue["claimed"].items()
+    ]
+    means += [
+        f"{name}, fitted: {', '.join(f'{setting} {value:.3g}' for setting, value in found.items())}"
+        for name, found in queue["settings"].items()
     ]
     means += [
         f"{name}, fitted to the first half, waits of the second: off by {mean:.1%} on average, {largest:.1%} at most"

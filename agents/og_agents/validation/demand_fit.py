@@ -164,11 +164,12 @@ def _with_clusters(fit: DemandFit, trace: Trace, position: Floats) -> DemandFit:
     if len(position) < LEAST_REQUESTS or gap.mean() <= 0 or service.mean() <= 0:
         return fit._replace(notes=(*fit.notes, f"fewer than {LEAST_REQUESTS} requests: clusters are not looked for"))
     cv = max(fit.arrival_cv or fit.gap_cv or 1.0, 0.01)
-    plain = cluster_fit.without(gap, service, cv)
+    waits = cluster_fit.played(gap, service)
+    plain = cluster_fit.without(waits, cv)
     fit = fit._replace(wait_error=plain)
     if plain[1] <= SMALL_ERROR:
         return fit
-    clusters = cluster_fit.fit(gap, service)
+    clusters = cluster_fit.fit(waits)
     return fit._replace(clusters=clusters) if clusters.mean_error < plain[0] else fit
 
 
@@ -313,8 +314,7 @@ def fragment(fit: DemandFit) -> list[str]:
             text = f"{value:{form}}"
             lines.append(f"{key} = {'0.0' if key == 'peak_hour' and float(text) >= 24 else text}")
     if fit.clusters is not None:
-        names = ("batch_requests", "cluster_requests", "cluster_rate")
-        lines += [f"{name} = {getattr(fit.clusters, name):.5g}" for name in names]
+        lines += [f"{name} = {value:.5g}" for name, value in fit.clusters.settings().items() if name != "arrival_cv"]
     if fit.tokens is not None and not known:
         means = (f"{kind}_tokens = {fit.tokens[f'{kind}_mean']:.1f}" for kind in ("input", "output"))
         lines.append(f"# {', '.join(means)} for the models of a scenario")

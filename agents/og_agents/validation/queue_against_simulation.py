@@ -90,8 +90,7 @@ class Load(NamedTuple):
         uneven = {"arrival_cv": self.arrival_cv, "service_cv": self.service_cv}
         if self.clusters is None:
             return uneven
-        names = ("arrival_cv", "batch_requests", "cluster_requests", "cluster_rate")
-        return uneven | {name: getattr(self.clusters, name) for name in names}
+        return uneven | self.clusters.settings()
 
 
 def flow(streams: int, utilisations: Sequence[float], *, burstiness: bool = True, **settings: float) -> Flow:
@@ -151,7 +150,12 @@ def batches(rng: np.random.Generator, requests: int) -> Load:
     """Load with BATCH requests at once, at equal times, and lognormal answers."""
     gap, service = np.zeros(requests), answers(rng, requests)
     gap[BATCH - 1 :: BATCH] = BATCH
-    return Load("batches", gap, service, 1.0, SERVICE_CV, cluster_fit.fit(gap, service))
+    return Load("batches", gap, service, 1.0, SERVICE_CV, fitted(gap, service))
+
+
+def fitted(gap: Floats, service: Floats) -> Clusters:
+    """The settings of batches and clusters for arrivals `gap` apart with answers `service` [R]."""
+    return cluster_fit.fit(cluster_fit.played(gap, service))
 
 
 def recorded(
@@ -179,11 +183,9 @@ def second_half(trace: Trace) -> tuple[float, float]:
     """Mean and largest error of waits in the second half of a trace, with the settings fitted to the first."""
     _, gap, service = arrivals(trace)
     half = len(gap) // 2
-    found = cluster_fit.fit(gap[:half], service[:half])
-    settings = np.array([[found.arrival_cv, found.batch_requests, found.cluster_requests, found.cluster_rate]])
-    rest = service[half:] / service[half:].mean()
-    waits = cluster_fit.play(*cluster_fit.repeated(gap[half:], rest, generator("half")))
-    off = cluster_fit.errors(settings, waits, float(rest.std()))
+    found = fitted(gap[:half], service[:half])
+    waits = cluster_fit.played(gap[half:], service[half:], generator("half"))
+    off = cluster_fit.errors(np.array([list(found.settings().values())]), waits)
     return float(off.mean()), float(off.max())
 
 
@@ -225,13 +227,16 @@ def errors_of(side: Flow, u: int, found: Waits) -> tuple[float, float]:
     return mean, abs(float(side.p95_s[u]) - p95) / p95
 
 
-def check_queue(traces: Mapping[str, Trace], quick: bool = False) -> list[Cell]:
-    """All comparisons: Poisson, bursty, batches, and the recorded traces by name; quick: a few of them, shorter."""
+def check_queue(traces: Mapping[str, Trace], quick: bool = False) -> tuple[list[Cell], dict[str, Clusters]]:
+    """All comparisons: Poisson, bursty, batches, and the recorded traces by name; quick: a few of them, shorter.
+
+    Beside them the fitted settings by the name of the arrivals.
+    """
     cells: list[Cell] = []
     utilisations = QUICK_UTILISATIONS if quick else UTILISATIONS
     runs = 2 if quick else TRACE_RUNS
     batched = batches(generator("batches"), REQUESTS // 10)
-    fits = {name: cluster_fit.fit(*arrivals(trace)[1:]) for name, trace in traces.items()}
+    fits = {name: fitted(*arrivals(trace)[1:]) for name, trace in traces.items()}
     for streams in QUICK_STREAMS if quick else STREAMS:
         for utilisation in utilisations:
             requests = (REQUESTS if utilisation >= 0.7 else REQUESTS // 3) // (4 if quick else 1)
@@ -243,7 +248,9 @@ def check_queue(traces: Mapping[str, Trace], quick: bool = False) -> list[Cell]:
         for name, trace in traces.items():
             load = recorded(trace, name, generator("trace", streams), runs, fits[name])
             cells += compare(load, streams, utilisations)
-    return sorted(cells, key=lambda cell: (ORDER.index(cell.arrivals), cell.streams, cell.utilisation))
+    if batched.clusters is not None:
+        fits = {batched.name: batched.clusters, **fits}
+    return sorted(cells, key=lambda cell: (ORDER.index(cell.arrivals), cell.streams, cell.utilisation)), fits
 
 
 def generator(*key: Any) -> np.random.Generator:

@@ -52,7 +52,10 @@ class Times(NamedTuple):
 
 
 def times(facts: Facts, replicas: Replicas, answered: Answered, condition: Condition) -> Times:
-    """Times at the loads of what is answered: Allen-Cunneen G/G/c with nearly Erlang's C, smoothed by limits."""
+    """Times at the loads of what is answered: Allen-Cunneen G/G/c with nearly Erlang's C, smoothed by limits.
+
+    Where arrivals are evenly spaced, fewer wait at low load: by a factor exp(-idle_relief (1 - rho) / rho).
+    """
     world, slowness = facts.world, condition.slowness[:, None]
     load_rps = answered.direct.rps + answered.retried.rps
     accepted = np.where(answered.offered_rps > 0, ratio(load_rps, answered.offered_rps), 1)
@@ -61,7 +64,8 @@ def times(facts: Facts, replicas: Replicas, answered: Answered, condition: Condi
     streams = world.streams[:, :, None]
     seen = np.maximum(streams / np.maximum(world.batch_requests, 1)[:, None, None], LEAST_STREAMS)
     exponent = world.queue_exponent[:, :, None] + QUEUE_BEND * (seen - 1) * (1 - rho)
-    waits = np.where(rho > 0, rho, 1) ** exponent * (rho > 0)
+    relief = np.exp(-world.idle_relief[:, None, None] * ratio(1 - rho, rho))
+    waits = np.where(rho > 0, rho, 1) ** exponent * relief * (rho > 0)
     queue_s = world.queue_s * slowness / (1 - rho)
     step_s, wait_s = world.step_ms[:, None, None] / 1000, replicas.wait_s
     cold_s = wait_s**2 / (2 * step_s)

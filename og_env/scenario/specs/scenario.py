@@ -115,6 +115,9 @@ class DemandSpec(Spec):
     """requests in a cluster at a replica; 1 for none. What a cluster brings beyond capacity and idle streams waits"""
     cluster_rate: Annotated[float, Field(ge=1, le=1e6)] = 4.0
     """rate of the requests in a cluster over the mean rate"""
+    idle_relief: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """how much fewer requests wait at low load because arrivals are evenly spaced: at utilisation u, the share that waits
+    for a stream has a factor exp(-idle_relief x (1 - u) / u); 0 for none"""
     trace_csv: str | None = None
     """recorded requests timestamp_s,model,input_tokens,output_tokens: their rate, scaled to a mean of requests_per_s and
     repeated from a moment that each episode draws, takes the place of the diurnal curve and of the bursts; a model that
