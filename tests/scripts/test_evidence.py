@@ -91,6 +91,10 @@ def test_the_same_command_goes_on_and_gives_the_same_record(record, runs, tmp_pa
     fresh.write_text(json.dumps(values), encoding="utf-8")
     assert script.main(arguments(runs, fresh, "--sealed")) == 0
     assert fresh.read_bytes() == before, "other weights are played anew"
+    joined = json.loads(before) | {"overall": {}}  # of entries that were played apart
+    fresh.write_text(json.dumps(joined), encoding="utf-8")
+    assert script.main(arguments(runs, fresh, "--sealed")) == 0
+    assert fresh.read_bytes() == before, "the figures over all scenarios are those of the entries"
 
 
 def test_tables_say_what_was_played(record, capsys):

@@ -77,4 +77,5 @@ def _staged(text: str, rows: int) -> tuple[Slice, Any]:
     torch.set_num_threads(1)
     meta = json.loads(text)
     part = Slice(meta, rows)
-    return part, untrained(part.env, meta)
+    with torch.random.fork_rng():  # first weights are drawn, and nobody else's draws shall depend on that
+        return part, untrained(part.env, meta)

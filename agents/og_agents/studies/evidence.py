@@ -124,11 +124,11 @@ def measure(
         before = record["entries"].get(group.key)
         if before is not None and all(before[name] == value for name, value in described.items()):
             told(f"{group.key}: as it was")
-            continue
-        told(f"{group.key}: {len(group.folders)} policies ...")
-        record["entries"][group.key] = described | entry(
-            group, asked, lambda count, name, first=before_it: playing_on(first + count, name)
-        )
+        else:
+            told(f"{group.key}: {len(group.folders)} policies ...")
+            record["entries"][group.key] = described | entry(
+                group, asked, lambda count, name, first=before_it: playing_on(first + count, name)
+            )
         record["entries"] = dict(sorted(record["entries"].items()))
         record["overall"] = overall(record["entries"], asked.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
