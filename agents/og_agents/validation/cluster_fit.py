@@ -128,7 +128,8 @@ def fit(waits: Waits) -> Clusters:
     if found[4] < LEAST_RELIEF:
         found[4] = 0.0
     off = errors(found[None], waits)[0]
-    return Clusters(*found.tolist(), float(off.mean()), float(off.max()))
+    cv, batch, requests, rate, relief = found.tolist()
+    return Clusters(cv, batch, requests, rate, relief, float(off.mean()), float(off.max()))
 
 
 def searched(waits: Waits, rng: np.random.Generator) -> tuple[float, Floats]:
