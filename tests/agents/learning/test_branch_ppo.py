@@ -10,6 +10,7 @@ import torch
 from og_agents.learning import branch_ppo, ppo
 from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.counterfactual_branches import Branches
+from og_agents.learning.networks import masked_logits
 from og_agents.learning.training_progress import Clock
 from tests.cases.short_training import short_world, small_settings
 
@@ -47,8 +48,8 @@ def test_advantages_are_what_branches_bring_over_the_policys_mean():
     buffer, actions = model.rollout_buffer, masks.shape[1]
     advantages = buffer.advantages.reshape(-1, actions, len(masks))
     taken = buffer.actions.reshape(-1, actions, len(masks)).astype(int)
-    likely = model.policy.get_distribution(torch.as_tensor(observation), action_masks=masks).distribution.probs
-    chance = likely[np.arange(len(masks)), best].detach().numpy()
+    logits = masked_logits(model.policy, torch.as_tensor(observation), torch.as_tensor(masks))
+    chance = torch.softmax(logits, dim=1).detach().numpy()[np.arange(len(masks)), best]
     for moment in range(2):
         hit = taken[moment] == best
         assert np.allclose(advantages[moment][hit], np.log1p(0.1) * chance * (1 - chance), rtol=1e-4)

@@ -11,7 +11,8 @@ from og_agents import planners
 from og_agents.evaluation import playing
 from og_agents.learning import against_baselines
 from og_agents.load_policies import baseline_names, load_policies
-from og_agents.planners.place_and_route import LEVELS
+from og_agents.planners.place_and_route import LEVELS, PlaceAndRoute
+from og_agents.policy import attach
 from og_env.scenario import loading
 
 WORLD = loading.override(loading.load("far-and-full"), {"episode.steps": 24})
@@ -26,6 +27,7 @@ def test_a_router_that_is_left_alone_places_as_in_placement():
     alone = playing.run(planners.make("greedy_tuned", WORLD), WORLD, "placement", 4, split="validation").returns
     policies, _ = load_policies(["greedy_tuned+tuned_knobs"], WORLD, "joint")
     pair = policies["greedy_tuned+tuned_knobs"]
+    assert isinstance(pair, PlaceAndRoute)
     pair.router.constants = {}  # all knobs in the middle
     found = playing.run(pair, WORLD, "joint", 4, split="validation").returns
     assert np.array_equal(found, alone)
@@ -36,7 +38,7 @@ def test_the_router_steers_as_in_routing():
     pair, router = policies["static+convex"], planners.make("convex", WORLD, "routing")
     stages = [playing.stage(policy, WORLD, task, 3) for policy, task in ((pair, "joint"), (router, "routing"))]
     for policy, env in zip((pair, router), stages, strict=True):
-        policy.attach(env)
+        attach(policy, env)
         env.reset(seed=3)
     masks = stages[0].action_masks()
     actions, _ = pair.predict(stages[0].reset(seed=3)[0], action_masks=masks)
