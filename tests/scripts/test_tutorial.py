@@ -16,7 +16,10 @@ from og_agents.commands.main import COMMANDS
 pytest.importorskip("torch", reason="needs the train extra: pip install 'og_env[train]'")
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / ".github" / "docs" / "tutorial.md"
-SHARED_OPTIONS = (ROOT / "agents" / "og_agents" / "evaluation" / "command_options.py").read_text(encoding="utf-8")
+SHARED_OPTIONS = "".join(
+    (ROOT / "agents" / "og_agents" / path).read_text(encoding="utf-8")
+    for path in ("evaluation/command_options.py", "commands/table_options.py")
+)
 TEXT = TUTORIAL.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(<!-- not run by the test -->\n)?```(sh|python)\n(.*?)```", TEXT, re.DOTALL)
 SHORTER = {

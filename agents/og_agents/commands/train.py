@@ -104,16 +104,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help="at the end play the best baseline on N validation episodes, and say who is better (default: 32; 0: do not)",
     )
-    parser.add_argument(
-        "--engine",
-        default="sb3",
-        choices=("sb3", "rllib", "ray"),
-        help="sb3: this machine alone (default); on a Ray cluster, rllib: PPO; ray: rpi, with the weights of sb3",
-    )
-    parser.add_argument("--num-env-runners", type=int, metavar="N", help="workers of rllib (default: 2)")
-    parser.add_argument(
-        "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
-    )
+    add_engine_options(parser)
     add_json_option(parser)
     add_progress_options(parser)
     options = parser.parse_args(arguments)
@@ -127,6 +118,20 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if options.seed is not None and not 0 <= options.seed < 2**32:
         parser.error(f"--seed is {options.seed}; it must be from 0 to 2^32 - 1")
     return options
+
+
+def add_engine_options(parser: Parser) -> None:
+    """Options that say where training runs."""
+    parser.add_argument(
+        "--engine",
+        default="sb3",
+        choices=("sb3", "rllib", "ray"),
+        help="sb3: this machine alone (default); on a Ray cluster, rllib: PPO; ray: rpi, with the weights of sb3",
+    )
+    parser.add_argument("--num-env-runners", type=int, metavar="N", help="workers of rllib (default: 2)")
+    parser.add_argument(
+        "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
+    )
 
 
 def check_engine(parser: Parser, options: argparse.Namespace) -> None:
