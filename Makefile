@@ -39,9 +39,9 @@ $(RUN):
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 
-# one venv: training alone for `make demo`, the tools of development on top for the rest
+# one venv: training and the planners' programmes for `make demo`, the tools of development on top for the rest
 $(STAMP): EXTRAS = train,dev,opt
-$(TRAIN_STAMP): EXTRAS = train
+$(TRAIN_STAMP): EXTRAS = train,opt
 $(STAMP) $(TRAIN_STAMP): pyproject.toml constraints.txt | $(RUN)
 	$(RUN) -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $(TRAIN_STAMP) $@
@@ -50,7 +50,7 @@ demo: $(TRAIN_STAMP)
 	.venv/bin/og-env demo --out runs/demo/first
 	.venv/bin/og-env train --scenario global-24 --algorithm rpi --minutes $(MINUTES) --seed 0 --out runs/demo-rpi
 	.venv/bin/og-env train --scenario global-24 --start runs/demo-rpi --minutes 1 --seed 0 --out runs/demo
-	.venv/bin/og-env benchmark --scenario global-24 --policies all,planners,runs/demo --episodes $(EPISODES) --out runs/demo/benchmark
+	.venv/bin/og-env benchmark --scenario global-24 --policies all,planners,runs/demo-rpi,runs/demo --episodes $(EPISODES) --out runs/demo/benchmark
 
 pretrained: $(STAMP)
 	$(RUN) scripts/pretrain.py
