@@ -42,7 +42,7 @@ $(RUN):
 # one venv: training and the planners' programmes for `make demo`, the tools of development on top for the rest
 $(STAMP): EXTRAS = train,dev,opt
 $(TRAIN_STAMP): EXTRAS = train,opt
-$(STAMP) $(TRAIN_STAMP): pyproject.toml constraints.txt | $(RUN)
+$(STAMP) $(TRAIN_STAMP): Makefile pyproject.toml constraints.txt | $(RUN)
 	$(RUN) -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $(TRAIN_STAMP) $@
 
