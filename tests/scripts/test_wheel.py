@@ -36,9 +36,12 @@ INSTEAD = {
     "--resume runs/ppo": "--resume runs/ppo --timesteps 48",
     "--scenario S ": "--scenario toy-3 ",
     "--data DIR": "--data .",
+    "ask fleet.csv": "ask runs/fleet.csv",
+    "ask scripts/examples/fleet.csv": "ask runs/fleet.csv",
+    "show NAME": "show one-cloud",
 }
 """words of a page that stand for the user's own, or need others in the quick form"""
-LEFT_OUT = ("HOST:6379", "--record configs")
+LEFT_OUT = ("HOST:6379", "--engine ray", "--record configs")
 """words of commands that need a cluster, or a checkout"""
 FRAGMENTS = ("og-env train", "og-env gallery", "og-env dimensions", "og-env benchmark")
 """commands that a sentence names, without what they need or in their long form: only their help is asked for"""
