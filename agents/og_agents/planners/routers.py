@@ -152,7 +152,8 @@ class RouterPolicy:
         steers = settings.steering if settings.task == "joint" else settings.interface
         if steers != wanted:
             what = "sites" if wanted == "sites" else "the knobs"
-            raise ValueError(f'{self.name} steers {what}: make the environment of Routing with interface="{wanted}"')
+            argument = "steering" if settings.task == "joint" else "interface"
+            raise ValueError(f'{self.name} steers {what}: make the environment with {argument}="{wanted}"')
         self._simulator = env.simulator
 
     @as_predict
