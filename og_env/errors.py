@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 
 NEEDED = ("gymnasium", "llvmlite", "numba", "numpy", "pydantic", "tomli_w")
 LEAST_GYMNASIUM = (1, 2, 2)
+LONGEST_WORD = 80
+"""letters of a valid word that a message shows"""
 EXTRAS: Mapping[str, str] = MappingProxyType(
     {
         "matplotlib": "train",
@@ -84,7 +86,7 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
 
 def nearest_valid(wrong: str, valid: Iterable[str]) -> str:
     """End of a message: ` (nearest valid: X)`, all valid words where none is close and they are few, or nothing."""
-    words = list(valid)
+    words = [word if len(word) <= LONGEST_WORD else word[:LONGEST_WORD] + "..." for word in valid]
     folded = {word.casefold(): word for word in reversed(words)}
     close = difflib.get_close_matches(wrong.casefold(), folded, n=5, cutoff=0.4)
     if close:

@@ -60,6 +60,10 @@ def test_an_old_gymnasium_is_named(monkeypatch: pytest.MonkeyPatch, version: str
         errors.check_requirements()
 
 
+def test_a_message_shows_the_beginning_of_a_long_valid_word():
+    assert nearest_valid("asn", ["x" * 5000, "node"]) == f" (valid: {'x' * 80}..., node)"
+
+
 def test_the_nearest_valid_word_is_a_slip_of_two_neighbours_or_the_closest():
     incidents = ["aws-2020-11-25", "aws-2025-10-20", "gcp-2025-06-12"]
     assert nearest_valid("aws-2025-10-21", incidents) == " (nearest valid: aws-2025-10-20)"

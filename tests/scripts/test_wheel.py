@@ -19,6 +19,7 @@ from og_env.scenario import catalog
 
 pytest.importorskip("torch", reason="needs the train extra: pip install 'og_env[train]'")
 ROOT = Path(__file__).resolve().parents[2]
+CLUSTERS = ROOT / "tests" / "cases" / "clusters"
 PAGES = (ROOT / "README.md", *sorted((ROOT / ".github" / "docs").rglob("*.md")))
 QUICK = {
     "benchmark": "--episodes 1",
@@ -28,22 +29,23 @@ QUICK = {
     "export": "--check 2",
     "replay": "--episodes 1",
     "train": "--timesteps 32 --compare 0 --quiet --config quick.toml",
-    "tune": "--episodes 1 --population 2 --rounds 1",
+    "tune": "--episodes 1 --population 3 --rounds 1",
     "validate": "--quick",
 }
 """options at the end of a command that make it short: the last one counts"""
 INSTEAD = {
-    "--resume runs/ppo": "--resume runs/ppo --timesteps 48",
+    "--resume runs/ppo": "--resume runs/ppo --timesteps 700",
     "--scenario S ": "--scenario toy-3 ",
     "--data DIR": "--data .",
     "ask fleet.csv": "ask runs/fleet.csv",
     "ask scripts/examples/fleet.csv": "ask runs/fleet.csv",
     "show NAME": "show one-cloud",
+    "--scenario fleet.toml --kubectl": "--scenario toy-3 --kubectl",
 }
 """words of a page that stand for the user's own, or need others in the quick form"""
 LEFT_OUT = ("HOST:6379", "--engine ray", "--record configs")
 """words of commands that need a cluster, or a checkout"""
-FRAGMENTS = ("og-env train", "og-env gallery", "og-env dimensions", "og-env benchmark")
+FRAGMENTS = ("og-env train", "og-env gallery", "og-env dimensions", "og-env benchmark", "og-env calibrate demand")
 """commands that a sentence names, without what they need or in their long form: only their help is asked for"""
 SETTINGS = """
 n_envs = 2
@@ -163,13 +165,19 @@ def test_every_command_of_the_pages_runs_from_the_wheel(installed: Path, tmp_pat
     (tmp_path / "trace.csv").write_text(
         "timestamp_s,requests_per_s\n" + "".join(f"{hour * 3600},{10 + hour % 24}\n" for hour in range(72))
     )
+    (tmp_path / "requests.csv").write_text(
+        "when,asked,said\n"
+        + "".join(f"{9 * number},{200 + number % 300},{50 + number % 90}\n" for number in range(29000))
+    )
+    shutil.copytree(CLUSTERS, tmp_path, dirs_exist_ok=True)
     for name in ("nodes.csv", "ethereum_cl_2025-11.csv"):
         assert run(installed, f"og-env make-scenario --example {name}", tmp_path).returncode == 0
     (tmp_path / "runs" / "tutorial").mkdir(parents=True)
     header = (tmp_path / "nodes.csv").read_text(encoding="utf-8").splitlines()[0]
     candidates = f"{header}\nnew-1,ines,,PT,Lisbon,38.7,-9.1,altice,tdx,A100-80GB,4,1.10,\n"
     (tmp_path / "runs" / "tutorial" / "candidates.csv").write_text(candidates)
-    assert failures(installed, [quick(line) for line in commands()], tmp_path) == []
+    wrong = failures(installed, [quick(line) for line in commands()], tmp_path)
+    assert not wrong, "\n".join(wrong)
     assert (tmp_path / "demo" / "report.html").is_file() and (tmp_path / "demo" / "outage.html").is_file()
 
 
@@ -177,7 +185,7 @@ def test_commands_are_found_and_shortened() -> None:
     lines = commands()
     assert len(lines) >= 40 and any(line.startswith("og-env decide --example") for line in lines)
     assert (
-        quick("og-env train --resume runs/ppo") == "og-env train --resume runs/ppo --timesteps 48 --compare 0 --quiet"
+        quick("og-env train --resume runs/ppo") == "og-env train --resume runs/ppo --timesteps 700 --compare 0 --quiet"
     )
     assert quick("og-env decide --example toy-3 > a.json") == "og-env decide --example toy-3 > a.json"
     assert quick("og-env benchmark --episodes 200") == "og-env benchmark --episodes 200 --episodes 1"

@@ -58,7 +58,9 @@ def _tidy(tables: dict[str, Any]) -> None:
         start.pop(key, None)
     for key in ("least_replicas", "most_replicas", "least_roles"):
         tables.get("limits", {}).pop(key, None)
-    tables.get("network", {}).get("distance", {}).pop("pair_factors", None)
+    distance = tables.get("network", {}).get("distance", {})
+    if isinstance(distance, dict):
+        distance.pop("pair_factors", None)
     condition = tables.get("condition", {})
     condition.pop("severe_h", None)
     if "severe_speed" in condition or "grey_speed" in condition:
