@@ -171,7 +171,7 @@ def build(
         ent_coef=settings.ent_coef,
         vf_coef=0.0 if branched or algorithm is PairedPPO else settings.vf_coef,
         max_grad_norm=settings.max_grad_norm,
-        target_kl=settings.target_kl,
+        target_kl=None if branched else settings.target_kl,
         policy_kwargs=dict(meta["policy_kwargs"]),
         seed=seed,
         device="cpu",
@@ -215,6 +215,8 @@ def train(
         else:
             meta = gone_on(settings, task, spec, seed, minutes, done)
         meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
+        if settings.branched(task) and meta["policy"] == "shared":
+            meta["policy_kwargs"] |= {"sharpness": settings.branch_sharpness, "exploration": 0.0}
         clock = Clock(settings.timesteps, minutes)
         if done is not None:
             refuse_complete(out, done, clock)

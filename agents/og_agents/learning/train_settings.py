@@ -48,6 +48,8 @@ class TrainSettings(Spec):
     """share of the shared scorer's actions that are drawn from flat logits, in training; the likeliest action is the same"""
     exploration_sharpness: Positive
     """factor of those flat logits, in place of `sharpness`"""
+    branch_sharpness: Positive = 0.5
+    """factor of the logits in place of both, where PPO learns from branches: none of its actions is drawn there"""
     prior: Literal["best", "tuned", "gain"]
     """the planner whose value of an offer the shared scorer starts from: the tuned greedy one, the nominal gain, or the
     best of them on validation after a short search (starting_planner)"""
@@ -69,7 +71,7 @@ class TrainSettings(Spec):
     vf_coef: NonNegative
     max_grad_norm: Positive
     target_kl: Positive
-    """an update stops where the policy has moved further than 1.5 times this"""
+    """an update stops where the policy has moved further than 1.5 times this, but not where PPO learns from branches"""
     reward_scale: Positive
     """factor of rewards, in training only"""
     credit: Literal["branches", "planner", "reward"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from og_agents.learning import branch_ppo, ppo
+from og_agents.learning import branch_ppo, checkpoint, ppo
 from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.counterfactual_branches import Branches
 from og_agents.learning.networks import masked_logits
@@ -77,3 +77,10 @@ def test_a_training_is_repeatable_and_finds_the_action_that_pays(monkeypatch):
 
     (first, share), (second, _) = weights(), weights()
     assert np.array_equal(first, second) and share > 0.7
+
+
+def test_a_run_on_branches_weighs_more_than_the_likeliest_action(tmp_path):
+    settings = SETTINGS.model_copy(update={"timesteps": 8, "evaluations": 1, "evaluation_episodes": 1})
+    kept = checkpoint.read_meta(ppo.train(WORLD, "placement", settings, seed=0, out=tmp_path / "run", quiet=True))
+    assert kept["policy_kwargs"]["sharpness"] == settings.branch_sharpness < settings.sharpness
+    assert kept["policy_kwargs"]["exploration"] == 0
