@@ -93,7 +93,7 @@ test-ray: .venv-compat/ray/.installed
 # PYTHON-GYMNASIUM, where the other packages are those of constraints.txt, or PYTHON-lowest and PYTHON-highest, where all are
 # the ends of the ranges in pyproject.toml
 COMPAT_PYTHON = python$(word 1,$(subst -, ,$*))
-COMPAT_PACKAGES = -e '.[train,dev,mo,optuna,torchrl]' $(if $(findstring west,$*),,'gymnasium==$(word 2,$(subst -, ,$*))')
+COMPAT_PACKAGES = -e '.[train,dev,mo,optuna,torchrl]' $(patsubst %,'gymnasium==%',$(filter-out newest lowest highest,$(word 2,$(subst -, ,$*))))
 
 .venv-compat/%/.installed: pyproject.toml constraints.txt
 	$(COMPAT_PYTHON) -m venv .venv-compat/$*
