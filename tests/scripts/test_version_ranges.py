@@ -1,8 +1,10 @@
-"""Constraints of the lowest versions follow from pyproject.toml."""
+"""Constraints of the lowest versions follow from pyproject.toml, and venvs of the Makefile ask for what their names say."""
 
 from __future__ import annotations
 
 import runpy
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -35,3 +37,11 @@ def test_pinned_versions_leave_gymnasium_open() -> None:
 
 def test_another_word_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert ranges["main"](["newest"]) == 2 and "lowest, highest, pinned" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(("name", "asked"), [("newest", False), ("lowest", False), ("highest", False), ("1.2.2", True)])
+def test_only_a_version_is_asked_of_gymnasium(name: str, asked: bool) -> None:
+    words = ["make", "-n", "-B", f".venv-compat/3.11-{name}/.installed"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (f"gymnasium=={name}" in done.stdout) is asked and "pip install" in done.stdout
