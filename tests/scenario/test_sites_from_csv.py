@@ -129,3 +129,17 @@ def test_a_price_says_its_unit(tmp_path: Path) -> None:
     assert read_sites(path, price_per="gpu").sites[0]["usd_per_gpu_hour"] == 8
     one_gpu = written(tmp_path, head + "price" + "\na,P,DE,1,8\n")
     assert read_sites(one_gpu).sites[0]["usd_per_gpu_hour"] == 8
+
+
+@pytest.mark.parametrize("bad", [5, 6])
+def test_of_many_bad_rows_the_first_five_are_told_and_how_many_there_are(tmp_path: Path, bad: int) -> None:
+    rows = [f"n{number},P,Atlantis" for number in range(bad)]
+    with pytest.raises(ValueError, match="line 2: unknown country 'Atlantis'") as raised:
+        read_sites(written(tmp_path, "\n".join(["node,provider,country", *rows])))
+    assert str(raised.value).count("Atlantis") == 5
+    assert ("6 such rows" in str(raised.value)) == (bad == 6) and "5 such rows" not in str(raised.value)
+
+
+def test_half_a_place_is_none(tmp_path: Path) -> None:
+    table = read_sites(written(tmp_path, "node,provider,country,city,lat,gpu\nx,Nobody,DE,Frankfurt,1.5,L4\n"))
+    assert round(table.sites[0]["lat_deg"]) == 50 and table.filled["at its city in the catalogue"] == 1

@@ -247,3 +247,9 @@ def test_shadow_mode_logs_and_touches_nothing_else(tmp_path, capsys):
     assert len(lines) == 2 and lines[0]["state_sha256"] == lines[1]["state_sha256"] != ""
     assert lines[0]["time_utc"].endswith("+00:00") and {"operation", "proposed", "gain", "policy"} <= set(lines[0])
     assert path.read_bytes() == before and {one.name for one in tmp_path.iterdir()} == {"fleet.json", "advice.jsonl"}
+
+
+def test_only_what_takes_time_says_when_it_is_useful(state):
+    decision = Adviser(heuristics.make("greedy"), NAME).decide(state)
+    assert f"useful in {300 / 60:.0f} min" in decision._replace(planned=decision.planned | {"ready_s": 300.0}).text()
+    assert "useful" not in decision._replace(planned=decision.planned | {"ready_s": 0.0}).text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from og_agents.evaluation import beliefs
 from og_agents.evaluation.beliefs import BELIEFS
 from og_env.kernel.arrays import LEAVING, NO_LAUNCHES, SCARCE
 from og_env.scenario import loading
@@ -121,3 +122,8 @@ def test_who_is_blind_to_scarcity_forgets_what_was_refused_and_what_leaves() -> 
     assert belief.change_states is not None
     belief.change_states(state)
     assert (state.supply == NO_LAUNCHES).all() and not state.refused_ms.any()
+
+
+def test_a_mean_is_over_the_last_axis() -> None:
+    values = np.arange(12.0).reshape(2, 2, 3)
+    assert beliefs._mean(values, np.array([1.0, 0.0, 1.0])).tolist() == [[[1.0], [4.0]], [[7.0], [10.0]]]

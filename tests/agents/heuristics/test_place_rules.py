@@ -156,3 +156,14 @@ def test_a_rule_says_what_it_needs() -> None:
     observation, info = env.reset(seed=0)
     with pytest.raises(ValueError, match=r"attach\(env\) first"):
         heuristics.make("spread").predict(observation, action_masks=info["action_mask"])
+
+
+def test_a_replica_is_ready_after_its_fetch_and_its_load_in_seconds() -> None:
+    env = scene("a")
+    state, world = env.simulator.state, env.simulator.world
+    state.phase[0, 0, B], state.load_left_ms[0, 0, B], state.phase[0, 0, C] = LOADING, 7000, ABSENT
+    seconds = place_rules.ready_s(place_rules.Scene(env.simulator, 0), 0)
+    load_s = world.load_ms[0, 0] / 1000
+    assert seconds[B] == pytest.approx(7)
+    speed = min(float(world.link_mb_per_s[0, C]), float(np.ravel(world.store_mb_per_s)[0]))
+    assert seconds[C] == pytest.approx(world.weights_mb[0, 0] / speed + load_s[C])

@@ -56,3 +56,14 @@ def test_without_highspy_the_programme_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "highspy", None)
     with pytest.raises(ValueError, match=r"pip install 'og_env\[opt\]'"):
         p_median.p_median(TOY)
+
+
+def test_what_is_left_without_a_dependency_and_what_is_lost_are_the_demand():
+    world = world_of(TOY)
+    programme = p_median.formulate(world, robust=True)
+    lost = programme.cost.size - 1 - len(world.domain_size[0]) + np.flatnonzero(world.domain_size[0] > 0)
+    rows = np.split(np.arange(len(programme.columns)), programme.start[1:])
+    values = [
+        programme.value[row][programme.columns[row] == z] for z in lost for row in rows if z in programme.columns[row]
+    ]
+    assert {round(float(value[0]), 6) for value in values if value[0] > 0} == {1.0}
