@@ -52,6 +52,10 @@ def test_the_interval_is_over_seeds_and_over_episodes():
     assert paired is not None and paired.low == pytest.approx(0.5) and paired.high == pytest.approx(0.5)
 
 
+def test_episodes_without_room_count_as_all_of_them():
+    assert scores.score([gains([[0, 0, 4]], [0, 0, 8])]) == (0.5, 0.5, 0.5)
+
+
 def test_the_middle_of_seeds_of_any_difference():
     found = scores.over_seeds([[1.0, 1.0], [2.0, 2.0], [9.0, 9.0]])
     assert found.value == 2.0 and found.low == 1.0 and found.high == 9.0
