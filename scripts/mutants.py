@@ -35,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"og_env": "og_env", "og_agents": "agents/og_agents"}
 MOST_TEST_FILES = 12
 """the nearest ones; more would take minutes a mutant"""
+WHOLE = "tests/contracts/test_golden.py"
+"""concerns all that an episode is made of, whatever imports it"""
 FROM_BASELINE = 4.0
 """a mutant may take this many times as long as the tests without it, and SPARE_S more"""
 SPARE_S = 30.0
@@ -269,7 +271,10 @@ def module_of(path: str) -> str:
 
 
 def tests_of(root: Path, path: str) -> list[str]:
-    """Test files that concern a module, the nearest first: its mirror, those that import it, those of its importers."""
+    """Test files that concern a module, the nearest first: its mirror, those that import it, those of its importers.
+
+    For a module of the environment the hashes of whole episodes come last.
+    """
     tests = sorted((root / "tests").rglob("test_*.py"))
     sources = [file for folder in PACKAGES.values() for file in sorted((root / folder).rglob("*.py"))]
     module = module_of(path)
@@ -279,7 +284,10 @@ def tests_of(root: Path, path: str) -> list[str]:
     for importer in sorted(importers, key=lambda name: name.split(".")[:2] != module.split(".")[:2]):
         near += [test for test in tests if _mirrors(root, test, importer)]
     near += [test for test in tests if any(does_import(test, importer) for importer in importers)]
-    return list(dict.fromkeys(test.relative_to(root).as_posix() for test in near))[:MOST_TEST_FILES]
+    names = list(dict.fromkeys(test.relative_to(root).as_posix() for test in near))[:MOST_TEST_FILES]
+    if path.startswith("og_env/") and (root / WHOLE).is_file():
+        names.append(WHOLE)
+    return list(dict.fromkeys(names))
 
 
 def _mirrors(root: Path, test: Path, module: str) -> bool:

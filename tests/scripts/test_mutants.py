@@ -73,6 +73,11 @@ def test_the_mirror_comes_first_and_then_those_that_import_the_module() -> None:
     assert {"tests/agents/planners/test_tuned_greedy.py", "tests/agents/planners/test_offer_rules.py"} <= set(found)
 
 
+def test_hashes_of_episodes_concern_every_module_of_the_environment() -> None:
+    assert mutants["tests_of"](ROOT, "og_env/observation/encode.py")[-1] == mutants["WHOLE"]
+    assert mutants["WHOLE"] not in mutants["tests_of"](ROOT, "agents/og_agents/planners/highs.py")
+
+
 def test_a_pattern_that_matches_nothing_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert mutants["main"](["--root", str(tree(tmp_path)), "--only", "sum.py"]) == 2
     assert "matches no mutant; names are like 'og_env/toy/sums.py:" in capsys.readouterr().err
