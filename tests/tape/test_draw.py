@@ -323,3 +323,9 @@ def test_tapes_of_shipped_scenarios_are_in_range(name):
     assert np.isfinite(tape.model).all() and (tape.model > 0).all()
     assert tape.status.max() < 16 and tape.attack.max() <= 1
     assert 0 <= tape.start_step[0] < world.sizes["Y"]
+
+
+def test_single_rows_have_the_status_of_the_whole() -> None:
+    tape = toy(minutes("provider:P", 3, 10))
+    rows_asked = np.arange(tape.status.shape[1])
+    assert tape.status[0].any() and np.array_equal(tape.status_at(0, rows_asked), tape.status[0])
