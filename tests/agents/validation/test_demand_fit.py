@@ -68,6 +68,13 @@ def test_the_diurnal_curve_and_the_bursts_are_found_again(tmp_path: Path) -> Non
     assert fit.burst_sd == pytest.approx(0.3, rel=0.05) and fit.burst_memory_h == pytest.approx(2, rel=0.15)
 
 
+@pytest.mark.parametrize(("hours", "has_curve"), [(24, True), (23, False)])
+def test_one_whole_day_has_a_curve_and_less_has_none(tmp_path: Path, hours: int, has_curve: bool) -> None:
+    rate = 5 * (1 + 0.5 * np.cos(2 * np.pi * (np.arange(6 * hours) - 84) / 144))
+    fit = demand_fit.fit_demand(rates_file(tmp_path / "rates.csv", rate))
+    assert (fit.diurnal_amplitude is not None) == has_curve
+
+
 def test_a_scenario_takes_the_fragment(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     trace = recorded(np.cumsum(rng.exponential(1, 5_000)), rng.gamma(2.0, 50.0, 5_000))
