@@ -11,9 +11,12 @@ from og_env.env import NetworkEnv
 from og_env.fields import column
 from og_env.kernel.arrays import State
 from og_env.scenario import loading
+from og_env.scenario.specs import SampledSites
 from og_env.simulator import STEER_RANGE
 from og_env.simulator.live_state import LiveState, describe, place
+from og_env.simulator.steered_providers import most_steered, steered
 from og_env.vector_env import NetworkVectorEnv
+from og_env.world import compile_world, most_shared
 
 SHORT = {"episode.steps": 12}
 
@@ -107,6 +110,15 @@ def test_every_random_fleet_is_steered_by_its_own_providers() -> None:
             met.add(tuple(providers))
         env.reset()
     assert len(met) == 18
+
+
+def test_fixed_fleets_have_as_many_levels_as_shared_providers_and_random_ones_their_bound() -> None:
+    random = loading.load("random-24")
+    fixed = loading.override(random, {"fleet": "fixed"})
+    worlds = {spec.fleet: compile_world(loading.resolve(spec)) for spec in (random, fixed)}
+    assert isinstance(random.sites, SampledSites)
+    assert most_steered(random, worlds["random"]) == most_shared(random.sites)["provider"]
+    assert most_steered(fixed, worlds["fixed"]) == len(steered(worlds["fixed"])) < most_shared(random.sites)["provider"]
 
 
 def test_no_provider_that_the_agent_is_not_told_of_can_be_steered() -> None:
