@@ -76,6 +76,9 @@ def test_prices_are_means_over_what_can_be_bought() -> None:
     gpus = true.gpu_count.astype(float)
     assert (believed.usd_per_gpu_hour * gpus).sum() == pytest.approx((true.usd_per_gpu_hour * gpus).sum(), rel=1e-5)
     assert np.array_equal(believed.answer_usd > 0, true.answer_usd > 0)
+    fits = true.replica_gpus[0] > 0
+    for m, of_model in enumerate(fits):
+        assert believed.answer_usd[0, m, of_model] == pytest.approx(true.answer_usd[0, m, of_model].mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize("hidden", [False, True])
