@@ -106,6 +106,17 @@ def test_a_load_that_takes_too_long_or_a_site_out_of_reach_is_no_help() -> None:
     assert wanted(facts(demand=asked, most=np.ones(1))) == [True, False, False]
 
 
+def test_later_periods_have_the_gateways_costs_by_their_shares_of_the_demand() -> None:
+    """A quarter of the requests enter where serving costs 0.4, the others where it costs nothing."""
+    asked = np.array([[[5.0], [15.0]], [[2.5], [7.5]]])
+    serving = np.zeros((2, 1, 3)) + np.array([0.4, 0.0])[:, None, None]
+    two = {"steps": np.full(2, 5.0), "rent": np.full((2, 3), 0.1), "fetch": np.zeros((2, 3)), "up": np.ones((2, 3))}
+    waits = {"ready": np.ones((2, 1, 3)), "missed": np.zeros((2, 2, 1, 3))}
+    given = facts(demand=asked, serving=serving, **two, **waits)
+    layout = mip_programme._Layout(given, mip_programme.places(given))  # pyright: ignore[reportPrivateUsage]
+    assert layout.serving[1] == pytest.approx(0.1)
+
+
 def test_crowds_and_the_worst_loss_have_their_prices() -> None:
     """With one replica half of what is asked is crowded: 0.5 x 10 x 0.5 of the late weight; a second one costs 1.2."""
     pytest.importorskip("highspy")
@@ -115,6 +126,7 @@ def test_crowds_and_the_worst_loss_have_their_prices() -> None:
     shown = facts(weights=weights(unserved=1.0, exposure=0.1), danger=np.array([1e-9]))
     assert cost_of(shown, exposed=1.0) == pytest.approx(1.2)
     assert cost_of(shown, exposed=0.1) == pytest.approx(1 + 0.1 * 0.1 * 10)
+    assert cost_of(shown._replace(danger=np.zeros(1)), exposed=1.0) == pytest.approx(1.0), "a domain that never breaks"
 
 
 def begun(**changes: Any) -> NetworkEnv:
