@@ -217,19 +217,3 @@ def test_the_unserved_price_is_the_convex_one_at_its_cuts() -> None:
     half = facts(demand=np.full((1, 1, 1), 12.5), launches=np.zeros((1, 3), bool), convexity=20.0)
     share = 0.2  # 2.5 of 12.5, a cut
     assert cost_of(half) == pytest.approx(1.0 + 10 * share * (1 + 20 * share) / 21)
-
-
-def test_later_periods_serve_the_mean_gateway() -> None:
-    """Two gateways ask for 2 and 6 requests/s in all; serving costs 0.8 for the first and nothing for the second."""
-    given = facts(
-        steps=np.array([10.0, 10.0]),
-        demand=np.array([[[1.0], [3.0]]] * 2),
-        serving=np.array([[[0.8] * 3], [[0.0] * 3]]),
-        up=np.ones((2, 3)),
-        ready=np.ones((2, 1, 3)),
-        missed=np.zeros((2, 2, 1, 3)),
-        danger=np.zeros(1),
-        rent=np.full((1, 3), 0.1),
-    )
-    layout = mip_programme._Layout(given, mip_programme.places(given))
-    assert layout.serving[1] == pytest.approx(0.8 / 4)
