@@ -329,3 +329,11 @@ def test_single_rows_have_the_status_of_the_whole() -> None:
     tape = toy(minutes("provider:P", 3, 10))
     rows_asked = np.arange(tape.status.shape[1])
     assert tape.status[0].any() and np.array_equal(tape.status_at(0, rows_asked), tape.status[0])
+
+
+def test_sources_of_a_domain_share_its_signal() -> None:
+    world = compiled("toy-3", failures__process="independent")
+    shares, shared = tape_world(world).drawing.signal_share, world.source_arrays.shared
+    assert (shared == 0).sum() == 2
+    for domain in np.unique(shared[shared >= 0]):
+        assert shares[shared == domain].sum() == pytest.approx(1)
