@@ -108,9 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, metavar="M", help="begin no mutant after that")
     parser.add_argument("--list", action="store_true", help="print the sample and run nothing")
     parser.add_argument("--root", type=Path, default=ROOT, metavar="DIR", help="the tree (default: this checkout)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/mutants"), metavar="DIR", help="for mutants.json and .md"
-    )
+    parser.add_argument("--out", type=Path, default=Path("runs/mutants"), metavar="DIR", help="for its two files")
     options = parser.parse_args(arguments)
     return guarded(lambda: _run(options))
 
@@ -134,10 +132,8 @@ def _run(options: argparse.Namespace) -> None:
     try:
         for found in run(options.root, sample):
             results.append(found)
-            print(
-                f"{len(results)}/{len(sample)} {found.outcome:<9} {found.seconds:5.0f} s  {found.mutant.name}",
-                flush=True,
-            )
+            words = f"{len(results)}/{len(sample)} {found.outcome:<9} {found.seconds:5.0f} s  {found.mutant.name}"
+            print(words, flush=True)
             if time.monotonic() > end:
                 break
     finally:  # also what Ctrl-C leaves
@@ -271,10 +267,7 @@ def module_of(path: str) -> str:
 
 
 def tests_of(root: Path, path: str) -> list[str]:
-    """Test files that concern a module, the nearest first: its mirror, those that import it, those of its importers.
-
-    For a module of the environment the hashes of whole episodes come last.
-    """
+    """Test files of a module, the nearest first: its mirror, those that import it, those of its importers, hashes."""
     tests = sorted((root / "tests").rglob("test_*.py"))
     sources = [file for folder in PACKAGES.values() for file in sorted((root / folder).rglob("*.py"))]
     module = module_of(path)
@@ -285,9 +278,8 @@ def tests_of(root: Path, path: str) -> list[str]:
         near += [test for test in tests if _mirrors(root, test, importer)]
     near += [test for test in tests if any(does_import(test, importer) for importer in importers)]
     names = list(dict.fromkeys(test.relative_to(root).as_posix() for test in near))[:MOST_TEST_FILES]
-    if path.startswith("og_env/") and (root / WHOLE).is_file():
-        names.append(WHOLE)
-    return list(dict.fromkeys(names))
+    whole = [WHOLE] if path.startswith("og_env/") and (root / WHOLE).is_file() else []
+    return list(dict.fromkeys([*names, *whole]))
 
 
 def _mirrors(root: Path, test: Path, module: str) -> bool:

@@ -206,7 +206,7 @@ def train(
     Raises Interrupted after a signal, when all is saved; ValueError for a run that is damaged, complete or being written.
     """
     torch.set_num_threads(1)
-    spec = loading.load(scenario)
+    spec, settings = loading.load(scenario), settings.softened(task)
     with held(out, make=not resume), stopped_by_signals() as stop:
         state, done = resume_file.read(out) if resume else ({}, None)
         spent_s = 0.0
@@ -215,8 +215,6 @@ def train(
         else:
             meta = gone_on(settings, task, spec, seed, minutes, done)
         meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
-        if settings.branched(task) and meta["policy"] == "shared":
-            meta["policy_kwargs"] |= {"sharpness": settings.branch_sharpness, "exploration": 0.0}
         clock = Clock(settings.timesteps, minutes)
         if done is not None:
             refuse_complete(out, done, clock)

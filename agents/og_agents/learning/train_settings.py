@@ -110,6 +110,11 @@ class TrainSettings(Spec):
         chooses = task == "placement" and self.interface == "proposals"
         return self.credit == "branches" and chooses and self.policy != "lstm"
 
+    def softened(self, task: str) -> TrainSettings:
+        """The settings with the logits that PPO has on branches, where it learns from branches in a task."""
+        soft = {"sharpness": self.branch_sharpness, "exploration": 0.0}
+        return self.model_copy(update=soft) if self.branched(task) else self
+
     def env_kwargs(self, task: str) -> dict[str, Any]:
         """Arguments of the environment of a task; ValueError in one line for an interface or a steering of another task."""
         if self.steering != "knobs" and task != "joint":
