@@ -48,7 +48,7 @@ VARIANTS: Mapping[str, Variant] = {
     "gain-prior": Variant("the prior is the nominal gain, not the tuned planner's value", "gain-prior"),
     "mlp": Variant("a plain network on the flat observation, without prior and exploration", "mlp"),
     "lstm": Variant("a plain network with a memory (RecurrentPPO), without masks", "lstm"),
-    "no-exploration": Variant("no share of the actions is drawn from flat logits", "no-exploration"),
+    "sharp": Variant("logits on branches as sharp as elsewhere", "sharp"),
     "unshaped": Variant("plain rewards in training", "unshaped"),
     "unshaped-long": Variant("plain rewards in training, for 25 times as many steps", "unshaped-long"),
     "rpi": Variant("rollout policy iteration in place of PPO", algorithm="rpi"),

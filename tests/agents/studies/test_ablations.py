@@ -286,7 +286,7 @@ def test_settings_files_change_what_they_are_named_for():
         "gain-prior": {"prior": "gain"},
         "mlp": {"policy": "mlp"},
         "lstm": {"policy": "lstm"},
-        "no-exploration": {"exploration": 0.0},
+        "sharp": {"branch_sharpness": 20.0},
         "unshaped": {"credit": "reward"},
         "unshaped-long": {"credit": "reward", "timesteps": 5_000_000, "evaluations": 25},
         "from-rpi": {"learning_rate": 1e-4, "sharpness": 2.0, "exploration_sharpness": 0.03, "timesteps": 100_000},
