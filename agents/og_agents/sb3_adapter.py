@@ -107,11 +107,11 @@ class SB3VecEnv(CopiedWhole, VecEnv):
             records = [_row(self.happened, i) for i in range(self.num_envs)]
         if ended:
             for i in np.flatnonzero(truncated):
-                records[i] = self._end(int(i), infos["final_obs"])
+                records[i] = self._end(int(i), infos["final_obs"], infos["final_info"].get("action_mask"))
         return observation, rewards.astype(np.float32), truncated, records
 
-    def _end(self, i: int, final: Any) -> dict[str, Any]:
-        """The info of an environment whose episode has just ended; its sums begin anew."""
+    def _end(self, i: int, final: Any, masks: Any) -> dict[str, Any]:
+        """The info of an environment whose episode has just ended, with what was possible then; its sums begin anew."""
         record = _row(self.happened, i)
         record["terminal_observation"] = (
             {name: table[i] for name, table in final.items()} if isinstance(final, dict) else final[i]

@@ -19,9 +19,11 @@ from sb3_contrib.common.maskable.buffers import MaskableRolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from og_agents.learning.counterfactual_branches import RANDOM, Branches, Round, Trials
+from og_agents.learning.counterfactual_branches import RANDOM, Branches, Round, Trials, Tried, every_offer
 from og_agents.learning.networks import masked_logits
 from og_agents.learning.shaped_reward import bent
+from og_env.simulator import operations_of
+from og_env.vector_env import NetworkVectorEnv
 
 
 class BranchPPO(MaskablePPO):
@@ -30,10 +32,14 @@ class BranchPPO(MaskablePPO):
     The buffer has every action of every branched state. The environments are those of `shaped_reward.TrainingReward`.
     """
 
+    tries: int | None = None
+    """operations that are tried in a state; None is every offer"""
+
     def __init__(
         self, policy: Any, env: VecEnv, *, spacing: int, horizon: int, moments: int, bend: float, **named: Any
     ) -> None:
-        super().__init__(policy, env, n_steps=env.action_space.n * moments, **named)  # type: ignore[attr-defined]
+        named.setdefault("n_steps", env.action_space.n * moments)  # type: ignore[attr-defined]
+        super().__init__(policy, env, **named)
         self.round = {"spacing": spacing, "horizon": horizon, "moments": moments}
         self.bend = bend
         self._trials: Trials | None = None
@@ -48,8 +54,10 @@ class BranchPPO(MaskablePPO):
         played = Round(batch, **self.round)
         while not played.complete:
             masks = batch.action_masks().astype(np.bool_)
-            actions = self._play(self._last_obs, masks)
-            played.before(self._last_obs, masks, actions)
+            logits = self._logits(self._last_obs, masks).numpy()
+            actions = self._play(logits, masks)
+            tried = self._tried(batch, logits, masks, actions) if played.due else None
+            played.before(self._last_obs, tried, self._operations(batch, actions))
             new_obs, _, dones, infos = env.step(actions)
             played.after(env.venv.moved)  # type: ignore[attr-defined]
             self.num_timesteps += env.num_envs
@@ -59,8 +67,8 @@ class BranchPPO(MaskablePPO):
                 return False
             self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
         if self._trials is None:
-            self._trials = Trials(batch, self.round["horizon"])
-        self._fill(rollout_buffer, played.branches(self._trials))
+            self._trials = Trials(batch, self.round["horizon"], actions=self.tries)
+        self._take(rollout_buffer, played)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
@@ -69,9 +77,21 @@ class BranchPPO(MaskablePPO):
         with torch.no_grad():
             return masked_logits(self.policy, torch.as_tensor(observations), torch.as_tensor(masks))
 
-    def _play(self, observations: Any, masks: np.ndarray) -> np.ndarray:
-        """The likeliest actions [B], some of them at random."""
-        logits = self._logits(observations, masks).numpy()
+    def _tried(self, batch: NetworkVectorEnv, logits: np.ndarray, masks: np.ndarray, actions: np.ndarray) -> Tried:
+        """The operations that are tried in each state: every offer."""
+        return every_offer(batch, masks)
+
+    def _operations(self, batch: NetworkVectorEnv, actions: np.ndarray) -> np.ndarray:
+        """The operations [B] of actions [B]."""
+        return operations_of(batch.simulator.output.offer, actions.astype(np.int64))
+
+    def _take(self, buffer: Any, played: Round) -> None:
+        """Put what the branches of a round say into the buffer."""
+        assert self._trials is not None
+        self._fill(buffer, played.branches(self._trials))
+
+    def _play(self, logits: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        """The likeliest actions [B] by logits [B, A], some of them at random."""
         wild = torch.rand(len(masks)).numpy() < RANDOM
         noise = np.where(masks, torch.rand(masks.shape).numpy(), -1.0)
         return np.where(wild[:, None], noise, logits).argmax(axis=1)

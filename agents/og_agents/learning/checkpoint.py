@@ -25,8 +25,9 @@ from safetensors.torch import save_file
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
-from og_agents.learning import solved_levels
+from og_agents.learning import possible_behind, solved_levels
 from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits, policy_class
+from og_agents.learning.operation_scorer import OperationScorerPolicy
 from og_agents.learning.policy_compatibility import (
     DAMAGED,
     check_sizes,
@@ -66,7 +67,9 @@ class LearnedPolicy:
         self._flat = isinstance(network.observation_space, gym.spaces.Box)
         self.recurrent = isinstance(network, RecurrentActorCriticPolicy)
         self._masked = meta["task"] != "routing" and not self.recurrent
-        plain = type(network) in (SharedScorerPolicy, MaskableActorCriticPolicy) and network.share_features_extractor
+        self.sees_possible = isinstance(network, OperationScorerPolicy)
+        quick = (SharedScorerPolicy, OperationScorerPolicy, MaskableActorCriticPolicy)
+        plain = type(network) in quick and network.share_features_extractor
         self._simple = plain and self._flat and isinstance(network.action_space, gym.spaces.Discrete)
 
     def attach(self, env: Any) -> None:
@@ -82,13 +85,18 @@ class LearnedPolicy:
         """
         observation, state, episode_start, deterministic, action_masks = asked
         if self._flat and isinstance(observation, Mapping):
-            reads = SITE_READ if isinstance(self.network, SiteScorerPolicy) else READ
+            by_site = isinstance(self.network, SiteScorerPolicy | OperationScorerPolicy)
+            reads = SITE_READ if by_site else READ
             tables = [np.asarray(observation[name]) for name in reads if name in observation]
             lead = tables[0].shape[:-1]
             observation = np.concatenate([table.reshape(*lead, -1) for table in tables], axis=-1)
         if self._router is not None:
             levels, state = self._router.predict(observation, state, episode_start)
             observation = np.concatenate([observation, levels], axis=-1)
+        if self.sees_possible:
+            if action_masks is None:
+                raise ValueError(f"{self.name} reads which operations are possible: hand in action_masks")
+            observation = possible_behind.behind(observation, action_masks)
         if self.recurrent:
             return self.network.predict(observation, state, episode_start, deterministic)
         if deterministic and self._simple and action_masks is not None:
@@ -257,6 +265,7 @@ def load(
         network = policy.network
         there = spaces_of(env)
         there = (solved_levels.widened(*there), there[1]) if getattr(network, "solved", False) else there
+        there = (possible_behind.widened(*there), there[1]) if policy.sees_possible else there
         made, asked = ({"o": space} for space in ((network.observation_space, network.action_space), there))
         if made != asked:
             if hasattr(policy, "meta") and "scenario" in policy.meta:

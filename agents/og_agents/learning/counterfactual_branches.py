@@ -40,18 +40,27 @@ class Branches(NamedTuple):
     """[S, A] sum of rewards; for an impossible action the sum after doing nothing"""
 
 
+class Tried(NamedTuple):
+    """The operations that are tried in each state of a batch; doing nothing is the first one."""
+
+    operations: npt.NDArray[np.int64]
+    """[B, A]"""
+    masks: npt.NDArray[np.bool_]
+    """[B, A] true where one is tried"""
+
+
 def joined(parts: Sequence[Branches]) -> Branches:
     """The states of all parts, one part after the other."""
     return Branches(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 class Moment:
-    """A batch as it stood before a decision, with all that was done from then on."""
+    """A batch as it stood before a decision, what is tried there, and all that was done from then on."""
 
-    def __init__(self, env: NetworkVectorEnv, observation: Any, masks: npt.NDArray[np.bool_], horizon: int) -> None:
+    def __init__(self, env: NetworkVectorEnv, observation: Any, tried: Tried, horizon: int) -> None:
         simulator = env.simulator
-        self.observations, self.masks = np.array(observation, np.float32), masks
-        self.offers = simulator.output.offer.astype(np.int64)
+        self.observations, self.masks = np.array(observation, np.float32), tried.masks
+        self.operations = tried.operations
         self.stands = Copies(simulator, simulator.batch, 1, horizon)
         self.stands.load(np.arange(simulator.batch), truth=True)
         decisions = simulator.spec.episode.operations_per_step
@@ -73,12 +82,15 @@ class Moment:
 
 
 class Trials:
-    """Runs the branches of moments, on threads, each for some of the environments; one thread is the caller's own."""
+    """Runs the branches of moments, on threads, each for some of the environments; one thread is the caller's own.
 
-    def __init__(self, env: NetworkVectorEnv, horizon: int, threads: int = 2) -> None:
+    `actions` A are tried in a state; None is doing nothing and every offer.
+    """
+
+    def __init__(self, env: NetworkVectorEnv, horizon: int, threads: int = 2, actions: int | None = None) -> None:
         shares = np.array_split(np.arange(env.num_envs), min(threads, env.num_envs))
         self._shares = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in shares]
-        self._actions = env.simulator.settings.proposals + 1
+        self._actions = env.simulator.settings.proposals + 1 if actions is None else actions
         self._copies = [Copies(env.simulator, len(rows), self._actions, horizon) for rows in shares]
         self._pool = ThreadPoolExecutor(len(shares)) if len(shares) > 1 else None
 
@@ -88,11 +100,10 @@ class Trials:
         def run(share: int) -> npt.NDArray[np.float64]:
             rows, copies = self._shares[share], self._copies[share]
             copies.load_copies(moment.stands, rows)
-            nothing = np.zeros((copies.batch // self._actions, 1), np.int64)
-            first = np.concatenate([nothing, moment.offers[rows]], axis=1).reshape(-1)
             plan = moment.plan[rows].copy()
             plan[:, 0, 0] = 0
-            return copies.run_plan(first, plan).reshape(len(nothing), self._actions, -1)
+            rewards = copies.run_plan(moment.operations[rows].reshape(-1), plan)
+            return rewards.reshape(len(plan), self._actions, -1)
 
         shares = range(len(self._shares))
         return np.concatenate(list(map(run, shares) if self._pool is None else self._pool.map(run, shares)))
@@ -108,11 +119,12 @@ class Round:
 
     Call `before` with what is about to be done and `after` when it was done. A round is complete when the last of its
     moments has been played to the horizon, so nothing is left over where the next one begins.
-    Raises ValueError for another task than placement among offers.
+    Raises ValueError for another task than placement.
     """
 
     def __init__(self, env: NetworkVectorEnv, *, spacing: int, horizon: int, moments: int) -> None:
-        check_offers(env)
+        if env.simulator.settings.task != "placement":
+            raise ValueError("branches try what places alone: take the task placement")
         self.env, self.spacing, self.horizon, self.most = env, spacing, horizon, moments
         self.moments: list[Moment] = []
         self._decisions = 0
@@ -123,12 +135,17 @@ class Round:
         """Whether all moments have begun, and have been played to the horizon."""
         return len(self.moments) == self.most and self.moments[-1].complete
 
-    def before(self, observation: Any, masks: npt.NDArray[np.bool_], actions: npt.NDArray[np.integer]) -> None:
-        """Take in what is seen, what is possible, and the actions [B] that come next."""
-        if self._decisions % self.spacing == 0 and len(self.moments) < self.most:
-            self.moments.append(Moment(self.env, observation, masks, self.horizon))
+    @property
+    def due(self) -> bool:
+        """Whether a moment begins with the decision that comes next."""
+        return self._decisions % self.spacing == 0 and len(self.moments) < self.most
+
+    def before(self, observation: Any, tried: Tried | None, operations: npt.NDArray[np.integer]) -> None:
+        """Take in what is seen, what is tried where a moment is due, and the operations [B] that come next."""
+        if tried is not None:
+            self.moments.append(Moment(self.env, observation, tried, self.horizon))
         self._decisions += 1
-        self._operations = operations_of(self.env.simulator.output.offer, actions.astype(np.int64))
+        self._operations = operations.astype(np.int64)
 
     def after(self, moved: npt.NDArray[np.bool_]) -> None:
         """Take in where the clock moved [B]."""
@@ -140,6 +157,12 @@ class Round:
         returns = [trials.rewards(moment).sum(axis=2).astype(np.float32) for moment in self.moments]
         observations, masks = ([getattr(moment, name) for moment in self.moments] for name in ("observations", "masks"))
         return Branches(np.concatenate(observations), np.concatenate(masks), np.concatenate(returns))
+
+
+def every_offer(env: NetworkVectorEnv, masks: npt.NDArray[np.bool_]) -> Tried:
+    """Doing nothing and every offer, where masks [B, 1 + P] say that there is one."""
+    offers = env.simulator.output.offer.astype(np.int64)
+    return Tried(np.pad(offers, ((0, 0), (1, 0))), masks)
 
 
 def check_offers(env: NetworkVectorEnv) -> None:
@@ -156,12 +179,14 @@ def play_round(
 
     Raises ValueError for another task than placement among offers.
     """
+    check_offers(env)
     played = Round(env, spacing=spacing, horizon=horizon, moments=moments)
     observation, info = seen
     while not played.complete:
         masks = info["action_mask"].astype(np.bool_)
         actions = act(observation, masks)
-        played.before(observation, masks, actions)
+        taken = operations_of(env.simulator.output.offer, actions.astype(np.int64))
+        played.before(observation, every_offer(env, masks) if played.due else None, taken)
         observation, _, _, _, info = env.step(actions)
         played.after(info["moved"])
     return played.branches(trials), (observation, info)

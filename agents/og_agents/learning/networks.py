@@ -239,7 +239,11 @@ class SharedScorerPolicy(MaskableActorCriticPolicy):
 
 
 def policy_class(kind: str, masked: bool) -> type[MaskableActorCriticPolicy] | type[ActorCriticPolicy]:
-    """The policy class of a kind: "shared", "sites", "mlp" or "lstm"; "mlp" comes without a mask, too, for routing."""
+    """The policy class of a PolicyKind; "mlp" comes without a mask, too, for routing."""
+    if kind == "operations":
+        from og_agents.learning.operation_scorer import OperationScorerPolicy  # which builds on this module
+
+        return OperationScorerPolicy
     if kind == "sites":
         from og_agents.learning.site_scorer import SiteScorerPolicy  # which builds on this module
 

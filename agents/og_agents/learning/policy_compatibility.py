@@ -11,12 +11,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from og_agents.learning.solved_levels import widened
+from og_agents.learning import possible_behind, solved_levels
 from og_env.env import NetworkEnv
 from og_env.fields import TABLES
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 
+SPACES = ("observation_space", "action_space")
 MEANING = ("sites", "models", "regions", "domains")
 """parts of a scenario that give the numbers of an observation and an action their meaning; all others, such as demand,
 failures and the reward's weights, may differ between training and use"""
@@ -109,10 +110,12 @@ def columns_here() -> dict[str, list[str]]:
 
 
 def spaces_here(meta: Mapping[str, Any], env: Any) -> dict[str, Any]:
-    """Spaces that the policy of a description has in an environment, with a router's levels behind what it observes."""
+    """Spaces that the policy of a description has in an environment, with what it reads behind what it observes."""
     observed, acted = spaces_of(env)
     if meta["policy"] == "sites" and meta["policy_kwargs"].get("solved"):
-        observed = widened(observed, acted)
+        observed = solved_levels.widened(observed, acted)
+    if meta["policy"] == "operations":
+        observed = possible_behind.widened(observed, acted)
     return {"observation_space": describe_space(observed), "action_space": describe_space(acted)}
 
 
@@ -148,24 +151,28 @@ def _other_version(meta: Mapping[str, Any]) -> str:
 def fitted(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer: bool) -> dict[str, Any]:
     """The description of a policy with the spaces of the scenario `asked`, since a shared scorer reads any number of models.
 
-    With `transfer` one for sites reads any fleet, which is an "other_fleet" then. Raises ValueError, in one line that names
+    With `transfer` one for sites or for operations reads any fleet, which is an "other_fleet" then. Raises ValueError, in one line that names
     both scenarios, where the policy was trained in another world.
     """
-    trained, shared, by_site = loading.load(meta["scenario"]), meta["policy"] == "shared", meta["policy"] == "sites"
-    parts = [] if transfer else differences(trained, asked, any_models=shared)
-    made = {name: meta[name] for name in ("observation_space", "action_space")}
+    trained, shared = loading.load(meta["scenario"]), meta["policy"] == "shared"
+    by_site = meta["policy"] in ("sites", "operations")
+    parts = [] if transfer else differences(trained, asked, any_models=shared or meta["policy"] == "operations")
+    made = {name: meta[name] for name in SPACES}
     env = NetworkEnv(meta["task"], asked, **meta["env_kwargs"])
     has = spaces_here(meta, env)
     tables = tuple(env.simulator.slices.shapes)
+    if meta["policy"] == "operations":
+        has["policy_kwargs"] = {**meta["policy_kwargs"], "models": env.simulator.sizes["M"]}
     env.close()
     refuse_other_columns(meta, path, tables)
-    if made != has:
+    there = {name: has[name] for name in SPACES}
+    if made != there:
         refuse_other_width(meta, path)
     if by_site and not parts:
         return {**meta, **has, "other_fleet": trained.sites != asked.sites}
-    if not parts and (made == has or (shared and made["action_space"] == has["action_space"])):
+    if not parts and (made == there or (shared and made["action_space"] == has["action_space"])):
         return {**meta, **has}
-    reason = f"other {' and '.join(parts)}" if parts else f"made for {_words(made)}, there it is {_words(has)}"
+    reason = f"other {' and '.join(parts)}" if parts else f"made for {_words(made)}, there it is {_words(there)}"
     raise ValueError(f"{path}: trained on scenario {trained.name!r}, not on {asked.name!r}: {reason}")
 
 

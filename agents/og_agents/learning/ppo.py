@@ -17,10 +17,11 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.heuristics.tuned_constants import constants_of
-from og_agents.learning import checkpoint, loggers, resume_file, solved_levels, starting_planner
+from og_agents.learning import checkpoint, loggers, possible_behind, resume_file, solved_levels, starting_planner
 from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.networks import ScorerSettings, policy_class
+from og_agents.learning.operation_ppo import OperationPPO
 from og_agents.learning.paired_levels import PairedPPO
 from og_agents.learning.planner_return import Continuation
 from og_agents.learning.resume_file import Progress
@@ -61,6 +62,8 @@ def make_meta(
         kwargs = {name: getattr(settings, name) for name in ScorerSettings._fields if name != "prior"}
         if settings.prior != "gain":
             kwargs["prior"] = dict(start["constants"]) if start else constants_of(spec.name, PLANNER)
+    if kind == "operations":
+        kwargs = {"models": len(spec.models), "hidden": settings.hidden, "sharpness": settings.branch_sharpness}
     algorithm = "RecurrentPPO" if kind == "lstm" else "PPO" if task == "routing" else "MaskablePPO"
     if kind == "sites":
         solved = settings.router == solved_levels.ROUTER
@@ -130,6 +133,8 @@ def training_env(
     env = training_worlds(spec, meta, settings)
     if meta["policy_kwargs"].get("solved"):
         return TrainingReward(solved_levels.SolvedVecEnv(env), settings.reward_scale, together=together)
+    if meta["policy"] == "operations":
+        return TrainingReward(possible_behind.PossibleVecEnv(env), settings.reward_scale, together=together)
     kept = settings.branched(meta["task"]) and not together  # a learner on a cluster has no branches
     shaped = (
         settings.credit != "reward" and not kept and meta["task"] != "routing" and settings.interface == "proposals"
@@ -156,7 +161,12 @@ def build(
         spacing, moments, bend = settings.branch_spacing, settings.branch_moments, settings.branch_bend
         algorithm = BranchPPO
         length = {"spacing": spacing, "horizon": settings.branch_horizon, "moments": moments, "bend": bend}
-        length["batch_size"] = settings.minibatch_of(env.action_space.n * moments)  # type: ignore[attr-defined]
+        if meta["policy"] == "operations":
+            algorithm = OperationPPO
+            length |= {"tries": settings.branch_tries, "rounds": settings.branch_rounds}
+            length["batch_size"] = settings.minibatch_of(moments)
+        else:
+            length["batch_size"] = settings.minibatch_of(env.action_space.n * moments)  # type: ignore[attr-defined]
     if algorithm is PairedPPO:
         length |= {"tries": settings.level_tries, "horizon": settings.level_horizon}
     model = algorithm(

@@ -13,16 +13,17 @@ from og_env.scenario.loading import scenarios_folder
 from og_env.scenario.specs import Count, NonNegative, Positive, Share, Spec
 from og_env.scenario.toml_file import read_toml
 
-PolicyKind = Literal["shared", "sites", "mlp", "lstm"]
+PolicyKind = Literal["shared", "sites", "operations", "mlp", "lstm"]
 
 
 class TrainSettings(Spec):
     """Settings of PPO and of rollout policy iteration, with the names of Stable-Baselines3 where it has them."""
 
-    policy: Literal["auto", "shared", "sites", "mlp", "lstm"]
+    policy: Literal["auto", "shared", "sites", "operations", "mlp", "lstm"]
     """shared: one scorer for all proposals, with a planner's value as prior; sites: one for all sites, which corrects a
-    router; mlp: a plain network on the flat observation; lstm: a plain network with a memory, and without masks; auto:
-    shared where there are proposals, sites in Routing with interface "sites", mlp elsewhere"""
+    router; operations: one for all operations, without a planner; mlp: a plain network on the flat observation; lstm: a
+    plain network with a memory, and without masks; auto: shared where there are proposals, sites in Routing with interface
+    "sites", operations in Placement with interface "operations" and branches, mlp elsewhere"""
     interface: Literal["proposals", "operations", "knobs", "sites"]
     """that of the environment; where Routing is trained, all but "sites" stand for the router's knobs"""
     steering: Literal["knobs", "sites", "domains"] = "knobs"
@@ -94,6 +95,10 @@ class TrainSettings(Spec):
     """branched states of each environment in a round of training"""
     branch_bend: Positive
     """difference of an action's return from the median one beyond which about its logarithm is learned"""
+    branch_tries: Annotated[int, Field(ge=4, le=256)] = 24
+    """operations that are tried in a branched state, doing nothing among them, where all can be chosen"""
+    branch_rounds: Annotated[int, Field(ge=1, le=64)] = 4
+    """rounds whose branches an update of the operation scorer learns from"""
 
     @property
     def minibatch(self) -> int:
@@ -107,8 +112,9 @@ class TrainSettings(Spec):
 
     def branched(self, task: str) -> bool:
         """Whether PPO learns from branches in a task."""
-        chooses = task == "placement" and self.interface == "proposals"
-        return self.credit == "branches" and chooses and self.policy != "lstm"
+        if task != "placement" or self.credit != "branches" or self.policy == "lstm":
+            return False
+        return self.interface == "proposals" or self.policy_kind(task) == "operations"
 
     def softened(self, task: str) -> TrainSettings:
         """The settings with the logits that PPO has on branches, where it learns from branches in a task."""
@@ -137,7 +143,13 @@ class TrainSettings(Spec):
         steers = task == "routing" and self.interface == "sites"
         if self.policy == "sites" and not steers:
             raise ValueError("policy 'sites' gives levels to sites: take og_env/Routing-v1 with interface 'sites'")
-        usual: PolicyKind = "shared" if scored else "sites" if steers else "mlp"
+        lists = task == "placement" and self.interface == "operations" and self.credit == "branches"
+        if self.policy == "operations" and not lists:
+            raise ValueError(
+                "policy 'operations' scores all operations and learns from branches: take og_env/Placement-v1 with "
+                "interface 'operations' and credit 'branches'"
+            )
+        usual: PolicyKind = "shared" if scored else "sites" if steers else "operations" if lists else "mlp"
         return usual if self.policy == "auto" else self.policy
 
 
