@@ -27,7 +27,7 @@ from tests.cases.short_training import short_world, small_settings
 WORLD = short_world()
 SEVERAL = loading.override(WORLD, {"episode.operations_per_step": 2})
 FLEETS = short_world("random-24")
-KINDS = ("ppo", "branches", "lstm", "routing", "joint", "several", "fleets", "rpi")
+KINDS = ("ppo", "branches", "operations", "lstm", "routing", "joint", "several", "fleets", "rpi")
 """kinds of runs"""
 TIMED = ("ended",)
 """parts of a state with seconds in them"""
@@ -56,9 +56,12 @@ def train(kind: str, out: Path, *, evaluations: int = 3) -> None:
         return
     task: Any = kind if kind in ("routing", "joint") else "placement"
     world = {"several": SEVERAL, "fleets": FLEETS}.get(kind, WORLD)
-    credit = "branches" if kind == "branches" else "planner"
-    policy = "lstm" if kind == "lstm" else "auto"
-    settings = small_settings(**shared, timesteps=96, policy=policy, credit=credit)
+    given = {
+        "branches": {"credit": "branches"},
+        "operations": {"credit": "branches", "interface": "operations", "branch_tries": 6, "branch_rounds": 2},
+        "lstm": {"policy": "lstm"},
+    }
+    settings = small_settings(**shared, timesteps=96, **given.get(kind, {}))
     ppo.train(world, task, settings, **common)
 
 

@@ -35,7 +35,7 @@ from og_env.scenario.overrides import changes_of
 INTERFACES, STEERINGS = ("proposals", "operations", "knobs", "sites"), ("knobs", "sites", "domains")
 BLIND = tuple(word for word in get_args(TrainSettings.model_fields["blind"].annotation) if word != "none")
 """dimensions of the world that a policy can be trained without"""
-POLICIES = ("shared", "sites", "mlp", "lstm")
+POLICIES = ("shared", "sites", "operations", "mlp", "lstm")
 NO_LIMIT = 10**12
 """timesteps of a run that ends by the clock"""
 CHANGES = ("policy", "interface", "steering", "blind", "n_envs", "timesteps")
@@ -173,8 +173,9 @@ def fresh(options: argparse.Namespace) -> Run:
     settings.env_kwargs(task)  # what the task does not have is refused here
     if settings.policy_kind(task) == "lstm" and (algorithm == "rpi" or options.engine == "rllib"):
         raise ValueError("--policy lstm is trained by PPO with the engine sb3: take shared or mlp")
-    if settings.policy_kind(task) == "sites" and options.engine == "rllib":
-        raise ValueError("--policy sites is trained by the engine sb3: take mlp")
+    kind = settings.policy_kind(task)
+    if kind in ("sites", "operations") and options.engine == "rllib":
+        raise ValueError(f"--policy {kind} is trained by the engine sb3: take mlp")
     if algorithm == "rpi" and (task != "placement" or settings.interface != "proposals"):
         raise ValueError("--algorithm rpi tries offers alone: take --env og_env/Placement-v1 --interface proposals")
     out = options.out or Path("runs") / f"{spec.name}-{task}-{seed}"
@@ -184,9 +185,11 @@ def fresh(options: argparse.Namespace) -> Run:
 
 
 def settings_file(options: argparse.Namespace, algorithm: str, task: str) -> Path | None:
-    """The file of --config, or for levels of sites and for PPO that goes on from rpi, the shipped settings of these."""
+    """The file of --config, or the shipped settings of levels of sites, of all operations, and of PPO on from rpi."""
     if options.config is None and (task, options.interface) == ("routing", "sites"):
         return train_settings.shipped_file("routing") if options.policy in (None, "sites") else None
+    if options.config is None and (task, options.interface) == ("placement", "operations"):
+        return train_settings.shipped_file("operations") if options.policy in (None, "operations") else None
     if options.start is None:
         return options.config
     from og_agents.learning import checkpoint

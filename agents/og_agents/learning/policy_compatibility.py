@@ -151,8 +151,8 @@ def _other_version(meta: Mapping[str, Any]) -> str:
 def fitted(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer: bool) -> dict[str, Any]:
     """The description of a policy with the spaces of the scenario `asked`, since a shared scorer reads any number of models.
 
-    With `transfer` one for sites or for operations reads any fleet, which is an "other_fleet" then. Raises ValueError, in one line that names
-    both scenarios, where the policy was trained in another world.
+    With `transfer` one for sites or for operations reads any fleet, which is an "other_fleet" then. Raises ValueError,
+    in one line that names both scenarios, where the policy was trained in another world.
     """
     trained, shared = loading.load(meta["scenario"]), meta["policy"] == "shared"
     by_site = meta["policy"] in ("sites", "operations")
