@@ -26,6 +26,7 @@ SMALL = {
     "branch_horizon": 4,
     "branch_spacing": 3,
     "branch_moments": 2,
+    "filtered": False,
 }
 
 

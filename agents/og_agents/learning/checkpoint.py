@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
-from og_agents.learning import possible_behind, solved_levels
+from og_agents.learning import believed_speeds, possible_behind
 from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits, policy_class
 from og_agents.learning.operation_scorer import OperationScorerPolicy
 from og_agents.learning.policy_compatibility import (
@@ -63,7 +63,7 @@ class LearnedPolicy:
         self.network, self.meta, self.name = network, meta, name
         self.env_kwargs: dict[str, Any] = dict(meta["env_kwargs"])
         self.overrides: dict[str, Any] = dict(meta.get("overrides", {}))
-        self._router = solved_levels.router_of(meta) if getattr(network, "solved", False) else None
+        self._router = believed_speeds.router_of(meta) if getattr(network, "believes", False) else None
         self._flat = isinstance(network.observation_space, gym.spaces.Box)
         self.recurrent = isinstance(network, RecurrentActorCriticPolicy)
         self._masked = meta["task"] != "routing" and not self.recurrent
@@ -81,7 +81,7 @@ class LearnedPolicy:
     def predict(self, asked: Asked) -> tuple[np.ndarray, Any]:
         """Actions for a batch of observations, flat [B, O] or by table, or for a single one.
 
-        A network with a memory reads `state` and returns the next one; others hand it back.
+        A network with a memory, or a policy with a router, reads `state` and returns the next one; others hand it back.
         """
         observation, state, episode_start, deterministic, action_masks = asked
         if self._flat and isinstance(observation, Mapping):
@@ -91,8 +91,7 @@ class LearnedPolicy:
             lead = tables[0].shape[:-1]
             observation = np.concatenate([table.reshape(*lead, -1) for table in tables], axis=-1)
         if self._router is not None:
-            levels, state = self._router.predict(observation, state, episode_start)
-            observation = np.concatenate([observation, levels], axis=-1)
+            return self._routed(self._router, np.asarray(observation), state, episode_start, deterministic)
         if self.sees_possible:
             if action_masks is None:
                 raise ValueError(f"{self.name} reads which operations are possible: hand in action_masks")
@@ -104,6 +103,21 @@ class LearnedPolicy:
         extra = {"action_masks": action_masks} if self._masked else {}
         actions, _ = self.network.predict(observation, deterministic=deterministic, **extra)
         return actions, state
+
+    def _routed(
+        self,
+        router: believed_speeds.BelievedRouter,
+        observation: np.ndarray,
+        state: Any,
+        fresh: Any,
+        deterministic: bool,
+    ) -> tuple[np.ndarray, Any]:
+        """Levels [B, N], or [N] of a single environment, which the router solves for by beliefs; and its memory."""
+        memory, columns = router.measured(state, fresh)
+        rows = np.concatenate([observation.reshape(len(columns), -1), columns], axis=1)
+        levels = router.levels(self.network.predict(rows, deterministic=deterministic)[0], memory)
+        shape = (*observation.shape[:-1], levels.shape[1])
+        return levels.reshape(shape).astype(np.float32), router.in_force(memory, levels)
 
     def _likeliest(self, observation: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """The likeliest actions [B] for masks [B, A], or one action for one mask."""
@@ -264,7 +278,7 @@ def load(
     if env is not None:
         network = policy.network
         there = spaces_of(env)
-        there = (solved_levels.widened(*there), there[1]) if getattr(network, "solved", False) else there
+        there = (believed_speeds.widened(*there), there[1]) if getattr(network, "believes", False) else there
         there = (possible_behind.widened(*there), there[1]) if policy.sees_possible else there
         made, asked = ({"o": space} for space in ((network.observation_space, network.action_space), there))
         if made != asked:

@@ -1,9 +1,10 @@
-"""PPO on levels of sites whose advantages are counterfactual: copies of a state try them on the same tape.
+"""PPO on sites whose advantages are counterfactual: copies of a state try levels of the sites on the same tape.
 
-In every state n levels are drawn from the policy's Gaussian, in pairs on both sides of its mean. Each goes ahead in a
-copy of the environment for a few steps, on the tape of the episode, with the built-in autoscaler. What a draw earns above
-the mean of its pair is its advantage: the tape is common to both, so its noise cancels, and no value network is needed.
-The clipped update is Stable-Baselines3's own. The episodes go on by the mean levels, as they are played later.
+What is drawn are the levels, or beliefs for which a router solves for levels. In every state n of them are drawn from the
+policy's Gaussian, in pairs on both sides of its mean. Each goes ahead in a copy of the environment for a few steps, on the
+tape of the episode, with the built-in autoscaler. What a draw earns above the mean of its pair is its advantage: the tape
+is common to both, so its noise cancels, and no value network is needed. The clipped update is Stable-Baselines3's own. The
+episodes go on by the means, as they are played later.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.vec_env import VecEnv
 
+from og_agents.learning.believed_speeds import BelievedVecEnv
 from og_agents.learning.site_scorer import SiteScorerPolicy
 from og_env.simulator import STEER_RANGE, Copies
 from og_env.vector_env import NetworkVectorEnv
@@ -134,8 +136,10 @@ class PairedPPO(PPO):
                 noise = torch.randn(half)
                 drawn = mean.unsqueeze(1) + self.policy.log_std.exp() * torch.cat([noise, -noise], 1)
                 log_probs = self.policy.log_probs(mean, drawn)
-            played = mean.clamp(-1, 1).numpy()
-            earned = self._ahead.returns(drawn.clamp(-1, 1).numpy())
+            played, tried = mean.clamp(-1, 1).numpy(), drawn.clamp(-1, 1).numpy()
+            inner: Any = env
+            believes = isinstance(inner.venv, BelievedVecEnv)
+            earned = self._ahead.returns(inner.venv.levels_of(tried) if believes else tried)
             rollout_buffer.put(seen, drawn.numpy(), log_probs.numpy(), earned)
             self._last_obs, _, dones, infos = env.step(played)  # type: ignore[assignment]
             self.num_timesteps += self.n_envs

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from og_agents.learning import possible_behind, solved_levels
+from og_agents.learning import believed_speeds, possible_behind
 from og_env.env import NetworkEnv
 from og_env.fields import TABLES
 from og_env.scenario import loading
@@ -112,8 +112,8 @@ def columns_here() -> dict[str, list[str]]:
 def spaces_here(meta: Mapping[str, Any], env: Any) -> dict[str, Any]:
     """Spaces that the policy of a description has in an environment, with what it reads behind what it observes."""
     observed, acted = spaces_of(env)
-    if meta["policy"] == "sites" and meta["policy_kwargs"].get("solved"):
-        observed = solved_levels.widened(observed, acted)
+    if meta["policy"] == "sites" and meta["policy_kwargs"].get("beliefs"):
+        observed = believed_speeds.widened(observed, acted)
     if meta["policy"] == "operations":
         observed = possible_behind.widened(observed, acted)
     return {"observation_space": describe_space(observed), "action_space": describe_space(acted)}

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.heuristics.tuned_constants import constants_of
-from og_agents.learning import checkpoint, loggers, possible_behind, resume_file, solved_levels, starting_planner
+from og_agents.learning import checkpoint, loggers, possible_behind, resume_file, starting_planner, starting_router
+from og_agents.learning.believed_speeds import ROUTER, BelievedVecEnv, router_of
 from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.networks import ScorerSettings, policy_class
@@ -51,8 +52,8 @@ def make_meta(
 ) -> dict[str, Any]:
     """The description that a checkpoint needs to rebuild its policy and to go on; ValueError for a policy that does not fit.
 
-    `start` is the planner that the policy begins as, as `starting_planner.described` has it; without it, unless settings
-    ask for the nominal gain, it is the tuned greedy planner with the constants of the scenario.
+    `start` is what the policy begins as, as `starting_planner` or `starting_router` describes it. Without it that is the
+    planner, unless settings ask for the nominal gain, or the router, with the constants of the scenario.
     """
     kind = settings.policy_kind(task)
     kwargs: dict[str, Any] = {"net_arch": [64, 64]}
@@ -66,8 +67,11 @@ def make_meta(
         kwargs = {"models": len(spec.models), "hidden": settings.hidden, "sharpness": settings.branch_sharpness}
     algorithm = "RecurrentPPO" if kind == "lstm" else "PPO" if task == "routing" else "MaskablePPO"
     if kind == "sites":
-        solved = settings.router == solved_levels.ROUTER
-        kwargs = {"hidden": settings.hidden, "controller": constants_of(spec.name, "site_prices"), "solved": solved}
+        kwargs = {"hidden": settings.hidden, "controller": constants_of(spec.name, "site_prices")}
+        kwargs["deviation"] = settings.level_deviation
+        if settings.router == ROUTER:
+            usual = starting_router.usual(constants_of(spec.name, ROUTER))
+            kwargs["beliefs"] = dict(start["constants"]) if start else usual
         algorithm = "PairedPPO"
     elif task == "routing":
         kwargs["log_std_init"] = -1.0
@@ -86,6 +90,17 @@ def make_meta(
     }
 
 
+class Begun(NamedTuple):
+    """How a new run begins."""
+
+    meta: dict[str, Any]
+    """its description"""
+    spent_s: float
+    """seconds that it took to find what it begins as"""
+    filter: dict[str, torch.Tensor] | None
+    """weights of the filter of a policy that routes by beliefs"""
+
+
 def begun(
     settings: TrainSettings,
     task: str,
@@ -94,35 +109,40 @@ def begun(
     minutes: float | None,
     begin: Path | None,
     quiet: bool,
-) -> tuple[dict[str, Any], float]:
-    """The description of a new run, and the seconds that it took to find the planner that it begins as.
-
-    A run that begins with the weights of a policy keeps that policy's planner.
-    """
+) -> Begun:
+    """The beginning of a new run. One that begins with the weights of a policy keeps that policy's planner or router."""
     meta = make_meta(settings, task, spec, seed, minutes)
     if begin is not None:
-        prior = checkpoint.read_meta(begin).get("policy_kwargs", {}).get("prior")
-        if prior is not None and meta["policy"] == "shared":
-            meta["policy_kwargs"]["prior"] = prior
-        return meta, 0.0
-    if settings.prior != "best" or meta["policy"] != "shared":
-        return meta, 0.0
+        return Begun(_kept_start(meta, checkpoint.read_meta(begin)), 0.0, None)
     began = time.monotonic()
-    budget_s = None if minutes is None else 60 * minutes * starting_planner.SHARE
     told = (lambda line: None) if quiet else (lambda line: print(line, file=sys.stderr))
-    start = starting_planner.find(spec, seed, budget_s, told)
-    return make_meta(settings, task, spec, seed, minutes, starting_planner.described(start)), time.monotonic() - began
+    limit_s = None if minutes is None else 60 * minutes
+    if meta["policy"] == "shared" and settings.prior == "best":
+        budget_s = None if limit_s is None else limit_s * starting_planner.SHARE
+        start = starting_planner.described(starting_planner.find(spec, seed, budget_s, told))
+        return Begun(make_meta(settings, task, spec, seed, minutes, start), time.monotonic() - began, None)
+    if "beliefs" in meta["policy_kwargs"] and settings.filtered:
+        budget_s = None if limit_s is None else limit_s * starting_router.SHARE
+        found = starting_router.find(spec, constants_of(spec.name, ROUTER), seed, budget_s, told)
+        meta = make_meta(settings, task, spec, seed, minutes, starting_router.described(found))
+        return Begun(meta, time.monotonic() - began, found.weights)
+    return Begun(meta, 0.0, None)
+
+
+def _kept_start(meta: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """A description with the planner or the router of an earlier one of the same kind of policy."""
+    for name in ("prior", "beliefs"):
+        had = before.get("policy_kwargs", {}).get(name)
+        if had is not None and name in meta["policy_kwargs"]:
+            meta["policy_kwargs"][name] = had
+    return meta
 
 
 def gone_on(
     settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, minutes: float | None, done: Progress
-) -> Any:
-    """The description of a run that goes on: it keeps the planner that it began as."""
-    meta = make_meta(settings, task, spec, seed, minutes, done.meta.get("start"))
-    prior = done.meta.get("policy_kwargs", {}).get("prior")
-    if prior is not None and meta["policy"] == "shared":
-        meta["policy_kwargs"]["prior"] = prior
-    return meta
+) -> dict[str, Any]:
+    """The description of a run that goes on: it keeps the planner or the router that it began as."""
+    return _kept_start(make_meta(settings, task, spec, seed, minutes, done.meta.get("start")), done.meta)
 
 
 def training_env(
@@ -131,8 +151,8 @@ def training_env(
     """The environments of training, as `training_worlds` makes them; `together` lets their episodes begin and end together."""
     spec = loading.override(spec, meta["overrides"]) if meta["overrides"] else spec
     env = training_worlds(spec, meta, settings)
-    if meta["policy_kwargs"].get("solved"):
-        return TrainingReward(solved_levels.SolvedVecEnv(env), settings.reward_scale, together=together)
+    if "beliefs" in meta["policy_kwargs"]:
+        return TrainingReward(BelievedVecEnv(env, router_of(meta)), settings.reward_scale, together=together)
     if meta["policy"] == "operations":
         return TrainingReward(possible_behind.PossibleVecEnv(env), settings.reward_scale, together=together)
     kept = settings.branched(meta["task"]) and not together  # a learner on a cluster has no branches
@@ -219,11 +239,9 @@ def train(
     spec, settings = loading.load(scenario), settings.softened(task)
     with held(out, make=not resume), stopped_by_signals() as stop:
         state, done = resume_file.read(out) if resume else ({}, None)
-        spent_s = 0.0
-        if done is None:
-            meta, spent_s = begun(settings, task, spec, seed, minutes, begin, quiet)
-        else:
-            meta = gone_on(settings, task, spec, seed, minutes, done)
+        start = Begun(gone_on(settings, task, spec, seed, minutes, done), 0.0, None) if done is not None else None
+        start = start or begun(settings, task, spec, seed, minutes, begin, quiet)
+        meta = start.meta
         meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
         clock = Clock(settings.timesteps, minutes)
         if done is not None:
@@ -236,6 +254,9 @@ def train(
             put_state(model, state, out / resume_file.RESUME)
             model.num_timesteps = done.timesteps
         else:
+            if start.filter is not None:
+                scorer: Any = model.policy.mlp_extractor
+                scorer.filter.load_state_dict(start.filter)
             if begin is not None:
                 checkpoint.put_weights(model.policy, checkpoint.read_tensors(begin / checkpoint.WEIGHTS)[0], begin)
             clear(out)
@@ -243,7 +264,7 @@ def train(
         checkpoint.write_json(out / "config.json", record)
         file = MetricsFile(out / "metrics.csv", 0 if done is None else done.rows)
         model.set_logger(Logger(None, [file, *loggers.opened(logged, out, meta)]))
-        clock.start(spent_s if done is None else done.elapsed_s)
+        clock.start(start.spent_s if done is None else done.elapsed_s)
         watch = Watch(out, meta, spec, settings, clock, file, stop, done, quiet, verbose)
         try:
             _learn(model, watch, settings, done is None)

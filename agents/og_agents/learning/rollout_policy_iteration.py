@@ -305,7 +305,7 @@ def train(
         state, done = resume_file.read(out) if resume else ({}, None)
         spent_s, plain = 0.0, never_exploring(settings)
         if done is None:
-            meta, spent_s = begun(plain, "placement", spec, seed, minutes, begin, quiet)
+            meta, spent_s, _ = begun(plain, "placement", spec, seed, minutes, begin, quiet)
         else:
             meta = gone_on(plain, "placement", spec, seed, minutes, done)
         meta["algorithm"] = "rpi"

@@ -1,12 +1,17 @@
-"""The shared site scorer: one small network reads the row of every site and corrects a router's level of it.
+"""The shared site scorer: one small network reads the row of every site and corrects what a router does there.
 
-The mean level of a site is a router's, and a learned correction that begins at 0: an untrained policy is that router. It
-is the integral controller `site_prices`, computed here from observed columns, or a router whose levels stand behind the
-observation (`solved_levels`). The correction reads the site's row, what the router does there, a learned vector of the
-place (0 in a fleet that it was not trained in), and a context: the globals, and the mean and the maximum over the
-encodings of all models and sites. So the policy depends neither on the order of sites nor on their number. Sites without
-a warm replica keep the router's level, and the corrections of the others have a mean of 0: levels elsewhere send no
-request anywhere, but the built-in autoscaler places by them. Around the mean lies a Gaussian with one learned width.
+It has two starts, to which it adds a learned correction that begins at 0:
+
+- The level of the integral controller `site_prices`, computed here from observed columns.
+- A belief of how slow the site will be, which the router `convex` then solves with (`believed_speeds`). It is a share of
+  what a filter of the measurements expects, and some of its standard deviation as caution, since a site that turns out
+  slow costs more than one that turns out fast brings.
+
+The correction reads the site's row, the start, a learned vector of the place (0 in a fleet that it was not trained in),
+and a context: the globals, and the mean and the maximum over the encodings of all models and sites. So the policy depends
+neither on the order of sites nor on their number. Sites without a warm replica keep the start, and the corrections of
+the others' levels have a mean of 0: levels elsewhere send no request anywhere, but the built-in autoscaler places by
+them. Around the mean lies a Gaussian with one learned width.
 """
 
 from __future__ import annotations
@@ -22,7 +27,10 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from og_agents.learning.believed_speeds import RANGE
 from og_agents.learning.networks import tanh_layers
+from og_agents.learning.speed_filter import COLUMNS as MEASURED
+from og_agents.learning.speed_filter import SpeedFilter
 from og_env.fields import TABLES, column
 
 READ = ("globals", "models", "sites")
@@ -35,8 +43,8 @@ VALID, FREE, GPUS, DOWN, WARM, SHARE, SLOWNESS, REFUSED, LOAD, STEER = (
 OCTAVES = 2.0
 """doublings of the time of service that show as 1 in the column `slowness`"""
 DERIVED = 4
-"""features of a site beside its row: its load as the controller sees it, that above the mean, the router's level and its
-change from the present one"""
+"""features of a site beside its row: its load as the controller sees it, that above the mean, and the router's level with
+its change from the present one, or the belief with its standard deviation"""
 VALUE_WIDTH = 64
 """features of the value"""
 PLACES = "mlp_extractor.places"
@@ -56,8 +64,9 @@ class SiteScorerSettings(NamedTuple):
     """first standard deviation of a level"""
     controller: Mapping[str, float] | None = None
     """constants of the controller `site_prices`; None takes those its search begins at"""
-    solved: bool = False
-    """whether a router's levels [N] stand behind the tables of the observation, and the policy begins as that router"""
+    beliefs: Mapping[str, float] | None = None
+    """where the actions are beliefs: `share` of what the filter expects and `caution`, how many deviations are added; the
+    other constants are those of the router. What was measured [N, COLUMNS] stands behind the tables then"""
 
 
 class SiteShapes(NamedTuple):
@@ -67,17 +76,17 @@ class SiteShapes(NamedTuple):
     """M"""
     sites: int
     """N"""
-    solved: bool = False
-    """whether the levels [N] of a router stand behind the tables"""
+    measured: bool = False
+    """whether columns of what was measured [N, speed_filter.COLUMNS] stand behind the tables"""
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Numbers in each of the three tables of the flat observation, and in the levels behind them."""
+        """Numbers in each of the three tables of the flat observation, and in the columns behind them."""
         tables = (GLOBALS, self.models * MODEL_COLUMNS, self.sites * COLUMNS)
-        return (*tables, self.sites) if self.solved else tables
+        return (*tables, self.sites * MEASURED) if self.measured else tables
 
 
-def site_shapes(observation_space: gym.Space[Any], action_space: gym.Space[Any], solved: bool = False) -> SiteShapes:
+def site_shapes(observation_space: gym.Space[Any], action_space: gym.Space[Any], measured: bool = False) -> SiteShapes:
     """Shapes of Routing with interface "sites"; ValueError for other spaces."""
     if not isinstance(action_space, gym.spaces.Box) or len(action_space.shape) != 1:
         raise ValueError(f"the site scorer gives a level to every site, not {action_space}")
@@ -89,10 +98,10 @@ def site_shapes(observation_space: gym.Space[Any], action_space: gym.Space[Any],
         width = sum(math.prod(observation_space.spaces[name].shape or ()) for name in READ)
     else:
         width = math.prod(observation_space.shape or ())
-    models, rest = divmod(width - GLOBALS - sites * (COLUMNS + solved), MODEL_COLUMNS)
+    models, rest = divmod(width - GLOBALS - sites * (COLUMNS + measured * MEASURED), MODEL_COLUMNS)
     if models <= 0 or rest:
         raise ValueError(f"the site scorer needs {sites} sites in the observation: Routing with interface 'sites'")
-    return SiteShapes(models, sites, solved)
+    return SiteShapes(models, sites, measured)
 
 
 class SiteReading(BaseFeaturesExtractor):
@@ -111,6 +120,8 @@ class SiteScorer(nn.Module):
     def __init__(self, shapes: SiteShapes, settings: SiteScorerSettings) -> None:
         super().__init__()
         self.shapes, self.constants = shapes, dict(settings.controller or USUAL)
+        self.beliefs = settings.beliefs
+        self.filter = SpeedFilter().requires_grad_(False) if shapes.measured else None
         hidden, width = settings.hidden, COLUMNS + DERIVED + settings.places
         self.places = nn.Parameter(torch.zeros(shapes.sites, settings.places))
         self.encoder = tanh_layers(width, hidden)
@@ -125,15 +136,17 @@ class SiteScorer(nn.Module):
         self.latent_dim_pi, self.latent_dim_vf = shapes.sites, VALUE_WIDTH
 
     def _parts(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Globals [B, columns], models [B, M, columns], sites [B, N, columns] and levels [B, N] of a router."""
-        plain, models, rows, *levels = features.split(list(self.shapes.widths), 1)
+        """Globals [B, columns], models [B, M, columns], sites [B, N, columns] and what was measured [B, N, MEASURED]."""
+        plain, models, rows, *measured = features.split(list(self.shapes.widths), 1)
         models = models.unflatten(1, (self.shapes.models, MODEL_COLUMNS))
-        return plain, models, rows.unflatten(1, (self.shapes.sites, COLUMNS)), levels[0] if levels else None
+        behind = measured[0].unflatten(1, (self.shapes.sites, MEASURED)) if measured else None
+        return plain, models, rows.unflatten(1, (self.shapes.sites, COLUMNS)), behind
 
-    def routed(self, rows: torch.Tensor, solved: torch.Tensor | None) -> torch.Tensor:
-        """Features [B, N, 4]: load, load above the mean, the router's level and its change; `solved` are its levels.
+    def start(self, rows: torch.Tensor, measured: torch.Tensor | None) -> torch.Tensor:
+        """Features [B, N, 4]: load, load above the mean, and the router's level and its change, or the belief and its doubt.
 
-        GPUs of warm replicas are not observed: those in use, at sites with any, take their place.
+        Levels and beliefs are in units of an action, [-1, 1]. GPUs of warm replicas are not observed: those in use, at
+        sites with any, take their place.
         """
         constants = self.constants
         warm = rows[..., WARM] > 0
@@ -141,9 +154,13 @@ class SiteScorer(nn.Module):
         used = rows[..., LOAD] * torch.exp2(OCTAVES * rows[..., SLOWNESS])
         load = (used + constants["refusal"] * rows[..., REFUSED]) * warm
         mean = (load * held).sum(1, keepdim=True) / held.sum(1, keepdim=True).clamp(min=1e-6)
+        if measured is not None:
+            assert self.filter is not None and self.beliefs is not None
+            expected, deviation = self.filter(measured)
+            belief = self.beliefs["share"] * expected + self.beliefs["caution"] * deviation
+            return torch.stack([load, load - mean, belief / RANGE, deviation / RANGE], 2)
         change = constants["rate"] * (load - mean.clamp(min=constants["target"]))
-        prices = ((1 - constants["decay"]) * -rows[..., STEER] + change).clamp(0, 1)
-        levels = -prices if solved is None else solved
+        levels = -((1 - constants["decay"]) * -rows[..., STEER] + change).clamp(0, 1)
         return torch.stack([load, load - mean, levels, levels - rows[..., STEER]], 2)
 
     @staticmethod
@@ -152,16 +169,16 @@ class SiteScorer(nn.Module):
         return ((rows[..., WARM] > 0) & (rows[..., DOWN] == 0)).to(rows.dtype)
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean levels [B, N] and features of the value [B, 64]."""
+        """Mean levels or beliefs [B, N] and features of the value [B, 64]."""
         return self.forward_actor(features), self.forward_critic(features)
 
     def forward_actor(self, features: torch.Tensor) -> torch.Tensor:
-        """Mean levels [B, N], which may lie beyond -1 and 1; 0 for a row that pads a smaller fleet."""
-        plain, models, rows, solved = self._parts(features)
-        routed = self.routed(rows, solved)
+        """Mean levels or beliefs [B, N], which may lie beyond -1 and 1; 0 for a row that pads a smaller fleet."""
+        plain, models, rows, measured = self._parts(features)
+        start = self.start(rows, measured)
         valid = rows[..., VALID : VALID + 1]
         places = self.places.expand(len(rows), -1, -1)
-        encoded, all_models = self.encoder(torch.cat([rows, routed, places], 2)), self.models(models)
+        encoded, all_models = self.encoder(torch.cat([rows, start, places], 2)), self.models(models)
         count = valid.sum(1).clamp(min=1)
         served = (encoded * rows[..., SHARE : SHARE + 1]).sum(1)
         most = encoded.masked_fill(valid == 0, -1.0).amax(1)
@@ -170,8 +187,9 @@ class SiteScorer(nn.Module):
         mixed = torch.tanh(self.from_encoding(encoded) + self.from_context(context).unsqueeze(1))
         hosts = self.hosts(rows)
         more = self.correction(mixed).squeeze(2) * hosts
-        middle = more.sum(1, keepdim=True) / hosts.sum(1, keepdim=True).clamp(min=1)
-        return (routed[..., 2] + more - middle * hosts) * valid[..., 0]
+        if measured is None:
+            more = more - hosts * more.sum(1, keepdim=True) / hosts.sum(1, keepdim=True).clamp(min=1)
+        return (start[..., 2] + more) * valid[..., 0]
 
     def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
         """Features of the value [B, 64]."""
@@ -191,8 +209,8 @@ class SiteScorerPolicy(ActorCriticPolicy):
     ) -> None:
         names = SiteScorerSettings._fields
         self.scorer = SiteScorerSettings(**{name: kwargs.pop(name) for name in names if name in kwargs})
-        self.shapes = site_shapes(observation_space, action_space, self.scorer.solved)
-        self.solved = self.scorer.solved
+        self.shapes = site_shapes(observation_space, action_space, self.scorer.beliefs is not None)
+        self.believes = self.scorer.beliefs is not None
         width = sum(self.shapes.widths)
         kwargs |= {"features_extractor_class": SiteReading, "features_extractor_kwargs": {"features_dim": width}}
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
@@ -210,7 +228,7 @@ class SiteScorerPolicy(ActorCriticPolicy):
         self.optimizer = optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
     def mean_levels(self, observations: torch.Tensor) -> torch.Tensor:
-        """Mean levels [B, N], which may lie beyond what the environment takes."""
+        """Mean levels or beliefs [B, N], which may lie beyond what the environment takes."""
         return self.mlp_extractor.forward_actor(cast(Any, self.extract_features(cast(Any, observations))))
 
     def log_probs(self, mean: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:

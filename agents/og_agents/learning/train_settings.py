@@ -33,7 +33,12 @@ class TrainSettings(Spec):
     ] = "none"
     """the dimension of the world that training has nothing of (blind_world); validation is in the true world"""
     router: Literal["convex", "site_prices"]
-    """router that the site scorer begins as and corrects: convex measures the environment, the other one observes it"""
+    """router that the site scorer begins as: convex solves for levels on the scorer's beliefs of speeds and measures the
+    environment, the other one's levels are corrected and it observes"""
+    filtered: bool = True
+    """whether the beliefs begin as those of a filter that is fitted first (starting_router), not as what was measured last"""
+    level_deviation: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """first standard deviation of a level or a belief that is tried"""
     level_tries: Annotated[int, Field(ge=2, le=256, multiple_of=2)]
     """levels that are tried in a state, where the site scorer is trained"""
     level_horizon: Annotated[int, Field(ge=1, le=2016)]

@@ -35,14 +35,19 @@ def convex(
 def convex_true(
     simulator: Simulator, constants: Constants, before: Floats, fresh: npt.NDArray[np.bool_]
 ) -> tuple[Floats, Floats]:
-    """The same with the speed of the coming step from the tape: no policy may see it, so this is a reference."""
+    """The same with the true speed of the coming step: no policy may see it, so this is a reference."""
+    slowness = np.exp2(true_slowness_log2(simulator))
+    levels = solve(flow_of(simulator, slowness, constants["refused"]), before, constants["rate"])
+    return levels, levels
+
+
+def true_slowness_log2(simulator: Simulator) -> Floats:
+    """Octaves [B, N] by which the service of the coming step takes longer than nominal, from the tape; not observed."""
     state, tape = simulator.state, simulator.tape
     row = np.minimum(state.step + 1, tape.condition.shape[1] - 1)
     code = tape.condition[np.arange(len(row)), row] & SPEED_CODES
     slowed = (state.status & SLOW) != 0  # such a site has half its speed
-    slowness = np.exp2((CALM_SPEED - code.astype(np.float64)) / SPEEDS_PER_OCTAVE + slowed)
-    levels = solve(flow_of(simulator, slowness, constants["refused"]), before, constants["rate"])
-    return levels, levels
+    return (CALM_SPEED - code.astype(np.float64)) / SPEEDS_PER_OCTAVE + slowed
 
 
 def flow_of(simulator: Simulator, slowness: Floats, refused: float) -> Flow:

