@@ -4,6 +4,9 @@ Hundreds of operations are possible in a state, and a branch of each would leave
 are tried (`tried_operations`), and the policy's probabilities, its advantages and the clipped update are those of a choice
 among these. Branches of the last `rounds` rounds are learned from: what an operation brings does not depend on who chose
 it, so their probabilities and advantages are taken anew from the policy before each update.
+
+Some operations pay together alone: a verifier brings nothing where the quorum lacks three. So in each round some
+environments are eager for one kind of operation. Their branches say what one more, or one less, of it is worth.
 """
 
 from __future__ import annotations
@@ -20,11 +23,16 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.counterfactual_branches import Round, Tried
-from og_agents.learning.networks import masked_logits
 from og_agents.learning.shaped_reward import bent
 from og_agents.learning.tried_operations import chosen_to_try, kinds_of
 from og_env.vector_env import NetworkVectorEnv
 
+ADDING = (1, 3, 4, 6, 8)
+"""kinds of operations that add: launching, staging, and adding a verifier, a store and a gateway"""
+EAGER, EAGERNESS = 0.25, 4.0
+"""share of environments that are eager for a kind of operation in a round, and the most that this adds to its logits"""
+PART = 512
+"""states that the network reads at once"""
 KEPT = "kept."
 """beginning of the names of kept branches in a state"""
 
@@ -60,11 +68,9 @@ class TriedBuffer(MaskableRolloutBuffer):
         states, logs, advantages = self.held
         order = np.random.permutation(len(logs))  # noqa: NPY002 - as Stable-Baselines3 does
         for rows in np.split(order, range(batch_size or len(order), len(order), batch_size or len(order))):
-            operations, none = torch.as_tensor(states.operations[rows]), torch.zeros(len(rows))
-            masks = torch.zeros(len(rows), self.mask_dims)
-            masks.scatter_(1, operations, 1.0)
-            seen = torch.as_tensor(states.observations[rows])
-            yield MaskableRolloutBufferSamples(seen, operations, none, logs[rows], advantages[rows], none, masks)
+            seen, operations = (torch.as_tensor(values[rows]) for values in states[:2])
+            none = torch.zeros(len(rows))  # no masks: what is tried is possible
+            yield MaskableRolloutBufferSamples(seen, operations, none, logs[rows], advantages[rows], none, none)
 
 
 class OperationPPO(BranchPPO):
@@ -78,13 +84,25 @@ class OperationPPO(BranchPPO):
     def __init__(self, policy: Any, env: VecEnv, *, tries: int, rounds: int, **named: Any) -> None:
         named |= {"n_steps": 2, "rollout_buffer_class": TriedBuffer, "rollout_buffer_kwargs": {"tries": tries}}
         super().__init__(policy, env, **named)
-        self.tries: int = tries
+        self.tries = self._number = tries
         self.kept: deque[TriedStates] = deque(maxlen=rounds)
         self._kinds = kinds_of(self.policy.shapes)  # type: ignore[arg-type]
 
+    def collect_rollouts(self, env: VecEnv, *given: Any, **named: Any) -> bool:
+        """Play a round and fill the buffer, where some environments are eager for a kind of operation that adds."""
+        eager = (torch.rand(self.n_envs) < EAGER).numpy()
+        kinds = np.array(ADDING)[torch.randint(len(ADDING), (self.n_envs,)).numpy()]
+        sizes = eager * EAGERNESS * torch.rand(self.n_envs).numpy()
+        self._bonus = np.where(self._kinds == kinds[:, None], sizes[:, None], 0.0)
+        return super().collect_rollouts(env, *given, **named)
+
+    def _play(self, logits: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        """The likeliest operations [B], some of them at random, and in some environments more of a kind."""
+        return super()._play(logits + self._bonus, masks)
+
     def _tried(self, batch: NetworkVectorEnv, logits: np.ndarray, masks: np.ndarray, actions: np.ndarray) -> Tried:
         """The operations that are tried in each state."""
-        return Tried(*chosen_to_try(logits, masks, actions, self._kinds, self.tries))
+        return Tried(*chosen_to_try(logits, masks, actions, self._kinds, self._number))
 
     def _operations(self, batch: NetworkVectorEnv, actions: np.ndarray) -> np.ndarray:
         """The operations [B], which actions are."""
@@ -101,16 +119,12 @@ class OperationPPO(BranchPPO):
 
     def _weighed(self, states: TriedStates) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Log probabilities among what was tried, and advantages weighted by probability, each [S, n]."""
-        logits = [
-            masked_logits(self.policy, torch.as_tensor(part), torch.ones(1, dtype=torch.bool))
-            for part in np.array_split(states.observations, max(1, len(states.observations) // 512))
-        ]
+        parts = np.array_split(np.arange(len(states.returns)), max(1, len(states.returns) // PART))
         with torch.no_grad():
-            chosen = torch.cat(logits).gather(1, torch.as_tensor(states.operations))
-            logs = torch.log_softmax(chosen.masked_fill(~torch.as_tensor(states.tried), -torch.inf), 1)
+            seen = [[torch.as_tensor(values[rows]) for values in states[:2]] for rows in parts]
+            logs = torch.cat([self.policy.logs_among(*each) for each in seen])  # type: ignore[operator]
         likely, worth = logs.exp().numpy(), self._worth(states)
         worth = np.where(states.tried, likely * (worth - (likely * worth).sum(axis=1, keepdims=True)), 0.0)
-        logs = torch.where(torch.as_tensor(states.tried), logs, logs[:, :1])  # of doing nothing, where it fills a place
         return logs.numpy(), worth.astype(np.float32)
 
     def _worth(self, states: TriedStates) -> npt.NDArray[np.floating]:
