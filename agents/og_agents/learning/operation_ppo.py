@@ -4,9 +4,6 @@ Hundreds of operations are possible in a state, and a branch of each would leave
 are tried (`tried_operations`), and the policy's probabilities, its advantages and the clipped update are those of a choice
 among these. Branches of the last `rounds` rounds are learned from: what an operation brings does not depend on who chose
 it, so their probabilities and advantages are taken anew from the policy before each update.
-
-Some operations pay together alone: a verifier brings nothing where the quorum lacks three. So in each round some
-environments are eager for one kind of operation. Their branches say what one more, or one less, of it is worth.
 """
 
 from __future__ import annotations
@@ -27,10 +24,6 @@ from og_agents.learning.shaped_reward import bent
 from og_agents.learning.tried_operations import chosen_to_try, kinds_of
 from og_env.vector_env import NetworkVectorEnv
 
-ADDING = (1, 3, 4, 6, 8)
-"""kinds of operations that add: launching, staging, and adding a verifier, a store and a gateway"""
-EAGER, EAGERNESS = 0.25, 4.0
-"""share of environments that are eager for a kind of operation in a round, and the most that this adds to its logits"""
 PART = 512
 """states that the network reads at once"""
 KEPT = "kept."
@@ -87,18 +80,6 @@ class OperationPPO(BranchPPO):
         self.tries = self._number = tries
         self.kept: deque[TriedStates] = deque(maxlen=rounds)
         self._kinds = kinds_of(self.policy.shapes)  # type: ignore[arg-type]
-
-    def collect_rollouts(self, env: VecEnv, *given: Any, **named: Any) -> bool:
-        """Play a round and fill the buffer, where some environments are eager for a kind of operation that adds."""
-        eager = (torch.rand(self.n_envs) < EAGER).numpy()
-        kinds = np.array(ADDING)[torch.randint(len(ADDING), (self.n_envs,)).numpy()]
-        sizes = eager * EAGERNESS * torch.rand(self.n_envs).numpy()
-        self._bonus = np.where(self._kinds == kinds[:, None], sizes[:, None], 0.0)
-        return super().collect_rollouts(env, *given, **named)
-
-    def _play(self, logits: np.ndarray, masks: np.ndarray) -> np.ndarray:
-        """The likeliest operations [B], some of them at random, and in some environments more of a kind."""
-        return super()._play(logits + self._bonus, masks)
 
     def _tried(self, batch: NetworkVectorEnv, logits: np.ndarray, masks: np.ndarray, actions: np.ndarray) -> Tried:
         """The operations that are tried in each state."""
