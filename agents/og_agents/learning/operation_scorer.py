@@ -227,4 +227,6 @@ class OperationScorerPolicy(MaskableActorCriticPolicy):
         """Log probabilities [B, n] of a choice among operations [B, n]; a 0 that is not the first one counts as none."""
         fills = operations == 0
         fills[:, 0] = False
-        return torch.log_softmax(self.mlp_extractor.logits_of(observations, operations).masked_fill(fills, IMPOSSIBLE), 1)
+        return torch.log_softmax(
+            self.mlp_extractor.logits_of(observations, operations).masked_fill(fills, IMPOSSIBLE), 1
+        )

@@ -107,7 +107,9 @@ def test_logits_of_some_operations_are_those_among_all():
         assert torch.allclose(logs[:, :3], expected, atol=1e-5) and (logs[:, 3] < -1e6).all()
         assert torch.allclose(entropy, -(expected.exp() * expected).sum(1), atol=1e-5)
         _, one, _ = policy.evaluate_actions(torch.as_tensor(seen), every[:, 5], masks)
-        assert torch.allclose(one[masks[:, 5]], torch.log_softmax(logits.masked_fill(~torch.as_tensor(masks), -1e8), 1)[masks[:, 5], 5])
+        assert torch.allclose(
+            one[masks[:, 5]], torch.log_softmax(logits.masked_fill(~torch.as_tensor(masks), -1e8), 1)[masks[:, 5], 5]
+        )
 
 
 def test_a_saved_policy_plays_the_same_on_both_kinds_of_observation(tmp_path):
