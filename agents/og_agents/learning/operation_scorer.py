@@ -128,7 +128,7 @@ class OperationScorer(nn.Module):
         return self.forward_actor(features), self.forward_critic(features)
 
     def _encoded(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """What scores are mixed from: three parts, the flags [B, 3, M, N] of operations on models, and the context [B, H].
+        """The parts of scores, the flags [B, 3, M, N] of operations on models, and the context [B, H].
 
         The parts are of sites [B, N, 9, H], of models [B, M, 3, H] and of the context [B, 9, H], by kind of operation.
         """
