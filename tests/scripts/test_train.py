@@ -314,6 +314,8 @@ def test_settings_files_change_the_shipped_settings(files):
         (["--algorithm", "rpi", "--env", "og_env/Joint-v1"], "tries offers alone"),
         (["--algorithm", "rpi", "--engine", "rllib"], "needs --engine sb3 or ray"),
         (["--policy", "lstm", "--engine", "rllib"], "trained by PPO with the engine sb3"),
+        (["--policy", "operations"], "policy 'operations' scores all operations"),
+        (["--interface", "operations", "--engine", "rllib"], "--policy operations is trained by the engine sb3"),
         (["--resume", "nowhere", "--set", "demand.burst_sd=0"], "--set cannot change"),
     ],
 )

@@ -20,11 +20,12 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.counterfactual_branches import Round, Tried
-from og_agents.learning.networks import masked_logits
 from og_agents.learning.shaped_reward import bent
 from og_agents.learning.tried_operations import chosen_to_try, kinds_of
 from og_env.vector_env import NetworkVectorEnv
 
+PART = 512
+"""states that the network reads at once"""
 KEPT = "kept."
 """beginning of the names of kept branches in a state"""
 
@@ -60,11 +61,9 @@ class TriedBuffer(MaskableRolloutBuffer):
         states, logs, advantages = self.held
         order = np.random.permutation(len(logs))  # noqa: NPY002 - as Stable-Baselines3 does
         for rows in np.split(order, range(batch_size or len(order), len(order), batch_size or len(order))):
-            operations, none = torch.as_tensor(states.operations[rows]), torch.zeros(len(rows))
-            masks = torch.zeros(len(rows), self.mask_dims)
-            masks.scatter_(1, operations, 1.0)
-            seen = torch.as_tensor(states.observations[rows])
-            yield MaskableRolloutBufferSamples(seen, operations, none, logs[rows], advantages[rows], none, masks)
+            seen, operations = (torch.as_tensor(values[rows]) for values in states[:2])
+            none = torch.zeros(len(rows))  # no masks: what is tried is possible
+            yield MaskableRolloutBufferSamples(seen, operations, none, logs[rows], advantages[rows], none, none)
 
 
 class OperationPPO(BranchPPO):
@@ -78,13 +77,13 @@ class OperationPPO(BranchPPO):
     def __init__(self, policy: Any, env: VecEnv, *, tries: int, rounds: int, **named: Any) -> None:
         named |= {"n_steps": 2, "rollout_buffer_class": TriedBuffer, "rollout_buffer_kwargs": {"tries": tries}}
         super().__init__(policy, env, **named)
-        self.tries: int = tries
+        self.tries = self._number = tries
         self.kept: deque[TriedStates] = deque(maxlen=rounds)
         self._kinds = kinds_of(self.policy.shapes)  # type: ignore[arg-type]
 
     def _tried(self, batch: NetworkVectorEnv, logits: np.ndarray, masks: np.ndarray, actions: np.ndarray) -> Tried:
         """The operations that are tried in each state."""
-        return Tried(*chosen_to_try(logits, masks, actions, self._kinds, self.tries))
+        return Tried(*chosen_to_try(logits, masks, actions, self._kinds, self._number))
 
     def _operations(self, batch: NetworkVectorEnv, actions: np.ndarray) -> np.ndarray:
         """The operations [B], which actions are."""
@@ -101,16 +100,12 @@ class OperationPPO(BranchPPO):
 
     def _weighed(self, states: TriedStates) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Log probabilities among what was tried, and advantages weighted by probability, each [S, n]."""
-        logits = [
-            masked_logits(self.policy, torch.as_tensor(part), torch.ones(1, dtype=torch.bool))
-            for part in np.array_split(states.observations, max(1, len(states.observations) // 512))
-        ]
+        parts = np.array_split(np.arange(len(states.returns)), max(1, len(states.returns) // PART))
         with torch.no_grad():
-            chosen = torch.cat(logits).gather(1, torch.as_tensor(states.operations))
-            logs = torch.log_softmax(chosen.masked_fill(~torch.as_tensor(states.tried), -torch.inf), 1)
+            seen = [[torch.as_tensor(values[rows]) for values in states[:2]] for rows in parts]
+            logs = torch.cat([self.policy.logs_among(*each) for each in seen])  # type: ignore[operator]
         likely, worth = logs.exp().numpy(), self._worth(states)
         worth = np.where(states.tried, likely * (worth - (likely * worth).sum(axis=1, keepdims=True)), 0.0)
-        logs = torch.where(torch.as_tensor(states.tried), logs, logs[:, :1])  # of doing nothing, where it fills a place
         return logs.numpy(), worth.astype(np.float32)
 
     def _worth(self, states: TriedStates) -> npt.NDArray[np.floating]:

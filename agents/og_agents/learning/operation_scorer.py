@@ -31,6 +31,7 @@ GLOBALS, MODEL_COLUMNS, SITE_COLUMNS = (len(TABLES[name]) for name in READ)
 VALID = column("sites", "valid")
 PAIR_KINDS, ROLE_KINDS = len(VERBS), 6
 """kinds of operations of a model at a site, and of a role at a site"""
+KINDS = PAIR_KINDS + ROLE_KINDS
 VALUE_WIDTH = 16
 """features of the value, which branches do not use"""
 
@@ -93,14 +94,12 @@ class OperationScorer(nn.Module):
         self.sites = tanh_layers(SITE_COLUMNS + ROLE_KINDS + settings.places, hidden, hidden)
         self.models = tanh_layers(MODEL_COLUMNS, hidden)
         self.context = tanh_layers(GLOBALS + 4 * hidden, hidden)
-        self.pair_site = nn.Linear(2 * hidden, PAIR_KINDS * hidden)
-        self.pair_model = nn.Linear(2 * hidden, PAIR_KINDS * hidden, bias=False)
-        self.pair_context = nn.Linear(hidden, PAIR_KINDS * hidden, bias=False)
-        self.pair_flags = nn.Linear(PAIR_KINDS, PAIR_KINDS * hidden, bias=False)
-        self.role_site = nn.Linear(2 * hidden, ROLE_KINDS * hidden)
-        self.role_context = nn.Linear(hidden, ROLE_KINDS * hidden, bias=False)
-        self.score = nn.Parameter(torch.empty(PAIR_KINDS + ROLE_KINDS, hidden))
-        self.bias = nn.Parameter(torch.zeros(PAIR_KINDS + ROLE_KINDS))
+        self.of_site = nn.Linear(2 * hidden, KINDS * hidden)
+        self.of_model = nn.Linear(2 * hidden, PAIR_KINDS * hidden, bias=False)
+        self.of_context = nn.Linear(hidden, KINDS * hidden, bias=False)
+        self.of_flags = nn.Linear(PAIR_KINDS, PAIR_KINDS * hidden, bias=False)
+        self.score = nn.Parameter(torch.empty(KINDS, hidden))
+        self.bias = nn.Parameter(torch.zeros(KINDS))
         self.nothing = nn.Linear(hidden, 1)
         self.value = tanh_layers(GLOBALS + 2 * MODEL_COLUMNS, VALUE_WIDTH)
         self.latent_dim_pi, self.latent_dim_vf = shapes.operations, VALUE_WIDTH
@@ -128,8 +127,11 @@ class OperationScorer(nn.Module):
         """Logits [B, V] and features of the value [B, 16]."""
         return self.forward_actor(features), self.forward_critic(features)
 
-    def forward_actor(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits [B, V], those of impossible operations among them."""
+    def _encoded(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The parts of scores, the flags [B, 3, M, N] of operations on models, and the context [B, H].
+
+        The parts are of sites [B, N, 9, H], of models [B, M, 3, H] and of the context [B, 9, H], by kind of operation.
+        """
         plain, model_rows, site_rows, pairs, roles = self._parts(features)
         valid = site_rows[..., VALID : VALID + 1]
         places = self.places.expand(len(features), -1, -1)
@@ -141,24 +143,36 @@ class OperationScorer(nn.Module):
         held = pairs[:, VERBS.index("retire")]
         holders = held @ sites / held.sum(2, keepdim=True).clamp(min=1)
         guests = held.transpose(1, 2) @ models / held.sum(1).unsqueeze(2).clamp(min=1)
-        sites, models = torch.cat([sites, guests], 2), torch.cat([models, holders], 2)
-        scores = [self.nothing(context), self._pairs(sites, models, context, pairs), self._roles(sites, context)]
+        of_site = self.of_site(torch.cat([sites, guests], 2)).unflatten(2, (KINDS, -1))
+        of_model = self.of_model(torch.cat([models, holders], 2)).unflatten(2, (PAIR_KINDS, -1))
+        return of_site, of_model, self.of_context(context).unflatten(1, (KINDS, -1)), pairs, context
+
+    def forward_actor(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits [B, V], those of impossible operations among them."""
+        of_site, of_model, of_context, pairs, context = self._encoded(features)
+        of_site = of_site + of_context.unsqueeze(1)
+        flags = self.of_flags(pairs.permute(0, 2, 3, 1)).unflatten(3, (PAIR_KINDS, -1))
+        mixed = torch.tanh(of_site[:, None, :, :PAIR_KINDS] + of_model.unsqueeze(2) + flags)
+        on_models = (mixed * self.score[:PAIR_KINDS]).sum(4) + self.bias[:PAIR_KINDS]
+        on_roles = (torch.tanh(of_site[:, :, PAIR_KINDS:]) * self.score[PAIR_KINDS:]).sum(3) + self.bias[PAIR_KINDS:]
+        scores = [self.nothing(context), on_models.permute(0, 3, 1, 2).flatten(1), on_roles.transpose(1, 2).flatten(1)]
         return self.sharpness * torch.cat(scores, 1)
 
-    def _pairs(
-        self, sites: torch.Tensor, models: torch.Tensor, context: torch.Tensor, possible: torch.Tensor
-    ) -> torch.Tensor:
-        """Scores [B, 3 M N] of operations on models, from encodings [B, N, 2 H] and [B, M, 2 H], and context [B, H]."""
-        site = self.pair_site(sites).unsqueeze(1) + self.pair_context(context)[:, None, None]
-        mixed = torch.tanh(site + self.pair_model(models).unsqueeze(2) + self.pair_flags(possible.permute(0, 2, 3, 1)))
-        scores = (mixed.unflatten(3, (PAIR_KINDS, -1)) * self.score[:PAIR_KINDS]).sum(4) + self.bias[:PAIR_KINDS]
-        return scores.permute(0, 3, 1, 2).flatten(1)
-
-    def _roles(self, sites: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        """Scores [B, 6 N] of operations on roles."""
-        mixed = torch.tanh(self.role_site(sites) + self.role_context(context).unsqueeze(1))
-        scores = (mixed.unflatten(2, (ROLE_KINDS, -1)) * self.score[PAIR_KINDS:]).sum(3) + self.bias[PAIR_KINDS:]
-        return scores.transpose(1, 2).flatten(1)
+    def logits_of(self, features: torch.Tensor, operations: torch.Tensor) -> torch.Tensor:
+        """Logits [B, n] of some operations [B, n]: those of `forward_actor`, without all the others."""
+        models, sites = self.shapes
+        of_site, of_model, of_context, pairs, context = self._encoded(features)
+        place, row = (operations - 1).clamp(min=0), torch.arange(len(features)).unsqueeze(1)
+        site, on_model = place % sites, place < PAIR_KINDS * models * sites
+        verb, model = place // (models * sites), place // sites % models
+        kind = torch.where(on_model, verb, PAIR_KINDS + place // sites - PAIR_KINDS * models)
+        verb, model = torch.where(on_model, verb, 0), torch.where(on_model, model, 0)
+        flags = pairs.permute(0, 2, 3, 1)[row, model, site]
+        by_verb = self.of_flags.weight.unflatten(0, (PAIR_KINDS, -1))[verb]
+        of_model = of_model[row, model, verb] + (by_verb @ flags.unsqueeze(3)).squeeze(3)
+        mixed = torch.tanh(of_site[row, site, kind] + of_context[row, kind] + of_model * on_model.unsqueeze(2))
+        scores = (mixed * self.score[kind]).sum(2) + self.bias[kind]
+        return self.sharpness * torch.where(operations == 0, self.nothing(context), scores)
 
     def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
         """Features of the value [B, 16]."""
@@ -194,12 +208,25 @@ class OperationScorerPolicy(MaskableActorCriticPolicy):
         self.optimizer = optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
     def evaluate_actions(
-        self, obs: Any, actions: torch.Tensor, action_masks: Any = None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Values [B, 1], log probabilities [B, n] (or [B] for n = 1) and entropies [B], among what masks [B, V] allow."""
-        logits, features = self.mlp_extractor(obs)
-        possible = obs[:, -logits.shape[1] :] if action_masks is None else torch.as_tensor(action_masks)
-        logs = torch.log_softmax(logits.masked_fill(possible == 0, IMPOSSIBLE), 1)
-        chosen = logs.gather(1, actions.long().reshape(len(obs), -1))
-        entropy = -(logs.exp() * logs).sum(1)
-        return self.value_net(features), chosen.squeeze(1) if chosen.shape[1] == 1 else chosen, entropy
+        self, obs: torch.Tensor, actions: torch.Tensor, action_masks: Any = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Values [B, 1], log probabilities and entropies [B] of actions [B], among what masks [B, V] allow.
+
+        Of actions [B n] they are log probabilities [B, n] among these alone; a 0 that is not the first one counts as none.
+        """
+        values = self.value_net(self.mlp_extractor.forward_critic(obs))
+        if len(actions) == len(obs):
+            logits = self.mlp_extractor.forward_actor(obs)
+            possible = obs[:, -logits.shape[1] :] if action_masks is None else torch.as_tensor(action_masks)
+            logs = torch.log_softmax(logits.masked_fill(possible == 0, IMPOSSIBLE), 1)
+            return values, logs.gather(1, actions.long().unsqueeze(1)).squeeze(1), -(logs.exp() * logs).sum(1)
+        logs = self.logs_among(obs, actions.long().reshape(len(obs), -1))
+        return values, logs, -(logs.exp() * logs).sum(1)
+
+    def logs_among(self, observations: torch.Tensor, operations: torch.Tensor) -> torch.Tensor:
+        """Log probabilities [B, n] of a choice among operations [B, n]; a 0 that is not the first one counts as none."""
+        fills = operations == 0
+        fills[:, 0] = False
+        return torch.log_softmax(
+            self.mlp_extractor.logits_of(observations, operations).masked_fill(fills, IMPOSSIBLE), 1
+        )

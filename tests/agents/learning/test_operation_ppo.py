@@ -86,7 +86,7 @@ def test_an_update_learns_from_the_last_rounds_with_probabilities_of_now():
     assert np.array_equal(states.returns[8:], model.kept[-1].returns)
     seen = []
     for batch in model.rollout_buffer.get(6):
-        _, now, _ = model.policy.evaluate_actions(batch.observations, batch.actions.flatten(), batch.action_masks)
+        _, now, _ = model.policy.evaluate_actions(batch.observations, batch.actions.flatten())
         assert torch.allclose(now, batch.old_log_prob, atol=1e-5)
         seen.append(len(now))
     assert seen == [6, 6, 4]

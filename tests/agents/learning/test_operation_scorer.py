@@ -57,8 +57,7 @@ def test_an_untrained_policy_does_nothing_and_may_do_everything(world):
     policy, seen, masks = policy_for(world)
     actions, _ = policy.predict(seen, action_masks=masks, deterministic=True)
     assert (actions == 0).all()
-    logs = policy.evaluate_actions(torch.as_tensor(seen), torch.arange(masks.shape[1]).repeat(4), masks)[1]
-    chances = logs.detach().exp().numpy()
+    chances = policy.get_distribution(torch.as_tensor(seen), masks).distribution.probs.detach().numpy()
     assert np.allclose(chances.sum(axis=1), 1, atol=1e-5) and (chances[~masks] < 1e-6).all()
     assert chances[masks].min() > 0.05 * chances.max()
 
@@ -92,6 +91,25 @@ def test_what_is_possible_at_a_place_changes_its_scores():
         scores = [policy.mlp_extractor.forward_actor(each)[0] for each in (torch.as_tensor(seen), without)]
     changed = (scores[0] - scores[1]).abs() > 1e-4
     assert changed[1 + held] and changed[retire + held]
+
+
+def test_logits_of_some_operations_are_those_among_all():
+    policy, seen, masks = policy_for(OTHER)
+    torch.nn.init.normal_(policy.mlp_extractor.score)
+    torch.nn.init.normal_(policy.mlp_extractor.bias)
+    every = torch.arange(masks.shape[1]).repeat(4, 1)
+    with torch.no_grad():
+        logits = policy.mlp_extractor.forward_actor(torch.as_tensor(seen))
+        assert torch.allclose(policy.mlp_extractor.logits_of(torch.as_tensor(seen), every), logits, atol=1e-5)
+        some = torch.tensor([[0, 7, 200, 0]]).repeat(4, 1)
+        _, logs, entropy = policy.evaluate_actions(torch.as_tensor(seen), some.flatten())
+        expected = torch.log_softmax(logits[:, [0, 7, 200]], 1)
+        assert torch.allclose(logs[:, :3], expected, atol=1e-5) and (logs[:, 3] < -1e6).all()
+        assert torch.allclose(entropy, -(expected.exp() * expected).sum(1), atol=1e-5)
+        _, one, _ = policy.evaluate_actions(torch.as_tensor(seen), every[:, 5], masks)
+        assert torch.allclose(
+            one[masks[:, 5]], torch.log_softmax(logits.masked_fill(~torch.as_tensor(masks), -1e8), 1)[masks[:, 5], 5]
+        )
 
 
 def test_a_saved_policy_plays_the_same_on_both_kinds_of_observation(tmp_path):

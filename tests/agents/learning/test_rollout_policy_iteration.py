@@ -10,10 +10,11 @@ from og_agents import planners
 from og_agents.commands import train as train_script
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, ppo, resume_file, rollout_policy_iteration
-from og_agents.learning.counterfactual_branches import Round, Trials, play_round
+from og_agents.learning.counterfactual_branches import Round, Trials, every_offer, play_round
 from og_agents.learning.rollout_policy_iteration import SCALE
 from og_agents.pretrained.recipes import recipe_of
 from og_env.scenario import loading
+from og_env.simulator import operations_of
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.short_training import short_world, small_settings
 
@@ -50,7 +51,8 @@ def test_the_branch_of_the_action_that_was_taken_is_what_was_earned(operations):
     while not played.complete:
         masks = info["action_mask"].astype(np.bool_)
         actions = act(observation, masks)
-        played.before(observation, masks, actions)
+        offered = every_offer(env, masks) if played.due else None
+        played.before(observation, offered, operations_of(env.simulator.output.offer, actions))
         observation, reward, _, _, info = env.step(actions)
         played.after(info["moved"])
         taken.append(actions)
