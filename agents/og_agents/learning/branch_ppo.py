@@ -5,43 +5,65 @@ teach little. Here a rollout is a round of `counterfactual_branches`: the policy
 is tried. The advantage of an action is its branch's return minus the mean over the policy's own probabilities, which is
 an exact baseline (Foerster et al. 2018, "Counterfactual multi-agent policy gradients"). Since the branches of all actions
 are known, nothing is drawn: each action of a state counts with its probability (Asadi et al. 2017, "Mean actor critic").
-Stable-Baselines3's clipped update does the rest. No value network takes part.
+Branches of the last `rounds` rounds are learned from. What an action brings does not depend on who chose it, so
+probabilities and advantages are taken anew from the policy before each update. Stable-Baselines3's clipped update does the
+rest. No value network takes part.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sb3_contrib import MaskablePPO
-from sb3_contrib.common.maskable.buffers import MaskableRolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from og_agents.learning.counterfactual_branches import RANDOM, Branches, Round, Trials, Tried, every_offer
+from og_agents.learning.counterfactual_branches import RANDOM, Round, Trials, Tried, every_offer
 from og_agents.learning.networks import masked_logits
 from og_agents.learning.shaped_reward import bent
+from og_agents.learning.tried_states import TriedBuffer, TriedStates
 from og_env.simulator import operations_of
 from og_env.vector_env import NetworkVectorEnv
+
+PART = 512
+"""states that the network reads at once"""
+KEPT = "kept."
+"""beginning of the names of kept branches in a state"""
 
 
 class BranchPPO(MaskablePPO):
     """MaskablePPO on flat observations of Placement among offers, with the advantages of branches.
 
-    The buffer has every action of every branched state. The environments are those of `shaped_reward.TrainingReward`.
+    The policy is one of `networks.ChoosesAmong`, and the environment a `shaped_reward.TrainingReward`.
     """
 
+    rollout_buffer: TriedBuffer  # type: ignore[assignment]
     tries: int | None = None
     """operations that are tried in a state; None is every offer"""
 
     def __init__(
-        self, policy: Any, env: VecEnv, *, spacing: int, horizon: int, moments: int, bend: float, **named: Any
+        self,
+        policy: Any,
+        env: VecEnv,
+        *,
+        spacing: int,
+        horizon: int,
+        moments: int,
+        bend: float,
+        rounds: int,
+        **named: Any,
     ) -> None:
-        named.setdefault("n_steps", env.action_space.n * moments)  # type: ignore[attr-defined]
+        buffer = {"tries": self.tries or env.action_space.n}  # type: ignore[attr-defined]
+        named |= {"n_steps": 2, "rollout_buffer_class": TriedBuffer, "rollout_buffer_kwargs": buffer}
         super().__init__(policy, env, **named)
         self.round = {"spacing": spacing, "horizon": horizon, "moments": moments}
         self.bend = bend
+        self.kept: deque[TriedStates] = deque(maxlen=rounds)
         self._trials: Trials | None = None
 
     def collect_rollouts(
@@ -85,10 +107,18 @@ class BranchPPO(MaskablePPO):
         """The operations [B] of actions [B]."""
         return operations_of(batch.simulator.output.offer, actions.astype(np.int64))
 
-    def _take(self, buffer: Any, played: Round) -> None:
-        """Put what the branches of a round say into the buffer."""
+    def _take(self, buffer: TriedBuffer, played: Round) -> None:
+        """Keep the branches of a round, and put those of the last rounds into the buffer."""
         assert self._trials is not None
-        self._fill(buffer, played.branches(self._trials))
+        branches = played.branches(self._trials)
+        self.kept.append(TriedStates(branches.observations, self._chosen(played), branches.masks, branches.returns))
+        states = TriedStates(*(np.concatenate(parts) for parts in zip(*self.kept, strict=True)))
+        buffer.put(states, *self._weighed(states))
+
+    def _chosen(self, played: Round) -> npt.NDArray[np.int64]:
+        """The actions [S, n] that were tried in a round: every offer, and doing nothing in the place of those that are none."""
+        masks = np.concatenate([moment.masks for moment in played.moments])
+        return np.where(masks, np.arange(masks.shape[1]), 0)
 
     def _play(self, logits: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """The likeliest actions [B] by logits [B, A], some of them at random."""
@@ -96,30 +126,32 @@ class BranchPPO(MaskablePPO):
         noise = np.where(masks, torch.rand(masks.shape).numpy(), -1.0)
         return np.where(wild[:, None], noise, logits).argmax(axis=1)
 
-    def _fill(self, buffer: MaskableRolloutBuffer, tried: Branches) -> None:
-        """Put every action of every state into an empty buffer, its advantage weighted by its probability.
+    def _weighed(self, states: TriedStates) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Log probabilities among what was tried, and advantages weighted by probability, each [S, n]."""
+        parts = np.array_split(np.arange(len(states.returns)), max(1, len(states.returns) // PART))
+        with torch.no_grad():
+            seen = [[torch.as_tensor(values[rows]) for values in states[:2]] for rows in parts]
+            logs = torch.cat([self.policy.logs_among(*each) for each in seen])  # type: ignore[operator]
+        likely, worth = logs.exp().numpy(), self._worth(states)
+        worth = np.where(states.tried, likely * (worth - (likely * worth).sum(axis=1, keepdims=True)), 0.0)
+        return logs.numpy(), worth.astype(np.float32)
 
-        In the place of an impossible action stands doing nothing, with an advantage of 0.
-        """
-        logs = torch.log_softmax(self._logits(tried.observations, tried.masks), dim=1)
-        middle = np.nanmedian(np.where(tried.masks, tried.returns, np.nan), axis=1, keepdims=True)
-        worth = np.where(tried.masks, bent(tried.returns - middle, self.bend), 0.0)
-        likely = logs.exp().numpy()
-        worth = np.where(tried.masks, likely * (worth - (likely * worth).sum(axis=1, keepdims=True)), 0.0)
-        buffer.reset()
-        none, starts = torch.zeros(self.n_envs), np.zeros(self.n_envs, np.bool_)
-        for moment in np.split(np.arange(len(worth)), len(worth) // self.n_envs):
-            for action in range(worth.shape[1]):
-                actions = np.where(tried.masks[moment, action], action, 0)
-                log_probabilities = logs[moment, actions]
-                buffer.add(
-                    tried.observations[moment],
-                    actions[:, None],
-                    worth[moment, action],
-                    starts,
-                    none,
-                    log_probabilities,
-                    action_masks=tried.masks[moment],
-                )
-        buffer.advantages[:] = buffer.rewards
-        buffer.returns[:] = 0.0
+    def _worth(self, states: TriedStates) -> npt.NDArray[np.floating]:
+        """Bent returns [S, n] relative to the median one of a state; 0 for what was not tried."""
+        middle = np.nanmedian(np.where(states.tried, states.returns, np.nan), axis=1, keepdims=True)
+        return np.where(states.tried, bent(states.returns - middle, self.bend), 0.0)
+
+    def kept_state(self) -> dict[str, np.ndarray]:
+        """The kept branches by name, for a run that goes on."""
+        return {
+            f"{KEPT}{i}.{name}": values
+            for i, states in enumerate(self.kept)
+            for name, values in states._asdict().items()
+        }
+
+    def put_kept(self, state: Mapping[str, Any]) -> None:
+        """Take the branches that `kept_state` gave."""
+        self.kept.clear()
+        while f"{KEPT}{len(self.kept)}.returns" in state:
+            names = (f"{KEPT}{len(self.kept)}.{name}" for name in TriedStates._fields)
+            self.kept.append(TriedStates(*(state[name] for name in names)))

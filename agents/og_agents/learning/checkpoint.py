@@ -22,11 +22,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
 from og_agents.learning import believed_speeds, possible_behind
-from og_agents.learning.networks import READ, SharedScorerPolicy, masked_logits, policy_class
+from og_agents.learning.networks import READ, ChoosesAmong, masked_logits, policy_class
 from og_agents.learning.operation_scorer import OperationScorerPolicy
 from og_agents.learning.policy_compatibility import (
     DAMAGED,
@@ -68,8 +67,7 @@ class LearnedPolicy:
         self.recurrent = isinstance(network, RecurrentActorCriticPolicy)
         self._masked = meta["task"] != "routing" and not self.recurrent
         self.sees_possible = isinstance(network, OperationScorerPolicy)
-        quick = (SharedScorerPolicy, OperationScorerPolicy, MaskableActorCriticPolicy)
-        plain = type(network) in quick and network.share_features_extractor
+        plain = isinstance(network, ChoosesAmong) and network.share_features_extractor
         self._simple = plain and self._flat and isinstance(network.action_space, gym.spaces.Discrete)
 
     def attach(self, env: Any) -> None:

@@ -210,7 +210,36 @@ class ProposalScorer(nn.Module):
         return self.value(torch.cat([plain, *pooled], 1))
 
 
-class SharedScorerPolicy(MaskableActorCriticPolicy):
+class ChoosesAmong(MaskableActorCriticPolicy):
+    """A masked policy with one choice that also evaluates several actions of a state at once, as a choice among these.
+
+    Those are actions [B n] of observations [B, O], state by state. It is the plain network on flat observations, too.
+    """
+
+    def evaluate_actions(self, obs: Any, actions: torch.Tensor, action_masks: Any = None) -> tuple[Any, Any, Any]:
+        """Values, log probabilities and entropies as MaskablePPO asks for them, of one or of n actions of each state.
+
+        For n actions they are log probabilities [B, n] among these alone; a 0 that is not the first one counts as none.
+        """
+        states = len(next(iter(obs.values())) if isinstance(obs, Mapping) else obs)
+        if len(actions) == states:
+            return super().evaluate_actions(obs, actions, action_masks)
+        logs = self.logs_among(obs, actions.long().reshape(states, -1))
+        return self.predict_values(obs), logs, -(logs.exp() * logs).sum(1)
+
+    def logits_of(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Logits [B, n] of actions [B, n]."""
+        latent = self.mlp_extractor.forward_actor(cast(Any, self.extract_features(cast(Any, observations))))
+        return self.action_net(latent).gather(1, actions)
+
+    def logs_among(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Log probabilities [B, n] of a choice among actions [B, n]; a 0 that is not the first one counts as none."""
+        fills = actions == 0
+        fills[:, 0] = False
+        return torch.log_softmax(self.logits_of(observations, actions).masked_fill(fills, IMPOSSIBLE), 1)
+
+
+class SharedScorerPolicy(ChoosesAmong):
     """MaskablePPO's policy for Placement and Joint, on Dict and on flat observations.
 
     `MaskablePPO(SharedScorerPolicy, env, policy_kwargs={"hidden": 32, "beta": 40.0})`: the fields of ScorerSettings may
@@ -252,7 +281,7 @@ def policy_class(kind: str, masked: bool) -> type[MaskableActorCriticPolicy] | t
         return SharedScorerPolicy
     if kind == "lstm":
         return RecurrentActorCriticPolicy
-    return MaskableActorCriticPolicy if masked else ActorCriticPolicy
+    return ChoosesAmong if masked else ActorCriticPolicy
 
 
 def masked_logits(policy: Any, observations: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

@@ -17,11 +17,10 @@ from typing import Any, NamedTuple, cast
 
 import gymnasium as gym
 import torch
-from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
-from og_agents.learning.networks import IMPOSSIBLE, tanh_layers
+from og_agents.learning.networks import IMPOSSIBLE, ChoosesAmong, tanh_layers
 from og_env.fields import TABLES, column
 from og_env.simulator import VERBS, count_operations
 
@@ -180,7 +179,7 @@ class OperationScorer(nn.Module):
         return self.value(torch.cat([plain, models.mean(1), models.amax(1)], 1))
 
 
-class OperationScorerPolicy(MaskableActorCriticPolicy):
+class OperationScorerPolicy(ChoosesAmong):
     """MaskablePPO's policy for Placement with interface "operations", on flat observations with flags behind them.
 
     The fields of OperationScorerSettings may stand among the keyword arguments; `models` has to. Several operations of a
@@ -208,25 +207,17 @@ class OperationScorerPolicy(MaskableActorCriticPolicy):
         self.optimizer = optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
     def evaluate_actions(
-        self, obs: torch.Tensor, actions: torch.Tensor, action_masks: Any = None
+        self, obs: Any, actions: torch.Tensor, action_masks: Any = None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Values [B, 1], log probabilities and entropies [B] of actions [B], among what masks [B, V] allow.
-
-        Of actions [B n] they are log probabilities [B, n] among these alone; a 0 that is not the first one counts as none.
-        """
+        """As ChoosesAmong does; without masks a single action is one of those that the flags allow."""
+        if len(actions) != len(obs):
+            return super().evaluate_actions(obs, actions, action_masks)
         values = self.value_net(self.mlp_extractor.forward_critic(obs))
-        if len(actions) == len(obs):
-            logits = self.mlp_extractor.forward_actor(obs)
-            possible = obs[:, -logits.shape[1] :] if action_masks is None else torch.as_tensor(action_masks)
-            logs = torch.log_softmax(logits.masked_fill(possible == 0, IMPOSSIBLE), 1)
-            return values, logs.gather(1, actions.long().unsqueeze(1)).squeeze(1), -(logs.exp() * logs).sum(1)
-        logs = self.logs_among(obs, actions.long().reshape(len(obs), -1))
-        return values, logs, -(logs.exp() * logs).sum(1)
+        logits = self.mlp_extractor.forward_actor(obs)
+        possible = obs[:, -logits.shape[1] :] if action_masks is None else torch.as_tensor(action_masks)
+        logs = torch.log_softmax(logits.masked_fill(possible == 0, IMPOSSIBLE), 1)
+        return values, logs.gather(1, actions.long().unsqueeze(1)).squeeze(1), -(logs.exp() * logs).sum(1)
 
-    def logs_among(self, observations: torch.Tensor, operations: torch.Tensor) -> torch.Tensor:
-        """Log probabilities [B, n] of a choice among operations [B, n]; a 0 that is not the first one counts as none."""
-        fills = operations == 0
-        fills[:, 0] = False
-        return torch.log_softmax(
-            self.mlp_extractor.logits_of(observations, operations).masked_fill(fills, IMPOSSIBLE), 1
-        )
+    def logits_of(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Logits [B, n] of operations [B, n], without all the others."""
+        return self.mlp_extractor.logits_of(observations, actions)

@@ -181,12 +181,10 @@ def build(
         spacing, moments, bend = settings.branch_spacing, settings.branch_moments, settings.branch_bend
         algorithm = BranchPPO
         length = {"spacing": spacing, "horizon": settings.branch_horizon, "moments": moments, "bend": bend}
+        length |= {"rounds": settings.branch_rounds, "batch_size": settings.minibatch_of(moments)}
         if meta["policy"] == "operations":
             algorithm = OperationPPO
-            length |= {"tries": settings.branch_tries, "rounds": settings.branch_rounds}
-            length["batch_size"] = settings.minibatch_of(moments)
-        else:
-            length["batch_size"] = settings.minibatch_of(env.action_space.n * moments)  # type: ignore[attr-defined]
+            length["tries"] = settings.branch_tries
     if algorithm is PairedPPO:
         length |= {"tries": settings.level_tries, "horizon": settings.level_horizon}
     model = algorithm(

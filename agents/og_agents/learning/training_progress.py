@@ -19,8 +19,8 @@ from og_agents.evaluation import playing
 from og_agents.evaluation.progress import Progress as Shown
 from og_agents.evaluation.progress import clock_text
 from og_agents.learning import checkpoint, resume_file
+from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.checkpoint import LearnedPolicy
-from og_agents.learning.operation_ppo import OperationPPO
 from og_agents.learning.resume_file import Progress, State
 from og_agents.learning.run_folder import HOW_TO_GO_ON, SAVE_EVERY_S, Interrupted, Stop
 from og_agents.learning.train_settings import TrainSettings
@@ -128,7 +128,7 @@ def state_of(model: Any) -> State:
     state = resume_file.learned(model.policy, model.policy.optimizer) | resume_file.generators()
     state |= {ENVIRONMENTS + name: value for name, value in model.env.get_state().items()}
     state |= {"starts": model._last_episode_starts, "updates": model._n_updates, "ended": list(model.ep_info_buffer)}
-    if isinstance(model, OperationPPO):
+    if isinstance(model, BranchPPO):
         state |= model.kept_state()
     memory = getattr(model, "_last_lstm_states", None)
     parts = () if memory is None else (*memory.pi, *memory.vf)
@@ -147,7 +147,7 @@ def put_state(model: Any, state: State, where: Path) -> None:
         if memory:
             parts = [memory[str(i)] for i in range(len(memory))]
             model._last_lstm_states = RNNStates((parts[0], parts[1]), (parts[2], parts[3]))
-        if isinstance(model, OperationPPO):
+        if isinstance(model, BranchPPO):
             model.put_kept(state)
         resume_file.put_generators(state)
     except (KeyError, IndexError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.counterfactual_branches import Branches
 from og_agents.learning.networks import masked_logits
 from og_agents.learning.training_progress import Clock
+from og_agents.learning.tried_states import TriedStates
 from tests.cases.short_training import short_world, small_settings
 
 WORLD = short_world()
 SETTINGS = small_settings(
-    branch_horizon=4, branch_spacing=2, branch_moments=2, prior="gain", beta=0.0, credit="branches"
+    branch_horizon=4, branch_spacing=2, branch_moments=2, prior="gain", beta=0.0, credit="branches", branch_rounds=3
 )
 
 
@@ -38,23 +40,71 @@ def possible(model: BranchPPO) -> np.ndarray:
     return environments(model).action_masks().astype(np.bool_)
 
 
-def test_advantages_are_what_branches_bring_over_the_policys_mean():
-    model = learner()
+def states(model: BranchPPO, worth: float) -> tuple[TriedStates, np.ndarray, np.ndarray]:
+    """First states, where the last possible action of each brings `worth` and all others nothing; masks and those actions."""
     observation, masks = np.array(environments(model).reset(seed=1)[0]), possible(model)
     best = masks.shape[1] - 1 - np.argmax(masks[:, ::-1], axis=1)
-    returns = np.where(np.arange(masks.shape[1]) == best[:, None], 0.1, 0.0).astype(np.float32)
-    tried = Branches(np.tile(observation, (2, 1)), np.tile(masks, (2, 1)), np.tile(returns, (2, 1)))
-    model._fill(model.rollout_buffer, tried)
-    buffer, actions = model.rollout_buffer, masks.shape[1]
-    advantages = buffer.advantages.reshape(-1, actions, len(masks))
-    taken = buffer.actions.reshape(-1, actions, len(masks)).astype(int)
-    logits = masked_logits(model.policy, torch.as_tensor(observation), torch.as_tensor(masks))
-    chance = torch.softmax(logits, dim=1).detach().numpy()[np.arange(len(masks)), best]
-    for moment in range(2):
-        hit = taken[moment] == best
-        assert np.allclose(advantages[moment][hit], np.log1p(0.1) * chance * (1 - chance), rtol=1e-4)
-        assert (advantages[moment][~hit] <= 0).all() and np.allclose(advantages[moment].sum(axis=0), 0, atol=1e-6)
-        assert masks[np.arange(len(masks))[None], taken[moment]].all(), "only what is possible is learned from"
+    every = np.arange(masks.shape[1])
+    returns = np.where(every == best[:, None], worth, 0.0).astype(np.float32)
+    return TriedStates(observation, np.where(masks, every, 0), masks, returns), masks, best
+
+
+def test_advantages_are_what_branches_bring_over_the_policys_mean():
+    model = learner()
+    tried, masks, best = states(model, 0.1)
+    logs, advantages = model._weighed(tried)
+    logits = masked_logits(model.policy, torch.as_tensor(tried.observations), torch.as_tensor(masks))
+    likely = torch.log_softmax(logits, dim=1).detach().numpy()
+    assert np.allclose(logs[masks], likely[masks], atol=1e-5)
+    rows = np.arange(len(masks))
+    chance = np.exp(likely[rows, best])
+    assert np.allclose(advantages[rows, best], np.log1p(0.1) * chance * (1 - chance), rtol=1e-4)
+    advantages[rows, best] *= -1
+    assert (advantages <= 0).all() and (advantages[~masks] == 0).all()
+
+
+def test_an_update_learns_from_the_rounds_that_are_kept_and_no_others():
+    model = learner()
+    assert model.kept.maxlen == SETTINGS.branch_rounds == 3
+    seen = []
+
+    def put(tried, *_):
+        seen.append(len(tried.returns))
+
+    model.rollout_buffer.put = put
+    for worth in range(5):
+        tried, *_ = states(model, float(worth))
+        branches = Branches(tried.observations, tried.tried, tried.returns)
+        played: Any = SimpleNamespace(branches=lambda _, all_of_it=branches: all_of_it, moments=[tried_at(tried)])
+        model._trials = played
+        model._take(model.rollout_buffer, played)
+    assert seen == [4, 8, 12, 12, 12]
+    assert [each.returns.max() for each in model.kept] == [2, 3, 4]
+    back = learner(1)
+    back.put_kept(model.kept_state())
+    assert all(
+        np.array_equal(*pair)
+        for mine, theirs in zip(model.kept, back.kept, strict=True)
+        for pair in zip(mine, theirs, strict=True)
+    )
+
+
+def tried_at(tried: TriedStates) -> Any:
+    return SimpleNamespace(masks=tried.tried)
+
+
+def test_several_actions_of_a_state_are_a_choice_among_these():
+    model = learner()
+    tried, masks, _ = states(model, 0.1)
+    observations, some = torch.as_tensor(tried.observations), torch.as_tensor(tried.actions)
+    policy: Any = model.policy
+    with torch.no_grad():
+        _, logs, entropy = policy.evaluate_actions(observations, some.flatten())
+        _, one, _ = policy.evaluate_actions(observations, some[:, 1], torch.as_tensor(masks))
+    assert torch.allclose(logs.exp().sum(1), torch.ones(len(masks)), atol=1e-5)
+    assert (logs.exp().numpy()[~masks] == 0).all()
+    assert torch.allclose(logs[:, 1][torch.as_tensor(masks[:, 1])], one[torch.as_tensor(masks[:, 1])], atol=1e-5)
+    assert entropy.shape == (len(masks),)
 
 
 def test_a_training_is_repeatable_and_finds_the_action_that_pays(monkeypatch):

@@ -46,11 +46,11 @@ def test_advantages_are_among_what_was_tried_and_weighted_by_probability():
     torch.nn.init.normal_(model.policy.mlp_extractor.score)  # type: ignore[arg-type]
     rounds_of(model, 1)
     states, logs, advantages = model.rollout_buffer.held
-    assert states.operations.shape == (8, TRIES) and states.tried.any(axis=1).all()
+    assert states.actions.shape == (8, TRIES) and states.tried.any(axis=1).all()
     logits = masked_logits(model.policy, torch.as_tensor(states.observations), torch.ones(1, dtype=torch.bool))
     for row in range(8):
         tried = states.tried[row]
-        chances = torch.softmax(logits[row, states.operations[row][tried]], 0).detach().numpy()
+        chances = torch.softmax(logits[row, states.actions[row][tried]], 0).detach().numpy()
         assert np.allclose(logs.exp().numpy()[row, tried], chances, rtol=1e-4)
         middle = states.returns[row, tried] - np.median(states.returns[row, tried])
         worth = np.sign(middle) * model.bend * np.log1p(np.abs(middle) / model.bend)
