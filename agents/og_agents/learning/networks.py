@@ -221,7 +221,7 @@ class ChoosesAmong(MaskableActorCriticPolicy):
 
         For n actions they are log probabilities [B, n] among these alone; a 0 that is not the first one counts as none.
         """
-        states = len(next(iter(obs.values())) if isinstance(obs, Mapping) else obs)
+        states = len(obs if isinstance(obs, torch.Tensor) else next(iter(obs.values())))
         if len(actions) == states:
             return super().evaluate_actions(obs, actions, action_masks)
         logs = self.logs_among(obs, actions.long().reshape(states, -1))

@@ -71,13 +71,13 @@ def test_an_update_learns_from_the_rounds_that_are_kept_and_no_others():
     def put(tried, *_):
         seen.append(len(tried.returns))
 
-    model.rollout_buffer.put = put
+    buffer: Any = SimpleNamespace(put=put)
     for worth in range(5):
         tried, *_ = states(model, float(worth))
         branches = Branches(tried.observations, tried.tried, tried.returns)
         played: Any = SimpleNamespace(branches=lambda _, all_of_it=branches: all_of_it, moments=[tried_at(tried)])
         model._trials = played
-        model._take(model.rollout_buffer, played)
+        model._take(buffer, played)
     assert seen == [4, 8, 12, 12, 12]
     assert [each.returns.max() for each in model.kept] == [2, 3, 4]
     back = learner(1)
