@@ -100,7 +100,7 @@ class TrainSettings(Spec):
     """branched states of each environment in a round of training"""
     branch_bend: Positive
     """difference of an action's return from the median one beyond which about its logarithm is learned"""
-    branch_tries: Annotated[int, Field(ge=4, le=256)] = 24
+    branch_tries: Annotated[int, Field(ge=4, le=256)] = 16
     """operations that are tried in a branched state, doing nothing among them, where all can be chosen"""
     branch_rounds: Annotated[int, Field(ge=1, le=64)] = 8
     """rounds whose branches an update of PPO learns from"""
