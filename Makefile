@@ -54,6 +54,7 @@ demo: $(TRAIN_STAMP)
 
 pretrained: $(STAMP)
 	$(RUN) scripts/pretrain.py
+	$(RUN) scripts/pretrain.py --recipes ppo_routing --scenarios grey-failures,price-of-distance,far-and-full,global-24
 
 bench: $(STAMP)
 	$(RUN) scripts/bench_speed.py $(if $(RECORD),--record $(RECORD)) $(if $(AGAINST),--against $(AGAINST))

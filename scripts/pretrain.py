@@ -1,6 +1,7 @@
 """Train the policies that come with the package, and put the best seed of each into agents/og_agents/pretrained.
 
 python scripts/pretrain.py
+python scripts/pretrain.py --recipes ppo_routing --scenarios grey-failures,price-of-distance,far-and-full,global-24
 python scripts/pretrain.py --scenarios one-cloud,store-loss --recipes rpi --minutes 5 --seeds 0,1 --out runs/pretrained
 
 Without --minutes a run has the steps of its settings in configs/training, and the same seed gives the same weights. A
@@ -23,7 +24,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from og_agents.evaluation.progress import add_progress_options, shown
-from og_agents.pretrained.recipes import BLIND, RECIPES, command, folder_of
+from og_agents.pretrained.recipes import BLIND, RECIPES, USUAL, command, folder_of
 from og_env.errors import Parser, guarded, nearest_valid
 from og_env.scenario import loading
 
@@ -52,7 +53,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options of the command line, checked."""
     parser = Parser(__doc__)
     parser.add_argument("--scenarios", default=",".join(SCENARIOS), metavar="A,B", help="default: the eight with some")
-    parser.add_argument("--recipes", default=",".join(RECIPES), metavar="A,B", help=f"default: {','.join(RECIPES)}")
+    parser.add_argument(
+        "--recipes",
+        default=",".join(USUAL),
+        metavar="A,B",
+        help=f"of {', '.join(RECIPES)} (default: {','.join(USUAL)})",
+    )
     parser.add_argument("--seeds", default="0,1,2", metavar="K,L", help="training seeds (default: 0,1,2)")
     parser.add_argument("--minutes", type=float, metavar="M", help="stop each run after so long")
     parser.add_argument("--side-by-side", type=int, default=2, metavar="N", help="runs at a time (default: 2)")

@@ -13,7 +13,7 @@ from og_agents.heuristics import own_rule
 from og_agents.learning.run_record import training_of
 from og_agents.planners.place_and_route import AND, PlaceAndRoute
 from og_agents.policy import Policy
-from og_agents.pretrained.recipes import RECIPES
+from og_agents.pretrained.recipes import RECIPES, USUAL
 from og_env import IDS, task_of
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
@@ -92,12 +92,12 @@ def _quick(spec: ScenarioSpec, task: str) -> tuple[str, ...]:
 def make_planner(name: str, spec: ScenarioSpec, task: str = "placement", *, seed: int = 0) -> Policy:
     """A planner by name; ValueError as of `planners.make`.
 
-    `search` and the clairvoyant planners go on with the policy that comes with the scenario and was best on validation,
-    where there is one and torch is installed.
+    `search` and the clairvoyant planners go on with the policy among offers that comes with the scenario and was best on
+    validation, where there is one and torch is installed.
     """
     follow = None
     if name in planners.FOLLOWING:
-        folder = next(iter(_shipped(spec, task).values()), None)
+        folder = next((path for recipe, path in _shipped(spec, task).items() if recipe in USUAL), None)
         follow = None if folder is None else _trained(str(folder), spec, task)
     return planners.make(name, spec, task, seed=seed, follow=follow)
 

@@ -46,7 +46,7 @@ class BelievedRouter:
 
     @property
     def simulator(self) -> Simulator:
-        """What is measured; ValueError before `attach`."""
+        """The simulator that is measured; ValueError before `attach`."""
         if self._simulator is None:
             raise ValueError(f"{ROUTER} measures the environment that it plays in: attach(env) first")
         return self._simulator

@@ -252,11 +252,7 @@ def train(
             put_state(model, state, out / resume_file.RESUME)
             model.num_timesteps = done.timesteps
         else:
-            if start.filter is not None:
-                scorer: Any = model.policy.mlp_extractor
-                scorer.filter.load_state_dict(start.filter)
-            if begin is not None:
-                checkpoint.put_weights(model.policy, checkpoint.read_tensors(begin / checkpoint.WEIGHTS)[0], begin)
+            _put_start(model.policy, start, begin)
             clear(out)
         record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
         checkpoint.write_json(out / "config.json", record)
@@ -271,6 +267,14 @@ def train(
             model.logger.close()
             env.close()
     return out
+
+
+def _put_start(policy: Any, start: Begun, begin: Path | None) -> None:
+    """Put the weights of a fitted filter, or of the policy folder `begin`, into an untrained policy."""
+    if start.filter is not None:
+        policy.mlp_extractor.filter.load_state_dict(start.filter)
+    if begin is not None:
+        checkpoint.put_weights(policy, checkpoint.read_tensors(begin / checkpoint.WEIGHTS)[0], begin)
 
 
 def refuse_complete(out: Path, done: Progress, clock: Clock) -> None:

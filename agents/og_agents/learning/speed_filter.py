@@ -1,4 +1,4 @@
-"""What is measured of sites' speeds, remembered and filtered: a small network says how slow each site will be, and how surely.
+"""A filter of measured speeds: a small network says how slow each site will be, and how surely.
 
 A time that was measured on few requests is mostly noise, one of an hour ago is stale, and the router that acts on either
 sends requests astray. The memory has running means of what was measured, weighted by load, over a few spans of time. The

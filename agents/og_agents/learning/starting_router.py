@@ -40,7 +40,7 @@ SHARE = 0.5
 
 
 class Start(NamedTuple):
-    """What a policy that routes by beliefs begins with."""
+    """The beginning of a policy that routes by beliefs."""
 
     constants: dict[str, float]
     """share, caution, and the router's rate and refused"""

@@ -22,7 +22,16 @@ RECIPES: Mapping[str, Recipe] = {
     "ppo": Recipe("PPO from the tuned planner as its prior"),
     "rpi": Recipe("rollout policy iteration", ("--algorithm", "rpi")),
     "ppo_from_rpi": Recipe("PPO that goes on from rpi", begins_with="rpi"),
+    "ppo_operations": Recipe("PPO on all operations, without a planner", ("--interface", "operations")),
+    "ppo_routing": Recipe(
+        "a filter of measured speeds, the router convex on it, and PPO from there",
+        ("--env", "og_env/Routing-v1", "--interface", "sites"),
+    ),
 }
+USUAL = ("ppo", "rpi", "ppo_from_rpi")
+"""the recipes of Placement among offers"""
+BY_POLICY = {"operations": "ppo_operations", "sites": "ppo_routing"}
+"""the recipes of networks that have one of their own"""
 BLIND = "_blind_"
 """between a recipe and the dimension of the world that it was trained without"""
 RUN = re.compile(rf"(?P<scenario>.+)-(?P<recipe>(?:{'|'.join(RECIPES)})(?:{BLIND}[a-z]+)?)-(?P<seed>\d+)")
@@ -50,4 +59,6 @@ def recipe_of(meta: Mapping[str, Any]) -> str:
     """The recipe of a trained policy, from its policy.json."""
     if meta["algorithm"] == "rpi":
         return "rpi"
+    if meta["policy"] in BY_POLICY:
+        return BY_POLICY[meta["policy"]]
     return "ppo_from_rpi" if meta.get("begun_from") == "rpi" else "ppo"

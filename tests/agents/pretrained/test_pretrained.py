@@ -13,7 +13,7 @@ import pytest
 from og_agents import heuristics, load_policies
 from og_agents.learning import checkpoint, ppo
 from og_agents.pretrained import policy_folders
-from og_agents.pretrained.recipes import RECIPES, RUN, command, recipe_of
+from og_agents.pretrained.recipes import RECIPES, RUN, USUAL, command, recipe_of
 from og_agents.studies import learning_curves
 from og_env.scenario import loading
 from scripts import pretrain
@@ -67,7 +67,7 @@ def shipped(runs, tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "shipped"
     monkeypatch.setattr(policy_folders, "FOLDER", folder)
     kinds = ({}, {"algorithm": "rpi"}, {"begun_from": "rpi"})
-    for recipe, kind, mean in zip(RECIPES, kinds, (-3.0, -1.0, -2.0), strict=True):
+    for recipe, kind, mean in zip(USUAL, kinds, (-3.0, -1.0, -2.0), strict=True):
         run = tmp_path / recipe
         shutil.copytree(runs[0], run)
         checkpoint.write_json(run / checkpoint.CARD, checkpoint.read_meta(run) | kind | {"validation_return": mean})
@@ -81,15 +81,22 @@ def test_what_is_shipped_is_small_and_of_the_present_world():
         for name in policy_folders.names(recipe):
             folder = policy_folders.folder_of(recipe, name)
             assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
-            assert policy_folders.folders_for(loading.load(name))[recipe] == folder
             card = checkpoint.read_meta(folder)
-            assert len(card["learning_curve"]) > 2 and card["commit"]
+            assert policy_folders.folders_for(loading.load(name), card["task"])[recipe] == folder
+            assert len(card["learning_curve"]) > 1 and card["commit"]
             assert card["command"].startswith("og-env train")
             assert recipe_of(checkpoint.load(folder, scenario=name).meta) == recipe
 
 
+@pytest.mark.parametrize(("policy", "recipe"), [("sites", "ppo_routing"), ("operations", "ppo_operations")])
+def test_networks_of_their_own_have_a_recipe_of_their_own(policy, recipe):
+    assert recipe_of({"algorithm": "PPO", "policy": policy}) == recipe
+    assert RUN.fullmatch(f"global-24-{recipe}-3")["recipe"] == recipe  # type: ignore[index]
+    assert policy[:4] in " ".join(command(Path("runs"), "global-24", recipe, "3"))
+
+
 def test_what_comes_along_is_in_the_order_of_its_validation(shipped):
-    assert [policy_folders.names(recipe) for recipe in RECIPES] == [(WORLD.name,)] * len(RECIPES)
+    assert [policy_folders.names(recipe) for recipe in RECIPES] == [(WORLD.name,)] * len(USUAL) + [()] * 2
     assert list(policy_folders.folders_for(WORLD)) == ["rpi", "ppo_from_rpi", "ppo"]
 
 
