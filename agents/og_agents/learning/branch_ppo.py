@@ -56,13 +56,14 @@ class BranchPPO(MaskablePPO):
         moments: int,
         bend: float,
         rounds: int,
+        divergence: float,
         **named: Any,
     ) -> None:
         buffer = {"tries": self.tries or env.action_space.n}  # type: ignore[attr-defined]
         named |= {"n_steps": 2, "rollout_buffer_class": TriedBuffer, "rollout_buffer_kwargs": buffer}
         super().__init__(policy, env, **named)
         self.round = {"spacing": spacing, "horizon": horizon, "moments": moments}
-        self.bend = bend
+        self.bend, self.divergence = bend, divergence
         self.kept: deque[TriedStates] = deque(maxlen=rounds)
         self._trials: Trials | None = None
 
@@ -132,7 +133,9 @@ class BranchPPO(MaskablePPO):
         with torch.no_grad():
             seen = [[torch.as_tensor(values[rows]) for values in states[:2]] for rows in parts]
             logs = torch.cat([self.policy.logs_among(*each) for each in seen])  # type: ignore[operator]
-        likely, worth = logs.exp().numpy(), self._worth(states)
+            start = torch.cat([self.policy.start_among(*each) for each in seen])  # type: ignore[operator]
+        likely = logs.exp().numpy()
+        worth = self._worth(states) - self.divergence * (logs - start).numpy()
         worth = np.where(states.tried, likely * (worth - (likely * worth).sum(axis=1, keepdims=True)), 0.0)
         return logs.numpy(), worth.astype(np.float32)
 

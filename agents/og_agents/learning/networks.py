@@ -192,6 +192,12 @@ class ProposalScorer(nn.Module):
             logits.append(self.levels(context))
         return torch.cat(logits, 1)
 
+    def planner_logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits [B, 1 + P] of the planner that the network begins as, without what was learned; doing nothing has 0."""
+        plain, _, rows, valid = self._parts(features)
+        values = rows[..., GAIN] if self.prior is None else self.prior(plain, rows)
+        return self._mixture(nn.functional.pad(self.settings.beta * values, (1, 0)), valid)
+
     def _mixture(self, scores: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Logits [B, 1 + P] of a mixture: sharp scores and, with the probability `exploration`, flat ones."""
         settings = self.settings
@@ -234,9 +240,18 @@ class ChoosesAmong(MaskableActorCriticPolicy):
 
     def logs_among(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """Log probabilities [B, n] of a choice among actions [B, n]; a 0 that is not the first one counts as none."""
-        fills = actions == 0
-        fills[:, 0] = False
-        return torch.log_softmax(self.logits_of(observations, actions).masked_fill(fills, IMPOSSIBLE), 1)
+        return among(self.logits_of(observations, actions), actions)
+
+    def start_among(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """The same of the policy that training begins as, where the network knows it: of equal chances elsewhere."""
+        return among(torch.zeros(actions.shape), actions)
+
+
+def among(logits: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+    """Log probabilities [B, n] for logits [B, n] of actions [B, n]; a 0 that is not the first one counts as none."""
+    fills = actions == 0
+    fills[:, 0] = False
+    return torch.log_softmax(logits.masked_fill(fills, IMPOSSIBLE), 1)
 
 
 class SharedScorerPolicy(ChoosesAmong):
@@ -256,6 +271,11 @@ class SharedScorerPolicy(ChoosesAmong):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | self.scorer._asdict()
+
+    def start_among(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Log probabilities [B, n] of the planner's choice among actions [B, n]."""
+        features = self.extract_features(cast(Any, observations))
+        return among(cast(Any, self.mlp_extractor).planner_logits(features).gather(1, actions), actions)
 
     def _build(self, lr_schedule: Any) -> None:
         self.mlp_extractor = cast(Any, ProposalScorer(self.shapes, self.scorer))

@@ -181,7 +181,8 @@ def build(
         spacing, moments, bend = settings.branch_spacing, settings.branch_moments, settings.branch_bend
         algorithm = BranchPPO
         length = {"spacing": spacing, "horizon": settings.branch_horizon, "moments": moments, "bend": bend}
-        length |= {"rounds": settings.branch_rounds, "batch_size": settings.minibatch_of(moments)}
+        length |= {"rounds": settings.branch_rounds, "divergence": settings.branch_divergence}
+        length |= {"batch_size": settings.minibatch_of(moments)}
         if meta["policy"] == "operations":
             algorithm = OperationPPO
             length["tries"] = settings.branch_tries

@@ -102,6 +102,8 @@ class TrainSettings(Spec):
     """difference of an action's return from the median one beyond which about its logarithm is learned"""
     branch_tries: Annotated[int, Field(ge=4, le=256)] = 16
     """operations that are tried in a branched state, doing nothing among them, where all can be chosen"""
+    branch_divergence: NonNegative = 0.1
+    """return that PPO on branches gives up for each unit of divergence from the start"""
     branch_rounds: Annotated[int, Field(ge=1, le=64)] = 8
     """rounds whose branches an update of PPO learns from"""
 

@@ -11,14 +11,21 @@ import torch
 from og_agents.learning import branch_ppo, checkpoint, ppo
 from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.counterfactual_branches import Branches
-from og_agents.learning.networks import masked_logits
+from og_agents.learning.networks import GAIN, masked_logits
 from og_agents.learning.training_progress import Clock
 from og_agents.learning.tried_states import TriedStates
 from tests.cases.short_training import short_world, small_settings
 
 WORLD = short_world()
 SETTINGS = small_settings(
-    branch_horizon=4, branch_spacing=2, branch_moments=2, prior="gain", beta=0.0, credit="branches", branch_rounds=3
+    branch_horizon=4,
+    branch_spacing=2,
+    branch_moments=2,
+    prior="gain",
+    beta=0.0,
+    credit="branches",
+    branch_rounds=3,
+    branch_divergence=0.0,
 )
 
 
@@ -61,6 +68,35 @@ def test_advantages_are_what_branches_bring_over_the_policys_mean():
     assert np.allclose(advantages[rows, best], np.log1p(0.1) * chance * (1 - chance), rtol=1e-4)
     advantages[rows, best] *= -1
     assert (advantages <= 0).all() and (advantages[~masks] == 0).all()
+
+
+def test_what_pays_nothing_goes_back_to_the_planners_choice():
+    model = learner()
+    model.divergence = 0.5
+    scorer: Any = model.policy.mlp_extractor
+    torch.nn.init.zeros_(scorer.score.weight)
+    torch.nn.init.zeros_(scorer.nothing.weight)
+    tried, masks, _ = states(model, 0.0)
+    assert np.allclose(model._weighed(tried)[1], 0, atol=1e-7)
+    with torch.no_grad():
+        scorer.nothing.bias += 1
+    advantages = model._weighed(tried)[1]
+    assert (advantages[:, 0] < -0.01).all() and (advantages[:, 1:][masks[:, 1:]] > 0).all()
+    assert np.allclose(advantages.sum(axis=1), 0, atol=1e-6)
+
+
+def test_the_planners_choice_is_that_of_its_values():
+    model = learner()
+    tried, masks, _ = states(model, 0.0)
+    policy: Any = model.policy
+    policy.mlp_extractor.settings = policy.mlp_extractor.settings._replace(beta=3.0, exploration=0.0)
+    proposals = policy.shapes.widths[-1]
+    rows = tried.observations[:, -proposals:].reshape(len(masks), -1, proposals // (masks.shape[1] - 1))
+    logits = np.where(masks, 3.0 * policy.scorer.sharpness * np.pad(rows[..., GAIN], ((0, 0), (1, 0))), -np.inf)
+    expected = torch.log_softmax(torch.as_tensor(logits), 1).numpy()
+    with torch.no_grad():
+        found = policy.start_among(torch.as_tensor(tried.observations), torch.as_tensor(tried.actions)).numpy()
+    assert np.allclose(found[masks], expected[masks], atol=1e-5) and np.ptp(expected[masks]) > 0.01
 
 
 def test_an_update_learns_from_the_rounds_that_are_kept_and_no_others():

@@ -19,7 +19,13 @@ from tests.cases.short_training import short_world, small_settings
 WORLD = short_world()
 TRIES = 8
 SETTINGS = small_settings(
-    interface="operations", credit="branches", branch_tries=TRIES, branch_rounds=2, branch_horizon=4, branch_spacing=2
+    interface="operations",
+    credit="branches",
+    branch_tries=TRIES,
+    branch_rounds=2,
+    branch_divergence=0.0,
+    branch_horizon=4,
+    branch_spacing=2,
 )
 
 
