@@ -13,7 +13,7 @@ from og_agents.heuristics import own_rule
 from og_agents.learning.run_record import training_of
 from og_agents.planners.place_and_route import AND, PlaceAndRoute
 from og_agents.policy import Policy
-from og_agents.pretrained.recipes import RECIPES, USUAL
+from og_agents.pretrained.recipes import RECIPES, ROUTING, USUAL
 from og_env import IDS, task_of
 from og_env.errors import nearest_valid
 from og_env.scenario import loading
@@ -126,14 +126,18 @@ def _given(word: str, spec: ScenarioSpec, task: str, seed: int, option: str) -> 
 def _pair(word: str, spec: ScenarioSpec, seed: int, option: str) -> tuple[Policy, bool]:
     """The policy of Joint that PLACER+ROUTER names, and whether the placer was trained or is a rule of one's own."""
     places, _, routes = word.rpartition(AND)
-    if routes not in _routers("routing"):
-        raise ValueError(f"{option}: {word!r}: {routes!r} is no router{nearest_valid(routes, _routers('routing'))}")
+    known = (*_routers("routing"), ROUTING)
+    if routes not in known and not Path(routes).is_dir():
+        raise ValueError(f"{option}: {word!r}: {routes!r} is no router{nearest_valid(routes, known)}")
     placers, learned = load_policies([places], spec, "placement", seed=seed, option=option)
     if len(placers) != 1:
         raise ValueError(f"{option}: {word!r}: {places!r} stands for several policies; name one")
     (placer,) = placers.values()
-    router = planners.make(routes, spec, "routing")
-    return PlaceAndRoute(word, placer, router), bool(learned)  # type: ignore[arg-type]
+    routers, trained = load_policies([routes], spec, "routing", seed=seed, option=option)
+    (router,) = routers.values()
+    if trained and router.meta["policy"] != "sites":  # type: ignore[attr-defined]
+        raise ValueError(f"{option}: {word!r}: {routes!r} reads no table of sites: train it with --interface sites")
+    return PlaceAndRoute(word, placer, router), bool(learned or trained)
 
 
 def _rules(task: str) -> tuple[str, ...]:

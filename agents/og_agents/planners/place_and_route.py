@@ -22,11 +22,13 @@ class PlaceAndRoute:
     The state of `predict` is the pair of theirs.
     """
 
-    def __init__(self, name: str, placer: Policy, router: RouterPolicy) -> None:
+    def __init__(self, name: str, placer: Policy, router: Policy) -> None:
         self.name, self.placer, self.router = name, placer, router
-        steering = "sites" if router.env_kwargs["interface"] == "sites" else "knobs"
+        steering = "sites" if wishes(router).env_kwargs["interface"] == "sites" else "knobs"
         mine = {"steering": steering, "levels": LEVELS}
-        self.overrides: dict[str, Any] = {**wishes(placer).overrides, **router.overrides}
+        if not isinstance(router, RouterPolicy):
+            mine["flatten"] = False  # a learned one reads the table of the sites, which the flat observation leaves out
+        self.overrides: dict[str, Any] = {**wishes(placer).overrides, **wishes(router).overrides}
         self.env_kwargs: dict[str, Any] = {**wishes(placer).env_kwargs, **mine}
 
     @property
@@ -37,7 +39,7 @@ class PlaceAndRoute:
     def attach(self, env: Any) -> None:
         """Show both the environment."""
         attach(self.placer, env)
-        self.router.attach(env)
+        attach(self.router, env)
 
     @as_predict
     def predict(self, asked: Asked) -> tuple[npt.NDArray[np.int64], Any]:

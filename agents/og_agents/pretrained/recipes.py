@@ -18,19 +18,21 @@ class Recipe(NamedTuple):
     """the recipe whose policy of the same seed it goes on from"""
 
 
+ROUTING = "ppo_routing"
+"""the recipe of routers"""
 RECIPES: Mapping[str, Recipe] = {
     "ppo": Recipe("PPO from the tuned planner as its prior"),
     "rpi": Recipe("rollout policy iteration", ("--algorithm", "rpi")),
     "ppo_from_rpi": Recipe("PPO that goes on from rpi", begins_with="rpi"),
     "ppo_operations": Recipe("PPO on all operations, without a planner", ("--interface", "operations")),
-    "ppo_routing": Recipe(
+    ROUTING: Recipe(
         "a filter of measured speeds, the router convex on it, and PPO from there",
         ("--env", "og_env/Routing-v1", "--interface", "sites"),
     ),
 }
 USUAL = ("ppo", "rpi", "ppo_from_rpi")
 """the recipes of Placement among offers"""
-BY_POLICY = {"operations": "ppo_operations", "sites": "ppo_routing"}
+BY_POLICY = {"operations": "ppo_operations", "sites": ROUTING}
 """the recipes of networks that have one of their own"""
 BLIND = "_blind_"
 """between a recipe and the dimension of the world that it was trained without"""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from og_agents import planners
 from og_agents.evaluation import playing
-from og_agents.learning import against_baselines
+from og_agents.learning import against_baselines, checkpoint, ppo
+from og_agents.learning.training_progress import Clock
 from og_agents.load_policies import baseline_names, load_policies
 from og_agents.planners.place_and_route import LEVELS, PlaceAndRoute
 from og_agents.policy import attach
 from og_env.scenario import loading
+from tests.cases.short_training import small_settings
 
 WORLD = loading.override(loading.load("far-and-full"), {"episode.steps": 24})
 
@@ -28,7 +32,8 @@ def test_a_router_that_is_left_alone_places_as_in_placement():
     policies, _ = load_policies(["greedy_tuned+tuned_knobs"], WORLD, "joint")
     pair = policies["greedy_tuned+tuned_knobs"]
     assert isinstance(pair, PlaceAndRoute)
-    pair.router.constants = {}  # all knobs in the middle
+    router: Any = pair.router
+    router.constants = {}  # all knobs in the middle
     found = playing.run(pair, WORLD, "joint", 4, split="validation").returns
     assert np.array_equal(found, alone)
 
@@ -56,6 +61,26 @@ def test_the_strongest_pair_is_among_the_planners_of_joint():
         assert not any(
             "+" in name for name in (*load_policies(["planners"], WORLD, "placement")[0], *baseline_names(WORLD, task))
         )
+
+
+def a_router(folder: Path, **changes: Any) -> str:
+    """A saved policy of Routing as training begins it."""
+    settings = small_settings(**changes)
+    meta = ppo.make_meta(settings, "routing", WORLD, seed=0)
+    model = ppo.build(ppo.training_env(WORLD, meta, settings), meta, settings, Clock(1, None), 0)
+    return str(checkpoint.save(model, folder, meta))
+
+
+def test_a_learned_router_routes_beside_a_placer(tmp_path):
+    word = f"greedy_tuned+{a_router(tmp_path / 'sites', interface='sites', router='convex')}"
+    policies, learned = load_policies([word], WORLD, "joint")
+    assert learned == [word]
+    earned = playing.run(policies[word], WORLD, "joint", 4, split="validation").returns
+    assert np.allclose(earned, joint("greedy_tuned+convex"), rtol=0.02)  # which it begins as
+    assert not np.allclose(earned, joint("greedy_tuned"), rtol=0.001)
+    plain = a_router(tmp_path / "knobs", interface="knobs")
+    with pytest.raises(ValueError, match="train it with --interface sites"):
+        load_policies([f"greedy_tuned+{plain}"], WORLD, "joint")
 
 
 def test_both_together_are_better_than_the_placer_alone():
