@@ -1,10 +1,10 @@
 """A trained policy as ONNX, for hosts without torch.
 
 The graph takes `observation` float32 [B, O], the flat observation (`flatten=True`), and, but for routing, `action_mask`
-bool [B, A]. It gives `action`, what the policy does when it explores nothing: int64 [B] (Placement), int64 [B, 6]
-(Joint) or float32 [B, 5] (Routing); `scores` float32 [B, A], the logits, impossible ones at -1e8, or the knobs before
-clipping; and `value` float32 [B]. What the policy was trained for stands in the model's metadata under `og_env`, as
-JSON.
+bool [B, A]. A policy among all operations has their flags behind its observation, [B, O + A]. The graph gives `action`,
+what the policy does when it explores nothing: int64 [B] (Placement), int64 [B, 6] (Joint) or float32 [B, 5] (Routing);
+`scores` float32 [B, A], the logits, impossible ones at -1e8, or the knobs before clipping; and `value` float32 [B]. What
+the policy was trained for stands in the model's metadata under `og_env`, as JSON.
 """
 
 from __future__ import annotations
@@ -56,6 +56,10 @@ def graph_of(learned: LearnedPolicy) -> PolicyGraph:
     policy = learned.network
     if learned.recurrent:
         raise ValueError(f"{learned.name}: a network with a memory cannot be exported: take --policy shared or mlp")
+    if getattr(policy, "believes", False):
+        raise ValueError(
+            f"{learned.name}: a policy that a router solves for cannot be exported: its levels need the router"
+        )
     if not isinstance(policy, SharedScorerPolicy) and not isinstance(policy.observation_space, gym.spaces.Box):
         raise ValueError(f"{learned.name}: only a policy on flat observations can be exported: train with flatten=True")
     return PolicyGraph(policy).eval()

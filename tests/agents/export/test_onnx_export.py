@@ -12,8 +12,10 @@ from sb3_contrib import MaskablePPO
 
 from og_agents.commands import export as script
 from og_agents.evaluation import playing
+from og_agents.export import onnx_export
 from og_agents.learning import checkpoint, ppo
 from og_agents.learning.networks import SharedScorerPolicy
+from og_agents.pretrained import policy_folders
 from og_agents.sb3_adapter import make_sb3
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
@@ -133,3 +135,9 @@ def test_without_the_extra_it_says_which(tmp_path, capsys, monkeypatch):
     assert script.main(["--policy", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "'og_env[onnx]'" in error and error.count("\n") == 1
+
+
+def test_beliefs_without_their_router_are_not_exported():
+    folder = policy_folders.folder_of("ppo_routing", "grey-failures")
+    with pytest.raises(ValueError, match="its levels need the router"):
+        onnx_export.graph_of(checkpoint.load(folder))
