@@ -200,7 +200,7 @@ def test_a_run_with_other_settings_is_not_taken(study, files):
     usual = Study(files[0], spec, (FULL,), (0,), 128, 8, folder, Path(files[1]))
     assert ablation_runs.lacking(usual, FULL, 0) is None
     assert ablation_runs.lacking(usual._replace(timesteps=256), FULL, 0) == "trained with timesteps = 128"
-    assert ablation_runs.lacking(usual._replace(settings=None), FULL, 0) == "trained with prior = tuned"
+    assert ablation_runs.lacking(usual._replace(settings=None), FULL, 0) == "trained with filtered = False"
     assert ablation_runs.lacking(usual._replace(states=9), FULL, 0) is None, "PPO branches from no states"
     assert ablation_runs.lacking(usual._replace(states=9), "rpi", 0) == "trained with branch_states = 8"
     assert ablation_runs.lacking(usual, FULL, 7) == "not trained"
@@ -275,7 +275,11 @@ def test_commands_name_the_shipped_settings(monkeypatch):
 
 def test_settings_files_change_what_they_are_named_for():
     shipped = train_settings.load().model_dump()
-    names = {path.stem for path in train_settings.default_file().parent.glob("*.toml")} - {"default", "routing"}
+    names = {path.stem for path in train_settings.default_file().parent.glob("*.toml")} - {
+        "default",
+        "routing",
+        "operations",
+    }
     assert names == {what.settings for what in VARIANTS.values()} - {None}
     found = {}
     for name in names:
@@ -289,7 +293,13 @@ def test_settings_files_change_what_they_are_named_for():
         "sharp": {"branch_sharpness": 20.0},
         "unshaped": {"credit": "reward"},
         "unshaped-long": {"credit": "reward", "timesteps": 5_000_000, "evaluations": 25},
-        "from-rpi": {"learning_rate": 1e-4, "sharpness": 2.0, "exploration_sharpness": 0.03, "timesteps": 100_000},
+        "from-rpi": {
+            "learning_rate": 1e-4,
+            "sharpness": 2.0,
+            "exploration_sharpness": 0.03,
+            "timesteps": 100_000,
+            "branch_divergence": 0.0,
+        },
     }
 
 
