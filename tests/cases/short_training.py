@@ -7,8 +7,9 @@ from typing import Any
 
 import tomli_w
 
-from og_agents.learning import train_settings
+from og_agents.learning import ppo, train_settings
 from og_agents.learning.train_settings import TrainSettings
+from og_agents.learning.training_progress import Clock
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 
@@ -46,6 +47,14 @@ def short_world(name: str = "toy-3", **changes: Any) -> ScenarioSpec:
 
 def small_settings(**changes: Any) -> TrainSettings:
     return train_settings.load(None, {**SMALL, "timesteps": 96, **changes})
+
+
+def untrained(settings: TrainSettings, world: ScenarioSpec, seed: int) -> Any:
+    """The algorithm of PPO on placement before training, whose environments have a seed."""
+    meta = ppo.make_meta(settings, "placement", world, seed)
+    env = ppo.training_env(world, meta, settings)
+    env.seed(seed)
+    return ppo.build(env, meta, settings, Clock(None, None), seed)
 
 
 def short_files(folder: Path) -> tuple[str, str]:

@@ -59,8 +59,7 @@ class BranchPPO(MaskablePPO):
         divergence: float,
         **named: Any,
     ) -> None:
-        buffer = {"tries": self.tries or env.action_space.n}  # type: ignore[attr-defined]
-        named |= {"n_steps": 2, "rollout_buffer_class": TriedBuffer, "rollout_buffer_kwargs": buffer}
+        named |= {"n_steps": 2, "rollout_buffer_class": TriedBuffer}
         super().__init__(policy, env, **named)
         self.round = {"spacing": spacing, "horizon": horizon, "moments": moments}
         self.bend, self.divergence = bend, divergence

@@ -156,8 +156,7 @@ class SiteScorer(nn.Module):
         mean = (load * held).sum(1, keepdim=True) / held.sum(1, keepdim=True).clamp(min=1e-6)
         if measured is not None:
             assert self.filter is not None and self.beliefs is not None
-            expected, deviation = self.filter(measured)
-            belief = self.beliefs["share"] * expected + self.beliefs["caution"] * deviation
+            belief, deviation = self.filter.believed(measured, self.beliefs)
             return torch.stack([load, load - mean, belief / RANGE, deviation / RANGE], 2)
         change = constants["rate"] * (load - mean.clamp(min=constants["target"]))
         levels = -((1 - constants["decay"]) * -rows[..., STEER] + change).clamp(0, 1)

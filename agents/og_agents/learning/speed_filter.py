@@ -8,6 +8,8 @@ fitted to true speeds of training episodes. Played, it reads measurements alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -86,6 +88,11 @@ class SpeedFilter(nn.Module):
         weights = torch.softmax(self.weighs(hidden), -1)
         mean = OCTAVES * (weights * torch.cat(sources, -1)).sum(-1)
         return mean, self.doubts(hidden)[..., 0].clamp(*LOG_DEVIATIONS).exp()
+
+    def believed(self, columns: torch.Tensor, constants: Mapping[str, float]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Octaves [...] that a router is told, and the standard deviations [...]: a share of the mean and some caution."""
+        expected, deviation = self(columns)
+        return constants["share"] * expected + constants["caution"] * deviation, deviation
 
     def fit(self, columns: npt.NDArray[np.float32], truth: Floats, seed: int) -> None:
         """Fit to columns [S, COLUMNS] and the octaves [S] that were true, by the Gaussian likelihood."""

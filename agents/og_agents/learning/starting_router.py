@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,12 +19,11 @@ from og_agents import planners
 from og_agents.heuristics.cross_entropy import cross_entropy
 from og_agents.heuristics.tuned_constants import Constants, PlannerConstants, of_planner
 from og_agents.learning.believed_speeds import RANGE, ROUTER, BelievedRouter
-from og_agents.learning.speed_filter import COLUMNS, MEMORY, SpeedFilter, columns_of, remember
+from og_agents.learning.speed_filter import COLUMNS, MEMORY, OCTAVES, SpeedFilter, columns_of, remember
 from og_agents.planners.convex_router import true_slowness_log2
 from og_agents.planners.routers import ROUTERS, hosting
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator import Split
 from og_env.vector_env import NetworkVectorEnv
 
 USUAL = {"share": 0.8, "caution": 0.6}
@@ -113,16 +112,16 @@ def described(start: Start) -> Mapping[str, Any]:
     }
 
 
-def _environment(spec: ScenarioSpec, rows: int, seeds: Sequence[int], split: Split) -> NetworkVectorEnv:
+def _environment(spec: ScenarioSpec, episodes: int, first_seed: int) -> NetworkVectorEnv:
     spec = loading.override(spec, dict(ROUTERS[ROUTER].overrides))
-    env = NetworkVectorEnv(rows, "routing", spec, split=split, interface="sites", flatten=True)
-    env.reset(seed=list(seeds))
+    env = NetworkVectorEnv(episodes, "routing", spec, split="train", interface="sites", flatten=True)
+    env.reset(seed=[first_seed + i for i in range(episodes)])
     return env
 
 
 def _measured(spec: ScenarioSpec, episodes: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Columns [S, COLUMNS] of sites with warm replicas and their octaves of slowness [S] then, by training episode."""
-    env = _environment(spec, episodes, [seed + i for i in range(episodes)], "train")
+    env = _environment(spec, episodes, seed)
     router: Any = planners.make(ROUTER, spec, "routing")
     router.attach(env)
     simulator = env.simulator
@@ -144,28 +143,20 @@ def _measured(spec: ScenarioSpec, episodes: int, seed: int) -> tuple[list[np.nda
 def _errors(fitted: SpeedFilter, columns: np.ndarray, truth: np.ndarray, faith: float) -> tuple[float, float]:
     with torch.no_grad():
         expected = fitted(torch.as_tensor(columns))[0].numpy()
-    last = faith * RANGE * columns[:, 0]
+    last = faith * OCTAVES * columns[:, 0]
     return math.sqrt(np.square(expected - truth).mean()), math.sqrt(np.square(last - truth).mean())
 
 
-def mean_return(
-    fitted: SpeedFilter,
-    constants: Constants,
-    spec: ScenarioSpec,
-    episodes: int,
-    first_seed: int,
-    split: Split = "train",
-) -> float:
-    """Mean return of the router on what a filter believes, with these constants, on episodes from a seed on."""
-    env = _environment(spec, episodes, [first_seed + i for i in range(episodes)], split)
+def mean_return(fitted: SpeedFilter, constants: Constants, spec: ScenarioSpec, episodes: int, first_seed: int) -> float:
+    """Mean return of the router on what a filter believes, with these constants, on training episodes from a seed on."""
+    env = _environment(spec, episodes, first_seed)
     router = BelievedRouter(constants)
     router.attach(env)
     memory, returns = None, np.zeros(episodes)
     for _ in range(env.simulator.spec.episode.steps):
         memory, columns = router.measured(memory, None)
         with torch.no_grad():
-            expected, deviation = fitted(torch.as_tensor(columns.reshape(episodes, -1, COLUMNS)))
-        belief = constants["share"] * expected + constants["caution"] * deviation
+            belief, _ = fitted.believed(torch.as_tensor(columns.reshape(episodes, -1, COLUMNS)), constants)
         levels = router.levels((belief / RANGE).numpy(), memory)
         memory = router.in_force(memory, levels)
         returns += env.step(levels.astype(np.float32))[1]

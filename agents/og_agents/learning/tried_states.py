@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +26,6 @@ class TriedStates(NamedTuple):
 
 class TriedBuffer(MaskableRolloutBuffer):
     """A buffer whose states have n actions each, with log probabilities and advantages [S, n]."""
-
-    def __init__(self, *arguments: Any, tries: int, **named: Any) -> None:
-        self.tries = tries
-        super().__init__(*arguments, **named)
 
     def put(self, states: TriedStates, logs: npt.NDArray[np.float32], advantages: npt.NDArray[np.float32]) -> None:
         """Take the place of everything in the buffer by states, with log probabilities and advantages [S, n]."""

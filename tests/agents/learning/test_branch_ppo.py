@@ -12,9 +12,8 @@ from og_agents.learning import branch_ppo, checkpoint, ppo
 from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.counterfactual_branches import Branches
 from og_agents.learning.networks import GAIN, masked_logits
-from og_agents.learning.training_progress import Clock
 from og_agents.learning.tried_states import TriedStates
-from tests.cases.short_training import short_world, small_settings
+from tests.cases.short_training import short_world, small_settings, untrained
 
 WORLD = short_world()
 SETTINGS = small_settings(
@@ -30,10 +29,7 @@ SETTINGS = small_settings(
 
 
 def learner(seed: int = 0) -> BranchPPO:
-    meta = ppo.make_meta(SETTINGS, "placement", WORLD, seed)
-    env = ppo.training_env(WORLD, meta, SETTINGS)
-    env.seed(seed)
-    model = ppo.build(env, meta, SETTINGS, Clock(None, None), seed)
+    model = untrained(SETTINGS, WORLD, seed)
     assert isinstance(model, BranchPPO)
     return model
 

@@ -12,9 +12,8 @@ from og_agents.learning import branch_ppo, checkpoint, ppo
 from og_agents.learning.counterfactual_branches import Branches, Round, Trials, every_offer
 from og_agents.learning.networks import masked_logits
 from og_agents.learning.operation_ppo import OperationPPO
-from og_agents.learning.training_progress import Clock
 from og_env.vector_env import NetworkVectorEnv
-from tests.cases.short_training import short_world, small_settings
+from tests.cases.short_training import short_world, small_settings, untrained
 
 WORLD = short_world()
 TRIES = 8
@@ -31,10 +30,7 @@ SETTINGS = small_settings(
 
 def learner(seed: int = 0, **changes: Any) -> OperationPPO:
     settings = SETTINGS.model_copy(update=changes)
-    meta = ppo.make_meta(settings, "placement", WORLD, seed)
-    env = ppo.training_env(WORLD, meta, settings)
-    env.seed(seed)
-    model = ppo.build(env, meta, settings, Clock(None, None), seed)
+    model = untrained(settings, WORLD, seed)
     assert isinstance(model, OperationPPO)
     return model
 
