@@ -40,6 +40,8 @@ NO_LIMIT = 10**12
 """timesteps of a run that ends by the clock"""
 CHANGES = ("policy", "interface", "steering", "blind", "n_envs", "timesteps")
 """options of the command that are settings of the training"""
+LARGE = 200
+"""sites from which on a fleet has settings of its own"""
 LENGTH = {"ppo": "timesteps", "rpi": "branch_states"}
 """the setting that ends a run, by algorithm"""
 
@@ -169,7 +171,8 @@ def fresh(options: argparse.Namespace) -> Run:
         changes[length] = changes.pop("timesteps")
     if options.minutes is not None:
         changes.setdefault(length, NO_LIMIT)
-    settings, seed = train_settings.load(settings_file(options, algorithm, task), changes), options.seed or 0
+    file = settings_file(options, algorithm, task, len(loading.sites_of(spec)))
+    settings, seed = train_settings.load(file, changes), options.seed or 0
     settings.env_kwargs(task)  # what the task does not have is refused here
     if settings.policy_kind(task) == "lstm" and (algorithm == "rpi" or options.engine == "rllib"):
         raise ValueError("--policy lstm is trained by PPO with the engine sb3: take shared or mlp")
@@ -184,14 +187,15 @@ def fresh(options: argparse.Namespace) -> Run:
     return Run(spec, task, settings, seed, out, options.minutes, algorithm, options.start)
 
 
-def settings_file(options: argparse.Namespace, algorithm: str, task: str) -> Path | None:
-    """The file of --config, or the shipped settings of levels of sites, of all operations, and of PPO on from rpi."""
+def settings_file(options: argparse.Namespace, algorithm: str, task: str, sites: int) -> Path | None:
+    """The file of --config, or shipped settings: of levels of sites, all operations, PPO on from rpi, or large fleets."""
     if options.config is None and (task, options.interface) == ("routing", "sites"):
         return train_settings.shipped_file("routing") if options.policy in (None, "sites") else None
     if options.config is None and (task, options.interface) == ("placement", "operations"):
         return train_settings.shipped_file("operations") if options.policy in (None, "operations") else None
     if options.start is None:
-        return options.config
+        large = options.config is None and task == "placement" and sites >= LARGE
+        return train_settings.shipped_file("large") if large else options.config
     from og_agents.learning import checkpoint
 
     begun_from = checkpoint.algorithm_of(options.start)

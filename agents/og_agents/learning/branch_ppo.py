@@ -7,13 +7,14 @@ an exact baseline (Foerster et al. 2018, "Counterfactual multi-agent policy grad
 are known, nothing is drawn: each action of a state counts with its probability (Asadi et al. 2017, "Mean actor critic").
 Branches of the last `rounds` rounds are learned from. What an action brings does not depend on who chose it, so
 probabilities and advantages are taken anew from the policy before each update. Stable-Baselines3's clipped update does the
-rest. No value network takes part.
+rest. No value network takes part. What is played, validated and kept is a share of what was learned (`learned_share`).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.learning.counterfactual_branches import RANDOM, Round, Trials, Tried, every_offer
+from og_agents.learning.learned_share import Part
 from og_agents.learning.networks import masked_logits
 from og_agents.learning.shaped_reward import bent
 from og_agents.learning.tried_states import TriedBuffer, TriedStates
@@ -57,14 +59,36 @@ class BranchPPO(MaskablePPO):
         bend: float,
         rounds: int,
         divergence: float,
+        average: float,
+        parts: bool,
         **named: Any,
     ) -> None:
         named |= {"n_steps": 2, "rollout_buffer_class": TriedBuffer}
         super().__init__(policy, env, **named)
         self.round = {"spacing": spacing, "horizon": horizon, "moments": moments}
-        self.bend, self.divergence = bend, divergence
+        self.bend, self.divergence, self.average = bend, divergence, average
+        self.parts = parts
+        self._part: Part | None = None
         self.kept: deque[TriedStates] = deque(maxlen=rounds)
         self._trials: Trials | None = None
+
+    def candidates(self) -> dict[float, Any]:
+        """Policies to validate, by the share of what was learned that they play."""
+        return {share: self.part.kept(share) for share in self.part.shares()}
+
+    @property
+    def part(self) -> Part:
+        """The part of what was learned that is played, from the weights that the policy has when it is first asked for."""
+        if self._part is None:
+            self._part = Part(self.policy, self.parts)
+        return self._part
+
+    def train(self) -> None:
+        """Learn from the buffer; the average takes the new weights in."""
+        part = self.part  # made before anything is learned
+        super().train()
+        part.add(self.policy, self.average)
+        part.play(self.policy)
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int, use_masking: bool = True
@@ -72,11 +96,11 @@ class BranchPPO(MaskablePPO):
         """Play a round and fill the buffer; returns False where the callback has ended the training before."""
         self.policy.set_training_mode(False)
         callback.on_rollout_start()
-        batch = env.venv.env  # type: ignore[attr-defined]
+        batch, player = env.venv.env, self.part.player  # type: ignore[attr-defined]
         played = Round(batch, **self.round)
         while not played.complete:
             masks = batch.action_masks().astype(np.bool_)
-            logits = self._logits(self._last_obs, masks).numpy()
+            logits = _logits(player, self._last_obs, masks).numpy()
             actions = self._play(logits, masks)
             tried = self._tried(batch, logits, masks, actions) if played.due else None
             played.before(self._last_obs, tried, self._operations(batch, actions))
@@ -94,10 +118,6 @@ class BranchPPO(MaskablePPO):
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
-
-    def _logits(self, observations: Any, masks: np.ndarray) -> torch.Tensor:
-        with torch.no_grad():
-            return masked_logits(self.policy, torch.as_tensor(observations), torch.as_tensor(masks))
 
     def _tried(self, batch: NetworkVectorEnv, logits: np.ndarray, masks: np.ndarray, actions: np.ndarray) -> Tried:
         """The operations that are tried in each state: every offer."""
@@ -143,17 +163,24 @@ class BranchPPO(MaskablePPO):
         middle = np.nanmedian(np.where(states.tried, states.returns, np.nan), axis=1, keepdims=True)
         return np.where(states.tried, bent(states.returns - middle, self.bend), 0.0)
 
-    def kept_state(self) -> dict[str, np.ndarray]:
-        """The kept branches by name, for a run that goes on."""
-        return {
+    def kept_state(self) -> dict[str, Any]:
+        """The kept branches and what is played, by name, for a run that goes on."""
+        branches = {
             f"{KEPT}{i}.{name}": values
             for i, states in enumerate(self.kept)
             for name, values in states._asdict().items()
         }
+        return branches | self.part.get_state()
 
-    def put_kept(self, state: Mapping[str, Any]) -> None:
-        """Take the branches that `kept_state` gave."""
+    def put_kept(self, state: Mapping[str, Any], where: Path) -> None:
+        """Take what `kept_state` gave; KeyError, or ValueError in one line, where something is missing or does not fit."""
         self.kept.clear()
         while f"{KEPT}{len(self.kept)}.returns" in state:
             names = (f"{KEPT}{len(self.kept)}.{name}" for name in TriedStates._fields)
             self.kept.append(TriedStates(*(state[name] for name in names)))
+        self.part.set_state(self.policy, dict(state), bool(self.kept), where)
+
+
+def _logits(policy: Any, observations: Any, masks: np.ndarray) -> torch.Tensor:
+    with torch.no_grad():
+        return masked_logits(policy, torch.as_tensor(observations), torch.as_tensor(masks))

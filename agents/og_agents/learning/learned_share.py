@@ -3,20 +3,27 @@
 A fit to branches has errors, and a policy that takes the best of ten fitted offers finds the errors first. So its
 correction of the planner is played in part, with the share that is best on validation episodes, as conservative policy
 iteration does with its mixtures (Kakade and Langford 2002). The share acts on the last layers, in which logits are linear.
+What is validated and kept has a running average of the weights, since the last ones go up and down with each update.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+
+from og_agents.learning.checkpoint import plain_tensors, put_weights
+from og_agents.learning.resume_file import State, part_of
 
 SHARES = (0.0625, 0.125, 0.25, 0.5, 1.0)
 """shares that may be played"""
 FIRST = 0.5
 """share that is played until a validation chooses another one"""
+AVERAGED, BEGUN, SHARE = "average.", "begun.", "share"
+"""names in a state: the beginnings of those of the averaged weights and of the first heads, and the share"""
 
 
 def heads(policy: Any) -> list[torch.nn.Parameter]:
@@ -45,3 +52,52 @@ def around(share: float) -> tuple[float, ...]:
     """A share of SHARES with its neighbours, the smallest first."""
     at = SHARES.index(share)
     return SHARES[max(at - 1, 0) : at + 2]
+
+
+class Part:
+    """The part of what a policy has learned that is played, validated and kept, the last two with averaged weights.
+
+    It is a share that validation chooses or, without `parts`, all of it.
+    """
+
+    def __init__(self, policy: Any, parts: bool = True) -> None:
+        self.parts, self.share = parts, FIRST if parts else 1.0
+        self.begun = copied(policy) if parts else []
+        self.average = copy.deepcopy(policy)
+        self.player = policy
+        self.learned = False
+
+    def add(self, policy: Any, left: float) -> None:
+        """Take weights into the average, of which a share `left` is left."""
+        self.learned = True
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), policy.parameters(), strict=True):
+                mean.lerp_(value, 1 - left)
+
+    def play(self, policy: Any, share: float | None = None) -> None:
+        """Play a share of what a policy has learned from now on, the present one for None."""
+        self.share = self.share if share is None else share
+        self.player = self._share_of(policy, self.share)
+
+    def shares(self) -> tuple[float, ...]:
+        """Shares to validate: the present one and, where something was learned, its neighbours."""
+        return around(self.share) if self.learned and self.parts else (self.share,)
+
+    def kept(self, share: float | None = None) -> Any:
+        """The averaged policy with a share of what was learned, the present one for None."""
+        return self._share_of(self.average, self.share if share is None else share)
+
+    def _share_of(self, policy: Any, share: float) -> Any:
+        return played(policy, self.begun, share) if self.parts else copy.deepcopy(policy)
+
+    def get_state(self) -> State:
+        """Average, beginning and share, by name."""
+        begun = {f"{BEGUN}{i}": values for i, values in enumerate(self.begun)}
+        return {**plain_tensors(self.average.state_dict(), AVERAGED), **begun, SHARE: self.share}
+
+    def set_state(self, policy: Any, state: State, learned: bool, where: Path) -> None:
+        """Go on where `get_state` was called, with the weights of `policy`; KeyError or ValueError in one line for another."""
+        put_weights(self.average, part_of(state, AVERAGED), where)
+        self.begun = [state[f"{BEGUN}{i}"] for i in range(len(self.begun))]
+        self.learned = learned
+        self.play(policy, state[SHARE])

@@ -100,6 +100,10 @@ class Begun(NamedTuple):
     filter: dict[str, torch.Tensor] | None
     """weights of the filter of a policy that routes by beliefs"""
 
+    def settings_of(self, settings: TrainSettings) -> TrainSettings:
+        """Settings with as many episodes in a validation as the description says, which may be fewer than asked for."""
+        return settings.model_copy(update={"evaluation_episodes": self.meta["settings"]["evaluation_episodes"]})
+
 
 def begun(
     settings: TrainSettings,
@@ -119,8 +123,11 @@ def begun(
     limit_s = None if minutes is None else 60 * minutes
     if meta["policy"] == "shared" and settings.prior == "best":
         budget_s = None if limit_s is None else limit_s * starting_planner.SHARE
-        start = starting_planner.described(starting_planner.find(spec, seed, budget_s, told))
-        return Begun(make_meta(settings, task, spec, seed, minutes, start), time.monotonic() - began, None)
+        planner = starting_planner.find(spec, seed, budget_s, told)
+        episodes = starting_planner.evaluated(planner, limit_s, settings.evaluation_episodes)
+        settings = settings.model_copy(update={"evaluation_episodes": episodes})
+        meta = make_meta(settings, task, spec, seed, minutes, starting_planner.described(planner))
+        return Begun(meta, time.monotonic() - began, None)
     if "beliefs" in meta["policy_kwargs"] and settings.filtered:
         budget_s = None if limit_s is None else limit_s * starting_router.SHARE
         found = starting_router.find(spec, constants_of(spec.name, ROUTER), seed, budget_s, told)
@@ -182,6 +189,7 @@ def build(
         algorithm = BranchPPO
         length = {"spacing": spacing, "horizon": settings.branch_horizon, "moments": moments, "bend": bend}
         length |= {"rounds": settings.branch_rounds, "divergence": settings.branch_divergence}
+        length |= {"average": settings.branch_average, "parts": settings.branch_parts}
         length |= {"batch_size": settings.minibatch_of(moments)}
         if meta["policy"] == "operations":
             algorithm = OperationPPO
@@ -240,7 +248,7 @@ def train(
         state, done = resume_file.read(out) if resume else ({}, None)
         start = Begun(gone_on(settings, task, spec, seed, minutes, done), 0.0, None) if done is not None else None
         start = start or begun(settings, task, spec, seed, minutes, begin, quiet)
-        meta = start.meta
+        meta, settings = start.meta, start.settings_of(settings)
         meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
         clock = Clock(settings.timesteps, minutes)
         if done is not None:

@@ -11,11 +11,9 @@ its correction (`learned_share`) that is best on validation. It reads observatio
 
 from __future__ import annotations
 
-import copy
 import math
 import sys
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,10 @@ import torch
 
 from og_agents.evaluation.progress import Progress as Shown
 from og_agents.evaluation.progress import clock_text
-from og_agents.learning import checkpoint, learned_share, loggers, resume_file
+from og_agents.learning import checkpoint, loggers, resume_file
 from og_agents.learning.branch_slices import SHARPNESS, Rounds, Slices
 from og_agents.learning.counterfactual_branches import Branches
+from og_agents.learning.learned_share import Part
 from og_agents.learning.networks import masked_logits, policy_class
 from og_agents.learning.ppo import begun, gone_on, make_meta, refuse_complete
 from og_agents.learning.resume_file import Progress, State
@@ -43,7 +42,7 @@ from og_agents.learning.run_folder import (
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import bent
 from og_agents.learning.train_settings import TrainSettings
-from og_agents.learning.training_progress import ENVIRONMENTS, Clock, MetricsFile, next_due, validation
+from og_agents.learning.training_progress import ENVIRONMENTS, Clock, MetricsFile, best_of, next_due
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
@@ -57,10 +56,8 @@ AVERAGE = 0.98
 
 SHOWN = 20
 """updates whose mean loss metrics.csv shows"""
-AVERAGED, BEGUN, STORED = "average.", "begun.", ("stored.observations", "stored.masks", "stored.targets")
-"""names in a state: the beginnings of those of the averaged weights and of the first heads, and those of the branches"""
-VALIDATION_THREADS = 2
-"""shares of the correction that are validated side by side"""
+STORED = ("stored.observations", "stored.masks", "stored.targets")
+"""names of the branches in a state"""
 TRAINING_RATIO = 4.0
 """least ratio of training time to validation time in a run against the clock"""
 
@@ -71,9 +68,7 @@ class Learner:
     def __init__(self, policy: Any, settings: TrainSettings, seed: int) -> None:
         self.policy, self.settings = policy, settings
         scale_logits(policy, 1 / SHARPNESS)
-        self.average = copy.deepcopy(policy)
-        self.begun, self.share = learned_share.copied(policy), learned_share.FIRST
-        self.player = policy
+        self.part = Part(policy)
         self.generator = torch.Generator().manual_seed(seed)
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=settings.learning_rate)
         self.observations: list[torch.Tensor] = []
@@ -112,18 +107,8 @@ class Learner:
             torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.max_grad_norm)
             self.optimizer.step()
             self.losses.append(loss.item())
-            self._average()
-        self.play(self.share)
-
-    def play(self, share: float) -> None:
-        """Play a share of what was learned from now on."""
-        self.share = share
-        self.player = learned_share.played(self.policy, self.begun, share)
-
-    def _average(self) -> None:
-        with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self.policy.parameters(), strict=True):
-                mean.lerp_(value, 1 - AVERAGE)
+            self.part.add(self.policy, AVERAGE)
+        self.part.play(self.policy)
 
     def get_state(self) -> State:
         """All that the next update depends on, beside the environments."""
@@ -131,10 +116,8 @@ class Learner:
         return {
             **resume_file.learned(self.policy, self.optimizer),
             **resume_file.generators(),
-            **checkpoint.plain_tensors(self.average.state_dict(), AVERAGED),
-            **{f"{BEGUN}{i}": values for i, values in enumerate(self.begun)},
+            **self.part.get_state(),
             **dict(zip(STORED, stored, strict=True)),
-            "share": self.share,
             "generator": self.generator.get_state(),
             "losses": self.losses[-SHOWN:],
         }
@@ -142,20 +125,18 @@ class Learner:
     def set_state(self, state: State, where: Path) -> None:
         """Go on where `get_state` was called; ValueError in one line for the state of another run."""
         resume_file.put_learned(self.policy, self.optimizer, state, where)
-        checkpoint.put_weights(self.average, resume_file.part_of(state, AVERAGED), where)
         try:
             self.observations, self.masks, self.targets = ([state[name]] for name in STORED)
             self.generator.set_state(state["generator"])
             self.losses = state["losses"]
-            self.begun = [state[f"{BEGUN}{i}"] for i in range(len(self.begun))]
-            self.play(state["share"])
+            self.part.set_state(self.policy, state, self.states > 0, where)
             resume_file.put_generators(state)
         except KeyError:
             raise ValueError(f"{where}: damaged: a part of the state is missing") from None
 
     def policy_so_far(self, share: float | None = None) -> Any:
         """The averaged policy with a share of what was learned, the one that is played now for None."""
-        policy = learned_share.played(self.average, self.begun, self.share if share is None else share)
+        policy = self.part.kept(share)
         scale_logits(policy, SHARPNESS)
         policy.set_training_mode(False)
         return policy
@@ -230,14 +211,12 @@ class Run:
     def validate(self, learner: Learner, share: float) -> None:
         """Validate some shares of what was learned so far, play the best of them, and save it where it is the best."""
         began_s = self.clock.elapsed_s
-        shares = learned_share.around(learner.share) if learner.states else (learner.share,)
-        with ThreadPoolExecutor(VALIDATION_THREADS) as pool:
-            rows = list(pool.map(lambda each: self._validated(learner.policy_so_far(each)), shares))
-        best = max(range(len(rows)), key=lambda i: rows[i]["validation/return"])
-        learner.play(shares[best])
-        mean, row = rows[best]["validation/return"], rows[best]
+        shares = learner.part.shares()
+        best, row = best_of([learner.policy_so_far(each) for each in shares], self.meta, self.spec, self.settings)
+        learner.part.play(learner.policy, shares[best])
+        mean = row["validation/return"]
         row |= {
-            "validation/learned_share": learner.share,
+            "validation/learned_share": learner.part.share,
             "time/elapsed_s": round(self.clock.elapsed_s, 2),
             "train/loss": float(np.mean(learner.losses[-SHOWN:])) if learner.losses else math.nan,
         }
@@ -246,19 +225,16 @@ class Run:
             self.curves.write(row, step=learner.states)
         if mean > self.best:
             self.best = mean
-            facts = {"branch_states": learner.states, "learned_share": learner.share, "validation_return": mean}
+            facts = {"branch_states": learner.states, "learned_share": learner.part.share, "validation_return": mean}
             checkpoint.save(learner.policy_so_far(), self.out, self.meta, **facts)
         self.shown.close()
         if not self.shown.quiet:
             counted = f"  {share:4.0%} {learner.states:>7,} states"
-            played = f"with {learner.share:g} of what was learned" if learner.states else "at the start"
+            played = f"with {learner.part.share:g} of what was learned" if learner.states else "at the start"
             print(f"{counted}: validation {mean:.2f} {played}, best {self.best:.2f}", file=sys.stderr)
         spent = TRAINING_RATIO * (self.clock.elapsed_s - began_s) / self.clock.limit_s
         self.due = share + max(1 / self.settings.evaluations, spent)
         self.saved_s = -math.inf
-
-    def _validated(self, policy: Any) -> dict[str, float]:
-        return validation(policy, self.meta, self.spec, self.settings)
 
     def close(self) -> None:
         """Write what is left of the curves, and remove the line of progress."""
@@ -305,7 +281,8 @@ def train(
         state, done = resume_file.read(out) if resume else ({}, None)
         spent_s, plain = 0.0, never_exploring(settings)
         if done is None:
-            meta, spent_s, _ = begun(plain, "placement", spec, seed, minutes, begin, quiet)
+            start = begun(plain, "placement", spec, seed, minutes, begin, quiet)
+            meta, spent_s, settings = start.meta, start.spent_s, start.settings_of(settings)
         else:
             meta = gone_on(plain, "placement", spec, seed, minutes, done)
         meta["algorithm"] = "rpi"
@@ -336,7 +313,7 @@ def train(
 def _learn(run: Run, learner: Learner, rounds: Rounds, done: Progress | None, stop: Stop, verbose: bool) -> None:
     """Branch, learn and validate in turn until the end."""
     # the first round compiles the kernels, once on a machine, which is no training time
-    first = rounds.play(learner.player) if done is None else None
+    first = rounds.play(learner.part.player) if done is None else None
     run.start(done)
     while True:
         share = run.clock.share(learner.states)
@@ -346,7 +323,7 @@ def _learn(run: Run, learner: Learner, rounds: Rounds, done: Progress | None, st
             run.save(learner, rounds, stop)
         if share >= 1:
             return
-        learner.add(rounds.play(learner.player) if first is None else first)
+        learner.add(rounds.play(learner.part.player) if first is None else first)
         first = None
         learner.update(1 - share)
         run.advance(learner, verbose)

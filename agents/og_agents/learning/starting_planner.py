@@ -32,6 +32,8 @@ VALIDATION_EPISODES, FIRST_SEED = 32, 50_000
 """validation episodes on which the candidates are compared; checkpoints are chosen on others, from 0 on"""
 SHARE = 0.2
 """most of the time given that all this may take"""
+EVALUATION_SHARE, LEAST_EVALUATED = 0.1, 8
+"""most of the time given that the episodes of one validation of a training may take, and how few they may be"""
 
 
 class Start(NamedTuple):
@@ -43,6 +45,8 @@ class Start(NamedTuple):
     """of the tuned greedy planner; the untuned ones are the nominal gain"""
     returns: dict[str, float]
     """mean return of every candidate on the validation episodes"""
+    episode_s: float = 0.0
+    """seconds that an episode of the comparison took"""
 
     def told(self) -> str:
         """One line for whoever waits."""
@@ -71,6 +75,26 @@ def mean_returns(
     finally:
         env.close()
     return returns.reshape(len(candidates), episodes).mean(axis=1)
+
+
+def compared(
+    candidates: list[Constants], spec: ScenarioSpec, most: int, budget_s: float | None
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Mean returns [C] on validation episodes, `most` or as many as a budget in seconds allows, and seconds an episode.
+
+    The first few compile what is not compiled, so the time of the next few says how many are affordable.
+    """
+    total, played, episode_s = np.zeros(len(candidates)), 0, 0.0
+    for chunk in (LEAST_EPISODES, LEAST_EPISODES, most):
+        affordable = most if budget_s is None or not episode_s else int(budget_s / (episode_s * len(candidates)))
+        episodes = min(chunk, most - played, max(affordable - played, 0) if played > LEAST_EPISODES else chunk)
+        if not episodes:
+            break
+        began = time.monotonic()
+        total += episodes * mean_returns(candidates, spec, episodes, "validation", FIRST_SEED + played)
+        episode_s = (time.monotonic() - began) / (episodes * len(candidates))
+        played += episodes
+    return total / played, episode_s
 
 
 def find(
@@ -103,12 +127,19 @@ def find(
             seed=seed,
             go_on=lambda: budget_s is None or time.monotonic() - began < budget_s / 2,
         )
-    values = mean_returns(list(candidates.values()), spec, validation, "validation", FIRST_SEED)
+    values, episode_s = compared(list(candidates.values()), spec, validation, budget_s)
     returns = dict(zip(candidates, values.tolist(), strict=True))
     name = max(returns, key=returns.__getitem__)
-    start = Start(name, dict(candidates[name]), returns)
+    start = Start(name, dict(candidates[name]), returns, episode_s)
     told(start.told())
     return start
+
+
+def evaluated(start: Start, limit_s: float | None, episodes: int) -> int:
+    """How many of a validation's episodes a training with a time limit in seconds can afford."""
+    if limit_s is None or not start.episode_s:
+        return episodes
+    return min(episodes, max(int(EVALUATION_SHARE * limit_s / start.episode_s), LEAST_EVALUATED))
 
 
 def described(start: Start) -> Mapping[str, Any]:

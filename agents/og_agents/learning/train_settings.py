@@ -106,6 +106,10 @@ class TrainSettings(Spec):
     """return that PPO on branches gives up for each unit of divergence from the start"""
     branch_rounds: Annotated[int, Field(ge=1, le=64)] = 8
     """rounds whose branches an update of PPO learns from"""
+    branch_average: Annotated[float, Field(ge=0, lt=1)] = 0.8
+    """share of the averaged weights that is left after an update of PPO on branches; 0 keeps the last weights"""
+    branch_parts: bool = True
+    """whether validation chooses how much of what PPO has learned on branches is played (learned_share)"""
 
     @property
     def minibatch(self) -> int:

@@ -7,7 +7,8 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ ENVIRONMENTS, MEMORY = "environments.", "memory."
 """beginnings of the names in a state: of the environments', and of what a network with a memory has seen"""
 LOG_EVERY = 4
 """updates between two rows of metrics.csv"""
-MOST_OFTEN = 6.0
+VALIDATION_THREADS = 2
+"""policies that are validated side by side"""
+MOST_OFTEN = 4.0
 """least ratio of training time to validation time in a run against the clock"""
 
 
@@ -86,6 +89,16 @@ def validation(network: Any, meta: Mapping[str, Any], spec: ScenarioSpec, settin
     facts = {"validation/return": float(result.returns.mean())}
     facts |= {f"validation/{term}": float(result.terms[:, i].mean()) for i, term in enumerate(TERMS)}
     return facts | {f"validation/{name}": float(result.metric(name).mean()) for name in METRICS}
+
+
+def best_of(
+    networks: Sequence[Any], meta: Mapping[str, Any], spec: ScenarioSpec, settings: TrainSettings
+) -> tuple[int, dict[str, float]]:
+    """The network with the highest return on the validation episodes: its place, and its facts as of `validation`."""
+    with ThreadPoolExecutor(VALIDATION_THREADS) as pool:
+        facts = list(pool.map(lambda network: validation(network, meta, spec, settings), networks))
+    best = max(range(len(facts)), key=lambda i: facts[i]["validation/return"])
+    return best, facts[best]
 
 
 class MetricsFile(KVWriter):
@@ -148,7 +161,7 @@ def put_state(model: Any, state: State, where: Path) -> None:
             parts = [memory[str(i)] for i in range(len(memory))]
             model._last_lstm_states = RNNStates((parts[0], parts[1]), (parts[2], parts[3]))
         if isinstance(model, BranchPPO):
-            model.put_kept(state)
+            model.put_kept(state, where)
         resume_file.put_generators(state)
     except (KeyError, IndexError):
         raise ValueError(f"{where}: damaged: a part of the state is missing") from None
@@ -255,22 +268,26 @@ class Watch(BaseCallback):
 
     def validate(self) -> float:
         """Mean return on the validation episodes; the best model so far is saved."""
-        facts = validation(self.model.policy, self.meta, self.spec, self.settings)
+        policies = self.model.candidates() if isinstance(self.model, BranchPPO) else {1.0: self.model.policy}
+        best, facts = best_of(list(policies.values()), self.meta, self.spec, self.settings)
+        share, policy = list(policies.items())[best]
+        kept: dict[str, Any] = {"timesteps": self.model.num_timesteps}
+        if isinstance(self.model, BranchPPO):
+            self.model.part.play(self.model.policy, share)
+            kept["learned_share"] = facts["validation/learned_share"] = share
         mean = facts["validation/return"]
         for name, value in facts.items():
             self.logger.record(name, value)
         self.logger.dump(self.model.num_timesteps)
         if mean > self.best:
             self.best = mean
-            checkpoint.save(
-                self.model, self.folder, self.meta, timesteps=self.model.num_timesteps, validation_return=mean
-            )
+            checkpoint.save(policy, self.folder, self.meta, **kept, validation_return=mean)
         self._advance(f", validation {mean:.2f}, best {self.best:.2f}")
         self._shown.close()
         if not self.quiet:
-            share = self.clock.share(self.model.num_timesteps)
+            done = self.clock.share(self.model.num_timesteps)
             print(
-                f"  {share:4.0%} {self.model.num_timesteps:>9,} steps in {self.clock.elapsed_s:4.0f} s: "
+                f"  {done:4.0%} {self.model.num_timesteps:>9,} steps in {self.clock.elapsed_s:4.0f} s: "
                 f"validation {mean:.2f}, best {self.best:.2f}",
                 file=sys.stderr,
             )

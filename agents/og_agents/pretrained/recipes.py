@@ -34,6 +34,10 @@ USUAL = ("ppo", "rpi", "ppo_from_rpi")
 """the recipes of Placement among offers"""
 BY_POLICY = {"operations": "ppo_operations", "sites": ROUTING}
 """the recipes of networks that have one of their own"""
+CAREFUL = ("grid-blackout", "near-but-cold", "one-cloud", "provider-blackout")
+"""scenarios in which PPO keeps its start with the usual settings, so that it has careful ones"""
+CAREFULLY = ("--config", "configs/training/careful.toml")
+"""options of og-env train for these"""
 BLIND = "_blind_"
 """between a recipe and the dimension of the world that it was trained without"""
 RUN = re.compile(rf"(?P<scenario>.+)-(?P<recipe>(?:{'|'.join(RECIPES)})(?:{BLIND}[a-z]+)?)-(?P<seed>\d+)")
@@ -49,6 +53,8 @@ def command(runs: Path, scenario: str, recipe: str, seed: str, minutes: float | 
     plain, blind, dimension = recipe.partition(BLIND)
     what = RECIPES[plain]
     words = ["og-env", "train", "--scenario", scenario, *what.words]
+    if plain == "ppo" and scenario in CAREFUL:
+        words += CAREFULLY
     if dimension:
         words += ["--blind", dimension]
     if what.begins_with is not None:

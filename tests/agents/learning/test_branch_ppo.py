@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -113,11 +114,43 @@ def test_an_update_learns_from_the_rounds_that_are_kept_and_no_others():
     assert seen == [4, 8, 12, 12, 12]
     assert [each.returns.max() for each in model.kept] == [2, 3, 4]
     back = learner(1)
-    back.put_kept(model.kept_state())
+    back.put_kept(model.kept_state(), Path())
     assert all(
         np.array_equal(*pair)
         for mine, theirs in zip(model.kept, back.kept, strict=True)
         for pair in zip(mine, theirs, strict=True)
+    )
+
+
+def test_what_is_kept_is_a_share_of_the_averaged_weights_after_updates():
+    model = learner()
+    model.average = 0.75
+    scorer: Any = model.policy.mlp_extractor
+    tried, *_ = states(model, 1.0)
+    seen = [scorer.score.weight.detach().clone()]
+    assert list(model.candidates()) == [0.5]
+    for _ in range(3):
+        model.rollout_buffer.put(tried, *model._weighed(tried))
+        model._logger = SimpleNamespace(record=lambda *_, **__: None)  # type: ignore[assignment]
+        model.train()
+        seen.append(scorer.score.weight.detach().clone())
+    expected = seen[0]
+    for weights in seen[1:]:
+        expected = 0.75 * expected + 0.25 * weights
+    assert not torch.allclose(seen[-1], expected)
+    found = model.candidates()
+    assert list(found) == [0.25, 0.5, 1.0]
+    for share, policy in found.items():
+        assert torch.allclose(policy.mlp_extractor.score.weight, torch.lerp(seen[0], expected, share), atol=1e-6)
+    half: Any = model.part.player
+    assert torch.allclose(half.mlp_extractor.score.weight, torch.lerp(seen[0], seen[-1], 0.5), atol=1e-6)
+    model.part.play(model.policy, 0.25)
+    back = learner(1)
+    back.policy.load_state_dict(model.policy.state_dict())
+    back.put_kept(model.kept_state(), Path())
+    assert torch.equal(back.part.player.mlp_extractor.score.weight, model.part.player.mlp_extractor.score.weight)
+    assert torch.equal(
+        back.part.kept().mlp_extractor.encoder[0].weight, model.part.kept().mlp_extractor.encoder[0].weight
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from og_agents.learning import checkpoint, learned_share, rollout_policy_iteration
+from og_agents.learning import checkpoint, learned_share, rollout_policy_iteration, training_progress
 from og_agents.learning.networks import masked_logits
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.short_training import short_world, small_settings
@@ -47,12 +47,12 @@ def test_neighbours_of_a_share():
 def test_a_training_keeps_and_plays_the_share_that_validates_best(tmp_path, monkeypatch):
     tried = []
 
-    def validated(self, policy):
+    def validated(policy, meta, spec, settings):
         tried.append(learned_share.copied(policy))
         return {"validation/return": -float(len(tried) != 2)}
 
-    monkeypatch.setattr(rollout_policy_iteration, "VALIDATION_THREADS", 1)
-    monkeypatch.setattr(rollout_policy_iteration.Run, "_validated", validated)
+    monkeypatch.setattr(training_progress, "VALIDATION_THREADS", 1)
+    monkeypatch.setattr(training_progress, "validation", validated)
     settings = small_settings(**TINY, evaluations=1, prior="gain")
     rollout_policy_iteration.train(WORLD, settings, seed=1, out=tmp_path, quiet=True)
     assert len(tried) == 4, "the start, and three shares at the end"

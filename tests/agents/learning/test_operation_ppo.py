@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ def test_an_update_learns_from_the_last_rounds_with_probabilities_of_now():
     assert seen == [6, 6, 4]
     state = model.kept_state()
     again = learner(1)
-    again.put_kept(state)
+    again.put_kept(state, Path())
     assert all(np.array_equal(*pair) for pair in zip(again.kept[1], model.kept[1], strict=True))
 
 

@@ -137,7 +137,7 @@ def test_a_longer_run_validates_evenly_over_what_is_left(tmp_path):
 def test_a_run_that_goes_on_keeps_its_best_policy(kind, tmp_path, monkeypatch):
     module = {"ppo": training_progress, "rpi": rollout_policy_iteration}[kind]
     values = iter(range(0, -20, -1))
-    monkeypatch.setattr(module, "validation", lambda *given: {"validation/return": float(next(values))})
+    monkeypatch.setattr(training_progress, "validation", lambda *given: {"validation/return": float(next(values))})
     monkeypatch.setattr(module, "SAVE_EVERY_S", 0.0)
     with monkeypatch.context() as patch:
         killed_at({"ppo": 45, "rpi": 60}[kind], patch)
@@ -176,7 +176,7 @@ def test_states_that_were_altered_or_are_of_another_version_are_refused(tmp_path
     with pytest.raises(ValueError, match=r"resume\.safetensors: damaged: its checksum is another one"):
         resume_file.read(tmp_path)
     save_file(tensors, tmp_path / resume_file.RESUME, {"progress": "{}"})
-    with pytest.raises(ValueError, match="format 1, and this version reads 2: begin anew from its policy with --start"):
+    with pytest.raises(ValueError, match="format 1, and this version reads 3: begin anew from its policy with --start"):
         resume_file.read(tmp_path)
 
 

@@ -279,6 +279,8 @@ def test_settings_files_change_what_they_are_named_for():
         "default",
         "routing",
         "operations",
+        "large",
+        "careful",
     }
     assert names == {what.settings for what in VARIANTS.values()} - {None}
     found = {}
