@@ -82,18 +82,21 @@ def compared(
 ) -> tuple[npt.NDArray[np.float64], float]:
     """Mean returns [C] on validation episodes, `most` or as many as a budget in seconds allows, and seconds an episode.
 
-    The first few compile what is not compiled, so the time of the next few says how many are affordable.
+    The first few compile what is not compiled, so the time of the next few says how many are affordable, if there is time
+    for these.
     """
-    total, played, episode_s = np.zeros(len(candidates)), 0, 0.0
+    total, played, episode_s, left_s = np.zeros(len(candidates)), 0, 0.0, math.inf if budget_s is None else budget_s
     for chunk in (LEAST_EPISODES, LEAST_EPISODES, most):
-        affordable = most if budget_s is None or not episode_s else int(budget_s / (episode_s * len(candidates)))
-        episodes = min(chunk, most - played, max(affordable - played, 0) if played > LEAST_EPISODES else chunk)
-        if not episodes:
+        affordable = (
+            chunk if played <= LEAST_EPISODES or left_s == math.inf else int(left_s / (episode_s * len(candidates)))
+        )
+        episodes = min(chunk, most - played, affordable)
+        if played and (episodes <= 0 or left_s <= 0):
             break
         began = time.monotonic()
         total += episodes * mean_returns(candidates, spec, episodes, "validation", FIRST_SEED + played)
-        episode_s = (time.monotonic() - began) / (episodes * len(candidates))
-        played += episodes
+        spent_s = time.monotonic() - began
+        episode_s, left_s, played = spent_s / (episodes * len(candidates)), left_s - spent_s, played + episodes
     return total / played, episode_s
 
 

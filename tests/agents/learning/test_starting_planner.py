@@ -60,8 +60,11 @@ def test_episodes_of_a_comparison_fit_into_the_time_and_are_the_first_ones(monke
     starting_planner.compared(two, WORLD, 32, 60.0)  # 15 episodes of two candidates
     assert played == [(0, 4), (4, 4), (8, 7)]
     played.clear()
-    starting_planner.compared(two, WORLD, 32, 1.0)
+    starting_planner.compared(two, WORLD, 32, 20.0)
     assert played == [(0, 4), (4, 4)]
+    played.clear()
+    assert starting_planner.compared(two, WORLD, 32, 1.0)[1] == 2.0
+    assert played == [(0, 4)], "a few, whatever they take"
 
 
 def test_a_validation_has_as_many_episodes_as_a_tenth_of_the_time_allows():

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from og_agents import heuristics, load_policies
-from og_agents.learning import checkpoint, ppo
+from og_agents.commands import train
+from og_agents.learning import checkpoint, ppo, train_settings
 from og_agents.pretrained import policy_folders
 from og_agents.pretrained.recipes import RECIPES, RUN, USUAL, command, recipe_of
 from og_agents.studies import learning_curves
@@ -186,6 +187,15 @@ def test_a_blind_recipe_begins_with_the_blind_one_it_goes_on_from(tmp_path):
     match = RUN.fullmatch(start.name)
     assert match is not None and match.groups() == ("one-cloud", "rpi_blind_price", "3")
     assert "--blind" not in command(tmp_path, "one-cloud", "ppo", "3")
+
+
+def test_ppo_has_careful_settings_where_outages_are_rare(tmp_path):
+    words = command(tmp_path, "grid-blackout", "ppo", "0")
+    run = train.fresh(train.parse(words[2:]))
+    assert (run.settings.branch_horizon, run.settings.branch_divergence) == (144, 1.0)
+    for scenario, recipe in (("global-24", "ppo"), ("grid-blackout", "rpi")):
+        usual = train.fresh(train.parse(command(tmp_path, scenario, recipe, "0")[2:]))
+        assert usual.settings == train_settings.load()
 
 
 def test_blind_recipes_are_trained_after_those_that_see_and_are_not_packed(tmp_path, monkeypatch):
