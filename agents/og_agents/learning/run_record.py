@@ -44,5 +44,8 @@ def describe_run(meta: dict[str, Any], **facts: Any) -> dict[str, Any]:
 
 
 def training_of(meta: Mapping[str, Any]) -> str:
-    """A text that is equal for policies that differ in the training seed alone."""
-    return json.dumps({key: meta[key] for key in SAME if key in meta}, sort_keys=True)
+    """A text that is equal for policies that differ in the training seed alone, or in how much could be validated."""
+    same = {key: meta[key] for key in SAME if key in meta}
+    if isinstance(same.get("settings"), dict):
+        same["settings"] = {name: value for name, value in same["settings"].items() if name != "evaluation_episodes"}
+    return json.dumps(same, sort_keys=True)
