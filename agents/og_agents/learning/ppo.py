@@ -100,10 +100,6 @@ class Begun(NamedTuple):
     filter: dict[str, torch.Tensor] | None
     """weights of the filter of a policy that routes by beliefs"""
 
-    def settings_of(self, settings: TrainSettings) -> TrainSettings:
-        """Settings with as many episodes in a validation as the description says, which may be fewer than asked for."""
-        return settings.model_copy(update={"evaluation_episodes": self.meta["settings"]["evaluation_episodes"]})
-
 
 def begun(
     settings: TrainSettings,
@@ -148,8 +144,14 @@ def _kept_start(meta: dict[str, Any], before: Mapping[str, Any]) -> dict[str, An
 def gone_on(
     settings: TrainSettings, task: str, spec: ScenarioSpec, seed: int, minutes: float | None, done: Progress
 ) -> dict[str, Any]:
-    """The description of a run that goes on: it keeps the planner or the router that it began as."""
+    """The description of a run that goes on: it keeps what it began as, and the episodes of its validations."""
+    settings = validated_as(settings, done.meta)
     return _kept_start(make_meta(settings, task, spec, seed, minutes, done.meta.get("start")), done.meta)
+
+
+def validated_as(settings: TrainSettings, meta: Mapping[str, Any]) -> TrainSettings:
+    """Settings with as many episodes in a validation as a description has, which may be fewer than asked for."""
+    return settings.model_copy(update={"evaluation_episodes": meta["settings"]["evaluation_episodes"]})
 
 
 def training_env(
@@ -248,7 +250,7 @@ def train(
         state, done = resume_file.read(out) if resume else ({}, None)
         start = Begun(gone_on(settings, task, spec, seed, minutes, done), 0.0, None) if done is not None else None
         start = start or begun(settings, task, spec, seed, minutes, begin, quiet)
-        meta, settings = start.meta, start.settings_of(settings)
+        meta, settings = start.meta, validated_as(settings, start.meta)
         meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
         clock = Clock(settings.timesteps, minutes)
         if done is not None:

@@ -27,7 +27,7 @@ from og_agents.learning.branch_slices import SHARPNESS, Rounds, Slices
 from og_agents.learning.counterfactual_branches import Branches
 from og_agents.learning.learned_share import Part
 from og_agents.learning.networks import masked_logits, policy_class
-from og_agents.learning.ppo import begun, gone_on, make_meta, refuse_complete
+from og_agents.learning.ppo import begun, gone_on, make_meta, refuse_complete, validated_as
 from og_agents.learning.resume_file import Progress, State
 from og_agents.learning.run_folder import (
     HOW_TO_GO_ON,
@@ -42,7 +42,7 @@ from og_agents.learning.run_folder import (
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import bent
 from og_agents.learning.train_settings import TrainSettings
-from og_agents.learning.training_progress import ENVIRONMENTS, Clock, MetricsFile, best_of, next_due
+from og_agents.learning.training_progress import ENVIRONMENTS, MOST_OFTEN, Clock, MetricsFile, best_of, next_due
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
@@ -58,8 +58,6 @@ SHOWN = 20
 """updates whose mean loss metrics.csv shows"""
 STORED = ("stored.observations", "stored.masks", "stored.targets")
 """names of the branches in a state"""
-TRAINING_RATIO = 4.0
-"""least ratio of training time to validation time in a run against the clock"""
 
 
 class Learner:
@@ -232,7 +230,7 @@ class Run:
             counted = f"  {share:4.0%} {learner.states:>7,} states"
             played = f"with {learner.part.share:g} of what was learned" if learner.states else "at the start"
             print(f"{counted}: validation {mean:.2f} {played}, best {self.best:.2f}", file=sys.stderr)
-        spent = TRAINING_RATIO * (self.clock.elapsed_s - began_s) / self.clock.limit_s
+        spent = MOST_OFTEN * (self.clock.elapsed_s - began_s) / self.clock.limit_s
         self.due = share + max(1 / self.settings.evaluations, spent)
         self.saved_s = -math.inf
 
@@ -281,10 +279,10 @@ def train(
         state, done = resume_file.read(out) if resume else ({}, None)
         spent_s, plain = 0.0, never_exploring(settings)
         if done is None:
-            start = begun(plain, "placement", spec, seed, minutes, begin, quiet)
-            meta, spent_s, settings = start.meta, start.spent_s, start.settings_of(settings)
+            meta, spent_s, _ = begun(plain, "placement", spec, seed, minutes, begin, quiet)
         else:
             meta = gone_on(plain, "placement", spec, seed, minutes, done)
+        settings = validated_as(settings, meta)
         meta["algorithm"] = "rpi"
         meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
         run = Run(out, meta, spec, settings, spent_s, Shown(1.0, quiet=quiet, verbose=verbose))

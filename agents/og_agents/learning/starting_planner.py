@@ -33,7 +33,7 @@ VALIDATION_EPISODES, FIRST_SEED = 32, 50_000
 SHARE = 0.2
 """most of the time given that all this may take"""
 EVALUATION_SHARE, LEAST_EVALUATED = 0.1, 8
-"""most of the time given that the episodes of one validation of a training may take, and how few they may be"""
+"""most of the time given that one policy may take in a validation of a training, and how few episodes it may have"""
 
 
 class Start(NamedTuple):
@@ -139,10 +139,15 @@ def find(
 
 
 def evaluated(start: Start, limit_s: float | None, episodes: int) -> int:
-    """How many of a validation's episodes a training with a time limit in seconds can afford."""
-    if limit_s is None or not start.episode_s:
+    """How many of a validation's episodes a training with a time limit in seconds can afford: all, half, a quarter, ...
+
+    Halves, so that runs of one length have as many, and can be compared.
+    """
+    if limit_s is None:
         return episodes
-    return min(episodes, max(int(EVALUATION_SHARE * limit_s / start.episode_s), LEAST_EVALUATED))
+    while episodes >= 2 * LEAST_EVALUATED and episodes * start.episode_s > EVALUATION_SHARE * limit_s:
+        episodes //= 2
+    return episodes
 
 
 def described(start: Start) -> Mapping[str, Any]:

@@ -149,6 +149,15 @@ def test_a_run_that_goes_on_keeps_its_best_policy(kind, tmp_path, monkeypatch):
     assert resume_file.read(tmp_path)[1].best == checkpoint.read_meta(tmp_path)["validation_return"] == 0.0
 
 
+def test_a_run_that_goes_on_has_as_many_episodes_in_a_validation_as_before():
+    settings = small_settings(timesteps=32)
+    meta = ppo.make_meta(settings.model_copy(update={"evaluation_episodes": 1}), "placement", WORLD, 0)
+    assert settings.evaluation_episodes > 1
+    found = ppo.gone_on(settings, "placement", WORLD, 0, None, Progress(64, 1.5, -3.0, 0.4, 7, meta))
+    assert found["settings"]["evaluation_episodes"] == 1
+    assert ppo.validated_as(settings, found).evaluation_episodes == 1
+
+
 def test_a_state_comes_back(tmp_path):
     progress = Progress(64, 1.5, -3.0, 0.4, 7, {"task": "placement"})
     state = {

@@ -69,6 +69,5 @@ def test_episodes_of_a_comparison_fit_into_the_time_and_are_the_first_ones(monke
 
 def test_a_validation_has_as_many_episodes_as_a_tenth_of_the_time_allows():
     start = starting_planner.Start("gain", {}, {}, episode_s=2.0)
-    assert starting_planner.evaluated(start, 600.0, 96) == 30
-    assert starting_planner.evaluated(start, 60.0, 96) == starting_planner.LEAST_EVALUATED
-    assert starting_planner.evaluated(start, None, 96) == starting_planner.evaluated(start, 1e6, 96) == 96
+    assert [starting_planner.evaluated(start, limit, 96) for limit in (1920.0, 1919.0, 600.0, 60.0)] == [96, 48, 24, 12]
+    assert starting_planner.evaluated(start, None, 96) == 96 and starting_planner.evaluated(start, 1.0, 6) == 6
