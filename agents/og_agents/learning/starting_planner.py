@@ -107,20 +107,17 @@ def find(
 
     With a budget in seconds, trials have as few episodes as it takes, and the search ends where the time is over.
     """
-    known = of_planner(PLANNER)
+    began, known = time.monotonic(), of_planner(PLANNER)
     candidates: dict[str, Constants] = {"gain": known.untuned}
-    validation = VALIDATION_EPISODES
     if spec.name in known.tuned:
         candidates["tuned"] = known.tuned[spec.name]
     else:
-        began = time.monotonic()
         candidates[f"tuned for {FALLBACK}"] = known.tuned[FALLBACK]
         told(f"no constants of {PLANNER} for {spec.name}: searching some on training episodes ...")
         first = mean_returns(list(candidates.values()), spec, LEAST_EPISODES, "train")
         episode_s = (time.monotonic() - began) / (len(first) * LEAST_EPISODES)
         affordable = math.inf if budget_s is None else budget_s / episode_s
         episodes = round(min(max(affordable / (2 * ROUNDS * POPULATION), LEAST_EPISODES), EPISODES))
-        validation = round(min(max(affordable / 9, LEAST_EPISODES), VALIDATION_EPISODES))
         candidates[SEARCHED], _ = cross_entropy(
             lambda points: list(mean_returns(points, spec, episodes, "train")),
             list(candidates.values())[int(first.argmax())],
@@ -130,7 +127,8 @@ def find(
             seed=seed,
             go_on=lambda: budget_s is None or time.monotonic() - began < budget_s / 2,
         )
-    values, episode_s = compared(list(candidates.values()), spec, validation, budget_s)
+    left_s = None if budget_s is None else budget_s - (time.monotonic() - began)
+    values, episode_s = compared(list(candidates.values()), spec, VALIDATION_EPISODES, left_s)
     returns = dict(zip(candidates, values.tolist(), strict=True))
     name = max(returns, key=returns.__getitem__)
     start = Start(name, dict(candidates[name]), returns, episode_s)
