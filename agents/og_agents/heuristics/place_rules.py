@@ -243,36 +243,46 @@ def operation(name: str, scene: Scene, possible: Possible, constants: Constants)
     beyond those of the start.
     """
     place, (models, sites) = PLACES[name], scene.phase.shape
-    of_models = np.arange(1, 1 + len(VERBS) * models * sites).reshape(len(VERBS), models, sites)
-    of_roles = np.arange(of_models.size + 1, of_models.size + 1 + possible.roles.size).reshape(possible.roles.shape)
     surplus = 0
     for role in range(len(possible.roles)):
-        more = int(scene.live(role).sum()) - int((scene.of_world("start_role")[role] >= 0).sum())
+        live = scene.live(role)
+        more = int(live.sum()) - int((scene.of_world("start_role")[role] >= 0).sum())
+        if more == 0:
+            continue
         way = 0 if more < 0 else 1
-        open_ = possible.roles[role, way] & (scene.up if way == 0 else scene.live(role))
-        if more != 0 and open_.any():
+        open_ = possible.roles[role, way] & (scene.up if way == 0 else live)
+        if open_.any():
             wanted = place.role(scene, role)
             best = int(np.where(open_, wanted if way == 0 else -wanted, -np.inf).argmax())
+            number = 1 + (len(VERBS) * models + 2 * role + way) * sites + best
             if way == 0:
-                return int(of_roles[role, way, best])
-            surplus = surplus or int(of_roles[role, way, best])
+                return number
+            surplus = surplus or number
     load, refused = pressure(scene, constants["arriving"]), scene.of_state("model_refused_share")
     coming = (scene.held & (scene.phase != WARM)).any(axis=1)
-    for model in np.argsort(-load, kind="stable"):
+    short = (load > constants["high"]) | ((refused > constants["refused"]) & ~coming)
+    for model in np.argsort(-load, kind="stable") if short.any() else ():
         open_ = _attested(scene, int(model), possible.models[LAUNCH, model])
-        short = load[model] > constants["high"] or (refused[model] > constants["refused"] and not coming[model])
-        if short and open_.any():
+        if short[model] and open_.any():
             wanted = place.launch(scene, int(model), constants["high"])
-            return int(of_models[LAUNCH, model, np.where(open_, wanted, -np.inf).argmax()])
-    for model in np.argsort(load, kind="stable"):
-        open_ = possible.models[RETIRE, model] & scene.held[model]
-        if scene.held[model].sum() > 1 and open_.any() and not coming[model] and refused[model] <= constants["refused"]:
-            site = int(np.where(open_, place.keep(scene, int(model)), np.inf).argmin())
-            rest = (scene.of_world("capacity_rps")[model] * scene.held[model]).sum()
-            rest -= scene.of_world("capacity_rps")[model, site]
-            if scene.of_state("model_demand_rps")[model] < min(constants["low"], constants["high"]) * rest:
-                return int(of_models[RETIRE, model, site])
+            best = int(np.where(open_, wanted, -np.inf).argmax())
+            return 1 + (LAUNCH * models + int(model)) * sites + best
+    idle = _idle_replicas(scene, min(constants["low"], constants["high"]))
+    open_ = possible.models[RETIRE] & scene.held
+    settled = (scene.held.sum(axis=1) > 1) & ~coming & (refused <= constants["refused"]) & (open_ & idle).any(axis=1)
+    for model in np.argsort(load, kind="stable") if settled.any() else ():
+        if settled[model]:
+            site = int(np.where(open_[model], place.keep(scene, int(model)), np.inf).argmin())
+            if idle[model, site]:
+                return 1 + (RETIRE * models + int(model)) * sites + site
     return surplus
+
+
+def _idle_replicas(scene: Scene, low: float) -> Bools:
+    """Replicas [M, N] without which the others of their model would stay below a load of `low`."""
+    capacity = scene.of_world("capacity_rps")
+    rest = (capacity * scene.held).sum(axis=1, keepdims=True) - capacity
+    return scene.held & (scene.of_state("model_demand_rps")[:, None] < low * rest)
 
 
 def _attested(scene: Scene, model: int, open_: Bools) -> Bools:
