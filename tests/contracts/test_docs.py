@@ -58,7 +58,9 @@ def page_of(block: str) -> str:
     return next(page for page, blocks in PAGES.items() if block in blocks)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.slow if page == "howto/audit.md" else ()) for page in PAGES]
+)
 def test_tables_are_current(page: str) -> None:
     assert tables["rewritten"](page, text_of(page)) == text_of(page), "run python scripts/doc_tables.py"
 

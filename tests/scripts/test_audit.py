@@ -206,7 +206,9 @@ def test_tables_from_spreadsheets_are_understood(audit_json, tmp_path):
     assert [top["name"] for top in kinds["city"]["top"]] == ["Dublin (US)", "Dublin (IE)"]
 
 
-@pytest.mark.parametrize("name", loading.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "global-512" else ()) for name in loading.names()]
+)
 def test_every_shipped_scenario_can_be_audited(audit_json, name):
     result = audit_json("--scenario", name)
     assert result["nodes"] == len(loading.sites_of(loading.load(name)))

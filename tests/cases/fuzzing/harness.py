@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import resource
 import select
@@ -131,6 +132,7 @@ def _in_a_process(case: Case, seeds: list[int], limit_s: float) -> tuple[int, li
 def _work(case: Case, seeds: list[int], write_end: int) -> None:
     """Run the cases and write a line for each, empty where it passed; never returns."""
     code = 1
+    faulthandler.disable()  # a crash is told in a line, and not by a trace on the terminal
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             mapped = int(file.read().split()[0]) * resource.getpagesize()
