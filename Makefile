@@ -1,4 +1,4 @@
-# make demo    install what it needs, play `og-env demo`, train on global-24 for 3 minutes, benchmark the result
+# make demo    install what it needs, play `og-env demo`, train on global-24 for 2 minutes, benchmark the result
 # make pretrained  train the policies that come with the package, and put the best seed of each into agents/og_agents/pretrained
 # make bench   the speed of the environment; RECORD=FILE keeps the figures, AGAINST=FOLDER compares another checkout with this one
 # make test    lint and the tests that are quick
@@ -48,9 +48,8 @@ $(STAMP) $(TRAIN_STAMP): Makefile pyproject.toml constraints.txt | $(RUN)
 
 demo: $(TRAIN_STAMP)
 	.venv/bin/og-env demo --out runs/demo/first
-	.venv/bin/og-env train --scenario global-24 --algorithm rpi --minutes $(MINUTES) --seed 0 --out runs/demo-rpi
-	.venv/bin/og-env train --scenario global-24 --start runs/demo-rpi --minutes 1 --seed 0 --out runs/demo
-	.venv/bin/og-env benchmark --scenario global-24 --policies all,planners,runs/demo-rpi,runs/demo --episodes $(EPISODES) --out runs/demo/benchmark
+	.venv/bin/og-env train --scenario global-24 --algorithm rpi --minutes $(MINUTES) --seed 0 --out runs/demo
+	.venv/bin/og-env benchmark --scenario global-24 --policies all,planners,runs/demo --episodes $(EPISODES) --out runs/demo/benchmark
 
 pretrained: $(STAMP)
 	$(RUN) scripts/pretrain.py
