@@ -9,12 +9,10 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-from og_env.simulator import KNOBS, choices_of
+from og_env.simulator import KNOBS, LEVELS, choices_of
 
 Observation = npt.NDArray[np.float32] | Mapping[str, npt.NDArray[np.float32]]
 """a batch: one Box [B, ...], or its tables by name, each [B, rows, columns]"""
-LEVELS = 5
-"""number of levels of each routing knob, and of each site or provider that Joint steers to or away from"""
 MIDDLE_LEVEL = LEVELS // 2
 """level that is the scenario's own setting, and that leaves a site to the knobs"""
 

@@ -92,7 +92,7 @@ from og_env.simulator.compiled_step import AUTOSCALED, BY_SCENARIO, KNOB_RANGE, 
 from og_env.simulator.copies_on_tape import CopiesOnTape
 from og_env.simulator.environment_copies import Choice, Copies, Indices, idle, operations_of
 from og_env.simulator.reset_options import UntouchedError, incident_of, touches
-from og_env.simulator.settings import FLAT_TABLES, SPLITS, Arguments, Interface, Settings, Split, Task, checked
+from og_env.simulator.settings import FLAT_TABLES, LEVELS, SPLITS, Arguments, Interface, Settings, Split, Task, checked
 from og_env.simulator.simulator import Simulator
 from og_env.simulator.spaces import ActionParts, choices_of, split_actions
 from og_env.tape.outages_ahead import fragile_chances

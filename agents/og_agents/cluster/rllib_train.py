@@ -17,7 +17,7 @@ from og_agents.learning import checkpoint, ppo
 from og_agents.learning.run_folder import Interrupted, clear, held
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.train_settings import TrainSettings
-from og_agents.learning.training_progress import MOST_OFTEN, Clock, MetricsFile, validation
+from og_agents.learning.training_progress import Clock, MetricsFile, validation
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 
@@ -114,8 +114,7 @@ def _learn(algo: FragmentPPO, run: Run, clock: Clock, quiet: bool, verbose: bool
                 continue
             began_s = clock.elapsed_s
             mean = run.validate(began_s)
-            spent = (clock.elapsed_s - began_s) / clock.limit_s
-            due = clock.share(run.timesteps) + max(1 / settings.evaluations, MOST_OFTEN * spent)
+            due = clock.due_after(clock.share(run.timesteps), began_s, settings.evaluations)
             if not quiet:
                 words = f"validation {mean:.2f}, best {run.best:.2f}"
                 print(f"  {run.timesteps:>9,} steps in {clock.elapsed_s:4.0f} s: {words}", file=sys.stderr)

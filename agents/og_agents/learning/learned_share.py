@@ -83,6 +83,11 @@ class Part:
         """Shares to validate: the present one and, where something was learned, its neighbours."""
         return around(self.share) if self.learned and self.parts else (self.share,)
 
+    @property
+    def described(self) -> dict[str, float]:
+        """The share that is played, for a policy's card; empty where nothing was learned."""
+        return {"learned_share": self.share} if self.learned else {}
+
     def kept(self, share: float | None = None) -> Any:
         """The averaged policy with a share of what was learned, the present one for None."""
         return self._share_of(self.average, self.share if share is None else share)

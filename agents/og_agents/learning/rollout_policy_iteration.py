@@ -42,7 +42,7 @@ from og_agents.learning.run_folder import (
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import bent
 from og_agents.learning.train_settings import TrainSettings
-from og_agents.learning.training_progress import ENVIRONMENTS, MOST_OFTEN, Clock, MetricsFile, best_of, next_due
+from og_agents.learning.training_progress import ENVIRONMENTS, Clock, MetricsFile, best_of, next_due
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.vector_env import NetworkVectorEnv
@@ -223,15 +223,14 @@ class Run:
             self.curves.write(row, step=learner.states)
         if mean > self.best:
             self.best = mean
-            facts = {"branch_states": learner.states, "learned_share": learner.part.share, "validation_return": mean}
-            checkpoint.save(learner.policy_so_far(), self.out, self.meta, **facts)
+            facts = {"branch_states": learner.states, **learner.part.described}
+            checkpoint.save(learner.policy_so_far(), self.out, self.meta, **facts, validation_return=mean)
         self.shown.close()
         if not self.shown.quiet:
             counted = f"  {share:4.0%} {learner.states:>7,} states"
             played = f"with {learner.part.share:g} of what was learned" if learner.states else "at the start"
             print(f"{counted}: validation {mean:.2f} {played}, best {self.best:.2f}", file=sys.stderr)
-        spent = MOST_OFTEN * (self.clock.elapsed_s - began_s) / self.clock.limit_s
-        self.due = share + max(1 / self.settings.evaluations, spent)
+        self.due = self.clock.due_after(share, began_s, self.settings.evaluations)
         self.saved_s = -math.inf
 
     def close(self) -> None:

@@ -81,6 +81,11 @@ class Clock:
         """Whether the time limit is reached."""
         return self.elapsed_s >= self.limit_s
 
+    def due_after(self, share: float, began_s: float, validations: int) -> float:
+        """The share of the run from which a validation is due again, after one at `share` that began at `began_s`."""
+        spent = (self.elapsed_s - began_s) / self.limit_s
+        return share + max(1 / validations, MOST_OFTEN * spent)
+
 
 def validation(network: Any, meta: Mapping[str, Any], spec: ScenarioSpec, settings: TrainSettings) -> dict[str, float]:
     """Mean return, terms and metrics of a network on the validation episodes, under their names in metrics.csv."""
@@ -238,8 +243,7 @@ class Watch(BaseCallback):
         mean = self.validate()
         if self.num_timesteps == 0:
             self.training_env.offset = mean / self.spec.episode.steps  # type: ignore[attr-defined]
-        spent = (self.clock.elapsed_s - began_s) / self.clock.limit_s
-        self._due = self.clock.share(self.num_timesteps) + max(1 / self.settings.evaluations, MOST_OFTEN * spent)
+        self._due = self.clock.due_after(self.clock.share(self.num_timesteps), began_s, self.settings.evaluations)
 
     def _on_rollout_end(self) -> None:
         for name, total in self._sums.items():
@@ -268,13 +272,15 @@ class Watch(BaseCallback):
 
     def validate(self) -> float:
         """Mean return on the validation episodes; the best model so far is saved."""
-        policies = self.model.candidates() if isinstance(self.model, BranchPPO) else {1.0: self.model.policy}
+        branched = self.model if isinstance(self.model, BranchPPO) else None
+        policies = {1.0: self.model.policy} if branched is None else branched.candidates()
         best, facts = best_of(list(policies.values()), self.meta, self.spec, self.settings)
         share, policy = list(policies.items())[best]
         kept: dict[str, Any] = {"timesteps": self.model.num_timesteps}
-        if isinstance(self.model, BranchPPO):
-            self.model.part.play(self.model.policy, share)
-            kept["learned_share"] = facts["validation/learned_share"] = share
+        if branched is not None:
+            branched.part.play(branched.policy, share)
+            facts["validation/learned_share"] = share
+            kept |= branched.part.described
         mean = facts["validation/return"]
         for name, value in facts.items():
             self.logger.record(name, value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from og_agents.learning import checkpoint, learned_share, rollout_policy_iteration, training_progress
+from og_agents.learning import checkpoint, learned_share, ppo, rollout_policy_iteration, training_progress
 from og_agents.learning.networks import masked_logits
 from og_env.vector_env import NetworkVectorEnv
 from tests.cases.short_training import short_world, small_settings
@@ -59,3 +59,16 @@ def test_a_training_keeps_and_plays_the_share_that_validates_best(tmp_path, monk
     assert checkpoint.read_meta(tmp_path)["learned_share"] == 0.25
     weights = checkpoint.read_tensors(tmp_path / checkpoint.WEIGHTS)[0]
     assert torch.equal(weights["mlp_extractor.beta"], tried[1][0])
+
+
+@pytest.mark.parametrize("recipe", ["rpi", "ppo"])
+def test_the_card_of_a_start_that_was_kept_names_no_share(tmp_path, monkeypatch, recipe):
+    validated = iter((0.0, *[-1.0] * 20))
+    monkeypatch.setattr(training_progress, "validation", lambda *_: {"validation/return": next(validated)})
+    settings = small_settings(**TINY, evaluations=1, prior="gain", timesteps=64)
+    if recipe == "rpi":
+        rollout_policy_iteration.train(WORLD, settings, seed=1, out=tmp_path, quiet=True)
+    else:
+        ppo.train(WORLD, "placement", settings, seed=1, out=tmp_path, quiet=True)
+    card = checkpoint.read_meta(tmp_path)
+    assert card["validation_return"] == 0.0 and "learned_share" not in card
