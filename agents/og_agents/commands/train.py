@@ -40,8 +40,6 @@ NO_LIMIT = 10**12
 """timesteps of a run that ends by the clock"""
 CHANGES = ("policy", "interface", "steering", "blind", "n_envs", "timesteps")
 """options of the command that are settings of the training"""
-LARGE = 200
-"""sites from which on a fleet has settings of its own"""
 LENGTH = {"ppo": "timesteps", "rpi": "branch_states"}
 """the setting that ends a run, by algorithm"""
 
@@ -102,9 +100,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--compare",
         type=int,
-        default=32,
         metavar="N",
-        help="at the end play the best baseline on N validation episodes, and say who is better (default: 32; 0: do not)",
+        help="at the end play the baselines on N validation episodes, and say who is better (default: 32, and fewer for "
+        "large fleets; 0: do not)",
     )
     add_engine_options(parser)
     add_json_option(parser)
@@ -113,7 +111,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     check_engine(parser, options)
     if options.logger is not None and (options.engine != "sb3" or options.algorithm == "rpi"):
         parser.error("--logger needs the algorithm ppo and the engine sb3")
-    if options.compare < 0 or options.compare == 1:
+    if options.compare is not None and (options.compare < 0 or options.compare == 1):
         parser.error(f"--compare is {options.compare}; it must be 0, or 2 or more")
     if options.minutes is not None and not 0 < options.minutes < 1e6:
         parser.error(f"--minutes is {options.minutes:g}; it must be above 0")
@@ -194,7 +192,7 @@ def settings_file(options: argparse.Namespace, algorithm: str, task: str, sites:
     if options.config is None and (task, options.interface) == ("placement", "operations"):
         return train_settings.shipped_file("operations") if options.policy in (None, "operations") else None
     if options.start is None:
-        large = options.config is None and task == "placement" and sites >= LARGE
+        large = options.config is None and task == "placement" and sites >= train_settings.LARGE
         return train_settings.shipped_file("large") if large else options.config
     from og_agents.learning import checkpoint
 
@@ -257,7 +255,7 @@ def start(run: Run, options: argparse.Namespace) -> Ended:
     except OSError as error:
         raise ValueError(f"{error.filename or run.out}: {error.strerror or error}{what_is_left(run.out)}") from None
     print(f"trained: {out}")
-    if options.compare:
+    if options.compare != 0:
         from og_agents.learning import against_baselines
 
         told = (lambda line: None) if options.quiet else (lambda line: print(line, file=sys.stderr))

@@ -11,16 +11,20 @@ from typing import Any, NamedTuple
 
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing, statistics
-from og_agents.learning import checkpoint, starting_planner
+from og_agents.learning import checkpoint, starting_planner, train_settings
 from og_agents.planners.offer_rules import RULES
 from og_agents.policy import Policy
+from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 
 FIRST_SEED = 100_000
 """of the episodes: checkpoints are chosen on those from 0 on"""
 EPISODES = 32
+"""of the comparison, and fewer where a validation of the training had fewer"""
 OFFER_RULES = ("greedy", "offer_autoscaler", "n1_reserve")
 """heuristics that choose among offers: the others come far behind and decide a hundred times more slowly"""
+BUSY = ("greedy", "constant")
+"""those that take minutes for an episode of a large fleet: they act where little is gained"""
 KEY = "against_baselines"
 """of the card"""
 WORDS = {"win": "better than", "tie": "level with", "loss": "worse than"}
@@ -44,13 +48,14 @@ class Standing(NamedTuple):
 
 
 def baselines(spec: ScenarioSpec, task: str) -> dict[str, Policy]:
-    """The baselines of a task that decide quickly, by name."""
+    """The baselines of a task that decide quickly, by name; where the fleet is large, without those that do not there."""
     if task == "routing":
         names = [name for name in planners.ROUTERS if name not in planners.ORACLES]
         return {name: planners.make(name, spec, task) for name in names}
-    rules: dict[str, Policy] = {name: heuristics.make(name, task) for name in OFFER_RULES}
+    left_out = BUSY if len(loading.sites_of(spec)) >= train_settings.LARGE else ()
+    rules: dict[str, Policy] = {name: heuristics.make(name, task) for name in OFFER_RULES if name not in left_out}
     pairs = {name: planners.make_pair(name, spec) for name in planners.PAIRS} if task == "joint" else {}
-    return rules | {name: planners.make(name, spec, task) for name in RULES} | pairs
+    return rules | {name: planners.make(name, spec, task) for name in RULES if name not in left_out} | pairs
 
 
 def _found(card: Mapping[str, Any], spec: ScenarioSpec, task: str) -> dict[str, Policy]:
@@ -63,12 +68,15 @@ def _found(card: Mapping[str, Any], spec: ScenarioSpec, task: str) -> dict[str, 
 
 
 def stand(
-    folder: Path, spec: ScenarioSpec, task: str, *, episodes: int = EPISODES, played: Callable[[str], None] = print
+    folder: Path, spec: ScenarioSpec, task: str, *, episodes: int | None = None, played: Callable[[str], None] = print
 ) -> Standing:
     """Play a run's policy and the baselines, and write the standing to the policy's card.
 
-    `played` is told what is about to be played. Raises ValueError for a folder without a policy, or no episodes.
+    `episodes` None is EPISODES, or as many as a validation of the training had where that is fewer. `played` is told
+    what is about to be played. Raises ValueError for a folder without a policy, or no episodes.
     """
+    settings = checkpoint.read_meta(folder)["settings"]
+    episodes = max(2, min(EPISODES, settings["evaluation_episodes"])) if episodes is None else episodes
     if episodes < 2:
         raise ValueError(f"{episodes} episodes give no interval: take 2 or more")
 

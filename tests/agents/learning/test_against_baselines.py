@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,24 @@ def test_constants_that_a_training_has_found_stand_among_the_baselines(tmp_path:
     assert [policy.constants for policy in found.values()] == ([card["start"]["constants"]] if searched else [])  # type: ignore[attr-defined]
     card["start"]["constants_from"] = "searched"
     assert len(against_baselines._found(card, WORLD, "placement")) == 1
+
+
+@pytest.mark.parametrize(("validated", "compared"), [(3, 3), (96, 5)])
+def test_as_many_episodes_as_a_validation_had_and_no_more_than_usual(
+    validated: int, compared: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(against_baselines, "baselines", lambda spec, task: {"static": heuristics.make("static", task)})
+    monkeypatch.setattr(against_baselines, "EPISODES", 5)
+    run = shutil.copytree(folder, tmp_path / "run")
+    card = checkpoint.read_meta(run)
+    card["settings"]["evaluation_episodes"] = validated
+    checkpoint.write_json(run / checkpoint.CARD, card)
+    assert against_baselines.stand(run, WORLD, "placement").pair.episodes == compared
+
+
+def test_rules_that_take_minutes_on_a_large_fleet_are_left_out_there() -> None:
+    every, few = (set(against_baselines.baselines(loading.load(name), "placement")) for name in ("toy-3", "global-512"))
+    assert every - few == {"greedy", "constant"} and "offer_autoscaler" in few
 
 
 def test_one_episode_is_refused(folder: Path) -> None:
