@@ -206,8 +206,12 @@ def test_tables_from_spreadsheets_are_understood(audit_json, tmp_path):
     assert [top["name"] for top in kinds["city"]["top"]] == ["Dublin (US)", "Dublin (IE)"]
 
 
+LONG = ("global-64", "global-512", "random-24")
+"""scenarios whose audit takes several seconds"""
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "global-512" else ()) for name in loading.names()]
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in loading.names()]
 )
 def test_every_shipped_scenario_can_be_audited(audit_json, name):
     result = audit_json("--scenario", name)

@@ -151,6 +151,7 @@ def test_joint_control_and_changed_worlds_have_baselines_of_their_own(study, fil
     assert instant["to_best"]["mean_diffs"][0] == pytest.approx(mean - instant["best_baseline_mean"], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_recorded_command_trains_the_same_weights_in_a_process_of_its_own(study, tmp_path):
     folder, summary, _ = study
     run = row_of(summary, "no-prior")["runs"]["1"]
