@@ -46,7 +46,7 @@ def best_gains(simulator: Simulator) -> np.ndarray:
     return np.where(output.offer > 0, output.offer_gain[:, :, GAIN.total], -np.inf).max(axis=1)
 
 
-@pytest.mark.parametrize("scenario", ["global-24", "one-cloud"])
+@pytest.mark.parametrize("scenario", [pytest.param("global-24", marks=pytest.mark.slow), "one-cloud"])
 def test_best_offer_is_nearly_the_best_of_all_operations(scenario: str) -> None:
     """On 500 random states, with random offers taken between them: 93 % of the best on average, and 95 % in 6 of 7 states."""
     simulator = Simulator(scenario, BATCH, Settings("placement", "proposals", False, 10, "train", 1.0))

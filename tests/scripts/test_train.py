@@ -365,7 +365,9 @@ def test_wrong_input_is_found_before_torch_is_loaded():
     assert done.stdout.split() == ["2", "False", "False"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_to_the_program_saves(number, code, files, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments(files, out, "--timesteps", "100000000")]

@@ -12,6 +12,7 @@ from og_agents.commands import validate
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
+@pytest.mark.slow
 def test_the_claims_hold_and_absent_data_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert validate.main(["--quick", "--json", "--data", str(tmp_path)]) == 0
     result = json.loads(capsys.readouterr().out)

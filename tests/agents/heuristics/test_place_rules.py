@@ -133,7 +133,9 @@ def test_a_dead_role_is_replaced_and_leaves_again(name: str) -> None:
     assert does(env, name, high=9.0, low=0.0).startswith("remove verifier at")
 
 
-@pytest.mark.parametrize("scenario", loading.names())
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(name, marks=pytest.mark.slow if name == "global-512" else ()) for name in loading.names()]
+)
 def test_rules_play_every_scenario_without_an_impossible_operation(scenario: str) -> None:
     spec = loading.override(loading.load(scenario), {"episode.steps": 10})
     for name in (*RULES, "random"):

@@ -174,6 +174,7 @@ def test_the_table_in_csv_has_the_same_figures(study):
     assert "failures.process=independent" in lines["twin"]["command"]
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on_with_what_is_not_complete(study, files, tmp_path, in_process, capsys):
     """Left: a run cut off before its last validation, and one that began with an older policy."""
     folder = tmp_path / "toy-3"
