@@ -1,10 +1,11 @@
 """The shared-scorer policy: one small network reads every proposal, and a planner's value of it is the prior.
 
 The logit of a proposal is scorer(its encoding, context) + beta x its value to the planner. That value is the nominal gain
-or, with `prior`, the tuned greedy planner's. Doing nothing has a logit of its own, as an offer of value 0 would have.
-The context is the globals, and the mean and the maximum over the encodings of all models and of all proposals. So the
-policy depends neither on their order nor on their number, and can be used with another fleet. The value has a network of
-its own.
+or, with `prior`, the tuned greedy planner's. Each kind of offer, such as launches or removals of a store, has last weights
+and a beta of its own: what is learned of frequent kinds would spoil the choice of rare ones. Doing nothing has a logit of
+its own, as an offer of value 0 would have. The context is the globals, and the mean and the maximum over the encodings of
+all models and of all proposals. So the policy depends neither on their order nor on their number, and can be used with
+another fleet. The value has a network of its own.
 
 A policy that samples from sharp logits never tries what the planner thinks poor; one that samples from flat logits loses
 reward in every step. So the policy is a mixture: sharp logits, and with a probability `exploration` the same logits made
@@ -34,8 +35,13 @@ MIDDLE_LOGIT = 2.0
 """first logit of the middle level of a knob, the scenario's own setting: seven times as likely as each other level"""
 IMPOSSIBLE = -1e8
 """logit of an action that a mask forbids, the number of sb3-contrib"""
-GAIN, VALID = column("proposals", "gain"), column("proposals", "valid")
+GAIN, VALID, ADDS = (column("proposals", name) for name in ("gain", "valid", "is_add"))
 GLOBALS, MODEL_COLUMNS, COLUMNS = (len(TABLES[name]) for name in ("globals", "models", "proposals"))
+CHANGES = tuple(column("proposals", name) for name in ("is_launch", "is_retire", "is_stage"))
+ROLES = tuple(column("proposals", name) for name in ("is_verifier", "is_store", "is_gateway"))
+"""columns that say what an offer is; a role is added or removed"""
+KINDS = len(CHANGES) + 2 * len(ROLES)
+"""number of kinds of offers"""
 READ = ("globals", "models", "proposals")
 """tables that the policy reads, in the order of the flat observation"""
 
@@ -46,7 +52,7 @@ class ScorerSettings(NamedTuple):
     hidden: int = 32
     """width of its layers"""
     beta: float = 40.0
-    """first weight of the planner's value in a logit; it is learned"""
+    """first weight of the planner's value in a logit; it is learned, for each kind of offer"""
     sharpness: float = 1.0
     """factor of the logits"""
     exploration: float = 0.0
@@ -120,6 +126,13 @@ def tanh_layers(*widths: int) -> nn.Sequential:
     return nn.Sequential(*(layer for pair in pairs for layer in (nn.Linear(*pair), nn.Tanh())))
 
 
+def kinds_of(rows: torch.Tensor) -> torch.Tensor:
+    """Which kind each offer is, flags [B, P, 9] of proposals [B, P, columns]; none for an empty place."""
+    adds = rows[..., ADDS]
+    roles = [rows[..., role] * change for role in ROLES for change in (adds, 1 - adds)]
+    return torch.stack([*(rows[..., change] for change in CHANGES), *roles], -1)
+
+
 class ProposalScorer(nn.Module):
     """The network from features [B, width] to logits [B, 1 + P + levels] and, apart from it, the value's features [B, 64]."""
 
@@ -132,10 +145,10 @@ class ProposalScorer(nn.Module):
         self.models = tanh_layers(MODEL_COLUMNS, hidden)
         self.context = tanh_layers(GLOBALS + 4 * hidden, hidden)
         self.from_encoding, self.from_context = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
-        self.score = nn.Linear(hidden, 1)
+        self.score = nn.Linear(hidden, KINDS)
         self.nothing = nn.Linear(hidden, 1)
         self.levels = nn.Linear(hidden, sum(shapes.levels)) if shapes.levels else None
-        self.beta = nn.Parameter(torch.tensor(float(settings.beta)))
+        self.beta = nn.Parameter(torch.full((KINDS,), float(settings.beta)))
         self.value = tanh_layers(GLOBALS + 3 * MODEL_COLUMNS + 2 * COLUMNS, 64, 64)
         self.latent_dim_pi, self.latent_dim_vf = 1 + shapes.proposals + sum(shapes.levels), 64
         self._start_at_the_prior()
@@ -146,14 +159,23 @@ class ProposalScorer(nn.Module):
             if layer is not None:
                 nn.init.orthogonal_(layer.weight, 0.01)
                 nn.init.zeros_(layer.bias)
-        if self.levels is not None:
-            with torch.no_grad():
+        with torch.no_grad():
+            self.score.weight[1:] = self.score.weight[:1].clone()
+            if self.levels is not None:
                 for bias in self.levels.bias.split(list(self.shapes.levels)):
                     bias[len(bias) // 2] = MIDDLE_LOGIT
 
     def heads(self) -> list[nn.Parameter]:
         """The parameters in which the logits of doing nothing and of the offers are linear."""
         return [self.beta, *self.score.parameters(), *self.nothing.parameters()]
+
+    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *rest: Any) -> None:
+        """Load weights; those of an earlier version have one row for all kinds of offers."""
+        for name, own in (("beta", self.beta), ("score.weight", self.score.weight), ("score.bias", self.score.bias)):
+            given = state_dict.get(prefix + name)
+            if given is not None and KINDS * given.numel() == own.numel():
+                state_dict[prefix + name] = given.expand_as(own)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def scale_logits(self, factor: float) -> None:
         """Multiply the logits of doing nothing and of the offers."""
@@ -186,7 +208,8 @@ class ProposalScorer(nn.Module):
         context = self.context(torch.cat([plain, *pooled], 1))
         mixed = torch.tanh(self.from_encoding(encoded) + self.from_context(context).unsqueeze(1))
         values = rows[..., GAIN] if self.prior is None else self.prior(plain, rows)
-        scores = self.score(mixed).squeeze(2) + self.beta * values
+        kinds = kinds_of(rows)
+        scores = (mixed * (kinds @ self.score.weight)).sum(2) + kinds @ self.score.bias + kinds @ self.beta * values
         logits = [self._mixture(torch.cat([self.nothing(context), scores], 1), valid)]
         if self.levels is not None:
             logits.append(self.levels(context))

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from og_agents.learning.checkpoint import plain_tensors, put_weights, read_tensors, write_whole
 
 RESUME = "resume.safetensors"
-FORMAT = 3
+FORMAT = 4
 """counts up when earlier states cannot be gone on with any more"""
 WEIGHTS, OPTIMIZER, LEGACY, TORCH = "policy.", "optimizer.", "numpy_generator", "torch_generator"
 """names, or their beginnings, of what a state holds"""

@@ -9,8 +9,12 @@ import torch
 from sb3_contrib import MaskablePPO
 
 from og_agents.learning.networks import (
+    ADDS,
+    CHANGES,
     COLUMNS,
     GAIN,
+    KINDS,
+    ROLES,
     VALID,
     ProposalScorer,
     ScorerSettings,
@@ -33,11 +37,16 @@ def scorer():
 
 
 def made_up(shapes, rows: int = 6, offers: int = 7) -> torch.Tensor:
-    """Features with the first `offers` proposals valid."""
+    """Features with the first `offers` proposals valid, of the kinds of offers in turn."""
     features = torch.rand(rows, shapes.width) * 2 - 1
     table = features[:, -shapes.widths[2] :].view(rows, shapes.proposals, COLUMNS)
     table[..., VALID] = 0
     table[:, :offers, VALID] = 1
+    table[..., [*CHANGES, *ROLES]] = 0
+    for offer in range(offers):
+        kind = offer % KINDS
+        table[:, offer, [*CHANGES, *np.repeat(ROLES, 2)][kind]] = 1
+        table[:, offer, ADDS] = float(kind % 2)
     return features
 
 
@@ -87,9 +96,36 @@ def test_it_starts_as_the_planner(scorer):
     features = made_up(scorer.shapes)
     gains = features[:, -scorer.shapes.widths[2] :].view(6, PROPOSALS, COLUMNS)[..., GAIN]
     logits = scorer.forward_actor(features)
-    assert torch.allclose(logits[:, 1:], ScorerSettings().beta * gains, atol=0.05)
+    assert torch.allclose(logits[:, 1:8], ScorerSettings().beta * gains[:, :7], atol=0.05)
     assert logits[:, 0].abs().max() < 0.05
     assert scorer.beta.requires_grad
+
+
+def test_each_kind_of_offer_has_last_weights_of_its_own(scorer):
+    features = made_up(scorer.shapes, offers=KINDS)
+    before = scorer.forward_actor(features)
+    for kind in range(KINDS):
+        with torch.no_grad():
+            scorer.score.bias[kind] += 1
+            change = scorer.forward_actor(features) - before
+            scorer.score.bias[kind] -= 1
+        expected = torch.zeros(1 + PROPOSALS)
+        expected[1 + kind] = 1
+        assert torch.allclose(change, expected.expand_as(change), atol=1e-5)
+
+
+def test_weights_of_an_earlier_version_are_those_of_every_kind(scorer):
+    earlier = scorer.state_dict()
+    earlier["beta"] = torch.tensor(3.0)
+    earlier["score.weight"], earlier["score.bias"] = torch.rand(1, 32), torch.rand(1)
+    now = ProposalScorer(scorer.shapes)
+    now.load_state_dict(earlier)
+    assert torch.equal(now.beta, torch.full((KINDS,), 3.0))
+    assert torch.equal(now.score.weight, earlier["score.weight"].repeat(KINDS, 1))
+    assert torch.equal(now.score.bias, earlier["score.bias"].repeat(KINDS))
+    earlier["score.bias"] = torch.rand(2)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        now.load_state_dict(earlier)
 
 
 def test_actor_and_critic_share_no_parameter(scorer):

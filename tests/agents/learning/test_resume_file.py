@@ -185,7 +185,7 @@ def test_states_that_were_altered_or_are_of_another_version_are_refused(tmp_path
     with pytest.raises(ValueError, match=r"resume\.safetensors: damaged: its checksum is another one"):
         resume_file.read(tmp_path)
     save_file(tensors, tmp_path / resume_file.RESUME, {"progress": "{}"})
-    with pytest.raises(ValueError, match="format 1, and this version reads 3: begin anew from its policy with --start"):
+    with pytest.raises(ValueError, match="format 1, and this version reads 4: begin anew from its policy with --start"):
         resume_file.read(tmp_path)
 
 
