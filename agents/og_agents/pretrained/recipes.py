@@ -34,7 +34,7 @@ USUAL = ("ppo", "rpi", "ppo_from_rpi")
 """the recipes of Placement among offers"""
 BY_POLICY = {"operations": "ppo_operations", "sites": ROUTING}
 """the recipes of networks that have one of their own"""
-CAREFUL = ("grid-blackout", "near-but-cold", "one-cloud", "provider-blackout")
+CAREFUL = ("grid-blackout", "near-but-cold")
 """scenarios in which PPO keeps its start with the usual settings, so that it has careful ones"""
 CAREFULLY = ("--config", "configs/training/careful.toml")
 """options of og-env train for these"""
