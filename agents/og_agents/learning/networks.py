@@ -2,10 +2,10 @@
 
 The logit of a proposal is scorer(its encoding, context) + beta x its value to the planner. That value is the nominal gain
 or, with `prior`, the tuned greedy planner's. Each kind of offer, such as launches or removals of a store, has last weights
-and a beta of its own: what is learned of frequent kinds would spoil the choice of rare ones. Doing nothing has a logit of
-its own, as an offer of value 0 would have. The context is the globals, and the mean and the maximum over the encodings of
-all models and of all proposals. So the policy depends neither on their order nor on their number, and can be used with
-another fleet. The value has a network of its own.
+and a beta of its own, with which far more is learned than with the same for all (configs/training/RESULTS.md). Doing
+nothing has a logit of its own, as an offer of value 0 would have. The context is the globals, and the mean and the maximum
+over the encodings of all models and of all proposals. So the policy depends neither on their order nor on their number, and
+can be used with another fleet. The value has a network of its own.
 
 A policy that samples from sharp logits never tries what the planner thinks poor; one that samples from flat logits loses
 reward in every step. So the policy is a mixture: sharp logits, and with a probability `exploration` the same logits made

@@ -35,7 +35,7 @@ USUAL = ("ppo", "rpi", "ppo_from_rpi")
 BY_POLICY = {"operations": "ppo_operations", "sites": ROUTING}
 """the recipes of networks that have one of their own"""
 CAREFUL = ("grid-blackout", "near-but-cold")
-"""scenarios in which PPO keeps its start with the usual settings, so that it has careful ones"""
+"""scenarios in which PPO has careful settings: it falls far, or keeps its start, with the usual ones"""
 CAREFULLY = ("--config", "configs/training/careful.toml")
 """options of og-env train for these"""
 BLIND = "_blind_"
