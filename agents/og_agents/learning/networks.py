@@ -133,6 +133,14 @@ def kinds_of(rows: torch.Tensor) -> torch.Tensor:
     return torch.stack([*(rows[..., change] for change in CHANGES), *roles], -1)
 
 
+def _same_for_all_kinds(scorer: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Give each kind of offer the last weights of an earlier version, which had one row of them."""
+    for name, own in scorer.named_parameters():
+        given = weights.get(prefix + name)
+        if name.startswith(("beta", "score.")) and given is not None and KINDS * given.numel() == own.numel():
+            weights[prefix + name] = given.expand_as(own)
+
+
 class ProposalScorer(nn.Module):
     """The network from features [B, width] to logits [B, 1 + P + levels] and, apart from it, the value's features [B, 64]."""
 
@@ -152,6 +160,7 @@ class ProposalScorer(nn.Module):
         self.value = tanh_layers(GLOBALS + 3 * MODEL_COLUMNS + 2 * COLUMNS, 64, 64)
         self.latent_dim_pi, self.latent_dim_vf = 1 + shapes.proposals + sum(shapes.levels), 64
         self._start_at_the_prior()
+        self.register_load_state_dict_pre_hook(_same_for_all_kinds)
 
     def _start_at_the_prior(self) -> None:
         """Set the last layers near zero, and make the middle level of every knob the likeliest."""
@@ -168,14 +177,6 @@ class ProposalScorer(nn.Module):
     def heads(self) -> list[nn.Parameter]:
         """The parameters in which the logits of doing nothing and of the offers are linear."""
         return [self.beta, *self.score.parameters(), *self.nothing.parameters()]
-
-    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *rest: Any) -> None:
-        """Load weights; those of an earlier version have one row for all kinds of offers."""
-        for name, own in (("beta", self.beta), ("score.weight", self.score.weight), ("score.bias", self.score.bias)):
-            given = state_dict.get(prefix + name)
-            if given is not None and KINDS * given.numel() == own.numel():
-                state_dict[prefix + name] = given.expand_as(own)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def scale_logits(self, factor: float) -> None:
         """Multiply the logits of doing nothing and of the offers."""
