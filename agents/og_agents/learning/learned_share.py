@@ -79,9 +79,15 @@ class Part:
         self.share = self.share if share is None else share
         self.player = self._share_of(policy, self.share)
 
-    def shares(self) -> tuple[float, ...]:
-        """Shares to validate: the present one and, where something was learned, its neighbours."""
-        return around(self.share) if self.learned and self.parts else (self.share,)
+    def shares(self, lost: bool = False) -> tuple[float, ...]:
+        """Shares to validate: the present one and, where something was learned, its neighbours.
+
+        Where the last validation was `lost`, below the start of the run, the smallest share is among them: some worlds
+        bear little of a fit, and neighbours of a share that is far too large are too large as well.
+        """
+        if not (self.learned and self.parts):
+            return (self.share,)
+        return tuple(sorted({*around(self.share), *SHARES[: int(lost)]}))
 
     @property
     def described(self) -> dict[str, float]:

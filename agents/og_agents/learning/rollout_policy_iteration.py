@@ -209,7 +209,8 @@ class Run:
     def validate(self, learner: Learner, share: float) -> None:
         """Validate some shares of what was learned so far, play the best of them, and save it where it is the best."""
         began_s = self.clock.elapsed_s
-        shares = learner.part.shares()
+        returns = [float(row["validation/return"]) for row in self.file.rows]
+        shares = learner.part.shares(lost=len(returns) > 1 and returns[-1] < returns[0])
         best, row = best_of([learner.policy_so_far(each) for each in shares], self.meta, self.spec, self.settings)
         learner.part.play(learner.policy, shares[best])
         mean = row["validation/return"]

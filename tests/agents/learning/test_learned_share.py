@@ -61,6 +61,17 @@ def test_a_training_keeps_and_plays_the_share_that_validates_best(tmp_path, monk
     assert torch.equal(weights["mlp_extractor.beta"], tried[1][0])
 
 
+def test_after_a_loss_the_smallest_share_is_validated_as_well(tmp_path, monkeypatch):
+    """The start has 0, the first three shares lose; then the smallest of four gains."""
+    tried = iter((0.0, -3.0, -2.0, -1.0, 1.0, -1.0, -1.0, -1.0))
+    monkeypatch.setattr(training_progress, "VALIDATION_THREADS", 1)
+    monkeypatch.setattr(training_progress, "validation", lambda *_: {"validation/return": next(tried)})
+    settings = small_settings(**TINY | {"branch_states": 32}, evaluations=2, prior="gain")
+    rollout_policy_iteration.train(WORLD, settings, seed=1, out=tmp_path, quiet=True)
+    card = checkpoint.read_meta(tmp_path)
+    assert card["validation_return"] == 1.0 and card["learned_share"] == learned_share.SHARES[0]
+
+
 @pytest.mark.parametrize("recipe", ["rpi", "ppo"])
 def test_the_card_of_a_start_that_was_kept_names_no_share(tmp_path, monkeypatch, recipe):
     validated = iter((0.0, *[-1.0] * 20))
