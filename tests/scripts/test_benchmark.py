@@ -211,6 +211,16 @@ def test_sealed_episodes_are_played_where_the_command_says_so(scenario, tmp_path
     assert summary["policies"]["greedy"]["return_mean"] == returns["sealed"]
 
 
+def test_a_policy_of_another_fleet_and_other_wishes_says_how_it_plays(tmp_path, capsys):
+    folder = Path(benchmark.__file__).parents[1] / "pretrained" / "rpi" / "random-24"
+    arguments = ["--scenario", "global-16", "--set", "episode.steps=2", "--policies", f"greedy_tuned,{folder}"]
+    assert benchmark.main([*arguments, "--episodes", "2", "--out", str(tmp_path), "-q"]) == 0
+    told = "random-24 learned on another fleet, with other weights of the reward: here it plays as greedy_tuned\n"
+    assert capsys.readouterr().err == told
+    means = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["policies"]
+    assert means["random-24"]["return_mean"] == means["greedy_tuned"]["return_mean"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -98,6 +98,10 @@ def _run(options: argparse.Namespace, command: str) -> int:
     if options.twin and spec.failures.process != "correlated":
         raise ValueError(f"--twin: failures of {spec.name} are not correlated but {spec.failures.process!r}")
     policies, learned = load_policies(options.policies.split(","), spec, task, seed=options.seed)
+    for name in learned:
+        if planner := getattr(policies[name], "meta", {}).get("plays_as"):
+            words = f"learned on another fleet, with other weights of the reward: here it plays as {planner}"
+            print(f"{name} {words}", file=sys.stderr)
     runs: list[Episodes] = []
     stopped = stopped_by_keyboard(lambda: play_all(policies, spec, task, options, runs), runs)
     policies = {run.policy: policies[run.policy] for run in runs}

@@ -312,6 +312,8 @@ def _network(meta: dict[str, Any], path: Path) -> Any:
     if meta.get("other_fleet"):  # what was learned of places is of others
         weights[PLACES] = torch.zeros_like(network.state_dict()[PLACES])
     put_weights(network, weights, path / WEIGHTS)
+    if meta.get("plays_as"):
+        network.mlp_extractor.forget()
     network.set_training_mode(False)
     return network
 

@@ -184,6 +184,13 @@ class ProposalScorer(nn.Module):
             for values in self.heads():
                 values *= factor
 
+    def forget(self) -> None:
+        """Play as the planner of the prior, without what was learned."""
+        with torch.no_grad():
+            for values in self.heads():
+                values.zero_()
+            self.beta.fill_(self.settings.beta)
+
     def _parts(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Globals [B, columns], models [B, M, columns], proposals [B, P, columns] and whether each is an offer [B, P, 1]."""
         plain, models, rows = features.split(list(self.shapes.widths), 1)

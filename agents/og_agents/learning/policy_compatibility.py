@@ -11,16 +11,22 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.learning import believed_speeds, possible_behind
 from og_env.env import NetworkEnv
 from og_env.fields import TABLES
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
+from og_env.simulator import TERMS
 
 SPACES = ("observation_space", "action_space")
 MEANING = ("sites", "models", "regions", "domains")
 """parts of a scenario that give the numbers of an observation and an action their meaning; all others, such as demand,
 failures and the reward's weights, may differ between training and use"""
+WISHES = (*TERMS, "unserved_convexity")
+"""fields of a scenario's reward that say what its users wish"""
+PLANNER = "greedy_tuned"
+"""name of the planner that a shared scorer begins as"""
 DAMAGED = (KeyError, TypeError, ValueError, AttributeError, AssertionError, IndexError, RuntimeError, OverflowError)
 """exceptions that a wrong value in a description raises"""
 
@@ -104,6 +110,17 @@ def differences(trained: ScenarioSpec, asked: ScenarioSpec, *, any_models: bool 
     return parts if asked.fleet == "fixed" else ["fleet", *parts]
 
 
+def wants_otherwise(trained: ScenarioSpec, asked: ScenarioSpec) -> bool:
+    """Whether a scenario has both another fleet and other weights of the reward than the one of training.
+
+    What was learned for one user's wishes does harm elsewhere with another's: the policy of random-24 gains in global-24,
+    which has its weights, and loses up to 12 % where the weights differ (configs/training/RESULTS.md).
+    """
+    weights = [{term: getattr(spec.reward, term) for term in WISHES} for spec in (trained, asked)]
+    drawn = trained.reward.weights == "random"  # such a policy reads what is wished
+    return not drawn and weights[0] != weights[1] and (trained.fleet, trained.sites) != (asked.fleet, asked.sites)
+
+
 def columns_here() -> dict[str, list[str]]:
     """Names of the columns of every table of an observation, for policy.json."""
     return {table: [field.name for field in fields] for table, fields in TABLES.items()}
@@ -151,8 +168,9 @@ def _other_version(meta: Mapping[str, Any]) -> str:
 def fitted(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer: bool) -> dict[str, Any]:
     """The description of a policy with the spaces of the scenario `asked`, since a shared scorer reads any number of models.
 
-    With `transfer` one for sites or for operations reads any fleet, which is an "other_fleet" then. Raises ValueError,
-    in one line that names both scenarios, where the policy was trained in another world.
+    With `transfer` one for sites or for operations reads any fleet, which is an "other_fleet" then. A shared scorer that
+    knows neither the fleet nor the weights of the reward "plays_as" the planner of the scenario: see `wants_otherwise`.
+    Raises ValueError, in one line that names both scenarios, where the policy was trained in another world.
     """
     trained, shared = loading.load(meta["scenario"]), meta["policy"] == "shared"
     by_site = meta["policy"] in ("sites", "operations")
@@ -171,7 +189,10 @@ def fitted(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer
     if by_site and not parts:
         return {**meta, **has, "other_fleet": trained.sites != asked.sites}
     if not parts and (made == there or (shared and made["action_space"] == has["action_space"])):
-        return {**meta, **has}
+        if not (shared and wants_otherwise(trained, asked)):
+            return {**meta, **has}
+        planner = {"prior": constants_of(asked.name, PLANNER)}
+        return {**meta, **has, "policy_kwargs": {**meta["policy_kwargs"], **planner}, "plays_as": PLANNER}
     reason = f"other {' and '.join(parts)}" if parts else f"made for {_words(made)}, there it is {_words(there)}"
     raise ValueError(f"{path}: trained on scenario {trained.name!r}, not on {asked.name!r}: {reason}")
 
