@@ -19,7 +19,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
 WORKERS ?= 2
-EPISODES ?= 100
+EPISODES ?= 64
 MINUTES ?= 2
 RUN = .venv/bin/python
 STAMP = .venv/.installed

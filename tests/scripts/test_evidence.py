@@ -107,6 +107,13 @@ def test_tables_say_what_was_played(record, capsys):
     assert evidence_tables.markdown({"entries": {}, "overall": {}}) == evidence_tables.NOTHING
 
 
+def test_the_published_record_is_of_the_scenarios_as_they_are():
+    entries = evidence.read(evidence.RECORD)["entries"]
+    now = {name: evidence.world_of(loading.load(name)) for name in {made["scenario"] for made in entries.values()}}
+    other = [key for key, made in entries.items() if made["world"] != now[made["scenario"]]]
+    assert not other, "another world was played: run scripts/evidence.py again"
+
+
 def test_policies_play_elsewhere_as_they_are(runs, tmp_path):
     path = tmp_path / "evidence.json"
     scenario = tmp_path / "calm.toml"

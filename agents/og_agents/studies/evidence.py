@@ -143,9 +143,14 @@ def description(group: Group, asked: Asked) -> Json:
         "task": group.task,
         "trained_on": group.trained_on,
         "asked": {**asked._asdict(), "baselines": list(asked.baselines)},
-        "world": _hash(group.spec.model_dump_json(exclude_unset=True).encode()),
+        "world": world_of(group.spec),
         "weights": {path.name: _hash((path / checkpoint.WEIGHTS).read_bytes()) for path in group.folders},
     }
+
+
+def world_of(spec: ScenarioSpec) -> str:
+    """A hash of a scenario, the same from its file and from a policy's card; fields of their usual value do not count."""
+    return _hash(spec.model_dump_json(exclude_defaults=True).encode())
 
 
 def _hash(content: bytes) -> str:
