@@ -114,7 +114,7 @@ def wants_otherwise(trained: ScenarioSpec, asked: ScenarioSpec) -> bool:
     """Whether a scenario has both another fleet and other weights of the reward than the one of training.
 
     What was learned for one user's wishes does harm elsewhere with another's: the policy of random-24 gains in global-24,
-    which has its weights, and loses up to 12 % where the weights differ (configs/training/RESULTS.md).
+    which has its weights, and loses up to 15 % where the weights differ (configs/training/RESULTS.md).
     """
     weights = [{term: getattr(spec.reward, term) for term in WISHES} for spec in (trained, asked)]
     drawn = trained.reward.weights == "random"  # such a policy reads what is wished
