@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
 from og_agents.learning import believed_speeds, possible_behind
-from og_agents.learning.networks import READ, ChoosesAmong, masked_logits, policy_class
+from og_agents.learning.networks import READ, ChoosesAmong, SharedScorerPolicy, masked_logits, policy_class
 from og_agents.learning.operation_scorer import OperationScorerPolicy
 from og_agents.learning.policy_compatibility import (
     DAMAGED,
@@ -312,8 +312,8 @@ def _network(meta: dict[str, Any], path: Path) -> Any:
     if meta.get("other_fleet"):  # what was learned of places is of others
         weights[PLACES] = torch.zeros_like(network.state_dict()[PLACES])
     put_weights(network, weights, path / WEIGHTS)
-    if meta.get("plays_as"):
-        network.mlp_extractor.forget()
+    if meta.get("plays_as") and isinstance(network, SharedScorerPolicy):
+        network.forget()
     network.set_training_mode(False)
     return network
 

@@ -303,6 +303,10 @@ class SharedScorerPolicy(ChoosesAmong):
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | self.scorer._asdict()
 
+    def forget(self) -> None:
+        """Play as the planner of the prior, without what was learned."""
+        cast(ProposalScorer, self.mlp_extractor).forget()
+
     def start_among(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """Log probabilities [B, n] of the planner's choice among actions [B, n]."""
         features = self.extract_features(cast(Any, observations))

@@ -18,7 +18,7 @@ from stable_baselines3 import PPO
 from og_agents import planners
 from og_agents.evaluation import playing
 from og_agents.export import onnx_export
-from og_agents.learning import checkpoint, ppo, resume_file
+from og_agents.learning import checkpoint, learned_share, ppo, resume_file
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.resume_file import Progress
 from og_agents.learning.training_progress import Clock
@@ -273,7 +273,7 @@ def test_a_policy_plays_as_the_planner_where_fleet_and_wishes_are_others(tmp_pat
     learned, other = short_world("random-24"), loading.override(short_world("global-24"), {"reward.latency": 1.0})
     model, meta = made(world=learned)
     with torch.no_grad():
-        for values in model.policy.mlp_extractor.heads():
+        for values in learned_share.heads(model.policy):
             values += torch.linspace(-20, 20, values.numel()).reshape(values.shape)
     checkpoint.save(model, tmp_path, meta)
     as_planner = checkpoint.load(tmp_path, scenario=other)
