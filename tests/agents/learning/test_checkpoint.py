@@ -15,10 +15,9 @@ from safetensors import SafetensorError
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 
-from og_agents import planners
 from og_agents.evaluation import playing
 from og_agents.export import onnx_export
-from og_agents.learning import checkpoint, learned_share, ppo, resume_file
+from og_agents.learning import checkpoint, ppo, resume_file
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.resume_file import Progress
 from og_agents.learning.training_progress import Clock
@@ -266,31 +265,6 @@ def test_a_policy_may_meet_other_failures_and_prices_in_its_world(saved, tmp_pat
     with pytest.raises(ValueError, match="'global-24', not on 'random-24': other fleet"):
         checkpoint.load(tmp_path, scenario=short_world("random-24"))
     checkpoint.load(tmp_path, scenario=short_world("random-24"), transfer=True)
-
-
-def test_a_policy_plays_as_the_planner_where_fleet_and_wishes_are_others(tmp_path):
-    """It keeps what it learned where one of both is the same, or where it learned with any wishes."""
-    learned, other = short_world("random-24"), loading.override(short_world("global-24"), {"reward.latency": 1.0})
-    model, meta = made(world=learned)
-    with torch.no_grad():
-        for values in learned_share.heads(model.policy):
-            values += torch.linspace(-20, 20, values.numel()).reshape(values.shape)
-    checkpoint.save(model, tmp_path, meta)
-    as_planner = checkpoint.load(tmp_path, scenario=other)
-    assert as_planner.meta["plays_as"] == "greedy_tuned"
-    planner = planners.make("greedy_tuned", other, "placement")
-    returns = playing.run(planner, other, episodes=4).returns
-    assert np.array_equal(playing.run(as_planner, other, episodes=4).returns, returns)
-    for world in (short_world("global-24"), loading.override(learned, {"reward.latency": 1.0})):
-        kept = checkpoint.load(tmp_path, scenario=world)
-        assert "plays_as" not in kept.meta
-    kept = checkpoint.load(tmp_path, scenario=short_world("global-24"))
-    of_planner = playing.run(planner, short_world("global-24"), episodes=4).returns
-    assert not np.array_equal(playing.run(kept, short_world("global-24"), episodes=4).returns, of_planner)
-    any_wishes = loading.override(learned, {"reward.weights": "random"})
-    model, meta = made(world=any_wishes)
-    checkpoint.save(model, tmp_path, meta)
-    assert "plays_as" not in checkpoint.load(tmp_path, scenario=other).meta
 
 
 def test_another_environment_is_refused_with_both_spaces(saved):
