@@ -13,6 +13,7 @@ import numpy as np
 
 from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.learning import believed_speeds, possible_behind
+from og_agents.learning.starting_planner import PLANNER
 from og_env.env import NetworkEnv
 from og_env.fields import TABLES
 from og_env.scenario import loading
@@ -21,12 +22,10 @@ from og_env.simulator import TERMS
 
 SPACES = ("observation_space", "action_space")
 MEANING = ("sites", "models", "regions", "domains")
-"""parts of a scenario that give the numbers of an observation and an action their meaning; all others, such as demand,
-failures and the reward's weights, may differ between training and use"""
+"""parts of a scenario that give the numbers of an observation and an action their meaning; all others, such as demand and
+failures, may differ between training and use, and on the same fleet the reward's weights as well"""
 WISHES = (*TERMS, "unserved_convexity")
 """fields of a scenario's reward that say what its users wish"""
-PLANNER = "greedy_tuned"
-"""name of the planner that a shared scorer begins as"""
 DAMAGED = (KeyError, TypeError, ValueError, AttributeError, AssertionError, IndexError, RuntimeError, OverflowError)
 """exceptions that a wrong value in a description raises"""
 
