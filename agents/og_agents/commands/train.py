@@ -132,6 +132,12 @@ def add_engine_options(parser: Parser) -> None:
     parser.add_argument(
         "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
     )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="where the network learns (default: auto, which is cpu: the same numbers on every machine)",
+    )
 
 
 def check_engine(parser: Parser, options: argparse.Namespace) -> None:
@@ -284,7 +290,7 @@ def learn(run: Run, options: argparse.Namespace) -> Path:
     common |= {"quiet": options.quiet, "verbose": options.verbose}
     if options.engine == "rllib":
         return on_cluster(run, options, common)
-    begun: dict[str, Any] = {"begin": run.start, "resume": options.resume is not None}
+    begun: dict[str, Any] = {"begin": run.start, "resume": options.resume is not None, "device": options.device}
     if run.algorithm == "rpi":
         with slices(options) as spread:
             return rollout_policy_iteration.train(run.scenario, run.settings, spread=spread, **begun, **common)
@@ -318,6 +324,8 @@ def slices(options: argparse.Namespace) -> Iterator[Any]:
 
 def on_cluster(run: Run, options: argparse.Namespace, common: dict[str, Any]) -> Path:
     """Train by RLlib; returns the run folder."""
+    if options.device == "cuda":
+        raise ValueError("--device cuda needs --engine sb3 or ray")
     from og_agents.cluster import ray_cluster
 
     with ray_cluster.connected(options.ray_address, options.num_env_runners):
