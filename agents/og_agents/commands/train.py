@@ -151,15 +151,14 @@ def check_engine(parser: Parser, options: argparse.Namespace) -> None:
         if options.engine == "ray" and options.resume is None and options.algorithm != "rpi":
             parser.error("--engine ray needs --algorithm rpi; PPO is trained on a Ray cluster with --engine rllib")
         return
-    if options.resume is not None:
-        parser.error("--resume goes on with runs of the engines sb3 and ray alone")
     if options.algorithm == "rpi":
         parser.error("--algorithm rpi needs --engine sb3 or ray")
     if options.start is not None:
         parser.error("--start needs the engine sb3, or ray with --algorithm rpi")
     if options.blind is not None:
         parser.error("--blind needs the engine sb3")
-    options.num_env_runners = 2 if options.num_env_runners is None else options.num_env_runners
+    if options.num_env_runners is None and options.resume is None:
+        options.num_env_runners = 2
 
 
 def fresh(options: argparse.Namespace) -> Run:
@@ -230,7 +229,8 @@ def resumed(options: argparse.Namespace) -> Run:
     from og_agents.learning import resume_file
 
     path = options.resume / resume_file.RESUME
-    _, progress = resume_file.read(options.resume)
+    state, progress = resume_file.read(options.resume)
+    check_engine_of(state.get(resume_file.RUNNERS), options)
     meta = progress.meta
     try:
         values, algorithm = dict(meta["settings"]), "rpi" if meta["algorithm"] == "rpi" else "ppo"
@@ -246,6 +246,22 @@ def resumed(options: argparse.Namespace) -> Run:
         raise ValueError(f"{path}: damaged: its header does not say what the run was") from None
 
 
+def check_engine_of(runners: int | None, options: argparse.Namespace) -> None:
+    """ValueError in one line where a run goes on with another engine, or with other runners of RLlib, than it began with.
+
+    `runners` are those of the run, None where RLlib did not train it; the options take them over.
+    """
+    if runners is None:
+        if options.engine == "rllib":
+            raise ValueError(f"{options.resume}: RLlib did not train this run: leave --engine rllib out")
+        return
+    if options.engine != "rllib":
+        raise ValueError(f"{options.resume}: RLlib trained this run: it goes on with --engine rllib")
+    if options.num_env_runners not in (None, runners):
+        raise ValueError(f"--num-env-runners is {options.num_env_runners}, and the run has {runners}")
+    options.num_env_runners = runners
+
+
 def start(run: Run, options: argparse.Namespace) -> Ended:
     """Train; the exit code is 130 after Ctrl-C and 143 after SIGTERM."""
     from og_agents.learning.run_folder import Interrupted
@@ -256,10 +272,11 @@ def start(run: Run, options: argparse.Namespace) -> Ended:
         out = learn(run, options)
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
-        go_on = None if options.engine == "rllib" else f"og-env train --resume {run.out}"
+        go_on = f"og-env train --resume {run.out}" + (" --engine rllib" if options.engine == "rllib" else "")
         return Ended({**asked, "stopped": True, "go_on": go_on}, stopped.code)
     except OSError as error:
-        raise ValueError(f"{error.filename or run.out}: {error.strerror or error}{what_is_left(run.out)}") from None
+        left = what_is_left(run.out, options.engine)
+        raise ValueError(f"{error.filename or run.out}: {error.strerror or error}{left}") from None
     print(f"trained: {out}")
     if options.compare != 0:
         from og_agents.learning import against_baselines
@@ -298,12 +315,15 @@ def learn(run: Run, options: argparse.Namespace) -> Path:
     return ppo.train(run.scenario, run.task, run.settings, **begun, **common)
 
 
-def what_is_left(out: Path) -> str:
+def what_is_left(out: Path, engine: str) -> str:
     """End of the message of a run that could not write: how to go on with what was saved before."""
     from og_agents.learning import resume_file
     from og_agents.learning.run_folder import HOW_TO_GO_ON
 
-    return f"; what was saved before is whole: {HOW_TO_GO_ON} {out}" if (out / resume_file.RESUME).is_file() else ""
+    if not (out / resume_file.RESUME).is_file():
+        return ""
+    more = " --engine rllib" if engine == "rllib" else ""
+    return f"; what was saved before is whole: {HOW_TO_GO_ON} {out}{more}"
 
 
 @contextlib.contextmanager
@@ -331,8 +351,8 @@ def on_cluster(run: Run, options: argparse.Namespace, common: dict[str, Any]) ->
     with ray_cluster.connected(options.ray_address, options.num_env_runners):
         from og_agents.cluster import rllib_train
 
-        runners = options.num_env_runners
-        return rllib_train.train(run.scenario, run.task, run.settings, runners=runners, **common)
+        common |= {"runners": options.num_env_runners, "resume": options.resume is not None}
+        return rllib_train.train(run.scenario, run.task, run.settings, **common)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ FORMAT = 4
 """counts up when earlier states cannot be gone on with any more"""
 WEIGHTS, OPTIMIZER, LEGACY, TORCH = "policy.", "optimizer.", "numpy_generator", "torch_generator"
 """names, or their beginnings, of what a state holds"""
+RUNNERS = "env_runners"
+"""name in a state of the number of RLlib's env runners; a run of another engine has none"""
 
 State = dict[str, Any]
 
