@@ -7,6 +7,7 @@ import logging
 import math
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME  # pyright: i
 from og_agents.cluster.rllib_advantages import TimeAdvantages
 from og_agents.cluster.rllib_module import PolicyModule, packed_space
 from og_agents.cluster.rllib_runner import Fragment, FragmentRunner, Position, mixed
+from og_agents.learning import resume_file
+from og_agents.learning.resume_file import State
 from og_agents.learning.train_settings import TrainSettings
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
@@ -28,6 +31,8 @@ from og_env.vector_env import NetworkVectorEnv
 PATIENCE_S = 300.0
 """time that a runner that died may take to come back"""
 PAUSE_S = 0.5
+ROUND, ACTIONS = "round.", "actions."
+"""beginnings of the names in a state of where each runner stands"""
 
 
 class PolicyLearner(PPOTorchLearner):
@@ -78,6 +83,29 @@ class FragmentPPO(PPO):
         names = fragments[0].happened
         return {name: sum(part.happened[name] for part in fragments) / len(fragments) for name in names}
 
+    def places(self) -> list[Position]:
+        """Where each runner stands; all begin at the start of the first round."""
+        return getattr(self, "positions", None) or [Position(0, [])] * max(self.config.num_env_runners, 1)
+
+    def get_run_state(self) -> State:
+        """All that the next update depends on."""
+        found: list[State] = []
+        self.learner_group.foreach_learner(lambda learner: found.append(resume_file.learned(*learning_of(learner))))
+        state: State = found[0] | {"update": self.update, "offset": self.offset}
+        for number, position in enumerate(self.places()):
+            state |= {f"{ROUND}{number}": position.round, f"{ACTIONS}{number}": np.array(position.actions)}
+        return state
+
+    def set_run_state(self, state: State, where: Path) -> None:
+        """Go on where `get_run_state` was called; ValueError in one line for the state of another run."""
+        self.learner_group.foreach_learner(lambda learner: resume_file.put_learned(*learning_of(learner), state, where))
+        try:
+            self.update, self.offset = state["update"], state["offset"]
+            runners = range(len(self.places()))
+            self.positions = [Position(state[f"{ROUND}{i}"], list(state[f"{ACTIONS}{i}"])) for i in runners]
+        except KeyError:
+            raise ValueError(f"{where}: damaged: a part of the state is missing") from None
+
     def weights(self) -> dict[str, Any]:
         """Weights of the policy, as arrays."""
         return self.learner_group.get_weights()[DEFAULT_MODULE_ID]
@@ -87,8 +115,7 @@ class FragmentPPO(PPO):
         import ray  # pyright: ignore[reportMissingImports]
 
         group, count = self.env_runner_group, self.config.num_env_runners
-        if not getattr(self, "positions", None):
-            self.positions = [Position(0, [])] * max(count, 1)
+        self.positions = self.places()
         common = {"update": self.update, "steps": steps, "offset": self.offset, "seed": seed}
         if count == 0:
             found = [group.local_env_runner.fragment(weights=self.weights(), position=self.positions[0], **common)]
@@ -121,6 +148,12 @@ def checked(answer: Fragment | ValueError) -> Fragment:
     if isinstance(answer, ValueError):
         raise answer
     return answer
+
+
+def learning_of(learner: Any) -> tuple[Any, torch.optim.Optimizer]:
+    """The policy of RLlib's learner, and its optimizer."""
+    ((_, optimizer),) = learner.get_optimizers_for_module(DEFAULT_MODULE_ID)
+    return learner.module[DEFAULT_MODULE_ID].unwrapped().policy, optimizer
 
 
 def set_rate(learner: Any, rate: float) -> None:

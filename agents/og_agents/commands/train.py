@@ -132,6 +132,12 @@ def add_engine_options(parser: Parser) -> None:
     parser.add_argument(
         "--ray-address", metavar="ADDR", help="host:port of a Ray cluster (default: one of this machine)"
     )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="where the network learns (default: auto, which is cpu: the same numbers on every machine)",
+    )
 
 
 def check_engine(parser: Parser, options: argparse.Namespace) -> None:
@@ -145,15 +151,14 @@ def check_engine(parser: Parser, options: argparse.Namespace) -> None:
         if options.engine == "ray" and options.resume is None and options.algorithm != "rpi":
             parser.error("--engine ray needs --algorithm rpi; PPO is trained on a Ray cluster with --engine rllib")
         return
-    if options.resume is not None:
-        parser.error("--resume goes on with runs of the engines sb3 and ray alone")
     if options.algorithm == "rpi":
         parser.error("--algorithm rpi needs --engine sb3 or ray")
     if options.start is not None:
         parser.error("--start needs the engine sb3, or ray with --algorithm rpi")
     if options.blind is not None:
         parser.error("--blind needs the engine sb3")
-    options.num_env_runners = 2 if options.num_env_runners is None else options.num_env_runners
+    if options.num_env_runners is None and options.resume is None:
+        options.num_env_runners = 2
 
 
 def fresh(options: argparse.Namespace) -> Run:
@@ -224,7 +229,8 @@ def resumed(options: argparse.Namespace) -> Run:
     from og_agents.learning import resume_file
 
     path = options.resume / resume_file.RESUME
-    _, progress = resume_file.read(options.resume)
+    state, progress = resume_file.read(options.resume)
+    check_engine_of(state.get(resume_file.RUNNERS), options)
     meta = progress.meta
     try:
         values, algorithm = dict(meta["settings"]), "rpi" if meta["algorithm"] == "rpi" else "ppo"
@@ -240,6 +246,22 @@ def resumed(options: argparse.Namespace) -> Run:
         raise ValueError(f"{path}: damaged: its header does not say what the run was") from None
 
 
+def check_engine_of(runners: int | None, options: argparse.Namespace) -> None:
+    """ValueError in one line where a run goes on with another engine, or with other runners of RLlib, than it began with.
+
+    `runners` are those of the run, None where RLlib did not train it; the options take them over.
+    """
+    if runners is None:
+        if options.engine == "rllib":
+            raise ValueError(f"{options.resume}: RLlib did not train this run: leave --engine rllib out")
+        return
+    if options.engine != "rllib":
+        raise ValueError(f"{options.resume}: RLlib trained this run: it goes on with --engine rllib")
+    if options.num_env_runners not in (None, runners):
+        raise ValueError(f"--num-env-runners is {options.num_env_runners}, and the run has {runners}")
+    options.num_env_runners = runners
+
+
 def start(run: Run, options: argparse.Namespace) -> Ended:
     """Train; the exit code is 130 after Ctrl-C and 143 after SIGTERM."""
     from og_agents.learning.run_folder import Interrupted
@@ -250,10 +272,11 @@ def start(run: Run, options: argparse.Namespace) -> Ended:
         out = learn(run, options)
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
-        go_on = None if options.engine == "rllib" else f"og-env train --resume {run.out}"
+        go_on = f"og-env train --resume {run.out}" + (" --engine rllib" if options.engine == "rllib" else "")
         return Ended({**asked, "stopped": True, "go_on": go_on}, stopped.code)
     except OSError as error:
-        raise ValueError(f"{error.filename or run.out}: {error.strerror or error}{what_is_left(run.out)}") from None
+        left = what_is_left(run.out, options.engine)
+        raise ValueError(f"{error.filename or run.out}: {error.strerror or error}{left}") from None
     print(f"trained: {out}")
     if options.compare != 0:
         from og_agents.learning import against_baselines
@@ -284,7 +307,7 @@ def learn(run: Run, options: argparse.Namespace) -> Path:
     common |= {"quiet": options.quiet, "verbose": options.verbose}
     if options.engine == "rllib":
         return on_cluster(run, options, common)
-    begun: dict[str, Any] = {"begin": run.start, "resume": options.resume is not None}
+    begun: dict[str, Any] = {"begin": run.start, "resume": options.resume is not None, "device": options.device}
     if run.algorithm == "rpi":
         with slices(options) as spread:
             return rollout_policy_iteration.train(run.scenario, run.settings, spread=spread, **begun, **common)
@@ -292,12 +315,15 @@ def learn(run: Run, options: argparse.Namespace) -> Path:
     return ppo.train(run.scenario, run.task, run.settings, **begun, **common)
 
 
-def what_is_left(out: Path) -> str:
+def what_is_left(out: Path, engine: str) -> str:
     """End of the message of a run that could not write: how to go on with what was saved before."""
     from og_agents.learning import resume_file
     from og_agents.learning.run_folder import HOW_TO_GO_ON
 
-    return f"; what was saved before is whole: {HOW_TO_GO_ON} {out}" if (out / resume_file.RESUME).is_file() else ""
+    if not (out / resume_file.RESUME).is_file():
+        return ""
+    more = " --engine rllib" if engine == "rllib" else ""
+    return f"; what was saved before is whole: {HOW_TO_GO_ON} {out}{more}"
 
 
 @contextlib.contextmanager
@@ -318,13 +344,15 @@ def slices(options: argparse.Namespace) -> Iterator[Any]:
 
 def on_cluster(run: Run, options: argparse.Namespace, common: dict[str, Any]) -> Path:
     """Train by RLlib; returns the run folder."""
+    if options.device == "cuda":
+        raise ValueError("--device cuda needs --engine sb3 or ray")
     from og_agents.cluster import ray_cluster
 
     with ray_cluster.connected(options.ray_address, options.num_env_runners):
         from og_agents.cluster import rllib_train
 
-        runners = options.num_env_runners
-        return rllib_train.train(run.scenario, run.task, run.settings, runners=runners, **common)
+        common |= {"runners": options.num_env_runners, "resume": options.resume is not None}
+        return rllib_train.train(run.scenario, run.task, run.settings, **common)
 
 
 if __name__ == "__main__":

@@ -150,9 +150,9 @@ class BranchPPO(MaskablePPO):
         """Log probabilities among what was tried, and advantages weighted by probability, each [S, n]."""
         parts = np.array_split(np.arange(len(states.returns)), max(1, len(states.returns) // PART))
         with torch.no_grad():
-            seen = [[torch.as_tensor(values[rows]) for values in states[:2]] for rows in parts]
-            logs = torch.cat([self.policy.logs_among(*each) for each in seen])  # type: ignore[operator]
-            start = torch.cat([self.policy.start_among(*each) for each in seen])  # type: ignore[operator]
+            seen = [[torch.as_tensor(values[rows], device=self.device) for values in states[:2]] for rows in parts]
+            logs = torch.cat([self.policy.logs_among(*each) for each in seen]).cpu()  # type: ignore[operator]
+            start = torch.cat([self.policy.start_among(*each) for each in seen]).cpu()  # type: ignore[operator]
         likely = logs.exp().numpy()
         worth = self._worth(states) - self.divergence * (logs - start).numpy()
         worth = np.where(states.tried, likely * (worth - (likely * worth).sum(axis=1, keepdims=True)), 0.0)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from og_agents.learning import devices
 from og_agents.learning.checkpoint import plain_tensors, put_weights
 from og_agents.learning.resume_file import State, part_of
 
@@ -57,14 +58,14 @@ def around(share: float) -> tuple[float, ...]:
 class Part:
     """The part of what a policy has learned that is played, validated and kept, the last two with averaged weights.
 
-    It is a share that validation chooses or, without `parts`, all of it.
+    It is a share that validation chooses or, without `parts`, all of it. What is played or kept is on the processor.
     """
 
     def __init__(self, policy: Any, parts: bool = True) -> None:
         self.parts, self.share = parts, FIRST if parts else 1.0
         self.begun = copied(policy) if parts else []
         self.average = copy.deepcopy(policy)
-        self.player = policy
+        self.player = devices.on_processor(policy)
         self.learned = False
 
     def add(self, policy: Any, left: float) -> None:
@@ -99,7 +100,7 @@ class Part:
         return self._share_of(self.average, self.share if share is None else share)
 
     def _share_of(self, policy: Any, share: float) -> Any:
-        return played(policy, self.begun, share) if self.parts else copy.deepcopy(policy)
+        return devices.on_processor(played(policy, self.begun, share) if self.parts else copy.deepcopy(policy))
 
     def get_state(self) -> State:
         """Average, beginning and share, by name."""
@@ -109,6 +110,6 @@ class Part:
     def set_state(self, policy: Any, state: State, learned: bool, where: Path) -> None:
         """Go on where `get_state` was called, with the weights of `policy`; KeyError or ValueError in one line for another."""
         put_weights(self.average, part_of(state, AVERAGED), where)
-        self.begun = [state[f"{BEGUN}{i}"] for i in range(len(self.begun))]
+        self.begun = [state[f"{BEGUN}{i}"].to(values.device) for i, values in enumerate(self.begun)]
         self.learned = learned
         self.play(policy, state[SHARE])

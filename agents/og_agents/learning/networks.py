@@ -275,7 +275,7 @@ class ChoosesAmong(MaskableActorCriticPolicy):
 
     def start_among(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """The same of the policy that training begins as, where the network knows it: of equal chances elsewhere."""
-        return among(torch.zeros(actions.shape), actions)
+        return among(torch.zeros(actions.shape, device=actions.device), actions)
 
 
 def among(logits: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:

@@ -161,7 +161,7 @@ class OperationScorer(nn.Module):
         """Logits [B, n] of some operations [B, n]: those of `forward_actor`, without all the others."""
         models, sites = self.shapes
         of_site, of_model, of_context, pairs, context = self._encoded(features)
-        place, row = (operations - 1).clamp(min=0), torch.arange(len(features)).unsqueeze(1)
+        place, row = (operations - 1).clamp(min=0), torch.arange(len(features), device=features.device).unsqueeze(1)
         site, on_model = place % sites, place < PAIR_KINDS * models * sites
         verb, model = place // (models * sites), place // sites % models
         kind = torch.where(on_model, verb, PAIR_KINDS + place // sites - PAIR_KINDS * models)
@@ -214,7 +214,9 @@ class OperationScorerPolicy(ChoosesAmong):
             return super().evaluate_actions(obs, actions, action_masks)
         values = self.value_net(self.mlp_extractor.forward_critic(obs))
         logits = self.mlp_extractor.forward_actor(obs)
-        possible = obs[:, -logits.shape[1] :] if action_masks is None else torch.as_tensor(action_masks)
+        possible = (
+            obs[:, -logits.shape[1] :] if action_masks is None else torch.as_tensor(action_masks, device=obs.device)
+        )
         logs = torch.log_softmax(logits.masked_fill(possible == 0, IMPOSSIBLE), 1)
         return values, logs.gather(1, actions.long().unsqueeze(1)).squeeze(1), -(logs.exp() * logs).sum(1)
 

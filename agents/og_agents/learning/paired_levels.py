@@ -23,6 +23,7 @@ from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.learning.believed_speeds import BelievedVecEnv
+from og_agents.learning.devices import CPU
 from og_agents.learning.site_scorer import SiteScorerPolicy
 from og_env.simulator import STEER_RANGE, Copies
 from og_env.vector_env import NetworkVectorEnv
@@ -70,9 +71,17 @@ class SitesAhead:
 class PairedBuffer(RolloutBuffer):
     """A rollout buffer whose states have n actions each: [T, B, n N] actions, [T, B, n] log densities and advantages."""
 
-    def __init__(self, steps: int, observation_space: Any, action_space: Any, envs: int, tries: int) -> None:
+    def __init__(
+        self,
+        steps: int,
+        observation_space: Any,
+        action_space: Any,
+        envs: int,
+        tries: int,
+        device: torch.device | str = CPU,
+    ) -> None:
         self.tries = tries
-        super().__init__(steps, observation_space, action_space, device="cpu", n_envs=envs)
+        super().__init__(steps, observation_space, action_space, device=device, n_envs=envs)
 
     def reset(self) -> None:
         """Forget all states."""
@@ -97,7 +106,7 @@ class PairedBuffer(RolloutBuffer):
         """Minibatches of all states in a random order."""
         order = np.random.permutation(self.buffer_size * self.n_envs)  # noqa: NPY002 - as Stable-Baselines3 does
         parts = (self.observations, self.actions, self.values, self.log_probs, self.advantages, self.returns)
-        flat = [torch.as_tensor(part.reshape(len(order), *part.shape[2:])) for part in parts]
+        flat = [self.to_torch(part.reshape(len(order), *part.shape[2:])) for part in parts]
         size = len(order) if batch_size is None else batch_size
         for first in range(0, len(order), size):
             yield RolloutBufferSamples(*(part[order[first : first + size]] for part in flat))
@@ -115,7 +124,7 @@ class PairedPPO(PPO):
         self.tries, self.horizon = tries, horizon
         super().__init__(*arguments, **named)
         self.rollout_buffer = PairedBuffer(
-            self.n_steps, self.observation_space, self.action_space, self.n_envs, self.tries
+            self.n_steps, self.observation_space, self.action_space, self.n_envs, self.tries, self.device
         )
         inner: Any = self.env
         self._ahead = SitesAhead(inner.venv.env, tries, horizon)
@@ -132,10 +141,11 @@ class PairedPPO(PPO):
         for _ in range(n_rollout_steps):
             seen: Any = np.array(self._last_obs, np.float32)
             with torch.no_grad():
-                mean = self.policy.mean_levels(torch.as_tensor(seen))
-                noise = torch.randn(half)
+                mean = self.policy.mean_levels(torch.as_tensor(seen, device=self.device))
+                noise = torch.randn(half).to(self.device)
                 drawn = mean.unsqueeze(1) + self.policy.log_std.exp() * torch.cat([noise, -noise], 1)
-                log_probs = self.policy.log_probs(mean, drawn)
+                log_probs = self.policy.log_probs(mean, drawn).cpu()
+                mean, drawn = mean.cpu(), drawn.cpu()
             played, tried = mean.clamp(-1, 1).numpy(), drawn.clamp(-1, 1).numpy()
             inner: Any = env
             believes = isinstance(inner.venv, BelievedVecEnv)

@@ -17,7 +17,15 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from og_agents.heuristics.tuned_constants import constants_of
-from og_agents.learning import checkpoint, loggers, possible_behind, resume_file, starting_planner, starting_router
+from og_agents.learning import (
+    checkpoint,
+    devices,
+    loggers,
+    possible_behind,
+    resume_file,
+    starting_planner,
+    starting_router,
+)
 from og_agents.learning.believed_speeds import ROUTER, BelievedVecEnv, router_of
 from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.branch_ppo import BranchPPO
@@ -174,7 +182,7 @@ def training_env(
 
 
 def build(
-    env: VecEnv, meta: dict[str, Any], settings: TrainSettings, clock: Clock, seed: int
+    env: VecEnv, meta: dict[str, Any], settings: TrainSettings, clock: Clock, seed: int, device: str = devices.CPU
 ) -> MaskablePPO | RecurrentPPO | PPO:
     """The SB3 algorithm of the settings; its learning rate falls with the share of the run that the clock has counted."""
     last = settings.final_learning_rate_share
@@ -213,7 +221,7 @@ def build(
         target_kl=None if branched else settings.target_kl,
         policy_kwargs=dict(meta["policy_kwargs"]),
         seed=seed,
-        device="cpu",
+        device=device,
     )
     plain = not branched and algorithm is not PairedPPO
     if plain and loading.load(meta["scenario"]).episode.operations_per_step > 1:
@@ -234,18 +242,20 @@ def train(
     verbose: bool = False,
     begin: Path | None = None,
     logged: Sequence[str] = loggers.USUAL,
+    device: devices.Device = "auto",
 ) -> Path:
     """Train until `settings.timesteps` or, with `minutes`, until the clock says so, and return the run folder `out`.
 
     The folder holds the checkpoint that was best on the validation split (policy.safetensors, policy.json), the last
     state (resume.safetensors), config.json, metrics.csv and tb/. `resume` goes on with the run that `out` holds, bit for
     bit as if it had not stopped: steps and minutes are those of the whole run. `begin` is the folder of a policy whose
-    weights a new run starts with. `logged` names the loggers beside metrics.csv. `quiet` tells nothing, `verbose` also a
-    line for each update that is logged. The same seed gives the same weights unless `minutes` decides the end.
+    weights a new run starts with. `logged` names the loggers beside metrics.csv, and `device` is where the network learns.
+    `quiet` tells nothing, `verbose` also a line for each update that is logged. The same seed gives the same weights unless
+    `minutes` decides the end.
     Raises Interrupted after a signal, when all is saved; ValueError for a run that is damaged, complete or being written.
     """
     torch.set_num_threads(1)
-    spec, settings = loading.load(scenario), settings.softened(task)
+    where, spec, settings = devices.chosen(device), loading.load(scenario), settings.softened(task)
     with held(out, make=not resume), stopped_by_signals() as stop:
         state, done = resume_file.read(out) if resume else ({}, None)
         start = Begun(gone_on(settings, task, spec, seed, minutes, done), 0.0, None) if done is not None else None
@@ -257,7 +267,7 @@ def train(
             refuse_complete(out, done, clock)
         env = training_env(spec, meta, settings)
         _compile(spec, meta)
-        model = build(env, meta, settings, clock, seed)
+        model = build(env, meta, settings, clock, seed, where)
         env.seed(mixed(seed, 0))
         if done is not None:
             put_state(model, state, out / resume_file.RESUME)
@@ -265,7 +275,7 @@ def train(
         else:
             _put_start(model.policy, start, begin)
             clear(out)
-        record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
+        record = describe_run(meta, device=where, resumed_at=None if done is None else done.timesteps)
         checkpoint.write_json(out / "config.json", record)
         file = MetricsFile(out / "metrics.csv", 0 if done is None else done.rows)
         model.set_logger(Logger(None, [file, *loggers.opened(logged, out, meta)]))

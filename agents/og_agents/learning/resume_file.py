@@ -23,6 +23,8 @@ FORMAT = 4
 """counts up when earlier states cannot be gone on with any more"""
 WEIGHTS, OPTIMIZER, LEGACY, TORCH = "policy.", "optimizer.", "numpy_generator", "torch_generator"
 """names, or their beginnings, of what a state holds"""
+RUNNERS = "env_runners"
+"""name in a state of the number of RLlib's env runners; a run of another engine has none"""
 
 State = dict[str, Any]
 
@@ -83,7 +85,7 @@ def put_generators(state: State) -> None:
 
 def save(folder: Path, progress: Progress, state: State) -> None:
     """Write resume.safetensors, with which a run can go on."""
-    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    tensors = {name: value.cpu() for name, value in state.items() if isinstance(value, torch.Tensor)}
     arrays = {name: np.ascontiguousarray(value) for name, value in state.items() if isinstance(value, np.ndarray)}
     layouts = {name: [value.dtype.str, state[name].shape] for name, value in arrays.items()}
     values = {name: value for name, value in state.items() if name not in tensors and name not in arrays}

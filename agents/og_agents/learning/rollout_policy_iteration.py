@@ -22,7 +22,7 @@ import torch
 
 from og_agents.evaluation.progress import Progress as Shown
 from og_agents.evaluation.progress import clock_text
-from og_agents.learning import checkpoint, loggers, resume_file
+from og_agents.learning import checkpoint, devices, loggers, resume_file
 from og_agents.learning.branch_slices import SHARPNESS, Rounds, Slices
 from og_agents.learning.counterfactual_branches import Branches
 from og_agents.learning.learned_share import Part
@@ -63,8 +63,8 @@ STORED = ("stored.observations", "stored.masks", "stored.targets")
 class Learner:
     """A masked policy network, its average, and all branches so far."""
 
-    def __init__(self, policy: Any, settings: TrainSettings, seed: int) -> None:
-        self.policy, self.settings = policy, settings
+    def __init__(self, policy: Any, settings: TrainSettings, seed: int, device: str = devices.CPU) -> None:
+        self.policy, self.settings, self.device = policy.to(device), settings, device
         scale_logits(policy, 1 / SHARPNESS)
         self.part = Part(policy)
         self.generator = torch.Generator().manual_seed(seed)
@@ -84,9 +84,9 @@ class Learner:
         masks, returns = torch.as_tensor(tried.masks), torch.as_tensor(tried.returns)
         middle = torch.where(masks, returns, torch.nan).nanmedian(dim=1, keepdim=True).values
         differences = torch.as_tensor(bent((returns - middle).numpy(), self.settings.branch_bend))
-        self.observations.append(torch.as_tensor(tried.observations))
-        self.masks.append(masks)
-        self.targets.append(_centred(differences * SCALE, masks))
+        self.observations.append(torch.as_tensor(tried.observations, device=self.device))
+        self.masks.append(masks.to(self.device))
+        self.targets.append(_centred(differences * SCALE, masks).to(self.device))
 
     def update(self, left: float) -> None:
         """Take a few steps of gradient descent; the share `left` of the run scales the learning rate."""
@@ -96,7 +96,7 @@ class Learner:
         stored = [torch.cat(rows) for rows in (self.observations, self.masks, self.targets)]
         self.observations, self.masks, self.targets = ([rows] for rows in stored)
         for _ in range(max(1, fresh // STATES_PER_UPDATE)):
-            index = torch.randint(len(stored[0]), (self.settings.batch_size,), generator=self.generator)
+            index = torch.randint(len(stored[0]), (self.settings.batch_size,), generator=self.generator).to(self.device)
             observations, masks, targets = (rows[index] for rows in stored)
             error = _centred(masked_logits(self.policy, observations, masks), masks) - targets
             loss = (error / SCALE).square().sum(1).mean()
@@ -124,7 +124,7 @@ class Learner:
         """Go on where `get_state` was called; ValueError in one line for the state of another run."""
         resume_file.put_learned(self.policy, self.optimizer, state, where)
         try:
-            self.observations, self.masks, self.targets = ([state[name]] for name in STORED)
+            self.observations, self.masks, self.targets = ([state[name].to(self.device)] for name in STORED)
             self.generator.set_state(state["generator"])
             self.losses = state["losses"]
             self.part.set_state(self.policy, state, self.states > 0, where)
@@ -266,14 +266,15 @@ def train(
     verbose: bool = False,
     begin: Path | None = None,
     spread: Callable[[dict[str, Any]], Rounds] = Slices,
+    device: devices.Device = "auto",
 ) -> Path:
     """Learn until `branch_states` states were branched or the time is up, and return the run folder `out`.
 
     The folder holds the files of ppo.train, whose options and errors these are. `begin` is a policy's folder. `spread`
-    makes the environments of a description, on threads of this process or elsewhere. The same seed gives the same weights,
-    wherever they are, unless `minutes` decides the end.
+    makes the environments of a description, on threads of this process or elsewhere, and `device` is where the network
+    learns. The same seed gives the same weights, wherever the environments are, unless `minutes` decides the end.
     """
-    spec = loading.load(scenario)
+    where, spec = devices.chosen(device), loading.load(scenario)
     torch.set_num_threads(1)
     with held(out, make=not resume), stopped_by_signals() as stop:
         state, done = resume_file.read(out) if resume else ({}, None)
@@ -290,13 +291,13 @@ def train(
             refuse_complete(out, done, run.clock)
         torch.manual_seed(seed)
         rounds = spread(meta)
-        learner = Learner(untrained(rounds.env, meta, begin), settings, seed)
+        learner = Learner(untrained(rounds.env, meta, begin), settings, seed, where)
         if done is None:
             clear(out)
         else:
             learner.set_state(state, out / resume_file.RESUME)
             rounds.set_state(resume_file.part_of(state, ENVIRONMENTS), out / resume_file.RESUME)
-        record = describe_run(meta, resumed_at=None if done is None else done.timesteps)
+        record = describe_run(meta, device=where, resumed_at=None if done is None else done.timesteps)
         checkpoint.write_json(out / "config.json", record)
         try:
             _learn(run, learner, rounds, done, stop, verbose)

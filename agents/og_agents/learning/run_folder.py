@@ -76,11 +76,11 @@ def stopped_by_signals() -> Iterator[Stop]:
             signal.signal(number, before[number])
 
 
-def stopped_at_once(folder: Path, stop: Stop) -> Interrupted:
-    """The end by a second signal, which saves nothing any more."""
+def stopped_at_once(folder: Path, stop: Stop, more: str = "") -> Interrupted:
+    """The end by a second signal, which saves nothing any more; `more` is what --resume needs beside the folder."""
     saved = (folder / resume_file.RESUME).is_file()
     return Interrupted(
-        f"stopped at once; {HOW_TO_GO_ON} {folder}" if saved else "stopped: nothing was saved", stop.code
+        f"stopped at once; {HOW_TO_GO_ON} {folder}{more}" if saved else "stopped: nothing was saved", stop.code
     )
 
 

@@ -19,7 +19,7 @@ from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 from og_agents.evaluation import playing
 from og_agents.evaluation.progress import Progress as Shown
 from og_agents.evaluation.progress import clock_text
-from og_agents.learning import checkpoint, resume_file
+from og_agents.learning import checkpoint, devices, resume_file
 from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.resume_file import Progress, State
@@ -150,7 +150,7 @@ def state_of(model: Any) -> State:
         state |= model.kept_state()
     memory = getattr(model, "_last_lstm_states", None)
     parts = () if memory is None else (*memory.pi, *memory.vf)
-    return state | {f"{MEMORY}{i}": part.contiguous().clone() for i, part in enumerate(parts)}
+    return state | {f"{MEMORY}{i}": part.cpu().contiguous().clone() for i, part in enumerate(parts)}
 
 
 def put_state(model: Any, state: State, where: Path) -> None:
@@ -163,7 +163,7 @@ def put_state(model: Any, state: State, where: Path) -> None:
         model.ep_info_buffer.extend(state["ended"])
         memory = resume_file.part_of(state, MEMORY)
         if memory:
-            parts = [memory[str(i)] for i in range(len(memory))]
+            parts = [memory[str(i)].to(model.device) for i in range(len(memory))]
             model._last_lstm_states = RNNStates((parts[0], parts[1]), (parts[2], parts[3]))
         if isinstance(model, BranchPPO):
             model.put_kept(state, where)
@@ -273,7 +273,7 @@ class Watch(BaseCallback):
     def validate(self) -> float:
         """Mean return on the validation episodes; the best model so far is saved."""
         branched = self.model if isinstance(self.model, BranchPPO) else None
-        policies = {1.0: self.model.policy} if branched is None else branched.candidates()
+        policies = {1.0: devices.on_processor(self.model.policy)} if branched is None else branched.candidates()
         best, facts = best_of(list(policies.values()), self.meta, self.spec, self.settings)
         share, policy = list(policies.items())[best]
         kept: dict[str, Any] = {"timesteps": self.model.num_timesteps}

@@ -29,7 +29,7 @@ class TriedBuffer(MaskableRolloutBuffer):
 
     def put(self, states: TriedStates, logs: npt.NDArray[np.float32], advantages: npt.NDArray[np.float32]) -> None:
         """Take the place of everything in the buffer by states, with log probabilities and advantages [S, n]."""
-        self.held = states, torch.as_tensor(logs), torch.as_tensor(advantages)
+        self.held = states, self.to_torch(logs), self.to_torch(advantages)
         self.values = self.returns = np.zeros(len(logs), np.float32)
         self.full = True
 
@@ -38,6 +38,6 @@ class TriedBuffer(MaskableRolloutBuffer):
         states, logs, advantages = self.held
         order = np.random.permutation(len(logs))  # noqa: NPY002 - as Stable-Baselines3 does
         for rows in np.split(order, range(batch_size or len(order), len(order), batch_size or len(order))):
-            seen, actions = (torch.as_tensor(values[rows]) for values in states[:2])
-            none = torch.zeros(len(rows))  # no masks: what is tried is possible
+            seen, actions = (self.to_torch(values[rows]) for values in states[:2])
+            none = torch.zeros(len(rows), device=self.device)  # no masks: what is tried is possible
             yield MaskableRolloutBufferSamples(seen, actions, none, logs[rows], advantages[rows], none, none)

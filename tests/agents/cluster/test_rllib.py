@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from og_agents.cluster import ray_cluster
 from og_agents.commands import benchmark
 from og_agents.commands import train as script
 from og_agents.evaluation import playing
-from og_agents.learning import checkpoint, ppo
+from og_agents.learning import checkpoint, ppo, resume_file
+from og_agents.learning.run_folder import Interrupted
 from og_agents.learning.time_discount import targets_of
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
@@ -204,6 +206,61 @@ def test_killed_runners_change_no_weight(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("runners", [0, 2])
+def test_a_stopped_run_goes_on_bit_for_bit(runners, alone, tmp_path, monkeypatch):
+    module = rllib()
+    from og_agents.cluster.rllib_algorithm import FragmentPPO
+
+    settings = small_settings(timesteps=TIMESTEPS, evaluations=5)
+    train = partial(module.train, WORLD, "placement", settings, seed=3, runners=runners, quiet=True)
+    whole, stopped = train(out=tmp_path / "whole"), tmp_path / "stopped"
+    plain = FragmentPPO.step
+
+    def asked_to_end(self):
+        happened = plain(self)
+        if self.update == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return happened
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FragmentPPO, "step", asked_to_end)
+        with pytest.raises(Interrupted, match=r"96 steps and saved; go on with: .* --engine rllib$") as end:
+            train(out=stopped)
+    assert end.value.code == 143 and len(rows(stopped)) < len(rows(whole))
+    train(out=stopped, resume=True)
+    assert rows(stopped) == rows(whole)
+    (first, progress), (second, other) = (resume_file.read(folder) for folder in (whole, stopped))
+    learned = [name for name in first if name.startswith(("policy.", "optimizer.", "actions."))]
+    assert len(learned) > 20 and all(np.array_equal(first[name], second[name]) for name in learned)
+    assert progress.timesteps == other.timesteps == TIMESTEPS and progress.best == other.best
+    with pytest.raises(ValueError, match="the run is complete"):
+        train(out=stopped, resume=True)
+
+
+@pytest.mark.slow
+def test_the_command_goes_on_with_the_runners_of_the_run(alone, tmp_path, capsys):
+    small = tmp_path / "small.toml"
+    small.write_text(tomli_w.dumps(SMALL), encoding="utf-8")
+    out, of_sb3 = str(tmp_path / "run"), str(tmp_path / "sb3")
+    common = ["--scenario", "toy-3", "--config", str(small), "--timesteps", "32", "--quiet", "--compare", "0"]
+    assert script.main([*common, "--engine", "rllib", "--num-env-runners", "1", "--out", out]) == 0
+    assert script.main([*common, "--out", of_sb3]) == 0
+    capsys.readouterr()
+    for arguments, message in (
+        (["--resume", out], "RLlib trained this run: it goes on with --engine rllib"),
+        (["--resume", of_sb3, "--engine", "rllib"], "RLlib did not train this run: leave --engine rllib out"),
+        (["--resume", out, "--engine", "rllib", "--num-env-runners", "2"], "--num-env-runners is 2, and the run has 1"),
+        (["--resume", out, "--engine", "rllib"], "the run is complete"),
+    ):
+        assert script.main([*arguments, "--quiet"]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    words = ["--resume", out, "--engine", "rllib", "--timesteps", "64", "--quiet", "--compare", "0"]
+    assert script.main(words) == 0
+    assert resume_file.read(tmp_path / "run")[1].timesteps == 64
+
+
+@pytest.mark.slow
 def test_the_command(alone, tmp_path, capsys):
     small = tmp_path / "small.toml"
     small.write_text(tomli_w.dumps(SMALL), encoding="utf-8")
@@ -221,7 +278,6 @@ def test_the_command(alone, tmp_path, capsys):
     [
         (["--num-env-runners", "2"], "--num-env-runners needs --engine rllib"),
         (["--ray-address", "127.0.0.1:1"], "--ray-address needs --engine rllib or ray"),
-        (["--engine", "rllib", "--resume", "runs/ppo"], "--resume goes on with runs of the engines sb3 and ray alone"),
         (["--engine", "rlib"], "invalid choice: 'rlib'"),
     ],
 )
