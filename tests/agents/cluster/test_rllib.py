@@ -266,7 +266,7 @@ def test_the_command(alone, tmp_path, capsys):
     small.write_text(tomli_w.dumps(SMALL), encoding="utf-8")
     common = ["--scenario", "toy-3", "--config", str(small), "--timesteps", "64", "--engine", "rllib"]
     assert script.main([*common, "--num-env-runners", "1", "--out", str(tmp_path / "run"), "--quiet"]) == 0
-    assert "benchmark.py" in capsys.readouterr().out
+    assert "og-env benchmark" in capsys.readouterr().out
     assert checkpoint.load(tmp_path / "run").meta["scenario"]["name"] == "toy-3"
     assert script.main([*common, "--num-env-runners", "5"]) == 2
     error = capsys.readouterr().err
