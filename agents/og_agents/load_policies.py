@@ -10,6 +10,7 @@ from typing import Any
 
 from og_agents import heuristics, planners
 from og_agents.heuristics import own_rule
+from og_agents.learning.router_beside import as_played, task_of_placer
 from og_agents.learning.run_record import training_of
 from og_agents.planners.place_and_route import AND, PlaceAndRoute
 from og_agents.policy import Policy
@@ -173,10 +174,12 @@ def _trained(folder: str, spec: ScenarioSpec, task: str) -> Policy:
     from og_agents.learning import checkpoint
 
     policy = checkpoint.load(folder, scenario=spec)
-    trained_for = getattr(policy, "meta", {}).get("task", task)
-    if trained_for != task:
-        raise ValueError(f"{folder}: trained for {IDS[trained_for]}, not {IDS[task]}: choose it with --env")
-    return policy
+    meta: Mapping[str, Any] = getattr(policy, "meta", {"task": task})
+    if task == meta.get("task", task):
+        return as_played(policy, meta, spec, policy.name)
+    if task == task_of_placer(meta):
+        return policy
+    raise ValueError(f"{folder}: trained for {IDS[meta['task']]}, not {IDS[task]}: choose it with --env")
 
 
 def seeds_of_one_training(policies: Mapping[str, Policy]) -> list[list[str]]:

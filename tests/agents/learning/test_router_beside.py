@@ -1,0 +1,160 @@
+"""A placer that learns beside a router: branches repeat its levels, and the run plays with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from og_agents.evaluation import playing
+from og_agents.learning import against_baselines, branch_slices, checkpoint, rollout_policy_iteration, run_folder
+from og_agents.learning.branch_slices import Slice, turns
+from og_agents.learning.counterfactual_branches import Round, Trials, every_offer
+from og_agents.learning.router_beside import MEMORY, RouterBeside, env_kwargs_of, overrides_of
+from og_agents.load_policies import load_policies
+from og_agents.planners.place_and_route import PlaceAndRoute
+from og_env.scenario import loading
+from og_env.scenario.specs import ScenarioSpec
+from og_env.simulator import operations_of
+from og_env.vector_env import NetworkVectorEnv
+from tests.cases.short_training import short_world, small_settings
+
+WORLD = short_world("near-but-cold")
+TINY = {"branch_states": 32, "branch_horizon": 4, "branch_spacing": 3}
+
+
+def described(world: ScenarioSpec = WORLD, task: str = "joint", **changes: Any) -> dict[str, Any]:
+    return rollout_policy_iteration.described(small_settings(**{**TINY, **changes}), world, 0, None, task)
+
+
+def trained(out: Path, **changes: Any) -> Path:
+    settings = small_settings(**{**TINY, **changes})
+    return rollout_policy_iteration.train(WORLD, settings, seed=1, out=out, quiet=True, task="joint")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.read_tensors(folder / checkpoint.WEIGHTS)[0]
+
+
+def returns(policy: Any, task: str = "joint") -> np.ndarray:
+    return playing.run(policy, WORLD, task, 4, split="validation").returns
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("runs") / "beside")
+
+
+@pytest.mark.parametrize(("router", "operations"), [("convex", 1), ("convex", 3), ("site_prices", 1)])
+def test_the_branch_of_the_action_that_was_taken_is_what_was_earned_with_the_levels_of_the_router(router, operations):
+    horizon, batch, rng = 5, 6, np.random.default_rng(0)
+    world = short_world("near-but-cold", **{"episode.operations_per_step": operations})
+    env = branch_slices.worlds(described(world, router=router), batch)
+    beside = RouterBeside(env, router)
+    observation, info = env.reset(seed=3)
+    played = Round(env, spacing=4, horizon=horizon, moments=2)
+    taken, rewards, moved = [], [], []
+    while not played.complete:
+        masks = info["action_mask"][:, :11].astype(np.bool_)
+        chosen = np.where(masks, rng.random(masks.shape), -1.0).argmax(axis=1)
+        offered = every_offer(env, masks) if played.due else None
+        played.before(observation, offered, operations_of(env.simulator.output.offer, chosen))
+        actions, levels = beside.route(observation, chosen)
+        observation, reward, _, ended, info = env.step(actions)
+        played.after(info["moved"], levels)
+        beside.after(ended)
+        taken.append(chosen)
+        rewards.append(np.where(info["moved"], reward, 0.0))
+        moved.append(info["moved"])
+    trials = Trials(env, horizon)
+    tried = played.branches(trials)
+    assert np.ptp(tried.returns, axis=1).max() > 1e-3
+    for number, begin in enumerate((0, 4)):
+        steps = np.cumsum(moved[begin:], axis=0) - moved[begin:]
+        ends = 12 - (np.cumsum(moved[:begin], axis=0)[-1] if begin else 0)
+        earned = (np.array(rewards[begin:]) * ((steps < horizon) & (steps < ends))).sum(axis=0)
+        rows = slice(number * batch, (number + 1) * batch)
+        assert np.allclose(tried.returns[rows][np.arange(batch), taken[begin]], earned, atol=1e-5)
+    for moment in played.moments:
+        moment.levels = None
+    assert not np.allclose(played.branches(trials).returns, tried.returns, atol=1e-3), "levels matter here"
+    trials.close()
+    env.close()
+
+
+def test_the_placer_sees_what_it_sees_in_placement():
+    meta = described()
+    world = loading.override(WORLD, overrides_of(meta))
+    joint = NetworkVectorEnv(3, "joint", world, split="train", **env_kwargs_of(meta))
+    alone = NetworkVectorEnv(3, "placement", world, split="train", **described(task="placement")["env_kwargs"])
+    assert np.array_equal(joint.reset(seed=2)[0], alone.reset(seed=2)[0])
+    networks = [rollout_policy_iteration.untrained(env, meta) for env in (joint, alone)]
+    assert networks[0].action_space == networks[1].action_space == alone.single_action_space
+    for env in (joint, alone):
+        env.close()
+
+
+def test_a_run_repeats_itself_and_depends_on_its_router(run, tmp_path):
+    again = weights(trained(tmp_path / "again"))
+    assert all(torch.equal(value, again[name]) for name, value in weights(run).items())
+    other = weights(trained(tmp_path / "other", router="site_prices"))
+    assert not all(torch.equal(value, other[name]) for name, value in weights(run).items())
+
+
+def test_a_slice_goes_on_with_the_memory_of_its_router():
+    meta = described()
+    torch.manual_seed(0)
+    part, turn = Slice(meta, 2), turns(meta, 0)[0]
+    policy = rollout_policy_iteration.untrained(part.env, meta)
+    part.play(policy, turn)
+    state = part.get_state()
+    expected = part.play(policy, turn)
+    part.set_state(state)
+    assert np.array_equal(part.play(policy, turn).returns, expected.returns)
+    part.set_state({**state, MEMORY: state[MEMORY] + np.linspace(-1, 1, state[MEMORY].shape[1])})
+    assert not np.array_equal(part.play(policy, turn).returns, expected.returns)
+    part.set_state(None)
+    begun = part.play(policy, turn).returns
+    other = Slice(meta, 2)
+    assert np.array_equal(other.play(policy, turn).returns, begun), "an episode that begins has no memory"
+
+
+def test_a_run_is_played_with_its_router_or_another_one(run):
+    card = checkpoint.read_meta(run)
+    assert (card["task"], card["router"], card["algorithm"]) == ("joint", "convex", "rpi")
+    assert set(run_folder.RUN_FILES) <= {path.name for path in run.iterdir()}
+    words = [str(run), f"{run}+convex", f"{run}+site_prices"]
+    policies, judged = load_policies(words, WORLD, "joint")
+    assert all(isinstance(policy, PlaceAndRoute) for policy in policies.values()) and len(judged) == 3
+    own, named, other = (returns(policy) for policy in policies.values())
+    assert np.array_equal(own, named) and not np.array_equal(own, other)
+    validated = playing.run(policies[judged[0]], WORLD, "joint", 2, split="validation").returns.mean()
+    assert card["validation_return"] == pytest.approx(validated), "the pair is what was validated"
+    (alone,) = load_policies([str(run)], WORLD, "placement")[0].values()
+    assert np.isfinite(returns(alone, "placement")).all()
+    with pytest.raises(ValueError, match="trained for og_env/Joint-v1, not og_env/Routing-v1"):
+        load_policies([str(run)], WORLD, "routing")
+
+
+def test_a_placer_of_either_task_begins_a_run_of_the_other(run, tmp_path):
+    settings = small_settings(**{**TINY, "branch_states": 16})
+    train = rollout_policy_iteration.train
+    alone = train(WORLD, settings, seed=0, out=tmp_path / "alone", quiet=True, begin=run)
+    beside = train(WORLD, settings, seed=0, out=tmp_path / "beside", quiet=True, begin=alone, task="joint")
+    assert "router" not in checkpoint.read_meta(alone) and checkpoint.read_meta(beside)["router"] == "convex"
+
+
+def test_the_standing_is_among_planners_beside_the_same_router(run):
+    found = against_baselines.baselines(WORLD, "joint", "convex")
+    assert "greedy_tuned+convex" in found and all(name.endswith("+convex") for name in found)
+    standing = against_baselines.stand(run, WORLD, "joint", episodes=2, played=lambda line: None)
+    assert standing.baseline in found
+    assert checkpoint.read_meta(run)["against_baselines"]["baseline"] == standing.baseline
+
+
+def test_routing_has_nothing_to_place():
+    with pytest.raises(ValueError, match="routing does not: take placement or joint"):
+        described(task="routing")
