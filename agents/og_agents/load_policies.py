@@ -29,7 +29,8 @@ def load_policies(
     A word is a heuristic, a planner, a folder, a class of one's own as `module:Class`, a recipe of training for the policy
     that comes with the scenario, `all` for every heuristic (in Routing every router) and every policy that comes with the
     scenario as it is, or `planners` for the quick planners. In Joint `PLACER+ROUTER` lets one policy place and a router
-    route. `option` is what messages call the list. Of the policies that come along the best on validation is first.
+    route, and the folder of a placer that was trained beside a router stands for both. `option` is what messages call the
+    list. Of the policies that come along the best on validation is first.
     Raises ValueError for an unknown word, a policy trained for another task, or no word.
     """
     policies: dict[str, Policy] = {}

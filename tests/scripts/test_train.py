@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from og_agents.commands import benchmark, train
+from og_agents.commands import train
 from og_agents.evaluation import playing
 from og_agents.learning import checkpoint, loggers, ppo, resume_file, run_folder, train_settings, training_progress
 from og_agents.learning.training_progress import Clock
@@ -115,25 +115,6 @@ def test_every_environment_and_policy_trains(env_id, more, policy, files, tmp_pa
         if f"--{name}" in asked:
             assert learned.env_kwargs[name] == asked[f"--{name}"]
     assert np.isfinite(playing.run(learned, files[0], learned.meta["task"], episodes=2).returns).all()
-
-
-def test_a_placer_trains_beside_a_router_and_is_played_with_it(files, tmp_path, capsys):
-    words = ["--env", "og_env/Joint-v1", "--algorithm", "rpi", "--router", "site_prices", "--compare", "2"]
-    changed = ["--set", "episode.operations_per_step=4"]
-    out = tmp_path / "run"
-    assert train.main([*arguments(files, out, *words, *changed), "--timesteps", "16"]) == 0
-    captured = capsys.readouterr().out
-    assert "verdict: " in captured and f"--env og_env/Joint-v1 --policies all,{out}" in captured
-    card = checkpoint.read_meta(out)
-    assert (card["task"], card["router"], card["algorithm"]) == ("joint", "site_prices", "rpi")
-    assert card["against_baselines"]["baseline"].endswith("+site_prices")
-    assert json.loads((out / "config.json").read_text(encoding="utf-8"))["router"] == "site_prices"
-    assert train.main(["--resume", str(out), "--quiet", "--timesteps", "32", "--compare", "0"]) == 0
-    assert resume_file.read(out)[1].timesteps == 32
-    policies = f"greedy_tuned+convex,{out},{out}+convex"
-    played = ["--scenario", files[0], "--env", "og_env/Joint-v1", "--policies", policies, "--episodes", "2"]
-    assert benchmark.main([*played, *changed, "--out", str(tmp_path / "played"), "--quiet"]) == 0
-    assert "greedy_tuned+convex" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -331,12 +312,6 @@ def test_settings_files_change_the_shipped_settings(files):
         (["--set", "failures.process"], "KEY=VALUE"),
         (["--start", "nowhere"], "nowhere: no such folder"),
         (["--algorithm", "rpi", "--env", "og_env/Routing-v1"], "tries offers alone"),
-        (["--algorithm", "rpi", "--env", "og_env/Joint-v1", "--interface", "operations"], "tries offers alone"),
-        (["--algorithm", "rpi", "--env", "og_env/Joint-v1", "--steering", "knobs"], "beside a router of sites"),
-        (["--algorithm", "rpi", "--env", "og_env/Joint-v1", "--router", "ppo_routing"], "argument --router"),
-        (["--algorithm", "rpi", "--router", "convex"], "--router convex needs --env og_env/Joint-v1"),
-        (["--env", "og_env/Joint-v1", "--router", "convex"], "--router convex needs --env og_env/Joint-v1"),
-        (["--resume", "nowhere", "--router", "convex"], "--router cannot change"),
         (["--algorithm", "rpi", "--engine", "rllib"], "needs --engine sb3 or ray"),
         (["--policy", "lstm", "--engine", "rllib"], "trained by PPO with the engine sb3"),
         (["--policy", "operations"], "policy 'operations' scores all operations"),

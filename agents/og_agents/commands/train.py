@@ -217,7 +217,8 @@ def settings_file(options: argparse.Namespace, algorithm: str, task: str, sites:
     if options.config is None and (task, options.interface) == ("placement", "operations"):
         return train_settings.shipped_file("operations") if options.policy in (None, "operations") else None
     if options.start is None:
-        large = options.config is None and task == "placement" and sites >= train_settings.LARGE
+        placed = task == "placement" or (task, algorithm) == ("joint", "rpi")
+        large = options.config is None and placed and sites >= train_settings.LARGE
         return train_settings.shipped_file("large") if large else options.config
     from og_agents.learning import checkpoint
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -128,7 +130,8 @@ def test_rounds_follow_one_another_and_only_offers_are_branched():
     def nothing(observations, masks):
         return np.zeros(len(observations), np.int64)
 
-    trials, lengths = Trials(env, 4), {"spacing": 2, "horizon": 4, "moments": 2}
+    lengths: dict[str, Any] = {"spacing": 2, "horizon": 4, "moments": 2}
+    trials = Trials(env, 4)
     first, seen = play_round(env, nothing, env.reset(seed=7), trials, **lengths)
     observation, info = other.reset(seed=7)
     assert (first.observations[:3] == observation).all() and (first.masks[:3] == info["action_mask"]).all()

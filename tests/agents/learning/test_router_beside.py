@@ -9,8 +9,18 @@ import numpy as np
 import pytest
 import torch
 
+from og_agents.commands import benchmark, train
 from og_agents.evaluation import playing
-from og_agents.learning import against_baselines, branch_slices, checkpoint, rollout_policy_iteration, run_folder
+from og_agents.heuristics.tuned_constants import constants_of
+from og_agents.learning import (
+    against_baselines,
+    branch_slices,
+    checkpoint,
+    resume_file,
+    rollout_policy_iteration,
+    run_folder,
+    starting_planner,
+)
 from og_agents.learning.branch_slices import Slice, turns
 from og_agents.learning.counterfactual_branches import Round, Trials, every_offer
 from og_agents.learning.router_beside import MEMORY, RouterBeside, env_kwargs_of, overrides_of
@@ -20,7 +30,7 @@ from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator import operations_of
 from og_env.vector_env import NetworkVectorEnv
-from tests.cases.short_training import short_world, small_settings
+from tests.cases.short_training import short_files, short_world, small_settings
 
 WORLD = short_world("near-but-cold")
 TINY = {"branch_states": 32, "branch_horizon": 4, "branch_spacing": 3}
@@ -155,6 +165,56 @@ def test_the_standing_is_among_planners_beside_the_same_router(run):
     assert checkpoint.read_meta(run)["against_baselines"]["baseline"] == standing.baseline
 
 
+def test_constants_that_a_training_has_found_are_compared_beside_the_same_router():
+    start = {"constants_from": starting_planner.SEARCHED, "constants": constants_of("near-but-cold", "greedy_tuned")}
+    ((name, policy),) = against_baselines._found({"start": start, "router": "convex"}, WORLD, "joint").items()
+    assert name == "greedy_tuned+convex with the constants in its card"
+    pair = against_baselines.baselines(WORLD, "joint", "convex")["greedy_tuned+convex"]
+    assert np.array_equal(returns(policy), returns(pair))
+
+
 def test_routing_has_nothing_to_place():
     with pytest.raises(ValueError, match="routing does not: take placement or joint"):
         described(task="routing")
+
+
+def test_the_command_trains_goes_on_and_compares_and_the_benchmark_plays_the_pair(tmp_path, capsys):
+    scenario, config = short_files(tmp_path)
+    out, changed = tmp_path / "run", ["--set", "episode.operations_per_step=4"]
+    words = ["--scenario", scenario, "--env", "og_env/Joint-v1", "--algorithm", "rpi", "--router", "site_prices"]
+    words += ["--config", config, "--timesteps", "16", "--compare", "2", "--out", str(out), "--quiet"]
+    assert train.main([*words, *changed]) == 0
+    captured = capsys.readouterr().out
+    assert "verdict: " in captured and f"--env og_env/Joint-v1 --policies all,{out}" in captured
+    card = checkpoint.read_meta(out)
+    assert (card["task"], card["router"], card["algorithm"]) == ("joint", "site_prices", "rpi")
+    assert card["against_baselines"]["baseline"].endswith("+site_prices")
+    assert train.main(["--resume", str(out), "--quiet", "--timesteps", "32", "--compare", "0"]) == 0
+    assert resume_file.read(out)[1].timesteps == 32
+    policies = f"greedy_tuned+convex,{out},{out}+convex"
+    played = ["--scenario", scenario, "--env", "og_env/Joint-v1", "--policies", policies, "--episodes", "2"]
+    assert benchmark.main([*played, *changed, "--out", str(tmp_path / "played"), "--quiet"]) == 0
+    assert "greedy_tuned+convex" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--env", "og_env/Joint-v1", "--interface", "operations"], "tries offers alone"),
+        (["--env", "og_env/Joint-v1", "--steering", "knobs"], "beside a router of sites"),
+        (["--env", "og_env/Joint-v1", "--router", "ppo_routing"], "argument --router"),
+        (["--router", "convex"], "--router convex needs --env og_env/Joint-v1"),
+        (["--algorithm", "ppo", "--env", "og_env/Joint-v1", "--router", "convex"], "needs --env og_env/Joint-v1"),
+        (["--resume", "nowhere", "--router", "convex"], "--router cannot change"),
+    ],
+)
+def test_what_a_router_cannot_be_beside_is_one_line(given, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    algorithm = [] if {"--algorithm", "--resume"} & set(given) else ["--algorithm", "rpi"]
+    try:
+        code = train.main([*given, *algorithm])
+    except SystemExit as end:
+        code = end.code
+    error = capsys.readouterr().err
+    assert code == 2 and error.startswith("error: ") and message in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir()), "nothing is written"
