@@ -17,7 +17,7 @@ from og_agents.planners.place_and_route import LEVELS, PlaceAndRoute, numbers_of
 from og_agents.planners.routers import ROUTERS
 from og_agents.policy import Policy
 from og_env.scenario.specs import ScenarioSpec
-from og_env.simulator import split_actions
+from og_env.simulator import Task, split_actions
 from og_env.vector_env import NetworkVectorEnv
 
 KEY = "router"
@@ -26,7 +26,7 @@ MEMORY, FRESH = "router.memory", "router.fresh"
 """names in the state of a batch, beside those of its environments"""
 
 
-def task_of_placer(meta: Mapping[str, Any]) -> str:
+def task_of_placer(meta: Mapping[str, Any]) -> Task:
     """The task whose spaces the policy of a description has: Placement where a router is beside it."""
     return "placement" if KEY in meta else meta["task"]
 

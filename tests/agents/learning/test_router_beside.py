@@ -23,7 +23,7 @@ from og_agents.learning import (
 )
 from og_agents.learning.branch_slices import Slice, turns
 from og_agents.learning.counterfactual_branches import Round, Trials, every_offer
-from og_agents.learning.router_beside import MEMORY, RouterBeside, env_kwargs_of, overrides_of
+from og_agents.learning.router_beside import FRESH, MEMORY, RouterBeside, as_played, env_kwargs_of, overrides_of
 from og_agents.load_policies import load_policies
 from og_agents.planners.place_and_route import PlaceAndRoute
 from og_env.scenario import loading
@@ -112,6 +112,32 @@ def test_a_run_repeats_itself_and_depends_on_its_router(run, tmp_path):
     assert all(torch.equal(value, again[name]) for name, value in weights(run).items())
     other = weights(trained(tmp_path / "other", router="site_prices"))
     assert not all(torch.equal(value, other[name]) for name, value in weights(run).items())
+
+
+def test_a_router_begins_anew_where_an_episode_does():
+    env = branch_slices.worlds(described(), 2)
+    observation, _ = env.reset(seed=5)
+    one, two = RouterBeside(env, "convex"), RouterBeside(env, "convex")
+    nothing, memory = np.zeros(2, np.int64), np.tile(np.linspace(-1, 1, env.simulator.sizes["N"]), (2, 1))
+    began, _ = two.route(observation, nothing)
+    one.set_state({MEMORY: memory, FRESH: np.zeros(2, np.bool_)})
+    one.after(np.array([True, False]))
+    actions, _ = one.route(observation, nothing)
+    assert np.array_equal(actions[0], began[0]) and not np.array_equal(actions[1], began[1])
+    env.close()
+
+
+@pytest.mark.parametrize("router", ["convex", "site_prices"])
+def test_the_world_of_training_is_the_one_that_the_pair_is_played_in(router):
+    meta = described(router=router)
+    env = branch_slices.worlds(meta, 2)
+    learned = checkpoint.LearnedPolicy(rollout_policy_iteration.untrained(env, meta), meta, "learned")
+    played = playing.stage(as_played(learned, meta, WORLD), WORLD, "joint", 2, split="train")
+    assert env.simulator.spec == played.simulator.spec != WORLD
+    assert env.simulator.settings == played.simulator.settings
+    assert np.array_equal(env.reset(seed=1)[0], played.reset(seed=1)[0])
+    for each in (env, played):
+        each.close()
 
 
 def test_a_slice_goes_on_with_the_memory_of_its_router():
