@@ -10,6 +10,7 @@ from typing import Any
 
 from og_agents import heuristics, planners
 from og_agents.heuristics import own_rule
+from og_agents.learning.router_beside import as_played, task_of_placer
 from og_agents.learning.run_record import training_of
 from og_agents.planners.place_and_route import AND, PlaceAndRoute
 from og_agents.policy import Policy
@@ -28,7 +29,8 @@ def load_policies(
     A word is a heuristic, a planner, a folder, a class of one's own as `module:Class`, a recipe of training for the policy
     that comes with the scenario, `all` for every heuristic (in Routing every router) and every policy that comes with the
     scenario as it is, or `planners` for the quick planners. In Joint `PLACER+ROUTER` lets one policy place and a router
-    route. `option` is what messages call the list. Of the policies that come along the best on validation is first.
+    route, and the folder of a placer that was trained beside a router stands for both. `option` is what messages call the
+    list. Of the policies that come along the best on validation is first.
     Raises ValueError for an unknown word, a policy trained for another task, or no word.
     """
     policies: dict[str, Policy] = {}
@@ -173,10 +175,12 @@ def _trained(folder: str, spec: ScenarioSpec, task: str) -> Policy:
     from og_agents.learning import checkpoint
 
     policy = checkpoint.load(folder, scenario=spec)
-    trained_for = getattr(policy, "meta", {}).get("task", task)
-    if trained_for != task:
-        raise ValueError(f"{folder}: trained for {IDS[trained_for]}, not {IDS[task]}: choose it with --env")
-    return policy
+    meta: Mapping[str, Any] = getattr(policy, "meta", {"task": task})
+    if task == meta.get("task", task):
+        return as_played(policy, meta, spec, policy.name)
+    if task == task_of_placer(meta):
+        return policy
+    raise ValueError(f"{folder}: trained for {IDS[meta['task']]}, not {IDS[task]}: choose it with --env")
 
 
 def seeds_of_one_training(policies: Mapping[str, Policy]) -> list[list[str]]:

@@ -129,18 +129,19 @@ class Copies(CopiedWhole):
         self.passed = np.repeat(source.passed[rows], self.copies)
         self._left = np.repeat(source._left[rows], self.copies)
 
-    def run_plan(self, first: Indices, plan: Indices) -> npt.NDArray[np.float64]:
+    def run_plan(self, first: Indices, plan: Indices, site_levels: Levels = None) -> npt.NDArray[np.float64]:
         """Rewards [batch, H] of operations `first` [batch] and then of a plan [E, H, D], the same for all copies of each.
 
         The plan has D operations for every step of the clock, 0 for none; `first` stands before those of the first step.
-        Nobody decides anything on the way, and no offers are found. Steps beyond the end of the episode count 0.
+        site_levels: float32 [E, H, N] of the sites in each step; None leaves them as they are. Nobody decides anything
+        on the way, and no offers are found. Steps beyond the end of the episode count 0.
         """
-        rewards, unused = np.zeros((self.batch, self.horizon)), (NO_LEVELS, NO_LEVELS, NO_LEVELS, OFFSETS, NO_MASK)
+        rewards, unused = np.zeros((self.batch, self.horizon)), (NO_LEVELS, OFFSETS, NO_MASK)
         compiled_step.prepare(compiled_step.OPERATIONS)
 
-        def carry_out(operations: Indices, clock: int) -> None:
+        def carry_out(operations: Indices, clock: int, levels: Floats = NO_LEVELS) -> None:
             words, mode = self._table.words, compiled_step.OPERATIONS
-            compiled_step.by_operations(words, 0, self.batch, 0, mode, clock, operations, *unused)
+            compiled_step.by_operations(words, 0, self.batch, 0, mode, clock, operations, NO_LEVELS, levels, *unused)
 
         nothing = np.zeros(self.batch, np.int64)
         for i in range(min(self.horizon, int(self._left.max()))):
@@ -148,7 +149,8 @@ class Copies(CopiedWhole):
             for operations in ([first.astype(np.int64)] if i == 0 else []) + decisions:
                 if operations.any():
                     carry_out(operations, compiled_step.STANDING)
-            carry_out(nothing, compiled_step.MOVING)
+            levels = NO_LEVELS if site_levels is None else np.repeat(site_levels[:, i], self.copies, axis=0)
+            carry_out(nothing, compiled_step.MOVING, levels)
             rewards[:, i] = self.output.reward[: self.batch]
         return np.where(np.arange(self.horizon) < self._left[:, None], rewards, 0.0)
 

@@ -27,7 +27,8 @@ from tests.cases.short_training import short_world, small_settings
 WORLD = short_world()
 SEVERAL = loading.override(WORLD, {"episode.operations_per_step": 2})
 FLEETS = short_world("random-24")
-KINDS = ("ppo", "branches", "operations", "lstm", "routing", "joint", "several", "fleets", "rpi")
+STEERED = short_world("near-but-cold")
+KINDS = ("ppo", "branches", "operations", "lstm", "routing", "joint", "several", "fleets", "rpi", "beside")
 """kinds of runs"""
 TIMED = ("ended",)
 """parts of a state with seconds in them"""
@@ -50,9 +51,10 @@ def train(kind: str, out: Path, *, evaluations: int = 3) -> None:
     resume = (out / resume_file.RESUME).is_file()
     common: dict[str, Any] = {"seed": 5, "out": out, "quiet": True, "resume": resume}
     shared = {"n_envs": 2, "evaluations": evaluations, "evaluation_episodes": 1}
-    if kind == "rpi":
+    if kind in ("rpi", "beside"):  # beside a router in Joint
         settings = small_settings(**shared, branch_states=64, branch_horizon=3, branch_spacing=3)
-        rollout_policy_iteration.train(WORLD, settings, **common)
+        world, placed = (WORLD, "placement") if kind == "rpi" else (STEERED, "joint")
+        rollout_policy_iteration.train(world, settings, task=placed, **common)
         return
     task: Any = kind if kind in ("routing", "joint") else "placement"
     world = {"several": SEVERAL, "fleets": FLEETS}.get(kind, WORLD)

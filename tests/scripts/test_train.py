@@ -311,7 +311,7 @@ def test_settings_files_change_the_shipped_settings(files):
         (["--set", "failures.proces=none"], "nearest valid: process"),
         (["--set", "failures.process"], "KEY=VALUE"),
         (["--start", "nowhere"], "nowhere: no such folder"),
-        (["--algorithm", "rpi", "--env", "og_env/Joint-v1"], "tries offers alone"),
+        (["--algorithm", "rpi", "--env", "og_env/Routing-v1"], "tries offers alone"),
         (["--algorithm", "rpi", "--engine", "rllib"], "needs --engine sb3 or ray"),
         (["--policy", "lstm", "--engine", "rllib"], "trained by PPO with the engine sb3"),
         (["--policy", "operations"], "policy 'operations' scores all operations"),

@@ -68,7 +68,7 @@ def play_turn(
     part, policy = _staged(text, turn.rows)
     policy.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
     part.set_state(state)
-    return part.play(policy, turn), part.env.get_state()
+    return part.play(policy, turn), part.get_state()
 
 
 @functools.lru_cache(maxsize=SIZES)

@@ -4,6 +4,7 @@ og-env train --scenario global-24 --env og_env/Placement-v1 --timesteps 250000 -
 og-env train --scenario global-24 --algorithm rpi --minutes 5 --out runs/rpi
 og-env train --scenario global-24 --start runs/rpi --minutes 5 --out runs/ppo-from-rpi
 og-env train --scenario one-cloud --env og_env/Joint-v1 --minutes 10
+og-env train --scenario one-cloud --env og_env/Joint-v1 --algorithm rpi --router convex --minutes 10
 og-env train --scenario one-cloud --env og_env/Joint-v1 --steering domains --minutes 10
 og-env train --scenario one-cloud --env og_env/Routing-v1 --interface sites --minutes 10
 og-env train --resume runs/ppo
@@ -35,10 +36,12 @@ from og_env.scenario.overrides import changes_of
 INTERFACES, STEERINGS = ("proposals", "operations", "knobs", "sites"), ("knobs", "sites", "domains")
 BLIND = tuple(word for word in get_args(TrainSettings.model_fields["blind"].annotation) if word != "none")
 """dimensions of the world that a policy can be trained without"""
+ROUTERS = get_args(TrainSettings.model_fields["router"].annotation)
+"""routers that a policy can be trained beside, or begin as"""
 POLICIES = ("shared", "sites", "operations", "mlp", "lstm")
 NO_LIMIT = 10**12
 """timesteps of a run that ends by the clock"""
-CHANGES = ("policy", "interface", "steering", "blind", "n_envs", "timesteps")
+CHANGES = ("policy", "interface", "steering", "router", "blind", "n_envs", "timesteps")
 """options of the command that are settings of the training"""
 LENGTH = {"ppo": "timesteps", "rpi": "branch_states"}
 """the setting that ends a run, by algorithm"""
@@ -86,6 +89,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--policy", choices=POLICIES, help="network (default: shared or sites where it fits)")
     parser.add_argument("--interface", choices=INTERFACES, help="actions (default: proposals, of Routing knobs)")
     parser.add_argument("--steering", choices=STEERINGS, help="of Joint: what is set beside placement (default: knobs)")
+    parser.add_argument(
+        "--router",
+        choices=ROUTERS,
+        help="of Joint with --algorithm rpi: steers while the policy places; of Routing by sites: the start (default: convex)",
+    )
     parser.add_argument(
         "--blind", choices=BLIND, help="train without a dimension of the world, to see what it is worth"
     )
@@ -182,12 +190,29 @@ def fresh(options: argparse.Namespace) -> Run:
     kind = settings.policy_kind(task)
     if kind in ("sites", "operations") and options.engine == "rllib":
         raise ValueError(f"--policy {kind} is trained by the engine sb3: take mlp")
-    if algorithm == "rpi" and (task != "placement" or settings.interface != "proposals"):
-        raise ValueError("--algorithm rpi tries offers alone: take --env og_env/Placement-v1 --interface proposals")
+    check_router(options, algorithm, task, settings)
     out = options.out or Path("runs") / f"{spec.name}-{task}-{seed}"
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: is a file, not a run folder")
     return Run(spec, task, settings, seed, out, options.minutes, algorithm, options.start)
+
+
+def check_router(options: argparse.Namespace, algorithm: str, task: str, settings: TrainSettings) -> None:
+    """ValueError in one line where rpi has no offers to try, or where a router is named or left out in vain."""
+    if algorithm == "rpi" and (task == "routing" or settings.interface != "proposals"):
+        raise ValueError(
+            "--algorithm rpi tries offers alone: take --env og_env/Placement-v1 or og_env/Joint-v1 with "
+            "--interface proposals"
+        )
+    beside = algorithm == "rpi" and task == "joint"
+    steering = options.steering or settings.steering.replace("knobs", "sites")  # knobs are what settings say by default
+    if beside and steering != "sites":
+        raise ValueError(f"--algorithm rpi places beside a router of sites: take steering sites, not {steering}")
+    if options.router is not None and not beside and (task, settings.interface) != ("routing", "sites"):
+        raise ValueError(
+            f"--router {options.router} needs --env og_env/Joint-v1 --algorithm rpi, or "
+            "--env og_env/Routing-v1 --interface sites"
+        )
 
 
 def settings_file(options: argparse.Namespace, algorithm: str, task: str, sites: int) -> Path | None:
@@ -197,7 +222,8 @@ def settings_file(options: argparse.Namespace, algorithm: str, task: str, sites:
     if options.config is None and (task, options.interface) == ("placement", "operations"):
         return train_settings.shipped_file("operations") if options.policy in (None, "operations") else None
     if options.start is None:
-        large = options.config is None and task == "placement" and sites >= train_settings.LARGE
+        placed = task == "placement" or (task, algorithm) == ("joint", "rpi")
+        large = options.config is None and placed and sites >= train_settings.LARGE
         return train_settings.shipped_file("large") if large else options.config
     from og_agents.learning import checkpoint
 
@@ -217,6 +243,7 @@ def resumed(options: argparse.Namespace) -> Run:
         "policy",
         "interface",
         "steering",
+        "router",
         "blind",
         "n_envs",
         "config",
@@ -310,7 +337,8 @@ def learn(run: Run, options: argparse.Namespace) -> Path:
     begun: dict[str, Any] = {"begin": run.start, "resume": options.resume is not None, "device": options.device}
     if run.algorithm == "rpi":
         with slices(options) as spread:
-            return rollout_policy_iteration.train(run.scenario, run.settings, spread=spread, **begun, **common)
+            begun |= {"spread": spread, "task": run.task}
+            return rollout_policy_iteration.train(run.scenario, run.settings, **begun, **common)
     common["logged"] = loggers.USUAL if options.logger is None else loggers.checked(options.logger)
     return ppo.train(run.scenario, run.task, run.settings, **begun, **common)
 

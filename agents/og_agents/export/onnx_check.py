@@ -12,6 +12,7 @@ from og_agents.export.onnx_export import graph_of
 from og_agents.export.random_actions import random_actions
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.networks import READ
+from og_agents.learning.router_beside import task_of_placer
 from og_env.errors import import_extra
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
@@ -47,7 +48,7 @@ def observations(learned: LearnedPolicy, count: int, seed: int = 0) -> tuple[np.
     """
     meta = learned.meta
     kwargs = {**meta["env_kwargs"], "flatten": True}
-    env = NetworkVectorEnv(ROWS, meta["task"], loading.load(meta["scenario"]), split="validation", **kwargs)
+    env = NetworkVectorEnv(ROWS, task_of_placer(meta), loading.load(meta["scenario"]), split="validation", **kwargs)
     rng = np.random.default_rng(seed)
     seen, _ = env.reset(seed=seed)
     rows, masks = [], []

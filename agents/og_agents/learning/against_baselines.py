@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 from og_agents import heuristics, planners
 from og_agents.evaluation import playing, statistics
 from og_agents.learning import checkpoint, starting_planner, train_settings
+from og_agents.learning.router_beside import KEY as ROUTER
+from og_agents.learning.router_beside import as_played, beside
 from og_agents.planners.offer_rules import RULES
+from og_agents.planners.place_and_route import AND
 from og_agents.policy import Policy
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
@@ -47,8 +50,13 @@ class Standing(NamedTuple):
         return f"{line} on {self.pair.episodes} fresh validation episodes{advice}"
 
 
-def baselines(spec: ScenarioSpec, task: str) -> dict[str, Policy]:
-    """The baselines of a task that decide quickly, by name; where the fleet is large, without those that do not there."""
+def baselines(spec: ScenarioSpec, task: str, router: str | None = None) -> dict[str, Policy]:
+    """The baselines of a task that decide quickly, by name; where the fleet is large, without those that do not there.
+
+    With a router those of Placement beside it, which play Joint.
+    """
+    if router is not None:
+        return _beside(baselines(spec, "placement"), router, spec)
     if task == "routing":
         names = [name for name in planners.ROUTERS if name not in planners.ORACLES]
         return {name: planners.make(name, spec, task) for name in names}
@@ -58,13 +66,22 @@ def baselines(spec: ScenarioSpec, task: str) -> dict[str, Policy]:
     return rules | {name: planners.make(name, spec, task) for name in RULES if name not in left_out} | pairs
 
 
+def _beside(placers: Mapping[str, Policy], router: str, spec: ScenarioSpec) -> dict[str, Policy]:
+    named = {f"{name}{AND}{router}": placer for name, placer in placers.items()}
+    return {name: beside(placer, router, spec, name) for name, placer in named.items()}
+
+
 def _found(card: Mapping[str, Any], spec: ScenarioSpec, task: str) -> dict[str, Policy]:
     """The planner with the constants that the training has found for itself, where it has; its card has them."""
-    start = card.get("start", {})
+    start, router = card.get("start", {}), card.get(ROUTER)
     if start.get("constants_from") != starting_planner.SEARCHED:
         return {}
-    name = starting_planner.PLANNER
-    return {f"{name} with the constants in its card": planners.make(name, spec, task, constants=start["constants"])}
+    name, words = starting_planner.PLANNER, "with the constants in its card"
+    placer = planners.make(name, spec, task if router is None else "placement", constants=start["constants"])
+    if router is None:
+        return {f"{name} {words}": placer}
+    pair = f"{name}{AND}{router} {words}"
+    return {pair: beside(placer, router, spec, pair)}
 
 
 def stand(
@@ -83,8 +100,9 @@ def stand(
     def play(policy: Policy, name: str) -> Any:
         return playing.run(policy, spec, task, episodes, FIRST_SEED, split="validation", name=name)
 
-    policy = checkpoint.load(folder, scenario=spec)
-    candidates = baselines(spec, task) | _found(checkpoint.read_meta(folder), spec, task)
+    card = checkpoint.read_meta(folder)
+    policy = as_played(checkpoint.load(folder, scenario=spec), card, spec)
+    candidates = baselines(spec, task, card.get(ROUTER)) | _found(card, spec, task)
     played(f"beside {len(candidates)} baselines on {episodes} validation episodes ...")
     learned = play(policy, "learned")
     best = max((play(rule, name) for name, rule in candidates.items()), key=lambda run: run.returns.mean())

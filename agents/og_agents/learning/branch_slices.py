@@ -22,6 +22,7 @@ from og_agents.learning.blind_world import training_worlds
 from og_agents.learning.counterfactual_branches import RANDOM, Branches, Seen, Trials, check_offers, joined, play_round
 from og_agents.learning.networks import masked_logits
 from og_agents.learning.resume_file import State, part_of
+from og_agents.learning.router_beside import KEY, RouterBeside, env_kwargs_of, overrides_of
 from og_agents.learning.train_settings import TrainSettings
 from og_env.scenario import loading
 from og_env.vector_env import NetworkVectorEnv
@@ -80,7 +81,9 @@ def turns(meta: Mapping[str, Any], number: int) -> list[Turn]:
 def worlds(meta: dict[str, Any], rows: int) -> NetworkVectorEnv:
     """Some of the environments of the run that a description is of, on one thread."""
     settings = settings_of(meta).model_copy(update={"n_envs": rows})
-    return training_worlds(loading.load(meta["scenario"]), meta, settings, threads=1)
+    spec, overrides = loading.load(meta["scenario"]), overrides_of(meta)
+    spec = loading.override(spec, overrides) if overrides else spec
+    return training_worlds(spec, {**meta, "env_kwargs": env_kwargs_of(meta)}, settings, threads=1)
 
 
 def settings_of(meta: Mapping[str, Any]) -> TrainSettings:
@@ -101,9 +104,9 @@ def sampled(
 
 
 class Slice:
-    """The environments of a slice, and the memory for their branches.
+    """The environments of a slice, the router beside their placer where there is one, and the memory for their branches.
 
-    Raises ValueError for another task than placement among offers.
+    Raises ValueError for another task than placement among offers, alone or beside a router.
     """
 
     def __init__(self, meta: dict[str, Any], rows: int) -> None:
@@ -115,6 +118,7 @@ class Slice:
         }
         self.env = worlds(meta, rows)
         check_offers(self.env)
+        self._router = RouterBeside(self.env, meta[KEY]) if KEY in meta else None
         self._trials = Trials(self.env, settings.branch_horizon, threads=1)
         self._seen: Seen | None = None
 
@@ -132,11 +136,17 @@ class Slice:
         def act(observations: npt.NDArray[np.float32], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
             return sampled(policy, rng, observations, masks)
 
-        tried, self._seen = play_round(self.env, act, self._seen, self._trials, **self._round)
+        tried, self._seen = play_round(self.env, act, self._seen, self._trials, router=self._router, **self._round)
         return tried
 
+    def get_state(self) -> State:
+        """The state of the environments and of the router."""
+        return {**self.env.get_state(), **({} if self._router is None else self._router.get_state())}
+
     def set_state(self, state: Mapping[str, Any] | None) -> None:
-        """Go on where `env.get_state` was called; None stands before the first episodes."""
+        """Go on where `get_state` was called; None stands before the first episodes."""
+        if self._router is not None:
+            state = self._router.set_state(state)
         self._seen = None if state is None else self.env.set_state(state)
 
 
@@ -160,7 +170,7 @@ class Slices:
 
     def get_state(self) -> State:
         """The state of all environments, after a round."""
-        return packed(self.rounds, [part.env.get_state() for part in self._parts])
+        return packed(self.rounds, [part.get_state() for part in self._parts])
 
     def set_state(self, state: State, where: Path) -> None:
         """Go on where `get_state` was called; ValueError in one line for the state of another run."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from og_agents.learning.router_beside import RouterBeside
 from og_agents.planners.tuned_greedy import Act
 from og_env.simulator import Copies, operations_of
 from og_env.vector_env import NetworkVectorEnv
@@ -65,13 +66,25 @@ class Moment:
         self.stands.load(np.arange(simulator.batch), truth=True)
         decisions = simulator.spec.episode.operations_per_step
         self.plan = np.zeros((simulator.batch, horizon, decisions), np.int64)
+        steers = simulator.settings.task == "joint"
+        shape = (*self.plan.shape[:2], simulator.sizes["N"])
+        self.levels = np.zeros(shape, np.float32) if steers else None
+        """[B, H, N] of the sites, as they were in force in each step; None where nobody steers"""
         self._rows = np.arange(simulator.batch)
         self._step, self._place = (np.zeros(simulator.batch, np.int64) for _ in range(2))
 
-    def note(self, operations: npt.NDArray[np.int64], moved: npt.NDArray[np.bool_]) -> None:
-        """Write down a decision of every environment [B], and whether the clock moved with it."""
+    def note(
+        self,
+        operations: npt.NDArray[np.int64],
+        moved: npt.NDArray[np.bool_],
+        levels: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """Write down a decision of every environment [B], whether the clock moved with it, and levels of sites [B, N]."""
         inside = self._step < self.plan.shape[1]
-        self.plan[self._rows[inside], self._step[inside], self._place[inside]] = operations[inside]
+        rows, steps = self._rows[inside], self._step[inside]
+        self.plan[rows, steps, self._place[inside]] = operations[inside]
+        if self.levels is not None and levels is not None:
+            self.levels[rows, steps] = levels[inside]  # in force is what the last decision of a step sets
         self._step += moved
         self._place = np.where(moved, 0, self._place + 1)
 
@@ -102,7 +115,8 @@ class Trials:
             copies.load_copies(moment.stands, rows)
             plan = moment.plan[rows].copy()
             plan[:, 0, 0] = 0
-            rewards = copies.run_plan(moment.operations[rows].reshape(-1), plan)
+            levels = None if moment.levels is None else moment.levels[rows]
+            rewards = copies.run_plan(moment.operations[rows].reshape(-1), plan, levels)
             return rewards.reshape(len(plan), self._actions, -1)
 
         shares = range(len(self._shares))
@@ -119,11 +133,11 @@ class Round:
 
     Call `before` with what is about to be done and `after` when it was done. A round is complete when the last of its
     moments has been played to the horizon, so nothing is left over where the next one begins.
-    Raises ValueError for another task than placement.
+    Raises ValueError where something else is decided than what places, and in Joint than levels of sites.
     """
 
     def __init__(self, env: NetworkVectorEnv, *, spacing: int, horizon: int, moments: int) -> None:
-        if env.simulator.settings.task != "placement":
+        if not places(env):
             raise ValueError("branches try what places alone: take the task placement")
         self.env, self.spacing, self.horizon, self.most = env, spacing, horizon, moments
         self.moments: list[Moment] = []
@@ -147,10 +161,10 @@ class Round:
         self._decisions += 1
         self._operations = operations.astype(np.int64)
 
-    def after(self, moved: npt.NDArray[np.bool_]) -> None:
-        """Take in where the clock moved [B]."""
+    def after(self, moved: npt.NDArray[np.bool_], levels: npt.NDArray[np.float32] | None = None) -> None:
+        """Take in where the clock moved [B], and in Joint the levels of sites [B, N] that were set."""
         for moment in self.moments:
-            moment.note(self._operations, moved)
+            moment.note(self._operations, moved, levels)
 
     def branches(self, trials: Trials) -> Branches:
         """The branches of all moments, one after the other."""
@@ -165,28 +179,47 @@ def every_offer(env: NetworkVectorEnv, masks: npt.NDArray[np.bool_]) -> Tried:
     return Tried(np.pad(offers, ((0, 0), (1, 0))), masks)
 
 
-def check_offers(env: NetworkVectorEnv) -> None:
-    """ValueError in one line for another task than placement among offers."""
+def places(env: NetworkVectorEnv) -> bool:
+    """Whether placement is all that is decided, but for levels of sites, which a branch can repeat."""
     settings = env.simulator.settings
-    if settings.task != "placement" or settings.interface != "proposals":
+    return settings.task == "placement" or (settings.task == "joint" and settings.steering == "sites")
+
+
+def check_offers(env: NetworkVectorEnv) -> None:
+    """ValueError in one line for another task than placement among offers, alone or beside levels of sites."""
+    if not places(env) or env.simulator.settings.interface != "proposals":
         raise ValueError("branches choose among offers alone: take the task placement and the interface proposals")
 
 
 def play_round(
-    env: NetworkVectorEnv, act: Act, seen: Seen, trials: Trials, *, spacing: int, horizon: int, moments: int
+    env: NetworkVectorEnv,
+    act: Act,
+    seen: Seen,
+    trials: Trials,
+    *,
+    spacing: int,
+    horizon: int,
+    moments: int,
+    router: RouterBeside | None = None,
 ) -> tuple[Branches, Seen]:
-    """Play a batch on by `act` for a round; its branches, and what is seen where it ended.
+    """Play a batch on by `act`, in Joint beside a router, for a round; its branches, and what is seen where it ended.
 
-    Raises ValueError for another task than placement among offers.
+    Raises ValueError for another task than placement among offers, alone or beside a router.
     """
     check_offers(env)
+    choices = env.simulator.settings.proposals + 1
     played = Round(env, spacing=spacing, horizon=horizon, moments=moments)
     observation, info = seen
     while not played.complete:
-        masks = info["action_mask"].astype(np.bool_)
+        masks = info["action_mask"][:, :choices].astype(np.bool_)
         actions = act(observation, masks)
         taken = operations_of(env.simulator.output.offer, actions.astype(np.int64))
         played.before(observation, every_offer(env, masks) if played.due else None, taken)
-        observation, _, _, _, info = env.step(actions)
-        played.after(info["moved"])
+        levels = None
+        if router is not None:
+            actions, levels = router.route(observation, actions)
+        observation, _, _, ended, info = env.step(actions)
+        played.after(info["moved"], levels)
+        if router is not None:
+            router.after(ended)
     return played.branches(trials), (observation, info)

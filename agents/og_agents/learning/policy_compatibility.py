@@ -13,6 +13,7 @@ import numpy as np
 
 from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.learning import believed_speeds, possible_behind
+from og_agents.learning.router_beside import task_of_placer
 from og_agents.learning.starting_planner import PLANNER
 from og_env.env import NetworkEnv
 from og_env.fields import TABLES
@@ -137,7 +138,7 @@ def spaces_here(meta: Mapping[str, Any], env: Any) -> dict[str, Any]:
 
 def refuse_other_width(meta: Mapping[str, Any], path: Path) -> None:
     """ValueError in one line for a policy whose own scenario has observations of another width in this version."""
-    env = NetworkEnv(meta["task"], loading.load(meta["scenario"]), **meta["env_kwargs"])
+    env = NetworkEnv(task_of_placer(meta), loading.load(meta["scenario"]), **meta["env_kwargs"])
     here, made = spaces_here(meta, env)["observation_space"], describe_space(space_of(meta["observation_space"]))
     env.close()
     if made != here and set(made) == set(here) == {"box"}:
@@ -175,7 +176,7 @@ def fitted(meta: Mapping[str, Any], asked: ScenarioSpec, path: Path, *, transfer
     by_site = meta["policy"] in ("sites", "operations")
     parts = [] if transfer else differences(trained, asked, any_models=shared or meta["policy"] == "operations")
     made = {name: meta[name] for name in SPACES}
-    env = NetworkEnv(meta["task"], asked, **meta["env_kwargs"])
+    env = NetworkEnv(task_of_placer(meta), asked, **meta["env_kwargs"])
     has = spaces_here(meta, env)
     tables = tuple(env.simulator.slices.shapes)
     if meta["policy"] == "operations":

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 
@@ -29,6 +30,7 @@ from og_agents.learning.learned_share import Part
 from og_agents.learning.networks import masked_logits, policy_class
 from og_agents.learning.ppo import begun, gone_on, make_meta, refuse_complete, validated_as
 from og_agents.learning.resume_file import Progress, State
+from og_agents.learning.router_beside import KEY
 from og_agents.learning.run_folder import (
     HOW_TO_GO_ON,
     SAVE_EVERY_S,
@@ -45,6 +47,7 @@ from og_agents.learning.train_settings import TrainSettings
 from og_agents.learning.training_progress import ENVIRONMENTS, Clock, MetricsFile, best_of, next_due
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
+from og_env.simulator import choices_of
 from og_env.vector_env import NetworkVectorEnv
 
 SCALE = 3.5
@@ -156,20 +159,32 @@ def _centred(values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     return (values - values.sum(1, keepdim=True) / masks.sum(1, keepdim=True)) * masks
 
 
-def described(settings: TrainSettings, spec: ScenarioSpec, seed: int, minutes: float | None) -> dict[str, Any]:
+def described(
+    settings: TrainSettings, spec: ScenarioSpec, seed: int, minutes: float | None, task: str = "placement"
+) -> dict[str, Any]:
     """The description that a checkpoint needs to rebuild the policy that the settings ask for, without a search."""
-    return make_meta(never_exploring(settings), "placement", spec, seed, minutes) | {"algorithm": "rpi"}
+    meta = make_meta(of_placer(settings), "placement", spec, seed, minutes)
+    return meta | described_as(task, settings)
 
 
-def never_exploring(settings: TrainSettings) -> TrainSettings:
-    """The settings without exploration, since every action is tried."""
-    return settings.model_copy(update={"exploration": 0.0})
+def described_as(task: str, settings: TrainSettings) -> dict[str, Any]:
+    """The part of a description of a placer that says how it learned, and in Joint beside which router."""
+    if task not in ("placement", "joint"):
+        raise ValueError(f"rollout policy iteration places, and {task} does not: take placement or joint")
+    beside = {KEY: settings.router} if task == "joint" else {}
+    return {"algorithm": "rpi", "task": task, **beside}
+
+
+def of_placer(settings: TrainSettings) -> TrainSettings:
+    """The settings without exploration, since every action is tried, and without steering, which a router does."""
+    return settings.model_copy(update={"exploration": 0.0, "steering": "knobs"})
 
 
 def untrained(env: NetworkVectorEnv, meta: Mapping[str, Any], begin: Path | None = None) -> Any:
     """The masked policy of a description before training, with the weights of the policy folder `begin` if there is one."""
     kind = policy_class(meta["policy"], masked=True)
-    policy = kind(env.single_observation_space, env.single_action_space, lambda _: 0.0, **meta["policy_kwargs"])
+    space = gym.spaces.Discrete(choices_of(env.single_action_space)[0])  # in Joint the router has the others
+    policy = kind(env.single_observation_space, space, lambda _: 0.0, **meta["policy_kwargs"])
     if begin is not None:
         checkpoint.put_weights(policy, checkpoint.read_tensors(begin / checkpoint.WEIGHTS)[0], begin)
     return policy
@@ -267,24 +282,26 @@ def train(
     begin: Path | None = None,
     spread: Callable[[dict[str, Any]], Rounds] = Slices,
     device: devices.Device = "auto",
+    task: str = "placement",
 ) -> Path:
     """Learn until `branch_states` states were branched or the time is up, and return the run folder `out`.
 
     The folder holds the files of ppo.train, whose options and errors these are. `begin` is a policy's folder. `spread`
     makes the environments of a description, on threads of this process or elsewhere, and `device` is where the network
-    learns. The same seed gives the same weights, wherever the environments are, unless `minutes` decides the end.
+    learns. In the task joint the router of the settings steers. The same seed gives the same weights, wherever the
+    environments are, unless `minutes` decides the end.
     """
     where, spec = devices.chosen(device), loading.load(scenario)
     torch.set_num_threads(1)
     with held(out, make=not resume), stopped_by_signals() as stop:
         state, done = resume_file.read(out) if resume else ({}, None)
-        spent_s, plain = 0.0, never_exploring(settings)
+        spent_s, plain = 0.0, of_placer(settings)
         if done is None:
             meta, spent_s, _ = begun(plain, "placement", spec, seed, minutes, begin, quiet)
         else:
             meta = gone_on(plain, "placement", spec, seed, minutes, done)
         settings = validated_as(settings, meta)
-        meta["algorithm"] = "rpi"
+        meta |= described_as(task, settings)
         meta["begun_from"] = checkpoint.algorithm_of(begin) if done is None else done.meta.get("begun_from")
         run = Run(out, meta, spec, settings, spent_s, Shown(1.0, quiet=quiet, verbose=verbose))
         if done is not None:

@@ -36,7 +36,7 @@ class TrainSettings(Spec):
     """the dimension of the world that training has nothing of (blind_world); validation is in the true world"""
     router: Literal["convex", "site_prices"]
     """router that the site scorer begins as: convex solves for levels on the scorer's beliefs of speeds and measures the
-    environment, the other one's levels are corrected and it observes"""
+    environment, the other one's levels are corrected and it observes; in Joint the one that rpi places beside"""
     filtered: bool = True
     """whether the beliefs begin as those of a filter that is fitted first (starting_router), not as what was measured last"""
     level_deviation: Annotated[float, Field(gt=0, le=1)] = 0.1

@@ -23,6 +23,7 @@ from og_agents.learning import checkpoint, devices, resume_file
 from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.resume_file import Progress, State
+from og_agents.learning.router_beside import as_played
 from og_agents.learning.run_folder import HOW_TO_GO_ON, SAVE_EVERY_S, Interrupted, Stop
 from og_agents.learning.train_settings import TrainSettings
 from og_env.scenario.csv_file import read_records
@@ -88,9 +89,12 @@ class Clock:
 
 
 def validation(network: Any, meta: Mapping[str, Any], spec: ScenarioSpec, settings: TrainSettings) -> dict[str, float]:
-    """Mean return, terms and metrics of a network on the validation episodes, under their names in metrics.csv."""
+    """Mean return, terms and metrics of a network on the validation episodes, under their names in metrics.csv.
+
+    One that was trained beside a router plays beside it.
+    """
     learned, episodes = LearnedPolicy(network, dict(meta), "learned"), settings.evaluation_episodes
-    result = playing.run(learned, spec, meta["task"], episodes, 0, split="validation")
+    result = playing.run(as_played(learned, meta, spec), spec, meta["task"], episodes, 0, split="validation")
     facts = {"validation/return": float(result.returns.mean())}
     facts |= {f"validation/{term}": float(result.terms[:, i].mean()) for i, term in enumerate(TERMS)}
     return facts | {f"validation/{name}": float(result.metric(name).mean()) for name in METRICS}

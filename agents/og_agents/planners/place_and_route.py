@@ -16,6 +16,11 @@ LEVELS = 129
 """levels of a site or knob: what is lost by rounding cannot be measured any more"""
 
 
+def numbers_of(levels: Any) -> npt.NDArray[np.int64]:
+    """Numbers of the nearest of LEVELS levels, for levels in [-1, 1]."""
+    return np.rint((np.asarray(levels, np.float64) + 1) * (LEVELS - 1) / 2).astype(np.int64)
+
+
 class PlaceAndRoute:
     """A policy of Joint that asks one policy of Placement and one router in every decision.
 
@@ -50,5 +55,5 @@ class PlaceAndRoute:
         if masks is not None:
             masks = masks[..., : np.shape(masks)[-1] - LEVELS * levels.shape[-1]]
         chosen, places = self.placer.predict(asked.observation, places, asked.episode_start, asked.deterministic, masks)
-        numbers = np.rint((np.asarray(levels, np.float64) + 1) * (LEVELS - 1) / 2).astype(np.int64)
-        return np.concatenate([np.asarray(chosen, np.int64)[..., None], numbers], axis=-1), (places, routes)
+        actions = np.concatenate([np.asarray(chosen, np.int64)[..., None], numbers_of(levels)], axis=-1)
+        return actions, (places, routes)

@@ -21,6 +21,7 @@ from og_agents.evaluation.episode_results import Episodes
 from og_agents.evaluation.results_table import verdict_of
 from og_agents.evaluation.scores import Gains
 from og_agents.learning import checkpoint
+from og_agents.learning.router_beside import as_played
 from og_agents.load_policies import baseline_names, load_policies, make_planner
 from og_agents.pretrained.recipes import BLIND, RUN
 from og_env.errors import nearest_valid
@@ -185,7 +186,8 @@ def entry(group: Group, asked: Asked, playing_on: PlayingOn = unseen) -> Json:
     best = max(baselines, key=lambda run: run.returns.mean())
     learned: dict[str, dict[int, Episodes]] = {}
     for path in group.folders:
-        policy = checkpoint.load(path, scenario=spec, transfer=group.trained_on != spec.name)
+        placer = checkpoint.load(path, scenario=spec, transfer=group.trained_on != spec.name)
+        policy = as_played(placer, placer.meta, spec, placer.name)
         match = RUN.fullmatch(path.name)
         assert match is not None
         learned.setdefault(match["recipe"], {})[int(match["seed"])] = play(policy, path.name)

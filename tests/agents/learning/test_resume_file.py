@@ -72,10 +72,10 @@ def test_a_run_that_is_stopped_anywhere_ends_as_if_it_was_not(kind, tmp_path, mo
     assert [path.read_text().count("\n") for path in tmp_path.glob("*/metrics.csv")] in ([5, 5], [6, 6])
 
 
-@pytest.mark.parametrize("kind", ["ppo", "rpi"])
+@pytest.mark.parametrize("kind", ["ppo", "rpi", "beside"])
 def test_a_run_may_be_stopped_as_soon_as_it_goes_on(kind, tmp_path, monkeypatch):
     killed_training.train(kind, tmp_path / "alone")
-    module, out = {"ppo": ppo, "rpi": rollout_policy_iteration}[kind], tmp_path / "stopped"
+    module, out = ppo if kind == "ppo" else rollout_policy_iteration, tmp_path / "stopped"
     original, stops = module.describe_run, []
 
     def stopped(*given, **named):

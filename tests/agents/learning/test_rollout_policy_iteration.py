@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -75,13 +77,61 @@ def test_the_branch_of_the_action_that_was_taken_is_what_was_earned(operations):
     trials.close()
 
 
+def replayed(world, seed: int, steps: list[list[int]]) -> float:
+    """Sum of rewards of an episode in whose steps these operations are carried out, one by one."""
+    env = NetworkVectorEnv(1, "placement", world, split="train", interface="operations")
+    env.reset(seed=seed)
+    total, most = 0.0, world.episode.operations_per_step
+    for operations in steps:
+        carried = [number for number in operations if number]
+        for number in [*carried, 0][:most]:  # 0 ends a step, and so does the last one that it has room for
+            _, reward, _, _, info = env.step(np.array([number]))
+        assert info["moved"][0]
+        total += float(reward[0])
+    env.close()
+    return total
+
+
+def test_an_offer_is_tried_on_top_of_those_already_taken_in_its_step():
+    horizon, seed = 3, 4
+    world = short_world("near-but-cold", **{"episode.operations_per_step": 4})
+    env = NetworkVectorEnv(1, "placement", world, split="train", flatten=True)
+    observation, info = env.reset(seed=seed)
+    played = Round(env, spacing=1, horizon=horizon, moments=3)
+    steps: list[list[int]] = [[]]
+    offers = iter([1, 2, 3, 0, 4, 0, 0])  # three offers in the first step, of which the second and third are tried
+    while not played.complete:
+        masks = info["action_mask"].astype(np.bool_)
+        actions = np.array([next(offers)])
+        assert masks[0, actions[0]]
+        operations = operations_of(env.simulator.output.offer, actions)
+        played.before(observation, every_offer(env, masks) if played.due else None, operations)
+        observation, _, _, _, info = env.step(actions)
+        played.after(info["moved"])
+        steps[-1].append(int(operations[0]))
+        steps += [[]] if info["moved"][0] else []
+    assert [len(each) for each in steps[:horizon]] == [4, 2, 1]
+    trials = Trials(env, horizon)
+    tried = played.branches(trials).returns
+    for place, moment in enumerate(played.moments):
+        for action in np.flatnonzero(moment.masks[0]):
+            first = [*steps[0][:place], int(moment.operations[0, action]), *steps[0][place + 1 :]]
+            expected = replayed(world, seed, [first, *steps[1:horizon]])
+            assert tried[place, action] == pytest.approx(expected, abs=1e-5)
+    without = replayed(world, seed, [steps[0][1:], *steps[1:horizon]])
+    assert tried[1, 2] != pytest.approx(without, abs=1e-5), "the first offer of the step matters"
+    trials.close()
+    env.close()
+
+
 def test_rounds_follow_one_another_and_only_offers_are_branched():
     env, other = made(), made()
 
     def nothing(observations, masks):
         return np.zeros(len(observations), np.int64)
 
-    trials, lengths = Trials(env, 4), {"spacing": 2, "horizon": 4, "moments": 2}
+    lengths: dict[str, Any] = {"spacing": 2, "horizon": 4, "moments": 2}
+    trials = Trials(env, 4)
     first, seen = play_round(env, nothing, env.reset(seed=7), trials, **lengths)
     observation, info = other.reset(seed=7)
     assert (first.observations[:3] == observation).all() and (first.masks[:3] == info["action_mask"]).all()
