@@ -54,7 +54,9 @@ def test_the_standing_is_that_of_the_best_baseline_and_stands_on_the_card(folder
 def test_a_policy_that_is_not_better_names_what_to_use_instead(
     by: float, word: str, instead: str | None, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(against_baselines, "baselines", lambda spec, task: {"static": heuristics.make("static", task)})
+    monkeypatch.setattr(
+        against_baselines, "baselines", lambda spec, task, router: {"static": heuristics.make("static", task)}
+    )
     play = playing.run
 
     def shifted(policy: object, *arguments: object, name: str, **settings: object) -> object:
@@ -83,7 +85,9 @@ def test_constants_that_a_training_has_found_stand_among_the_baselines(tmp_path:
 def test_as_many_episodes_as_a_validation_had_and_no_more_than_usual(
     validated: int, compared: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(against_baselines, "baselines", lambda spec, task: {"static": heuristics.make("static", task)})
+    monkeypatch.setattr(
+        against_baselines, "baselines", lambda spec, task, router: {"static": heuristics.make("static", task)}
+    )
     monkeypatch.setattr(against_baselines, "EPISODES", 5)
     run = shutil.copytree(folder, tmp_path / "run")
     card = checkpoint.read_meta(run)
