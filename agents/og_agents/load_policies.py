@@ -184,10 +184,18 @@ def _trained(folder: str, spec: ScenarioSpec, task: str) -> Policy:
 
 
 def seeds_of_one_training(policies: Mapping[str, Policy]) -> list[list[str]]:
-    """Names of trained policies that differ in the training seed alone, two or more in a group."""
-    groups: dict[str, list[str]] = {}
+    """Names of trained policies that differ in the training seed alone, two or more in a group; the first of each seed."""
+    groups: dict[tuple[str, str], dict[Any, str]] = {}
     for name, policy in policies.items():
         meta = getattr(policy, "meta", None)
         if meta is not None and "settings" in meta and "learning_curve" not in meta:  # which a shipped one's card has
-            groups.setdefault(training_of(meta), []).append(name)
-    return [names for names in groups.values() if len(names) > 1]
+            seeds = groups.setdefault((training_of(meta), _router_of(policy)), {})
+            seeds.setdefault(meta.get("seed", name), name)
+    return [list(seeds.values()) for seeds in groups.values() if len(seeds) > 1]
+
+
+def _router_of(policy: Policy) -> str:
+    """A text that says which router plays beside a policy, the same for all seeds of a training; none for no router."""
+    router = getattr(policy, "router", None)
+    meta = getattr(router, "meta", None)
+    return training_of(meta) if meta is not None else getattr(router, "name", "")

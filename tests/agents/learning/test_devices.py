@@ -53,7 +53,8 @@ def test_a_gpu_that_is_not_there_is_refused_before_a_folder_is_made(algorithm, t
 def test_tensors_of_a_learner_of_branches_lie_on_its_device(kind):
     model = model_of(kind)
     policy, rows, width = model.policy.to(ELSEWHERE), 3, model.observation_space.shape[0]
-    tried = TriedStates(np.zeros((rows, width), np.float32), np.zeros((rows, 2), np.int64), *(np.ones((rows, 2)),) * 2)
+    seen, actions = np.zeros((rows, width), np.float32), np.zeros((rows, 2), np.int64)
+    tried = TriedStates(seen, actions, *both(rows, 2))
     buffer = TriedBuffer(2, model.observation_space, model.action_space, device=ELSEWHERE)
     buffer.put(tried, np.zeros((rows, 2), np.float32), np.zeros((rows, 2), np.float32))
     (batch,) = buffer.get()

@@ -149,6 +149,10 @@ def test_seeds_of_one_training_are_told_from_other_trainings(runs, tmp_path):
     names = [str(runs[0]), str(fewer), str(other), "greedy"]
     policies, _ = load_policies.load_policies(names, WORLD, "placement")
     assert load_policies.seeds_of_one_training(policies) == [["toy-0", "fewer"]]
+    one, two = map(str, runs[:2])
+    pairs, _ = load_policies.load_policies([f"{one}+convex", f"{one}+site_prices", f"{two}+convex"], WORLD, "joint")
+    again = {**pairs, "again": pairs[f"{one}+convex"]}
+    assert load_policies.seeds_of_one_training(again) == [[f"{one}+convex", f"{two}+convex"]]
 
 
 def test_curves_hold_what_the_runs_met_and_the_baselines(runs):
