@@ -180,7 +180,12 @@ def _trained(folder: str, spec: ScenarioSpec, task: str) -> Policy:
         return as_played(policy, meta, spec, policy.name)
     if task == task_of_placer(meta):
         return policy
-    raise ValueError(f"{folder}: trained for {IDS[meta['task']]}, not {IDS[task]}: choose it with --env")
+    hint = (
+        f", or let it place beside a router: {folder}{AND}convex"
+        if (meta["task"], task) == ("placement", "joint")
+        else ""
+    )
+    raise ValueError(f"{folder}: trained for {IDS[meta['task']]}, not {IDS[task]}: choose it with --env{hint}")
 
 
 def seeds_of_one_training(policies: Mapping[str, Policy]) -> list[list[str]]:

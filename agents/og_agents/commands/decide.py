@@ -149,11 +149,13 @@ def task_of(policy: str, env_id: str | None) -> str:
     asked = og_env.task_of(env_id or IDS["placement"])
     if os.sep in policy or Path(policy).exists():
         from og_agents.learning import checkpoint
+        from og_agents.learning.router_beside import task_of_placer
 
-        task = checkpoint.read_meta(policy)["task"]
-        if env_id is not None and asked != task:
-            raise ValueError(f"{policy}: trained for {IDS[task]}, not {env_id}")
-        return task
+        card = checkpoint.read_meta(policy)
+        if env_id is None:
+            return card["task"]
+        if asked not in (card["task"], task_of_placer(card)):
+            raise ValueError(f"{policy}: trained for {IDS[card['task']]}, not {env_id}")
     return asked
 
 

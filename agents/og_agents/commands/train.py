@@ -191,6 +191,10 @@ def fresh(options: argparse.Namespace) -> Run:
     if kind in ("sites", "operations") and options.engine == "rllib":
         raise ValueError(f"--policy {kind} is trained by the engine sb3: take mlp")
     check_router(options, algorithm, task, settings)
+    if options.start is not None:
+        from og_agents.learning import checkpoint, router_beside
+
+        router_beside.refuse_other_start(options.start, checkpoint.read_meta(options.start), algorithm, task)
     out = options.out or Path("runs") / f"{spec.name}-{task}-{seed}"
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: is a file, not a run folder")

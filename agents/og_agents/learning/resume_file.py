@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from og_agents.learning.checkpoint import WEIGHTS as WEIGHTS_FILE
 from og_agents.learning.checkpoint import plain_tensors, put_weights, read_tensors, write_whole
 
 RESUME = "resume.safetensors"
@@ -105,6 +106,9 @@ def read(folder: Path) -> tuple[State, Progress]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such run folder")
     path = folder / RESUME
+    if not path.is_file():
+        begin = f"; --start {folder} begins anew with its policy" if (folder / WEIGHTS_FILE).is_file() else ""
+        raise ValueError(f"{path}: missing, so nothing can go on{begin}")
     tensors, header = read_tensors(path)
     state: State = dict(tensors)
     if header.get("format", "1") != str(FORMAT):

@@ -7,6 +7,7 @@ and the name of the router. Routers here measure the environment, and learn noth
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from og_agents import planners
 from og_agents.planners.place_and_route import LEVELS, PlaceAndRoute, numbers_of
 from og_agents.planners.routers import ROUTERS
 from og_agents.policy import Policy
+from og_env import IDS
 from og_env.scenario.specs import ScenarioSpec
 from og_env.simulator import Task, split_actions
 from og_env.vector_env import NetworkVectorEnv
@@ -29,6 +31,16 @@ MEMORY, FRESH = "router.memory", "router.fresh"
 def task_of_placer(meta: Mapping[str, Any]) -> Task:
     """The task whose spaces the policy of a description has: Placement where a router is beside it."""
     return "placement" if KEY in meta else meta["task"]
+
+
+def refuse_other_start(folder: Path, card: Mapping[str, Any], algorithm: str, task: str) -> None:
+    """ValueError in one line where a run of a task cannot begin with the policy of a folder with this card."""
+    trained, places = card["task"], algorithm == "rpi" or task == "placement"
+    if task_of_placer(card) == "placement" if places else (trained == task and KEY not in card):
+        return
+    rpi = task == "joint" and task_of_placer(card) == "placement"
+    hint = ": --algorithm rpi goes on with it beside a router" if rpi else f", and this run is one of {IDS[task]}"
+    raise ValueError(f"--start {folder}: a policy of {IDS[trained]}{hint}")
 
 
 def overrides_of(meta: Mapping[str, Any]) -> dict[str, Any]:

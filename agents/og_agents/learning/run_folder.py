@@ -78,10 +78,12 @@ def stopped_by_signals() -> Iterator[Stop]:
 
 def stopped_at_once(folder: Path, stop: Stop, more: str = "") -> Interrupted:
     """The end by a second signal, which saves nothing any more; `more` is what --resume needs beside the folder."""
-    saved = (folder / resume_file.RESUME).is_file()
-    return Interrupted(
-        f"stopped at once; {HOW_TO_GO_ON} {folder}{more}" if saved else "stopped: nothing was saved", stop.code
-    )
+    words = "stopped: nothing was saved"
+    if (folder / resume_file.RESUME).is_file():
+        words = f"stopped at once; {HOW_TO_GO_ON} {folder}{more}"
+    elif (folder / checkpoint.WEIGHTS).is_file():
+        words = f"stopped at once; {folder} holds the best policy so far, with which a run can --start"
+    return Interrupted(words, stop.code)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from og_agents.commands import benchmark, train
+from og_agents.commands import benchmark, decide, train
 from og_agents.evaluation import playing
 from og_agents.heuristics.tuned_constants import constants_of
 from og_agents.learning import (
@@ -23,7 +23,15 @@ from og_agents.learning import (
 )
 from og_agents.learning.branch_slices import Slice, turns
 from og_agents.learning.counterfactual_branches import Round, Trials, every_offer
-from og_agents.learning.router_beside import FRESH, MEMORY, RouterBeside, as_played, env_kwargs_of, overrides_of
+from og_agents.learning.router_beside import (
+    FRESH,
+    MEMORY,
+    RouterBeside,
+    as_played,
+    env_kwargs_of,
+    overrides_of,
+    refuse_other_start,
+)
 from og_agents.load_policies import load_policies
 from og_agents.planners.place_and_route import PlaceAndRoute
 from og_env.scenario import loading
@@ -244,3 +252,54 @@ def test_what_a_router_cannot_be_beside_is_one_line(given, message, tmp_path, ca
     error = capsys.readouterr().err
     assert code == 2 and error.startswith("error: ") and message in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir()), "nothing is written"
+
+
+@pytest.mark.parametrize(
+    ("card", "algorithm", "task", "message"),
+    [
+        ({"task": "joint", "router": "convex"}, "ppo", "joint", "--algorithm rpi goes on with it beside a router"),
+        ({"task": "placement"}, "ppo", "joint", "--algorithm rpi goes on with it beside a router"),
+        ({"task": "joint", "router": "convex"}, "ppo", "routing", "and this run is one of og_env/Routing-v1"),
+        ({"task": "routing"}, "rpi", "joint", "and this run is one of og_env/Joint-v1"),
+        ({"task": "joint"}, "ppo", "placement", "and this run is one of og_env/Placement-v1"),
+    ],
+)
+def test_a_start_of_another_task_is_refused(card, algorithm, task, message):
+    with pytest.raises(ValueError, match=message):
+        refuse_other_start(Path("run"), card, algorithm, task)
+
+
+@pytest.mark.parametrize(
+    ("card", "algorithm", "task"),
+    [
+        ({"task": "joint", "router": "convex"}, "ppo", "placement"),
+        ({"task": "placement"}, "rpi", "joint"),
+        ({"task": "joint"}, "ppo", "joint"),
+        ({"task": "routing"}, "ppo", "routing"),
+    ],
+)
+def test_a_start_that_fits_is_taken(card, algorithm, task):
+    refuse_other_start(Path("run"), card, algorithm, task)
+
+
+def test_the_command_refuses_a_start_and_makes_no_folder(run, tmp_path, capsys):
+    words = ["--scenario", "near-but-cold", "--env", "og_env/Joint-v1", "--start", str(run), "--out"]
+    assert train.main([*words, str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert f"--start {run}: a policy of og_env/Joint-v1: --algorithm rpi" in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_decide_asks_a_placer_of_a_pair_for_both_tasks(run):
+    assert decide.task_of(str(run), None) == decide.task_of(str(run), "og_env/Joint-v1") == "joint"
+    assert decide.task_of(str(run), "og_env/Placement-v1") == "placement"
+    with pytest.raises(ValueError, match="trained for og_env/Joint-v1, not og_env/Routing-v1"):
+        decide.task_of(str(run), "og_env/Routing-v1")
+
+
+def test_what_is_left_where_a_run_ends_at_once(run, tmp_path):
+    (tmp_path / checkpoint.WEIGHTS).touch()
+    assert "holds the best policy so far" in str(run_folder.stopped_at_once(tmp_path, run_folder.Stop()))
+    assert "nothing was saved" in str(run_folder.stopped_at_once(tmp_path / "none", run_folder.Stop()))
+    with pytest.raises(ValueError, match=f"missing, so nothing can go on; --start {tmp_path} begins anew"):
+        resume_file.read(tmp_path)
