@@ -174,7 +174,7 @@ def test_a_second_signal_stops_at_once(files, tmp_path, capsys, monkeypatch):
     original = training_progress.Watch._on_step
     monkeypatch.setattr(training_progress.Watch, "_on_step", interrupt)
     assert train.main(arguments(files, tmp_path)) == 143
-    assert capsys.readouterr().err == f"stopped at once; {run_folder.HOW_TO_GO_ON} {tmp_path}\n"
+    assert capsys.readouterr().err == f"stopped at once; go on with: og-env train --resume {tmp_path}\n"
     assert resume_file.read(tmp_path)[1].timesteps == 0 and checkpoint.load(tmp_path)
 
 

@@ -16,12 +16,11 @@ from og_agents.cluster.rllib_runner import WATCHED
 from og_agents.learning import checkpoint, ppo, resume_file
 from og_agents.learning.resume_file import Progress
 from og_agents.learning.run_folder import (
-    HOW_TO_GO_ON,
     SAVE_EVERY_S,
-    Interrupted,
     Stop,
     clear,
     held,
+    stopped_and_saved,
     stopped_at_once,
     stopped_by_signals,
 )
@@ -31,8 +30,7 @@ from og_agents.learning.training_progress import Clock, MetricsFile, next_due, v
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
 
-ENGINE = " --engine rllib"
-"""what --resume needs beside the folder"""
+ENGINE = "rllib"
 
 
 class Run:
@@ -92,8 +90,7 @@ class Run:
         state = self.algo.get_run_state() | {resume_file.RUNNERS: self.algo.config.num_env_runners}
         resume_file.save(self.out, progress, state)
         if stop.signal is not None:
-            words = f"stopped after {self.timesteps:,} steps and saved; {HOW_TO_GO_ON} {self.out}{ENGINE}"
-            raise Interrupted(words, stop.code)
+            raise stopped_and_saved(f"{self.timesteps:,} steps", self.out, stop, ENGINE)
 
 
 def train(
@@ -136,7 +133,7 @@ def train(
                 clear(out)
             else:
                 algo.set_run_state(state, out / resume_file.RESUME)
-            facts = {"engine": "rllib", "runners": runners, "resumed_at": None if done is None else done.timesteps}
+            facts = {"engine": ENGINE, "runners": runners, "resumed_at": None if done is None else done.timesteps}
             checkpoint.write_json(out / "config.json", describe_run(meta, **facts))
             _learn(run, stop, done, quiet, verbose)
         except KeyboardInterrupt:

@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from og_agents.commands.json_output import Ended, Json, add_json_option, answered
 from og_agents.evaluation.progress import add_progress_options
 from og_agents.learning import train_settings
-from og_agents.learning.train_settings import TrainSettings
+from og_agents.learning.train_settings import Device, TrainSettings
 from og_env import IDS, TASKS, task_of
 from og_env.errors import Parser, guarded
 from og_env.scenario import loading
@@ -143,7 +143,7 @@ def add_engine_options(parser: Parser) -> None:
     parser.add_argument(
         "--device",
         default="auto",
-        choices=("auto", "cpu", "cuda"),
+        choices=get_args(Device),
         help="where the network learns (default: auto, which is cpu: the same numbers on every machine)",
     )
 
@@ -295,15 +295,15 @@ def check_engine_of(runners: int | None, options: argparse.Namespace) -> None:
 
 def start(run: Run, options: argparse.Namespace) -> Ended:
     """Train; the exit code is 130 after Ctrl-C and 143 after SIGTERM."""
-    from og_agents.learning.run_folder import Interrupted
+    from og_agents.learning import run_folder
 
     name, env_id = options.scenario or run.scenario.name, IDS[run.task]  # type: ignore[index]
     asked: Json = {"out": str(run.out), "scenario": name, "env": env_id, "algorithm": run.algorithm, "seed": run.seed}
     try:
         out = learn(run, options)
-    except Interrupted as stopped:
+    except run_folder.Interrupted as stopped:
         print(stopped, file=sys.stderr)
-        go_on = f"og-env train --resume {run.out}" + (" --engine rllib" if options.engine == "rllib" else "")
+        go_on = run_folder.resume_command(run.out, options.engine)
         return Ended({**asked, "stopped": True, "go_on": go_on}, stopped.code)
     except OSError as error:
         left = what_is_left(run.out, options.engine)
@@ -350,12 +350,11 @@ def learn(run: Run, options: argparse.Namespace) -> Path:
 def what_is_left(out: Path, engine: str) -> str:
     """End of the message of a run that could not write: how to go on with what was saved before."""
     from og_agents.learning import resume_file
-    from og_agents.learning.run_folder import HOW_TO_GO_ON
+    from og_agents.learning.run_folder import resume_command
 
     if not (out / resume_file.RESUME).is_file():
         return ""
-    more = " --engine rllib" if engine == "rllib" else ""
-    return f"; what was saved before is whole: {HOW_TO_GO_ON} {out}{more}"
+    return f"; what was saved before is whole: go on with: {resume_command(out, engine)}"
 
 
 @contextlib.contextmanager

@@ -8,11 +8,12 @@ plain PPO of Stable-Baselines3 plays on its device as well. Validation is on the
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-Device = Literal["auto", "cpu", "cuda"]
+from og_agents.learning.train_settings import Device
+
 CPU = "cpu"
 
 

@@ -39,7 +39,7 @@ from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import TrainingReward
 from og_agents.learning.starting_planner import PLANNER
 from og_agents.learning.time_discount import discount_by_time
-from og_agents.learning.train_settings import TrainSettings
+from og_agents.learning.train_settings import Device, TrainSettings
 from og_agents.learning.training_progress import Clock, MetricsFile, Watch, put_state
 from og_agents.planners.routers import ROUTERS
 from og_agents.sb3_adapter import SB3VecEnv
@@ -242,7 +242,7 @@ def train(
     verbose: bool = False,
     begin: Path | None = None,
     logged: Sequence[str] = loggers.USUAL,
-    device: devices.Device = "auto",
+    device: Device = "auto",
 ) -> Path:
     """Train until `settings.timesteps` or, with `minutes`, until the clock says so, and return the run folder `out`.
 

@@ -32,18 +32,17 @@ from og_agents.learning.ppo import begun, gone_on, make_meta, refuse_complete, v
 from og_agents.learning.resume_file import Progress, State
 from og_agents.learning.router_beside import KEY
 from og_agents.learning.run_folder import (
-    HOW_TO_GO_ON,
     SAVE_EVERY_S,
-    Interrupted,
     Stop,
     clear,
     held,
+    stopped_and_saved,
     stopped_at_once,
     stopped_by_signals,
 )
 from og_agents.learning.run_record import describe_run
 from og_agents.learning.shaped_reward import bent
-from og_agents.learning.train_settings import TrainSettings
+from og_agents.learning.train_settings import Device, TrainSettings
 from og_agents.learning.training_progress import ENVIRONMENTS, Clock, MetricsFile, best_of, next_due
 from og_env.scenario import loading
 from og_env.scenario.specs import ScenarioSpec
@@ -264,9 +263,7 @@ class Run:
         state = learner.get_state() | {ENVIRONMENTS + name: value for name, value in rounds.get_state().items()}
         resume_file.save(self.out, progress, state)
         if stop.signal is not None:
-            raise Interrupted(
-                f"stopped after {learner.states:,} states and saved; {HOW_TO_GO_ON} {self.out}", stop.code
-            )
+            raise stopped_and_saved(f"{learner.states:,} states", self.out, stop)
 
 
 def train(
@@ -281,7 +278,7 @@ def train(
     verbose: bool = False,
     begin: Path | None = None,
     spread: Callable[[dict[str, Any]], Rounds] = Slices,
-    device: devices.Device = "auto",
+    device: Device = "auto",
     task: str = "placement",
 ) -> Path:
     """Learn until `branch_states` states were branched or the time is up, and return the run folder `out`.

@@ -23,9 +23,13 @@ RUN_FILES = (resume_file.RESUME, checkpoint.WEIGHTS, checkpoint.CARD, "config.js
 """files of a run folder, beside tb/, in the order in which they are removed"""
 STOPS = (signal.SIGINT, signal.SIGTERM)
 """signals that end a run: from the keyboard, and from `kill` and those that run services"""
-HOW_TO_GO_ON = "go on with: og-env train --resume"
 SAVE_EVERY_S = 60.0
 """a run is saved at every validation, and where the last time is longer ago than this"""
+
+
+def resume_command(folder: Path, engine: str = "sb3") -> str:
+    """The command that goes on with a run; runs of RLlib need its name, the others go on anywhere."""
+    return f"og-env train --resume {folder}" + (" --engine rllib" if engine == "rllib" else "")
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user stopped the run
@@ -76,11 +80,16 @@ def stopped_by_signals() -> Iterator[Stop]:
             signal.signal(number, before[number])
 
 
-def stopped_at_once(folder: Path, stop: Stop, more: str = "") -> Interrupted:
-    """The end by a second signal, which saves nothing any more; `more` is what --resume needs beside the folder."""
+def stopped_and_saved(done: str, folder: Path, stop: Stop, engine: str = "sb3") -> Interrupted:
+    """The end by a signal after what is done, such as "64 steps", all of which was saved."""
+    return Interrupted(f"stopped after {done} and saved; go on with: {resume_command(folder, engine)}", stop.code)
+
+
+def stopped_at_once(folder: Path, stop: Stop, engine: str = "sb3") -> Interrupted:
+    """The end by a second signal, which saves nothing any more."""
     words = "stopped: nothing was saved"
     if (folder / resume_file.RESUME).is_file():
-        words = f"stopped at once; {HOW_TO_GO_ON} {folder}{more}"
+        words = f"stopped at once; go on with: {resume_command(folder, engine)}"
     elif (folder / checkpoint.WEIGHTS).is_file():
         words = f"stopped at once; {folder} holds the best policy so far, with which a run can --start"
     return Interrupted(words, stop.code)

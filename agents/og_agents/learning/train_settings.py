@@ -14,6 +14,8 @@ from og_env.scenario.specs import Count, NonNegative, Positive, Share, Spec
 from og_env.scenario.toml_file import read_toml
 
 PolicyKind = Literal["shared", "sites", "operations", "mlp", "lstm"]
+Device = Literal["auto", "cpu", "cuda"]
+"""where a network learns (devices)"""
 LARGE = 200
 """sites from which on a fleet has settings of its own (large.toml), and baselines of its own to be compared with"""
 

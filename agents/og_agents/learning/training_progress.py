@@ -24,7 +24,7 @@ from og_agents.learning.branch_ppo import BranchPPO
 from og_agents.learning.checkpoint import LearnedPolicy
 from og_agents.learning.resume_file import Progress, State
 from og_agents.learning.router_beside import as_played
-from og_agents.learning.run_folder import HOW_TO_GO_ON, SAVE_EVERY_S, Interrupted, Stop
+from og_agents.learning.run_folder import SAVE_EVERY_S, Stop, stopped_and_saved
 from og_agents.learning.train_settings import TrainSettings
 from og_env.scenario.csv_file import read_records
 from og_env.scenario.specs import ScenarioSpec
@@ -237,9 +237,7 @@ class Watch(BaseCallback):
         if due or self.stop.signal is not None or self.clock.elapsed_s >= self._saved_s + SAVE_EVERY_S:
             self.save()
         if self.stop.signal is not None:
-            raise Interrupted(
-                f"stopped after {self.num_timesteps:,} steps and saved; {HOW_TO_GO_ON} {self.folder}", self.stop.code
-            )
+            raise stopped_and_saved(f"{self.num_timesteps:,} steps", self.folder, self.stop)
 
     def _validate_in_time(self) -> None:
         """Validate, and find out when to do so again."""
